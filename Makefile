@@ -1,0 +1,46 @@
+# make test    on a bare machine: sets up .venv, then runs every check and every test
+# make demo    sets up .venv, trains for a minute on a small text, shows what the model writes
+# make check   in a ready checkout: the checks and the quick tests
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup test check lint quick slow demo bench clean
+
+setup: $(READY)
+
+# The pinned torch is a build for processors; an unpinned one may bring gigabytes for graphics cards.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt hatchling editables
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	touch $(READY)
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+check: lint quick
+
+lint: setup
+	$(BIN)/ruff check charlm tests
+	$(BIN)/ruff format --check charlm tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+quick: setup
+	$(BIN)/python -m pytest -m 'not slow'
+
+slow: setup
+	$(BIN)/python -m pytest -m slow
+
+demo: setup
+	$(BIN)/charlm train corpora/harbour.txt --output demo --minutes 1 --force
+	$(BIN)/charlm sample demo --prompt 'FERRYMAN' --chars 400 --seed 1
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks.sampling
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

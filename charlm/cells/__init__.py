@@ -1,0 +1,22 @@
+"""The recurrent cells: one file a cell, with its equations, one step forward and one step back.
+
+Every cell module has the same names, so that whoever stacks, loads, trains or shows cells needs no special cases:
+
+    GATES            the names of the blocks of H rows in W_x, W_h and b, in their order
+    State            a NamedTuple of (B, H) arrays, `h` first: what a layer remembers between two characters
+    Weights          a NamedTuple of what the recurrent part needs
+    Trace            a NamedTuple of what a step leaves for the step back and for whoever wants to look
+    shapes(I, H)     the names and shapes of a layer's tensors, as stored in a model file
+    step             (weights, from_below, state) -> (state, trace)
+    step_back        (weights, trace, d_after) -> (d_from_below, d_recurrent, d_before)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType, ModuleType
+from typing import Final
+
+from charlm.cells import gru, lstm, rnn
+
+CELLS: Final[Mapping[str, ModuleType]] = MappingProxyType({"lstm": lstm, "gru": gru, "rnn": rnn})

@@ -1,0 +1,94 @@
+"""The GRU cell: one step forward, one step back.
+
+Owns the arithmetic of one layer at one time step. Knows nothing of text, files, sampling or of how layers are stacked.
+
+Cho et al. (2014), in the form in which the reset gate acts after the recurrent product, so that one product serves all
+three blocks (the variant of Chung et al. 2014 that cuDNN and torch compute):
+
+    r = sigma(a_r + u_r)              reset gate: how much of the past the candidate sees
+    z = sigma(a_z + u_z)              update gate: how much of the past is kept
+    n = tanh(a_n + r * (u_n + b_h))   candidate
+    h' = (1 - z) * n + z * h          the hidden state, which is all the state there is
+
+where a = W_x x + b comes from below and u = W_h h. The candidate's recurrent part has a bias of its own, because the
+reset gate scales it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from charlm.cells.common import Array, sigmoid
+
+GATES = ("r", "z", "n")  # in the order of the rows of W_x, W_h and b
+
+
+class State(NamedTuple):
+    """What a layer remembers between two characters. A value: never changed in place."""
+
+    h: Array  # (B, H) hidden state
+
+
+class Weights(NamedTuple):
+    """What the recurrent part needs."""
+
+    w_h: Array  # (3H, H), rows in the order of GATES
+    b_h: Array  # (H,) bias of the candidate's recurrent part
+
+
+class Trace(NamedTuple):
+    """What one step leaves for the step back, and for whoever wants to look at the gates."""
+
+    before: State
+    r: Array  # (B, H), as are the others
+    z: Array
+    n: Array
+    u_n: Array  # W_hn h + b_h, before the reset gate
+
+
+def shapes(inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
+    """The tensors of a layer, as a model file stores them."""
+    return {"w_x": (3 * hidden, inputs), "w_h": (3 * hidden, hidden), "b": (3 * hidden,), "b_h": (hidden,)}
+
+
+def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trace]:
+    """Read one character's worth of input.
+
+    Args:
+        weights: the recurrent weights.
+        from_below: W_x x + b, (B, 3H).
+        state: the state before this character.
+
+    Returns:
+        The state after it, and the trace of how it came about.
+    """
+    hidden = state.h.shape[-1]
+    u = state.h @ weights.w_h.T  # (B, 3H)
+    gates = sigmoid(from_below[:, : 2 * hidden] + u[:, : 2 * hidden])  # (B, 2H)
+    r, z = gates[:, :hidden], gates[:, hidden:]
+    u_n = u[:, 2 * hidden :] + weights.b_h
+    n = np.tanh(from_below[:, 2 * hidden :] + r * u_n)
+    h = n + z * (state.h - n)  # (1 - z) * n + z * h
+    return State(h), Trace(state, r, z, n, u_n)
+
+
+def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Array, State]:
+    """Carry the loss's gradient from after a step to before it.
+
+    Args:
+        weights: as in `step`.
+        trace: what `step` left.
+        d_after: gradient with respect to the state after the step, with what came from above.
+
+    Returns:
+        The gradient with respect to W_x x + b and that with respect to W_h h, both (B, 3H), and that with respect to the
+        state before. The bias b_h has the gradient of the last third of the second.
+    """
+    before, r, z, n, u_n = trace
+    d_a_n = d_after.h * (1 - z) * (1 - n**2)
+    d_gates = np.concatenate((d_a_n * u_n * r * (1 - r), d_after.h * (before.h - n) * z * (1 - z)), axis=-1)  # (B, 2H)
+    d_from_below = np.concatenate((d_gates, d_a_n), axis=-1)
+    d_recurrent = np.concatenate((d_gates, d_a_n * r), axis=-1)
+    return d_from_below, d_recurrent, State(h=d_recurrent @ weights.w_h + d_after.h * z)

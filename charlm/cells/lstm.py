@@ -1,0 +1,103 @@
+"""The LSTM cell: one step forward, one step back.
+
+Owns the arithmetic of one layer at one time step. Knows nothing of text, files, sampling or of how layers are stacked.
+
+Hochreiter and Schmidhuber (1997), with the forget gate of Gers, Schmidhuber and Cummins (2000):
+
+    i = sigma(a_i)        input gate: how much of the candidate is written
+    f = sigma(a_f)        forget gate: how much of the old cell is kept
+    o = sigma(a_o)        output gate: how much of the cell is shown
+    g = tanh(a_g)         candidate
+    c' = f * c + i * g    the cell state: the road that gradients travel
+    h' = o * tanh(c')     the hidden state
+
+where a = W_x x + b + W_h h. The caller supplies the part that comes from below, W_x x + b, because it can often be had
+cheaper than by a product: the first layer reads it from a table with one row a character.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from charlm.cells.common import Array, sigmoid
+
+GATES = ("i", "f", "o", "g")  # in the order of the rows of W_x, W_h and b
+
+
+class State(NamedTuple):
+    """What a layer remembers between two characters. A value: never changed in place."""
+
+    h: Array  # (B, H) hidden state, what the layer shows
+    c: Array  # (B, H) cell state, what the layer keeps
+
+
+class Weights(NamedTuple):
+    """What the recurrent part needs."""
+
+    w_h: Array  # (4H, H), rows in the order of GATES
+
+
+class Trace(NamedTuple):
+    """What one step leaves for the step back, and for whoever wants to look at the gates."""
+
+    before: State
+    i: Array  # (B, H), as are the others
+    f: Array
+    o: Array
+    g: Array
+    tanh_c: Array
+
+
+def shapes(inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
+    """The tensors of a layer, as a model file stores them."""
+    return {"w_x": (4 * hidden, inputs), "w_h": (4 * hidden, hidden), "b": (4 * hidden,)}
+
+
+def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trace]:
+    """Read one character's worth of input.
+
+    Args:
+        weights: the recurrent weights.
+        from_below: W_x x + b, (B, 4H).
+        state: the state before this character.
+
+    Returns:
+        The state after it, and the trace of how it came about.
+    """
+    hidden = state.h.shape[-1]
+    a = from_below + state.h @ weights.w_h.T  # (B, 4H)
+    gates = sigmoid(a[:, : 3 * hidden])  # (B, 3H)
+    i, f, o = gates[:, :hidden], gates[:, hidden : 2 * hidden], gates[:, 2 * hidden :]
+    g = np.tanh(a[:, 3 * hidden :])
+    c = f * state.c + i * g
+    tanh_c = np.tanh(c)
+    return State(h=o * tanh_c, c=c), Trace(state, i, f, o, g, tanh_c)
+
+
+def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Array, State]:
+    """Carry the loss's gradient from after a step to before it.
+
+    Args:
+        weights: as in `step`.
+        trace: what `step` left.
+        d_after: gradient with respect to the state after the step; its `h` also holds what came from above.
+
+    Returns:
+        The gradient with respect to W_x x + b and that with respect to W_h h, both (B, 4H) (for this cell the same), and
+        that with respect to the state before. Weight gradients are left to the caller, who has them for a whole segment
+        by one product: d_W_h = sum_t d_recurrent_t.T @ h_(t-1).
+    """
+    before, i, f, o, g, tanh_c = trace
+    d_c = d_after.c + d_after.h * o * (1 - tanh_c**2)
+    d_a = np.concatenate(
+        (
+            d_c * g * i * (1 - i),
+            d_c * before.c * f * (1 - f),
+            d_after.h * tanh_c * o * (1 - o),
+            d_c * i * (1 - g**2),
+        ),
+        axis=-1,
+    )  # (B, 4H)
+    return d_a, d_a, State(h=d_a @ weights.w_h, c=d_c * f)

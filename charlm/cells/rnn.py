@@ -1,0 +1,76 @@
+"""The plain recurrent cell: one step forward, one step back.
+
+Owns the arithmetic of one layer at one time step. Knows nothing of text, files, sampling or of how layers are stacked.
+
+Elman (1990):
+
+    h' = tanh(a)    the hidden state, rewritten whole at every step
+
+where a = W_x x + b + W_h h. The gradient passes through W_h and the tanh's slope once a step, and so shrinks or grows
+geometrically with distance (Bengio, Simard and Frasconi 1994): the reason why the other cells exist.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from charlm.cells.common import Array
+
+GATES = ("h",)  # the one block of rows of W_x, W_h and b
+
+
+class State(NamedTuple):
+    """What a layer remembers between two characters. A value: never changed in place."""
+
+    h: Array  # (B, H) hidden state
+
+
+class Weights(NamedTuple):
+    """What the recurrent part needs."""
+
+    w_h: Array  # (H, H)
+
+
+class Trace(NamedTuple):
+    """What one step leaves for the step back."""
+
+    before: State
+    h: Array  # (B, H)
+
+
+def shapes(inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
+    """The tensors of a layer, as a model file stores them."""
+    return {"w_x": (hidden, inputs), "w_h": (hidden, hidden), "b": (hidden,)}
+
+
+def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trace]:
+    """Read one character's worth of input.
+
+    Args:
+        weights: the recurrent weights.
+        from_below: W_x x + b, (B, H).
+        state: the state before this character.
+
+    Returns:
+        The state after it, and the trace of how it came about.
+    """
+    h = np.tanh(from_below + state.h @ weights.w_h.T)  # (B, H)
+    return State(h), Trace(state, h)
+
+
+def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Array, State]:
+    """Carry the loss's gradient from after a step to before it.
+
+    Args:
+        weights: as in `step`.
+        trace: what `step` left.
+        d_after: gradient with respect to the state after the step, with what came from above.
+
+    Returns:
+        The gradient with respect to W_x x + b and that with respect to W_h h, both (B, H) (for this cell the same), and
+        that with respect to the state before.
+    """
+    d_a = d_after.h * (1 - trace.h**2)  # (B, H)
+    return d_a, d_a, State(h=d_a @ weights.w_h)

@@ -1,0 +1,252 @@
+"""The model file: the only module that knows its format.
+
+A model is one safetensors file. Its tensors are named by `ModelConfig.tensors`; its metadata has one key, "charlm", whose
+value is a JSON document:
+
+    format       the version of this format, 1
+    config       ModelConfig
+    vocabulary   {"characters": one string, in the order of their ids; "bytes": whether 256 byte ids follow}
+    record       TrainingRecord
+
+Nothing in it can run code, and nothing is believed before it is checked: a file that is damaged, foreign or doctored is
+refused in one sentence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from charlm.config import ModelConfig
+from charlm.errors import CharlmError, CheckpointError, NotFoundError
+from charlm.files import write_bytes
+from charlm.text.vocabulary import Vocabulary
+
+FORMAT = 1
+SUFFIX = ".safetensors"
+MAX_HEADER = 100_000_000  # bytes; safetensors refuses more
+
+Tensors = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """How a model came about; what `charlm models show` prints.
+
+    Losses are in nats per character. Fields that a training has not set are None or empty.
+    """
+
+    created: str = ""  # ISO 8601, UTC
+    sources: list[dict[str, Any]] = field(default_factory=list)  # name, sha256 and bytes of every file read
+    train_characters: int = 0
+    validation_characters: int = 0  # that `validation` was measured on
+    characters_seen: int = 0
+    steps: int = 0
+    epochs: float = 0.0
+    seconds: float = 0.0
+    validation: float | None = None  # of the weights in this file
+    base: str | None = None  # the model that was fine-tuned
+    settings: dict[str, Any] = field(default_factory=dict)  # TrainConfig
+    precision: str = ""
+    device: str = ""
+    threads: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> TrainingRecord:
+        """Read back what `dataclasses.asdict` made; a key or type that is not known is an error."""
+        known = {one.name: str(one.type) for one in fields(cls)}
+        for name, value in document.items():
+            if name not in known:
+                raise CheckpointError(f"the training record has an unknown key {name[:40]!r}")
+            if not _is_of_type(value, known[name]):
+                raise CheckpointError(f"the training record's {name} is of the wrong type")
+        return cls(**document)
+
+
+def _is_of_type(value: object, annotation: str) -> bool:
+    if value is None:
+        return annotation.endswith("| None")
+    python = {"str": str, "int": int, "float": (int, float), "list": list, "dict": dict}
+    return isinstance(value, python[annotation.split("[")[0].split(" ")[0]]) and not isinstance(value, bool)  # type: ignore[arg-type]  # a table of types
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model in memory, as it stands in its file.
+
+    Attributes:
+        config: the shape.
+        vocabulary: characters and ids.
+        tensors: float32, named and shaped as `config.tensors()`.
+        record: how it was trained.
+    """
+
+    config: ModelConfig
+    vocabulary: Vocabulary
+    tensors: Tensors
+    record: TrainingRecord = field(default_factory=TrainingRecord)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits of everything that decides what the model says: shape, vocabulary and weights."""
+        digest = hashlib.sha256(json.dumps([self.config.to_dict(), self.vocabulary.fingerprint]).encode())
+        for name in sorted(self.tensors):
+            digest.update(self.tensors[name].tobytes())
+        return digest.hexdigest()[:16]
+
+
+def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
+    """Write a model file atomically.
+
+    Args:
+        checkpoint: what to write.
+        path: where to.
+        half: store float16, which halves the file and is widened at load.
+
+    Raises:
+        OutputError: it cannot be written; the file that was there still is.
+    """
+    document = {
+        "format": FORMAT,
+        "config": checkpoint.config.to_dict(),
+        "vocabulary": {
+            "characters": "".join(checkpoint.vocabulary.characters),
+            "bytes": checkpoint.vocabulary.has_bytes,
+        },
+        "record": asdict(checkpoint.record),
+    }
+    dtype = np.float16 if half else np.float32
+    tensors = {name: np.ascontiguousarray(tensor, dtype=dtype) for name, tensor in checkpoint.tensors.items()}
+    write_bytes(path, safetensors.numpy.save(tensors, {"charlm": json.dumps(document)}))
+
+
+def read_card(path: Path) -> tuple[ModelConfig, Vocabulary, TrainingRecord]:
+    """A model's description, without its weights.
+
+    Raises:
+        NotFoundError: no file is there.
+        CheckpointError: it is no model file, or a damaged one.
+    """
+    return _read(path, weights=False)[:3]
+
+
+def load(path: Path) -> Checkpoint:
+    """Read and check a model file.
+
+    Raises:
+        NotFoundError: no file is there.
+        CheckpointError: it is no model file, or a damaged one.
+    """
+    config, vocabulary, record, tensors = _read(path, weights=True)
+    return Checkpoint(config, vocabulary, tensors, record)
+
+
+def _read(path: Path, *, weights: bool) -> tuple[ModelConfig, Vocabulary, TrainingRecord, Tensors]:
+    try:
+        _check_header(path)
+        with safetensors.safe_open(str(path), framework="numpy") as file:
+            config, vocabulary, record = _read_document(file.metadata())
+            _check_tensors(file, config)
+            tensors = {name: _read_tensor(file, name) for name in config.tensors()} if weights else {}
+    except NotFoundError:
+        raise
+    except CharlmError as error:
+        raise CheckpointError(f"{path}: {error.message}", error.hint) from error
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{path}: not a model file, or a damaged one ({error})") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return config, vocabulary, record, tensors
+
+
+def _check_header(path: Path) -> None:
+    # Before anything is allocated for it: safetensors begins with the length of its header, 8 bytes little-endian.
+    if not path.exists():
+        raise NotFoundError(f"no such model file: {path}")
+    if path.is_dir():
+        raise CheckpointError("a folder, not a model file")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+    if len(start) < 8:
+        raise CheckpointError(f"not a model file: only {size} bytes long")
+    length = struct.unpack("<Q", start)[0]
+    if length > size - 8:
+        raise CheckpointError(
+            f"not a model file, or cut short: its header should be {length:,} bytes long, but the file has {size:,}"
+        )
+    if length > MAX_HEADER:
+        raise CheckpointError(f"its header is {length:,} bytes long, more than any model's")
+
+
+def _read_document(metadata: dict[str, str] | None) -> tuple[ModelConfig, Vocabulary, TrainingRecord]:
+    if not metadata or "charlm" not in metadata:
+        raise CheckpointError(
+            "a safetensors file, but not a charlm model", "charlm reads the models that it trained itself"
+        )
+    try:
+        document = json.loads(metadata["charlm"])
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"its description is damaged ({str(error)[:80]})") from error
+    if not isinstance(document, dict):
+        raise CheckpointError("its description is damaged (not an object)")
+    version = document.get("format")
+    if version != FORMAT or type(version) is not int:
+        newer = isinstance(version, int) and version > FORMAT
+        raise CheckpointError(
+            f"its format is version {str(version)[:20]}, but this charlm reads version {FORMAT}",
+            "a newer charlm wrote it: upgrade" if newer else None,
+        )
+    if set(document) != {"format", "config", "vocabulary", "record"} or not all(
+        isinstance(document[key], dict) for key in ("config", "vocabulary", "record")
+    ):
+        raise CheckpointError("its description is damaged (parts are missing, unknown or of the wrong kind)")
+    config = ModelConfig.from_dict(document["config"])
+    vocabulary = _read_vocabulary(document["vocabulary"])
+    if len(vocabulary) != config.vocabulary:
+        raise CheckpointError(
+            f"its vocabulary has {len(vocabulary)} entries, but its configuration says {config.vocabulary}"
+        )
+    return config, vocabulary, TrainingRecord.from_dict(document["record"])
+
+
+def _read_vocabulary(document: dict[str, Any]) -> Vocabulary:
+    characters, has_bytes = document.get("characters"), document.get("bytes")
+    if set(document) != {"characters", "bytes"} or not isinstance(characters, str) or not isinstance(has_bytes, bool):
+        raise CheckpointError("its vocabulary is damaged")
+    return Vocabulary(characters, has_bytes=has_bytes)
+
+
+def _check_tensors(file: Any, config: ModelConfig) -> None:
+    expected, found = config.tensors(), set(file.keys())
+    if missing := sorted(expected.keys() - found):
+        raise CheckpointError(f"the tensor {missing[0]!r} is missing")
+    if extra := sorted(found - expected.keys()):
+        raise CheckpointError(f"the tensor {extra[0][:60]!r} does not belong to the model that its description gives")
+    for name, shape in expected.items():
+        part = file.get_slice(name)
+        if tuple(part.get_shape()) != shape:
+            raise CheckpointError(
+                f"the tensor {name!r} has the shape {tuple(part.get_shape())}, but should have {shape}"
+            )
+        if part.get_dtype() not in ("F32", "F16"):
+            raise CheckpointError(f"the tensor {name!r} is {part.get_dtype()}, but should be F32 or F16")
+
+
+def _read_tensor(file: Any, name: str) -> NDArray[np.float32]:
+    tensor: NDArray[np.float32] = file.get_tensor(name).astype(np.float32)
+    if not np.isfinite(tensor).all():
+        raise CheckpointError(f"the tensor {name!r} has values that are not finite")
+    return tensor

@@ -1,0 +1,238 @@
+"""The model that runs: reads ids, carries a state, says what may come next.
+
+Owns the forward pass, in NumPy. Knows nothing of files, text or of how a next character is chosen.
+
+A `State` is a value. Reading a character makes a new one and leaves the old one as it was, so that keeping a reference is
+a snapshot and going back is free.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlm.cells import CELLS
+from charlm.checkpoint import Checkpoint
+from charlm.config import ModelConfig
+from charlm.errors import CheckpointError
+from charlm.text.vocabulary import Vocabulary
+
+Array = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+NORM_EPSILON = 1e-5
+SEGMENT = 256  # steps that are read layer by layer at a time: enough for large products, little memory
+
+_MAGIC = b"charlmS1"  # the last character is the version of the layout below
+_HEADER = struct.Struct("<8s16sI")  # magic, fingerprint, B; then every layer's arrays, float32
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the model remembers of everything that it has read, for each of B independent streams.
+
+    Attributes:
+        layers: one cell state a layer, a NamedTuple of (B, H) arrays, which nobody changes.
+    """
+
+    layers: tuple[Any, ...]
+
+    @property
+    def batch(self) -> int:
+        """B, the number of streams."""
+        return len(self.layers[0].h)
+
+    def rows(self, rows: slice | Sequence[int] | NDArray[np.integer[Any]]) -> State:
+        """The states of some of the streams."""
+        return State(tuple(type(layer)(*[part[rows] for part in layer]) for layer in self.layers))
+
+    def repeat(self, times: int) -> State:
+        """The state of one stream, as `times` streams that have read the same."""
+        return State(tuple(type(layer)(*[np.repeat(part, times, axis=0) for part in layer]) for layer in self.layers))
+
+    def arrays(self) -> list[Array]:
+        """Every array, layer by layer."""
+        return [part for layer in self.layers for part in layer]
+
+
+class _Layer(NamedTuple):
+    """The weights of a layer, in the form in which they are used."""
+
+    weights: Any  # of the cell
+    w_x: Array | None  # (I, GH), transposed; None for the first layer, whose product is a table
+    b: Array  # (GH,)
+    residual: bool
+    norm: tuple[Array, Array] | None  # scale and shift, (H,) each
+
+
+class Engine:
+    """A model, ready to read.
+
+    Args:
+        checkpoint: what `charlm.checkpoint.load` gave.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self.config: ModelConfig = checkpoint.config
+        self.vocabulary: Vocabulary = checkpoint.vocabulary
+        self._cell = CELLS[self.config.cell]
+        tensors = checkpoint.tensors
+        self._embedding = tensors["embedding"]  # (V, E)
+        self._layers = [self._fuse(layer) for layer in range(self.config.layers)]
+        # What the first layer gets from below depends on nothing but the id: a product of matrices becomes a table.
+        self._table = self._embedding @ tensors["layers.0.w_x"].T + tensors["layers.0.b"]  # (V, GH)
+        self._w_out = np.ascontiguousarray(tensors["embedding" if self.config.tied else "output.w"].T)  # (H, V)
+        self._b_out = tensors["output.b"]
+
+    def _fuse(self, layer: int) -> _Layer:
+        def tensor(name: str) -> Array:
+            return self._checkpoint.tensors[f"layers.{layer}.{name}"]
+
+        return _Layer(
+            weights=self._cell.Weights(*[tensor(name) for name in self._cell.Weights._fields]),
+            w_x=np.ascontiguousarray(tensor("w_x").T) if layer else None,
+            b=tensor("b"),
+            residual=self.config.has_residual(layer),
+            norm=(tensor("norm_scale"), tensor("norm_shift")) if self.config.norm else None,
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the model; states of models with another one do not fit."""
+        return self._checkpoint.fingerprint
+
+    def start(self, batch: int = 1) -> State:
+        """The state before anything was read."""
+        zero = np.zeros((batch, self.config.hidden), dtype=np.float32)
+        parts = len(self._cell.State._fields)
+        return State(tuple(self._cell.State(*[zero] * parts) for _ in self._layers))
+
+    def step(self, state: State, ids: int | Ids) -> tuple[State, Array]:
+        """Read one id in each stream.
+
+        Args:
+            state: of B streams.
+            ids: one id, for a single stream; or (B,).
+
+        Returns:
+            The state after it, and the logits of what comes next: (V,) for a single id, (B, V) for an array.
+        """
+        if isinstance(ids, np.ndarray):
+            return self._read(state, ids)
+        state, logits = self._read(state, np.array((ids,)))
+        return state, logits[0]
+
+    def read(self, state: State, ids: Ids) -> tuple[State, Array]:
+        """Read ids and say at each what may come next.
+
+        Args:
+            state: of B streams.
+            ids: (T,) for a single stream, or (T, B).
+
+        Returns:
+            The state after the last, and the logits after each, (T, V) or (T, B, V). Memory grows with T.
+        """
+        shape = ids.shape
+        logits = np.empty((len(ids) * state.batch, self.config.vocabulary), dtype=np.float32)
+        flat = np.ascontiguousarray(ids).reshape(-1)
+        size = SEGMENT * state.batch
+        for first in range(0, len(flat), size):
+            state, logits[first : first + size] = self._read(state, flat[first : first + size])
+        return state, logits.reshape(*shape, -1)
+
+    def feed(self, state: State, ids: Ids) -> tuple[State, Array]:
+        """Read ids, a prompt, in a single stream.
+
+        Args:
+            state: of one stream.
+            ids: (T,), at least one.
+
+        Returns:
+            The state after the last, and the logits after it, (V,).
+        """
+        for first in range(0, len(ids), SEGMENT):
+            state, logits = self._read(state, ids[first : first + SEGMENT], last_only=True)
+        return state, logits[0]
+
+    def _read(self, state: State, ids: Ids, *, last_only: bool = False) -> tuple[State, Array]:
+        # ids is (T * B,), all streams' first ids first. Layer by layer: what a layer gets from the one below, and the
+        # logits, are one product for all steps; only the recurrence goes step by step.
+        from_below = self._table[ids]  # (T * B, GH)
+        x = self._embedding[ids]  # (T * B, E)
+        after = []
+        for layer, before in zip(self._layers, state.layers, strict=True):
+            if layer.w_x is not None:
+                from_below = x @ layer.w_x
+                from_below += layer.b
+            last, h = self._recur(layer, from_below, before)
+            after.append(last)
+            if layer.norm is not None:
+                h = _layer_norm(h, *layer.norm)
+            x = x + h if layer.residual else h
+        if last_only:
+            x = x[-state.batch :]
+        logits: Array = x @ self._w_out
+        logits += self._b_out
+        return State(tuple(after)), logits
+
+    def _recur(self, layer: _Layer, from_below: Array, state: Any) -> tuple[Any, Array]:
+        batch, step = len(state.h), self._cell.step
+        if len(from_below) == batch:
+            state, _ = step(layer.weights, from_below, state)
+            return state, state.h
+        hs = []
+        for first in range(0, len(from_below), batch):
+            state, _ = step(layer.weights, from_below[first : first + batch], state)
+            hs.append(state.h)
+        return state, np.concatenate(hs)
+
+    def to_bytes(self, state: State) -> bytes:
+        """A state as bytes that `from_bytes` of this model reads."""
+        parts = [np.ascontiguousarray(part, dtype="<f4").tobytes() for part in state.arrays()]
+        return _HEADER.pack(_MAGIC, self.fingerprint.encode(), state.batch) + b"".join(parts)
+
+    def from_bytes(self, data: bytes) -> State:
+        """Read back what `to_bytes` wrote.
+
+        Raises:
+            CheckpointError: it is no state, a damaged one, or another model's.
+        """
+        if len(data) < _HEADER.size:
+            raise CheckpointError("not a model's state: it is too short")
+        magic, fingerprint, batch = _HEADER.unpack_from(data)
+        if magic != _MAGIC:
+            raise CheckpointError("not a model's state, or one of another version of charlm")
+        if fingerprint != self.fingerprint.encode():
+            raise CheckpointError("this state belongs to another model", "feed the text again instead")
+        fields, hidden = len(self._cell.State._fields), self.config.hidden
+        size = fields * self.config.layers * hidden * 4
+        if batch < 1 or len(data) - _HEADER.size != batch * size:
+            raise CheckpointError("a model's state, but a damaged one: its length is wrong")
+        values = np.frombuffer(data, "<f4", offset=_HEADER.size).reshape(self.config.layers, fields, batch, hidden)
+        if not np.isfinite(values).all():
+            raise CheckpointError("a model's state, but a damaged one: its values are not finite")
+        return State(tuple(self._cell.State(*layer) for layer in values.astype(np.float32)))
+
+
+def _layer_norm(x: Array, scale: Array, shift: Array) -> Array:
+    """Layer normalisation over the last axis (Ba, Kiros and Hinton 2016).
+
+    Args:
+        x: (N, H).
+        scale: (H,).
+        shift: (H,).
+    """
+    width = x.shape[-1]
+    centred: Array = x - np.add.reduce(x, axis=-1, keepdims=True) / width
+    variance = np.einsum("nh,nh->n", centred, centred)[:, None] / width
+    centred /= np.sqrt(variance + NORM_EPSILON)
+    centred *= scale
+    centred += shift
+    return centred

@@ -1,0 +1,186 @@
+"""From logits to an id.
+
+Owns the samplers. Knows nothing of models, states or text; the generation loop calls it with the logits of all streams.
+
+The chain, in this order, each step acting on what the one before left:
+
+    1. banned characters        can never be drawn
+    2. repetition penalty       log p of every id seen in the last `repetition_window` ids is multiplied by the penalty
+                                (Keskar et al. 2019 scale logits, whose zero is arbitrary; log p has none to choose)
+    3. temperature              log p / temperature; 0 takes the likeliest id, the lowest of equals
+    4. top-k                    the k likeliest (Fan et al. 2018)
+    5. typical                  the ids whose surprise is nearest to the entropy, up to a mass (Meister et al. 2022)
+    6. top-p                    the likeliest ids up to a mass, the nucleus (Holtzman et al. 2019)
+    7. min-p                    ids at least this share as likely as the likeliest (Nguyen et al. 2024)
+
+What is left is normalised and drawn from. Ids exactly as likely as the last one kept are kept too, so that the outcome
+never depends on the order of ids. Temperature comes before the filters: they act on the probabilities that are drawn from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlm.errors import UsageError
+
+Probabilities = NDArray[np.float64]
+LEAST_TEMPERATURE = 0.01
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How the next character is drawn. Defaults leave each filter but top-p off.
+
+    Attributes:
+        temperature: 0 is greedy; below 1 sharper, above 1 flatter than the model.
+        top_k: keep so many; 0 is off.
+        top_p: keep this mass, (0, 1]; 1 is off.
+        min_p: keep what is at least this share as likely as the likeliest, [0, 1]; 0 is off.
+        typical: keep this mass of the most typical, (0, 1]; 1 is off.
+        repetition_penalty: at least 1; 1 is off.
+        repetition_window: how many ids back a repetition counts.
+        banned: characters that are never drawn.
+        seed: makes the text again; None draws one.
+
+    Raises:
+        UsageError: a value out of range.
+    """
+
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 0.95
+    min_p: float = 0.0
+    typical: float = 1.0
+    repetition_penalty: float = 1.0
+    repetition_window: int = 64
+    banned: str = ""
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        temperature = self.temperature
+        if not (temperature == 0 or LEAST_TEMPERATURE <= temperature <= 100):
+            raise UsageError(
+                f"temperature is {temperature:g}, but must be 0 or lie between {LEAST_TEMPERATURE} and 100",
+                "0 always takes the likeliest character; 0.5 to 1 suits most models",
+            )
+        if self.top_k < 0:
+            raise UsageError(f"top-k is {self.top_k}, but must be 0 (off) or more")
+        for name, value in (("top-p", self.top_p), ("typical", self.typical)):
+            if not 0 < value <= 1:
+                raise UsageError(f"{name} is {value:g}, but must be above 0 and at most 1 (off)")
+        if not 0 <= self.min_p <= 1:
+            raise UsageError(f"min-p is {self.min_p:g}, but must lie between 0 (off) and 1")
+        if not 1 <= self.repetition_penalty <= 100:
+            raise UsageError(f"repetition penalty is {self.repetition_penalty:g}, but must lie between 1 (off) and 100")
+        if not 1 <= self.repetition_window <= 1_000_000:
+            raise UsageError(f"repetition window is {self.repetition_window}, but must lie between 1 and 1000000")
+        if self.seed is not None and not 0 <= self.seed < 1 << 63:
+            raise UsageError(f"seed is {self.seed}, but must lie between 0 and 2^63 - 1")
+
+
+def distribution(
+    logits: NDArray[np.floating[Any]],
+    params: SamplingParams,
+    banned_ids: Sequence[int] | NDArray[np.integer[Any]] = (),
+    recent: Sequence[Sequence[int]] | None = None,
+) -> Probabilities:
+    """The probabilities that the chain leaves.
+
+    Args:
+        logits: (B, V); infinities are allowed, NaN is not.
+        params: the chain.
+        banned_ids: what `params.banned` comes to.
+        recent: for each stream the ids of the repetition window; needed only with a repetition penalty.
+
+    Returns:
+        (B, V), each row summing to 1.
+
+    Raises:
+        UsageError: everything is banned.
+    """
+    weights = logits.astype(np.float64)
+    if len(banned_ids):
+        weights[:, banned_ids] = -math.inf
+    most = np.maximum.reduce(weights, axis=-1, keepdims=True)
+    if not np.isfinite(most).all():
+        weights, most = _without_infinities(weights, most)
+    weights -= most
+    if params.repetition_penalty != 1 and recent is not None:
+        _penalise(weights, recent, params.repetition_penalty)
+    if params.temperature == 0:
+        greedy = np.zeros_like(weights)
+        greedy[np.arange(len(weights)), weights.argmax(axis=-1)] = 1
+        return greedy
+    if params.temperature != 1:
+        weights /= params.temperature
+    np.exp(weights, out=weights)  # from here on proportional to probabilities
+    if 0 < params.top_k < weights.shape[-1]:
+        kth = np.partition(weights, -params.top_k, axis=-1)[:, -params.top_k, None]
+        weights[weights < kth] = 0
+    if params.typical < 1:
+        _keep_typical(weights, params.typical)
+    if params.top_p < 1:
+        _keep_nucleus(weights, params.top_p)
+    if params.min_p > 0:
+        weights[weights < params.min_p * np.maximum.reduce(weights, axis=-1, keepdims=True)] = 0
+    weights /= np.add.reduce(weights, axis=-1, keepdims=True)
+    return weights
+
+
+def _without_infinities(weights: Probabilities, most: Probabilities) -> tuple[Probabilities, Probabilities]:
+    if (most == -math.inf).any():
+        raise UsageError("no character is left to draw: all are banned")
+    certain = most == math.inf
+    return np.where(certain, np.where(weights == math.inf, 0.0, -math.inf), weights), np.where(certain, 0.0, most)
+
+
+def _penalise(weights: Probabilities, recent: Sequence[Sequence[int]], penalty: float) -> None:
+    weights -= np.log(np.exp(weights).sum(axis=-1, keepdims=True))  # log p
+    for row, ids in zip(weights, recent, strict=True):
+        seen = np.unique(np.asarray(ids, dtype=np.int64))
+        row[seen] *= penalty
+    weights -= weights.max(axis=-1, keepdims=True)
+
+
+def _keep_nucleus(weights: Probabilities, mass: float) -> None:
+    ordered = np.sort(weights, axis=-1)[:, ::-1]
+    summed = np.add.accumulate(ordered, axis=-1)
+    # The first place at which the mass is reached; rounding may leave the whole sum a hair below its own product.
+    reached = summed >= mass * summed[:, -1:]
+    least = ordered[np.arange(len(ordered)), reached.argmax(axis=-1)]
+    weights[weights < least[:, None]] = 0
+
+
+def _keep_typical(weights: Probabilities, mass: float) -> None:
+    p = weights / weights.sum(axis=-1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        surprise = -np.log(p)
+    entropy = (p * np.where(p > 0, surprise, 0.0)).sum(axis=-1, keepdims=True)
+    strangeness = np.abs(surprise - entropy)
+    order = np.argsort(strangeness, axis=-1, kind="stable")
+    summed = np.add.accumulate(np.take_along_axis(p, order, axis=-1), axis=-1)
+    reached = (summed >= mass * summed[:, -1:]).argmax(axis=-1)
+    limit = np.take_along_axis(strangeness, np.take_along_axis(order, reached[:, None], axis=-1), axis=-1)
+    weights[strangeness > limit] = 0
+
+
+def draw(probabilities: Probabilities, uniforms: Sequence[float] | NDArray[np.float64]) -> NDArray[np.int64]:
+    """Invert the cumulative distribution.
+
+    Args:
+        probabilities: (B, V), each row proportional to a distribution.
+        uniforms: (B,) in [0, 1).
+
+    Returns:
+        One id a row, (B,), never one of probability zero.
+    """
+    summed = np.add.accumulate(probabilities, axis=-1)
+    targets = np.asarray(uniforms)[:, None] * summed[:, -1:]
+    ids: NDArray[np.int64] = (summed > targets).argmax(axis=-1)
+    return ids

@@ -1,0 +1,77 @@
+"""Where models are found by name.
+
+A model's name is a path, or the name of a file in one of the folders that `folders` lists, in that order.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from charlm.checkpoint import SUFFIX
+from charlm.errors import NotFoundError
+
+LOCAL = Path("checkpoints")
+
+
+def home() -> Path:
+    """The user's data folder; the environment variable CHARLM_HOME moves it."""
+    if moved := os.environ.get("CHARLM_HOME"):
+        return Path(moved)
+    import platformdirs
+
+    return platformdirs.user_data_path("charlm", appauthor=False)
+
+
+def folders() -> list[Path]:
+    """Where names are looked up: here, in the user's data folder, among the bundled models."""
+    return [LOCAL, home() / "checkpoints", Path(__file__).parent / "checkpoints"]
+
+
+def models() -> Iterator[Path]:
+    """Every model file that has a name, the first folder's first; a name that an earlier folder has is left out."""
+    seen = set()
+    for folder in folders():
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            if path.is_file() and path.stem not in seen:
+                seen.add(path.stem)
+                yield path
+
+
+def find_model(name: str) -> Path:
+    """The file of a model.
+
+    Args:
+        name: a path, or a name that `models` lists.
+
+    Raises:
+        NotFoundError: with near names, if there are any.
+    """
+    given = Path(name)
+    if given.is_file() or (given.suffix == SUFFIX and given.exists()):
+        return given
+    for folder in folders():
+        path = folder / f"{name.removesuffix(SUFFIX)}{SUFFIX}"
+        if path.is_file():
+            return path
+    names = [path.stem for path in models()]
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        hint = "did you mean " + " or ".join(near) + "?"
+    else:
+        hint = "charlm models lists what there is" if names else "charlm train FILE makes one"
+    raise NotFoundError(f"no model named {name!r}", hint)
+
+
+def newest_model() -> Path:
+    """The model that was written last.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    newest = max(models(), key=lambda path: path.stat().st_mtime, default=None)
+    if newest is None:
+        raise NotFoundError("there is no model yet", "charlm train FILE makes one")
+    return newest

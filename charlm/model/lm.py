@@ -1,0 +1,176 @@
+"""The character language model, for training.
+
+    ids (T, B) -> embedding -> [dropout -> cell -> norm -> + input] x L -> dropout -> output -> logits (T, B, V)
+
+Parameters have the names and shapes of the model file (`ModelConfig.tensors`), so that saving is copying.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from charlm.cells import CELLS
+from charlm.config import ModelConfig
+from charlm.errors import UsageError
+from charlm.model import recurrent
+from charlm.model.recurrent import LayerState
+
+ModelState = tuple[LayerState, ...]
+
+NORM_EPSILON = 1e-5
+FORGET_BIAS = 1.0  # Gers et al. (2000), Jozefowicz et al. (2015): begin by keeping
+EMBEDDING_SCALE = 4.0  # times 1 / sqrt(E)
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """What is left out while training.
+
+    The first three are locked (variational) dropout, Gal and Ghahramani (2016): one mask a lane and chunk, the same at
+    every step. `weight` is DropConnect on the recurrent matrices, Merity et al. (2018).
+
+    Attributes:
+        input: of the embedding's output.
+        hidden: between layers.
+        output: of what the output layer reads.
+        weight: of every recurrent weight.
+
+    Raises:
+        UsageError: a value outside [0, 1).
+    """
+
+    input: float = 0.0
+    hidden: float = 0.0
+    output: float = 0.0
+    weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("input", "hidden", "output", "weight"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} dropout is {getattr(self, name)}, but must be at least 0 and below 1")
+
+
+class Layer(nn.Module):
+    """A cell, with what stands around it."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self._cell = recurrent.CELLS[config.cell]
+        self._shapes = CELLS[config.cell].shapes(config.inputs(layer), config.hidden)
+        self._residual = config.has_residual(layer)
+        for name, shape in self._shapes.items():
+            self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
+        self.norm_scale = nn.Parameter(torch.ones(config.hidden)) if config.norm else None
+        self.norm_shift = nn.Parameter(torch.zeros(config.hidden)) if config.norm else None
+        self._initialise(config)
+
+    def _initialise(self, config: ModelConfig) -> None:
+        gates = CELLS[config.cell].GATES
+        for name, parameter in self.named_parameters():
+            for block in parameter.data.chunk(len(gates)) if name in ("w_x", "w_h") else ():
+                (nn.init.orthogonal_ if name == "w_h" else nn.init.xavier_uniform_)(block)
+        if "f" in gates:
+            self.get_parameter("b").data.chunk(len(gates))[gates.index("f")].fill_(FORGET_BIAS)
+
+    def forward(self, x: Tensor, state: LayerState, weight_drop: float) -> tuple[Tensor, LayerState]:
+        """Run a chunk, (T, B, I) to (T, B, H), from `state` to the state after it."""
+        weights = {name: self.get_parameter(name) for name in self._shapes}
+        if weight_drop:
+            weights["w_h"] = F.dropout(weights["w_h"], weight_drop)
+        h, after = self._cell(x, state, weights)
+        if self.norm_scale is not None:
+            h = F.layer_norm(h.float(), self.norm_scale.shape, self.norm_scale, self.norm_shift, NORM_EPSILON)
+        return x + h if self._residual else h, after
+
+
+class Output(nn.Module):
+    """From the last layer to logits; with tied weights it holds only the bias."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        w = torch.empty(config.vocabulary, config.hidden)
+        self.w = None if config.tied else nn.Parameter(nn.init.xavier_uniform_(w))
+        self.b = nn.Parameter(torch.zeros(config.vocabulary))
+
+
+class CharLM(nn.Module):
+    """A stateful character language model.
+
+    Args:
+        config: the shape.
+        dropout: what is left out in training mode.
+    """
+
+    def __init__(self, config: ModelConfig, dropout: Dropout | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.dropout = dropout or Dropout()
+        self.embedding = nn.Parameter(torch.empty(config.vocabulary, config.embedding))
+        nn.init.normal_(self.embedding, std=EMBEDDING_SCALE / math.sqrt(config.embedding) if not config.tied else 0.05)
+        self.layers = nn.ModuleList(Layer(config, layer) for layer in range(config.layers))
+        self.output = Output(config)
+
+    def start(self, lanes: int) -> ModelState:
+        """The state before anything was read, for B lanes."""
+        parts = len(CELLS[self.config.cell].State._fields)
+        zero = self.embedding.new_zeros(lanes, self.config.hidden)
+        return tuple((zero,) * parts for _ in range(self.config.layers))
+
+    def forward(self, ids: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
+        """Read a chunk.
+
+        Args:
+            ids: (T, B).
+            state: before it.
+
+        Returns:
+            Logits of what comes after each id, (T, B, V), and the state after the last; not detached.
+        """
+        dropout = self.dropout if self.training else Dropout()
+        x = _locked_dropout(F.embedding(ids, self.embedding), dropout.input)
+        after = []
+        for number, layer in enumerate(self.layers):
+            if number:
+                x = _locked_dropout(x, dropout.hidden)
+            x, last = layer(x, state[number], dropout.weight)
+            after.append(last)
+        x = _locked_dropout(x, dropout.output)
+        w = self.embedding if self.output.w is None else self.output.w
+        return F.linear(x, w, self.output.b), tuple(after)
+
+    @torch.no_grad()
+    def set_frequencies(self, counts: NDArray[np.int64]) -> None:
+        """Begin with the output bias at the log frequencies of the ids, (V,), rather than learn them first."""
+        frequencies = (counts + 0.1) / (counts.sum() + 0.1 * len(counts))
+        self.output.b.copy_(torch.from_numpy(np.log(frequencies)))
+
+
+def detach(state: ModelState) -> ModelState:
+    """The same values with no history: where backpropagation through time is cut."""
+    return tuple(tuple(part.detach() for part in layer) for layer in state)
+
+
+def _locked_dropout(x: Tensor, rate: float) -> Tensor:
+    """Drop the same units at every step of a chunk: one mask of (1, B, D)."""
+    if not rate:
+        return x
+    mask = torch.empty((1, *x.shape[1:]), device=x.device, dtype=x.dtype).bernoulli_(1 - rate)
+    return x * mask.div_(1 - rate)
+
+
+def load_tensors(model: CharLM, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+    """Put a model file's tensors into a model of the same shape."""
+    model.load_state_dict({name: torch.from_numpy(tensor.copy()) for name, tensor in tensors.items()})
+
+
+def to_tensors(state_dict: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
+    """What a model file holds of a model's `state_dict`."""
+    return {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in state_dict.items()}

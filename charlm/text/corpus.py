@@ -1,0 +1,370 @@
+"""From files to one array of ids on disk.
+
+Owns reading (files, folders, .gz, standard input), decoding, normalisation, and the split into training and validation
+text. Everything is streamed: a corpus may be larger than memory. Knows nothing of lanes or models.
+
+The text is read twice, once to count its characters and once to spell them, and the result is kept beside the run under
+a name made of the text's hash, so that a resume finds it again.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import hashlib
+import io
+import json
+import os
+import shutil
+import sys
+import unicodedata
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlm.errors import CorpusError, NotFoundError, UsageError
+from charlm.files import atomic_writer
+from charlm.text.vocabulary import CODE_POINTS, Vocabulary, code_points
+
+AnyIds = NDArray[np.unsignedinteger[Any]]
+
+BLOCK = 1 << 20  # bytes read at a time
+MIN_CHARACTERS = 200  # below this there is nothing to learn from and nothing to validate on
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input as the model's card names it."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Text as ids, ready to be read in lanes.
+
+    Attributes:
+        vocabulary: the mapping that made the ids.
+        train: ids to train on, a read-only memory map, (N,).
+        validation: ids to validate on, (M,).
+        counts: how often each id occurs in `train` and `validation` together, (V,).
+        sources: what it was read from.
+        skipped: names of binary files that were passed over in folders.
+        key: hash of the sources, the split and the vocabulary; equal keys mean equal ids.
+    """
+
+    vocabulary: Vocabulary
+    train: AnyIds
+    validation: AnyIds
+    counts: NDArray[np.int64]
+    sources: tuple[Source, ...]
+    skipped: tuple[str, ...]
+    key: str
+
+
+def find_files(paths: Sequence[str | Path], pattern: str = "*") -> tuple[list[Path], list[str]]:
+    """The text files that a command line names.
+
+    Args:
+        paths: files, and folders that are searched at every depth; hidden files in them are ignored.
+        pattern: a glob that a folder's files must match.
+
+    Returns:
+        The files in order (a folder's sorted by path), and the names of a folder's binary files, which are left out.
+
+    Raises:
+        NotFoundError: nothing is at a path.
+        CorpusError: a folder holds no text.
+    """
+    found: list[Path] = []
+    skipped: list[str] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = list(_walk(path, pattern))
+            texts = [file for file in inside if not _is_binary(file)]
+            if not texts:
+                raise CorpusError(f"no text in the folder {path}", f"files there must match {pattern!r}; see --glob")
+            found += texts
+            skipped += [str(file) for file in inside if file not in set(texts)] if len(texts) < len(inside) else []
+        elif path.exists():
+            found.append(path)
+        else:
+            raise NotFoundError(f"no such file or folder: {path}")
+    return found, skipped
+
+
+def _walk(folder: Path, pattern: str) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name)
+            if not name.startswith(".") and path.match(pattern) and path.is_file():
+                yield path
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]  # GzipFile reads alike
+    except OSError as error:
+        raise CorpusError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _is_binary(path: Path) -> bool:
+    with _open(path) as file:
+        return b"\0" in _read_block(file, path, 8192)
+
+
+def _read_block(file: BinaryIO, path: Path, size: int = BLOCK) -> bytes:
+    try:
+        return file.read(size)
+    except (OSError, EOFError) as error:  # gzip reports a damaged stream as either
+        raise CorpusError(f"cannot read {path}: {error}") from error
+
+
+def read_text(path: Path, encoding: str = "utf-8", on_bytes: Callable[[bytes], None] | None = None) -> Iterator[str]:
+    """The normalised text of one file, in pieces.
+
+    A byte order mark is dropped, CRLF and CR become LF, and characters are composed (NFC). Pieces are cut only where
+    normalisation cannot reach across.
+
+    Args:
+        path: a file; `.gz` is decompressed.
+        encoding: a Python codec; decoding is strict.
+        on_bytes: given every block of bytes as it is read.
+
+    Raises:
+        CorpusError: the file cannot be read, is binary, or is not in that encoding.
+    """
+    try:
+        decoder = codecs.getincrementaldecoder(encoding)("strict")
+    except LookupError as error:
+        raise UsageError(f"unknown encoding {encoding!r}", "try utf-8, latin-1, cp1252, shift_jis or utf-16") from error
+    wide = codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    rest, offset, first = "", 0, True
+    with _open(path) as file:
+        while True:
+            block = _read_block(file, path)
+            if on_bytes is not None:
+                on_bytes(block)
+            if offset == 0 and not wide and b"\0" in block[:8192]:
+                raise CorpusError(f"{path} is binary data, not text")
+            pending = len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                raise _undecodable(path, encoding, error, offset - pending) from error
+            offset += len(block)
+            if first and text:
+                text, first = text.removeprefix("\ufeff"), False
+            rest += newlines.decode(text, final=not block)
+            cut = _safe_cut(rest) if block else len(rest)
+            piece, rest = rest[:cut], rest[cut:]
+            if piece:
+                yield unicodedata.normalize("NFC", piece)
+            if not block:
+                return
+
+
+def _undecodable(path: Path, encoding: str, error: UnicodeDecodeError, start: int) -> CorpusError:
+    byte = error.object[error.start] if error.start < len(error.object) else 0
+    return CorpusError(
+        f"{path} is not {encoding.upper()}: byte 0x{byte:02X} at offset {start + error.start}",
+        "say what it is with --encoding, for example --encoding latin-1",
+    )
+
+
+def _safe_cut(text: str) -> int:
+    """Where a piece may end: before the last character that composes with nothing that stands before it.
+
+    Such are all below U+0300, and kana, ideographs and Hangul syllables. A text that shows none of them for sixteen
+    blocks is cut all the same.
+    """
+    for index in range(len(text) - 1, 0, -1):
+        point = ord(text[index])
+        if point < 0x300 or 0x3041 <= point <= 0x3096 or 0x309B <= point <= 0xA000 or 0xAC00 <= point <= 0xD7A3:
+            return index
+    return len(text) if len(text) > 16 * BLOCK else 0
+
+
+class _Reader:
+    """Several files as one text, each ending in a newline; hashes and counts bytes as it reads."""
+
+    def __init__(self, files: Iterable[Path], encoding: str) -> None:
+        self._files = list(files)
+        self._encoding = encoding
+        self.bytes = 0  # read so far
+        self.sources: list[Source] = []
+
+    def __iter__(self) -> Iterator[str]:
+        self.sources = []
+        for number, path in enumerate(self._files):
+            digest = hashlib.sha256()
+            before = self.bytes
+
+            def take(block: bytes, digest: Any = digest) -> None:
+                digest.update(block)
+                self.bytes += len(block)
+
+            piece = ""
+            for piece in read_text(path, self._encoding, take):
+                yield piece
+            self.sources.append(Source(path.name, digest.hexdigest(), self.bytes - before))
+            if number < len(self._files) - 1 and piece and not piece.endswith("\n"):
+                yield "\n"
+
+
+def reading(
+    paths: Sequence[str | Path],
+    folder: Path,
+    *,
+    encoding: str = "utf-8",
+    pattern: str = "*",
+    min_count: int = 2,
+    val_fraction: float = 0.1,
+    val_file: str | Path | None = None,
+    base: Vocabulary | None = None,
+) -> Generator[int, None, Corpus]:
+    """Read text into a memory-mapped array of ids in `folder`, or find it there from an earlier run.
+
+    Args:
+        paths: files and folders; `-` reads standard input, which is kept in `folder` for a later resume.
+        folder: where the ids are kept.
+        encoding: how the files are encoded.
+        pattern: which files of a folder count.
+        min_count: characters seen less often are spelled in bytes.
+        val_fraction: the share of the text, from its end, that validates.
+        val_file: validates instead; then all of `paths` trains.
+        base: a vocabulary to extend, whose ids keep their characters (fine-tuning).
+
+    Yields:
+        How many bytes were read so far, over both passes.
+
+    Returns:
+        The corpus.
+
+    Raises:
+        CorpusError: text that cannot be read, or is too short or too uniform to learn from.
+        NotFoundError: a path that does not exist.
+        UsageError: an impossible split.
+    """
+    if not 0 < val_fraction < 1:
+        raise UsageError(f"--val-fraction is {val_fraction}, but must lie between 0 and 1")
+    if min_count < 1:
+        raise UsageError(f"--min-count is {min_count}, but must be at least 1")
+    files, skipped = find_files([_spool(folder) if str(path) == "-" else path for path in paths], pattern)
+    texts = [_Reader(files, encoding)]
+    if val_file is not None:
+        texts.append(_Reader(find_files([val_file])[0], encoding))
+    counts = []
+    for text in texts:
+        counts.append(np.zeros(CODE_POINTS, dtype=np.int64))
+        for piece in text:
+            found = np.bincount(code_points(piece))
+            counts[-1][: len(found)] += found
+            yield sum(reader.bytes for reader in texts)
+    for count, name in zip(counts, [str(paths[0]) if len(paths) == 1 else "the text", str(val_file)], strict=False):
+        _check_enough(count, name)
+    vocabulary = _vocabulary(counts, min_count, base)
+    key = _key([source for text in texts for source in text.sources], vocabulary, encoding, val_fraction, val_file)
+    dtype = np.uint8 if len(vocabulary) <= 1 << 8 else np.uint16 if len(vocabulary) <= 1 << 16 else np.uint32
+    arrays: list[AnyIds] = []
+    for text, role in zip(texts, ("text", "validation"), strict=False):
+        path = folder / f"{role}-{key}.ids"
+        expected = sum(_spelled_length(counts[len(arrays)], vocabulary)) * np.dtype(dtype).itemsize
+        if not path.exists() or path.stat().st_size != expected:
+            for old in folder.glob(f"{role}-*.ids"):
+                old.unlink()
+            with atomic_writer(path) as file:
+                for piece in text:
+                    file.write(vocabulary.encode(piece).astype(dtype).tobytes())
+                    yield sum(reader.bytes for reader in texts)
+        arrays.append(np.memmap(path, dtype=dtype, mode="r"))
+    train, validation = arrays if len(arrays) == 2 else _split(arrays[0], val_fraction)
+    return Corpus(
+        vocabulary=vocabulary,
+        train=train,
+        validation=validation,
+        counts=_id_counts(counts, vocabulary),
+        sources=tuple(texts[0].sources),
+        skipped=tuple(skipped),
+        key=key,
+    )
+
+
+def prepare(*args: Any, **options: Any) -> Corpus:
+    """As `reading`, without the progress."""
+    reader = reading(*args, **options)
+    while True:
+        try:
+            next(reader)
+        except StopIteration as done:
+            corpus: Corpus = done.value
+            return corpus
+
+
+def _spool(folder: Path) -> Path:
+    # Standard input can be read once, but is needed twice, and again by a resume.
+    path = folder / "stdin.txt"
+    with atomic_writer(path) as file:
+        shutil.copyfileobj(sys.stdin.buffer, file, BLOCK)
+    return path
+
+
+def _check_enough(counts: NDArray[np.int64], name: str) -> None:
+    characters, distinct = int(counts.sum()), int(np.count_nonzero(counts))
+    enough = f"at least {MIN_CHARACTERS} characters are needed; some tens of thousands make a model worth reading"
+    if characters == 0:
+        raise CorpusError(f"{name} is empty", enough)
+    if characters < MIN_CHARACTERS:
+        raise CorpusError(f"{name} has only {characters} characters", enough)
+    if distinct < 2:
+        raise CorpusError(f"{name} repeats a single character", "at least two different characters are needed")
+
+
+def _vocabulary(counts: list[NDArray[np.int64]], min_count: int, base: Vocabulary | None) -> Vocabulary:
+    own = Vocabulary.from_counts(counts[0], min_count)
+    known = set(own.characters) | (set(base.characters) if base else set())
+    seen = set(map(chr, np.flatnonzero(sum(counts)).tolist()))
+    has_bytes = not seen <= known or (base is not None and base.has_bytes)
+    return Vocabulary(sorted(known), has_bytes=has_bytes)
+
+
+def _spelled_length(counts: NDArray[np.int64], vocabulary: Vocabulary) -> Iterator[int]:
+    for point in np.flatnonzero(counts).tolist():
+        width = 1 if chr(point) in vocabulary else len(chr(point).encode())
+        yield int(counts[point]) * width
+
+
+def _id_counts(counts: list[NDArray[np.int64]], vocabulary: Vocabulary) -> NDArray[np.int64]:
+    result = np.zeros(len(vocabulary), dtype=np.int64)
+    total = sum(counts)
+    for point in np.flatnonzero(total).tolist():
+        np.add.at(result, vocabulary.encode(chr(point)), int(total[point]))  # type: ignore[index]  # sum of arrays, not 0
+    return result
+
+
+def _split(
+    ids: AnyIds, fraction: float
+) -> tuple[AnyIds, AnyIds]:
+    edge = int(len(ids) * (1 - fraction))
+    if edge < MIN_CHARACTERS // 2 or len(ids) - edge < 2:
+        raise CorpusError(
+            f"a share of {fraction:g} leaves {edge} characters to train on and {len(ids) - edge} to validate",
+            "give more text, or another --val-fraction",
+        )
+    return ids[:edge], ids[edge:]
+
+
+def _key(
+    sources: list[Source], vocabulary: Vocabulary, encoding: str, fraction: float, val_file: str | Path | None
+) -> str:
+    split = "file" if val_file is not None else repr(fraction)
+    document = json.dumps([[source.sha256 for source in sources], vocabulary.fingerprint, encoding, split])
+    return hashlib.sha256(document.encode()).hexdigest()[:16]

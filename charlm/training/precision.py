@@ -1,0 +1,95 @@
+"""What this machine is quick at, found by a short measurement."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import NamedTuple
+
+import torch
+
+from charlm.cells import CELLS
+from charlm.errors import UsageError
+from charlm.model import recurrent
+
+# A processor without bf16 instructions refuses some kernels and emulates others a thousand times slower than fp32, so the
+# measurement feels its way up from shapes that even then take milliseconds, and gives up at the first that says no.
+_SHAPES = ((2, 4, 32), (8, 16, 128), (16, 32, 256))  # steps, lanes, hidden
+_HOPELESS = 20.0  # times slower than fp32, even where the first call is slow to set itself up
+
+
+class Measured(NamedTuple):
+    """What a training step of a layer reaches here."""
+
+    precision: str  # "fp32" or "bf16", whichever is quicker
+    speed: float  # multiply-adds a second at that precision
+
+
+def measure(device: torch.device, cell: str, precision: str) -> Measured:
+    """Time a layer's forward and backward pass.
+
+    Args:
+        device: where.
+        cell: which.
+        precision: "fp32" or "bf16" to measure only that, "auto" to find the quicker.
+
+    Returns:
+        The precision to train with and the speed that it reaches.
+
+    Raises:
+        UsageError: the precision asked for does not exist here.
+    """
+    candidates = ["fp32", "bf16"] if precision == "auto" else [precision]
+    for shape in _SHAPES:
+        seconds = {name: _time_step(device, cell, name, *shape) for name in candidates}
+        candidates = [name for name in candidates if seconds[name] < _HOPELESS * min(seconds.values())]
+    best = min(candidates, key=lambda name: seconds[name], default=None)
+    if best is None:
+        raise UsageError(f"this machine has no {precision} arithmetic", "leave --precision out")
+    steps, lanes, hidden = _SHAPES[-1]
+    multiply_adds = 3 * steps * lanes * len(CELLS[cell].GATES) * hidden * 2 * hidden
+    return Measured(best, multiply_adds / seconds[best])
+
+
+def _time_step(device: torch.device, cell: str, precision: str, steps: int, lanes: int, hidden: int) -> float:
+    """The quickest of a few passes, in seconds; slow ones are not repeated. Infinity if there is no such kernel."""
+    with torch.random.fork_rng(devices=[]):
+        shapes = CELLS[cell].shapes(hidden, hidden)
+        weights = {name: torch.randn(shape, device=device, requires_grad=True) for name, shape in shapes.items()}
+        x = torch.randn(steps, lanes, hidden, device=device, requires_grad=True)
+        state = tuple(torch.zeros(lanes, hidden, device=device) for _ in CELLS[cell].State._fields)
+        quickest = math.inf
+        for _ in range(5):
+            start = time.perf_counter()
+            try:
+                with autocast(device, precision):
+                    output, _ = recurrent.CELLS[cell](x, state, weights)
+                torch.autograd.backward(output.float().sum())
+            except RuntimeError:
+                return math.inf
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            elapsed = time.perf_counter() - start
+            quickest = min(quickest, elapsed)
+            if elapsed > 0.25:
+                break
+        return quickest
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which a model of that precision runs."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; for "auto" the best that is there.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, is_there in there.items() if is_there))
+    if not there[name]:
+        raise UsageError(f"there is no {name} device here", "leave --device out, or say --device cpu")
+    return torch.device(name)

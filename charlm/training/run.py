@@ -1,0 +1,394 @@
+"""A whole run: text in, model file out.
+
+Owns the order in which things happen around the loop: read, plan, build, train, save, sample, finish. Yields events,
+never prints. The loop knows no files, the folder knows no torch; this is where they meet.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import charlm
+from charlm import checkpoint, library
+from charlm.cells import CELLS
+from charlm.checkpoint import Checkpoint, TrainingRecord
+from charlm.config import ModelConfig
+from charlm.errors import OutputError, TrainingError, UsageError
+from charlm.inference.engine import Engine
+from charlm.inference.generate import Generation
+from charlm.inference.sampling import SamplingParams
+from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
+from charlm.text.corpus import Corpus, reading
+from charlm.text.lanes import Lanes
+from charlm.text.vocabulary import BYTES, Vocabulary
+from charlm.training import plot, resume
+from charlm.training.events import (
+    Ended,
+    Evaluated,
+    Event,
+    Planned,
+    Reading,
+    Sampled,
+    Saved,
+    SaveFailed,
+)
+from charlm.training.folder import RunFolder
+from charlm.training.loop import Trainer
+from charlm.training.plan import Machine, plan
+from charlm.training.precision import measure, pick_device
+from charlm.training.settings import TrainConfig
+
+SAMPLE_CHARS = 240
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for.
+
+    Attributes:
+        paths: files and folders, `-` for standard input.
+        output: the model's name or path; None takes the first input's name.
+        said: fields of `ModelConfig` and `TrainConfig` that are not to be planned; see `charlm.training.plan`.
+        encoding: of the files.
+        pattern: which files of a folder count.
+        min_count: rarer characters are spelled in bytes.
+        val_fraction: the share of the text that validates.
+        val_file: validates instead.
+        base: the model to fine-tune.
+        force: overwrite a model of the same name.
+    """
+
+    paths: tuple[str, ...]
+    output: str | None = None
+    said: Mapping[str, Any] = field(default_factory=dict)
+    encoding: str = "utf-8"
+    pattern: str = "*"
+    min_count: int = 2
+    val_fraction: float = 0.1
+    val_file: str | None = None
+    base: str | None = None
+    force: bool = False
+
+
+class Run:
+    """A run, new or resumed: iterate over `events()`.
+
+    Args:
+        request: what a new run is to do; None if `resumed` is given.
+        resumed: the name of a run to go on with.
+        save_every: seconds between saves; an evaluation with a new best saves too.
+        sample_every: seconds between texts shown while training; None for one an evaluation.
+        tensorboard: write TensorBoard events into the run's folder.
+        clock: seconds.
+
+    Raises:
+        CharlmError: the run cannot start.
+    """
+
+    def __init__(
+        self,
+        request: Request | None = None,
+        *,
+        resumed: str | None = None,
+        save_every: float = 30.0,
+        sample_every: float | None = None,
+        tensorboard: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        assert (request is None) != (resumed is None)
+        if request is not None and not request.paths:
+            raise UsageError("there is no text to train on", "charlm train FILE")
+        self._save_every = save_every
+        self._sample_every = sample_every
+        self._clock = clock
+        self._stop = False
+        self._trainer: Trainer | None = None
+        self._config: dict[str, Any] | None = None
+        self._base: Checkpoint | None = None
+        self._writer: Any = None
+        if resumed is not None:
+            self.folder = RunFolder.named(resumed)
+            self._config = self.folder.read_config()
+            self._request = Request(**{**self._config["request"], "paths": tuple(self._config["request"]["paths"])})
+        else:
+            assert request is not None
+            self._request = request
+            self.folder = RunFolder.named(request.output or _default_name(request.paths[0]))
+        if tensorboard:
+            self._writer = _tensorboard_writer(self.folder.path / "tensorboard")
+
+    def request_stop(self) -> None:
+        """End after the step under way, saved; may be called from a signal handler or another thread."""
+        self._stop = True
+        if self._trainer is not None:
+            self._trainer.request_stop()
+
+    def events(self) -> Iterator[Event]:
+        """Do it, and tell.
+
+        Raises:
+            CharlmError: the text, an option or the disk does not allow it, or the training cannot be saved from
+                exploding.
+        """
+        try:
+            corpus = yield from self._read()
+            trainer, planned = self._build(corpus)
+            self._trainer = trainer
+            if self._stop:
+                trainer.request_stop()
+            if planned.resumed_at is None:
+                self._save_model(trainer, corpus, planned)
+                resume.save(trainer.snapshot(), self.folder.resume_file)
+            yield planned
+            yield from self._train(trainer, corpus, planned)
+            yield self._finish(trainer, corpus, planned)
+        finally:
+            if self._writer is not None:
+                self._writer.close()
+
+    def _read(self) -> Generator[Event, None, Corpus]:
+        request = self._request
+        base = checkpoint.load(library.find_model(request.base)) if request.base else None
+        if self._config is None:
+            self.folder.claim(force=request.force)
+        reader = reading(
+            request.paths,
+            self.folder.path,
+            encoding=request.encoding,
+            pattern=request.pattern,
+            min_count=request.min_count,
+            val_fraction=request.val_fraction,
+            val_file=request.val_file,
+            base=base.vocabulary if base else None,
+        )
+        self._base = base
+        while True:
+            try:
+                yield Reading(next(reader))
+            except StopIteration as done:
+                corpus: Corpus = done.value
+                return corpus
+
+    def _build(self, corpus: Corpus) -> tuple[Trainer, Planned]:
+        """Plan a new run and keep the plan, or take up an old one's."""
+        said = dict(self._request.said)
+        device = pick_device(said.get("device") or "auto")
+        if threads := said.get("threads"):
+            torch.set_num_threads(threads)
+        if self._config is None:
+            model_config, train_config = self._plan(corpus, said, device)
+            snapshot = None
+        else:
+            if self._config["corpus"] != corpus.key:
+                raise TrainingError(
+                    f"the text has changed since {self.folder.name} was begun, so the run cannot go on with it",
+                    f"put it back, or train further on the new text with --from {self.folder.name}",
+                )
+            model_config = ModelConfig.from_dict(self._config["model"])
+            train_config = TrainConfig.from_dict(self._config["train"])
+            snapshot = resume.load(self.folder.resume_file)
+            if reason := snapshot.numbers["progress"]["reason"]:
+                raise TrainingError(
+                    f"{self.folder.name} is finished ({_REASONS[reason]})",
+                    f"train it further with --from {self.folder.name} and another name",
+                )
+        torch.manual_seed(train_config.seed)
+        model = self._make_model(model_config, train_config, corpus).to(device)
+        lanes = Lanes(corpus.train, train_config.lanes, train_config.chunk, train_config.seed)
+        trainer = Trainer(model, lanes, corpus.validation, train_config, self._clock)
+        if snapshot is not None:
+            trainer.restore(snapshot)
+            self.folder.rewind(trainer.step)
+        else:
+            self._keep_config(model_config, train_config, corpus)
+        return trainer, Planned(
+            name=self.folder.name,
+            path=str(self.folder.model),
+            model=model_config,
+            train=train_config,
+            parameters=model_config.parameters,
+            train_characters=len(corpus.train),
+            validation_characters=len(corpus.validation),
+            characters=len(corpus.vocabulary.characters),
+            has_bytes=corpus.vocabulary.has_bytes,
+            skipped=corpus.skipped,
+            precision=train_config.precision,
+            device=str(device),
+            threads=torch.get_num_threads(),
+            resumed_at=trainer.step if snapshot is not None else None,
+        )
+
+    def _plan(self, corpus: Corpus, said: dict[str, Any], device: torch.device) -> tuple[ModelConfig, TrainConfig]:
+        cell = self._base.config.cell if self._base else said.get("cell") or "lstm"
+        if cell not in CELLS:
+            ModelConfig(vocabulary=2, cell=cell)  # says so
+        measured = measure(device, cell, said.get("precision") or "auto")
+        base = self._base.config if self._base else None
+        model, train = plan(len(corpus.train), len(corpus.vocabulary), said, Machine(measured.speed), base)
+        return model, replace(train, precision=measured.precision, device=device.type)
+
+    def _make_model(self, config: ModelConfig, train: TrainConfig, corpus: Corpus) -> CharLM:
+        dropout = Dropout(train.dropout_input, train.dropout_hidden, train.dropout_output, train.weight_drop)
+        model = CharLM(config, dropout)
+        model.set_frequencies(corpus.counts)
+        if self._base is not None:
+            load_tensors(model, _extend(self._base, corpus.vocabulary, to_tensors(model.state_dict())))
+        return model
+
+    def _keep_config(self, model: ModelConfig, train: TrainConfig, corpus: Corpus) -> None:
+        # Absolute, so that a resume may be asked for from another folder.
+        paths = [
+            str(self.folder.path / "stdin.txt" if path == "-" else Path(path).absolute())
+            for path in self._request.paths
+        ]
+        val_file = self._request.val_file and str(Path(self._request.val_file).absolute())
+        request = {**asdict(self._request), "paths": paths, "val_file": val_file, "said": dict(self._request.said)}
+        document = {"request": request, "model": model.to_dict(), "train": train.to_dict(), "corpus": corpus.key}
+        self.folder.write_config(document)
+
+    def _train(self, trainer: Trainer, corpus: Corpus, planned: Planned) -> Iterator[Event]:
+        saved = sampled = self._clock()
+        for event in trainer.run():
+            yield event
+            now = self._clock()
+            if isinstance(event, Evaluated):
+                self.folder.add_row(asdict(event))
+                self._to_tensorboard(event)
+                text = self._sample(trainer, corpus)
+                self.folder.add_sample(event.step, text)
+                yield Sampled(event.step, text)
+                sampled = now
+            elif self._sample_every is not None and now - sampled >= self._sample_every:
+                yield Sampled(trainer.step, self._sample(trainer, corpus))
+                sampled = now
+            improved = isinstance(event, Evaluated) and event.improved
+            if improved or now - saved >= self._save_every:
+                yield self._try_to_save(trainer, corpus, planned, with_model=improved)
+                saved = now
+
+    def _try_to_save(self, trainer: Trainer, corpus: Corpus, planned: Planned, *, with_model: bool) -> Event:
+        # A full disk must not end a run that may find room at the next save.
+        try:
+            if with_model:
+                self._save_model(trainer, corpus, planned)
+            resume.save(trainer.snapshot(), self.folder.resume_file)
+        except OutputError as error:
+            return SaveFailed(trainer.step, error.message)
+        return Saved(trainer.step, str(self.folder.resume_file))
+
+    def _finish(self, trainer: Trainer, corpus: Corpus, planned: Planned) -> Ended:
+        reason = trainer.numbers.reason
+        validation = None
+        if reason:
+            validation = trainer.evaluate_best()
+            self.folder.add_row(self._last_row(trainer, validation, len(corpus.validation) - 1))
+            self._save_model(trainer, corpus, planned, validation, len(corpus.validation) - 1)
+        resume.save(trainer.snapshot(), self.folder.resume_file)
+        if plot.has_matplotlib() and len(self.folder.rows) > 1:
+            plot.draw_loss(self.folder.rows, self.folder.plot_file, f"{self.folder.name}: loss")
+        return Ended(
+            reason=reason or "interrupted",
+            path=str(self.folder.model),
+            bytes=self.folder.model.stat().st_size,
+            validation=validation,
+            record=checkpoint.read_card(self.folder.model)[2],
+        )
+
+    def _last_row(self, trainer: Trainer, validation: float, characters: int) -> dict[str, Any]:
+        last = dict(self.folder.rows[-1])
+        return last | {
+            "seconds": trainer.numbers.seconds,
+            "validation": validation,
+            "validation_characters": characters,
+        }
+
+    def _save_model(
+        self,
+        trainer: Trainer,
+        corpus: Corpus,
+        planned: Planned,
+        validation: float | None = None,
+        validation_characters: int | None = None,
+    ) -> None:
+        now = trainer.numbers
+        measured = validation if validation is not None else now.best if now.evaluations else None
+        record = TrainingRecord(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            sources=[asdict(source) for source in corpus.sources],
+            train_characters=len(corpus.train),
+            validation_characters=validation_characters or min(trainer.config.val_chars, len(corpus.validation) - 1),
+            characters_seen=now.characters,
+            steps=now.step,
+            epochs=trainer.epochs,
+            seconds=round(now.seconds, 3),
+            validation=measured,
+            base=self._request.base,
+            settings=trainer.config.to_dict(),
+            precision=planned.precision,
+            device=planned.device,
+            threads=planned.threads,
+            versions={"charlm": charlm.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        )
+        tensors = to_tensors(trainer.best_weights)
+        checkpoint.save(Checkpoint(planned.model, corpus.vocabulary, tensors, record), self.folder.model)
+
+    def _sample(self, trainer: Trainer, corpus: Corpus) -> str:
+        """What the model writes now; its random numbers are its own, so that training is as it would be without."""
+        weights = to_tensors(trainer.model.state_dict())
+        if not all(np.isfinite(tensor).all() for tensor in weights.values()):
+            return ""
+        engine = Engine(Checkpoint(trainer.model.config, corpus.vocabulary, weights))
+        first = corpus.vocabulary.encode("\n")[:1] if "\n" in corpus.vocabulary else np.zeros(1, dtype=np.int64)
+        state, logits = engine.feed(engine.start(), first)
+        pieces = Generation(engine, state, logits, SamplingParams(seed=trainer.step), max_chars=SAMPLE_CHARS)
+        return "".join([piece.text for piece in pieces])
+
+    def _to_tensorboard(self, event: Evaluated) -> None:
+        if self._writer is None:
+            return
+        for name in ("train", "validation", "learning_rate", "gradient_norm", "characters_per_second"):
+            if (value := getattr(event, name)) is not None:
+                self._writer.add_scalar(name, value, event.step)
+        self._writer.flush()
+
+
+_REASONS = {"budget": "its budget is spent", "patience": "it had stopped getting better"}
+
+
+def _default_name(path: str) -> str:
+    name = "model" if path == "-" else Path(path).absolute().name
+    return name.split(".")[0] or "model"
+
+
+def _tensorboard_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UsageError(
+            "--tensorboard needs tensorboard, which is not installed", "pip install 'charlm[tensorboard]'"
+        ) from error
+    return SummaryWriter(str(folder))
+
+
+def _extend(base: Checkpoint, vocabulary: Vocabulary, fresh: checkpoint.Tensors) -> checkpoint.Tensors:
+    """The base's weights for a larger vocabulary: known ids keep their rows, new ones have the fresh model's."""
+    old = base.vocabulary
+    pairs = [(index, int(vocabulary.encode(character)[0])) for index, character in enumerate(old.characters)]
+    if old.has_bytes:
+        pairs += [(len(old.characters) + byte, len(vocabulary.characters) + byte) for byte in range(BYTES)]
+    source, target = np.array(pairs).T
+    tensors = dict(base.tensors)
+    for name in ("embedding", "output.w", "output.b"):
+        if name in fresh:
+            tensors[name] = fresh[name].copy()
+            tensors[name][target] = base.tensors[name][source]
+    return tensors
