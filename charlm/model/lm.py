@@ -82,7 +82,7 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, state: LayerState, weight_drop: float) -> tuple[Tensor, LayerState]:
         """Run a chunk, (T, B, I) to (T, B, H), from `state` to the state after it."""
-        weights = {name: self.get_parameter(name) for name in self._shapes}
+        weights: dict[str, Tensor] = {name: self.get_parameter(name) for name in self._shapes}
         if weight_drop:
             weights["w_h"] = F.dropout(weights["w_h"], weight_drop)
         h, after = self._cell(x, state, weights)
