@@ -350,9 +350,7 @@ def _id_counts(counts: list[NDArray[np.int64]], vocabulary: Vocabulary) -> NDArr
     return result
 
 
-def _split(
-    ids: AnyIds, fraction: float
-) -> tuple[AnyIds, AnyIds]:
+def _split(ids: AnyIds, fraction: float) -> tuple[AnyIds, AnyIds]:
     edge = int(len(ids) * (1 - fraction))
     if edge < MIN_CHARACTERS // 2 or len(ids) - edge < 2:
         raise CorpusError(

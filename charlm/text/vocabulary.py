@@ -88,6 +88,12 @@ class Vocabulary:
         document = json.dumps([self.characters, self.has_bytes])
         return hashlib.sha256(document.encode()).hexdigest()[:16]
 
+    @cached_property
+    def begins(self) -> NDArray[np.bool_]:
+        """Whether an id begins a character, (V,): all do but the bytes that go on with one. Counts characters in ids."""
+        values = np.arange(len(self)) - len(self.characters)
+        return (values < 0x80) | (values >= 0xC0)
+
     def encode(self, text: str) -> Ids:
         """The ids of a text, (N,).
 

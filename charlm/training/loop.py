@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -69,6 +70,7 @@ class Trainer:
         model: what is trained, on its device.
         lanes: the training text.
         validation: ids to validate on, (M,).
+        begins: which ids begin a character, (V,); see `Vocabulary.begins`.
         config: how; its precision is no longer "auto".
         clock: seconds, for budgets in minutes.
     """
@@ -78,6 +80,7 @@ class Trainer:
         model: CharLM,
         lanes: Lanes,
         validation: AnyIds,
+        begins: NDArray[np.bool_],
         config: TrainConfig,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -86,6 +89,7 @@ class Trainer:
         self.device = model.embedding.device
         self._lanes = lanes
         self._validation = validation
+        self._begins = begins
         self._clock = clock
         self._now = _Progress()
         self._state: ModelState = model.start(lanes.lanes)
@@ -210,7 +214,9 @@ class Trainer:
 
     def _evaluate(self, progress: float, started: float) -> Evaluated:
         now = self._now
-        loss, characters = evaluate(self.model, self._validation, self.config.precision, limit=self.config.val_chars)
+        loss, characters = evaluate(
+            self.model, self._validation, self._begins, self.config.precision, limit=self.config.val_chars
+        )
         now.evaluations += 1
         while now.evaluations < self.config.evaluations and self._is_evaluation_due(progress):
             now.evaluations += 1  # several fell due during one step
@@ -241,7 +247,7 @@ class Trainer:
         """The loss of the best weights over the whole validation text, in full precision; nats per character."""
         now = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self._best)
-        loss, _ = evaluate(self.model, self._validation, "fp32")
+        loss, _ = evaluate(self.model, self._validation, self._begins, "fp32")
         self.model.load_state_dict(now)
         return loss
 
@@ -317,12 +323,15 @@ def _make_optimizer(model: CharLM, config: TrainConfig) -> torch.optim.AdamW:
 
 
 @torch.no_grad()
-def evaluate(model: CharLM, ids: AnyIds, precision: str, limit: int | None = None) -> tuple[float, int]:
+def evaluate(
+    model: CharLM, ids: AnyIds, begins: NDArray[np.bool_], precision: str, limit: int | None = None
+) -> tuple[float, int]:
     """The mean loss over a text, its state carried through; model, training state and random numbers stay as they are.
 
     Args:
         model: on its device.
         ids: the text, (N,).
+        begins: which ids begin a character, (V,).
         precision: "fp32" or "bf16".
         limit: read about so many characters, spread over the text; None reads all.
 
@@ -346,6 +355,6 @@ def evaluate(model: CharLM, ids: AnyIds, precision: str, limit: int | None = Non
         losses = F.cross_entropy(logits.float().flatten(0, 1), y.flatten(), reduction="none").cpu().numpy()
         scored = segment.scored.reshape(-1)
         total += float(losses[scored].astype(np.float64).sum())
-        count += int(scored.sum())
+        count += int(begins[segment.y[segment.scored]].sum())
     model.train(was_training)
     return total / count, count

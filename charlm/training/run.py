@@ -25,6 +25,7 @@ from charlm.config import ModelConfig
 from charlm.errors import OutputError, TrainingError, UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation
+from charlm.inference.reading import prime
 from charlm.inference.sampling import SamplingParams
 from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
 from charlm.text.corpus import Corpus, reading
@@ -204,7 +205,7 @@ class Run:
         torch.manual_seed(train_config.seed)
         model = self._make_model(model_config, train_config, corpus).to(device)
         lanes = Lanes(corpus.train, train_config.lanes, train_config.chunk, train_config.seed)
-        trainer = Trainer(model, lanes, corpus.validation, train_config, self._clock)
+        trainer = Trainer(model, lanes, corpus.validation, corpus.vocabulary.begins, train_config, self._clock)
         if snapshot is not None:
             trainer.restore(snapshot)
             self.folder.rewind(trainer.step)
@@ -347,9 +348,9 @@ class Run:
         if not all(np.isfinite(tensor).all() for tensor in weights.values()):
             return ""
         engine = Engine(Checkpoint(trainer.model.config, corpus.vocabulary, weights))
-        first = corpus.vocabulary.encode("\n")[:1] if "\n" in corpus.vocabulary else np.zeros(1, dtype=np.int64)
-        state, logits = engine.feed(engine.start(), first)
-        pieces = Generation(engine, state, logits, SamplingParams(seed=trainer.step), max_chars=SAMPLE_CHARS)
+        primed = prime(engine, "")
+        params = SamplingParams(seed=trainer.step)
+        pieces = Generation(engine, primed.state, primed.logits, params, max_chars=SAMPLE_CHARS)
         return "".join([piece.text for piece in pieces])
 
     def _to_tensorboard(self, event: Evaluated) -> None:

@@ -1,0 +1,277 @@
+"""The Python interface: `charlm.load` and `charlm.train`.
+
+A thin layer over the same engine and generation loop that the command line uses. Importing it costs NumPy; torch is
+imported by `train` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from charlm import checkpoint
+from charlm.checkpoint import Checkpoint, TrainingRecord
+from charlm.config import ModelConfig
+from charlm.errors import UsageError
+from charlm.inference.engine import Array, Engine, Ids, State
+from charlm.inference.generate import Completion, Generation, generate_batch
+from charlm.inference.reading import LineScore, LineScorer, Measured, measuring, prime
+from charlm.inference.sampling import SamplingParams
+from charlm.library import find_model
+from charlm.text.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from charlm.training.events import Event
+
+
+class Model:
+    """A trained model, ready to use.
+
+    Args:
+        loaded: the model in memory.
+        name: what it is called.
+    """
+
+    def __init__(self, loaded: Checkpoint, name: str = "") -> None:
+        self.name = name
+        self._checkpoint = loaded
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The model that runs, for everything that this class does not offer."""
+        return Engine(self._checkpoint)
+
+    @property
+    def config(self) -> ModelConfig:
+        """The shape."""
+        return self._checkpoint.config
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Characters and ids."""
+        return self._checkpoint.vocabulary
+
+    @property
+    def record(self) -> TrainingRecord:
+        """How it was trained."""
+        return self._checkpoint.record
+
+    def start(self) -> State:
+        """The state before anything was read."""
+        return self.engine.start()
+
+    def step(self, state: State, index: int) -> tuple[State, Array]:
+        """Read one id; the state after it and the logits of what comes next, (V,)."""
+        return self.engine.step(state, index)
+
+    def feed(self, state: State, text: str | Ids) -> tuple[State, Array]:
+        """Read a text or ids; the state after it and the logits of what comes next, (V,).
+
+        Raises:
+            CorpusError: a character that the model cannot spell.
+        """
+        ids = self.vocabulary.encode(text) if isinstance(text, str) else text
+        if not len(ids):
+            raise UsageError("there is nothing to read")
+        return self.engine.feed(state, ids)
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        max_chars: int | None = 400,
+        stop: str | Sequence[str] = (),
+        cancel: Callable[[], bool] | None = None,
+        alternatives: int = 0,
+        params: SamplingParams | None = None,
+        **sampling: Any,
+    ) -> Generation:
+        """Write on from a prompt, piece by piece.
+
+        Args:
+            prompt: what was written so far; characters that the model cannot spell are replaced.
+            max_chars: where to end; None goes on for ever.
+            stop: a string, or several, that end the text and are not shown.
+            cancel: asked before every character; true ends the text.
+            alternatives: how many likeliest characters each piece names.
+            params: how to draw.
+            **sampling: fields of `SamplingParams`, changing `params`.
+
+        Raises:
+            UsageError: a value out of range.
+        """
+        primed = prime(self.engine, prompt)
+        return Generation(
+            self.engine,
+            primed.state,
+            primed.logits,
+            _params(params, sampling),
+            max_chars=max_chars,
+            stops=_stops(stop),
+            cancel=cancel,
+            alternatives=alternatives,
+            recent=primed.ids.tolist(),
+        )
+
+    def generate(self, prompt: str = "", **options: Any) -> str:
+        """The text that `stream` writes, whole."""
+        return "".join([piece.text for piece in self.stream(prompt, **options)])
+
+    def generate_many(
+        self,
+        prompt: str = "",
+        count: int = 4,
+        *,
+        max_chars: int = 400,
+        stop: str | Sequence[str] = (),
+        params: SamplingParams | None = None,
+        **sampling: Any,
+    ) -> list[Completion]:
+        """Several texts from one prompt, as one batch; text k has the seed of the first plus k.
+
+        Args:
+            prompt: as in `stream`, as are the others.
+            count: how many.
+            max_chars: where each ends at the latest.
+            stop: what ends a text.
+            params: how to draw.
+            **sampling: fields of `SamplingParams`, changing `params`.
+        """
+        primed = prime(self.engine, prompt)
+        return generate_batch(
+            self.engine,
+            primed.state,
+            primed.logits,
+            _params(params, sampling),
+            count,
+            max_chars=max_chars,
+            stops=_stops(stop),
+            recent=primed.ids.tolist(),
+        )
+
+    def eval(self, text: str, lanes: int = 1) -> Measured:
+        """How well the model predicts a text; see `charlm.inference.reading.measuring`."""
+        *_, last = measuring(self.engine, text, lanes)
+        return last
+
+    def score(self, text: str) -> Iterator[LineScore]:
+        """The surprise of every line, given the lines before it."""
+        scorer = LineScorer(self.engine)
+        for line in text.splitlines():
+            yield scorer.push(line)
+
+
+def load(name: str | Path) -> Model:
+    """Load a model.
+
+    Args:
+        name: a path, or a name that `charlm models` lists.
+
+    Raises:
+        NotFoundError: there is none, with near names.
+        CheckpointError: the file is not a model's, or damaged.
+    """
+    path = find_model(str(name))
+    return Model(checkpoint.load(path), path.stem)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `train` leaves.
+
+    Attributes:
+        path: the model file.
+        reason: why it ended: "budget", "patience" or "interrupted".
+        validation: nats per character over all validation text, of the weights in the file; None if interrupted.
+        record: how it was trained.
+    """
+
+    path: Path
+    reason: str
+    validation: float | None
+    record: TrainingRecord
+
+    def load(self) -> Model:
+        """The model."""
+        return load(self.path)
+
+
+def train(
+    paths: str | Path | Sequence[str | Path] = (),
+    *,
+    output: str | Path | None = None,
+    minutes: float | None = None,
+    resume: str | Path | None = None,
+    base: str | Path | None = None,
+    force: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+    encoding: str = "utf-8",
+    pattern: str = "*",
+    min_count: int = 2,
+    val_fraction: float = 0.1,
+    val_file: str | Path | None = None,
+    **settings: Any,
+) -> Trained:
+    """Train a model, as `charlm train` does.
+
+    Args:
+        paths: files and folders; empty with `resume`.
+        output: the model's name or path; None takes the first input's name.
+        minutes: budget; `steps` and `epochs` among the settings are others.
+        resume: the name of a run to go on with.
+        base: a model to fine-tune.
+        force: overwrite a model of the same name.
+        on_event: told everything that happens, see `charlm.training.events`.
+        encoding: of the files.
+        pattern: which files of a folder count.
+        min_count: rarer characters are spelled in bytes.
+        val_fraction: the share of the text that validates.
+        val_file: validates instead.
+        **settings: fields of `ModelConfig` and `TrainConfig` that are not to be planned.
+
+    Raises:
+        CharlmError: the text, an option or the disk does not allow it.
+    """
+    from charlm.training.events import Ended
+    from charlm.training.run import Request, Run
+
+    if resume is not None:
+        run = Run(resumed=str(resume))
+    else:
+        names = [paths] if isinstance(paths, str | Path) else paths
+        run = Run(
+            Request(
+                paths=tuple(map(str, names)),
+                output=None if output is None else str(output),
+                said={"minutes": minutes, **settings} if minutes is not None else settings,
+                encoding=encoding,
+                pattern=pattern,
+                min_count=min_count,
+                val_fraction=val_fraction,
+                val_file=None if val_file is None else str(val_file),
+                base=None if base is None else str(base),
+                force=force,
+            )
+        )
+    ended: Ended | None = None
+    for event in run.events():
+        if on_event is not None:
+            on_event(event)
+        if isinstance(event, Ended):
+            ended = event
+    assert ended is not None
+    return Trained(Path(ended.path), ended.reason, ended.validation, ended.record)
+
+
+def _params(params: SamplingParams | None, sampling: dict[str, Any]) -> SamplingParams:
+    try:
+        return replace(params or SamplingParams(), **sampling)
+    except TypeError as error:
+        raise UsageError(f"unknown sampling option: {', '.join(sampling)}") from error
+
+
+def _stops(stop: str | Sequence[str]) -> Sequence[str]:
+    return [stop] if isinstance(stop, str) else stop

@@ -1,0 +1,307 @@
+"""What a training run looks like: a live dashboard, plain lines, JSON, or nothing.
+
+Each view takes the run's events one by one and keeps what it needs to draw. Losses are shown in bits per character.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Protocol, Self, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from charlm.cli.main import INTERRUPTED
+from charlm.text.visible import visible
+from charlm.training.events import (
+    Ended,
+    Evaluated,
+    Event,
+    Planned,
+    Reading,
+    Recovered,
+    Sampled,
+    Saved,
+    SaveFailed,
+    Stepped,
+    to_dict,
+)
+
+BARS = "▁▂▃▄▅▆▇█"
+_ENDS = {"budget": "the budget is spent", "patience": "it stopped getting better", "interrupted": "stopped"}
+
+
+class View(Protocol):
+    """Something that shows a run."""
+
+    exit_code: int
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exception: object) -> None: ...
+    def show(self, event: Event) -> None:
+        """Take an event."""
+
+    def stopping(self) -> None:
+        """Say that the run is about to stop."""
+
+
+class QuietView:
+    """Shows nothing."""
+
+    def __init__(self) -> None:
+        self.exit_code = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def show(self, event: Event) -> None:
+        """Keep only how it ended."""
+        if isinstance(event, Ended) and event.reason == "interrupted":
+            self.exit_code = INTERRUPTED
+
+    def stopping(self) -> None:
+        """Say nothing."""
+
+
+class JsonView(QuietView):
+    """One event a line. Steps come in bulk; only evaluations and what is rarer are told."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def show(self, event: Event) -> None:
+        """Print it."""
+        super().show(event)
+        if not isinstance(event, Stepped | Reading):
+            print(json.dumps(to_dict(event), ensure_ascii=False), file=self._stream, flush=True)
+
+
+class PlainView(QuietView):
+    """Where nothing can be redrawn: one line an evaluation."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+
+    def show(self, event: Event) -> None:
+        """Print what matters of it."""
+        super().show(event)
+        match event:
+            case Planned():
+                self._console.print(plan_table(event))
+            case Evaluated():
+                self._console.print(evaluation_line(event), markup=False)
+            case Recovered() | SaveFailed():
+                self._console.print(notice(event), markup=False)
+            case Ended():
+                self._console.print(farewell(event))
+
+    def stopping(self) -> None:
+        """Say so."""
+        self._console.print("stopping after this step; Ctrl-C again leaves at once")
+
+
+class Dashboard(QuietView):
+    """Where the screen can be redrawn."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__()
+        self._console = console or Console(stderr=True, highlight=False)
+        self._live = Live(
+            get_renderable=self._render,
+            console=self._console,
+            refresh_per_second=4,
+            transient=False,
+            redirect_stdout=False,
+        )
+        self._bytes = 0
+        self._plan: Planned | None = None
+        self._step: Stepped | None = None
+        self._evaluated: Evaluated | None = None
+        self._train: list[float] = []
+        self._validation: list[float] = []
+        self._sample = ""
+        self._notices: list[str] = []
+        self._ended: Ended | None = None
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.stop()
+        if self._ended is not None:
+            self._console.print(farewell(self._ended))
+
+    def show(self, event: Event) -> None:
+        """Keep it for the next drawing."""
+        super().show(event)
+        match event:
+            case Reading():
+                self._bytes = event.bytes
+            case Planned():
+                self._console.print(plan_table(event))
+                self._plan = event
+            case Stepped():
+                self._step = event
+            case Evaluated():
+                self._evaluated = event
+                self._validation.append(event.validation)
+                if event.train is not None:
+                    self._train.append(event.train)
+            case Sampled():
+                self._sample = visible(event.text).replace("\t", "    ")
+            case Recovered() | SaveFailed():
+                self._notices = [*self._notices[-2:], notice(event)]
+            case Ended():
+                self._ended = event
+            case Saved():
+                pass
+
+    def stopping(self) -> None:
+        """Say so in the next drawing."""
+        self._notices = [*self._notices[-2:], "stopping after this step; Ctrl-C again leaves at once"]
+
+    def _render(self) -> RenderableType:
+        if self._plan is None:
+            return Text(f"reading ... {self._bytes / 1e6:.1f} MB", style="dim")
+        parts: list[RenderableType] = [self._progress(), self._figures()]
+        parts += [Text(line, style="yellow") for line in self._notices]
+        if self._sample:
+            height = max(3, min(12, self._console.height - 12))
+            lines = "\n".join(self._sample.strip("\n").split("\n")[: height - 2])
+            parts.append(
+                Panel(Text(lines), title="what it writes now", title_align="left", border_style="dim", height=height)
+            )
+        return Group(*parts)
+
+    def _progress(self) -> RenderableType:
+        step, width = self._step, max(10, min(40, self._console.width - 40))
+        done = 1.0 if self._ended and self._ended.reason != "interrupted" else step.progress if step else 0.0
+        row = Table.grid(padding=(0, 1))
+        spent = step.seconds if step else 0.0
+        left = spent / done - spent if done > 0.01 else math.nan
+        row.add_row(
+            ProgressBar(total=1.0, completed=done, width=width),
+            f"{done:4.0%}",
+            f"{clock(spent)} spent",
+            "" if math.isnan(left) or done >= 1 else f"{clock(left)} left",
+        )
+        return row
+
+    def _figures(self) -> RenderableType:
+        step, evaluated = self._step, self._evaluated
+        table = Table.grid(padding=(0, 2))
+        if step is not None:
+            table.add_row(Text("train", style="cyan"), bits(step.train), sparkline(self._train), f"step {step.step:,}")
+        if evaluated is not None:
+            table.add_row(
+                Text("validation", style="magenta"), bits(evaluated.validation), sparkline(self._validation),
+                f"best {bits(evaluated.best)}",
+            )  # fmt: skip
+        if step is not None:
+            table.add_row(
+                Text("speed", style="dim"), f"{step.characters_per_second:,.0f} chars/s", "",
+                f"epoch {step.epoch:.2f}   rate {step.learning_rate:.1e}   gradient {step.gradient_norm:.2f}",
+            )  # fmt: skip
+        return table
+
+
+def bits(nats: float) -> str:
+    """A loss as people see it."""
+    return f"{nats / math.log(2):.3f} bits/char"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 4:05 or 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def sparkline(values: Sequence[float], width: int = 24) -> str:
+    """A row of bars, high for high values."""
+    shown = [value for value in values if math.isfinite(value)][-width:]
+    if not shown:
+        return ""
+    low, span = min(shown), max(shown) - min(shown)
+    return "".join(BARS[round((value - low) / span * (len(BARS) - 1)) if span else 0] for value in shown)
+
+
+def plan_table(event: Planned) -> RenderableType:
+    """What the run is going to do."""
+    model, train = event.model, event.train
+    table = Table.grid(padding=(0, 2))
+    kinds = f"{event.characters} distinct" + (", rarer ones as bytes" if event.has_bytes else "")
+    table.add_row(
+        "text",
+        f"{event.train_characters:,} characters to train on, {event.validation_characters:,} to validate ({kinds})",
+    )
+    extras = [name for name in ("residual", "norm", "tied") if getattr(model, name)]
+    table.add_row(
+        "model",
+        f"{model.cell}, {model.layers} x {model.hidden}, {' + '.join(extras) or 'plain'}, {event.parameters:,} parameters",
+    )
+    rates = [train.dropout_input, train.dropout_hidden, train.dropout_output]
+    dropout = f"{rates[0]:g}" if len(set(rates)) == 1 else " / ".join(f"{rate:g}" for rate in rates)
+    weight_drop = f", weight-drop {train.weight_drop:g}" if train.weight_drop else ""
+    table.add_row(
+        "training", f"{train.budget}, {train.lanes} lanes x {train.chunk} steps, rate {train.learning_rate:g}"
+    )
+    table.add_row(
+        "",
+        f"dropout {dropout}{weight_drop}, seed {train.seed}, {event.precision} on {event.device}, {event.threads} threads",
+    )
+    if event.skipped:
+        table.add_row("skipped", f"{len(event.skipped)} binary files, {event.skipped[0]} the first")
+    begins = f"goes on at step {event.resumed_at}" if event.resumed_at is not None else event.path
+    return Group(Text(f"{event.name}: {begins}", style="bold"), table)
+
+
+def evaluation_line(event: Evaluated) -> str:
+    """An evaluation in one line."""
+    train = f"{event.train / math.log(2):.4f}" if event.train is not None else "-"
+    mark = " *" if event.improved else ""
+    return (
+        f"step {event.step}  epoch {event.epoch:.2f}  {clock(event.seconds)}  train {train}  "
+        f"validation {event.validation / math.log(2):.4f} bits/char{mark}  {event.characters_per_second:.0f} chars/s"
+    )
+
+
+def notice(event: Recovered | SaveFailed) -> str:
+    """Something that went wrong and was dealt with."""
+    if isinstance(event, Recovered):
+        return f"the loss exploded ({event.loss:.3g}); back to step {event.step} with {event.rate_scale:g} of the learning rate"
+    return f"not saved at step {event.step}: {event.message}; the last good files still stand"
+
+
+def farewell(event: Ended) -> RenderableType:
+    """How it ended, and what to type next."""
+    name = (
+        event.path.removeprefix("checkpoints/").removesuffix(".safetensors")
+        if event.path.startswith("checkpoints/")
+        else event.path
+    )
+    if event.reason == "interrupted":
+        lines = [
+            f"stopped at step {event.record.steps}, saved",
+            f"go on:  charlm train --resume {name}",
+        ]
+        return Text("\n".join(lines))
+    assert event.validation is not None
+    size = event.bytes / 1e6
+    return Text(
+        f"{_ENDS[event.reason]} after {clock(event.record.seconds)}, {event.record.characters_seen:,} characters read\n"
+        f"{event.path}, {size:.1f} MB, validation {bits(event.validation)} ({event.validation:.4f} nats)\n"
+        f"next:   charlm sample {name}"
+    )

@@ -1,0 +1,133 @@
+"""The `charlm` command: finds the subcommand, and turns whatever goes wrong into a sentence and an exit code.
+
+Commands are imported when they are called, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+import click
+
+import charlm
+from charlm.errors import CharlmError
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141  # 128 + SIGPIPE, as the shell has it
+
+COMMANDS: Final = {
+    "train": "Train a model on your text.",
+    "sample": "Stream text from a model.",
+    "eval": "Measure a model on a text.",
+    "score": "Find the most surprising lines of a text.",
+    "models": "List models, show their cards.",
+    "completion": "Print a script that completes charlm's words in your shell.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in `charlm.cli.NAME` and are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"charlm.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing one."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "CHARLM",
+        "show_default": True,
+        "max_content_width": 100,
+    },
+    epilog="Every option can be set in the environment: CHARLM_TRAIN_MINUTES=10 stands for charlm train --minutes 10.",
+)
+@click.version_option(charlm.__version__, prog_name="charlm")
+@click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+def cli(debug: bool) -> None:
+    """Train a character-level language model on your own text, stream from it, look inside it.
+
+    \b
+    Examples:
+      charlm train novel.txt                 five minutes, then a model
+      charlm sample novel -p 'It was a'      text in its manner
+      charlm score novel chapter7.txt        which lines are unlike the rest?
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name.
+
+    Returns:
+        The exit code: 0, 1 for a failure, 2 for a usage error, 130 if interrupted.
+    """
+    debug = "--debug" in arguments[:1] or os.environ.get("CHARLM_DEBUG", "") not in ("", "0")
+    try:
+        code = _invoke(arguments)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except CharlmError as error:
+        if debug:
+            raise
+        _complain(error.message, error.hint)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        _close_stdout()
+        return BROKEN_PIPE
+    except Exception as error:
+        if debug:
+            raise
+        _complain(f"something broke inside charlm: {type(error).__name__}: {error}", "charlm --debug ... shows where")
+        return 1
+    return code
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    # Outside standalone mode click hands its own exits back as the command's value.
+    result: Any = cli.main(args=list(arguments), prog_name="charlm", standalone_mode=False)
+    return result if isinstance(result, int) else 0
+
+
+def _complain(message: str, hint: str | None) -> None:
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(message, err=True)
+    if hint:
+        click.secho("hint: ", fg="cyan", nl=False, err=True)
+        click.echo(hint, err=True)
+
+
+def _close_stdout() -> None:
+    # Whoever read our output has gone; without this the interpreter complains when it flushes at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

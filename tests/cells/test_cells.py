@@ -1,0 +1,161 @@
+"""Every cell computes what torch's kernel computes, forward and back, and changes nothing in place."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from charlm.cells import CELLS
+from charlm.cells.common import sigmoid
+from charlm.model import recurrent
+
+Array = NDArray[np.float64]
+
+every_cell = pytest.mark.parametrize("cell", CELLS)
+
+
+class Case(NamedTuple):
+    """A layer, what it reads and where it begins. All arrays are read-only, so that writing to one is an error."""
+
+    tensors: dict[str, Array]
+    weights: Any
+    xs: Array  # (T, B, I)
+    state: Any
+
+
+@st.composite
+def sizes(draw: st.DrawFn) -> tuple[int, int, int, int, int]:
+    """T, B, I, H and a seed."""
+    steps, batch, inputs, hidden = (draw(st.integers(1, 7)) for _ in range(4))
+    return steps, batch, inputs, hidden, draw(st.integers(0, 2**32 - 1))
+
+
+def make_case(cell: str, size: tuple[int, int, int, int, int], scale: float = 1.0) -> Case:
+    steps, batch, inputs, hidden, seed = size
+    rng = np.random.default_rng(seed)
+    module = CELLS[cell]
+    tensors = {
+        name: frozen(rng.normal(0, scale, shape)) for name, shape in module.shapes(inputs, hidden).items()
+    }
+    return Case(
+        tensors=tensors,
+        weights=module.Weights(*[tensors[name] for name in module.Weights._fields]),
+        xs=frozen(rng.normal(0, scale, (steps, batch, inputs))),
+        state=module.State(*[frozen(rng.normal(0, 1, (batch, hidden))) for _ in module.State._fields]),
+    )
+
+
+def frozen(array: Array) -> Array:
+    array.flags.writeable = False
+    return array
+
+
+def from_below(case: Case) -> Array:
+    return frozen(case.xs @ case.tensors["w_x"].T + case.tensors["b"])
+
+
+def forward(cell: str, case: Case) -> tuple[Array, Any, list[Any]]:
+    """The hidden states (T, B, H), the last state and the traces."""
+    state, hs, traces = case.state, [], []
+    for below in from_below(case):
+        state, trace = CELLS[cell].step(case.weights, below, state)
+        for part in (*state, *trace[1:]):
+            frozen(part)
+        hs.append(state.h)
+        traces.append(trace)
+    return np.stack(hs), state, traces
+
+
+@every_cell
+@given(size=sizes(), scale=st.sampled_from([0.1, 1.0, 30.0]))
+@example(size=(100, 3, 5, 9, 1), scale=0.5)
+def test_forward_is_torch(cell: str, size: tuple[int, int, int, int, int], scale: float) -> None:
+    case = make_case(cell, size, scale)
+    hs, state, _ = forward(cell, case)
+    expected_hs, expected_state = recurrent.CELLS[cell](
+        torch.tensor(case.xs),
+        tuple(map(torch.tensor, case.state)),
+        {name: torch.tensor(tensor) for name, tensor in case.tensors.items()},
+    )
+    # Saturated by large weights, a difference in the last bit of a sum of size 30**2 still counts.
+    tolerance = 1e-12 * max(1.0, scale**2)
+    np.testing.assert_allclose(hs, expected_hs, rtol=0, atol=tolerance)
+    for part, expected in zip(state, expected_state, strict=True):
+        np.testing.assert_allclose(part, expected, rtol=0, atol=tolerance)
+
+
+@every_cell
+@given(size=sizes())
+@example(size=(40, 3, 5, 9, 1))
+def test_steps_back_are_autograd(cell: str, size: tuple[int, int, int, int, int]) -> None:
+    case = make_case(cell, size)
+    module, rng = CELLS[cell], np.random.default_rng(size[-1] + 1)
+    hs, state, traces = forward(cell, case)
+    d_hs = frozen(rng.normal(size=hs.shape))  # a loss that looks at every hidden state and at the last state
+    d_last = module.State(*[frozen(rng.normal(size=part.shape)) for part in state])
+
+    d_from_below, d_w_h, d_b_h, d_state = [], np.zeros_like(case.weights.w_h), np.zeros(size[3]), d_last
+    for trace, d_h in zip(reversed(traces), d_hs[::-1], strict=True):
+        d_after = d_state._replace(h=frozen(d_state.h + d_h))
+        d_below, d_recurrent, d_state = module.step_back(case.weights, trace, d_after)
+        for part in (d_below, d_recurrent, *d_state):
+            frozen(part)
+        d_from_below.append(d_below)
+        d_w_h += d_recurrent.T @ trace.before.h
+        d_b_h += d_recurrent[:, -size[3] :].sum(axis=0)
+
+    # With W_x the identity and no bias, what comes from below is the input itself, and so is its gradient.
+    below = torch.tensor(from_below(case), requires_grad=True)
+    before = [torch.tensor(part, requires_grad=True) for part in case.state]
+    weights = {name: torch.tensor(tensor, requires_grad=True) for name, tensor in case.tensors.items()}
+    weights |= {"w_x": torch.eye(below.shape[-1], dtype=torch.float64), "b": torch.zeros_like(below[0, 0])}
+    torch_hs, torch_state = recurrent.CELLS[cell](below, tuple(before), weights)
+    loss = (torch_hs * torch.tensor(d_hs)).sum()
+    for part, d_part in zip(torch_state, d_last, strict=True):
+        loss = loss + (part * torch.tensor(d_part)).sum()
+    loss.backward()
+
+    np.testing.assert_allclose(np.stack(d_from_below[::-1]), below.grad, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(d_w_h, weights["w_h"].grad, rtol=1e-10, atol=1e-10)
+    if "b_h" in weights:
+        np.testing.assert_allclose(d_b_h, weights["b_h"].grad, rtol=1e-10, atol=1e-10)
+    for part, torch_part in zip(d_state, before, strict=True):
+        np.testing.assert_allclose(part, torch_part.grad, rtol=1e-10, atol=1e-10)
+
+
+@every_cell
+def test_a_float32_layer_stays_float32(cell: str) -> None:
+    case = make_case(cell, (1, 2, 3, 4, 0))
+    module = CELLS[cell]
+    weights, state = (type(each)(*[part.astype(np.float32) for part in each]) for each in (case.weights, case.state))
+    after, trace = module.step(weights, from_below(case)[0].astype(np.float32), state)
+    d_below, d_recurrent, d_before = module.step_back(weights, trace, after)
+    assert {part.dtype for part in (*after, *trace[1:], d_below, d_recurrent, *d_before)} == {np.dtype(np.float32)}
+
+
+@every_cell
+def test_gates_name_the_blocks_of_rows(cell: str) -> None:
+    module = CELLS[cell]
+    shapes = module.shapes(5, 7)
+    assert shapes["w_x"] == (7 * len(module.GATES), 5)
+    assert shapes["w_h"] == (7 * len(module.GATES), 7)
+    assert shapes["b"] == (7 * len(module.GATES),)
+    assert shapes.keys() == {"w_x", "b", *module.Weights._fields}
+    assert module.State._fields[0] == "h"
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1.5e-7), (np.float64, 3e-16)])
+def test_sigmoid_is_the_logistic_function_everywhere(dtype: type[np.floating[Any]], tolerance: float) -> None:
+    greatest = np.finfo(dtype).max
+    a = np.concatenate((np.linspace(-60, 60, 10_001), [-greatest, -1e4, 1e4, greatest])).astype(dtype)
+    result = sigmoid(a)
+    assert result.dtype == dtype
+    np.testing.assert_allclose(result, expit(a.astype(np.float64)), rtol=0, atol=tolerance)
+    assert (result[-4:] == [0, 0, 1, 1]).all()

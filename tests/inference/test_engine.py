@@ -1,0 +1,157 @@
+"""A state is a value: it is never changed, it can be split and repeated, and it survives being bytes."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import MakeCheckpoint
+
+from charlm.cells import CELLS
+from charlm.errors import CheckpointError
+from charlm.inference.engine import Engine, State
+
+every_cell = pytest.mark.parametrize("cell", CELLS)
+HEADER = 8 + 16 + 4  # magic, fingerprint, B
+
+
+def read_something(engine: Engine, batch: int = 1, seed: int = 0) -> State:
+    ids = np.random.default_rng(seed).integers(0, engine.config.vocabulary, (12, batch))
+    return engine.read(engine.start(batch), ids)[0]
+
+
+def assert_identical(one: State, other: State) -> None:
+    assert [type(layer) for layer in one.layers] == [type(layer) for layer in other.layers]
+    for part, expected in zip(one.arrays(), other.arrays(), strict=True):
+        np.testing.assert_array_equal(part, expected)
+        assert part.dtype == expected.dtype
+
+
+@every_cell
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_state_is_never_changed(make_checkpoint: MakeCheckpoint, cell: str, batch: int) -> None:
+    engine = Engine(make_checkpoint(cell=cell, layers=3))
+    start, state = engine.start(batch), read_something(engine, batch)
+    snapshots = [[part.copy() for part in each.arrays()] for each in (start, state)]
+    after, rng = state, np.random.default_rng(1)
+    for _ in range(20):
+        after, _ = engine.step(after, rng.integers(0, engine.config.vocabulary, batch))
+        engine.read(state, rng.integers(0, engine.config.vocabulary, (5, batch)))
+        engine.read(start, rng.integers(0, engine.config.vocabulary, (5, batch)))
+    for each, snapshot in zip((start, state), snapshots, strict=True):
+        for part, before in zip(each.arrays(), snapshot, strict=True):
+            np.testing.assert_array_equal(part, before)
+    assert any((part != before).any() for part, before in zip(after.arrays(), snapshots[1], strict=True))
+
+
+@every_cell
+def test_logits_and_states_belong_to_the_caller(make_checkpoint: MakeCheckpoint, cell: str) -> None:
+    engine = Engine(make_checkpoint(cell=cell))
+    state, logits = engine.step(engine.start(), 3)
+    kept = logits.copy()
+    engine.step(state, 5)
+    engine.step(engine.start(), 7)
+    np.testing.assert_array_equal(logits, kept)
+
+
+@every_cell
+@pytest.mark.parametrize("layers", [1, 4])
+@pytest.mark.parametrize("batch", [1, 5])
+def test_a_state_survives_being_bytes(make_checkpoint: MakeCheckpoint, cell: str, layers: int, batch: int) -> None:
+    engine = Engine(make_checkpoint(cell=cell, layers=layers))
+    state = read_something(engine, batch)
+    data = engine.to_bytes(state)
+    again = Engine(make_checkpoint(cell=cell, layers=layers)).from_bytes(data)  # another process's engine
+    assert again.batch == batch
+    assert_identical(again, state)
+    assert engine.to_bytes(again) == data
+    engine.step(again, np.zeros(batch, np.int64))  # and it can be read on from
+    assert_identical(again, state)
+
+
+def test_some_rows_survive_being_bytes(make_checkpoint: MakeCheckpoint) -> None:
+    engine = Engine(make_checkpoint())
+    rows = read_something(engine, 6).rows(slice(1, 6, 2))
+    assert_identical(engine.from_bytes(engine.to_bytes(rows)), rows)
+
+
+def overwrite(data: bytes, place: int, new: bytes) -> bytes:
+    return data[:place] + new + data[place + len(new) :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:7],
+        lambda data: data[: HEADER - 1],
+        lambda data: data[:HEADER],
+        lambda data: data[:-1],
+        lambda data: data[:-4],
+        lambda data: data + b"\0",
+        lambda data: data + b"\0" * 4,
+        lambda data: data + data[HEADER:],
+        lambda data: overwrite(data, 0, b"charlmS2"),
+        lambda data: overwrite(data, 0, b"PK\3\4"),
+        lambda data: overwrite(data, 8, b"0123456789abcdef"),
+        lambda data: overwrite(data, 8, b"\xff" * 16),
+        lambda data: overwrite(data, HEADER - 4, struct.pack("<I", 0)),
+        lambda data: overwrite(data, HEADER - 4, struct.pack("<I", 3)),
+        lambda data: overwrite(data, HEADER - 4, struct.pack("<I", 2**32 - 1)),
+        lambda data: overwrite(data[:HEADER], HEADER - 4, struct.pack("<I", 0)),
+        lambda data: overwrite(data, HEADER, struct.pack("<f", np.nan)),
+        lambda data: overwrite(data, len(data) - 4, struct.pack("<f", np.inf)),
+        lambda data: overwrite(data, len(data) - 8, struct.pack("<f", -np.inf)),
+    ],
+)
+def test_a_damaged_state_is_refused(make_checkpoint: MakeCheckpoint, damage: Callable[[bytes], bytes]) -> None:
+    engine = Engine(make_checkpoint())
+    data = engine.to_bytes(read_something(engine, 2))
+    with pytest.raises(CheckpointError, match="state") as refusal:
+        engine.from_bytes(damage(data))
+    assert "\n" not in refusal.value.message
+
+
+def test_a_state_cut_anywhere_is_refused(make_checkpoint: MakeCheckpoint) -> None:
+    engine = Engine(make_checkpoint(hidden=4, embedding=4))
+    data = engine.to_bytes(read_something(engine, 2))
+    for length in range(len(data)):
+        with pytest.raises(CheckpointError):
+            engine.from_bytes(data[:length])
+
+
+def test_another_model_s_state_is_refused(make_checkpoint: MakeCheckpoint) -> None:
+    checkpoint = make_checkpoint(seed=0)
+    data = Engine(checkpoint).to_bytes(read_something(Engine(checkpoint)))
+    tensors = {**checkpoint.tensors, "output.b": checkpoint.tensors["output.b"] + np.float32(1e-3)}
+    for other in (make_checkpoint(seed=1), make_checkpoint(cell="gru"), replace(checkpoint, tensors=tensors)):
+        with pytest.raises(CheckpointError, match="another model"):
+            Engine(other).from_bytes(data)
+
+
+@every_cell
+def test_rows_choose_streams(make_checkpoint: MakeCheckpoint, cell: str) -> None:
+    engine = Engine(make_checkpoint(cell=cell))
+    state = read_something(engine, 4)
+    for rows in ([2], [3, 0], [1, 1, 2], slice(1, 3), np.array([0, 3]), []):
+        chosen = state.rows(rows)
+        for part, whole in zip(chosen.arrays(), state.arrays(), strict=True):
+            np.testing.assert_array_equal(part, whole[np.arange(4)[rows]])
+        assert chosen.batch == len(np.arange(4)[rows])
+        assert isinstance(chosen.layers[0], CELLS[cell].State)
+
+
+@every_cell
+def test_repeated_streams_go_their_own_ways(make_checkpoint: MakeCheckpoint, cell: str) -> None:
+    engine = Engine(make_checkpoint(cell=cell))
+    state = read_something(engine)
+    repeated = state.repeat(3)
+    assert repeated.batch == 3
+    for row in range(3):
+        assert_identical(repeated.rows([row]), state)
+    after, _ = engine.step(repeated, np.array([1, 2, 1]))
+    assert (after.layers[-1].h[0] != after.layers[-1].h[1]).any()
+    np.testing.assert_array_equal(after.layers[-1].h[0], after.layers[-1].h[2])

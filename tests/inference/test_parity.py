@@ -1,0 +1,125 @@
+"""The NumPy engine says what the torch model says, however the text is cut, laid out or batched."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from charlm.cells import CELLS
+from charlm.checkpoint import Checkpoint
+from charlm.config import ModelConfig
+from charlm.inference.engine import SEGMENT, Engine, State
+from charlm.model.lm import CharLM, load_tensors, to_tensors
+from charlm.text.vocabulary import Vocabulary
+
+CHARACTERS = "\n abcdefghijklmnopqrstuvwxyz"
+STEPS = 1000
+WIDTHS = {"tied": (24, True), "untied": (24, False), "narrow embedding": (16, False)}
+
+
+def make_model(config: ModelConfig, seed: int = 0) -> tuple[CharLM, Checkpoint]:
+    """A torch model as training begins, nudged so that no bias is zero and no scale one; and its checkpoint."""
+    torch.manual_seed(seed)
+    model = CharLM(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    return model, Checkpoint(config, Vocabulary(CHARACTERS, has_bytes=False), to_tensors(model.state_dict()))
+
+
+def make_ids(*shape: int, seed: int = 0) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).integers(0, len(CHARACTERS), shape)
+
+
+def torch_logits(model: CharLM, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        logits, _ = model(torch.from_numpy(ids), model.start(ids.shape[1]))
+    return logits.numpy()
+
+
+def assert_same_states(one: State, other: State, tolerance: float) -> None:
+    for part, expected in zip(one.arrays(), other.arrays(), strict=True):
+        np.testing.assert_allclose(part, expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3, 4])
+@pytest.mark.parametrize("widths", WIDTHS)
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("cell", CELLS)
+def test_numpy_is_torch(cell: str, norm: bool, residual: bool, widths: str, layers: int) -> None:
+    embedding, tied = WIDTHS[widths]
+    config = ModelConfig(
+        len(CHARACTERS), cell, embedding, hidden=24, layers=layers, residual=residual, norm=norm, tied=tied
+    )
+    model, checkpoint = make_model(config, seed=layers)
+    ids = make_ids(STEPS)
+    engine = Engine(checkpoint)
+    _, logits = engine.read(engine.start(), ids)
+    np.testing.assert_allclose(logits, torch_logits(model, ids[:, None])[:, 0], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_file_s_tensors_make_the_same_torch_model(cell: str) -> None:
+    config = ModelConfig(len(CHARACTERS), cell, 16, 24, layers=2)
+    model, checkpoint = make_model(config)
+    again = CharLM(config).eval()
+    load_tensors(again, checkpoint.tensors)
+    ids = make_ids(20, 3)
+    np.testing.assert_array_equal(torch_logits(again, ids), torch_logits(model, ids))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_however_a_text_is_read_it_says_the_same(cell: str) -> None:
+    _, checkpoint = make_model(ModelConfig(len(CHARACTERS), cell, 24, 40, layers=3))
+    engine, ids = Engine(checkpoint), make_ids(2 * SEGMENT + 37)
+    state, expected = engine.read(engine.start(), ids)
+
+    stepped, rows = engine.start(), []
+    for index in ids.tolist():
+        stepped, logits = engine.step(stepped, index)
+        rows.append(logits)
+    np.testing.assert_allclose(rows, expected, rtol=0, atol=1e-5)
+    assert_same_states(stepped, state, 1e-5)
+
+    cut, rows = engine.start(), []
+    for part in np.split(ids, [1, 2, 5, SEGMENT, SEGMENT + 1, 2 * SEGMENT + 36]):
+        cut, logits = engine.read(cut, part)
+        rows.extend(logits)
+    np.testing.assert_allclose(rows, expected, rtol=0, atol=1e-5)
+    assert_same_states(cut, state, 1e-5)
+
+    column, logits = engine.read(engine.start(), ids[:, None])
+    np.testing.assert_allclose(logits[:, 0], expected, rtol=0, atol=1e-5)
+    assert_same_states(column, state, 1e-5)
+
+    fed, logits = engine.feed(engine.start(), ids)
+    np.testing.assert_allclose(logits, expected[-1], rtol=0, atol=1e-5)
+    assert_same_states(fed, state, 1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_batched_streams_are_each_alone(cell: str) -> None:
+    _, checkpoint = make_model(ModelConfig(len(CHARACTERS), cell, 24, 40, layers=2))
+    engine, ids = Engine(checkpoint), make_ids(SEGMENT + 50, 5)
+    state, logits = engine.read(engine.start(5), ids)
+    stepped, last = engine.step(state, ids[0])
+    for stream in range(5):
+        alone, expected = engine.read(engine.start(), ids[:, stream])
+        np.testing.assert_allclose(logits[:, stream], expected, rtol=0, atol=1e-5)
+        assert_same_states(state.rows([stream]), alone, 1e-5)
+        alone, expected = engine.step(alone, int(ids[0, stream]))
+        np.testing.assert_allclose(last[stream], expected, rtol=0, atol=1e-5)
+        assert_same_states(stepped.rows([stream]), alone, 1e-5)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3)])
+def test_reading_nothing_changes_nothing(shape: tuple[int, ...]) -> None:
+    _, checkpoint = make_model(ModelConfig(len(CHARACTERS), "lstm", 24, 24, layers=2))
+    engine = Engine(checkpoint)
+    before, _ = engine.step(engine.start(shape[-1] or 1), make_ids(shape[-1] or 1))
+    after, logits = engine.read(before, np.zeros(shape, np.int64))
+    assert logits.shape == (*shape, len(CHARACTERS))
+    assert_same_states(after, before, 0)
