@@ -83,8 +83,8 @@ def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Ar
         d_after: gradient with respect to the state after the step, with what came from above.
 
     Returns:
-        The gradient with respect to W_x x + b and that with respect to W_h h, both (B, 3H), and that with respect to the
-        state before. The bias b_h has the gradient of the last third of the second.
+        The gradient with respect to W_x x + b and that with respect to W_h h, both (B, 3H), and that with respect to
+        the state before. The bias b_h has the gradient of the last third of the second.
     """
     before, r, z, n, u_n = trace
     d_a_n = d_after.h * (1 - z) * (1 - n**2)

@@ -85,9 +85,9 @@ def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Ar
         d_after: gradient with respect to the state after the step; its `h` also holds what came from above.
 
     Returns:
-        The gradient with respect to W_x x + b and that with respect to W_h h, both (B, 4H) (for this cell the same), and
-        that with respect to the state before. Weight gradients are left to the caller, who has them for a whole segment
-        by one product: d_W_h = sum_t d_recurrent_t.T @ h_(t-1).
+        The gradient with respect to W_x x + b and that with respect to W_h h, both (B, 4H) (for this cell the same),
+        and that with respect to the state before. Weight gradients are left to the caller, who has them for a whole
+        segment by one product: d_W_h = sum_t d_recurrent_t.T @ h_(t-1).
     """
     before, i, f, o, g, tanh_c = trace
     d_c = d_after.c + d_after.h * o * (1 - tanh_c**2)

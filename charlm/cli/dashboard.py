@@ -91,7 +91,7 @@ class PlainView(QuietView):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
-        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+        self._console = Console(file=stream, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
     def show(self, event: Event) -> None:
         """Print what matters of it."""
@@ -100,9 +100,9 @@ class PlainView(QuietView):
             case Planned():
                 self._console.print(plan_table(event))
             case Evaluated():
-                self._console.print(evaluation_line(event), markup=False)
+                self._console.print(evaluation_line(event))
             case Recovered() | SaveFailed():
-                self._console.print(notice(event), markup=False)
+                self._console.print(notice(event))
             case Ended():
                 self._console.print(farewell(event))
 
@@ -116,7 +116,7 @@ class Dashboard(QuietView):
 
     def __init__(self, console: Console | None = None) -> None:
         super().__init__()
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._live = Live(
             get_renderable=self._render,
             console=self._console,
@@ -248,20 +248,16 @@ def plan_table(event: Planned) -> RenderableType:
         f"{event.train_characters:,} characters to train on, {event.validation_characters:,} to validate ({kinds})",
     )
     extras = [name for name in ("residual", "norm", "tied") if getattr(model, name)]
-    table.add_row(
-        "model",
-        f"{model.cell}, {model.layers} x {model.hidden}, {' + '.join(extras) or 'plain'}, {event.parameters:,} parameters",
-    )
+    shape = f"{model.cell}, {model.layers} x {model.hidden}, {' + '.join(extras) or 'plain'}"
+    table.add_row("model", f"{shape}, {event.parameters:,} parameters")
     rates = [train.dropout_input, train.dropout_hidden, train.dropout_output]
     dropout = f"{rates[0]:g}" if len(set(rates)) == 1 else " / ".join(f"{rate:g}" for rate in rates)
     weight_drop = f", weight-drop {train.weight_drop:g}" if train.weight_drop else ""
     table.add_row(
         "training", f"{train.budget}, {train.lanes} lanes x {train.chunk} steps, rate {train.learning_rate:g}"
     )
-    table.add_row(
-        "",
-        f"dropout {dropout}{weight_drop}, seed {train.seed}, {event.precision} on {event.device}, {event.threads} threads",
-    )
+    machine = f"{event.precision} on {event.device}, {event.threads} threads"
+    table.add_row("", f"dropout {dropout}{weight_drop}, seed {train.seed}, {machine}")
     if event.skipped:
         table.add_row("skipped", f"{len(event.skipped)} binary files, {event.skipped[0]} the first")
     begins = f"goes on at step {event.resumed_at}" if event.resumed_at is not None else event.path
@@ -281,17 +277,14 @@ def evaluation_line(event: Evaluated) -> str:
 def notice(event: Recovered | SaveFailed) -> str:
     """Something that went wrong and was dealt with."""
     if isinstance(event, Recovered):
-        return f"the loss exploded ({event.loss:.3g}); back to step {event.step} with {event.rate_scale:g} of the learning rate"
+        back = f"back to step {event.step} with {event.rate_scale:g} of the learning rate"
+        return f"the loss exploded ({event.loss:.3g}); {back}"
     return f"not saved at step {event.step}: {event.message}; the last good files still stand"
 
 
 def farewell(event: Ended) -> RenderableType:
     """How it ended, and what to type next."""
-    name = (
-        event.path.removeprefix("checkpoints/").removesuffix(".safetensors")
-        if event.path.startswith("checkpoints/")
-        else event.path
-    )
+    name = event.path.removeprefix("checkpoints/").removesuffix(".safetensors")
     if event.reason == "interrupted":
         lines = [
             f"stopped at step {event.record.steps}, saved",

@@ -63,7 +63,7 @@ class LazyGroup(click.Group):
 @click.version_option(charlm.__version__, prog_name="charlm")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
 def cli(debug: bool) -> None:
-    """Train a character-level language model on your own text, stream from it, look inside it.
+    r"""Train a character-level language model on your own text, stream from it, look inside it.
 
     \b
     Examples:

@@ -2,8 +2,8 @@
 
 Owns the forward pass, in NumPy. Knows nothing of files, text or of how a next character is chosen.
 
-A `State` is a value. Reading a character makes a new one and leaves the old one as it was, so that keeping a reference is
-a snapshot and going back is free.
+A `State` is a value. Reading a character makes a new one and leaves the old one as it was, so that keeping a reference
+is a snapshot and going back is free.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Engine:
         size = SEGMENT * state.batch
         for first in range(0, len(flat), size):
             state, logits[first : first + size] = self._read(state, flat[first : first + size])
-        return state, logits.reshape(*shape, -1)
+        return state, logits.reshape(*shape, self.config.vocabulary)
 
     def feed(self, state: State, ids: Ids) -> tuple[State, Array]:
         """Read ids, a prompt, in a single stream.

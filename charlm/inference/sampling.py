@@ -14,7 +14,8 @@ The chain, in this order, each step acting on what the one before left:
     7. min-p                    ids at least this share as likely as the likeliest (Nguyen et al. 2024)
 
 What is left is normalised and drawn from. Ids exactly as likely as the last one kept are kept too, so that the outcome
-never depends on the order of ids. Temperature comes before the filters: they act on the probabilities that are drawn from.
+never depends on the order of ids. Temperature comes before the filters: they act on the probabilities that are drawn
+from.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Choosing among several texts.
 
-Owns best-of-n, beam search and re-ranking by relevance. Text is drawn by the generation loop; only the beam, which draws
-nothing, walks by itself.
+Owns best-of-n, beam search and re-ranking by relevance. Text is drawn by the generation loop; only the beam, which
+draws nothing, walks by itself.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def best_first(completions: Sequence[Completion]) -> list[Completion]:
 def most_relevant_first(engine: Engine, completions: Sequence[Completion], weight: float) -> list[Completion]:
     """Texts by how much likelier the context makes them, the most first.
 
-    The score is log p(text | context) - weight * log p(text), a mean over its ids: maximum mutual information (Li et al.
-    2016). It takes from texts that are likely anywhere.
+    The score is log p(text | context) - weight * log p(text), a mean over its ids: maximum mutual information (Li et
+    al. 2016). It takes from texts that are likely anywhere.
 
     Args:
         engine: the model that wrote them.

@@ -19,6 +19,7 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,6 +33,7 @@ from charlm.text.vocabulary import CODE_POINTS, Vocabulary, code_points
 
 AnyIds = NDArray[np.unsignedinteger[Any]]
 
+STDIN = Path("-")
 BLOCK = 1 << 20  # bytes read at a time
 MIN_CHARACTERS = 200  # below this there is nothing to learn from and nothing to validate on
 
@@ -108,7 +110,9 @@ def _walk(folder: Path, pattern: str) -> Iterator[Path]:
                 yield path
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path) -> AbstractContextManager[BinaryIO]:
+    if path == STDIN:
+        return nullcontext(sys.stdin.buffer)
     try:
         return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]  # GzipFile reads alike
     except OSError as error:
@@ -134,7 +138,7 @@ def read_text(path: Path, encoding: str = "utf-8", on_bytes: Callable[[bytes], N
     normalisation cannot reach across.
 
     Args:
-        path: a file; `.gz` is decompressed.
+        path: a file; `.gz` is decompressed; `-` is standard input.
         encoding: a Python codec; decoding is strict.
         on_bytes: given every block of bytes as it is read.
 

@@ -46,7 +46,7 @@ class Lanes:
     Args:
         ids: the text, (N,).
         lanes: B.
-        chunk: T; chunks are of T or T - 1 steps, so that none is left over short.
+        chunk: T; chunks have T steps at most and differ by one at most, so that none is left over short.
         seed: draws the offsets.
 
     Raises:
@@ -60,7 +60,7 @@ class Lanes:
         if lanes > most:
             raise UsageError(
                 f"{lanes} lanes of {chunk} characters do not fit into {len(ids)} characters of training text",
-                f"at most {most} do" if most else f"choose a --chunk below {len(ids) - 1}",
+                f"at most {most} do" if most else f"choose a --chunk below {len(ids)}",
             )
         self._ids = ids
         self.lanes = lanes
@@ -140,7 +140,7 @@ def read_once(ids: AnyIds, lanes: int, chunk: int, warmup: int = 256, limit: int
         limit: about how many predictions to make, the first of every lane; None makes all.
     """
     predictions = len(ids) - 1
-    lanes = max(1, min(lanes, predictions // (2 * warmup)))
+    lanes = max(1, min(lanes, predictions // max(2 * warmup, 1)))
     length = -(-predictions // lanes)
     steps_to_read = length if limit is None else min(length, -(-limit // lanes))
     ahead = warmup if lanes > 1 else 0

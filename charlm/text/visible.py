@@ -1,8 +1,8 @@
 """Making characters visible that would otherwise drive a terminal.
 
-A model may emit anything that its corpus held. Escape sequences could move the cursor, rename the window or paste into the
-clipboard; bidirectional overrides could reorder what was said. On a screen they appear as symbols; in a pipe they pass
-unchanged.
+A model may emit anything that its corpus held. Escape sequences could move the cursor, rename the window or paste into
+the clipboard; bidirectional overrides could reorder what was said. On a screen they appear as symbols; in a pipe they
+pass unchanged.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Vocabulary:
 
     @cached_property
     def begins(self) -> NDArray[np.bool_]:
-        """Whether an id begins a character, (V,): all do but the bytes that go on with one. Counts characters in ids."""
+        """Whether an id begins a character, (V,): all do but the bytes that go on with one. For counting characters."""
         values = np.arange(len(self)) - len(self.characters)
         return (values < 0x80) | (values >= 0xC0)
 
@@ -129,7 +129,7 @@ class Vocabulary:
         return [character for character in dict.fromkeys(text) if character not in self]
 
     def replace_unknown(self, text: str, replacement: str = "?") -> str:
-        """`text` with what cannot be encoded replaced, by the first of `replacement`, a space and id 0 that is known."""
+        """`text` with what cannot be encoded replaced by the first known of `replacement`, a space and id 0."""
         if self.has_bytes:
             return text
         substitute = next((one for one in (replacement, " ") if one in self), self.characters[0])

@@ -1,8 +1,8 @@
 """The one truncated-BPTT loop.
 
 Owns the order of a step: read a chunk, go forward from the carried state, measure, go back, clip, step, carry the state
-on. Reports what happens by yielding events, never prints and never touches a file; between two events everything that the
-run depends on can be taken as a `Snapshot` and put back.
+on. Reports what happens by yielding events, never prints and never touches a file; between two events everything that
+the run depends on can be taken as a `Snapshot` and put back.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ class Trainer:
         attempt, seconds, scale = self._now.recoveries + 1, self._now.seconds, self._now.rate_scale / 2
         if attempt > MAX_RECOVERIES:
             raise TrainingError(
-                f"the loss exploded at step {self._now.step}, {attempt} times in all, each time at half the learning rate",
+                f"the loss exploded at step {self._now.step}, {attempt} times in all, each time at half the rate",
                 f"the best model so far is kept; train again with --learning-rate {self.config.learning_rate / 16:.1g}",
             )
         self.restore(self._last_good)

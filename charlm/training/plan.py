@@ -1,8 +1,8 @@
 """From a text and a budget to a model and a way to train it.
 
 Owns the defaults. Everything that a user says overrides what is planned; what is not said follows from it, so that
-`--hidden 512` alone gets the learning rate and the dropout that suit 512. docs/experiments.md has the measurements behind
-the numbers. No torch, no files.
+`--hidden 512` alone gets the learning rate and the dropout that suit 512. docs/experiments.md has the measurements
+behind the numbers. No torch, no files.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from charlm.cells import CELLS
 from charlm.errors import UsageError
 from charlm.model import recurrent
 
-# A processor without bf16 instructions refuses some kernels and emulates others a thousand times slower than fp32, so the
-# measurement feels its way up from shapes that even then take milliseconds, and gives up at the first that says no.
+# A processor without bf16 instructions refuses some kernels and emulates others a thousand times slower than fp32, so
+# the measurement feels its way up from shapes that even then take milliseconds, and gives up at the first that says no.
 _SHAPES = ((2, 4, 32), (8, 16, 128), (16, 32, 256))  # steps, lanes, hidden
 _HOPELESS = 20.0  # times slower than fp32, even where the first call is slow to set itself up
 

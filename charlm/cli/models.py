@@ -1,0 +1,126 @@
+"""`charlm models`: what there is, and each model's card."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from charlm.checkpoint import TrainingRecord, read_card
+from charlm.cli.command import Command, complete_model
+from charlm.config import ModelConfig
+from charlm.errors import CharlmError
+from charlm.library import find_model, models
+from charlm.text.visible import visible
+from charlm.text.vocabulary import Vocabulary
+
+
+@click.group(invoke_without_command=True, context_settings={"show_default": True})
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List models, show their cards.
+
+    Models are found in ./checkpoints, in the user's data folder and among the bundled ones.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    rows = [_summary(path) for path in models()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    if not rows:
+        click.echo("no models yet; charlm train FILE makes one", err=True)
+    for row in rows:
+        click.echo(f"{row['name']:20}  {row['says']}")
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    try:
+        config, _, record = read_card(path)
+    except CharlmError as error:
+        return {"name": path.stem, "path": str(path), "error": error.message, "says": f"unreadable: {error.message}"}
+    loss = f"{record.validation / math.log(2):.3f} bits/char" if record.validation is not None else "not measured"
+    says = f"{_shape(config)}, {path.stat().st_size / 1e6:.1f} MB, {loss}, {path.parent}"
+    return {"name": path.stem, "path": str(path), "says": says, **_card(path, config, record)}
+
+
+@command.command(
+    cls=Command, examples=(("charlm models show novel", "its card"), ("charlm models show novel --json", "all of it"))
+)
+@click.argument("model", shell_complete=complete_model)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+def show(model: str, as_json: bool) -> None:
+    """Print a model's card: shape, vocabulary, text, training, validation."""
+    path = find_model(model)
+    config, vocabulary, record = read_card(path)
+    if as_json:
+        document = _card(path, config, record) | {
+            "characters": "".join(vocabulary.characters),
+            "bytes": vocabulary.has_bytes,
+            "record": record.__dict__,
+        }
+        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        return
+    for name, value in _rows(path, config, vocabulary, record):
+        click.echo(f"{name:12}  {value}")
+
+
+def _shape(config: ModelConfig) -> str:
+    return f"{config.cell} {config.layers}x{config.hidden}"
+
+
+def _card(path: Path, config: ModelConfig, record: TrainingRecord) -> dict[str, Any]:
+    return {
+        "config": config.to_dict(),
+        "parameters": config.parameters,
+        "bytes": path.stat().st_size,
+        "validation": record.validation,
+        "seconds": record.seconds,
+    }
+
+
+def _rows(path: Path, config: ModelConfig, vocabulary: Vocabulary, record: TrainingRecord) -> list[tuple[str, str]]:
+    extras = [name for name in ("residual", "norm", "tied") if getattr(config, name)]
+    characters = visible("".join(vocabulary.characters)).replace("\n", "\u240a").replace("\t", "\u2409")
+    if len(characters) > 200:
+        characters = characters[:200] + " ..."
+    rows = [
+        ("name", path.stem),
+        ("file", f"{path}, {path.stat().st_size / 1e6:.2f} MB"),
+        ("shape", f"{_shape(config)}, embedding {config.embedding}, {' + '.join(extras) or 'plain'}"),
+        ("parameters", f"{config.parameters:,}"),
+        ("vocabulary", f"{len(vocabulary.characters)} characters" + (" and 256 bytes" if vocabulary.has_bytes else "")),
+        ("", characters),
+    ]
+    rows += [
+        ("text", f"{visible(str(one['name']))}, {one['bytes']:,} bytes, sha256 {one['sha256'][:16]}...")
+        for one in record.sources[:10]
+    ]
+    if len(record.sources) > 10:
+        rows.append(("", f"and {len(record.sources) - 10} files more"))
+    if record.base:
+        rows.append(("fine-tuned", f"from {record.base}"))
+    if record.steps:
+        read = f"{record.epochs:.2f} epochs, {record.characters_seen:,} characters"
+        how = {"lanes": "", "chunk": "", "learning_rate": "", "seed": ""} | record.settings
+        machine = f"{record.precision} on {record.device}, {record.threads} threads"
+        rows += [
+            ("training", f"{record.steps:,} steps, {read}, {record.seconds:.0f} s"),
+            ("", f"{how['lanes']} lanes x {how['chunk']} steps, rate {how['learning_rate']}, seed {how['seed']}"),
+            ("", f"{machine}, torch {record.versions.get('torch', '?')}"),
+        ]
+    if record.validation is not None:
+        rows.append(
+            (
+                "validation",
+                f"{record.validation / math.log(2):.4f} bits/char ({record.validation:.4f} nats) "
+                f"over {record.validation_characters:,} characters",
+            )
+        )
+    if record.created:
+        rows.append(("created", record.created))
+    return rows
