@@ -131,10 +131,13 @@ class Stream:
         self._held_chars += len(piece.text)
 
     def _release(self, piece: Piece, upto: int) -> list[Piece]:
-        """Show the first `upto` of the held characters; of a piece that is cut, only its beginning."""
+        """Show the first `upto` of the held characters; of a piece that is cut, only its beginning.
+
+        Pieces without text are shown with the character that they spell: the last piece shown has read nothing more.
+        """
         self._hold(piece)
         shown = []
-        while self._held and len(self._held[0].text) <= upto and (upto or not self._held[0].text):
+        while self._held and upto and len(self._held[0].text) <= upto:
             first = self._held.popleft()
             upto -= len(first.text)
             self._held_chars -= len(first.text)

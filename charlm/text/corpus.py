@@ -18,6 +18,7 @@ import os
 import shutil
 import sys
 import unicodedata
+import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ AnyIds = NDArray[np.unsignedinteger[Any]]
 
 STDIN = Path("-")
 BLOCK = 1 << 20  # bytes read at a time
+SNIFF = 1 << 13  # bytes at a file's start in which a zero makes it binary
 MIN_CHARACTERS = 200  # below this there is nothing to learn from and nothing to validate on
 
 
@@ -70,12 +72,15 @@ class Corpus:
     key: str
 
 
-def find_files(paths: Sequence[str | Path], pattern: str = "*") -> tuple[list[Path], list[str]]:
+def find_files(
+    paths: Sequence[str | Path], pattern: str = "*", encoding: str = "utf-8"
+) -> tuple[list[Path], list[str]]:
     """The text files that a command line names.
 
     Args:
         paths: files, and folders that are searched at every depth; hidden files in them are ignored.
         pattern: a glob that a folder's files must match.
+        encoding: of the files; what is binary depends on it.
 
     Returns:
         The files in order (a folder's sorted by path), and the names of a folder's binary files, which are left out.
@@ -88,12 +93,14 @@ def find_files(paths: Sequence[str | Path], pattern: str = "*") -> tuple[list[Pa
     skipped: list[str] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = list(_walk(path, pattern))
-            texts = [file for file in inside if not _is_binary(file)]
-            if not texts:
+            before = len(found)
+            for file in sorted(_walk(path, pattern)):
+                if _is_binary(file, encoding):
+                    skipped.append(str(file))
+                else:
+                    found.append(file)
+            if len(found) == before:
                 raise CorpusError(f"no text in the folder {path}", f"files there must match {pattern!r}; see --glob")
-            found += texts
-            skipped += [str(file) for file in inside if file not in set(texts)] if len(texts) < len(inside) else []
         elif path.exists():
             found.append(path)
         else:
@@ -103,8 +110,8 @@ def find_files(paths: Sequence[str | Path], pattern: str = "*") -> tuple[list[Pa
 
 def _walk(folder: Path, pattern: str) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
             path = Path(parent, name)
             if not name.startswith(".") and path.match(pattern) and path.is_file():
                 yield path
@@ -119,15 +126,20 @@ def _open(path: Path) -> AbstractContextManager[BinaryIO]:
         raise CorpusError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _is_binary(path: Path) -> bool:
+def _is_binary(path: Path, encoding: str) -> bool:
     with _open(path) as file:
-        return b"\0" in _read_block(file, path, 8192)
+        return _looks_binary(_read_block(file, path, SNIFF), encoding)
 
 
-def _read_block(file: BinaryIO, path: Path, size: int = BLOCK) -> bytes:
+def _looks_binary(start: bytes, encoding: str) -> bool:
+    # Every second byte of UTF-16 may be zero.
+    return b"\0" in start[:SNIFF] and not codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+
+
+def _read_block(file: BinaryIO, path: Path, size: int) -> bytes:
     try:
         return file.read(size)
-    except (OSError, EOFError) as error:  # gzip reports a damaged stream as either
+    except (OSError, EOFError, zlib.error) as error:  # gzip reports a damaged stream as any of them
         raise CorpusError(f"cannot read {path}: {error}") from error
 
 
@@ -144,27 +156,23 @@ def read_text(path: Path, encoding: str = "utf-8", on_bytes: Callable[[bytes], N
 
     Raises:
         CorpusError: the file cannot be read, is binary, or is not in that encoding.
+        UsageError: there is no such encoding.
     """
-    try:
-        decoder = codecs.getincrementaldecoder(encoding)("strict")
-    except LookupError as error:
-        raise UsageError(f"unknown encoding {encoding!r}", "try utf-8, latin-1, cp1252, shift_jis or utf-16") from error
-    wide = codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+    decoder = _decoder(encoding)
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     rest, offset, first = "", 0, True
     with _open(path) as file:
         while True:
-            block = _read_block(file, path)
+            block = _read_block(file, path, BLOCK)
             if on_bytes is not None:
                 on_bytes(block)
-            if offset == 0 and not wide and b"\0" in block[:8192]:
+            if offset == 0 and _looks_binary(block, encoding):
                 raise CorpusError(f"{path} is binary data, not text")
-            pending = len(decoder.getstate()[0])
+            offset += len(block)
             try:
                 text = decoder.decode(block, final=not block)
-            except UnicodeDecodeError as error:
-                raise _undecodable(path, encoding, error, offset - pending) from error
-            offset += len(block)
+            except UnicodeError as error:
+                raise _undecodable(path, encoding, error, offset) from error
             if first and text:
                 text, first = text.removeprefix("\ufeff"), False
             rest += newlines.decode(text, final=not block)
@@ -176,10 +184,23 @@ def read_text(path: Path, encoding: str = "utf-8", on_bytes: Callable[[bytes], N
                 return
 
 
-def _undecodable(path: Path, encoding: str, error: UnicodeDecodeError, start: int) -> CorpusError:
-    byte = error.object[error.start] if error.start < len(error.object) else 0
+def _decoder(encoding: str) -> codecs.IncrementalDecoder:
+    try:
+        "".encode(encoding)  # fails for codecs that are not of text, such as hex
+        return codecs.getincrementaldecoder(encoding)("strict")
+    except LookupError as error:
+        raise UsageError(f"unknown encoding {encoding!r}", "try utf-8, latin-1, cp1252, shift_jis or utf-16") from error
+
+
+def _undecodable(path: Path, encoding: str, error: UnicodeError, read: int) -> CorpusError:
+    if not isinstance(error, UnicodeDecodeError):  # UTF-16 and UTF-32 without a byte order mark
+        return CorpusError(
+            f"{path} is not {encoding.upper()}: {error}", f"if it is, say --encoding {encoding}-le or -be"
+        )
+    # The decoder was given some bytes of earlier blocks again; its last byte is the last that was read.
+    offset = read - len(error.object) + error.start
     return CorpusError(
-        f"{path} is not {encoding.upper()}: byte 0x{byte:02X} at offset {start + error.start}",
+        f"{path} is not {encoding.upper()}: byte 0x{error.object[error.start]:02X} at offset {offset}",
         "say what it is with --encoding, for example --encoding latin-1",
     )
 
@@ -201,14 +222,14 @@ class _Reader:
     """Several files as one text, each ending in a newline; hashes and counts bytes as it reads."""
 
     def __init__(self, files: Iterable[Path], encoding: str) -> None:
-        self._files = list(files)
+        self.files = list(files)
         self._encoding = encoding
         self.bytes = 0  # read so far
         self.sources: list[Source] = []
 
     def __iter__(self) -> Iterator[str]:
         self.sources = []
-        for number, path in enumerate(self._files):
+        for number, path in enumerate(self.files):
             digest = hashlib.sha256()
             before = self.bytes
 
@@ -220,7 +241,7 @@ class _Reader:
             for piece in read_text(path, self._encoding, take):
                 yield piece
             self.sources.append(Source(path.name, digest.hexdigest(), self.bytes - before))
-            if number < len(self._files) - 1 and piece and not piece.endswith("\n"):
+            if number < len(self.files) - 1 and piece and not piece.endswith("\n"):
                 yield "\n"
 
 
@@ -245,7 +266,7 @@ def reading(
         min_count: characters seen less often are spelled in bytes.
         val_fraction: the share of the text, from its end, that validates.
         val_file: validates instead; then all of `paths` trains.
-        base: a vocabulary to extend, whose ids keep their characters (fine-tuning).
+        base: a vocabulary to extend (fine-tuning); all its characters stay, but not at the same ids.
 
     Yields:
         How many bytes were read so far, over both passes.
@@ -256,16 +277,20 @@ def reading(
     Raises:
         CorpusError: text that cannot be read, or is too short or too uniform to learn from.
         NotFoundError: a path that does not exist.
-        UsageError: an impossible split.
+        UsageError: an impossible split, or an unknown encoding.
     """
     if not 0 < val_fraction < 1:
         raise UsageError(f"--val-fraction is {val_fraction}, but must lie between 0 and 1")
     if min_count < 1:
         raise UsageError(f"--min-count is {min_count}, but must be at least 1")
-    files, skipped = find_files([_spool(folder) if str(path) == "-" else path for path in paths], pattern)
+    _decoder(encoding)
+    files, skipped = find_files([_spool(folder) if str(path) == "-" else path for path in paths], pattern, encoding)
     texts = [_Reader(files, encoding)]
     if val_file is not None:
-        texts.append(_Reader(find_files([val_file])[0], encoding))
+        texts.append(_Reader(find_files([val_file], encoding=encoding)[0], encoding))
+    for path in (path for text in texts for path in text.files):
+        if not path.is_file():
+            raise CorpusError(f"{path} is a pipe or device, which cannot be read twice", f"cat {path} | charlm train -")
     counts = []
     for text in texts:
         counts.append(np.zeros(CODE_POINTS, dtype=np.int64))
@@ -273,10 +298,11 @@ def reading(
             found = np.bincount(code_points(piece))
             counts[-1][: len(found)] += found
             yield sum(reader.bytes for reader in texts)
-    for count, name in zip(counts, [str(paths[0]) if len(paths) == 1 else "the text", str(val_file)], strict=False):
+    called = "the text" if len(paths) != 1 else "standard input" if str(paths[0]) == "-" else str(paths[0])
+    for count, name in zip(counts, [called, str(val_file)], strict=False):
         _check_enough(count, name)
     vocabulary = _vocabulary(counts, min_count, base)
-    key = _key([source for text in texts for source in text.sources], vocabulary, encoding, val_fraction, val_file)
+    key = _key([text.sources for text in texts], vocabulary, encoding, val_fraction)
     dtype = np.uint8 if len(vocabulary) <= 1 << 8 else np.uint16 if len(vocabulary) <= 1 << 16 else np.uint32
     arrays: list[AnyIds] = []
     for text, role in zip(texts, ("text", "validation"), strict=False):
@@ -285,10 +311,13 @@ def reading(
         if not path.exists() or path.stat().st_size != expected:
             for old in folder.glob(f"{role}-*.ids"):
                 old.unlink()
+            counted = text.sources
             with atomic_writer(path) as file:
                 for piece in text:
                     file.write(vocabulary.encode(piece).astype(dtype).tobytes())
                     yield sum(reader.bytes for reader in texts)
+                if text.sources != counted:
+                    raise CorpusError("the text changed while it was read", "train on a copy of it")
         arrays.append(np.memmap(path, dtype=dtype, mode="r"))
     train, validation = arrays if len(arrays) == 2 else _split(arrays[0], val_fraction)
     return Corpus(
@@ -327,7 +356,7 @@ def _check_enough(counts: NDArray[np.int64], name: str) -> None:
     if characters == 0:
         raise CorpusError(f"{name} is empty", enough)
     if characters < MIN_CHARACTERS:
-        raise CorpusError(f"{name} has only {characters} characters", enough)
+        raise CorpusError(f"{name} has only {characters} character{'s' * (characters > 1)}", enough)
     if distinct < 2:
         raise CorpusError(f"{name} repeats a single character", "at least two different characters are needed")
 
@@ -364,9 +393,9 @@ def _split(ids: AnyIds, fraction: float) -> tuple[AnyIds, AnyIds]:
     return ids[:edge], ids[edge:]
 
 
-def _key(
-    sources: list[Source], vocabulary: Vocabulary, encoding: str, fraction: float, val_file: str | Path | None
-) -> str:
-    split = "file" if val_file is not None else repr(fraction)
-    document = json.dumps([[source.sha256 for source in sources], vocabulary.fingerprint, encoding, split])
+def _key(sources: list[list[Source]], vocabulary: Vocabulary, encoding: str, fraction: float) -> str:
+    hashes = [source.sha256 for text in sources for source in text]
+    # The number of training files, because one that moves to the validation text leaves the hashes in the same order.
+    split = f"{len(sources[0])} train" if len(sources) > 1 else repr(fraction)
+    document = json.dumps([hashes, vocabulary.fingerprint, encoding, split])
     return hashlib.sha256(document.encode()).hexdigest()[:16]

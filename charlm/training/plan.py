@@ -79,6 +79,7 @@ def plan(
     if not any(key in settings for key in ("minutes", "epochs", "steps")):
         settings["minutes"] = DEFAULT_MINUTES
     shape = {field.name: settings.pop(field.name) for field in fields(ModelConfig) if field.name in settings}
+    TrainConfig(**settings)  # refuses what cannot be, before anything is reckoned from it
     lanes, chunk = _lanes_and_chunk(characters, settings)
     work = _work(settings, characters, lanes * chunk, machine)  # characters x weights, or multiply-adds
     size = _size(work, characters, shape)

@@ -1,0 +1,196 @@
+"""The loop: what it carries, what it leaves alone, how it ends, how it recovers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from charlm.errors import TrainingError
+from charlm.model.lm import CharLM, Dropout
+from charlm.training.events import Evaluated, Recovered, Stepped
+from charlm.training.loop import MAX_RECOVERIES, evaluate
+
+from .conftest import VOCABULARY, MakeTrainer
+
+
+def alternating(period: int, length: int) -> np.ndarray:
+    """A text whose structure shows only over `period` steps: a run of 0s or 1s ends, after `period`, in 2 or 3 by which it was.
+
+    Within a run nothing tells where it ends but the count, and nothing after the marker tells which run it was.
+    """
+    rng = np.random.default_rng(1)
+    parts = []
+    for _ in range(length // (period + 2)):
+        which = int(rng.integers(2))
+        parts.append(np.array([which, *[4 + step for step in range(period)], 2 + which]))
+    return np.concatenate(parts).astype(np.uint8)
+
+
+@pytest.mark.slow
+def test_the_state_carries_what_no_chunk_holds(make_trainer: MakeTrainer) -> None:
+    # A bit is shown, seven steps without information follow, then the bit is asked for; chunks have four steps. What the
+    # two models can know is exact: with the state, the bit is known; without it, it is a coin's toss every ninth step,
+    # and where in the period a chunk begins is unknown at its first step.
+    period = 7
+    ids = alternating(period, 18_000)
+    settings = {"ids": ids, "lanes": 8, "chunk": 4, "steps": 1500, "learning_rate": 1e-2}
+    shape = {"layers": 1, "hidden": 32, "embedding": 32}
+    losses = {}
+    for carry in (True, False):
+        trainer = make_trainer(carry=carry, shape=shape, **settings)
+        for _ in trainer.run():
+            pass
+        model = trainer.model.eval()
+        losses[carry] = _loss_of_answers(model, ids[-2000:], chunk=4, carry=carry)
+    assert losses[True] < 0.1
+    assert losses[False] > 0.6  # ln 2 is 0.69: it can only guess
+
+
+def _loss_of_answers(model: CharLM, ids: np.ndarray, chunk: int, *, carry: bool) -> float:
+    """The mean loss at the places where the bit is asked for, read as the model was trained to read."""
+    x = torch.from_numpy(ids.astype(np.int64))[:, None]
+    total, count = 0.0, 0
+    state = model.start(1)
+    with torch.no_grad():
+        for first in range(0, len(x) - 1, chunk):
+            if not carry:
+                state = model.start(1)
+            part = x[first : first + chunk + 1]
+            logits, state = model(part[:-1], state)
+            answers = (part[1:] == 2) | (part[1:] == 3)
+            if answers.any():
+                nats = torch.nn.functional.cross_entropy(logits.flatten(0, 1), part[1:].flatten(), reduction="none")
+                total += float(nats[answers.flatten()].sum())
+                count += int(answers.sum())
+    return total / count
+
+
+def test_the_state_is_zeroed_only_where_the_lanes_begin(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make_trainer(steps=130)
+    seen = []
+    forward = trainer.model.forward
+
+    def spy(ids: torch.Tensor, state: tuple[tuple[torch.Tensor, ...], ...]) -> object:
+        if trainer.model.training:
+            seen.append(all(not part.any() for layer in state for part in layer))
+            assert not any(part.requires_grad for layer in state for part in layer)
+        return forward(ids, state)
+
+    monkeypatch.setattr(trainer.model, "forward", spy)
+    for _ in trainer.run():
+        pass
+    chunks = trainer._lanes.chunks
+    assert [step for step, zero in enumerate(seen) if zero] == list(range(0, 130, chunks))
+
+
+def test_validation_leaves_no_trace(make_trainer: MakeTrainer) -> None:
+    losses, weights = [], []
+    for count in (30, 1):
+        trainer = make_trainer(steps=30, evaluations=count, dropout=Dropout(0.1, 0.1, 0.1, 0.1))
+        losses.append([event.loss for event in trainer.run() if isinstance(event, Stepped)])
+        weights.append(list(trainer.model.parameters()))
+    assert losses[0] == losses[1]
+    assert all(torch.equal(often, once) for often, once in zip(*weights, strict=True))
+
+
+@pytest.mark.parametrize("limit", [None, 200])
+def test_evaluation_in_lanes_agrees_with_one_lane(make_trainer: MakeTrainer, limit: int | None) -> None:
+    trainer = make_trainer(steps=1)
+    ids = np.random.default_rng(3).integers(0, VOCABULARY, 9000).astype(np.uint8)
+    loss, count = evaluate(trainer.model, ids, np.ones(VOCABULARY, dtype=np.bool_), "fp32", limit=limit)
+    if limit is not None:
+        assert limit <= count < limit + 64
+        return
+    x = torch.from_numpy(ids.astype(np.int64))[:, None]
+    with torch.no_grad():
+        logits, _ = trainer.model.eval()(x[:-1], trainer.model.start(1))
+    exact = torch.nn.functional.cross_entropy(logits.flatten(0, 1), x[1:].flatten()).item()
+    assert count == len(ids) - 1
+    assert loss == pytest.approx(exact, abs=1e-4)
+
+
+def test_characters_spelled_in_bytes_count_once(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(steps=1)
+    ids = np.random.default_rng(3).integers(0, VOCABULARY, 2000).astype(np.uint8)
+    everything, half = np.ones(VOCABULARY, dtype=np.bool_), np.arange(VOCABULARY) < VOCABULARY // 2
+    loss, count = evaluate(trainer.model, ids, everything, "fp32")
+    loss_of_half, count_of_half = evaluate(trainer.model, ids, half, "fp32")
+    assert count_of_half == half[ids[1:]].sum()
+    assert loss * count == pytest.approx(loss_of_half * count_of_half)
+
+
+def test_the_best_weights_are_kept(make_trainer: MakeTrainer) -> None:
+    # Noise cannot be learnt, so validation gets worse as the training text is learnt by heart.
+    trainer = make_trainer(steps=600, evaluations=20, learning_rate=2e-2, final_rate=1.0)
+    evaluated = [event for event in trainer.run() if isinstance(event, Evaluated)]
+    assert evaluated[-1].validation > evaluated[-1].best + 0.02
+    begins = np.ones(VOCABULARY, dtype=np.bool_)
+    assert trainer.evaluate_best() == pytest.approx(min(event.validation for event in evaluated), abs=1e-5)
+    now, _ = evaluate(trainer.model, trainer._validation, begins, "fp32")
+    assert now == pytest.approx(evaluated[-1].validation, abs=1e-5)  # the weights in training are as they were
+
+
+def test_patience_ends_a_run_that_gets_no_better(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(steps=2000, evaluations=100, patience=4, learning_rate=2e-2, final_rate=1.0)
+    evaluated = [event for event in trainer.run() if isinstance(event, Evaluated)]
+    assert trainer.numbers.reason == "patience"
+    assert [event.improved for event in evaluated[-5:]] == [True, False, False, False, False]
+
+
+def test_evaluations_are_spread_evenly(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(steps=40, evaluations=8)
+    assert [event.step for event in trainer.run() if isinstance(event, Evaluated)] == [5, 10, 15, 20, 25, 30, 35, 40]
+
+
+def test_a_stop_ends_after_the_step_and_a_second_run_goes_on(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(steps=20)
+    for event in trainer.run():
+        if isinstance(event, Stepped) and event.step == 7:
+            trainer.request_stop()
+    assert (trainer.step, trainer.numbers.reason) == (7, "")
+
+
+class TestExplosion:
+    """A loss that is no number, or far above guessing."""
+
+    def test_goes_back_and_on_at_half_the_rate(self, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+        trainer = make_trainer(steps=40, evaluations=4)
+        broken = iter([25])
+        step = trainer._step
+        due = next(broken)
+
+        def fail_once(rate: float) -> float:
+            nonlocal due
+            loss = step(rate)
+            if trainer.step == due:
+                due = -1
+                with torch.no_grad():
+                    trainer.model.embedding.fill_(math.nan)
+                return math.nan
+            return loss
+
+        monkeypatch.setattr(trainer, "_step", fail_once)
+        events = list(trainer.run())
+        recovered = [event for event in events if isinstance(event, Recovered)]
+        assert [(event.step, event.rate_scale, event.attempt) for event in recovered] == [(20, 0.5, 1)]
+        assert trainer.numbers.reason == "budget"
+        assert all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters())
+        rates = {event.step: event.learning_rate for event in events if isinstance(event, Stepped)}
+        whole = make_trainer(steps=40, evaluations=4)
+        usual = {event.step: event.learning_rate for event in whole.run() if isinstance(event, Stepped)}
+        assert rates[30] == pytest.approx(usual[30] / 2)
+
+    def test_gives_up_after_three(self, make_trainer: MakeTrainer) -> None:
+        trainer = make_trainer(steps=200, learning_rate=1.0, warmup=0.0, shape={"norm": False})
+        with torch.no_grad():
+            for parameter in trainer.model.parameters():
+                parameter.mul_(1e4)
+        recovered = []
+        with pytest.raises(TrainingError, match="exploded") as error:
+            recovered += [event for event in trainer.run() if isinstance(event, Recovered)]
+        assert error.value.hint is not None
+        assert "--learning-rate" in error.value.hint
+        assert trainer.numbers.recoveries == MAX_RECOVERIES

@@ -1,0 +1,128 @@
+"""The torch model: every option is really used, and does what it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from charlm.cells import CELLS
+from charlm.config import ModelConfig
+from charlm.errors import UsageError
+from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
+
+
+def make(dropout: Dropout | None = None, **shape: Any) -> CharLM:
+    torch.manual_seed(0)
+    return CharLM(ModelConfig(**{"vocabulary": 11, "embedding": 8, "hidden": 8, "layers": 2, **shape}), dropout)
+
+
+IDS = torch.from_numpy(np.random.default_rng(0).integers(0, 11, (20, 3)))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("shape", [{}, {"norm": False}, {"residual": False}, {"tied": True}, {"layers": 4}, {"embedding": 5}])
+def test_a_chunk_in_parts_is_the_chunk(cell: str, shape: dict[str, Any]) -> None:
+    model = make(cell=cell, **shape).eval()
+    whole, last = model(IDS, model.start(3))
+    state, parts = model.start(3), []
+    for first in range(0, 20, 7):
+        logits, state = model(IDS[first : first + 7], state)
+        parts.append(logits)
+    torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-5, atol=1e-5)
+    for layer, other in zip(state, last, strict=True):
+        for part, same in zip(layer, other, strict=True):
+            torch.testing.assert_close(part, same, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("option", [{"norm": False}, {"residual": False}, {"tied": True}, {"layers": 3}, {"hidden": 9, "embedding": 9}])
+def test_every_option_changes_the_model(cell: str, option: dict[str, Any]) -> None:
+    usual, other = make(cell=cell), make(cell=cell, **option)
+    for name, tensor in usual.state_dict().items():
+        if name in other.state_dict() and other.state_dict()[name].shape == tensor.shape:
+            other.state_dict()[name].copy_(tensor)
+    one, _ = usual.eval()(IDS, usual.start(3))
+    another, _ = other.eval()(IDS, other.start(3))
+    assert not torch.allclose(one, another, atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_parameters_are_those_of_the_file(cell: str) -> None:
+    for shape in ({}, {"norm": False}, {"tied": True}, {"embedding": 5}, {"layers": 8}):
+        model = make(cell=cell, **shape)
+        assert {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} == model.config.tensors()
+        assert sum(parameter.numel() for parameter in model.parameters()) == model.config.parameters
+
+
+def test_weights_begin_as_they_should() -> None:
+    model = make(hidden=32, embedding=32)
+    for layer in range(2):
+        tensors = {name: model.state_dict()[f"layers.{layer}.{name}"] for name in ("w_x", "w_h", "b")}
+        i, f, o, g = tensors["b"].chunk(4)
+        assert (f == 1).all()
+        assert not i.any()
+        assert not o.any()
+        assert not g.any()
+        for block in tensors["w_h"].chunk(4):
+            torch.testing.assert_close(block @ block.T, torch.eye(32), atol=1e-5, rtol=0)
+        limit = (6 / 64) ** 0.5  # Glorot and Bengio (2010), a block at a time
+        assert 0.9 * limit < tensors["w_x"].abs().max() <= limit
+
+
+def test_the_output_begins_at_the_frequencies() -> None:
+    model = make(tied=True)
+    counts = np.array([1000, 500, *[10] * 8, 0])
+    model.set_frequencies(counts)
+    p = torch.softmax(model.output.b, dim=0)
+    np.testing.assert_allclose(p.detach().numpy(), (counts + 0.1) / (counts + 0.1).sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("place", ["input", "hidden", "output", "weight"])
+def test_every_dropout_is_used_in_training_only(place: str) -> None:
+    plain, dropped = make(), make(Dropout(**{place: 0.5}))
+    dropped.load_state_dict(plain.state_dict())
+    expected, _ = plain(IDS, plain.start(3))
+    trained, _ = dropped.train()(IDS, dropped.start(3))
+    assert not torch.allclose(trained, expected, atol=1e-3)
+    used, _ = dropped.eval()(IDS, dropped.start(3))
+    torch.testing.assert_close(used, expected)
+
+
+def test_locked_dropout_drops_the_same_units_at_every_step() -> None:
+    from charlm.model.lm import _locked_dropout
+
+    x = torch.ones(50, 4, 200)
+    y = _locked_dropout(x, 0.3)
+    assert (y == y[:1]).all()
+    assert not (y[:, 0] == y[:, 1]).all()
+    torch.testing.assert_close(y.unique(), torch.tensor([0.0, 1 / 0.7]))
+    assert y.mean().item() == pytest.approx(1, abs=0.1)
+
+
+def test_weight_drop_draws_one_mask_a_chunk() -> None:
+    model = make(Dropout(weight=0.5), layers=1)
+    outputs = [model(IDS, model.start(3))[0] for _ in range(2)]
+    assert not torch.allclose(*outputs)
+    torch.testing.assert_close(outputs[0][0], outputs[1][0])  # before the first recurrence nothing is dropped
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 2.0])
+def test_impossible_rates_are_refused(rate: float) -> None:
+    for place in ("input", "hidden", "output", "weight"):
+        with pytest.raises(UsageError, match=place):
+            Dropout(**{place: rate})
+
+
+def test_tensors_go_out_and_in() -> None:
+    model, other = make(), make(cell="lstm")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1)
+    load_tensors(other, to_tensors(model.state_dict()))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+    tensors = to_tensors(model.state_dict())
+    tensors["embedding"][:] = 0
+    assert model.embedding.any()
