@@ -36,6 +36,7 @@ from charlm.text.vocabulary import Vocabulary
 FORMAT = 1
 SUFFIX = ".safetensors"
 MAX_HEADER = 100_000_000  # bytes; safetensors refuses more
+MAX_MESSAGE = 200  # characters of what is said about a file
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -163,12 +164,17 @@ def _read(path: Path, *, weights: bool) -> tuple[ModelConfig, Vocabulary, Traini
     except NotFoundError:
         raise
     except CharlmError as error:
-        raise CheckpointError(f"{path}: {error.message}", error.hint) from error
+        raise CheckpointError(f"{path}: {_one_line(error.message)}", error.hint) from error
     except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{path}: not a model file, or a damaged one ({error})") from error
+        raise CheckpointError(f"{path}: not a model file, or a damaged one ({_one_line(str(error))})") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
     return config, vocabulary, record, tensors
+
+
+def _one_line(message: str) -> str:
+    # A doctored file may call its parts anything: pages of text, or what drives a terminal.
+    return "".join([character if character.isprintable() else " " for character in message[:MAX_MESSAGE]])
 
 
 def _check_header(path: Path) -> None:

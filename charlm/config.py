@@ -45,13 +45,13 @@ class ModelConfig:
             value = getattr(self, field.name)
             expected = {"int": int, "str": str, "bool": bool}[str(field.type)]
             if type(value) is not expected:
-                raise UsageError(f"{field.name} is {value!r}, but must be of type {expected.__name__}")
+                raise UsageError(f"{field.name} is of type {type(value).__name__}, but must be {expected.__name__}")
         if self.cell not in CELLS:
             raise UsageError(f"unknown cell {self.cell!r}", f"choose one of {', '.join(CELLS)}")
         for name, least, most in (
             ("vocabulary", 2, 0x110000 + 256),
-            ("embedding", 1, MAX_WIDTH),
             ("hidden", 1, MAX_WIDTH),
+            ("embedding", 1, MAX_WIDTH),
             ("layers", 1, MAX_LAYERS),
         ):
             value = getattr(self, name)

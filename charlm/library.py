@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from charlm.checkpoint import SUFFIX
@@ -35,7 +35,7 @@ def models() -> Iterator[Path]:
     seen = set()
     for folder in folders():
         for path in sorted(folder.glob(f"*{SUFFIX}")):
-            if path.is_file() and path.stem not in seen:
+            if _is(Path.is_file, path) and path.stem not in seen:
                 seen.add(path.stem)
                 yield path
 
@@ -50,11 +50,11 @@ def find_model(name: str) -> Path:
         NotFoundError: with near names, if there are any.
     """
     given = Path(name)
-    if given.is_file() or (given.suffix == SUFFIX and given.exists()):
+    if _is(Path.is_file, given) or (given.suffix == SUFFIX and _is(Path.exists, given)):
         return given
     for folder in folders():
         path = folder / f"{name.removesuffix(SUFFIX)}{SUFFIX}"
-        if path.is_file():
+        if _is(Path.is_file, path):
             return path
     names = [path.stem for path in models()]
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
@@ -63,6 +63,13 @@ def find_model(name: str) -> Path:
     else:
         hint = "charlm models lists what there is" if names else "charlm train FILE makes one"
     raise NotFoundError(f"no model named {name!r}", hint)
+
+
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+    try:
+        return kind(path)
+    except OSError:  # too long to be a name, as a prompt in the wrong place is, or where the user may not look
+        return False
 
 
 def newest_model() -> Path:

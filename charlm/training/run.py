@@ -86,7 +86,7 @@ class Run:
     Args:
         request: what a new run is to do; None if `resumed` is given.
         resumed: the name of a run to go on with.
-        save_every: seconds between saves; an evaluation with a new best saves too.
+        save_every: seconds between saves; every evaluation saves too.
         sample_every: seconds between texts shown while training; None for one an evaluation.
         tensorboard: write TensorBoard events into the run's folder.
         clock: seconds.
@@ -261,26 +261,27 @@ class Run:
         for event in trainer.run():
             yield event
             now = self._clock()
-            if isinstance(event, Evaluated):
-                self.folder.add_row(asdict(event))
-                self._to_tensorboard(event)
+            evaluated = event if isinstance(event, Evaluated) else None
+            text = None
+            if evaluated or (self._sample_every is not None and now - sampled >= self._sample_every):
                 text = self._sample(trainer, corpus)
-                self.folder.add_sample(event.step, text)
-                yield Sampled(event.step, text)
+                yield Sampled(trainer.step, text)
                 sampled = now
-            elif self._sample_every is not None and now - sampled >= self._sample_every:
-                yield Sampled(trainer.step, self._sample(trainer, corpus))
-                sampled = now
-            improved = isinstance(event, Evaluated) and event.improved
-            if improved or now - saved >= self._save_every:
-                yield self._try_to_save(trainer, corpus, planned, with_model=improved)
+            if evaluated or now - saved >= self._save_every:
+                yield self._try_to_save(trainer, corpus, planned, evaluated, text)
                 saved = now
 
-    def _try_to_save(self, trainer: Trainer, corpus: Corpus, planned: Planned, *, with_model: bool) -> Event:
+    def _try_to_save(
+        self, trainer: Trainer, corpus: Corpus, planned: Planned, evaluated: Evaluated | None, text: str | None
+    ) -> Event:
         # A full disk must not end a run that may find room at the next save.
         try:
-            if with_model:
-                self._save_model(trainer, corpus, planned)
+            if evaluated is not None:
+                self._to_tensorboard(evaluated)
+                self.folder.add_row(asdict(evaluated))
+                self.folder.add_sample(evaluated.step, text or "")
+                if evaluated.improved:
+                    self._save_model(trainer, corpus, planned)
             resume.save(trainer.snapshot(), self.folder.resume_file)
         except OutputError as error:
             return SaveFailed(trainer.step, error.message)

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import MakeCheckpoint
 
 from charlm.cells import CELLS
 from charlm.errors import CheckpointError
 from charlm.inference.engine import Engine, State
+
+from ..conftest import MakeCheckpoint
 
 every_cell = pytest.mark.parametrize("cell", CELLS)
 HEADER = 8 + 16 + 4  # magic, fingerprint, B

@@ -1,0 +1,427 @@
+"""`charlm train` as its users meet it."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import gzip
+import io
+import json
+import math
+import multiprocessing
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from charlm import checkpoint
+from charlm.cli.main import run
+from charlm.errors import CharlmError
+
+from .conftest import HARBOUR, TINY, Charlm, spawn
+
+RUN = ("train", HARBOUR, "-o", "m", *TINY)
+
+
+def read_metrics(folder: Path) -> list[dict[str, str]]:
+    """The rows of a run's metrics.csv."""
+    return list(csv.DictReader((folder / "metrics.csv").read_text(encoding="utf-8").splitlines()))
+
+
+def test_a_run_leaves_what_it_says(charlm: Charlm, tmp_path: Path) -> None:
+    result = charlm(*RUN, "--steps", "40", "--evaluations", "4")
+    assert result.code == 0
+    assert result.out == ""
+    folder = tmp_path / "checkpoints" / "m.run"
+    assert {path.name for path in folder.iterdir() if path.suffix != ".ids"} == {
+        "config.json", "resume.safetensors", "metrics.csv", "samples.txt", "loss.svg",
+    }  # fmt: skip
+    model = checkpoint.load(tmp_path / "checkpoints" / "m.safetensors")
+    assert (model.config.hidden, model.config.layers, model.record.steps) == (16, 1, 40)
+    rows = read_metrics(folder)
+    assert [int(row["step"]) for row in rows] == [10, 20, 30, 40, 40]
+    assert float(rows[-1]["validation"]) == model.record.validation
+    assert float(rows[-1]["validation"]) < float(rows[0]["validation"])
+    assert (folder / "loss.svg").read_text(encoding="utf-8").lstrip().startswith("<?xml")
+    assert (folder / "samples.txt").read_text(encoding="utf-8").count("--- step") == 4
+    assert "charlm sample m" in result.err
+    assert f"{model.record.validation:.4f} nats" in result.err
+    lines = [line for line in result.err.splitlines() if line.startswith("step ")]
+    assert len(lines) == 4
+
+
+def test_validation_agrees_with_eval(charlm: Charlm, tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_text(HARBOUR.read_text(encoding="utf-8")[-6000:], encoding="utf-8")
+    assert charlm(*RUN, "--steps", "60", "--val-file", "v.txt", "--cell", "gru").code == 0
+    trained = checkpoint.load(tmp_path / "checkpoints" / "m.safetensors").record.validation
+    for lanes in ((), ("--lanes", "4")):
+        measured = json.loads(charlm("eval", "m", "v.txt", "--json", *lanes).out)
+        assert measured["nats_per_char"] == pytest.approx(trained, abs=1e-3)
+        assert measured["chars"] == 5999
+
+
+def test_json_is_one_event_a_line(charlm: Charlm) -> None:
+    result = charlm(*RUN, "--steps", "10", "--evaluations", "2", "--json")
+    events = [json.loads(line) for line in result.out.splitlines()]
+    assert [event["event"] for event in events if event["event"] != "saved"] == [
+        "planned", "evaluated", "sampled", "evaluated", "sampled", "ended",
+    ]  # fmt: skip
+    assert result.err == ""
+    assert events[-1]["validation_bits"] == pytest.approx(events[-1]["validation"] / math.log(2))
+
+
+def test_quiet_is_quiet(charlm: Charlm) -> None:
+    result = charlm(*RUN, "--steps", "5", "--quiet")
+    assert (result.code, result.out, result.err) == (0, "", "")
+
+
+def test_the_name_comes_from_the_text_and_paths_are_kept(charlm: Charlm, tmp_path: Path) -> None:
+    (tmp_path / "my.poems.txt").write_bytes(HARBOUR.read_bytes())
+    assert charlm("train", "my.poems.txt", *TINY, "--steps", "2", "--quiet").code == 0
+    assert (tmp_path / "checkpoints" / "my.safetensors").exists()
+    assert charlm("train", "my.poems.txt", "-o", "elsewhere/p", *TINY, "--steps", "2", "--quiet").code == 0
+    assert (tmp_path / "elsewhere" / "p.safetensors").exists()
+    assert (tmp_path / "elsewhere" / "p.run").is_dir()
+
+
+def test_several_inputs_a_folder_and_gz(charlm: Charlm, tmp_path: Path) -> None:
+    text = HARBOUR.read_text(encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.txt").write_text(text[:5000], encoding="utf-8")
+    (tmp_path / "folder" / "picture.bin").write_bytes(b"\0" * 100)
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(text[5000:10_000].encode()))
+    result = charlm("train", "folder", "b.txt.gz", "-o", "m", *TINY, "--steps", "2")
+    assert result.code == 0
+    assert "1 binary files" in result.err
+    names = [source["name"] for source in checkpoint.load(tmp_path / "checkpoints" / "m.safetensors").record.sources]
+    assert names == ["a.txt", "b.txt.gz"]
+
+
+def test_options_come_from_the_environment(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CHARLM_TRAIN_STEPS", "3")
+    monkeypatch.setenv("CHARLM_TRAIN_QUIET", "1")
+    assert charlm(*RUN).code == 0
+    assert checkpoint.load(tmp_path / "checkpoints" / "m.safetensors").record.steps == 3
+
+
+class TestGoingOn:
+    """Interrupting, resuming, starting from."""
+
+    def test_nothing_is_overwritten_unasked(self, charlm: Charlm, tmp_path: Path) -> None:
+        assert charlm(*RUN, "--steps", "3", "--quiet").code == 0
+        before = (tmp_path / "checkpoints" / "m.safetensors").read_bytes()
+        result = charlm(*RUN, "--steps", "3")
+        assert result.code == 1
+        assert "is there already" in result.err
+        assert "--resume m" in result.err
+        assert (tmp_path / "checkpoints" / "m.safetensors").read_bytes() == before
+        assert charlm(*RUN, "--steps", "4", "--quiet", "--force").code == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (("--resume", "nothing"), "no run named"),
+            (("--resume", "m", "--hidden", "32"), "--hidden cannot change"),
+            (("--resume", "m", "--minutes", "9"), "--minutes cannot change"),
+            (("--resume", "m", "--from", "m"), "--from cannot change"),
+            (("--resume", "m", str(HARBOUR)), "was begun with"),
+            (("--resume", "m"), "is finished"),
+        ],
+    )
+    def test_a_resume_that_cannot_be(self, charlm: Charlm, arguments: tuple[str, ...], says: str) -> None:
+        assert charlm(*RUN, "--steps", "3", "--quiet").code == 0
+        result = charlm("train", *arguments)
+        assert result.code in (1, 2)
+        assert says in result.err
+
+    def test_a_changed_text_is_refused(self, charlm: Charlm, tmp_path: Path) -> None:
+        text = tmp_path / "t.txt"
+        text.write_bytes(HARBOUR.read_bytes())
+        stop_at(charlm, 10, "train", text, "-o", "m", *TINY, "--steps", "40", "--quiet")
+        text.write_bytes(HARBOUR.read_bytes() + b"more")
+        result = charlm("train", "--resume", "m")
+        assert result.code == 1
+        assert "the text has changed" in result.err
+        text.write_bytes(HARBOUR.read_bytes())
+        assert charlm("train", "--resume", "m", "--quiet").code == 0
+
+    def test_ctrl_c_saves_and_a_resume_is_exact(self, charlm: Charlm, tmp_path: Path) -> None:
+        result = stop_at(charlm, 17, *RUN, "--steps", "40", "--evaluations", "8", "--dropout", "0.2", "--weight-drop", "0.1")
+        assert result.code == 130
+        assert "charlm train --resume m" in result.err
+        assert charlm("train", "--resume", "m").code == 0
+        assert charlm(*RUN[:-len(TINY)][:2], "-o", "whole", *TINY, "--steps", "40", "--evaluations", "8", "--dropout", "0.2",
+                      "--weight-drop", "0.1").code == 0  # fmt: skip
+        resumed, whole = (checkpoint.load(tmp_path / "checkpoints" / f"{name}.safetensors") for name in ("m", "whole"))
+        assert resumed.fingerprint == whole.fingerprint
+        assert resumed.record.validation == whole.record.validation
+        columns = ("step", "epoch", "characters", "train", "validation", "learning_rate", "gradient_norm")
+        tables = [
+            [[row[name] for name in columns] for row in read_metrics(tmp_path / "checkpoints" / run)]
+            for run in ("m.run", "whole.run")
+        ]
+        assert tables[0] == tables[1]
+        samples = [(tmp_path / "checkpoints" / run / "samples.txt").read_text() for run in ("m.run", "whole.run")]
+        assert samples[0] == samples[1]
+
+    def test_standard_input_can_be_resumed(self, charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Piped:
+            buffer = io.BytesIO(HARBOUR.read_bytes())
+
+        monkeypatch.setattr("sys.stdin", Piped)
+        stop_at(charlm, 5, "train", "-", "-o", "piped", *TINY, "--steps", "12", "--quiet")
+        assert charlm("train", "--resume", "piped", "--quiet").code == 0
+
+    def test_fine_tuning_keeps_known_characters(self, charlm: Charlm, tmp_path: Path) -> None:
+        assert charlm(*RUN, "--steps", "30", "--quiet").code == 0
+        (tmp_path / "other.txt").write_text("zażółć gęślą jaźń, he said. Ω\n" * 100, encoding="utf-8")
+        result = charlm("train", "other.txt", "--from", "m", "-o", "n", "--steps", "1", "--learning-rate", "1e-9", "--quiet")
+        assert result.code == 0
+        old, new = (checkpoint.load(tmp_path / "checkpoints" / f"{name}.safetensors") for name in "mn")
+        assert set(old.vocabulary.characters) < set(new.vocabulary.characters)
+        assert "Ω" in new.vocabulary
+        for character in old.vocabulary.characters:
+            before, after = (one.vocabulary.encode(character)[0] for one in (old, new))
+            for name in ("embedding", "output.w", "output.b"):
+                np.testing.assert_allclose(new.tensors[name][after], old.tensors[name][before], atol=1e-6)
+        np.testing.assert_allclose(new.tensors["layers.0.w_h"], old.tensors["layers.0.w_h"], atol=1e-6)
+        assert new.record.base == "m"
+        refused = charlm("train", "other.txt", "--from", "m", "-o", "q", "--hidden", "99")
+        assert refused.code == 2
+        assert "hidden" in refused.err
+
+
+def stop_at(charlm: Charlm, step: int, *arguments: Any) -> Any:
+    """Run, with Ctrl-C during this step."""
+    from charlm.training.loop import Trainer
+
+    usual = Trainer._step
+
+    def interrupted(self: Trainer, rate: float) -> float:
+        if self.step == step - 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return usual(self, rate)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_step", interrupted)
+        return charlm(*arguments)
+
+
+def write_bad_inputs(folder: Path) -> None:
+    """Files that cannot be trained on."""
+    (folder / "empty.txt").touch()
+    (folder / "ten.txt").write_text("0123456789")
+    (folder / "one.txt").write_text("a" * 5000)
+    (folder / "latin.txt").write_bytes("Ein Tag in München. ".encode("latin-1") * 100)
+    (folder / "binary").write_bytes(bytes(range(256)) * 10)
+    (folder / "nothing").mkdir()
+    (folder / "pictures").mkdir()
+    (folder / "pictures" / "a.png").write_bytes(b"\x89PNG\0\0\0")
+    (folder / "broken.gz").write_bytes(gzip.compress(b"hello " * 1000)[:-20])
+    (folder / "file").touch()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ((), 2, "no text to train on"),
+        (("missing.txt",), 1, "no such file or folder: missing.txt"),
+        (("nothing",), 1, "no text in the folder nothing"),
+        (("pictures",), 1, "no text in the folder pictures"),
+        (("binary",), 1, "binary is binary data"),
+        (("latin.txt",), 1, "latin.txt is not UTF-8: byte 0xFC at offset 12"),
+        (("empty.txt",), 1, "empty.txt is empty"),
+        (("ten.txt",), 1, "ten.txt has only 10 characters"),
+        (("one.txt",), 1, "repeats a single character"),
+        (("broken.gz",), 1, "cannot read broken.gz"),
+        ((str(HARBOUR), "-o", "file/x"), 1, "cannot write"),
+        ((str(HARBOUR), "--hidden", "0"), 2, "hidden is 0"),
+        ((str(HARBOUR), "--hidden", "many"), 2, "not a valid integer"),
+        ((str(HARBOUR), "--layers", "9"), 2, "layers is 9"),
+        ((str(HARBOUR), "--cell", "lsmt"), 2, "unknown cell 'lsmt'"),
+        ((str(HARBOUR), "--lanes", "5000"), 2, "5000 lanes"),
+        ((str(HARBOUR), "--minutes", "0"), 2, "minutes is 0"),
+        ((str(HARBOUR), "--minutes", "1", "--steps", "5"), 2, "one budget"),
+        ((str(HARBOUR), "--dropout", "1"), 2, "dropout-input is 1"),
+        ((str(HARBOUR), "--val-fraction", "1.5"), 2, "--val-fraction is 1.5"),
+        ((str(HARBOUR), "--min-count", "0"), 2, "--min-count is 0"),
+        ((str(HARBOUR), "--encoding", "klingon"), 2, "unknown encoding 'klingon'"),
+        ((str(HARBOUR), "--device", "cuda"), 2, "no cuda device here"),
+        ((str(HARBOUR), "--from", "nobody"), 1, "no model named 'nobody'"),
+        ((str(HARBOUR), "--tied", "--embedding", "8"), 2, "tied weights"),
+        ((str(HARBOUR), "--no-such-option"), 2, "No such option"),
+    ],
+)  # fmt: skip
+def test_bad_input_gets_a_sentence(charlm: Charlm, tmp_path: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
+    if says.startswith("no cuda"):
+        torch = pytest.importorskip("torch")
+        if torch.cuda.is_available():
+            pytest.skip("there is one")
+    write_bad_inputs(tmp_path)
+    result = charlm("train", *arguments)
+    assert result.code == code, result.err
+    assert says in result.err
+    assert "Traceback" not in result.err
+    assert result.out == ""
+    assert not list(tmp_path.glob("checkpoints/*.safetensors"))
+
+
+def test_latin_1_can_be_said(charlm: Charlm, tmp_path: Path) -> None:
+    write_bad_inputs(tmp_path)
+    assert charlm("train", "latin.txt", "--encoding", "latin-1", *TINY, "--steps", "2", "--quiet").code == 0
+    assert "ü" in checkpoint.load(tmp_path / "checkpoints" / "latin.safetensors").vocabulary
+
+
+def doctored(good: bytes, kind: str) -> bytes:
+    """A model file with something wrong."""
+    tensors = safetensors.numpy.load(good)
+    length = int.from_bytes(good[:8], "little")
+    metadata = json.loads(good[8 : 8 + length])["__metadata__"]
+    match kind:
+        case "truncated":
+            return good[: len(good) // 2]
+        case "10 GB header":
+            return (10 * 10**9).to_bytes(8, "little") + good[8:]
+        case "wrong shape":
+            tensors["embedding"] = tensors["embedding"][:-1]
+        case "extra tensor":
+            tensors["more"] = np.zeros(3, np.float32)
+        case "NaN":
+            tensors["embedding"][0, 0] = math.nan
+        case "wrong version":
+            metadata["charlm"] = json.dumps(json.loads(metadata["charlm"]) | {"format": 99})
+    return safetensors.numpy.save(tensors, metadata)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("truncated", "not a model file, or"),
+        ("10 GB header", "its header should be 10,000,000,000 bytes"),
+        ("wrong shape", "should have"),
+        ("extra tensor", "'more' does not belong"),
+        ("NaN", "not finite"),
+        ("wrong version", "version 99"),
+    ],
+)
+def test_a_damaged_model_gets_a_sentence(charlm: Charlm, model: str, tmp_path: Path, kind: str, says: str) -> None:
+    path = tmp_path / "checkpoints" / f"{model}.safetensors"
+    path.write_bytes(doctored(path.read_bytes(), kind))
+    for arguments in (("sample", model), ("train", HARBOUR, "--from", model, "-o", "x")):
+        result = charlm(*arguments)
+        assert result.code == 1
+        assert says in result.err
+        assert str(path.name) in result.err
+        assert len(result.err.strip().splitlines()) <= 3
+    listed = charlm("models")
+    assert listed.code == 0
+    assert model in listed.out
+
+
+def test_a_full_disk_is_said_and_survived(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    usual, full = os.fsync, False
+
+    def fsync(handle: int) -> None:
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        usual(handle)
+
+    from charlm.training.loop import Trainer
+
+    step = Trainer._step
+
+    def fill(self: Trainer, rate: float) -> float:
+        nonlocal full
+        full = 10 <= self.step < 20
+        return step(self, rate)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Trainer, "_step", fill)
+    result = charlm(*RUN, "--steps", "30", "--evaluations", "2", "--save-every", "0")
+    assert result.code == 0
+    assert "No space left on device" in result.err
+    assert "the last good files still stand" in result.err
+    assert checkpoint.load(tmp_path / "checkpoints" / "m.safetensors").record.steps == 30
+    assert not list((tmp_path / "checkpoints").rglob("*.tmp"))
+
+
+def _child(arguments: list[str], folder: str) -> None:
+    os.chdir(folder)
+    os.close(2)
+    os.open(os.devnull, os.O_WRONLY)
+    os._exit(run(arguments))
+
+
+@pytest.mark.slow
+def test_twenty_five_kills_lose_nothing(charlm: Charlm, tmp_path: Path) -> None:
+    """SIGKILL at random moments; the file is always whole, and in the end the run is as if nothing had happened."""
+    settings = [*TINY, "--steps", "3000", "--evaluations", "12", "--dropout", "0.1", "--save-every", "0.05"]
+    context = multiprocessing.get_context("forkserver")
+    # torch imports its compiler with the first optimizer; preloaded, a child is in the loop within a fraction of a second.
+    context.set_forkserver_preload(["charlm.training.run", "charlm.cli.dashboard", "torch._dynamo", "matplotlib.figure"])
+    rng = random.Random(1)
+    begun = ["train", str(HARBOUR), "-o", "m", *settings]
+    model, resume_file = (tmp_path / "checkpoints" / name for name in ("m.safetensors", "m.run/resume.safetensors"))
+    kills, last_step = 0, 0
+    while kills < 25:
+        arguments = ["train", "--resume", "m"] if resume_file.exists() else [*begun, "--force"]
+        process = context.Process(target=_child, args=(arguments, str(tmp_path)))
+        process.start()
+        process.join(timeout=rng.uniform(0.3, 1.2))
+        if process.exitcode is not None:
+            assert process.exitcode == 0, "it must not fail by itself"
+            break
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        kills += 1
+        if model.exists():
+            checkpoint.load(model)
+        if resume_file.exists():
+            from charlm.training import resume
+
+            step = resume.load(resume_file).numbers["progress"]["step"]
+            assert step >= last_step, "what was saved is never lost"
+            last_step = step
+    assert kills == 25, "the run must be long enough to be killed so often"
+    assert last_step > 0
+    assert charlm("train", "--resume", "m", "--quiet").code == 0
+    assert charlm("train", HARBOUR, "-o", "whole", *settings, "--quiet").code == 0
+    killed, whole = (checkpoint.load(tmp_path / "checkpoints" / f"{name}.safetensors") for name in ("m", "whole"))
+    assert killed.fingerprint == whole.fingerprint
+    assert not [path for path in (tmp_path / "checkpoints").rglob("*") if path.suffix == ".ids" and path.stat().st_size == 0]
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_process(tmp_path: Path) -> None:
+    process = spawn(*RUN, "--steps", "100000", "--evaluations", "1000", cwd=tmp_path)
+    assert process.stderr is not None
+    while not (line := process.stderr.readline()).startswith("step "):
+        assert line, "it ended before its first evaluation"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "charlm train --resume m" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_ctrl_c_twice_leaves_at_once(tmp_path: Path) -> None:
+    process = spawn(*RUN, "--steps", "100000", "--evaluations", "1000", cwd=tmp_path)
+    assert process.stderr is not None
+    while not (line := process.stderr.readline()).startswith("step "):
+        assert line, "it ended before its first evaluation"
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode in (130, -signal.SIGINT)  # the second may find the interpreter already leaving
+    checkpoint.load(tmp_path / "checkpoints" / "m.safetensors")
+
+
+def test_errors_have_codes() -> None:
+    assert {cls.exit_code for cls in CharlmError.__subclasses__()} == {1, 2}

@@ -1,0 +1,391 @@
+"""One loop writes all text: a seed means the same everywhere, a stop is never shown, no character comes out broken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice, pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from charlm.cells import CELLS, lstm
+from charlm.errors import UsageError
+from charlm.inference.engine import Engine, State
+from charlm.inference.generate import Generation, Piece, generate_batch, make_rng, new_seed
+from charlm.inference.sampling import SamplingParams, distribution, draw
+from charlm.text.vocabulary import Vocabulary
+
+from ..conftest import MakeCheckpoint
+
+PROMPT = "the harbour, "
+CHAINS = {
+    "default": SamplingParams(seed=5),
+    "plain": SamplingParams(temperature=1, top_p=1, seed=5),
+    "all": SamplingParams(1.2, top_k=20, top_p=0.95, min_p=0.01, typical=0.97, repetition_penalty=1.1, seed=5),
+}
+
+
+@pytest.fixture
+def engine(make_checkpoint: MakeCheckpoint) -> Engine:
+    return Engine(make_checkpoint())
+
+
+def begin(engine: Engine, prompt: str = PROMPT) -> tuple[State, NDArray[np.float32]]:
+    return engine.feed(engine.start(), engine.vocabulary.encode(prompt))
+
+
+def write(engine: Engine, params: SamplingParams, prompt: str = PROMPT, **options: Any) -> list[Piece]:
+    return list(Generation(engine, *begin(engine, prompt), params, **options))
+
+
+def text_of(pieces: Sequence[Piece]) -> str:
+    return "".join([piece.text for piece in pieces])
+
+
+# The same seed is the same text
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_streamed_is_collected_is_batched_is_stepped_by_hand(engine: Engine, chain: str) -> None:
+    params, window = CHAINS[chain], engine.vocabulary.encode(PROMPT).tolist()
+    pieces = write(engine, params, max_chars=120, recent=window)
+
+    generation = Generation(engine, *begin(engine), params, max_chars=120, recent=window)
+    assert [next(generation).text for _ in range(120)] == [piece.text for piece in pieces]
+
+    for k, completion in enumerate(generate_batch(engine, *begin(engine), params, 4, max_chars=120, recent=window)):
+        alone = write(engine, replace(params, seed=5 + k), max_chars=120, recent=window)
+        assert completion.text == text_of(alone)
+        assert completion.seed == 5 + k
+        assert [piece.id for piece in completion.pieces] == [piece.id for piece in alone]
+
+    (state, logits), rng, ids = begin(engine), make_rng(5), []
+    for _ in range(120):
+        recent = (window + ids)[-params.repetition_window :]
+        ids.append(int(draw(distribution(logits[None], params, recent=[recent]), [rng.random()])[0]))
+        state, logits = engine.step(state, ids[-1])
+    assert ids == [piece.id for piece in pieces]
+    assert engine.vocabulary.decode(ids) == text_of(pieces)
+
+
+def test_another_seed_is_another_text(engine: Engine) -> None:
+    texts = {text_of(write(engine, SamplingParams(seed=seed), max_chars=60)) for seed in range(20)}
+    assert len(texts) == 20
+
+
+def test_a_seed_that_was_drawn_makes_the_text_again(engine: Engine) -> None:
+    drawn = generate_batch(engine, *begin(engine), SamplingParams(), 2, max_chars=60)
+    for completion in drawn:
+        again = write(engine, SamplingParams(seed=completion.seed), max_chars=60)
+        assert text_of(again) == completion.text
+    assert 0 <= new_seed() < 1 << 32
+
+
+def test_greedy_text_is_the_likeliest_ids_whatever_the_seed(engine: Engine) -> None:
+    pieces = write(engine, SamplingParams(temperature=0, seed=1), max_chars=60)
+    state, logits = begin(engine)
+    for piece in pieces:
+        assert piece.id == logits.argmax()
+        state, logits = engine.step(state, piece.id)
+    assert text_of(write(engine, SamplingParams(temperature=0, seed=2), max_chars=60)) == text_of(pieces)
+
+
+def test_random_numbers_saved_and_restored_go_on_identically(engine: Engine) -> None:
+    params = CHAINS["plain"]
+    whole = Generation(engine, *begin(engine), params, max_chars=100)
+    first = list(islice(whole, 40))
+    saved, state = whole.rng.bit_generator.state, first[-2].state
+    rest = list(whole)
+
+    rng = make_rng(0)
+    rng.bit_generator.state = saved
+    resumed = Generation(engine, *engine.step(state, first[-1].id), params, max_chars=60, rng=rng)
+    assert text_of(list(resumed)) == text_of(rest)
+
+
+# What a piece tells
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_piece_tells_the_model_s_own_numbers(engine: Engine, count: int) -> None:
+    params = CHAINS["all"]  # the sampling chain must not show in them
+    for completion in generate_batch(engine, *begin(engine), params, count, max_chars=50, alternatives=4):
+        state, logits = begin(engine)
+        for piece in completion.pieces:
+            log_p = log_softmax(logits.astype(np.float64))
+            p = np.exp(log_p)
+            assert piece.logprob == pytest.approx(log_p[piece.id], abs=1e-5)
+            assert piece.entropy == pytest.approx(-(p * log_p).sum(), abs=1e-5)
+            assert [each.id for each in piece.alternatives] == np.argsort(-logits, kind="stable")[:4].tolist()
+            for alternative in piece.alternatives:
+                assert alternative.text == engine.vocabulary.label(alternative.id)
+                assert alternative.probability == pytest.approx(p[alternative.id], abs=1e-6)
+            for likelier, other in pairwise(piece.alternatives):
+                assert likelier.probability >= other.probability
+            state, logits = engine.step(state, piece.id)
+        assert completion.logprob == pytest.approx(sum(piece.logprob for piece in completion.pieces))
+        assert completion.mean_logprob == pytest.approx(completion.logprob / 50)
+
+
+def test_alternatives_are_at_most_all_ids(engine: Engine) -> None:
+    size = len(engine.vocabulary)
+    assert [len(piece.alternatives) for piece in write(engine, CHAINS["plain"], max_chars=2)] == [0, 0]
+    for piece in write(engine, CHAINS["plain"], max_chars=3, alternatives=size + 5):
+        assert sorted(each.id for each in piece.alternatives) == list(range(size))
+        assert sum(each.probability for each in piece.alternatives) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("has_bytes", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_piece_s_state_has_read_all_ids_so_far(make_checkpoint: MakeCheckpoint, cell: str, has_bytes: bool) -> None:
+    # In a batch whose streams end one after the other, so that places move.
+    engine = Engine(make_checkpoint(cell=cell, characters="ab .", has_bytes=has_bytes))
+    start, params = begin(engine, "abba. "), SamplingParams(temperature=2, top_p=1, seed=3)
+    completions = generate_batch(engine, *start, params, 8, max_chars=30, stops=["ab", "\ufffd\ufffd"])
+    assert len({len(completion.pieces) for completion in completions}) > 3
+    for pieces in (write(engine, params, "abba. ", max_chars=30), *(each.pieces for each in completions)):
+        state = start[0]
+        for piece in pieces:
+            state, _ = engine.step(state, piece.id)
+            assert piece.state.batch == 1
+            for part, expected in zip(piece.state.arrays(), state.arrays(), strict=True):
+                np.testing.assert_allclose(part, expected, rtol=0, atol=1e-5)
+
+
+# Where it ends
+
+
+@pytest.mark.parametrize("max_chars", [0, 1, 2, 50])
+@pytest.mark.parametrize(("characters", "has_bytes"), [("ab c", False), ("ab c", True), ("", True)])
+def test_max_chars_is_exact(make_checkpoint: MakeCheckpoint, max_chars: int, characters: str, has_bytes: bool) -> None:
+    engine = Engine(make_checkpoint(characters=characters, has_bytes=has_bytes))
+    state, logits = engine.step(engine.start(), 0)
+    generation = Generation(engine, state, logits, CHAINS["plain"], max_chars=max_chars)
+    assert len(text_of(list(generation))) == max_chars
+    assert generation.reason == "length"
+    for completion in generate_batch(engine, state, logits, CHAINS["plain"], 3, max_chars=max_chars):
+        assert (len(completion.text), completion.reason) == (max_chars, "length")
+
+
+def test_nothing_is_drawn_for_no_characters(engine: Engine) -> None:
+    generation = Generation(engine, *begin(engine), CHAINS["plain"], max_chars=0)
+    before = generation.rng.bit_generator.state
+    assert list(generation) == []
+    assert generation.rng.bit_generator.state == before
+
+
+def test_impossible_lengths_and_counts_are_usage_errors(engine: Engine) -> None:
+    with pytest.raises(UsageError, match="negative"):
+        Generation(engine, *begin(engine), CHAINS["plain"], max_chars=-1)
+    with pytest.raises(UsageError, match="at least 1"):
+        generate_batch(engine, *begin(engine), CHAINS["plain"], 0, max_chars=5)
+
+
+@pytest.mark.parametrize("asked", [1, 2, 17])
+def test_cancel_is_asked_before_every_character(engine: Engine, asked: int) -> None:
+    answers = iter([False] * (asked - 1) + [True])
+    generation = Generation(engine, *begin(engine), CHAINS["plain"], cancel=lambda: next(answers))
+    assert generation.reason == ""
+    assert len(list(generation)) == asked - 1
+    assert generation.reason == "cancelled"
+    assert list(answers) == []
+    reference = make_rng(5)
+    reference.random(asked - 1)
+    assert generation.rng.bit_generator.state == reference.bit_generator.state  # not one draw too many
+
+
+def test_cancel_ends_a_whole_batch(engine: Engine) -> None:
+    answers = iter([False] * 9 + [True])
+    completions = generate_batch(engine, *begin(engine), CHAINS["plain"], 3, max_chars=50, cancel=lambda: next(answers))
+    assert [(len(each.text), each.reason) for each in completions] == [(9, "cancelled")] * 3
+
+
+def test_it_goes_on_for_ever_if_nothing_ends_it(engine: Engine) -> None:
+    generation = Generation(engine, *begin(engine), CHAINS["plain"])
+    assert len(list(islice(generation, 500))) == 500
+    assert generation.reason == ""
+
+
+# Stops
+
+
+def up_to_first_stop(text: str, stops: Sequence[str]) -> tuple[str, str]:
+    """What is to be shown of a text, and why it ends: at the earliest end of any stop, the longest that ends there."""
+    for end in range(1, len(text) + 1):
+        if found := [len(stop) for stop in stops if stop and text[:end].endswith(stop)]:
+            return text[: end - max(found)], "stop"
+    return text, "length"
+
+
+@pytest.mark.parametrize("characters", ["ab", "abc"])
+def test_a_stop_is_never_shown(make_checkpoint: MakeCheckpoint, characters: str) -> None:
+    engine, rng, reasons = Engine(make_checkpoint(characters=characters)), np.random.default_rng(0), []
+    start = begin(engine, characters)
+    for seed in range(0, 400, 8):
+        params = SamplingParams(temperature=1, top_p=1, seed=seed)
+        stops = ["".join(rng.choice(list(characters), rng.integers(1, 8))) for _ in range(rng.integers(1, 4))]
+        without = generate_batch(engine, *start, params, 8, max_chars=30)
+        expected = [up_to_first_stop(completion.text, stops) for completion in without]
+        completions = generate_batch(engine, *start, params, 8, max_chars=30, stops=[*stops, ""])
+        assert [(completion.text, completion.reason) for completion in completions] == expected
+        generation, so_far = Generation(engine, *start, params, max_chars=30, stops=stops), ""
+        for piece in generation:
+            so_far += piece.text
+            assert expected[0][0].startswith(so_far)  # at no moment is there more on the screen than there will be
+        assert (so_far, generation.reason) == expected[0]
+        reasons += [reason for _, reason in expected]
+    assert 100 < reasons.count("stop") < 390  # both endings were met, often
+
+
+def test_only_what_may_become_a_stop_is_held_back(make_checkpoint: MakeCheckpoint) -> None:
+    engine, stops = Engine(make_checkpoint(characters="abc")), ["ab" * 30, "bb" * 30, "acab" * 20]
+    params = SamplingParams(temperature=1, top_p=1, seed=1)
+    without = text_of(list(Generation(engine, *begin(engine, "ab"), params, max_chars=200)))
+    shown, moments = "", []
+
+    def watch() -> bool:  # between two characters
+        moments.append(shown)
+        return False
+
+    for piece in Generation(engine, *begin(engine, "ab"), params, max_chars=200, stops=stops, cancel=watch):
+        shown += piece.text
+    assert shown == without  # at the end nothing can become a stop any more
+    assert len(moments) == 200
+    for read, on_screen in enumerate(moments):
+        drawn = without[:read]
+        held = max(length for stop in stops for length in range(len(stop)) if drawn.endswith(stop[:length]))
+        assert on_screen == drawn[: read - held]
+
+
+class Script:
+    """An engine that is certain of a text, whatever was read: the loop plays it, id by id."""
+
+    def __init__(self, vocabulary: Vocabulary, ids: Sequence[int]) -> None:
+        self.vocabulary = vocabulary
+        self._ids = ids
+
+    def begin(self) -> tuple[State, NDArray[np.float32]]:
+        return self._at(0)
+
+    def step(self, state: State, ids: NDArray[np.int64]) -> tuple[State, NDArray[np.float32]]:
+        place = int(state.layers[0].h[0, 0])
+        assert ids.tolist() == [self._ids[place]]
+        state, logits = self._at(place + 1)
+        return state, logits[None]
+
+    def _at(self, place: int) -> tuple[State, NDArray[np.float32]]:
+        logits = np.full(len(self.vocabulary), -1e3, np.float32)
+        logits[self._ids[place] if place < len(self._ids) else 0] = 0
+        here = np.array([[place]], np.float32)
+        return State((lstm.State(here, here),)), logits
+
+    def play(self, **options: Any) -> Generation:
+        return Generation(self, *self.begin(), SamplingParams(temperature=0), **options)  # type: ignore[arg-type]
+
+
+def read_place(piece: Piece) -> int:
+    """How many ids of a script its state has read."""
+    return int(piece.state.layers[0].h[0, 0])
+
+
+BYTES_TOO = Vocabulary("ab", has_bytes=True)
+
+few = st.text("abé日😀", max_size=12)  # all but the first two are spelled in bytes
+# Ids that spell whole, broken and overlong characters, in any order.
+any_ids = st.lists(
+    st.sampled_from([0, 1, *(2 + byte for byte in b"\xc3\xa9\xe6\x97\xa5\xf0\x9f\x98\x80\x61\xff\xc0\xed")])
+    | st.integers(0, 257),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(text=few.filter(bool), stops=st.lists(few, max_size=4))
+def test_stops_are_found_in_characters_that_are_spelled_in_bytes(text: str, stops: list[str]) -> None:
+    shown, reason = up_to_first_stop(text, stops)
+    generation = Script(BYTES_TOO, BYTES_TOO.encode(text).tolist()).play(stops=stops, max_chars=len(text))
+    pieces = list(generation)
+    assert (text_of(pieces), generation.reason) == (shown, reason)
+    # The last piece's state has read what is shown and nothing else, so that one can go on from it.
+    assert [read_place(piece) for piece in pieces] == list(range(1, len(BYTES_TOO.encode(shown)) + 1))
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_a_character_comes_whole_or_not_at_all(text: str) -> None:
+    pieces = list(Script(BYTES_TOO, BYTES_TOO.encode(text).tolist()).play(max_chars=len(text)))
+    assert text_of(pieces) == text
+    assert all(len(piece.text) <= 1 for piece in pieces)
+
+
+@given(ids=any_ids, stops=st.lists(st.text("abé日😀\ufffd", max_size=4), max_size=3))
+def test_any_bytes_come_out_as_they_are_decoded(ids: list[int], stops: list[str]) -> None:
+    ids = [*ids, 0]  # an id that ends whatever is unfinished
+    text = BYTES_TOO.decode(ids)
+    shown, reason = up_to_first_stop(text, stops)
+    generation = Script(BYTES_TOO, ids).play(stops=stops, max_chars=len(text))
+    assert (text_of(list(generation)), generation.reason) == (shown, reason)
+
+
+@pytest.mark.parametrize("characters", ["", "ab"])
+def test_a_model_of_bytes_writes_what_its_ids_decode_to(make_checkpoint: MakeCheckpoint, characters: str) -> None:
+    engine = Engine(make_checkpoint(characters=characters, has_bytes=True, scale=0.5))
+    generation = Generation(engine, *engine.step(engine.start(), 0), SamplingParams(temperature=1, top_p=1, seed=0))
+    pieces, decoder = list(islice(generation, 600)), engine.vocabulary.decoder()
+    whole = "".join([decoder.push(piece.id) for piece in pieces])
+    assert text_of(pieces) == whole
+    assert whole + decoder.flush() == engine.vocabulary.decode([piece.id for piece in pieces])
+    assert set(whole) - {*map(chr, range(128)), "\ufffd"}  # some were spelled right
+
+
+# What the chain is given
+
+
+def test_banned_characters_never_occur(make_checkpoint: MakeCheckpoint) -> None:
+    engine = Engine(make_checkpoint(characters="abcdef"))
+    params = SamplingParams(temperature=1, top_p=1, banned="ceX", seed=0)  # X is not the model's anyway
+    for completion in generate_batch(engine, *begin(engine, "ab"), params, 8, max_chars=100):
+        assert set(completion.text) == set("abdf")
+
+
+def test_what_cannot_be_banned_is_a_usage_error(make_checkpoint: MakeCheckpoint) -> None:
+    engine = Engine(make_checkpoint(characters="ab", has_bytes=True))
+    with pytest.raises(UsageError, match="cannot be banned"):
+        write(engine, SamplingParams(banned="aé"), "ab", max_chars=1)
+    engine = Engine(make_checkpoint(characters="ab"))
+    with pytest.raises(UsageError, match="no character is left"):
+        write(engine, SamplingParams(banned="ab"), "ab", max_chars=1)
+
+
+def test_a_repetition_penalty_reduces_repeats(engine: Engine) -> None:
+    def repeats(penalty: float) -> int:
+        params = SamplingParams(temperature=1, top_p=1, repetition_penalty=penalty, repetition_window=8, seed=0)
+        completions = generate_batch(engine, *begin(engine), params, 20, max_chars=100)
+        return sum(
+            completion.text[place] in completion.text[max(0, place - 8) : place]
+            for completion in completions
+            for place in range(100)
+        )
+
+    none, some, much, most = (repeats(penalty) for penalty in (1, 1.5, 3, 100))
+    assert none > some > much > most
+    assert most == 0
+
+
+def test_the_repetition_window_counts_ids_already_read_and_forgets_old_ones(engine: Engine) -> None:
+    state, logits = begin(engine)
+    *unlikely, likeliest = np.argsort(logits)[[0, 1, 2, -1]].tolist()
+    params = SamplingParams(temperature=0, repetition_penalty=100, repetition_window=3)
+
+    def first(recent: list[int]) -> int:
+        return next(Generation(engine, state, logits, params, max_chars=1, recent=recent)).id
+
+    assert first([]) == likeliest
+    assert first([likeliest]) != likeliest
+    assert first([likeliest, *unlikely[:2]]) != likeliest
+    assert first([likeliest, *unlikely]) == likeliest

@@ -1,0 +1,431 @@
+"""What is saved is what is loaded; anything else in a file's place is refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from charlm.cells import CELLS
+from charlm.checkpoint import Checkpoint, TrainingRecord, load, read_card, save
+from charlm.errors import CheckpointError, NotFoundError
+from charlm.text.vocabulary import Vocabulary
+
+from .conftest import MakeCheckpoint
+
+RECORD = TrainingRecord(
+    created="2026-01-02T03:04:05Z",
+    sources=[{"name": "harbour.txt", "sha256": "00ff", "bytes": 12}],
+    train_characters=1000,
+    validation_characters=100,
+    characters_seen=5000,
+    steps=50,
+    epochs=5.0,
+    seconds=1.5,
+    validation=1.25,
+    base="other",
+    settings={"lanes": 32},
+    precision="bf16",
+    device="cpu",
+    threads=2,
+    versions={"torch": "2.13.0"},
+)
+
+Document = dict[str, Any]
+
+
+@pytest.fixture
+def checkpoint(make_checkpoint: MakeCheckpoint) -> Checkpoint:
+    return make_checkpoint(hidden=6, embedding=5)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "model.safetensors"
+
+
+def as_document(checkpoint: Checkpoint) -> Document:
+    """What a file's metadata should hold."""
+    return {
+        "format": 1,
+        "config": checkpoint.config.to_dict(),
+        "vocabulary": {
+            "characters": "".join(checkpoint.vocabulary.characters),
+            "bytes": checkpoint.vocabulary.has_bytes,
+        },
+        "record": asdict(checkpoint.record),
+    }
+
+
+def write(path: Path, tensors: dict[str, NDArray[Any]], document: object) -> None:
+    """A safetensors file with any description; a str is taken as it is."""
+    text = document if isinstance(document, str) else json.dumps(document)
+    path.write_bytes(safetensors.numpy.save(tensors, {"charlm": text}))
+
+
+def refusal(path: Path, read: Callable[[Path], object] = load) -> CheckpointError:
+    """How a file is refused: always in one sentence that says where."""
+    with pytest.raises(CheckpointError) as refused:
+        read(path)
+    error = refused.value
+    assert error.message.startswith(str(path))
+    assert error.message.isprintable()  # so it is one line, and moves no cursor
+    assert not error.message.endswith(".")
+    assert len(error.message) < len(str(path)) + 300
+    return error
+
+
+# What is saved is what is loaded
+
+
+@pytest.mark.parametrize("has_bytes", [False, True])
+@pytest.mark.parametrize("shape", [{}, {"norm": False, "layers": 3}, {"tied": True}, {"embedding": 3}])
+@pytest.mark.parametrize("cell", CELLS)
+def test_what_is_saved_is_loaded(
+    make_checkpoint: MakeCheckpoint, path: Path, cell: str, shape: Document, has_bytes: bool
+) -> None:
+    made = make_checkpoint(cell=cell, has_bytes=has_bytes, characters="aé日😀\n\0", **shape)
+    checkpoint = replace(made, record=RECORD)
+    save(checkpoint, path)
+    loaded = load(path)
+    assert (loaded.config, loaded.vocabulary, loaded.record) == (made.config, made.vocabulary, RECORD)
+    assert read_card(path) == (made.config, made.vocabulary, RECORD)
+    assert loaded.tensors.keys() == made.tensors.keys()
+    for name, tensor in made.tensors.items():
+        assert loaded.tensors[name].dtype == np.float32
+        assert loaded.tensors[name].tobytes() == tensor.tobytes()
+    assert loaded.fingerprint == made.fingerprint
+    assert as_document(checkpoint) == json.loads(safetensors.safe_open(path, "numpy").metadata()["charlm"])
+
+
+def test_half_is_rounded_once_and_half_as_large(make_checkpoint: MakeCheckpoint, path: Path) -> None:
+    checkpoint = make_checkpoint(hidden=64)
+    save(checkpoint, path)
+    whole = path.stat().st_size
+    save(checkpoint, path, half=True)
+    assert path.stat().st_size < 0.55 * whole
+    loaded = load(path)
+    for name, tensor in checkpoint.tensors.items():
+        assert loaded.tensors[name].dtype == np.float32
+        np.testing.assert_array_equal(loaded.tensors[name], tensor.astype(np.float16))
+        np.testing.assert_allclose(loaded.tensors[name], tensor, rtol=2**-11, atol=2**-25)
+    save(loaded, path, half=True)
+    assert load(path).fingerprint == loaded.fingerprint  # nothing more is lost
+
+
+def test_tensors_in_any_memory_order_are_saved(checkpoint: Checkpoint, path: Path) -> None:
+    tensors = {name: np.asfortranarray(tensor) for name, tensor in checkpoint.tensors.items()}
+    save(replace(checkpoint, tensors=tensors), path)
+    for name, tensor in load(path).tensors.items():
+        np.testing.assert_array_equal(tensor, checkpoint.tensors[name])
+
+
+def test_an_empty_record_survives(checkpoint: Checkpoint, path: Path) -> None:
+    save(checkpoint, path)
+    assert load(path).record == TrainingRecord()
+
+
+def test_the_fingerprint_is_of_all_that_decides_what_is_said(checkpoint: Checkpoint) -> None:
+    others = []
+    for name, tensor in checkpoint.tensors.items():
+        changed = tensor.copy()
+        changed.flat[-1] = np.nextafter(changed.flat[-1], np.float32(9))
+        others.append(replace(checkpoint, tensors={**checkpoint.tensors, name: changed}))
+    first, second, *rest = checkpoint.vocabulary.characters
+    others += [
+        replace(checkpoint, vocabulary=Vocabulary([second, first, *rest], has_bytes=False)),
+        replace(checkpoint, vocabulary=Vocabulary(["X", second, *rest], has_bytes=False)),
+        replace(checkpoint, config=replace(checkpoint.config, residual=False)),
+        replace(checkpoint, config=replace(checkpoint.config, cell="gru")),
+    ]
+    fingerprints = [each.fingerprint for each in (checkpoint, *others)]
+    assert len(set(fingerprints)) == len(fingerprints)
+    assert replace(checkpoint, record=RECORD).fingerprint == checkpoint.fingerprint
+    assert replace(checkpoint, tensors=dict(reversed(checkpoint.tensors.items()))).fingerprint == fingerprints[0]
+
+
+# What is no model file
+
+
+@pytest.mark.parametrize("read", [load, read_card])
+def test_a_missing_file_is_not_found(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    for path in (tmp_path / "none.safetensors", tmp_path / "no" / "folder"):
+        with pytest.raises(NotFoundError) as error:
+            read(path)
+        assert str(path) in error.value.message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0",
+        b"\0" * 7,
+        b"\0" * 8,
+        b"\0" * 1000,
+        b"\xff" * 1000,
+        b"Once upon a time there was a harbour. " * 50,
+        b"PK\3\4" + b"\0" * 100,  # a pickle of torch's
+        struct.pack("<Q", 10 * 2**30) + b"{}",
+        struct.pack("<Q", 2**64 - 1) + b"{}",
+        struct.pack("<Q", 2) + b"{}",
+        struct.pack("<Q", 2) + b"[]",
+        struct.pack("<Q", 2) + b"\xff\xff",
+        struct.pack("<Q", 100_000) + b"[" * 100_000,
+        struct.pack("<Q", 60_000) + b'{"a":' * 12_000,
+    ],
+)
+@pytest.mark.parametrize("read", [load, read_card])
+def test_another_file_is_refused(path: Path, content: bytes, read: Callable[[Path], object]) -> None:
+    path.write_bytes(content)
+    refusal(path, read)
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    assert "folder" in refusal(tmp_path).message
+
+
+def test_a_header_too_long_for_memory_is_not_read(path: Path) -> None:
+    path.write_bytes(struct.pack("<Q", 10 * 2**30))
+    with path.open("r+b") as file:
+        file.truncate(11 * 2**30)  # sparse: as long as it says, and on disk next to nothing
+    assert "more than any model's" in refusal(path).message
+
+
+def test_a_file_cut_anywhere_is_refused(checkpoint: Checkpoint, path: Path) -> None:
+    save(checkpoint, path)
+    data = path.read_bytes()
+    for length in {*range(0, len(data), 41), *range(24), *range(len(data) - 24, len(data))}:
+        path.write_bytes(data[:length])
+        refusal(path)
+        refusal(path, read_card)
+
+
+def test_a_file_with_something_after_it_is_refused(checkpoint: Checkpoint, path: Path) -> None:
+    save(checkpoint, path)
+    path.write_bytes(path.read_bytes() + b"\0")
+    refusal(path)
+
+
+def test_other_people_s_safetensors_are_refused(checkpoint: Checkpoint, path: Path) -> None:
+    for metadata in (None, {}, {"format": "pt"}):
+        path.write_bytes(safetensors.numpy.save(checkpoint.tensors, metadata))
+        assert "not a charlm model" in refusal(path).message
+
+
+# What says that it is a model, and is not
+
+
+def change_tensors(**changes: NDArray[Any] | None) -> Callable[[dict[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
+    """Replace, add, or with None take away; a double underscore stands for a dot."""
+    named = {name.replace("__", "."): tensor for name, tensor in changes.items()}
+    return lambda tensors: {name: each for name, each in {**tensors, **named}.items() if each is not None}
+
+
+SIZE = 32  # of the fixture's vocabulary
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (change_tensors(output__b=np.zeros(SIZE + 1, np.float32)), "'output.b' has the shape"),
+        (change_tensors(output__b=np.zeros((SIZE, 1), np.float32)), "'output.b' has the shape"),
+        (change_tensors(output__b=np.zeros((), np.float32)), "'output.b' has the shape"),
+        (change_tensors(layers__1__w_h=np.zeros((24, 7), np.float32)), "'layers.1.w_h' has the shape"),
+        (change_tensors(extra=np.zeros(1, np.float32)), "'extra' does not belong"),
+        (change_tensors(layers__2__b=np.zeros(24, np.float32)), "'layers.2.b' does not belong"),
+        (change_tensors(**{"x\n\x1b[2J" * 500: np.zeros(1, np.float32)}), "does not belong"),
+        (change_tensors(embedding=None), "'embedding' is missing"),
+        (change_tensors(layers__0__norm_shift=None), "'layers.0.norm_shift' is missing"),
+        (change_tensors(output__b=np.zeros(SIZE)), "'output.b' is F64"),
+        (change_tensors(output__b=np.zeros(SIZE, np.int32)), "'output.b' is I32"),
+        (change_tensors(output__b=np.zeros(SIZE, np.bool_)), "'output.b' is BOOL"),
+    ],
+)
+@pytest.mark.parametrize("read", [load, read_card])
+def test_wrong_tensors_are_refused(
+    checkpoint: Checkpoint,
+    path: Path,
+    change: Callable[[dict[str, NDArray[Any]]], dict[str, NDArray[Any]]],
+    complaint: str,
+    read: Callable[[Path], object],
+) -> None:
+    assert len(checkpoint.vocabulary) == SIZE
+    write(path, change(dict(checkpoint.tensors)), as_document(checkpoint))
+    assert complaint in refusal(path, read).message
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused(
+    checkpoint: Checkpoint, path: Path, value: float, dtype: type[np.floating[Any]]
+) -> None:
+    for name in checkpoint.tensors:
+        tensors = {each: tensor.astype(dtype) for each, tensor in checkpoint.tensors.items()}
+        tensors[name].flat[-1] = value
+        write(path, tensors, as_document(checkpoint))
+        message = refusal(path).message
+        assert "not finite" in message
+        assert repr(name) in message
+
+
+def test_a_newer_version_says_upgrade(checkpoint: Checkpoint, path: Path) -> None:
+    for version in (2, 3, 10**30):
+        write(path, checkpoint.tensors, {**as_document(checkpoint), "format": version})
+        assert "upgrade" in (refusal(path).hint or "")
+
+
+@pytest.mark.parametrize("version", [0, -1, 1.0, True, "1", "2\n\x1b[2J", None, [], {}, [[1] * 1000]])
+def test_no_other_version_is_read(checkpoint: Checkpoint, path: Path, version: object) -> None:
+    write(path, checkpoint.tensors, {**as_document(checkpoint), "format": version})
+    error = refusal(path)
+    assert "version" in error.message
+    assert error.hint is None
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "",
+        "{",
+        "null",
+        "1",
+        "[]",
+        '"charlm"',
+        "{}",
+        '{"format": 1',
+        "[" * 100_000,
+        "[" * 500 + "]" * 500,
+        '{"format":' * 100_000,
+        '{"format": 1, "config": {}}',
+        "9" * 5000,
+        '{"format": ' + "9" * 5000 + "}",
+    ],
+)
+def test_a_damaged_description_is_refused(checkpoint: Checkpoint, path: Path, description: str) -> None:
+    write(path, checkpoint.tensors, description)
+    refusal(path)
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("value", ['"format": 1', '"hidden": 6'])
+def test_what_can_only_just_be_parsed_is_refused(checkpoint: Checkpoint, path: Path, value: str) -> None:
+    # At the edge of the recursion limit, where whatever else is done with the value may go too deep.
+    text, name = json.dumps(as_document(checkpoint)), value.split(":")[0]
+    assert value in text
+    for depth in range(850, 1000):
+        write(path, checkpoint.tensors, text.replace(value, f"{name}: {'[' * depth}{']' * depth}"))
+        refusal(path)
+
+
+JUNK = [
+    None,
+    True,
+    -1,
+    0,
+    0.5,
+    1e300,
+    10**30,
+    "",
+    "x" * 10_000,
+    "\n\x1b[2J",
+    "\ud800",
+    [],
+    {},
+    {"a\nb": 1},
+    nested(400),
+]
+
+
+@pytest.mark.parametrize("part", ["config", "vocabulary", "record"])
+@pytest.mark.parametrize("change", ["missing", "unknown", "not an object"])
+def test_wrong_parts_are_refused(checkpoint: Checkpoint, path: Path, part: str, change: str) -> None:
+    for junk in JUNK:
+        document = as_document(checkpoint)
+        if change == "missing":
+            del document[part]
+        elif change == "unknown":
+            document[part]["strange\nkey" * 100] = junk
+        elif not isinstance(junk, dict):
+            document[part] = junk
+        else:
+            continue
+        write(path, checkpoint.tensors, document)
+        refusal(path)
+
+
+@pytest.mark.parametrize("name", ["vocabulary", "cell", "embedding", "hidden", "layers", "residual", "norm", "tied"])
+def test_a_wrong_configuration_is_refused(checkpoint: Checkpoint, path: Path, name: str) -> None:
+    for junk in (*JUNK, 16_385, 9, 10**30, "LSTM"):
+        if type(junk) is bool and name in ("residual", "norm"):
+            continue
+        document = as_document(checkpoint)
+        document["config"][name] = junk
+        write(path, checkpoint.tensors, document)
+        refusal(path)
+    document = as_document(checkpoint)
+    del document["config"][name]
+    write(path, checkpoint.tensors, document)
+    assert name in refusal(path).message
+
+
+@pytest.mark.parametrize(
+    ("characters", "complaint"),
+    [
+        ("aa" + "bcdefghijklmnopqrstuvwxyz12345", "twice"),
+        ("\ud800" + "abcdefghijklmnopqrstuvwxyz12345", "cannot be a character"),
+        ("abcdefghijklmnopqrstuvwxyz12345" + "\udfff", "cannot be a character"),
+        ("abc", "3 entries"),
+        ("", "0 entries"),
+        ("abcdefghijklmnopqrstuvwxyz1234567", "33 entries"),
+        (list("abcdefghijklmnopqrstuvwxyz123456"), "vocabulary is damaged"),
+        (None, "vocabulary is damaged"),
+    ],
+)
+def test_a_wrong_vocabulary_is_refused(checkpoint: Checkpoint, path: Path, characters: object, complaint: str) -> None:
+    write(
+        path, checkpoint.tensors, {**as_document(checkpoint), "vocabulary": {"characters": characters, "bytes": False}}
+    )
+    assert complaint in refusal(path).message
+
+
+@pytest.mark.parametrize("has_bytes", [True, None, 0, 1, "", "false", []])
+def test_a_wrong_byte_flag_is_refused(checkpoint: Checkpoint, path: Path, has_bytes: object) -> None:
+    document = as_document(checkpoint)
+    document["vocabulary"]["bytes"] = has_bytes
+    write(path, checkpoint.tensors, document)
+    refusal(path)
+
+
+@pytest.mark.parametrize("name", asdict(RECORD))
+def test_a_wrong_record_is_refused(checkpoint: Checkpoint, path: Path, name: str) -> None:
+    right = type(asdict(RECORD)[name])
+    for junk in (True, "x", 1, 0.5, [], {}, None):
+        allowed = isinstance(junk, right) or (right is float and isinstance(junk, int))
+        if (allowed and junk is not True) or (junk is None and name in ("validation", "base")):
+            continue
+        document = as_document(checkpoint)
+        document["record"][name] = junk
+        write(path, checkpoint.tensors, document)
+        assert name in refusal(path).message
+
+
+def test_what_the_header_calls_things_stays_out_of_the_terminal(checkpoint: Checkpoint, path: Path) -> None:
+    # The safetensors library quotes what it does not know.
+    header = json.dumps({"embedding": {"dtype": "F\n\x1b[2J" * 500, "shape": [1], "data_offsets": [0, 4]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 4)
+    refusal(path)

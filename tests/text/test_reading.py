@@ -1,0 +1,288 @@
+"""Files to normalised text: what is read does not depend on where a block ends, and what cannot be read says why."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.errors import CorpusError, NotFoundError, UsageError
+from charlm.text import corpus
+from charlm.text.corpus import STDIN, find_files, read_text
+
+# Newlines, marks of several classes, kana and Hangul that compose, exceptions to composition, and what joins nothing.
+COMPOSING = [
+    *("\n", "\r", "a", "e", "A", "é", " ", "\ufeff"),
+    *("\u0301", "\u0308", "\u0323", "\u0327", "\u0345", "\u0344", "\u034f", "\u200d"),
+    *("か", "は", "ハ", "ゝ", "\u3099", "\u309a", "\u1100", "\u1161", "\u11a8", "가", "각"),
+    *("\u0915", "\u093c", "\u0958", "\u09c7", "\u09be", "\u0f71", "\u0f72", "\u0f73", "\u1025", "\u102e"),
+    *("\u212b", "\ufb1d", "\u05b4", "\U0001d157", "\U0001d165", "\U00011099", "\U000110ba", "日", "👩"),
+]
+CHARACTER = st.sampled_from(COMPOSING) | st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+BLOCK = st.sampled_from([1, 2, 3, 4, 7, 16, 1 << 20])
+
+
+@st.composite
+def texts_and_blocks(draw: st.DrawFn) -> tuple[str, int]:
+    """A text and a block size, so that no piece is cut only because nothing in sixteen blocks let it be cut."""
+    block = draw(BLOCK)
+    return "".join(draw(st.lists(CHARACTER, max_size=min(16 * block, 60)))), block
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("reading") / "text.txt"
+
+
+def read_in_blocks(file: Path, data: bytes, block: int, encoding: str = "utf-8") -> list[str]:
+    file.write_bytes(data)
+    blocks: list[bytes] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus, "BLOCK", block)
+        try:
+            return list(read_text(file, encoding, blocks.append))
+        finally:
+            assert data.startswith(b"".join(blocks))
+            assert all(len(one) <= block for one in blocks), "the block size was not heeded"
+
+
+def normalised(text: str) -> str:
+    return unicodedata.normalize("NFC", text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"))
+
+
+@given(texts_and_blocks())
+def test_pieces_rejoin_into_the_normalised_text_wherever_blocks_end(file: Path, case: tuple[str, int]) -> None:
+    text, block = case
+    pieces = read_in_blocks(file, text.encode(), block)
+    assert "".join(pieces) == normalised(text)
+    assert all(pieces)
+
+
+@given(texts_and_blocks(), st.sampled_from(["utf-8-sig", "utf-16", "utf-16-be", "utf-32", "utf-7", "gb18030"]))
+def test_other_encodings_read_alike(file: Path, case: tuple[str, int], encoding: str) -> None:
+    text, block = case
+    text = text.removeprefix("\ufeff")
+    assert "".join(read_in_blocks(file, text.encode(encoding), block, encoding)) == normalised(text)
+
+
+@given(st.lists(st.sampled_from(["Fähre", "\r", "\n", "é"])).map("".join), BLOCK)
+def test_latin_1_is_read(file: Path, text: str, block: int) -> None:
+    assert "".join(read_in_blocks(file, text.encode("latin-1"), block, "latin-1")) == normalised(text)
+
+
+@given(st.lists(st.sampled_from(["渡し舟", "カ", "\r\n", "ソ", "ab"])).map("".join), BLOCK)
+def test_shift_jis_is_read(file: Path, text: str, block: int) -> None:
+    assert "".join(read_in_blocks(file, text.encode("shift_jis"), block, "shift_jis")) == normalised(text)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("block", [1, 2, 1 << 20])
+def test_a_byte_order_mark_is_dropped_once_and_only_in_front(file: Path, encoding: str, block: int) -> None:
+    pieces = read_in_blocks(file, "\ufeff\ufeffa\ufeffb".encode(encoding), block, encoding)
+    assert "".join(pieces) == "\ufeffa\ufeffb"
+
+
+@pytest.mark.parametrize("character", ["👩", "\u0301", "क"])
+def test_a_text_that_cannot_be_cut_anywhere_is_streamed_all_the_same(file: Path, character: str) -> None:
+    text = character * 1_000
+    pieces = read_in_blocks(file, text.encode(), 10)
+    assert "".join(pieces) == text
+    assert max(map(len, pieces)) <= 17 * 10
+
+
+def first_invalid(data: bytes) -> int:
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    raise AssertionError("all of it is valid")
+
+
+@given(st.text(max_size=20), st.sampled_from([b"", b"\xe3\x81", b"\xf0\x9f\x91"]) | st.binary(max_size=6), BLOCK)
+def test_invalid_utf8_is_refused_with_file_byte_and_offset(file: Path, text: str, rest: bytes, block: int) -> None:
+    data = (text.encode() + rest).replace(b"\0", b"\xff") + b"\xff"
+    with pytest.raises(CorpusError) as caught:
+        read_in_blocks(file, data, block)
+    offset = first_invalid(data)
+    assert caught.value.message == f"{file} is not UTF-8: byte 0x{data[offset]:02X} at offset {offset}"
+    assert "--encoding" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "data", "offset"),
+    [
+        ("utf-8", b"abc\xe3\x81", 3),  # cut off at the end
+        ("utf-8", b"abc\xe3\x81d", 3),  # cut off by another character
+        ("utf-8", b"\xef\xbb\xbfabc\xff", 6),
+        ("utf-8-sig", b"\xef\xbb\xbfabc\xff", 6),
+        ("utf-8-sig", b"\xef\xbb\xbf\xff", 3),
+        ("ascii", b"abcdef\xe9", 6),
+        ("shift_jis", b"ab\x83\x5c\x81", 4),
+        ("shift_jis", b"ab\x83\x5c\x81\xff", 4),
+        ("utf-16-le", b"a\0b\0\x00\xd8a\0", 4),
+        ("utf-16", b"\xff\xfea\0b\0c", 6),
+        ("cp1252", b"abc\x81", 3),
+    ],
+)
+@pytest.mark.parametrize("block", [1, 2, 3, 5, 1 << 20])
+def test_offsets_are_exact_in_every_encoding(file: Path, encoding: str, data: bytes, offset: int, block: int) -> None:
+    with pytest.raises(CorpusError) as caught:
+        read_in_blocks(file, data, block, encoding)
+    assert caught.value.message == (f"{file} is not {encoding.upper()}: byte 0x{data[offset]:02X} at offset {offset}")
+
+
+def test_an_offset_is_exact_beyond_the_first_block_as_it_is(file: Path) -> None:
+    data = "ä".encode() * corpus.BLOCK + b"\xe4"
+    with pytest.raises(CorpusError, match=f"0xE4 at offset {len(data) - 1}$"):
+        read_in_blocks(file, data, corpus.BLOCK)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_utf_16_without_a_byte_order_mark_is_refused(file: Path, encoding: str) -> None:
+    with pytest.raises(CorpusError) as caught:
+        read_in_blocks(file, "abc".encode(f"{encoding}-le"), 1 << 20, encoding)
+    assert str(file) in caught.value.message
+    assert "BOM" in caught.value.message
+    assert f"--encoding {encoding}-le" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("encoding", ["utf-9", "", "hex", "rot13", "zip"])
+def test_an_encoding_that_is_none_of_text_is_a_usage_error(file: Path, encoding: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_in_blocks(file, b"616263", 1 << 20, encoding)
+    assert repr(encoding) in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("data", [b"\x7fELF\0\1", "utf-16".encode("utf-16"), b"a" * 8_000 + b"\0"])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_binary_data_is_refused(file: Path, data: bytes, encoding: str) -> None:
+    with pytest.raises(CorpusError, match="is binary data"):
+        read_in_blocks(file, data, 1 << 20, encoding)
+
+
+def test_compressed_files_are_read(tmp_path: Path) -> None:
+    text = "Die Fähre legt ab.\n" * 100
+    path = tmp_path / "text.txt.gz"
+    path.write_bytes(gzip.compress(text[:900].encode()) + gzip.compress(text[900:].encode()))
+    assert "".join(read_text(path)) == text
+
+
+def cut_off(data: bytes) -> bytes:
+    return data[:-20]
+
+
+def garbled(data: bytes) -> bytes:
+    return data[:20] + b"\xff" * 10 + data[30:]
+
+
+def with_another_checksum(data: bytes) -> bytes:
+    return data[:-8] + bytes(byte ^ 1 for byte in data[-8:-4]) + data[-4:]
+
+
+def not_compressed(_: bytes) -> bytes:
+    return b"plain text"
+
+
+@pytest.mark.parametrize("damage", [cut_off, garbled, with_another_checksum, not_compressed])
+def test_a_damaged_compressed_file_is_refused(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "text.gz"
+    path.write_bytes(damage(gzip.compress("".join(map(str, range(500))).encode())))
+    with pytest.raises(CorpusError) as caught:
+        list(read_text(path))
+    assert caught.value.message.startswith(f"cannot read {path}: ")
+
+
+@pytest.mark.parametrize("name", ["nothing.txt", "nothing.gz"])
+def test_a_file_that_vanished_cannot_be_read(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CorpusError, match=r"cannot read .*No such file"):
+        list(read_text(tmp_path / name))
+
+
+def make_files(folder: Path, *names: str, content: bytes = b"text") -> list[Path]:
+    paths = [folder / name for name in names]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return paths
+
+
+def test_a_folder_is_searched_at_every_depth_and_sorted(tmp_path: Path) -> None:
+    paths = make_files(tmp_path, "b.txt", "a/z.txt", "a/b/c.md", "c/a.txt", "B", "empty")
+    (tmp_path / "empty").write_bytes(b"")
+    assert find_files([tmp_path]) == (sorted(paths), [])
+
+
+def test_hidden_files_are_ignored_and_binary_ones_reported(tmp_path: Path) -> None:
+    paths = make_files(tmp_path, "a.txt", "sub/b.txt")
+    make_files(tmp_path, ".hidden", ".git/config", "sub/.hidden.txt")
+    binary = make_files(tmp_path, "image.png", "sub/model.bin", content=b"\x89PNG\0")
+    (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
+    assert find_files([tmp_path]) == (paths, [str(path) for path in binary])
+
+
+def test_a_hidden_or_binary_file_that_is_named_is_meant(tmp_path: Path) -> None:
+    (hidden,) = make_files(tmp_path, ".hidden")
+    (binary,) = make_files(tmp_path, "binary", content=b"\0")
+    assert find_files([binary, hidden]) == ([binary, hidden], [])
+
+
+def test_inputs_keep_their_order(tmp_path: Path) -> None:
+    b, one, two, a = make_files(tmp_path, "b", "folder/1", "folder/2", "a")
+    assert find_files([b, str(tmp_path / "folder"), a]) == ([b, one, two, a], [])
+
+
+def test_a_pattern_chooses_among_a_folders_files_only(tmp_path: Path) -> None:
+    named, text, deep, _ = make_files(tmp_path / "x", "named.log", "folder/b.txt", "folder/sub/a.txt", "folder/c.md")
+    folder = tmp_path / "x" / "folder"
+    assert find_files([named, folder], "*.txt") == ([named, text, deep], [])
+    assert find_files([folder], "sub/*") == ([deep], [])
+
+
+def test_a_folder_of_utf_16_is_not_taken_for_binary(tmp_path: Path) -> None:
+    paths = make_files(tmp_path, "a.txt", "b.txt", content="text".encode("utf-16"))
+    assert find_files([tmp_path], encoding="utf-16") == (paths, [])
+    with pytest.raises(CorpusError):
+        find_files([tmp_path])
+
+
+def only_binary(folder: Path) -> None:
+    make_files(folder, "a.bin", content=b"\0")
+
+
+def only_hidden(folder: Path) -> None:
+    make_files(folder, ".a.txt", ".git/config")
+
+
+@pytest.mark.parametrize("fill", [only_binary, only_hidden, lambda _: None], ids=["binary", "hidden", "empty"])
+def test_a_folder_without_text_is_refused(tmp_path: Path, fill: Callable[[Path], None]) -> None:
+    fill(tmp_path)
+    with pytest.raises(CorpusError, match="no text in the folder") as caught:
+        find_files([tmp_path])
+    assert "--glob" in (caught.value.hint or "")
+
+
+def test_a_path_where_nothing_is_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"no such file or folder: .*nothing\.txt"):
+        find_files([make_files(tmp_path, "here")[0], tmp_path / "nothing.txt"])
+
+
+def test_a_pipe_is_a_file_for_those_who_read_it_once(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    assert find_files([path]) == ([path], [])
+
+
+def test_standard_input_is_read_and_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.BytesIO("Fa\u0308hre\r\n".encode())
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=stream))
+    assert "".join(read_text(STDIN)) == "Fähre\n"
+    assert not stream.closed
