@@ -160,7 +160,8 @@ class Model:
     def score(self, text: str) -> Iterator[LineScore]:
         """The surprise of every line, given the lines before it."""
         scorer = LineScorer(self.engine)
-        for line in text.splitlines():
+        # Not splitlines, for which form feeds and U+2028 end a line too.
+        for line in text.removesuffix("\n").split("\n") if text else ():
             yield scorer.push(line)
 
 

@@ -118,6 +118,7 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
 
     Raises:
         OutputError: it cannot be written; the file that was there still is.
+        CheckpointError: a weight is too large for half precision.
     """
     document = {
         "format": FORMAT,
@@ -129,6 +130,8 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
         "record": asdict(checkpoint.record),
     }
     dtype = np.float16 if half else np.float32
+    if half and max(float(np.abs(tensor).max()) for tensor in checkpoint.tensors.values()) > np.finfo(np.float16).max:
+        raise CheckpointError("the model has weights too large for half precision", "store it in full")
     tensors = {name: np.ascontiguousarray(tensor, dtype=dtype) for name, tensor in checkpoint.tensors.items()}
     write_bytes(path, safetensors.numpy.save(tensors, {"charlm": json.dumps(document)}))
 
@@ -183,6 +186,8 @@ def _check_header(path: Path) -> None:
         raise NotFoundError(f"no such model file: {path}")
     if path.is_dir():
         raise CheckpointError("a folder, not a model file")
+    if not path.is_file():
+        raise CheckpointError("a pipe or device, not a model file")
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)

@@ -33,9 +33,7 @@ def make_checkpoint() -> MakeCheckpoint:
         defaults = {"embedding": 16, "hidden": 16, "layers": 2}
         config = ModelConfig(vocabulary=len(vocabulary), **{**defaults, **shape})  # type: ignore[arg-type]
         rng = np.random.default_rng(seed)
-        tensors = {
-            name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in config.tensors().items()
-        }
+        tensors = {name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in config.tensors().items()}
         return Checkpoint(config, vocabulary, tensors)
 
     return make

@@ -67,7 +67,8 @@ def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trac
         The state after it, and the trace of how it came about.
     """
     hidden = state.h.shape[-1]
-    a = from_below + state.h @ weights.w_h.T  # (B, 4H)
+    a = state.h @ weights.w_h.T  # (B, 4H)
+    a += from_below
     gates = sigmoid(a[:, : 3 * hidden])  # (B, 3H)
     i, f, o = gates[:, :hidden], gates[:, hidden : 2 * hidden], gates[:, 2 * hidden :]
     g = np.tanh(a[:, 3 * hidden :])

@@ -9,6 +9,8 @@ from typing import Any, TextIO
 
 import click
 
+from charlm.text.visible import visible
+
 
 class Command(click.Command):
     """A command whose help shows examples before options.
@@ -20,6 +22,17 @@ class Command(click.Command):
     def __init__(self, *args: Any, examples: tuple[tuple[str, str], ...] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Let an option's environment variable bear the option's name, even if its parameter bears another."""
+        if parent is not None and parent.auto_envvar_prefix and info_name:
+            for option in self.params:
+                name = max(option.opts, key=len).lstrip("-")
+                if isinstance(option, click.Option) and name != option.name:
+                    option.envvar = f"{parent.auto_envvar_prefix}_{info_name}_{name}".upper().replace("-", "_")
+        return super().make_context(info_name, args, parent, **extra)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Examples, then options."""
@@ -41,6 +54,11 @@ def model_path(name: str | None) -> Path:
     from charlm.library import find_model, newest_model
 
     return newest_model() if name is None else find_model(name)
+
+
+def shown(text: str, stream: TextIO) -> str:
+    """`text` as a stream may have it: raw into a pipe, control characters made visible on a terminal."""
+    return visible(text) if stream.isatty() else text
 
 
 def is_live(stream: TextIO | None = None) -> bool:

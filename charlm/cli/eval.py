@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from charlm.cli.command import Command, complete_model, is_live, model_path
-from charlm.errors import UsageError
+from charlm.cli.command import Command, complete_model, is_live, model_path, shown
+from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
     from charlm.inference.reading import Measured
@@ -70,7 +70,7 @@ def command(model: str, paths: tuple[str, ...], lanes: int | None, encoding: str
         return
     width = max(map(len, results))
     for name, one in results.items():
-        click.echo(f"{name:{width}}  {_line(one)}")
+        click.echo(shown(f"{name:{width}}  {_line(one)}", sys.stdout))
     if len(results) > 1:
         click.echo(f"{'all':{width}}  {_line(total)}")
     if total.unknown:
@@ -84,8 +84,12 @@ def _read(paths: tuple[str, ...], pattern: str, encoding: str) -> dict[str, str]
     from charlm.text.corpus import STDIN, find_files, read_text
 
     named = [STDIN if path == "-" else Path(path) for path in paths]
-    files = [file for path in named for file in ([path] if path == STDIN else find_files([path], pattern)[0])]
-    return {str(file): "".join(read_text(file, encoding)) for file in files}
+    files = [file for path in named for file in ([path] if path == STDIN else find_files([path], pattern, encoding)[0])]
+    texts = {str(file): "".join(read_text(file, encoding)) for file in files}
+    for name, text in texts.items():
+        if len(text) < 2:
+            raise CorpusError(f"{name} is too short to be measured", "at least two characters are needed")
+    return texts
 
 
 @contextmanager

@@ -10,8 +10,7 @@ from typing import Any, Final, NamedTuple, TextIO
 
 import click
 
-from charlm.cli.command import has_colour, is_live
-from charlm.text.visible import visible
+from charlm.cli.command import has_colour, is_live, shown
 
 
 class Level(NamedTuple):
@@ -40,6 +39,7 @@ class Heat:
     """
 
     def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
         self._live = is_live(stream)
         self._colour = has_colour(stream)
 
@@ -48,12 +48,12 @@ class Heat:
         return self._draw(text, next(level for level in reversed(LEVELS) if bits >= level.least or level is LEVELS[0]))
 
     def _draw(self, text: str, level: Level) -> str:
+        text = shown(text, self._stream)
         if not self._live:
             return text if text.isspace() else text + level.mark
-        shown = visible(text)
-        if shown == "\n":
+        if text == "\n":
             return "\n"
-        return click.style(shown, fg=level.colour if self._colour else None, **level.attributes)
+        return click.style(text, fg=level.colour if self._colour else None, **level.attributes)
 
     def legend(self) -> str:
         """The scale, drawn as it draws."""

@@ -5,6 +5,7 @@ Commands are imported when they are called, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -14,7 +15,8 @@ from typing import Any, Final, NoReturn
 import click
 
 import charlm
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, UsageError
+from charlm.text.visible import visible
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141  # 128 + SIGPIPE, as the shell has it
@@ -43,6 +45,24 @@ class LazyGroup(click.Group):
         command = importlib.import_module(f"charlm.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which it might have been."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+            raise UsageError(f"no command {name!r}", f"did you mean {near[0]}?" if near else "charlm --help lists them")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Whoever reads its output may leave early, which click would call a failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _close_stdout()
+            return BROKEN_PIPE
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing one."""
@@ -106,6 +126,11 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         _close_stdout()
         return BROKEN_PIPE
+    except OSError as error:  # a full disk, a folder that may not be read: not ours
+        if debug:
+            raise
+        _complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error), None)
+        return 1
     except Exception as error:
         if debug:
             raise
@@ -122,10 +147,10 @@ def _invoke(arguments: Sequence[str]) -> int:
 
 def _complain(message: str, hint: str | None) -> None:
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(message, err=True)
+    click.echo(visible(message), err=True)  # it may name a file, whose name may hold anything
     if hint:
         click.secho("hint: ", fg="cyan", nl=False, err=True)
-        click.echo(hint, err=True)
+        click.echo(visible(hint), err=True)
 
 
 def _close_stdout() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from charlm.checkpoint import TrainingRecord, read_card
-from charlm.cli.command import Command, complete_model
+from charlm.cli.command import Command, complete_model, shown
 from charlm.config import ModelConfig
 from charlm.errors import CharlmError
 from charlm.library import find_model, models
@@ -19,7 +20,7 @@ from charlm.text.vocabulary import Vocabulary
 
 
 @click.group(invoke_without_command=True, context_settings={"show_default": True})
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@click.option("--json", "as_json", is_flag=True, envvar="CHARLM_MODELS_JSON", help="Print one JSON array.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
     """List models, show their cards.
@@ -30,12 +31,12 @@ def command(ctx: click.Context, as_json: bool) -> None:
         return
     rows = [_summary(path) for path in models()]
     if as_json:
-        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=sys.stdout.isatty()))
         return
     if not rows:
         click.echo("no models yet; charlm train FILE makes one", err=True)
     for row in rows:
-        click.echo(f"{row['name']:20}  {row['says']}")
+        click.echo(shown(f"{row['name']:20}  {row['says']}", sys.stdout))
 
 
 def _summary(path: Path) -> dict[str, Any]:
@@ -63,10 +64,10 @@ def show(model: str, as_json: bool) -> None:
             "bytes": vocabulary.has_bytes,
             "record": record.__dict__,
         }
-        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(document, indent=1, ensure_ascii=sys.stdout.isatty()))
         return
     for name, value in _rows(path, config, vocabulary, record):
-        click.echo(f"{name:12}  {value}")
+        click.echo(shown(f"{name:12}  {value}", sys.stdout))
 
 
 def _shape(config: ModelConfig) -> str:
@@ -97,7 +98,7 @@ def _rows(path: Path, config: ModelConfig, vocabulary: Vocabulary, record: Train
         ("", characters),
     ]
     rows += [
-        ("text", f"{visible(str(one['name']))}, {one['bytes']:,} bytes, sha256 {one['sha256'][:16]}...")
+        ("text", f"{one['name']}, {one['bytes']:,} bytes, sha256 {one['sha256'][:16]}...")
         for one in record.sources[:10]
     ]
     if len(record.sources) > 10:

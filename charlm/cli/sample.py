@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import Command, complete_model, is_live, model_path
+from charlm.cli.command import Command, complete_model, model_path, shown
 from charlm.cli.main import INTERRUPTED
 from charlm.errors import CorpusError, NotFoundError, UsageError
 from charlm.text.visible import visible
@@ -93,10 +93,10 @@ def command(**options: Any) -> int:
     engine = Engine(checkpoint.load(path))
     primed = prime(engine, prompt)
     if primed.unknown:
-        shown = visible(" ".join(primed.unknown[:20]))
-        click.echo(f"note: {path.stem} does not know {shown}; something else was read for it", err=True)
+        strange = " ".join(primed.unknown[:20])
+        click.echo(visible(f"note: {path.stem} does not know {strange}; something else was read for it"), err=True)
     if drawn and options["beam"] is None:
-        click.echo(f"{path.stem}, seed {params.seed}", err=True)
+        click.echo(visible(f"{path.stem}, seed {params.seed}"), err=True)
     writer = _Writer(options, prompt, path.stem, params)
     try:
         _write(engine, primed, params, options, writer)
@@ -114,6 +114,12 @@ def _check(options: dict[str, Any]) -> None:
         raise UsageError(" and ".join(f"--{name.replace('_', '-')}" for name in chosen) + " do not go together")
     if options["relevance"] is not None and not options["best_of"]:
         raise UsageError("--relevance chooses among several texts", "say how many with --best-of")
+    if options["relevance"] is not None and not math.isfinite(options["relevance"]):
+        raise UsageError(f"relevance is {options['relevance']:g}, but must be a finite number")
+    if options["ban"] and options["beam"] is not None:
+        raise UsageError("--ban is about text that is drawn, so --beam does not go with it")
+    if options["endless"] and options["as_json"] and not options["stream"]:
+        raise UsageError("--endless never has a whole text for --json to print", "say --stream too")
     if options["stream"] and not options["as_json"]:
         raise UsageError("--stream belongs to --json", "text is streamed anyway")
     if options["stream"] and chosen and chosen != ["endless"]:
@@ -158,7 +164,7 @@ class _Writer:
         self.options = options
         self._model = model
         self._params = params
-        self._live = is_live(sys.stdout) or sys.stdout.isatty()
+        self._live = sys.stdout.isatty()
         self._heat = Heat(sys.stdout) if options["heat"] else None
         self._seconds_each = 1 / options["rate"] if options["rate"] else 0.0
         self._due = time.monotonic()
@@ -168,13 +174,16 @@ class _Writer:
     def text(self, text: str) -> None:
         """Write text as it is."""
         if text:
-            sys.stdout.write(visible(text) if self._live else text)
+            sys.stdout.write(shown(text, sys.stdout))
             self._mid_line = not text.endswith("\n")
+
+    def legend(self) -> None:
+        """What the colours mean, once."""
+        if self._heat is not None:
+            click.echo(self._heat.legend(), err=True)
 
     def begin(self) -> None:
         """What stands before a text."""
-        if self._heat is not None:
-            click.echo(self._heat.legend(), err=True)
         if self.options["echo"] and not self.options["as_json"]:
             self.text(self.prompt)
             sys.stdout.flush()
@@ -238,6 +247,7 @@ class _Writer:
 
 
 def _write(engine: Engine, primed: Primed, params: SamplingParams, options: dict[str, Any], writer: _Writer) -> None:
+    writer.legend()
     if options["beam"] is not None:
         _write_beam(engine, primed, options, writer)
     elif options["count"] > 1 or options["best_of"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -47,6 +48,8 @@ def command(model: str, path: str, top: int, order: str, threshold: float | None
     """
     if top < 0:
         raise UsageError(f"top is {top}, but must be 0 (all) or more")
+    if threshold is not None and math.isnan(threshold):
+        raise UsageError("threshold is nan, but must be a number")
     from charlm import checkpoint
     from charlm.cli.heat import Heat
     from charlm.inference.engine import Engine
@@ -63,7 +66,9 @@ def command(model: str, path: str, top: int, order: str, threshold: float | None
     if not follows:
         scores = _ordered(scores, order, top if threshold is None else 0)
     for score in scores:
-        click.echo(json.dumps(_figures(score), ensure_ascii=sys.stdout.isatty()) if as_json else _line(score, heat))
+        # Not click.echo, which would take escape sequences out of a text on its way into a pipe.
+        written = json.dumps(_figures(score), ensure_ascii=sys.stdout.isatty()) if as_json else _line(score, heat)
+        sys.stdout.write(written + "\n")
         if follows:
             sys.stdout.flush()
 
@@ -77,7 +82,7 @@ def _lines(path: str, encoding: str) -> Iterator[str]:
     from charlm.text.corpus import find_files, read_text
 
     if path != "-":
-        (file, *more), _ = find_files([Path(path)])
+        (file, *more), _ = find_files([Path(path)], encoding=encoding)
         if more:
             raise UsageError(f"{path} holds several files", "score them one by one")
         yield from "".join(read_text(file, encoding)).removesuffix("\n").split("\n")

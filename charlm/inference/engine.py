@@ -164,8 +164,8 @@ class Engine:
     def _read(self, state: State, ids: Ids, *, last_only: bool = False) -> tuple[State, Array]:
         # ids is (T * B,), all streams' first ids first. Layer by layer: what a layer gets from the one below, and the
         # logits, are one product for all steps; only the recurrence goes step by step.
-        from_below = self._table[ids]  # (T * B, GH)
-        x = self._embedding[ids]  # (T * B, E)
+        from_below = self._table.take(ids, axis=0)  # (T * B, GH)
+        x = self._embedding.take(ids, axis=0)  # (T * B, E)
         after = []
         for layer, before in zip(self._layers, state.layers, strict=True):
             if layer.w_x is not None:
@@ -231,7 +231,7 @@ def _layer_norm(x: Array, scale: Array, shift: Array) -> Array:
     """
     width = x.shape[-1]
     centred: Array = x - np.add.reduce(x, axis=-1, keepdims=True) / width
-    variance = np.einsum("nh,nh->n", centred, centred)[:, None] / width
+    variance = np.vecdot(centred, centred)[:, None] / width
     centred /= np.sqrt(variance + NORM_EPSILON)
     centred *= scale
     centred += shift

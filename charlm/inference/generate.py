@@ -43,7 +43,8 @@ class Piece(NamedTuple):
         logprob: log p of the id by the model itself, before the sampling chain; nats.
         entropy: of the model's distribution; nats.
         alternatives: the likeliest ids at this place, if asked for.
-        batch: the states of all streams after this id, and `row`, the stream's place in it: see `state`.
+        batch: the states of all streams after this id, and `row`, the stream's place in it: see `state`. None in the
+            pieces of a finished batch but the last, which would otherwise keep every state there was.
         row: see `batch`.
     """
 
@@ -52,12 +53,13 @@ class Piece(NamedTuple):
     logprob: float
     entropy: float
     alternatives: tuple[Alternative, ...]
-    batch: State
+    batch: State | None
     row: int
 
     @property
     def state(self) -> State:
         """The model's state after this id."""
+        assert self.batch is not None, "only the last piece of a finished batch has its state"
         return self.batch if self.batch.batch == 1 else self.batch.rows([self.row])
 
 
@@ -210,7 +212,7 @@ def _surprise(logits: Array, ids: NDArray[np.int64]) -> tuple[list[float], list[
     total = np.add.reduce(weights, axis=-1)
     log_total = np.log(total)
     logprobs = shifted[np.arange(len(ids)), ids] - log_total
-    entropies = log_total - np.einsum("bv,bv->b", weights, shifted) / total
+    entropies = log_total - np.vecdot(weights, shifted) / total
     return logprobs.tolist(), entropies.tolist()
 
 
@@ -340,7 +342,10 @@ def generate_batch(
     for number, piece in _run(
         engine, state.repeat(count), batch, params, streams, cancel=cancel, alternatives=alternatives
     ):
-        pieces[number].append(piece)
+        written = pieces[number]
+        if written:
+            written[-1] = written[-1]._replace(batch=None)
+        written.append(piece)
     return [
         Completion(
             text="".join([piece.text for piece in written]),

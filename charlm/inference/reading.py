@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ def prime(engine: Engine, prompt: str, state: State | None = None) -> Primed:
     """
     vocabulary = engine.vocabulary
     spelled, unknown = spell(vocabulary, prompt or "\n")
-    strange = () if not prompt else tuple(dict.fromkeys(np.array(list(prompt))[unknown].tolist()))
+    strange = () if not prompt else tuple(dict.fromkeys(compress(prompt, unknown)))
     state, logits = engine.feed(engine.start() if state is None else state, spelled)
     return Primed(state, logits, spelled, strange)
 

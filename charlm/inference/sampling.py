@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.errors import UsageError
+from charlm.errors import CheckpointError, UsageError
 
 Probabilities = NDArray[np.float64]
 LEAST_TEMPERATURE = 0.01
@@ -94,7 +94,7 @@ def distribution(
     """The probabilities that the chain leaves.
 
     Args:
-        logits: (B, V); infinities are allowed, NaN is not.
+        logits: (B, V); infinities are allowed.
         params: the chain.
         banned_ids: what `params.banned` comes to.
         recent: for each stream the ids of the repetition window; needed only with a repetition penalty.
@@ -104,12 +104,13 @@ def distribution(
 
     Raises:
         UsageError: everything is banned.
+        CheckpointError: a logit is not a number.
     """
     weights = logits.astype(np.float64)
     if len(banned_ids):
         weights[:, banned_ids] = -math.inf
     most = np.maximum.reduce(weights, axis=-1, keepdims=True)
-    if not np.isfinite(most).all():
+    if not all(map(math.isfinite, most[:, 0].tolist())):
         weights, most = _without_infinities(weights, most)
     weights -= most
     if params.repetition_penalty != 1 and recent is not None:
@@ -135,6 +136,8 @@ def distribution(
 
 
 def _without_infinities(weights: Probabilities, most: Probabilities) -> tuple[Probabilities, Probabilities]:
+    if np.isnan(most).any():
+        raise CheckpointError("the model's weights are so large that its arithmetic overflows")
     if (most == -math.inf).any():
         raise UsageError("no character is left to draw: all are banned")
     certain = most == math.inf

@@ -145,10 +145,12 @@ def _extend(
 
 def _grow(engine: Engine, one: Hypothesis, index: int, total: float, stops: Sequence[str]) -> Hypothesis:
     ids = (*one.ids, index)
-    # A byte may complete a character begun before, so such a text is decoded from its start.
-    plain = engine.vocabulary.byte_of(index) is None and "\ufffd" not in one.text
-    text = one.text + engine.vocabulary.characters[index] if plain else engine.vocabulary.decode(ids)
-    for stop in stops:
-        if text.endswith(stop):
-            return Hypothesis(ids, text.removesuffix(stop), total, "stop")
+    vocabulary = engine.vocabulary
+    if all(vocabulary.byte_of(other) is None for other in ids[-2:]):
+        text = one.text + vocabulary.characters[index]
+    else:  # a byte goes on with what was begun before it; a character that is not whole is not shown
+        decoder = vocabulary.decoder()
+        text = "".join([decoder.push(other) for other in ids])
+    if stop := max((stop for stop in stops if text.endswith(stop)), key=len, default=""):
+        return Hypothesis(ids, text.removesuffix(stop), total, "stop")
     return Hypothesis(ids, text, total)

@@ -88,7 +88,9 @@ def find_files(
     Raises:
         NotFoundError: nothing is at a path.
         CorpusError: a folder holds no text.
+        UsageError: there is no such encoding.
     """
+    _decoder(encoding)
     found: list[Path] = []
     skipped: list[str] = []
     for path in map(Path, paths):
@@ -167,7 +169,7 @@ def read_text(path: Path, encoding: str = "utf-8", on_bytes: Callable[[bytes], N
             if on_bytes is not None:
                 on_bytes(block)
             if offset == 0 and _looks_binary(block, encoding):
-                raise CorpusError(f"{path} is binary data, not text")
+                raise CorpusError(f"{path} is binary data, not text", "if it is UTF-16, say --encoding utf-16")
             offset += len(block)
             try:
                 text = decoder.decode(block, final=not block)
@@ -284,6 +286,8 @@ def reading(
     if min_count < 1:
         raise UsageError(f"--min-count is {min_count}, but must be at least 1")
     _decoder(encoding)
+    if [str(path) for path in paths].count("-") > 1:
+        raise UsageError("standard input can be read only once", "say - once")
     files, skipped = find_files([_spool(folder) if str(path) == "-" else path for path in paths], pattern, encoding)
     texts = [_Reader(files, encoding)]
     if val_file is not None:

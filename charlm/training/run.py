@@ -248,7 +248,7 @@ class Run:
     def _keep_config(self, model: ModelConfig, train: TrainConfig, corpus: Corpus) -> None:
         # Absolute, so that a resume may be asked for from another folder.
         paths = [
-            str(self.folder.path / "stdin.txt" if path == "-" else Path(path).absolute())
+            str((self.folder.path / "stdin.txt" if path == "-" else Path(path)).absolute())
             for path in self._request.paths
         ]
         val_file = self._request.val_file and str(Path(self._request.val_file).absolute())

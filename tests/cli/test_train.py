@@ -151,7 +151,9 @@ class TestGoingOn:
         assert charlm("train", "--resume", "m", "--quiet").code == 0
 
     def test_ctrl_c_saves_and_a_resume_is_exact(self, charlm: Charlm, tmp_path: Path) -> None:
-        result = stop_at(charlm, 17, *RUN, "--steps", "40", "--evaluations", "8", "--dropout", "0.2", "--weight-drop", "0.1")
+        result = stop_at(
+            charlm, 17, *RUN, "--steps", "40", "--evaluations", "8", "--dropout", "0.2", "--weight-drop", "0.1"
+        )
         assert result.code == 130
         assert "charlm train --resume m" in result.err
         assert charlm("train", "--resume", "m").code == 0
@@ -180,7 +182,9 @@ class TestGoingOn:
     def test_fine_tuning_keeps_known_characters(self, charlm: Charlm, tmp_path: Path) -> None:
         assert charlm(*RUN, "--steps", "30", "--quiet").code == 0
         (tmp_path / "other.txt").write_text("zażółć gęślą jaźń, he said. Ω\n" * 100, encoding="utf-8")
-        result = charlm("train", "other.txt", "--from", "m", "-o", "n", "--steps", "1", "--learning-rate", "1e-9", "--quiet")
+        result = charlm(
+            "train", "other.txt", "--from", "m", "-o", "n", "--steps", "1", "--learning-rate", "1e-9", "--quiet"
+        )
         assert result.code == 0
         old, new = (checkpoint.load(tmp_path / "checkpoints" / f"{name}.safetensors") for name in "mn")
         assert set(old.vocabulary.characters) < set(new.vocabulary.characters)
@@ -257,7 +261,9 @@ def write_bad_inputs(folder: Path) -> None:
         ((str(HARBOUR), "--no-such-option"), 2, "No such option"),
     ],
 )  # fmt: skip
-def test_bad_input_gets_a_sentence(charlm: Charlm, tmp_path: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
+def test_bad_input_gets_a_sentence(
+    charlm: Charlm, tmp_path: Path, arguments: tuple[str, ...], code: int, says: str
+) -> None:
     if says.startswith("no cuda"):
         torch = pytest.importorskip("torch")
         if torch.cuda.is_available():
@@ -363,7 +369,9 @@ def test_twenty_five_kills_lose_nothing(charlm: Charlm, tmp_path: Path) -> None:
     settings = [*TINY, "--steps", "3000", "--evaluations", "12", "--dropout", "0.1", "--save-every", "0.05"]
     context = multiprocessing.get_context("forkserver")
     # torch imports its compiler with the first optimizer; preloaded, a child is in the loop within a fraction of a second.
-    context.set_forkserver_preload(["charlm.training.run", "charlm.cli.dashboard", "torch._dynamo", "matplotlib.figure"])
+    context.set_forkserver_preload(
+        ["charlm.training.run", "charlm.cli.dashboard", "torch._dynamo", "matplotlib.figure"]
+    )
     rng = random.Random(1)
     begun = ["train", str(HARBOUR), "-o", "m", *settings]
     model, resume_file = (tmp_path / "checkpoints" / name for name in ("m.safetensors", "m.run/resume.safetensors"))
@@ -394,7 +402,9 @@ def test_twenty_five_kills_lose_nothing(charlm: Charlm, tmp_path: Path) -> None:
     assert charlm("train", HARBOUR, "-o", "whole", *settings, "--quiet").code == 0
     killed, whole = (checkpoint.load(tmp_path / "checkpoints" / f"{name}.safetensors") for name in ("m", "whole"))
     assert killed.fingerprint == whole.fingerprint
-    assert not [path for path in (tmp_path / "checkpoints").rglob("*") if path.suffix == ".ids" and path.stat().st_size == 0]
+    assert not [
+        path for path in (tmp_path / "checkpoints").rglob("*") if path.suffix == ".ids" and path.stat().st_size == 0
+    ]
 
 
 @pytest.mark.slow

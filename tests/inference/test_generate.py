@@ -153,6 +153,9 @@ def test_a_piece_s_state_has_read_all_ids_so_far(make_checkpoint: MakeCheckpoint
         state = start[0]
         for piece in pieces:
             state, _ = engine.step(state, piece.id)
+            if piece.batch is None:
+                assert piece is not pieces[-1]
+                continue
             assert piece.state.batch == 1
             for part, expected in zip(piece.state.arrays(), state.arrays(), strict=True):
                 np.testing.assert_allclose(part, expected, rtol=0, atol=1e-5)

@@ -132,10 +132,10 @@ def test_standard_input_that_is_empty_is_named(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_validation_file_validates_and_all_of_the_text_trains(tmp_path: Path) -> None:
-    train, validation = make_file(tmp_path / "train"), make_file(tmp_path / "validation", TEXT + "日本語")
+    train, validation = make_file(tmp_path / "train"), make_file(tmp_path / "validation", TEXT + "日日本語")
     corpus = prepare([train], tmp_path / "run", val_file=validation)
     assert corpus.vocabulary.decode(corpus.train.tolist()) == TEXT
-    assert corpus.vocabulary.decode(corpus.validation.tolist()) == TEXT + "日本語"
+    assert corpus.vocabulary.decode(corpus.validation.tolist()) == TEXT + "日日本語"
     assert set(corpus.vocabulary.characters) == set(TEXT), "a validation text adds no characters"
     assert corpus.vocabulary.has_bytes
     ids = np.concatenate([corpus.train, corpus.validation])
@@ -168,7 +168,8 @@ def test_a_base_that_knows_a_rare_character_saves_its_bytes(tmp_path: Path) -> N
 
 
 def test_a_second_run_finds_the_ids_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = [make_file(tmp_path / "train"), make_file(tmp_path / "validation")]
+    # With a character in bytes, so that ids and characters differ in number.
+    files = [make_file(tmp_path / "train", TEXT + "日"), make_file(tmp_path / "validation", "本" + TEXT)]
     run = tmp_path / "run"
     first = prepare(files[:1], run, val_file=files[1])
 
@@ -178,7 +179,7 @@ def test_a_second_run_finds_the_ids_of_the_first(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(corpus_module, "atomic_writer", refuse)
     second = prepare(files[:1], run, val_file=files[1])
     assert second.key == first.key
-    assert decoded(second) == decoded(first) == TEXT * 2
+    assert decoded(second) == decoded(first) == f"{TEXT}日本{TEXT}"
     assert np.array_equal(second.counts, first.counts)
     assert second.sources == first.sources
 
@@ -326,6 +327,13 @@ def test_a_split_that_leaves_too_little_is_refused(tmp_path: Path, val_fraction:
 def test_options_that_cannot_be_are_usage_errors(tmp_path: Path, option: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         prepare([make_file(tmp_path / "text")], tmp_path, **option)
+
+
+def test_an_unknown_encoding_is_a_usage_error_even_before_a_binary_file(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "binary").write_bytes(b"\0")
+    with pytest.raises(UsageError, match="unknown encoding 'utf-9'"):
+        prepare([tmp_path / "texts"], tmp_path / "run", encoding="utf-9")
 
 
 def test_files_that_are_missing_are_not_found(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from itertools import groupby
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charlm.errors import CorpusError
@@ -147,7 +147,10 @@ def test_unknown_names_each_strange_character_once_in_order(vocabulary: Vocabula
     assert unknown == sorted(set(unknown), key=text.index)
 
 
-@given(st.lists(CHARACTER, min_size=1).map("".join), TEXT, st.sampled_from(["?", "_", "日"]))
+@given(st.text(CHARACTER, min_size=1), TEXT, st.sampled_from(["?", "_", "日"]))
+@example("\n !?a", "a日b", "?")
+@example("\n !a", "a日b", "?")
+@example("\n!a", "a日b", "?")
 def test_replacing_the_unknown_makes_a_text_that_can_be_encoded(seen: str, text: str, replacement: str) -> None:
     vocabulary = vocabulary_of(seen)
     replaced = vocabulary.replace_unknown(text, replacement)

@@ -55,7 +55,6 @@ def make_trainer() -> MakeTrainer:
         train = TrainConfig(**{**defaults, **settings})
         lanes = Lanes(ids[:-600], train.lanes, train.chunk, train.seed)
         begins = np.ones(VOCABULARY, dtype=np.bool_)
-        trainer = Trainer(CharLM(config, dropout), lanes, ids[-600:], begins, train, clock or Ticking())
-        return trainer
+        return Trainer(CharLM(config, dropout), lanes, ids[-600:], begins, train, clock or Ticking())
 
     return make

@@ -17,10 +17,7 @@ from .conftest import VOCABULARY, MakeTrainer
 
 
 def alternating(period: int, length: int) -> np.ndarray:
-    """A text whose structure shows only over `period` steps: a run of 0s or 1s ends, after `period`, in 2 or 3 by which it was.
-
-    Within a run nothing tells where it ends but the count, and nothing after the marker tells which run it was.
-    """
+    """A text of a bit, shown as 0 or 1, `period` steps that count up and say nothing of it, and the bit again as 2 or 3."""
     rng = np.random.default_rng(1)
     parts = []
     for _ in range(length // (period + 2)):
@@ -31,9 +28,8 @@ def alternating(period: int, length: int) -> np.ndarray:
 
 @pytest.mark.slow
 def test_the_state_carries_what_no_chunk_holds(make_trainer: MakeTrainer) -> None:
-    # A bit is shown, seven steps without information follow, then the bit is asked for; chunks have four steps. What the
-    # two models can know is exact: with the state, the bit is known; without it, it is a coin's toss every ninth step,
-    # and where in the period a chunk begins is unknown at its first step.
+    # Chunks have four steps, so no chunk holds both the bit and the place where it is asked for. What can be known is
+    # exact: with the state carried, the bit; without, a coin's toss.
     period = 7
     ids = alternating(period, 18_000)
     settings = {"ids": ids, "lanes": 8, "chunk": 4, "steps": 1500, "learning_rate": 1e-2}
@@ -68,7 +64,9 @@ def _loss_of_answers(model: CharLM, ids: np.ndarray, chunk: int, *, carry: bool)
     return total / count
 
 
-def test_the_state_is_zeroed_only_where_the_lanes_begin(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_state_is_zeroed_only_where_the_lanes_begin(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = make_trainer(steps=130)
     seen = []
     forward = trainer.model.forward
@@ -156,7 +154,9 @@ def test_a_stop_ends_after_the_step_and_a_second_run_goes_on(make_trainer: MakeT
 class TestExplosion:
     """A loss that is no number, or far above guessing."""
 
-    def test_goes_back_and_on_at_half_the_rate(self, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_goes_back_and_on_at_half_the_rate(
+        self, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         trainer = make_trainer(steps=40, evaluations=4)
         broken = iter([25])
         step = trainer._step

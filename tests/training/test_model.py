@@ -23,7 +23,9 @@ IDS = torch.from_numpy(np.random.default_rng(0).integers(0, 11, (20, 3)))
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("shape", [{}, {"norm": False}, {"residual": False}, {"tied": True}, {"layers": 4}, {"embedding": 5}])
+@pytest.mark.parametrize(
+    "shape", [{}, {"norm": False}, {"residual": False}, {"tied": True}, {"layers": 4}, {"embedding": 5}]
+)
 def test_a_chunk_in_parts_is_the_chunk(cell: str, shape: dict[str, Any]) -> None:
     model = make(cell=cell, **shape).eval()
     whole, last = model(IDS, model.start(3))
@@ -38,7 +40,9 @@ def test_a_chunk_in_parts_is_the_chunk(cell: str, shape: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("option", [{"norm": False}, {"residual": False}, {"tied": True}, {"layers": 3}, {"hidden": 9, "embedding": 9}])
+@pytest.mark.parametrize(
+    "option", [{"norm": False}, {"residual": False}, {"tied": True}, {"layers": 3}, {"hidden": 9, "embedding": 9}]
+)
 def test_every_option_changes_the_model(cell: str, option: dict[str, Any]) -> None:
     usual, other = make(cell=cell), make(cell=cell, **option)
     for name, tensor in usual.state_dict().items():

@@ -96,7 +96,7 @@ def test_impossible_values_get_a_sentence(said: dict[str, Any]) -> None:
 def test_the_rate_stays_within_its_bounds(progress: float, warmup: float, final: float) -> None:
     config = TrainConfig(steps=10, learning_rate=2.0, warmup=warmup, final_rate=final)
     rate = learning_rate(progress, config)
-    assert 0 < rate or final == 0
+    assert rate > 0 or final == 0
     assert rate <= 2.0
     assert learning_rate(1.0, config) == pytest.approx(2.0 * final)
 

@@ -1,0 +1,131 @@
+"""How quickly text is sampled, against the products that no engine can do without.
+
+    python -m tests.benchmarks.sampling [MODEL ...]
+
+Without a model, two with random weights are measured: 2x256 and 2x512, layer norm, residual, 65 characters. Run it on a
+quiet machine; every figure is the median of several.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from charlm import checkpoint
+from charlm.checkpoint import Checkpoint
+from charlm.config import ModelConfig
+from charlm.inference.engine import Engine
+from charlm.inference.generate import Generation, generate_batch
+from charlm.inference.reading import measuring, prime
+from charlm.inference.sampling import SamplingParams
+from charlm.library import find_model
+from charlm.text.vocabulary import Vocabulary
+
+RUNS = 7
+CHARS = 4000
+STREAMS = 64
+PARAMS = SamplingParams(temperature=0.8, top_p=0.95, seed=1)
+
+
+def main(names: list[str]) -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [find_model(name) for name in names] or [_random_model(Path(folder), hidden) for hidden in (256, 512)]
+        for path in paths:
+            loaded = checkpoint.load(path)
+            config = loaded.config
+            print(f"{path.stem}: {config.cell} {config.layers}x{config.hidden}, {config.vocabulary} ids")
+            _measure(Engine(loaded), loaded)
+            print(f"  process start to first character       {_first_character(path):8.3f} s (median of 10)")
+
+
+def _random_model(folder: Path, hidden: int) -> Path:
+    vocabulary = Vocabulary([chr(0x20 + k) for k in range(64)] + ["\n"], has_bytes=False)
+    config = ModelConfig(vocabulary=len(vocabulary), hidden=hidden, embedding=hidden)
+    rng = np.random.default_rng(0)
+    scale = 1 / hidden**0.5
+    tensors = {name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in config.tensors().items()}
+    path = folder / f"random-2x{hidden}.safetensors"
+    checkpoint.save(Checkpoint(config, vocabulary, tensors), path)
+    return path
+
+
+def _measure(engine: Engine, loaded: Checkpoint) -> None:
+    primed = prime(engine, "")
+
+    def stream() -> None:
+        for _ in Generation(engine, primed.state, primed.logits, PARAMS, max_chars=CHARS):
+            pass
+
+    def batch() -> None:
+        generate_batch(engine, primed.state, primed.logits, PARAMS, STREAMS, max_chars=200)
+
+    products = _bare_products(loaded)
+    text = engine.vocabulary.decode(np.random.default_rng(1).integers(0, len(engine.vocabulary.characters), 20_000))
+
+    def read() -> None:
+        for _ in measuring(engine, text):
+            pass
+
+    # In turn, so that a slow spell of the machine falls on all alike.
+    seconds: dict[str, list[float]] = {"stream": [], "bare": [], "batch": [], "read": []}
+    for _ in range(RUNS):
+        for name, work in (
+            ("stream", stream),
+            ("bare", lambda: _repeat(products, CHARS)),
+            ("batch", batch),
+            ("read", read),
+        ):
+            start = time.perf_counter()
+            work()
+            seconds[name].append(time.perf_counter() - start)
+    one = statistics.median(seconds["stream"]) / CHARS
+    bare = statistics.median(seconds["bare"]) / CHARS
+    ratio = statistics.median(s / b for s, b in zip(seconds["stream"], seconds["bare"], strict=True))
+    many = STREAMS * 200 / statistics.median(seconds["batch"])
+    print(f"  one stream, temperature 0.8, top-p 0.95 {1 / one:8,.0f} chars/s ({one * 1e6:.0f} us)")
+    print(
+        f"  the bare matrix-vector products         {1 / bare:8,.0f} chars/s ({bare * 1e6:.0f} us); ratio {ratio:.2f}"
+    )
+    print(f"  {STREAMS} streams as a batch                  {many:8,.0f} chars/s, {many * one:.1f} times one stream")
+    print(f"  reading, one lane                       {20_000 / statistics.median(seconds['read']):8,.0f} chars/s")
+
+
+def _bare_products(loaded: Checkpoint) -> list[Callable[[], object]]:
+    """The products of one step: each recurrent matrix, what feeds each layer but the first, and the output."""
+    rng = np.random.default_rng(0)
+    names = [name for name in loaded.tensors if name.endswith((".w_h", ".w_x")) and name != "layers.0.w_x"]
+    matrices = [loaded.tensors[name] for name in names]
+    matrices.append(loaded.tensors["embedding" if loaded.config.tied else "output.w"])
+    pairs = [(matrix, rng.normal(size=matrix.shape[1]).astype(np.float32)) for matrix in matrices]
+    return [lambda matrix=matrix, vector=vector: matrix @ vector for matrix, vector in pairs]  # type: ignore[misc]
+
+
+def _repeat(works: list[Callable[[], object]], times: int) -> None:
+    for _ in range(times):
+        for work in works:
+            work()
+
+
+def _first_character(path: Path) -> float:
+    """From the start of the process to the first byte on its standard output."""
+    times = []
+    for _ in range(10):
+        start = time.perf_counter()
+        command = [sys.executable, "-m", "charlm", "sample", str(path), "-n", "1", "--seed", "1"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.read(1)
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,101 @@
+"""Running the command as a process of its own: on a pseudo-terminal, or in a shell's pipeline."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import shlex
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+SGR = re.compile(r"\x1b\[[0-9;]*m")
+"""The only sequences that charlm itself writes into text: colours and attributes."""
+
+HOSTILE = "\x07\x08\r\x1b\x7f\x90\x9b\x9d\u200f\u2028\u202e\u2066"
+"""BEL, backspace, CR, ESC, DEL, three of C1 (DCS, CSI, OSC), and what reorders or breaks lines."""
+
+
+class Shown(NamedTuple):
+    """What a command did on a terminal."""
+
+    code: int
+    text: str
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """This process's environment for a child: UTF-8, one thread, a usual terminal, colours neither forced nor off."""
+    usual = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
+    fixed = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1", "TERM": "xterm-256color"}
+    return {**usual, **fixed, **changes}
+
+
+def on_terminal(*arguments: str | Path, cwd: Path, timeout: float = 30, **changes: str) -> Shown:
+    """Run the command with a pseudo-terminal of 80 by 24 as its three streams; what reached the screen, raw."""
+    leader, follower = pty.openpty()
+    try:
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        attributes = termios.tcgetattr(follower)
+        attributes[1] &= ~termios.OPOST  # a newline arrives as it was sent
+        termios.tcsetattr(follower, termios.TCSANOW, attributes)
+        command = [sys.executable, "-m", "charlm", *map(str, arguments)]
+        streams = {"stdin": follower, "stdout": follower, "stderr": follower}
+        process = subprocess.Popen(command, cwd=cwd, env=environment(**changes), **streams)  # type: ignore[call-overload]
+    finally:
+        os.close(follower)
+    try:
+        seen = _read_all(leader, time.monotonic() + timeout)
+        return Shown(process.wait(timeout), seen.decode())
+    finally:
+        os.close(leader)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _read_all(leader: int, until: float) -> bytes:
+    seen = b""
+    while True:
+        if not select.select([leader], [], [], max(0.0, until - time.monotonic()))[0]:
+            pytest.fail(f"nothing more came, nor the end, after {seen[-200:]!r}")
+        try:
+            block = os.read(leader, 1 << 16)
+        except OSError:  # Linux says so when the last follower has closed
+            return seen
+        if not block:
+            return seen
+        seen += block
+
+
+class Piped(NamedTuple):
+    """What a pipeline did."""
+
+    codes: list[int]
+    out: str
+    err: str
+
+
+def into_head(*arguments: str | Path, cwd: Path, bytes_read: int = 10) -> Piped:
+    """`charlm ARGUMENTS | head -c 10` in a shell, with the exit codes of both."""
+    command = shlex.join([sys.executable, "-m", "charlm", *map(str, arguments)])
+    script = f'{command} | head -c {bytes_read}; codes=("${{PIPESTATUS[@]}}"); echo; echo "${{codes[@]}}"'
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        timeout=60,
+        check=True,
+        encoding="utf-8",
+    )
+    out, _, codes = done.stdout.removesuffix("\n").rpartition("\n")
+    return Piped(list(map(int, codes.split())), out, done.stderr)

@@ -1,0 +1,395 @@
+"""`charlm eval` and `charlm score` as their users meet them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import math
+import re
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from charlm.checkpoint import load, save
+from charlm.inference.engine import Engine
+from charlm.inference.reading import UNKNOWN_NATS
+from charlm.text.visible import visible
+
+from ..conftest import ALPHABET, HARBOUR, MakeCheckpoint
+from .conftest import Charlm
+from .terminal import HOSTILE, SGR, environment, into_head, on_terminal
+
+HARBOUR_TEXT = "".join(one for one in HARBOUR.read_text(encoding="utf-8").lower() if one in ALPHABET)
+LINES = ["the ferry goes", "", "over to farside!", "qqq zzz xxx", "and back again.", "the ferry goes"]
+
+
+@pytest.fixture
+def model(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> str:
+    """The name of a model with random weights, in ./checkpoints."""
+    (tmp_path / "checkpoints").mkdir()
+    save(make_checkpoint(scale=0.4), tmp_path / "checkpoints" / "m.safetensors")
+    return "m"
+
+
+def costs(folder: Path, text: str, name: str = "m") -> list[float]:
+    """The nats of every character but the first, one step at a time, in float64."""
+    engine = Engine(load(folder / "checkpoints" / f"{name}.safetensors"))
+    ids = engine.vocabulary.encode(text).tolist()
+    state, found = engine.start(), []
+    for index, following in pairwise(ids):
+        state, logits = engine.step(state, index)
+        wide = logits.astype(np.float64)
+        found.append(float(np.log(np.exp(wide).sum()) - wide[following]))
+    return found
+
+
+def measured(charlm: Charlm, *arguments: str | Path) -> dict[str, float]:
+    result = charlm("eval", *arguments, "--json")
+    assert result.code == 0, result.err
+    found: dict[str, float] = json.loads(result.out)
+    return found
+
+
+# Eval
+
+
+def test_the_figures_are_those_of_step_by_step(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    text = HARBOUR_TEXT[:3000]
+    (tmp_path / "t.txt").write_text(text)
+    nats = math.fsum(costs(tmp_path, text)) / 2999
+    found = measured(charlm, model, "t.txt")
+    assert found["nats_per_char"] == pytest.approx(nats, abs=1e-5)
+    assert found["bits_per_char"] == pytest.approx(nats / math.log(2), abs=1e-5)
+    assert found["perplexity"] == pytest.approx(math.exp(nats), rel=1e-4)
+    assert (found["chars"], found["unknown"], found["model"]) == (2999, 0, model)
+    assert found["chars_per_second"] > 0
+    plain = charlm("eval", model, "t.txt")
+    assert f"{nats:.4f} nats/char  {nats / math.log(2):.4f} bits/char" in plain.out
+    assert "2,999 characters" in plain.out
+    assert re.fullmatch(r"[\d,]+ chars/s\n", plain.err)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_the_figures_are_torch_s(charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path, cell: str) -> None:
+    import torch
+
+    from charlm.model.lm import CharLM, load_tensors
+
+    checkpoint = make_checkpoint(cell=cell, scale=0.4)
+    (tmp_path / "checkpoints").mkdir()
+    save(checkpoint, tmp_path / "checkpoints" / "m.safetensors")
+    text = HARBOUR_TEXT[:2000]
+    (tmp_path / "t.txt").write_text(text)
+    model = CharLM(checkpoint.config)
+    load_tensors(model, checkpoint.tensors)
+    model.eval()
+    ids = torch.from_numpy(checkpoint.vocabulary.encode(text))[:, None]
+    with torch.no_grad():
+        logits, _ = model(ids[:-1], model.start(1))
+    nats = float(torch.nn.functional.cross_entropy(logits[:, 0].double(), ids[1:, 0]))
+    assert measured(charlm, "m", "t.txt")["nats_per_char"] == pytest.approx(nats, abs=1e-5)
+
+
+@pytest.mark.parametrize("lanes", ["2", "8", "4096"])
+def test_lanes_agree(charlm: Charlm, model: str, tmp_path: Path, lanes: str) -> None:
+    (tmp_path / "t.txt").write_text(HARBOUR_TEXT[:8000])
+    alone, together = measured(charlm, model, "t.txt"), measured(charlm, model, "t.txt", "--lanes", lanes)
+    assert together["nats_per_char"] == pytest.approx(alone["nats_per_char"], abs=1e-3)
+    assert together["chars"] == alone["chars"] == 7999
+
+
+def test_several_files_and_folders(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    texts = {
+        "a.txt": HARBOUR_TEXT[:700],
+        "folder/b.txt": HARBOUR_TEXT[700:1500],
+        "folder/c.md": HARBOUR_TEXT[1500:1800],
+    }
+    (tmp_path / "folder").mkdir()
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "folder" / "picture").write_bytes(b"\0\1\2")
+    (tmp_path / "d.txt.gz").write_bytes(gzip.compress(texts["a.txt"].encode()))
+    found = measured(charlm, model, "a.txt", "folder", "d.txt.gz")
+    files = {one["path"]: one for one in found["files"]}  # type: ignore[attr-defined]  # a list
+    assert set(files) == {*texts, "d.txt.gz"}
+    for name, text in texts.items():
+        assert files[name]["nats_per_char"] == pytest.approx(
+            math.fsum(costs(tmp_path, text)) / (len(text) - 1), abs=1e-5
+        )
+    assert files["d.txt.gz"]["nats_per_char"] == files["a.txt"]["nats_per_char"]
+    weights = [one["chars"] for one in files.values()]
+    mean = np.average([one["nats_per_char"] for one in files.values()], weights=weights)
+    assert found["nats_per_char"] == pytest.approx(mean)
+    assert found["chars"] == sum(weights) == 699 + 799 + 299 + 699
+    only = measured(charlm, model, "folder", "--glob", "*.md")
+    assert [one["path"] for one in only["files"]] == ["folder/c.md"]  # type: ignore[attr-defined]
+    table = charlm("eval", model, "a.txt", "folder").out.splitlines()
+    assert [line.split()[0] for line in table] == ["a.txt", "folder/b.txt", "folder/c.md", "all"]
+
+
+def test_standard_input(charlm: Charlm, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = HARBOUR_TEXT[:500]
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+    assert measured(charlm, model, "-")["nats_per_char"] == pytest.approx(
+        math.fsum(costs(tmp_path, text)) / 499, abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-le"])
+def test_other_encodings_alone_and_in_a_folder(
+    charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path, encoding: str
+) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    save(make_checkpoint(characters=ALPHABET + "éä"), tmp_path / "checkpoints" / "m.safetensors")
+    text = "das café am hafen, die fähre\n" * 5
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "t.txt").write_bytes(text.encode(encoding))
+    expected = math.fsum(costs(tmp_path, text)) / (len(text) - 1)
+    for path in ("folder", "folder/t.txt"):
+        found = measured(charlm, "m", path, "--encoding", encoding)
+        assert found["nats_per_char"] == pytest.approx(expected, abs=1e-5)
+        assert found["unknown"] == 0
+    scored = charlm("score", "m", "folder", "--encoding", encoding, "--order", "line", "--json").out.splitlines()
+    assert [json.loads(line)["text"] for line in scored] == text.splitlines()
+
+
+def test_unknown_characters_are_counted_and_cost_a_blind_guess(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("the fährß ☃☃ goes?", encoding="utf-8")
+    found = measured(charlm, model, "t.txt")
+    assert (found["chars"], found["unknown"]) == (17, 4)
+    replaced = math.fsum(costs(tmp_path, "the f?hr? ?? goes?"))
+    assert found["nats_per_char"] == pytest.approx((replaced + 4 * UNKNOWN_NATS) / 17, abs=1e-5)
+    assert "note: 4 characters are unknown to m" in charlm("eval", model, "t.txt").err
+
+
+def test_bytes_count_as_the_characters_that_they_spell(
+    charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    save(make_checkpoint(has_bytes=True), tmp_path / "checkpoints" / "m.safetensors")
+    text = "the fähre ☃☃ goes"
+    (tmp_path / "t.txt").write_text(text, encoding="utf-8")
+    found = measured(charlm, "m", "t.txt")
+    assert (found["chars"], found["unknown"]) == (len(text) - 1, 0)
+    assert found["nats_per_char"] == pytest.approx(math.fsum(costs(tmp_path, text)) / (len(text) - 1), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("eval", "m"), 2, "Missing argument"),
+        (("eval", "n", "t.txt"), 1, "no model named 'n'"),
+        (("eval", "m", "missing.txt"), 1, "no such file or folder: missing.txt"),
+        (("eval", "m", "t.txt", "--lanes", "0"), 2, "lanes is 0, but must lie between 1 and 4096"),
+        (("eval", "m", "t.txt", "--lanes", "4097"), 2, "lanes is 4097"),
+        (("eval", "m", "t.txt", "--encoding", "klingon"), 2, "unknown encoding 'klingon'"),
+        (("eval", "m", "two", "--encoding", "klingon"), 2, "unknown encoding 'klingon'"),
+        (("eval", "m", "latin.txt"), 1, "latin.txt is not UTF-8: byte 0xE4 at offset 1"),
+        (("eval", "m", "short.txt"), 1, "short.txt is too short to be measured"),
+        (("eval", "m", "binary"), 1, "binary is binary data"),
+        (("eval", "m", "t.txt", "short.txt"), 1, "short.txt is too short to be measured"),
+        (("score", "m"), 2, "Missing argument"),
+        (("score", "m", "missing.txt"), 1, "no such file or folder: missing.txt"),
+        (("score", "m", "t.txt", "--top", "-1"), 2, "top is -1"),
+        (("score", "m", "t.txt", "--order", "size"), 2, "'size' is not one of"),
+        (("score", "m", "t.txt", "--threshold", "nan"), 2, "threshold is nan"),
+        (("score", "m", "t.txt", "--encoding", "klingon"), 2, "unknown encoding 'klingon'"),
+        (("score", "m", "latin.txt"), 1, "latin.txt is not UTF-8: byte 0xE4 at offset 1"),
+        (("score", "m", "two"), 2, "two holds several files"),
+        (("score", "m", "-"), 1, "line 2 of standard input is not UTF-8"),
+        (("score", "m", "-", "--encoding", "klingon"), 1, "klingon"),
+    ],
+)
+def test_what_cannot_be_gets_a_sentence(
+    charlm: Charlm,
+    model: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    code: int,
+    says: str,
+) -> None:
+    (tmp_path / "t.txt").write_text("the ferry")
+    (tmp_path / "short.txt").write_text("x")
+    (tmp_path / "latin.txt").write_bytes("Fähre".encode("latin-1"))
+    (tmp_path / "binary").write_bytes(b"\0\1")
+    (tmp_path / "two").mkdir()
+    for name in "ab":
+        (tmp_path / "two" / name).write_text(name)
+    (tmp_path / "two" / "c").write_bytes(b"\0")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"one\n\xff\n")))
+    result = charlm(*arguments)
+    assert result.code == code
+    assert says.lower() in result.err.lower()
+    assert "Traceback" not in result.err
+    assert "inside charlm" not in result.err
+
+
+# Score
+
+
+def scores(charlm: Charlm, *arguments: str | Path) -> list[dict[str, object]]:
+    result = charlm("score", *arguments, "--json")
+    assert result.code == 0, result.err
+    return [json.loads(line) for line in result.out.split("\n") if line]
+
+
+def reference(folder: Path, lines: list[str]) -> list[float]:
+    """The mean bits of each line and its newline, given those before it."""
+    nats = costs(folder, "\n" + "".join(line + "\n" for line in lines))
+    ends = np.cumsum([len(line) + 1 for line in lines])
+    return [float(np.mean(part)) / math.log(2) for part in np.split(np.array(nats), ends[:-1])]
+
+
+def test_lines_have_the_bits_of_step_by_step(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("\n".join(LINES) + "\n")
+    found = scores(charlm, model, "t.txt", "--order", "line")
+    assert [one["line"] for one in found] == [1, 2, 3, 4, 5, 6]
+    assert [one["text"] for one in found] == LINES
+    expected = reference(tmp_path, LINES)
+    assert [one["bits_per_char"] for one in found] == pytest.approx(expected, abs=1e-4)
+    assert expected[0] != expected[5], "the same words after others"
+    for one, line in zip(found, LINES, strict=True):
+        surprises = one["surprises"]
+        assert isinstance(surprises, list)
+        assert len(surprises) == len(line) + 1
+        assert sum(surprises) / len(surprises) == pytest.approx(one["bits_per_char"], abs=1e-3)
+
+
+def test_the_most_surprising_come_first_and_only_so_many(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("\n".join(LINES))
+    bits = reference(tmp_path, LINES)
+    ranked = sorted(range(1, 7), key=lambda number: -bits[number - 1])
+    assert [one["line"] for one in scores(charlm, model, "t.txt")] == ranked
+    assert [one["line"] for one in scores(charlm, model, "t.txt", "--top", "2")] == ranked[:2]
+    assert [one["line"] for one in scores(charlm, model, "t.txt", "--top", "2", "--order", "line")] == sorted(
+        ranked[:2]
+    )
+    threshold = (sorted(bits)[2] + sorted(bits)[3]) / 2
+    above = scores(charlm, model, "t.txt", "--threshold", str(threshold), "--top", "1")
+    assert [one["line"] for one in above] == ranked[:3]
+
+
+def test_twenty_lines_are_shown_unless_all_are_asked_for(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("a line\n" * 50)
+    assert len(scores(charlm, model, "t.txt")) == 20
+    assert len(scores(charlm, model, "t.txt", "--top", "0")) == 50
+    assert len(scores(charlm, model, "t.txt", "--threshold", "0")) == 50
+
+
+def test_plain_lines_show_bits_number_and_text(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("\n".join(LINES))
+    out = charlm("score", model, "t.txt", "--order", "line").out
+    rows = out.translate({0x332: None, 0x333: None}).splitlines()
+    for row, line, bits, number in zip(rows, LINES, reference(tmp_path, LINES), range(1, 7), strict=True):
+        shown, place, text = float(row[:7]), int(row[7:15]), row[17:]
+        assert (place, text) == (number, line)
+        assert shown == pytest.approx(bits, abs=2e-3)
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"), [("", [""]), ("\n", [""]), ("\n\n", ["", ""]), ("a\n\n", ["a", ""]), ("a", ["a"])]
+)
+def test_empty_lines_are_lines(charlm: Charlm, model: str, tmp_path: Path, text: str, lines: list[str]) -> None:
+    (tmp_path / "t.txt").write_text(text)
+    found = scores(charlm, model, "t.txt", "--order", "line")
+    assert [one["text"] for one in found] == lines
+    assert [one["bits_per_char"] for one in found] == pytest.approx(reference(tmp_path, lines), abs=1e-4)
+
+
+def test_latin_1_in_a_file_and_from_standard_input(
+    charlm: Charlm, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = "die fähre\r\ndas café\r\n".encode("latin-1")
+    (tmp_path / "t.txt").write_bytes(data)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+    from_file = scores(charlm, model, "t.txt", "--encoding", "latin-1", "--order", "line")
+    followed = scores(charlm, model, "-", "--encoding", "latin-1")
+    assert [one["text"] for one in from_file] == ["die fähre", "das café"]
+    assert followed == from_file
+    strange = [one["surprises"][index] for one, index in zip(from_file, (5, 7), strict=True)]  # type: ignore[index]
+    assert strange == [pytest.approx(UNKNOWN_NATS / math.log(2), abs=1e-3)] * 2
+
+
+@pytest.mark.parametrize("extra", [(), ("--json",)])
+def test_standard_input_is_followed_line_by_line(model: str, tmp_path: Path, extra: tuple[str, ...]) -> None:
+    expected = reference(tmp_path, LINES)
+    command = [sys.executable, "-m", "charlm", "score", model, "-", *extra]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(), encoding="utf-8", **pipes) as process:  # type: ignore[call-overload]
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            for number, (line, bits) in enumerate(zip(LINES, expected, strict=True), 1):
+                process.stdin.write(line + "\n")
+                process.stdin.flush()
+                answer = process.stdout.readline()  # before the next is sent
+                if extra:
+                    assert json.loads(answer)["line"] == number
+                    assert json.loads(answer)["bits_per_char"] == pytest.approx(bits, abs=1e-3)
+                else:
+                    assert int(answer.split()[1]) == number
+                    assert float(answer.split()[0]) == pytest.approx(bits, abs=2e-3)
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_a_closed_pipe_ends_a_score_quietly(model: str, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("a line of the harbour book\n" * 500)
+    piped = into_head("score", model, "t.txt", "--top", "0", "--json", cwd=tmp_path)
+    assert piped.codes[0] in (0, 141)
+    assert piped.err == ""
+
+
+# Control characters
+
+
+HOSTILE_LINE = f"the \x1b[2J\x1b[31mferry{HOSTILE} goes"
+
+
+def test_control_characters_of_a_text_pass_a_pipe_unchanged(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    text = HOSTILE_LINE.replace("\r", "")
+    (tmp_path / "t.txt").write_bytes(text.encode())
+    out = charlm("score", model, "t.txt").out
+    assert out.translate({0x332: None, 0x333: None})[17:] == text + "\n"
+    assert [one["text"] for one in scores(charlm, model, "t.txt")] == [text]
+
+
+@pytest.mark.parametrize("changes", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_control_characters_of_a_text_reach_a_terminal_as_symbols(
+    model: str, tmp_path: Path, changes: dict[str, str]
+) -> None:
+    (tmp_path / "t.txt").write_bytes(HOSTILE_LINE.encode())
+    shown = on_terminal("score", model, "t.txt", cwd=tmp_path, **changes)
+    assert shown.code == 0
+    text = shown.text if changes.get("TERM") == "dumb" else SGR.sub("", shown.text)
+    assert not set(HOSTILE) & set(text)
+    first_line = visible(HOSTILE_LINE.replace("\r", "\n")).split("\n")[0]
+    assert first_line in text.translate({0x332: None, 0x333: None})
+
+
+def test_control_characters_of_a_text_reach_a_terminal_escaped_in_json(model: str, tmp_path: Path) -> None:
+    text = HOSTILE_LINE.replace("\r", "")
+    (tmp_path / "t.txt").write_bytes(text.encode())
+    shown = on_terminal("score", model, "t.txt", "--json", cwd=tmp_path)
+    assert not set(HOSTILE) & set(shown.text)
+    assert json.loads(shown.text)["text"] == text
+
+
+def test_names_of_files_reach_a_terminal_as_symbols(model: str, tmp_path: Path) -> None:
+    (tmp_path / "evil\x1b]0;title\x07\u202e.txt").write_text("the ferry goes over")
+    shown = on_terminal("eval", model, tmp_path, "--glob", "*.txt", cwd=tmp_path)
+    assert shown.code == 0
+    bar = re.compile(r"\x1b\[(\?25[hl]|K)|\r")  # the progress bar's own
+    assert not set(HOSTILE) & set(SGR.sub("", bar.sub("", shown.text)))
+    assert "evil\u241b]0;title\u2407<202E>.txt" in shown.text

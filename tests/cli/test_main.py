@@ -1,0 +1,284 @@
+"""The `charlm` command itself: help, exit codes, sentences, the environment, completion."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import charlm as package
+from charlm.cli.main import COMMANDS, cli, run
+
+from .conftest import Charlm
+from .terminal import environment, into_head
+
+# Help
+
+
+def test_help_leads_with_examples_and_lists_every_command(charlm: Charlm) -> None:
+    result = charlm("--help")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.index("Examples:") < result.out.index("Options:") < result.out.index("Commands:")
+    for name, meaning in COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(meaning)}$", result.out, re.MULTILINE)
+    assert charlm("-h").out == result.out
+
+
+@pytest.mark.parametrize("command", [*[(name,) for name in COMMANDS if name != "models"], ("models", "show")])
+def test_a_command_s_help_leads_with_examples(charlm: Charlm, command: tuple[str, ...]) -> None:
+    result = charlm(*command, "--help")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(f"Usage: charlm {' '.join(command)} ")
+    assert result.out.index("Examples:") < result.out.index("Options:")
+    examples = result.out[result.out.index("Examples:") : result.out.index("Options:")]
+    assert f"charlm {' '.join(command)}" in examples
+    assert charlm(*command, "-h").out == result.out
+
+
+def test_help_of_models(charlm: Charlm) -> None:
+    result = charlm("models", "--help")
+    assert result.code == 0
+    assert "show" in result.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_explained(command: str) -> None:
+    found = cli.get_command(click.Context(cli), command)
+    assert found is not None
+    for parameter in found.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+
+
+def test_version(charlm: Charlm) -> None:
+    assert charlm("--version").out == f"charlm, version {package.__version__}\n"
+
+
+def test_nothing_said_shows_the_help(charlm: Charlm) -> None:
+    result = charlm()
+    assert result.code == 2
+    assert "Commands:" in result.out + result.err
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("sampel", "sample"), ("trian", "train"), ("model", "models"), ("scores", "score")]
+)
+def test_an_unknown_command_suggests_a_near_one(charlm: Charlm, said: str, meant: str) -> None:
+    result = charlm(said)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == f"error: no command {said!r}\nhint: did you mean {meant}?\n"
+
+
+def test_a_command_that_nothing_is_near_to(charlm: Charlm) -> None:
+    result = charlm("qqqqqqqq")
+    assert result.code == 2
+    assert "charlm --help lists them" in result.err
+
+
+def break_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def broken(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("charlm.cli.models.models", broken)
+
+
+def test_our_own_mistakes_are_one_sentence_too(charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
+    break_with(monkeypatch, AssertionError("rows must agree"))
+    result = charlm("models")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        "error: something broke inside charlm: AssertionError: rows must agree\nhint: charlm --debug ... shows where\n"
+    )
+
+
+@pytest.mark.parametrize("way", ["option", "environment"])
+@pytest.mark.parametrize("error", [AssertionError("ours"), package.CharlmError("yours"), OSError(errno.ENOSPC, "full")])
+def test_debug_lets_it_through(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, way: str, error: Exception) -> None:
+    break_with(monkeypatch, error)
+    assert charlm("models").code == 1
+    if way == "environment":
+        monkeypatch.setenv("CHARLM_DEBUG", "1")
+    with pytest.raises(type(error), match=str(error.args[-1])):
+        charlm(*["--debug"] * (way == "option"), "models")
+
+
+def test_debug_shows_a_traceback(tmp_path: Path) -> None:
+    for arguments, shown in ((["--debug", "sample", "nobody"], True), (["sample", "nobody"], False)):
+        done = subprocess.run(
+            [sys.executable, "-m", "charlm", *arguments],
+            cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert ("Traceback" in done.stderr) == shown
+        assert "no model named 'nobody'" in done.stderr
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), click.Abort()])
+def test_ctrl_c_is_130(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, interruption: BaseException) -> None:
+    break_with(monkeypatch, interruption)
+    result = charlm("models")
+    assert result.code == 130
+    assert result.err.strip() == ""
+
+
+def test_the_system_s_refusals_are_a_sentence(charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
+    break_with(monkeypatch, PermissionError(errno.EACCES, os.strerror(errno.EACCES), "secret\x1b[2J"))
+    result = charlm("models")
+    assert result.code == 1
+    assert result.err == "error: secret\u241b[2J: Permission denied\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_a_full_disk_is_a_sentence(model: str, tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "charlm", "sample", model, "--seed", "1"],
+            cwd=tmp_path, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "error: No space left on device\n"
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("sample", "--help"), ("completion", "bash")])
+def test_a_closed_pipe_is_no_failure(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    piped = into_head(*arguments, cwd=tmp_path, bytes_read=1)
+    assert piped.err == ""
+    assert piped.codes[0] in (0, 141)
+
+
+def test_a_model_s_name_cannot_be_a_page_of_text(charlm: Charlm) -> None:
+    result = charlm("sample", "It was a dark night. " * 1000)
+    assert result.code == 1
+    assert "no model named" in result.err
+    assert "Traceback" not in result.err
+
+
+# The environment
+
+
+def test_every_option_comes_from_the_environment(charlm: Charlm, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = charlm("sample", model, "-n", "30", "--seed", "4", "-t", "1.5", "--no-echo", "-p", "the ")
+    for name, value in {"CHARS": "30", "SEED": "4", "TEMPERATURE": "1.5", "ECHO": "0", "PROMPT": "the "}.items():
+        monkeypatch.setenv(f"CHARLM_SAMPLE_{name}", value)
+    assert charlm("sample", model).out == said.out
+    assert charlm("sample", model, "--seed", "5").out != said.out, "the command line counts more"
+    monkeypatch.setenv("CHARLM_SAMPLE_TOP_P", "7")
+    assert charlm("sample", model).code == 2
+    monkeypatch.setenv("CHARLM_MODELS_SHOW_JSON", "1")
+    assert charlm("models", "show", model).out.startswith("{")
+    monkeypatch.setenv("CHARLM_MODELS_JSON", "1")
+    assert charlm("models").out.startswith("[")
+
+
+def test_an_option_s_variable_bears_the_option_s_name(
+    charlm: Charlm, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("a.txt", "b.md"):
+        (tmp_path / "folder" / name).write_text("the ferry")
+    for command in ("EVAL", "SCORE", "SAMPLE"):
+        monkeypatch.setenv(f"CHARLM_{command}_JSON", "1")
+    monkeypatch.setenv("CHARLM_EVAL_GLOB", "*.md")
+    monkeypatch.setenv("CHARLM_SAMPLE_TOP_K", "1")
+    assert [one["path"] for one in json.loads(charlm("eval", model, "folder").out)["files"]] == ["folder/b.md"]
+    assert json.loads(charlm("score", model, "folder/a.txt").out)["line"] == 1
+    greedy = json.loads(charlm("sample", model, "--seed", "1").out)
+    monkeypatch.setenv("CHARLM_SAMPLE_TOP_K", "0")
+    assert json.loads(charlm("sample", model, "-t", "0", "--seed", "1").out)["text"] == greedy["text"]
+
+
+def test_flags_in_the_environment_can_be_taken_back(
+    charlm: Charlm, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = charlm("sample", model, "--seed", "4").out
+    monkeypatch.setenv("CHARLM_SAMPLE_JSON", "0")
+    assert charlm("sample", model, "--seed", "4").out == plain
+
+
+# Completion
+
+
+@pytest.mark.parametrize(("shell", "mark"), [("bash", "complete -o"), ("zsh", "#compdef charlm"), ("fish", "complete")])
+def test_a_shell_gets_a_script(charlm: Charlm, shell: str, mark: str) -> None:
+    result = charlm("completion", shell)
+    assert (result.code, result.err) == (0, "")
+    assert mark in result.out
+    assert f"_CHARLM_COMPLETE={shell}_complete" in result.out
+
+
+def test_no_script_for_other_shells(charlm: Charlm) -> None:
+    result = charlm("completion", "tcsh")
+    assert result.code == 2
+    assert "'bash', 'zsh', 'fish'" in result.err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("charlm sa", {"sample"}),
+        ("charlm sample no", {"noise"}),
+        ("charlm models show no", {"noise"}),
+        ("charlm sample --top-", {"--top-k", "--top-p"}),
+        ("charlm score noise --order ", {"surprise", "line"}),
+    ],
+)
+def test_words_are_completed(model: str, tmp_path: Path, words: str, expected: set[str]) -> None:
+    assert model == "noise"
+    asked = {"_CHARLM_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-c", "from charlm.cli.main import main; main()"],
+        cwd=tmp_path, env=environment(**asked), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.stderr == ""
+    found = {line.partition(",")[2] for line in done.stdout.splitlines() if line.startswith("plain,")}
+    assert found == expected
+
+
+def test_the_script_is_one_that_bash_reads(charlm: Charlm, tmp_path: Path) -> None:
+    script = charlm("completion", "bash").out
+    check = subprocess.run(["bash", "-n"], input=script, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert (check.returncode, check.stderr) == (0, "")
+
+
+# Ways in
+
+
+def test_python_m_charlm_and_the_script_are_the_same(tmp_path: Path) -> None:
+    ways = [[sys.executable, "-m", "charlm"], [sys.executable, "-c", "from charlm.cli.main import main; main()"]]
+    if (script := Path(sys.executable).parent / "charlm").exists():
+        ways.append([str(script)])
+    outs = [
+        subprocess.run([*way, "models"], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
+        for way in ways
+    ]
+    assert {(one.returncode, one.stdout, one.stderr) for one in outs} == {
+        (0, "", "no models yet; charlm train FILE makes one\n")
+    }
+
+
+def test_exit_codes_reach_the_shell(tmp_path: Path) -> None:
+    for arguments, code in ((["--help"], 0), (["sample", "nobody"], 1), (["sample", "-n", "-1"], 2), (["nothing"], 2)):
+        done = subprocess.run(
+            [sys.executable, "-m", "charlm", *arguments],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            timeout=60,
+        )
+        assert done.returncode == code
+
+
+def test_run_returns_what_main_would_exit_with(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert run(["nothing"]) == 2
+    assert "charlm, version" in capfd.readouterr().out

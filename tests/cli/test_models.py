@@ -1,0 +1,172 @@
+"""`charlm models` and `charlm models show` as their users meet them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from charlm.checkpoint import TrainingRecord, save
+from charlm.text.visible import visible
+
+from ..conftest import ALPHABET, MakeCheckpoint
+from .conftest import Charlm
+from .terminal import HOSTILE, SGR, on_terminal
+
+RECORD = TrainingRecord(
+    created="2026-05-01T12:00:00+00:00",
+    sources=[{"name": f"part{number}.txt", "sha256": "ab" * 32, "bytes": 1234 + number} for number in range(12)],
+    train_characters=9000,
+    validation_characters=1000,
+    characters_seen=45_000,
+    steps=321,
+    epochs=5.0,
+    seconds=61.0,
+    validation=1.5 * math.log(2),
+    base="older",
+    settings={"lanes": 8, "chunk": 16, "learning_rate": 0.004, "seed": 3},
+    precision="fp32",
+    device="cpu",
+    threads=2,
+    versions={"torch": "2.13.0"},
+)
+
+
+@pytest.fixture
+def folder(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
+    """A folder with two models, one of them damaged in a third file, and one in the user's data folder."""
+    (tmp_path / "checkpoints").mkdir()
+    trained = replace(make_checkpoint(cell="gru", layers=3, has_bytes=True), record=RECORD)
+    save(trained, tmp_path / "checkpoints" / "trained.safetensors")
+    save(make_checkpoint(), tmp_path / "checkpoints" / "bare.safetensors")
+    whole = (tmp_path / "checkpoints" / "bare.safetensors").read_bytes()
+    (tmp_path / "checkpoints" / "damaged.safetensors").write_bytes(whole[: len(whole) // 2])
+    return tmp_path
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_list_has_a_line_for_each(charlm: Charlm) -> None:
+    result = charlm("models")
+    assert (result.code, result.err) == (0, "")
+    lines = {line.split()[0]: line for line in result.out.splitlines()}
+    assert list(lines) == ["bare", "damaged", "trained"]
+    assert "lstm 2x16" in lines["bare"]
+    assert "not measured" in lines["bare"]
+    assert "gru 3x16" in lines["trained"]
+    assert "1.500 bits/char" in lines["trained"]
+    assert "unreadable: " in lines["damaged"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_list_as_json(charlm: Charlm) -> None:
+    rows = {row["name"]: row for row in json.loads(charlm("models", "--json").out)}
+    assert set(rows) == {"bare", "damaged", "trained"}
+    assert rows["trained"]["config"]["cell"] == "gru"
+    assert rows["trained"]["validation"] == RECORD.validation
+    assert rows["bare"]["validation"] is None
+    assert Path(rows["bare"]["path"]).stat().st_size == rows["bare"]["bytes"]
+    assert "error" in rows["damaged"]
+    assert "error" not in rows["bare"]
+
+
+def test_no_models(charlm: Charlm) -> None:
+    result = charlm("models")
+    assert (result.code, result.out) == (0, "")
+    assert "charlm train FILE" in result.err
+    assert json.loads(charlm("models", "--json").out) == []
+
+
+def test_models_of_the_user_s_own_folder_are_listed_but_not_twice(
+    charlm: Charlm, folder: Path, make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = folder / "home"
+    (home / "checkpoints").mkdir(parents=True)
+    for name in ("bare", "far"):
+        save(make_checkpoint(layers=1), home / "checkpoints" / f"{name}.safetensors")
+    monkeypatch.setenv("CHARLM_HOME", str(home))
+    rows = {row["name"]: row for row in json.loads(charlm("models", "--json").out)}
+    assert set(rows) == {"bare", "damaged", "far", "trained"}
+    assert rows["bare"]["config"]["layers"] == 2, "the nearer one counts"
+    assert rows["far"]["path"].startswith(str(home))
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_card_tells_how_a_model_came_about(charlm: Charlm) -> None:
+    result = charlm("models", "show", "trained")
+    assert (result.code, result.err) == (0, "")
+    for told in (
+        "gru 3x16, embedding 16, residual + norm",
+        f"{len(ALPHABET)} characters and 256 bytes",
+        "part0.txt, 1,234 bytes",
+        "and 2 files more",
+        "from older",
+        "321 steps, 5.00 epochs, 45,000 characters, 61 s",
+        "8 lanes x 16 steps, rate 0.004, seed 3",
+        "fp32 on cpu, 2 threads, torch 2.13.0",
+        "1.5000 bits/char",
+        "over 1,000 characters",
+        "2026-05-01T12:00:00",
+    ):
+        assert told in result.out
+    assert "part10.txt" not in result.out
+    bare = charlm("models", "show", "bare").out
+    for untold in ("training", "validation", "created", "fine-tuned"):
+        assert untold not in bare
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_card_as_json_is_everything(charlm: Charlm) -> None:
+    document = json.loads(charlm("models", "show", "trained", "--json").out)
+    assert document["record"] == asdict(RECORD)
+    assert document["characters"] == ALPHABET
+    assert document["config"]["layers"] == 3
+    assert document["parameters"] > 0
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("show",), 2, "Missing argument"),
+        (("show", "bear"), 1, "did you mean bare?"),
+        (("show", "damaged"), 1, "damaged.safetensors: not a model file"),
+        (("shwo",), 2, "shwo"),
+        (("--nope",), 2, "No such option"),
+    ],
+)
+def test_what_cannot_be_shown_gets_a_sentence(charlm: Charlm, arguments: tuple[str, ...], code: int, says: str) -> None:
+    result = charlm("models", *arguments)
+    assert (result.code, result.out) == (code, "")
+    assert says in result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_card_s_control_characters_reach_a_terminal_as_symbols(
+    charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
+    evil = f"evil{HOSTILE}\x1b]0;title\x07"
+    record = replace(
+        RECORD,
+        created=evil,
+        sources=[{"name": evil, "sha256": evil, "bytes": 3}],
+        base=evil,
+        settings={"lanes": evil, "seed": evil},
+        precision=evil,
+        device=evil,
+        versions={"torch": evil},
+    )
+    (tmp_path / "checkpoints").mkdir()
+    model = replace(make_checkpoint(characters="\n\tab" + HOSTILE), record=record)
+    save(model, tmp_path / "checkpoints" / "m.safetensors")
+    for arguments in (("models", "show", "m"), ("models", "show", "m", "--json"), ("models",), ("models", "--json")):
+        shown = on_terminal(*arguments, cwd=tmp_path)
+        assert shown.code == 0
+        assert not set(HOSTILE) & set(SGR.sub("", shown.text)), arguments
+        if arguments == ("models", "show", "m"):
+            assert shown.text.count(visible(evil).split("\n")[0]) >= 6
+        if "show" in arguments and "--json" in arguments:
+            assert json.loads(shown.text)["record"]["base"] == evil
+            assert json.loads(charlm(*arguments).out) == json.loads(shown.text)

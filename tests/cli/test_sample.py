@@ -1,0 +1,608 @@
+"""`charlm sample` as its users meet it."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from charlm.checkpoint import load, save
+from charlm.cli.heat import LEVELS, Heat
+from charlm.inference.engine import Engine
+from charlm.inference.generate import Generation
+from charlm.inference.sampling import SamplingParams
+from charlm.text.visible import visible
+
+from ..conftest import ALPHABET, MakeCheckpoint
+from .conftest import Charlm
+from .terminal import HOSTILE, SGR, environment, into_head, on_terminal
+
+WILD = ("-t", "1.5", "--top-p", "1")
+
+
+@pytest.fixture
+def hostile(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> str:
+    """The name of a model that writes what drives terminals."""
+    (tmp_path / "checkpoints").mkdir()
+    save(make_checkpoint(characters="\n\tabcdé" + HOSTILE), tmp_path / "checkpoints" / "hostile.safetensors")
+    return "hostile"
+
+
+@pytest.fixture
+def spelling(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> str:
+    """The name of a model with byte fallback."""
+    (tmp_path / "checkpoints").mkdir(exist_ok=True)
+    save(make_checkpoint(has_bytes=True), tmp_path / "checkpoints" / "spelling.safetensors")
+    return "spelling"
+
+
+def text_of(charlm: Charlm, *arguments: str | Path) -> str:
+    """What was written after the prompt, without the newline that ends the output."""
+    return str(json.loads(charlm("sample", *arguments, "--json").out)["text"])
+
+
+# Seeds
+
+
+def test_a_seed_makes_the_text_again_and_another_another(charlm: Charlm, model: str) -> None:
+    one, again, other = (charlm("sample", model, *WILD, "--seed", seed) for seed in ("7", "7", "8"))
+    assert one.code == 0
+    assert one.out == again.out != other.out
+    assert one.err == ""
+
+
+def test_a_seed_that_was_drawn_is_told_and_makes_the_text_again(charlm: Charlm, model: str) -> None:
+    drawn = charlm("sample", model, *WILD)
+    told = re.fullmatch(rf"{model}, seed (\d+)\n", drawn.err)
+    assert told
+    assert charlm("sample", model, *WILD, "--seed", told[1]).out == drawn.out
+    assert charlm("sample", model, *WILD).out != drawn.out
+
+
+@pytest.mark.parametrize(("separator", "between"), [((), "\n---\n"), (("--separator", "\\n\\t=\\n"), "\n\t=\n")])
+def test_several_texts_are_those_of_the_following_seeds(
+    charlm: Charlm, model: str, separator: tuple[str, ...], between: str
+) -> None:
+    alone = [text_of(charlm, model, *WILD, "-p", "The ", "-n", "50", "--seed", str(seed)) for seed in (40, 41, 42)]
+    assert len(set(alone)) == 3
+    together = charlm("sample", model, *WILD, "-p", "the ", "-n", "50", "--seed", "40", "--count", "3", *separator)
+    alone = [text_of(charlm, model, *WILD, "-p", "the ", "-n", "50", "--seed", str(seed)) for seed in (40, 41, 42)]
+    expected = between.join("the " + text for text in alone)
+    assert together.out == (expected if expected.endswith("\n") else expected + "\n")
+
+
+def test_several_texts_as_json_name_their_seeds(charlm: Charlm, model: str) -> None:
+    lines = charlm("sample", model, *WILD, "--seed", "40", "--count", "3", "--json").out.splitlines()
+    texts = {json.loads(line)["seed"]: json.loads(line)["text"] for line in lines}
+    assert texts == {seed: text_of(charlm, model, *WILD, "--seed", str(seed)) for seed in (40, 41, 42)}
+
+
+# What is written
+
+
+@pytest.mark.parametrize("count", [0, 1, 77])
+def test_a_pipe_gets_the_prompt_and_so_many_characters(charlm: Charlm, model: str, count: int) -> None:
+    for seed in range(5):
+        arguments = ("sample", model, *WILD, "-p", "harbour", "-n", str(count), "--seed", str(seed))
+        out = charlm(*arguments).out
+        text = out.removeprefix("harbour")
+        assert len(text) == len(out) - 7
+        assert len(text) == count or (len(text) == count + 1 and text.endswith("\n"))
+        assert out.endswith("\n")
+        assert charlm(*arguments, "--no-echo").out == ("" if not count else text)
+
+
+def test_a_prompt_comes_from_a_file_or_standard_input(
+    charlm: Charlm, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = "first line\nsecond "
+    said = charlm("sample", model, "-p", prompt, "--seed", "1").out
+    assert said.startswith(prompt)
+    (tmp_path / "prompt.txt").write_bytes(b"\xef\xbb\xbf" + prompt.replace("\n", "\r\n").encode())
+    assert charlm("sample", model, "--prompt-file", "prompt.txt", "--seed", "1").out == said
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(prompt.encode())))
+    assert charlm("sample", model, "-p", "-", "--seed", "1").out == said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "data", "says"),
+    [
+        (("--prompt-file", "missing.txt"), b"", "no such file: missing.txt"),
+        (("--prompt-file", "."), b"", "cannot read .: Is a directory"),
+        (("--prompt-file", "latin.txt"), b"", "latin.txt is not UTF-8"),
+        (("-p", "-"), "Fähre".encode("latin-1"), "standard input is not UTF-8: byte at offset 1"),
+        (("-p", "a\udcff"), b"", "half a surrogate pair"),
+    ],
+)
+def test_a_prompt_that_cannot_be_read(
+    charlm: Charlm,
+    model: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    data: bytes,
+    says: str,
+) -> None:
+    (tmp_path / "latin.txt").write_bytes("Fähre".encode("latin-1"))
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+    result = charlm("sample", model, *arguments)
+    assert (result.code, result.out) == (1, "")
+    assert says in result.err
+    assert "Traceback" not in result.err
+    assert "inside charlm" not in result.err
+
+
+@pytest.mark.parametrize("place", [3, 50, 120])
+@pytest.mark.parametrize("length", [1, 2, 4])
+def test_a_stop_ends_the_text_before_it(charlm: Charlm, model: str, place: int, length: int) -> None:
+    whole = text_of(charlm, model, *WILD, "-n", "300", "--seed", "3")
+    stop = whole[place : place + length]
+    for batched in ((), ("--best-of", "1")):
+        cut = text_of(
+            charlm,
+            model,
+            *WILD,
+            "-n",
+            "300",
+            "--seed",
+            "3",
+            *batched,
+            "--stop",
+            "never so",
+            "--stop",
+            stop.replace("\n", "\\n"),
+        )
+        assert cut == whole[: whole.index(stop)]
+
+
+def test_a_stop_may_be_a_newline(charlm: Charlm, model: str) -> None:
+    run = ("sample", model, "-t", "20", "--top-p", "1", "-n", "300", "--seed", "3")
+    whole = text_of(charlm, *run[1:])
+    first, newline, _ = whole.partition("\n")
+    assert newline
+    result = charlm(*run, "--stop", "\\n")
+    assert result.out == first + "\n"
+    assert json.loads(charlm(*run, "--stop", "\\n", "--json").out)["reason"] == "stop"
+
+
+def test_banned_characters_are_never_written(charlm: Charlm, model: str) -> None:
+    assert set("wx") & set(text_of(charlm, model, "-n", "300", "--seed", "1"))
+    assert not set("wx") & set(text_of(charlm, model, "-n", "300", "--seed", "1", "--ban", "wx☃"))
+
+
+# Characters that the model does not know
+
+
+def test_unknown_characters_of_a_prompt_are_replaced_and_reported(charlm: Charlm, model: str) -> None:
+    result = charlm("sample", model, "-p", "aé☃bé", "--seed", "1")
+    assert result.code == 0
+    assert result.out.startswith("aé☃bé")
+    assert result.err == f"note: {model} does not know é ☃; something else was read for it\n"
+    known = charlm("sample", model, "-p", "a??b?", "--seed", "1")
+    assert known.out.removeprefix("a??b?") == result.out.removeprefix("aé☃bé")
+    assert known.err == ""
+
+
+def test_unknown_characters_are_spelled_in_bytes_if_the_model_has_them(
+    charlm: Charlm, spelling: str, tmp_path: Path
+) -> None:
+    result = charlm("sample", spelling, "-p", "a☃b", "--seed", "1", "--no-echo", "-n", "60")
+    assert result.err == ""
+    engine = Engine(load(tmp_path / "checkpoints" / f"{spelling}.safetensors"))
+    letters = {character: index for index, character in enumerate(ALPHABET)}
+    ids = [letters["a"], *[len(ALPHABET) + byte for byte in (0xE2, 0x98, 0x83)], letters["b"]]
+    state, logits = engine.start(), None
+    for index in ids:
+        state, logits = engine.step(state, index)
+    assert logits is not None
+    pieces = Generation(engine, state, logits, SamplingParams(seed=1), max_chars=60)
+    assert result.out.removesuffix("\n") == "".join([piece.text for piece in pieces]).removesuffix("\n")
+
+
+def test_a_control_character_in_a_prompt_is_reported_as_a_symbol(
+    charlm: Charlm, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"a\0b\x1b[31m")))
+    result = charlm("sample", model, "-p", "-", "--seed", "1")
+    assert "does not know \u2400 \u241b [ 3 1;" in result.err
+
+
+# Which model
+
+
+def test_the_newest_model_is_the_default(
+    charlm: Charlm, model: str, make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
+    save(make_checkpoint(seed=2), tmp_path / "checkpoints" / "another.safetensors")
+    for newest, older in (("another", model), (model, "another")):
+        os.utime(tmp_path / "checkpoints" / f"{newest}.safetensors", (2e9, 2e9))
+        os.utime(tmp_path / "checkpoints" / f"{older}.safetensors", (1e9, 1e9))
+        default = charlm("sample", "--seed", "1", "--json")
+        assert json.loads(default.out)["model"] == newest
+        assert default.out == charlm("sample", newest, "--seed", "1", "--json").out
+
+
+def test_an_unknown_model_suggests_near_names(charlm: Charlm, model: str) -> None:
+    result = charlm("sample", model[:-1])
+    assert (result.code, result.out) == (1, "")
+    assert result.err == f"error: no model named {model[:-1]!r}\nhint: did you mean {model}?\n"
+    assert "charlm models lists" in charlm("sample", "qqqqqqqq").err
+
+
+def test_no_model_at_all(charlm: Charlm) -> None:
+    result = charlm("sample")
+    assert result.code == 1
+    assert "there is no model yet" in result.err
+    assert "charlm train" in result.err
+
+
+# Objects
+
+
+def test_json_says_what_was_written_and_how_likely(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    arguments = ("sample", model, *WILD, "-p", "the ", "-n", "40", "--seed", "9")
+    plain, described = charlm(*arguments).out, json.loads(charlm(*arguments, "--json").out)
+    assert described["prompt"] + described["text"] == plain.removesuffix("\n")
+    assert (described["reason"], described["seed"], described["temperature"]) == ("length", 9, 1.5)
+    engine = Engine(load(tmp_path / "checkpoints" / f"{model}.safetensors"))
+    state, logits = engine.feed(engine.start(), engine.vocabulary.encode("the "))
+    nats = 0.0
+    for index in engine.vocabulary.encode(described["text"]).tolist():
+        nats += float(logits[index]) - math.log(sum(math.exp(float(one)) for one in logits))
+        state, logits = engine.step(state, index)
+    assert described["logprob"] == pytest.approx(nats, abs=1e-3)
+    assert described["bits_per_char"] == pytest.approx(-nats / math.log(2) / 40, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["model", "spelling"])
+def test_streamed_objects_join_into_the_plain_text(charlm: Charlm, name: str, request: pytest.FixtureRequest) -> None:
+    arguments = ("sample", request.getfixturevalue(name), *WILD, "-n", "80", "--seed", "9", "--no-echo")
+    plain = charlm(*arguments).out
+    lines = charlm(*arguments, "--json", "--stream").out.splitlines()
+    pieces = [json.loads(line) for line in lines]
+    text = "".join(piece["text"] for piece in pieces)
+    assert len(text) == 80
+    assert plain == (text if text.endswith("\n") else text + "\n")
+    for piece in pieces:
+        assert piece["logprob"] <= 0 <= piece["entropy"]
+        shares = [one["p"] for one in piece["alternatives"]]
+        assert len(shares) == 5
+        assert shares == sorted(shares, reverse=True)
+        assert 0 < sum(shares) <= 1 + 1e-6
+        chosen = [one["p"] for one in piece["alternatives"] if one["id"] == piece["id"]]
+        assert all(p == pytest.approx(math.exp(piece["logprob"]), rel=1e-3) for p in chosen)
+        assert chosen or math.exp(piece["logprob"]) <= shares[-1] * (1 + 1e-3)
+
+
+# The search for the best
+
+
+def test_a_beam_of_one_is_greedy(charlm: Charlm, model: str) -> None:
+    greedy = charlm("sample", model, "-p", "the ", "-n", "40", "-t", "0", "--seed", "1")
+    beam = charlm("sample", model, "-p", "the ", "-n", "40", "--beam", "1")
+    assert beam.out == greedy.out
+    assert beam.err == "", "no seed was drawn"
+    described = json.loads(charlm("sample", model, "-p", "the ", "-n", "40", "--beam", "1", "--json").out)
+    assert described["seed"] is None
+    assert "the " + described["text"] == greedy.out.removesuffix("\n")
+
+
+def test_a_wide_beam_finds_at_least_as_likely_a_text(charlm: Charlm, model: str) -> None:
+    # All two-character texts of 32 characters fit into a beam of 1024: nothing can be likelier than what it finds.
+    best = json.loads(charlm("sample", model, "-n", "2", "--beam", "1024", "--json").out)["logprob"]
+    for seed in range(20):
+        drawn = json.loads(charlm("sample", model, *WILD, "-n", "2", "--seed", str(seed), "--json").out)
+        assert drawn["logprob"] <= best + 1e-4
+
+
+def test_the_best_of_several_is_the_likeliest_of_them(charlm: Charlm, model: str) -> None:
+    arguments = ("sample", model, *WILD, "-n", "30", "--seed", "11", "--json")
+    several = [json.loads(line) for line in charlm(*arguments, "--count", "6").out.splitlines()]
+    assert len({one["text"] for one in several}) == 6
+    best = json.loads(charlm(*arguments, "--best-of", "6").out)
+    assert best == max(several, key=lambda one: one["logprob"])
+    assert text_of(charlm, model, *WILD, "-n", "30", "--seed", str(best["seed"])) == best["text"]
+
+
+def test_relevance_reorders_and_zero_changes_nothing(charlm: Charlm, model: str) -> None:
+    arguments = ("sample", model, *WILD, "-p", "the ", "-n", "8", "--seed", "11", "--best-of", "24")
+    best = charlm(*arguments).out
+    assert charlm(*arguments, "--relevance", "0").out == best
+    others = {charlm(*arguments, "--relevance", weight).out for weight in ("0.5", "1", "5")}
+    assert others - {best}
+
+
+# On time
+
+
+def test_a_rate_paces_by_the_clock(charlm: Charlm, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, sleeps = 100.0, list[float]()
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        sleeps.append(seconds)
+        now += seconds
+
+    def monotonic() -> float:
+        nonlocal now
+        now += 0.001  # work takes time too, which the pace must make up for
+        return now
+
+    monkeypatch.setattr("charlm.cli.sample.time", SimpleNamespace(sleep=sleep, monotonic=monotonic))
+    plain = charlm("sample", model, "-n", "40", "--seed", "1").out
+    assert not sleeps
+    begun = now
+    assert charlm("sample", model, "-n", "40", "--seed", "1", "--rate", "10").out == plain
+    assert len(sleeps) == 40
+    assert now - begun == pytest.approx(40 / 10, abs=0.05)
+    assert all(0 < seconds <= 0.1 for seconds in sleeps)
+
+
+# Colour
+
+
+class Screen(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("no_colour", "codes"), [("", {0, 1, 2, 4, 7, 33, 95}), ("1", {0, 1, 2, 4, 7})])
+def test_heat_needs_sixteen_colours_and_none(monkeypatch: pytest.MonkeyPatch, no_colour: str, codes: set[int]) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", no_colour)
+    heat = Heat(Screen())
+    painted = [heat.paint("a", bits) for bits in (0, 2, 5, 9)]
+    assert len(set(painted)) == len(LEVELS) == 4, "every level is told from the others"
+    assert all(SGR.sub("", one) == "a" for one in painted)
+    used = {int(code) for one in painted for sequence in SGR.findall(one) for code in sequence[2:-1].split(";")}
+    assert used == codes
+    legend = SGR.sub("", heat.legend())
+    assert all(level.name in legend for level in LEVELS)
+
+
+def test_heat_without_a_terminal_is_marks_under_the_same_text(charlm: Charlm, model: str) -> None:
+    arguments = ("sample", model, "-t", "2", "--top-p", "1", "-n", "200", "--seed", "1")
+    plain, heated = charlm(*arguments), charlm(*arguments, "--heat")
+    assert heated.out.translate({0x332: None, 0x333: None}) == plain.out
+    assert "\u0332" in heated.out
+    assert "\u0333" in heated.out
+    assert "\x1b" not in heated.out + heated.err
+    assert "over 7 bits" in heated.err
+    assert charlm(*arguments[:-2], "--seed", "1", "--heat", "--count", "3").err.count("over 7 bits") == 1
+
+
+@pytest.mark.parametrize("level", [0.0, 1.49, 1.5, 3.99, 4.0, 6.99, 7.0, 30.0, -1e-9, math.inf])
+def test_heat_s_level_is_the_highest_that_is_reached(level: float) -> None:
+    heat = Heat(io.StringIO())
+    expected = "" if level < 4 else "\u0332" if level < 7 else "\u0333"
+    assert heat.paint("x", level) == "x" + expected
+    assert heat.paint("\n", level) == "\n"
+
+
+# What cannot be
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *[("-n", value) for value in ("-1", "-400")],
+        *[("-t", value) for value in ("-1", "0.001", "101", "nan", "inf", "-inf")],
+        *[("--top-k", value) for value in ("-1",)],
+        *[(name, value) for name in ("--top-p", "--typical") for value in ("0", "-0.1", "1.1", "nan", "inf")],
+        *[("--min-p", value) for value in ("-0.1", "1.1", "nan")],
+        *[("--repetition-penalty", value) for value in ("0.9", "101", "nan")],
+        *[("--repetition-window", value) for value in ("0", "-1", "1000001")],
+        *[("--seed", value) for value in ("-1", "9223372036854775808")],
+        *[(name, value) for name in ("--count", "--best-of", "--beam") for value in ("0", "-3", "100001")],
+        *[("--rate", value) for value in ("0", "-1", "nan", "inf")],
+        *[("--best-of", "2", "--relevance", value) for value in ("nan", "inf")],
+    ],
+)
+def test_an_option_out_of_range_gets_one_sentence(charlm: Charlm, model: str, arguments: tuple[str, ...]) -> None:
+    result = charlm("sample", model, *arguments)
+    assert (result.code, result.out) == (2, "")
+    error, *hint = result.err.splitlines()
+    name = arguments[-2].lstrip("-")
+    name = {"n": "chars", "t": "temperature"}.get(name, name)
+    assert error.startswith(f"error: {name} is ".replace("repetition-", "repetition "))
+    assert "must" in error
+    assert len(hint) <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("-n", "many"), "'many' is not a valid integer"),
+        (("-n", "1.5"), "not a valid integer"),
+        (("-t", "hot"), "'hot' is not a valid float"),
+        (("--seed", "x"), "not a valid integer"),
+        (("--no-such-option",), "No such option"),
+        (("another", "model"), "unexpected extra argument"),
+    ],
+)
+def test_an_option_that_is_none(charlm: Charlm, model: str, arguments: tuple[str, ...], says: str) -> None:
+    result = charlm("sample", model, *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert says in result.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (("--beam", "2", "--best-of", "2"), "--beam --best-of"),
+        (("--beam", "2", "--count", "2"), "--beam --count"),
+        (("--best-of", "2", "--count", "2"), "--best-of --count"),
+        (("--endless", "--count", "2"), "--endless --count"),
+        (("--endless", "--beam", "2"), "--endless --beam"),
+        (("--endless", "--best-of", "2"), "--endless --best-of"),
+        (("--endless", "--json"), "--endless --json --stream"),
+        (("--relevance", "0.5"), "--relevance --best-of"),
+        (("--stream",), "--stream --json"),
+        (("--json", "--stream", "--count", "2"), "--stream --count"),
+        (("--json", "--stream", "--beam", "2"), "--stream --beam"),
+        (("--json", "--stream", "--best-of", "2"), "--stream --best-of"),
+        (("--heat", "--json"), "--heat --json"),
+        (("--heat", "--beam", "2"), "--heat --beam"),
+        (("--ban", "a", "--beam", "2"), "--ban --beam"),
+        (("-p", "a", "--prompt-file", "p.txt"), "--prompt --prompt-file"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    charlm: Charlm, model: str, tmp_path: Path, arguments: tuple[str, ...], names: str
+) -> None:
+    (tmp_path / "p.txt").write_text("a")
+    result = charlm("sample", model, *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: ")
+    assert len(result.err.splitlines()) <= 2
+    assert all(name in result.err for name in names.split())
+
+
+def test_everything_banned(charlm: Charlm, model: str) -> None:
+    result = charlm("sample", model, "--ban", ALPHABET, "--seed", "1")
+    assert result.code == 2
+    assert result.err == "error: no character is left to draw: all are banned\n"
+
+
+# Processes: Ctrl-C, closed pipes
+
+
+@pytest.mark.parametrize("extra", [(), ("--heat",), ("--json", "--stream")])
+def test_ctrl_c_ends_what_is_endless_and_keeps_it(
+    charlm: Charlm, model: str, tmp_path: Path, extra: tuple[str, ...]
+) -> None:
+    command = [sys.executable, "-m", "charlm", "sample", model, *WILD, "--endless", "--seed", "1", *extra]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    ) as process:
+        try:
+            assert process.stdout is not None
+            out = b""
+            while len(out) < 2000:
+                out += process.stdout.read(500)
+            process.send_signal(signal.SIGINT)
+            rest, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    written = (out + rest).decode()
+    assert written.endswith("\n")
+    if "--json" in extra:
+        text = "".join(json.loads(line)["text"] for line in written.splitlines())
+    else:
+        text = written.translate({0x332: None, 0x333: None})
+    whole = charlm("sample", model, *WILD, "--seed", "1", "-n", str(len(text))).out
+    assert text == whole[: len(text)] or text[:-1] == whole[: len(text) - 1]
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--json", "--stream"), ("--heat",), ("--count", "3"), ("-p", "a" * 20_000), ("--endless",)]
+)
+def test_a_closed_pipe_ends_it_quietly(charlm: Charlm, model: str, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    length = "2000" if "--count" in arguments else "100000"
+    piped = into_head("sample", model, "-n", length, "--seed", "1", *arguments, cwd=tmp_path)
+    assert piped.codes[0] in (0, 141)
+    assert piped.codes[1] == 0
+    notes = [line for line in piped.err.splitlines() if not line.startswith("surprise: ")]
+    assert notes == []
+    assert len(piped.out.encode()) == 10
+    if not arguments:
+        assert charlm("sample", model, "-n", "10", "--seed", "1").out.startswith(piped.out)
+
+
+def test_a_closed_pipe_leaves_nothing_but_the_seed_on_stderr(model: str, tmp_path: Path) -> None:
+    piped = into_head("sample", model, "-n", "100000", cwd=tmp_path)
+    assert piped.codes[0] in (0, 141)
+    assert re.fullmatch(rf"{model}, seed \d+\n", piped.err)
+
+
+# Control characters
+
+
+HOSTILE_RUN = ("-t", "1", "--top-p", "1", "-n", "600", "--seed", "5", "-p", "a\x1b[2Jb\u202e")
+
+
+def test_control_characters_pass_a_pipe_unchanged(charlm: Charlm, hostile: str, tmp_path: Path) -> None:
+    described = text_of(charlm, hostile, *HOSTILE_RUN)
+    assert set(HOSTILE) <= set(described), "it must write them, or these tests show nothing"
+    with (tmp_path / "out").open("wb") as file:
+        subprocess.run(
+            [sys.executable, "-m", "charlm", "sample", hostile, *HOSTILE_RUN],
+            cwd=tmp_path, env=environment(), stdout=file, stderr=subprocess.PIPE, check=True, timeout=60,
+        )  # fmt: skip
+    out = (tmp_path / "out").read_bytes().decode()
+    assert out.removesuffix("\n") == ("a\x1b[2Jb\u202e" + described).removesuffix("\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes"),
+    [
+        ((), {}),
+        ((), {"TERM": "dumb"}),
+        (("--count", "2"), {}),
+        (("--beam", "3"), {}),
+        (("--heat",), {}),
+        (("--heat",), {"NO_COLOR": "1"}),
+        (("--heat",), {"TERM": "dumb"}),
+    ],
+)
+def test_control_characters_reach_a_terminal_as_symbols(
+    charlm: Charlm, hostile: str, tmp_path: Path, arguments: tuple[str, ...], changes: dict[str, str]
+) -> None:
+    shown = on_terminal("sample", hostile, *HOSTILE_RUN, *arguments, cwd=tmp_path, **changes)
+    assert shown.code == 0
+    text = SGR.sub("", shown.text) if "--heat" in arguments and changes.get("TERM") != "dumb" else shown.text
+    assert not set(HOSTILE) & set(text)
+    # What stands there instead is the same text, made visible.
+    plain = [one for one in arguments if one != "--heat"]
+    raw = charlm("sample", hostile, *HOSTILE_RUN, *plain).out
+    unmarked = text.translate({0x332: None, 0x333: None})
+    assert unmarked.endswith(visible(raw))
+    assert unmarked.removesuffix(visible(raw)).count("\n") <= 3, "nothing stands before it but notes"
+
+
+@pytest.mark.parametrize("arguments", [("--json",), ("--json", "--stream"), ("--json", "--beam", "3")])
+def test_control_characters_reach_a_terminal_escaped_in_json(
+    charlm: Charlm, hostile: str, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    shown = on_terminal("sample", hostile, *HOSTILE_RUN, *arguments, cwd=tmp_path)
+    assert shown.code == 0
+    assert not set(HOSTILE) & set(shown.text)
+    objects = [json.loads(line) for line in shown.text.splitlines() if line.startswith("{")]
+    piped = charlm("sample", hostile, *HOSTILE_RUN, *arguments).out
+    assert objects == [json.loads(line) for line in piped.split("\n") if line]
+
+
+def test_a_prompt_of_control_characters_that_nobody_knows(model: str, tmp_path: Path) -> None:
+    shown = on_terminal("sample", model, "-p", HOSTILE, "--seed", "1", "-n", "20", cwd=tmp_path)
+    assert shown.code == 0
+    assert not set(HOSTILE) & set(shown.text)
+    assert "does not know" in shown.text
+
+
+def test_a_hostile_name_is_shown_as_symbols(hostile: str, tmp_path: Path) -> None:
+    evil = tmp_path / "checkpoints" / "ev\x1b]0;il\x07\u202e.safetensors"
+    evil.write_bytes((tmp_path / "checkpoints" / f"{hostile}.safetensors").read_bytes())
+    damaged = tmp_path / "checkpoints" / "dam\x1b]0;aged\x07\u202e.safetensors"
+    damaged.write_bytes(evil.read_bytes()[:100])
+    for arguments in (
+        ("sample", evil),
+        ("sample", damaged),
+        ("sample", "ev]0;il"),
+        ("models",),
+        ("models", "show", evil),
+    ):
+        shown = on_terminal(*arguments, cwd=tmp_path)
+        assert not set(HOSTILE) & set(SGR.sub("", shown.text)), arguments

@@ -1,0 +1,209 @@
+"""Choosing among texts agrees with trying everything, slowly."""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from charlm.errors import UsageError
+from charlm.inference.engine import Engine, State
+from charlm.inference.generate import Completion, Generation, generate_batch
+from charlm.inference.sampling import SamplingParams
+from charlm.inference.search import Hypothesis, beam_search, best_first, most_relevant_first
+from charlm.text.stops import StopMatcher
+
+from ..conftest import MakeCheckpoint
+
+PROMPT = "the "
+
+
+@pytest.fixture
+def engine(make_checkpoint: MakeCheckpoint) -> Engine:
+    return Engine(make_checkpoint(scale=0.6))
+
+
+def begin(engine: Engine, prompt: str) -> tuple[State, NDArray[np.float32]]:
+    state = engine.start()
+    for index in engine.vocabulary.encode(prompt).tolist():
+        state, logits = engine.step(state, index)
+    return state, logits
+
+
+def log_p(engine: Engine, prompt: str, ids: Sequence[int]) -> float:
+    """Log p of ids after a prompt, one step at a time, in float64."""
+    state, logits = begin(engine, prompt)
+    total = 0.0
+    for index in ids:
+        wide = logits.astype(np.float64)
+        total += float(wide[index] - np.log(np.exp(wide).sum()))
+        state, logits = engine.step(state, index)
+    return total
+
+
+# Beam search
+
+
+def every_text(engine: Engine, prompt: str, length: int, stops: Sequence[str]) -> dict[tuple[int, ...], Hypothesis]:
+    """All texts that end in a stop or at a length, by trying each."""
+    found: dict[tuple[int, ...], Hypothesis] = {}
+    characters = engine.vocabulary.characters
+    for whole in itertools.product(range(len(characters)), repeat=length):
+        matcher, ids, text, reason = StopMatcher(stops), whole, "".join(characters[index] for index in whole), "length"
+        for place, character in enumerate(text, 1):
+            if match := matcher.push(character):
+                ids, text, reason = whole[:place], text[: place - match], "stop"
+                break
+        if ids not in found:
+            found[ids] = Hypothesis(ids, text, log_p(engine, prompt, ids), reason)
+    return found
+
+
+@pytest.mark.parametrize("stops", [(), ("b",), ("ab", "bba"), ("b", "ab"), ("ab", "b"), ("\n", "aaa"), ("aaaaa",)])
+@pytest.mark.parametrize(("characters", "length"), [("\nab", 4), ("\nabc", 3), ("ab", 5)])
+def test_a_beam_wide_enough_finds_every_text_in_order(
+    make_checkpoint: MakeCheckpoint, characters: str, length: int, stops: tuple[str, ...]
+) -> None:
+    engine = Engine(make_checkpoint(characters=characters, embedding=8, hidden=8, scale=0.8))
+    expected = every_text(engine, "a", length, stops)
+    for penalty in (0.0, 0.6, 1.0, 2.0):
+        found = beam_search(
+            engine,
+            *begin(engine, "a"),
+            len(characters) ** length,
+            max_chars=length,
+            stops=stops,
+            length_penalty=penalty,
+        )
+        assert {one.ids for one in found} == set(expected)
+        for one in found:
+            other = expected[one.ids]
+            assert (one.text, one.reason) == (other.text, other.reason)
+            assert one.logprob == pytest.approx(other.logprob, abs=1e-4)
+            assert one.score(penalty) == pytest.approx(one.logprob / ((5 + len(one.ids)) / 6) ** penalty)
+        best = max(other.logprob / ((5 + len(other.ids)) / 6) ** penalty for other in expected.values())
+        assert found[0].score(penalty) == pytest.approx(best, abs=1e-4)
+        scores = [one.score(penalty) for one in found]
+        assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_beam_of_one_is_greedy(make_checkpoint: MakeCheckpoint, cell: str, seed: int) -> None:
+    engine = Engine(make_checkpoint(cell=cell, seed=seed, scale=0.6))
+    greedy = Generation(engine, *begin(engine, PROMPT), SamplingParams(temperature=0), max_chars=60)
+    pieces = list(greedy)
+    (found,) = beam_search(engine, *begin(engine, PROMPT), 1, max_chars=60)
+    assert found.ids == tuple(piece.id for piece in pieces)
+    assert found.text == "".join([piece.text for piece in pieces])
+    assert found.logprob == pytest.approx(sum(piece.logprob for piece in pieces), abs=1e-3)
+    assert found.reason == "length"
+
+
+@pytest.mark.parametrize("width", [2, 5, 17])
+@pytest.mark.parametrize("stops", [(), ("e",), (" ", "e")])
+def test_what_a_narrow_beam_finds_is_what_it_says(engine: Engine, width: int, stops: tuple[str, ...]) -> None:
+    found = beam_search(engine, *begin(engine, PROMPT), width, max_chars=12, stops=stops)
+    assert 1 <= len(found) <= width
+    assert len({one.ids for one in found}) == len(found)
+    for one in found:
+        assert one.logprob == pytest.approx(log_p(engine, PROMPT, one.ids), abs=1e-3)
+        assert one.reason == "stop" or len(one.ids) == 12
+        assert not any(stop in one.text for stop in stops)
+        written = engine.vocabulary.decode(one.ids)
+        assert written == one.text or any(written == one.text + stop for stop in stops)
+
+
+def test_a_beam_shows_no_character_that_is_not_whole(make_checkpoint: MakeCheckpoint) -> None:
+    engine = Engine(make_checkpoint(characters="ab", has_bytes=True, scale=0.5))
+    cut = 0
+    for length in (1, 2, 3, 5):
+        for one in beam_search(engine, *begin(engine, "☃a"), 40, max_chars=length):
+            data = b"".join(
+                character.encode() if (byte := engine.vocabulary.byte_of(index)) is None else bytes([byte])
+                for index in one.ids
+                for character in [engine.vocabulary.label(index)]
+            )
+            decoder = codecs.getincrementaldecoder("utf-8")("replace")
+            assert one.text == decoder.decode(data)
+            cut += bool(decoder.getstate()[0])
+    assert cut, "some must end within a character"
+
+
+def test_nothing_to_write_and_no_beam(engine: Engine) -> None:
+    assert beam_search(engine, *begin(engine, PROMPT), 3, max_chars=0) == [Hypothesis((), "", 0.0, "length")]
+    for width in (0, -1):
+        with pytest.raises(UsageError, match=f"width is {width}"):
+            beam_search(engine, *begin(engine, PROMPT), width, max_chars=3)
+
+
+# Best of several
+
+
+def several(engine: Engine, seed: int, count: int = 8) -> list[Completion]:
+    params = SamplingParams(temperature=1.3, top_p=1, seed=seed)
+    return generate_batch(engine, *begin(engine, PROMPT), params, count, max_chars=10, stops=["e", "a"])
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=25)
+def test_the_best_comes_first_and_the_empty_last(many: tuple[Engine, list[Completion]], seed: int) -> None:
+    _, texts = many
+    order = np.random.default_rng(seed).permutation(len(texts))
+    ranked = best_first([texts[place] for place in order])
+    assert sorted(map(id, ranked)) == sorted(map(id, texts))
+    means = [
+        math.fsum(piece.logprob for piece in one.pieces) / len(one.pieces) if one.pieces else -math.inf
+        for one in ranked
+    ]
+    assert means == pytest.approx(sorted(means, reverse=True))
+    assert not ranked[-1].pieces
+    assert ranked[0].pieces
+
+
+@pytest.fixture(scope="module")
+def many(request: pytest.FixtureRequest) -> tuple[Engine, list[Completion]]:
+    from charlm.checkpoint import Checkpoint
+    from charlm.config import ModelConfig
+    from charlm.text.vocabulary import Vocabulary
+
+    from ..conftest import ALPHABET
+
+    vocabulary = Vocabulary(ALPHABET, has_bytes=False)
+    config = ModelConfig(vocabulary=len(vocabulary), embedding=16, hidden=16)
+    rng = np.random.default_rng(3)
+    tensors = {name: rng.normal(0, 0.6, shape).astype(np.float32) for name, shape in config.tensors().items()}
+    engine = Engine(Checkpoint(config, vocabulary, tensors))
+    return engine, several(engine, 1, 80)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0, 4.0, -1.0])
+def test_relevance_is_what_one_step_after_the_other_gives(many: tuple[Engine, list[Completion]], weight: float) -> None:
+    engine, texts = many
+    assert any(not one.pieces for one in texts)
+
+    def slow(one: Completion) -> float:
+        ids = [piece.id for piece in one.pieces]
+        if not ids:
+            return -math.inf
+        return (log_p(engine, PROMPT, ids) - weight * log_p(engine, "\n", ids)) / len(ids)
+
+    ranked = most_relevant_first(engine, texts, weight)
+    assert sorted(map(id, ranked)) == sorted(map(id, texts))
+    scores = [slow(one) for one in ranked]
+    assert scores == pytest.approx(sorted(scores, reverse=True), abs=1e-4)
+    if weight == 0:
+        assert [one.text for one in ranked] == [one.text for one in best_first(texts)]
+
+
+def test_relevance_of_nothing(engine: Engine) -> None:
+    assert most_relevant_first(engine, [], 1.0) == []
+    empty = generate_batch(engine, *begin(engine, PROMPT), SamplingParams(seed=1), 3, max_chars=0)
+    assert most_relevant_first(engine, empty, 1.0) == empty == best_first(empty)

@@ -1,0 +1,91 @@
+"""What a command costs to start: a fresh interpreter never imports torch to say or write something.
+
+A linter sees the imports that stand in the files; only running shows what a lazy one brings along.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from charlm.checkpoint import save
+from charlm.cli.main import COMMANDS
+
+from .conftest import MakeCheckpoint
+
+HEAVY = ("torch", "numpy", "textual", "rich", "matplotlib", "safetensors")
+
+RUN = """
+from charlm.cli.main import run
+code = run(arguments)
+assert code == 0, code
+"""
+
+
+def imported(code: str, folder: Path, *arguments: str) -> set[str]:
+    """Which heavy packages a fresh interpreter has imported after it ran some code."""
+    report = folder / "modules.json"
+    program = (
+        f"import json, sys\narguments = {list(arguments)!r}\n{code}\n"
+        f"json.dump(list(sys.modules), open({str(report)!r}, 'w'))\n"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return set(HEAVY) & set(json.loads(report.read_text()))
+
+
+@pytest.fixture
+def folder(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
+    """A folder with a model and a text."""
+    (tmp_path / "checkpoints").mkdir()
+    save(make_checkpoint(), tmp_path / "checkpoints" / "m.safetensors")
+    (tmp_path / "t.txt").write_text("the ferry\nthe town\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
+def test_the_command_itself_imports_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+    assert imported(RUN, tmp_path, *arguments) == set()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_imports_no_torch(tmp_path: Path, command: str) -> None:
+    assert not imported(RUN, tmp_path, command, "--help") & {"torch", "textual", "rich", "matplotlib"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sample", "m", "-n", "5"),
+        ("sample", "m", "-n", "5", "--heat", "--count", "2"),
+        ("sample", "m", "-n", "5", "--beam", "2"),
+        ("eval", "m", "t.txt"),
+        ("score", "m", "t.txt"),
+        ("models",),
+        ("models", "show", "m"),
+        ("completion", "bash"),
+    ],
+    ids=" ".join,
+)
+def test_running_imports_no_torch(folder: Path, arguments: tuple[str, ...]) -> None:
+    assert not imported(RUN, folder, *arguments) & {"torch", "textual", "rich", "matplotlib"}
+
+
+def test_the_package_imports_nothing_and_a_model_no_torch(folder: Path) -> None:
+    assert imported("import charlm", folder) == set()
+    used = "import charlm\nmodel = charlm.load('m')\nassert len(model.generate('the', max_chars=7)) == 7"
+    found = imported(used, folder)
+    assert "numpy" in found
+    assert not found & {"torch", "textual", "rich", "matplotlib"}
+
+
+def test_it_would_be_noticed(tmp_path: Path) -> None:
+    assert imported("import rich.console", tmp_path) == {"rich"}
