@@ -7,7 +7,7 @@ imported by `train` alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -238,8 +238,14 @@ def train(
     """
     from charlm.training.events import Ended
     from charlm.training.run import Request, Run
+    from charlm.training.settings import TrainConfig
 
+    known = {field.name for field in (*fields(ModelConfig), *fields(TrainConfig))} - {"vocabulary"} | {"dropout"}
+    if strange := sorted(settings.keys() - known):
+        raise UsageError(f"unknown training option: {', '.join(strange)}")
     if resume is not None:
+        if paths or settings or minutes is not None:
+            raise UsageError("a resumed run keeps the text and the settings that it was begun with", "leave them out")
         run = Run(resumed=str(resume))
     else:
         names = [paths] if isinstance(paths, str | Path) else paths

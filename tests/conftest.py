@@ -24,7 +24,7 @@ MakeCheckpoint = Callable[..., Checkpoint]
 
 @pytest.fixture
 def make_checkpoint() -> MakeCheckpoint:
-    """A model with random weights: `make_checkpoint(cell="gru", layers=3, seed=1, characters="abc", has_bytes=False)`."""
+    """A model with random weights: `make_checkpoint(cell="gru", layers=3, seed=1, characters="abc")`."""
 
     def make(
         *, characters: str = ALPHABET, has_bytes: bool = False, seed: int = 0, scale: float = 0.3, **shape: object

@@ -151,14 +151,12 @@ class TestGoingOn:
         assert charlm("train", "--resume", "m", "--quiet").code == 0
 
     def test_ctrl_c_saves_and_a_resume_is_exact(self, charlm: Charlm, tmp_path: Path) -> None:
-        result = stop_at(
-            charlm, 17, *RUN, "--steps", "40", "--evaluations", "8", "--dropout", "0.2", "--weight-drop", "0.1"
-        )
+        settings = ("--steps", "40", "--evaluations", "8", "--dropout", "0.2", "--weight-drop", "0.1")
+        result = stop_at(charlm, 17, *RUN, *settings)
         assert result.code == 130
         assert "charlm train --resume m" in result.err
         assert charlm("train", "--resume", "m").code == 0
-        assert charlm(*RUN[:-len(TINY)][:2], "-o", "whole", *TINY, "--steps", "40", "--evaluations", "8", "--dropout", "0.2",
-                      "--weight-drop", "0.1").code == 0  # fmt: skip
+        assert charlm("train", HARBOUR, "-o", "whole", *TINY, *settings).code == 0
         resumed, whole = (checkpoint.load(tmp_path / "checkpoints" / f"{name}.safetensors") for name in ("m", "whole"))
         assert resumed.fingerprint == whole.fingerprint
         assert resumed.record.validation == whole.record.validation
@@ -368,7 +366,7 @@ def test_twenty_five_kills_lose_nothing(charlm: Charlm, tmp_path: Path) -> None:
     """SIGKILL at random moments; the file is always whole, and in the end the run is as if nothing had happened."""
     settings = [*TINY, "--steps", "3000", "--evaluations", "12", "--dropout", "0.1", "--save-every", "0.05"]
     context = multiprocessing.get_context("forkserver")
-    # torch imports its compiler with the first optimizer; preloaded, a child is in the loop within a fraction of a second.
+    # torch imports its compiler with the first optimizer; preloaded, a child is in the loop within a second.
     context.set_forkserver_preload(
         ["charlm.training.run", "charlm.cli.dashboard", "torch._dynamo", "matplotlib.figure"]
     )

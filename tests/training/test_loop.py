@@ -17,7 +17,7 @@ from .conftest import VOCABULARY, MakeTrainer
 
 
 def alternating(period: int, length: int) -> np.ndarray:
-    """A text of a bit, shown as 0 or 1, `period` steps that count up and say nothing of it, and the bit again as 2 or 3."""
+    """Again and again: a bit, as 0 or 1; `period` steps that count up and say nothing of it; the bit, as 2 or 3."""
     rng = np.random.default_rng(1)
     parts = []
     for _ in range(length // (period + 2)):

@@ -81,7 +81,8 @@ def test_a_base_keeps_its_shape() -> None:
     [
         {"hidden": 0}, {"hidden": 10**6}, {"layers": 0}, {"layers": 9}, {"lanes": 0}, {"chunk": -1}, {"minutes": 0.0},
         {"minutes": -3.0}, {"epochs": float("nan")}, {"steps": 0}, {"minutes": 1.0, "steps": 3}, {"dropout": 1.0},
-        {"learning_rate": 0.0}, {"evaluations": 0}, {"precision": "fp64"}, {"device": "tpu"}, {"seed": -1}, {"cell": "lsmt"},
+        {"learning_rate": 0.0}, {"evaluations": 0}, {"precision": "fp64"}, {"device": "tpu"}, {"seed": -1},
+        {"cell": "lsmt"},
         {"tied": True, "embedding": 8}, {"clip": 0.0}, {"warmup": 1.0},
     ],
 )  # fmt: skip

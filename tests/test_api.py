@@ -1,0 +1,307 @@
+"""The Python interface does what the command line does."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import charlm
+from charlm import api
+from charlm.checkpoint import load, save
+from charlm.cli.main import run
+from charlm.errors import CharlmError, CheckpointError, CorpusError, NotFoundError, UsageError
+from charlm.inference.engine import Engine
+from charlm.inference.generate import Generation
+from charlm.inference.reading import LineScorer
+from charlm.inference.sampling import SamplingParams
+
+from .conftest import HARBOUR, MakeCheckpoint
+
+SETTINGS: dict[str, Any] = {
+    "hidden": 16, "layers": 1, "lanes": 8, "chunk": 16, "precision": "fp32", "device": "cpu", "threads": 1, "steps": 5,
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to be in, with a model of random weights called m and one with bytes called b."""
+    (tmp_path / "checkpoints").mkdir()
+    save(make_checkpoint(scale=0.6), tmp_path / "checkpoints" / "m.safetensors")
+    save(make_checkpoint(scale=0.6, has_bytes=True), tmp_path / "checkpoints" / "b.safetensors")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def model(folder: Path) -> charlm.Model:
+    assert folder
+    return charlm.load("m")
+
+
+# Loading
+
+
+def test_a_model_is_found_by_name_and_path(folder: Path) -> None:
+    by_name = charlm.load("m")
+    file = load(folder / "checkpoints" / "m.safetensors")
+    for model in (by_name, charlm.load("checkpoints/m.safetensors"), charlm.load(folder / "checkpoints/m.safetensors")):
+        assert model.name == "m"
+        assert model.engine.fingerprint == file.fingerprint
+        assert (model.config, model.vocabulary, model.record) == (file.config, file.vocabulary, file.record)
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_cannot_be_loaded() -> None:
+    with pytest.raises(NotFoundError, match="no model named 'mm'") as caught:
+        charlm.load("mm")
+    assert caught.value.hint == "did you mean m?"
+    Path("bad.safetensors").write_bytes(b"nothing like it")
+    with pytest.raises(CheckpointError, match="not a model file"):
+        charlm.load("bad.safetensors")
+
+
+def test_the_names_of_the_package() -> None:
+    assert charlm.Model is api.Model
+    assert charlm.CharlmError is CharlmError
+    assert all(hasattr(charlm, name) for name in charlm.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        charlm.lode  # type: ignore[attr-defined]  # noqa: B018  # that is the test
+
+
+def test_everything_is_annotated_and_described() -> None:
+    for name, member in inspect.getmembers(charlm.Model):
+        if not name.startswith("_"):
+            assert inspect.getdoc(member), name
+    for function in (charlm.load, charlm.train, charlm.Model.stream, charlm.Model.generate, charlm.Model.score):
+        signature = inspect.signature(function)
+        assert signature.return_annotation is not inspect.Signature.empty
+        assert all(
+            one.annotation is not inspect.Parameter.empty for one in signature.parameters.values() if one.name != "self"
+        )
+
+
+# Writing
+
+
+def test_the_example_of_the_design(model: charlm.Model, capsys: pytest.CaptureFixture[str]) -> None:
+    for piece in model.stream("romeo:", temperature=0.8, seed=1, max_chars=400):
+        print(piece.text, end="", flush=True)
+    text = capsys.readouterr().out
+    assert len(text) == 400
+    assert text == model.generate("romeo:", temperature=0.8, seed=1, max_chars=400)
+
+
+def test_streamed_is_generated_is_batched_is_the_command_line_s(
+    model: charlm.Model, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = model.generate("the ", seed=3, max_chars=80)
+    assert "".join([piece.text for piece in model.stream("the ", seed=3, max_chars=80)]) == text
+    assert [one.text for one in model.generate_many("the ", 3, seed=3, max_chars=80)] == [
+        model.generate("the ", seed=seed, max_chars=80) for seed in (3, 4, 5)
+    ]
+    assert run(["sample", "m", "-p", "the ", "--seed", "3", "-n", "80"]) == 0
+    assert capfd.readouterr().out.removesuffix("\n") == "the " + text.removesuffix("\n")
+
+
+def test_streaming_goes_on_as_long_as_it_is_asked(model: charlm.Model) -> None:
+    endless = model.stream(max_chars=None, seed=1)
+    first = list(islice(endless, 500))
+    assert len(first) == 500
+    assert endless.reason == ""
+    assert "".join([piece.text for piece in first]) == model.generate(max_chars=500, seed=1)
+
+
+def test_a_stop_a_cancel_and_alternatives(model: charlm.Model) -> None:
+    whole = model.generate(max_chars=200, seed=1)
+    stop = whole[60:62]
+    for said in (stop, [stop], ("never so", stop)):
+        assert model.generate(max_chars=200, seed=1, stop=said) == whole[: whole.index(stop)]
+    assert model.generate_many(count=1, max_chars=200, seed=1, stop=stop)[0].reason == "stop"
+    asked = iter([False] * 7 + [True])
+    stream = model.stream(seed=1, cancel=lambda: next(asked))
+    assert "".join([piece.text for piece in stream]) == whole[:7]
+    assert stream.reason == "cancelled"
+    assert all(len(piece.alternatives) == 3 for piece in model.stream(max_chars=5, alternatives=3))
+
+
+def test_sampling_options_change_params(model: charlm.Model) -> None:
+    params = SamplingParams(temperature=0, seed=1)
+    greedy = model.generate("the ", params=params)
+    assert greedy == model.generate("the ", temperature=0)
+    assert model.generate("the ", params=params, temperature=2.0) == model.generate("the ", temperature=2.0, seed=1)
+    assert params == SamplingParams(temperature=0, seed=1)
+    penalised = model.generate("the ", params=params, repetition_penalty=5.0)
+    primed = model.feed(model.start(), "the ")
+    window = model.vocabulary.encode("the ").tolist()
+    by_hand = Generation(
+        model.engine, *primed, SamplingParams(temperature=0, repetition_penalty=5.0), max_chars=400, recent=window
+    )
+    assert penalised == "".join([piece.text for piece in by_hand]) != greedy
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"temprature": 1}, "temprature"),
+        ({"temperature": -1}, "temperature is -1"),
+        ({"top_p": 0}, "top-p is 0"),
+        ({"max_chars": -1}, "number of characters is -1"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_an_option_that_cannot_be_is_a_usage_error(model: charlm.Model, options: dict[str, Any], says: str) -> None:
+    for write in (model.stream, model.generate, model.generate_many):
+        with pytest.raises(UsageError, match=says):
+            write("the ", **options)
+
+
+def test_no_texts_at_all_is_a_usage_error(model: charlm.Model) -> None:
+    with pytest.raises(UsageError, match="count is 0"):
+        model.generate_many(count=0)
+
+
+# Reading
+
+
+def test_start_step_and_feed_are_the_engine_s(model: charlm.Model, folder: Path) -> None:
+    engine = Engine(load(folder / "checkpoints" / "m.safetensors"))
+    text = "the ferry"
+    state, expected = engine.start(), None
+    for index in engine.vocabulary.encode(text).tolist():
+        state, expected = engine.step(state, index)
+    stepped = model.start()
+    for index in model.vocabulary.encode(text).tolist():
+        stepped, logits = model.step(stepped, index)
+    np.testing.assert_array_equal(logits, expected)
+    for fed in (text, model.vocabulary.encode(text)):
+        _, logits = model.feed(model.start(), fed)
+        np.testing.assert_allclose(logits, expected, atol=1e-5)
+    with pytest.raises(UsageError, match="nothing to read"):
+        model.feed(model.start(), "")
+    with pytest.raises(CorpusError, match="not among the"):
+        model.feed(model.start(), "☃")
+
+
+def test_eval_is_the_mean_over_the_text(model: charlm.Model) -> None:
+    text = "the ferry goes over to farside and back again\n" * 30
+    state, logits = model.step(model.start(), int(model.vocabulary.encode(text[0])[0]))
+    nats = 0.0
+    for index in model.vocabulary.encode(text[1:]).tolist():
+        wide = logits.astype(np.float64)
+        nats += float(np.log(np.exp(wide).sum()) - wide[index])
+        state, logits = model.step(state, index)
+    measured = model.eval(text)
+    assert measured.characters == len(text) - 1
+    assert measured.nats == pytest.approx(nats, rel=1e-5)
+    assert model.eval(text, lanes=2).nats_per_character == pytest.approx(measured.nats_per_character, abs=1e-3)
+    with pytest.raises(CorpusError, match="too short"):
+        model.eval("a")
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", []),
+        ("\n", [""]),
+        ("one\ntwo", ["one", "two"]),
+        ("one\n\ntwo\n", ["one", "", "two"]),
+        ("one\u2028two\x0cthree\x85\n\rfour", ["one\u2028two\x0cthree\x85", "\rfour"]),
+    ],
+)
+@pytest.mark.parametrize("name", ["m", "b"])
+@pytest.mark.usefixtures("folder")
+def test_score_takes_lines_as_the_command_line_does(name: str, text: str, lines: list[str]) -> None:
+    model = charlm.load(name)
+    scorer = LineScorer(model.engine)
+    assert list(model.score(text)) == [scorer.push(line) for line in lines]
+
+
+def test_score_is_lazy(model: charlm.Model) -> None:
+    assert next(model.score("one\n" * 1_000_000)).number == 1
+
+
+# Training
+
+
+@pytest.mark.usefixtures("folder")
+def test_train_tells_everything_and_leaves_a_model() -> None:
+    told: list[object] = []
+    trained = charlm.train(HARBOUR, output="t", on_event=told.append, **SETTINGS)
+    kinds = [type(event).__name__ for event in told]
+    assert kinds.count("Stepped") == 5
+    assert kinds.count("Planned") == kinds.count("Ended") == 1
+    assert kinds[-1] == "Ended"
+    assert {"Evaluated", "Sampled", "Saved"} <= set(kinds)
+    assert (trained.path, trained.reason) == (Path("checkpoints/t.safetensors"), "budget")
+    assert trained.record.steps == 5
+    model = trained.load()
+    assert model.name == "t"
+    assert model.record == trained.record
+    assert (model.config.hidden, model.config.layers) == (16, 1)
+    assert trained.validation == model.record.validation
+    assert trained.validation is not None
+    text = HARBOUR.read_text(encoding="utf-8")
+    validation = text[int(len(text) * 0.9) :]
+    if not model.vocabulary.has_bytes:
+        assert model.eval(validation).nats_per_character == pytest.approx(trained.validation, abs=1e-3)
+    assert trained.validation < math.log(len(model.vocabulary))
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_interrupted_training_resumes_to_the_same_model() -> None:
+    steps = 0
+
+    def interrupt(event: object) -> None:
+        nonlocal steps
+        steps += type(event).__name__ == "Stepped"
+        if steps == 3:
+            raise RuntimeError("the listener has had enough")
+
+    with pytest.raises(RuntimeError, match="had enough"):
+        charlm.train(HARBOUR, output="cut", on_event=interrupt, **SETTINGS)
+    resumed = charlm.train(resume="cut")
+    whole = charlm.train([str(HARBOUR)], output="whole", **SETTINGS)
+    assert resumed.record.steps == whole.record.steps == 5
+    assert resumed.validation == whole.validation
+    assert resumed.load().engine.fingerprint == whole.load().engine.fingerprint
+
+
+@pytest.mark.usefixtures("folder")
+def test_training_goes_on_from_a_base_and_overwrites_only_if_told() -> None:
+    first = charlm.train(HARBOUR, output="first", **SETTINGS)
+    tuned = charlm.train(HARBOUR, output="tuned", base="first", steps=2, lanes=8, chunk=16, precision="fp32", threads=1)
+    assert tuned.record.base == "first"
+    assert tuned.load().config == first.load().config
+    with pytest.raises(CharlmError, match="is there already"):
+        charlm.train(HARBOUR, output="first", **SETTINGS)
+    again = charlm.train(HARBOUR, output="first", force=True, **SETTINGS)
+    assert again.load().engine.fingerprint == first.load().engine.fingerprint, "the seed decides everything"
+
+
+@pytest.mark.parametrize(
+    ("paths", "options", "says"),
+    [
+        ((), {}, "no text to train on"),
+        ("missing.txt", {}, "no such file or folder"),
+        (HARBOUR, {"hiden": 3, "minutes": 1}, "unknown training option: hiden"),
+        (HARBOUR, {"vocabulary": 3}, "unknown training option: vocabulary"),
+        ((), {"resume": "never"}, "no run named"),
+        ((), {"resume": "never", "hidden": 3}, "a resumed run keeps"),
+        (HARBOUR, {"resume": "never"}, "a resumed run keeps"),
+        (HARBOUR, {"hidden": 0}, "hidden is 0"),
+        (HARBOUR, {"minutes": 1.0, "steps": 5}, "one budget"),
+        (HARBOUR, {"val_fraction": 2.0}, "val-fraction is 2"),
+        (HARBOUR, {"base": "nobody"}, "no model named 'nobody'"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_a_training_that_cannot_be(paths: Any, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(CharlmError, match=says):
+        charlm.train(paths, **({"output": "never"} | options))
+    assert not Path("checkpoints/never.safetensors").exists()
