@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm.cells.common import Array, sigmoid
+from charlm.cells.common import Array, activate
 
 GATES = ("i", "f", "o", "g")  # in the order of the rows of W_x, W_h and b
 
@@ -69,9 +69,8 @@ def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trac
     hidden = state.h.shape[-1]
     a = state.h @ weights.w_h.T  # (B, 4H)
     a += from_below
-    gates = sigmoid(a[:, : 3 * hidden])  # (B, 3H)
-    i, f, o = gates[:, :hidden], gates[:, hidden : 2 * hidden], gates[:, 2 * hidden :]
-    g = np.tanh(a[:, 3 * hidden :])
+    activate(a, gates=3 * hidden)  # sigma for i, f and o, tanh for g
+    i, f, o, g = (a[:, block : block + hidden] for block in range(0, 4 * hidden, hidden))
     c = f * state.c + i * g
     tanh_c = np.tanh(c)
     return State(h=o * tanh_c, c=c), Trace(state, i, f, o, g, tanh_c)

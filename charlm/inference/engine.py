@@ -8,6 +8,7 @@ is a snapshot and going back is free.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -229,8 +230,15 @@ def _layer_norm(x: Array, scale: Array, shift: Array) -> Array:
         scale: (H,).
         shift: (H,).
     """
+    centred: Array
     width = x.shape[-1]
-    centred: Array = x - np.add.reduce(x, axis=-1, keepdims=True) / width
+    if len(x) == 1:  # one stream: scalars where calls on tiny arrays would cost more than the arithmetic
+        row = x[0]
+        centred = row - float(np.add.reduce(row)) / width
+        centred *= scale * (1 / math.sqrt(float(np.dot(centred, centred)) / width + NORM_EPSILON))
+        centred += shift
+        return centred[None]
+    centred = x - np.add.reduce(x, axis=-1, keepdims=True) / width
     variance = np.vecdot(centred, centred)[:, None] / width
     centred /= np.sqrt(variance + NORM_EPSILON)
     centred *= scale

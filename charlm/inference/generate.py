@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from charlm.errors import UsageError
 from charlm.inference.engine import Array, Engine, State
-from charlm.inference.sampling import SamplingParams, distribution, draw
+from charlm.inference.sampling import SamplingParams, draw, pick, relative
 from charlm.text.stops import StopMatcher
 from charlm.text.vocabulary import Vocabulary
 
@@ -102,11 +102,18 @@ class Stream:
         if self.max_chars == 0:
             self.reason = "length"
 
+    def spell(self, index: int) -> str:
+        """The text that an id completes."""
+        self.recent.append(index)
+        return self._decoder.push(index)
+
     def accept(self, piece: Piece) -> list[Piece]:
-        """Take an id that was drawn; give back what may be shown now."""
-        self.recent.append(piece.id)
-        text = self._decoder.push(piece.id)
+        """Take an id that was drawn and spelled; give back what may be shown now."""
+        text = piece.text
         room = None if self.max_chars is None else self.max_chars - self._chars
+        if self._matcher is None and not self._held and (room is None or len(text) < room) and text:
+            self._chars += len(text)  # by far the most frequent case
+            return [piece]
         if room is not None and len(text) > room:  # broken bytes may come to several characters
             text = text[:room]
         hold = 0
@@ -184,14 +191,16 @@ def _run(
                 streams[number].reason = "cancelled"
             return
         recent = [streams[number].recent for number in running] if penalised else None
-        probabilities = distribution(logits, params, banned, recent)
-        ids = draw(probabilities, [streams[number].rng.random() for number in running])
+        weights = relative(logits, params, banned, recent)
+        ids = draw(weights, [streams[number].rng.random() for number in running])
         logprobs, entropies = _surprise(logits, ids)
         choices = _alternatives(engine.vocabulary, logits, alternatives)
         state, logits = engine.step(state, ids)
         for row, (number, index) in enumerate(zip(running, ids.tolist(), strict=True)):
-            piece = Piece("", index, logprobs[row], entropies[row], choices[row] if choices else (), state, row)
-            for shown in streams[number].accept(piece):
+            stream = streams[number]
+            text = stream.spell(index)
+            alternative = choices[row] if choices else ()
+            for shown in stream.accept(Piece(text, index, logprobs[row], entropies[row], alternative, state, row)):
                 yield number, shown
         if any(streams[number].reason for number in running):
             rows = [row for row, number in enumerate(running) if not streams[number].reason]
@@ -211,7 +220,7 @@ def _surprise(logits: Array, ids: NDArray[np.int64]) -> tuple[list[float], list[
     weights = np.exp(shifted)
     total = np.add.reduce(weights, axis=-1)
     log_total = np.log(total)
-    logprobs = shifted[np.arange(len(ids)), ids] - log_total
+    logprobs = pick(shifted, ids) - log_total
     entropies = log_total - np.vecdot(weights, shifted) / total
     return logprobs.tolist(), entropies.tolist()
 

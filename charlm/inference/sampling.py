@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from charlm.errors import CheckpointError, UsageError
 
 Probabilities = NDArray[np.float64]
+AnyNumber = TypeVar("AnyNumber", bound=np.generic)
 LEAST_TEMPERATURE = 0.01
 
 
@@ -85,13 +86,13 @@ class SamplingParams:
             raise UsageError(f"seed is {self.seed}, but must lie between 0 and 2^63 - 1")
 
 
-def distribution(
+def relative(
     logits: NDArray[np.floating[Any]],
     params: SamplingParams,
     banned_ids: Sequence[int] | NDArray[np.integer[Any]] = (),
     recent: Sequence[Sequence[int]] | None = None,
 ) -> Probabilities:
-    """The probabilities that the chain leaves.
+    """What the chain leaves, up to a factor.
 
     Args:
         logits: (B, V); infinities are allowed.
@@ -100,7 +101,7 @@ def distribution(
         recent: for each stream the ids of the repetition window; needed only with a repetition penalty.
 
     Returns:
-        (B, V), each row summing to 1.
+        (B, V), each row proportional to a distribution.
 
     Raises:
         UsageError: everything is banned.
@@ -131,8 +132,26 @@ def distribution(
         _keep_nucleus(weights, params.top_p)
     if params.min_p > 0:
         weights[weights < params.min_p * np.maximum.reduce(weights, axis=-1, keepdims=True)] = 0
+    return weights
+
+
+def distribution(
+    logits: NDArray[np.floating[Any]],
+    params: SamplingParams,
+    banned_ids: Sequence[int] | NDArray[np.integer[Any]] = (),
+    recent: Sequence[Sequence[int]] | None = None,
+) -> Probabilities:
+    """The probabilities that the chain leaves: `relative`, each row divided by its sum."""
+    weights = relative(logits, params, banned_ids, recent)
     weights /= np.add.reduce(weights, axis=-1, keepdims=True)
     return weights
+
+
+def pick(matrix: NDArray[AnyNumber], columns: NDArray[np.integer[Any]]) -> NDArray[AnyNumber]:
+    """One element of each row, (B,) of (B, V)."""
+    # For one stream a slice is far cheaper than an index of arrays, and that is the case that has to be quick.
+    picked: NDArray[AnyNumber] = matrix[0, columns] if len(matrix) == 1 else matrix[np.arange(len(matrix)), columns]
+    return picked
 
 
 def _without_infinities(weights: Probabilities, most: Probabilities) -> tuple[Probabilities, Probabilities]:
@@ -153,12 +172,13 @@ def _penalise(weights: Probabilities, recent: Sequence[Sequence[int]], penalty: 
 
 
 def _keep_nucleus(weights: Probabilities, mass: float) -> None:
-    ordered = np.sort(weights, axis=-1)[:, ::-1]
+    # From the least likely up: what may be left out is the longest run that weighs at most 1 - mass.
+    ordered = weights.copy()
+    ordered.sort(axis=-1)
     summed = np.add.accumulate(ordered, axis=-1)
-    # The first place at which the mass is reached; rounding may leave the whole sum a hair below its own product.
-    reached = summed >= mass * summed[:, -1:]
-    least = ordered[np.arange(len(ordered)), reached.argmax(axis=-1)]
-    weights[weights < least[:, None]] = 0
+    kept = summed > (1 - mass) * summed[:, -1:]
+    least = pick(ordered, kept.argmax(axis=-1))
+    weights *= weights >= least[:, None]
 
 
 def _keep_typical(weights: Probabilities, mass: float) -> None:
@@ -185,6 +205,10 @@ def draw(probabilities: Probabilities, uniforms: Sequence[float] | NDArray[np.fl
         One id a row, (B,), never one of probability zero.
     """
     summed = np.add.accumulate(probabilities, axis=-1)
+    if len(summed) == 1:
+        row = summed[0]
+        one: NDArray[np.int64] = row.searchsorted([uniforms[0] * row[-1]], side="right")
+        return one
     targets = np.asarray(uniforms)[:, None] * summed[:, -1:]
     ids: NDArray[np.int64] = (summed > targets).argmax(axis=-1)
     return ids

@@ -160,23 +160,22 @@ class Decoder:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
-
-    @property
-    def pending(self) -> bool:
-        """Whether bytes are held back."""
-        return bool(self._bytes.getstate()[0])
+        self.pending = False  # whether bytes are held back
 
     def push(self, index: int) -> str:
         """The text that this id completes: nothing while a character is spelled, else one or more characters."""
-        byte = self._vocabulary.byte_of(index)
-        if byte is None:
-            return self.flush() + self._vocabulary.characters[index]
-        return self._bytes.decode(bytes((byte,)))
+        characters = self._vocabulary.characters
+        if index < len(characters):
+            return self.flush() + characters[index] if self.pending else characters[index]
+        text = self._bytes.decode(bytes((index - len(characters),)))
+        self.pending = bool(self._bytes.getstate()[0])
+        return text
 
     def flush(self) -> str:
         """What an unfinished character leaves: U+FFFD, or nothing."""
         rest = self._bytes.decode(b"", final=True) if self.pending else ""
         self._bytes.reset()
+        self.pending = False
         return rest
 
 

@@ -158,7 +158,7 @@ def test_lanes_hardly_matter(engine: Engine, lanes: int) -> None:
 def test_progress_never_goes_back(engine: Engine, lanes: int) -> None:
     text = HARBOUR.read_text(encoding="utf-8")[:2500]
     seen = list(measuring(engine, text, lanes))
-    assert len(seen) > 5
+    assert len(seen) >= 5
     for name in ("characters", "nats", "unknown"):
         values = [getattr(one, name) for one in seen]
         assert values == sorted(values)
