@@ -73,7 +73,21 @@ class TrainingRecord:
                 raise CheckpointError(f"the training record has an unknown key {name[:40]!r}")
             if not _is_of_type(value, known[name]):
                 raise CheckpointError(f"the training record's {name} is of the wrong type")
+            if isinstance(value, int | float) and not abs(value) < 1e18:
+                raise CheckpointError(f"the training record's {name} is out of range")
+        if not all(_is_source(source) for source in document.get("sources", ())):
+            raise CheckpointError("the training record's sources are damaged")
         return cls(**document)
+
+
+def _is_source(source: object) -> bool:
+    kinds = {"name": str, "sha256": str, "bytes": int}
+    return (
+        isinstance(source, dict)
+        and source.keys() == kinds.keys()
+        and all(isinstance(source[key], kind) and not isinstance(source[key], bool) for key, kind in kinds.items())
+        and 0 <= source["bytes"] < 1e18
+    )
 
 
 def _is_of_type(value: object, annotation: str) -> bool:

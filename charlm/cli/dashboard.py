@@ -83,7 +83,7 @@ class JsonView(QuietView):
         """Print it."""
         super().show(event)
         if not isinstance(event, Stepped | Reading):
-            print(json.dumps(to_dict(event), ensure_ascii=False), file=self._stream, flush=True)
+            print(json.dumps(to_dict(event), ensure_ascii=self._stream.isatty()), file=self._stream, flush=True)
 
 
 class PlainView(QuietView):
@@ -117,13 +117,6 @@ class Dashboard(QuietView):
     def __init__(self, console: Console | None = None) -> None:
         super().__init__()
         self._console = console or Console(stderr=True, highlight=False, markup=False, emoji=False)
-        self._live = Live(
-            get_renderable=self._render,
-            console=self._console,
-            refresh_per_second=4,
-            transient=False,
-            redirect_stdout=False,
-        )
         self._bytes = 0
         self._plan: Planned | None = None
         self._step: Stepped | None = None
@@ -133,6 +126,14 @@ class Dashboard(QuietView):
         self._sample = ""
         self._notices: list[str] = []
         self._ended: Ended | None = None
+        # Last, because it draws at once.
+        self._live = Live(
+            get_renderable=self._render,
+            console=self._console,
+            refresh_per_second=4,
+            transient=False,
+            redirect_stdout=False,
+        )
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -201,12 +202,15 @@ class Dashboard(QuietView):
 
     def _figures(self) -> RenderableType:
         step, evaluated = self._step, self._evaluated
+        room = max(0, min(24, self._console.width - 56))
         table = Table.grid(padding=(0, 2))
         if step is not None:
-            table.add_row(Text("train", style="cyan"), bits(step.train), sparkline(self._train), f"step {step.step:,}")
+            table.add_row(
+                Text("train", style="cyan"), bits(step.train), sparkline(self._train, room), f"step {step.step:,}"
+            )
         if evaluated is not None:
             table.add_row(
-                Text("validation", style="magenta"), bits(evaluated.validation), sparkline(self._validation),
+                Text("validation", style="magenta"), bits(evaluated.validation), sparkline(self._validation, room),
                 f"best {bits(evaluated.best)}",
             )  # fmt: skip
         if step is not None:
@@ -232,7 +236,7 @@ def clock(seconds: float) -> str:
 def sparkline(values: Sequence[float], width: int = 24) -> str:
     """A row of bars, high for high values."""
     shown = [value for value in values if math.isfinite(value)][-width:]
-    if not shown:
+    if not shown or not width:
         return ""
     low, span = min(shown), max(shown) - min(shown)
     return "".join(BARS[round((value - low) / span * (len(BARS) - 1)) if span else 0] for value in shown)
@@ -259,9 +263,9 @@ def plan_table(event: Planned) -> RenderableType:
     machine = f"{event.precision} on {event.device}, {event.threads} threads"
     table.add_row("", f"dropout {dropout}{weight_drop}, seed {train.seed}, {machine}")
     if event.skipped:
-        table.add_row("skipped", f"{len(event.skipped)} binary files, {event.skipped[0]} the first")
+        table.add_row("skipped", f"{len(event.skipped)} binary files, {visible(event.skipped[0])} the first")
     begins = f"goes on at step {event.resumed_at}" if event.resumed_at is not None else event.path
-    return Group(Text(f"{event.name}: {begins}", style="bold"), table)
+    return Group(Text(visible(f"{event.name}: {begins}"), style="bold"), table)
 
 
 def evaluation_line(event: Evaluated) -> str:
@@ -284,7 +288,8 @@ def notice(event: Recovered | SaveFailed) -> str:
 
 def farewell(event: Ended) -> RenderableType:
     """How it ended, and what to type next."""
-    name = event.path.removeprefix("checkpoints/").removesuffix(".safetensors")
+    path = visible(event.path)
+    name = path.removeprefix("checkpoints/").removesuffix(".safetensors")
     if event.reason == "interrupted":
         lines = [
             f"stopped at step {event.record.steps}, saved",
@@ -295,6 +300,6 @@ def farewell(event: Ended) -> RenderableType:
     size = event.bytes / 1e6
     return Text(
         f"{_ENDS[event.reason]} after {clock(event.record.seconds)}, {event.record.characters_seen:,} characters read\n"
-        f"{event.path}, {size:.1f} MB, validation {bits(event.validation)} ({event.validation:.4f} nats)\n"
+        f"{path}, {size:.1f} MB, validation {bits(event.validation)} ({event.validation:.4f} nats)\n"
         f"next:   charlm sample {name}"
     )

@@ -149,7 +149,7 @@ def _prompt(options: dict[str, Any]) -> str:
         return "".join(read_text(path))
     if prompt == "-":
         try:
-            return sys.stdin.buffer.read().decode().replace("\r\n", "\n").removeprefix("\ufeff")
+            return sys.stdin.buffer.read().decode()
         except UnicodeDecodeError as error:
             raise CorpusError(f"standard input is not UTF-8: byte at offset {error.start}") from error
     return str(prompt)

@@ -10,6 +10,7 @@ bit of a product depends on how many rows it has; a draw that falls on the very 
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from charlm.errors import UsageError
 from charlm.inference.engine import Array, Engine, State
-from charlm.inference.sampling import SamplingParams, draw, pick, relative
+from charlm.inference.sampling import SamplingParams, draw, relative
 from charlm.text.stops import StopMatcher
 from charlm.text.vocabulary import Vocabulary
 
@@ -216,11 +217,16 @@ def _banned_ids(vocabulary: Vocabulary, characters: str) -> list[int]:
 
 def _surprise(logits: Array, ids: NDArray[np.int64]) -> tuple[list[float], list[float]]:
     """Log p of the ids and the entropies, (B,) each, in nats."""
+    if len(logits) == 1:  # the same, with scalars where calls on tiny arrays would cost more than the arithmetic
+        row = logits[0] - np.maximum.reduce(logits[0])
+        likely = np.exp(row)
+        mass = float(np.add.reduce(likely))
+        return [float(row[ids[0]]) - math.log(mass)], [math.log(mass) - float(np.dot(likely, row)) / mass]
     shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
     weights = np.exp(shifted)
     total = np.add.reduce(weights, axis=-1)
     log_total = np.log(total)
-    logprobs = pick(shifted, ids) - log_total
+    logprobs = shifted[np.arange(len(ids)), ids] - log_total
     entropies = log_total - np.vecdot(weights, shifted) / total
     return logprobs.tolist(), entropies.tolist()
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from charlm.errors import CorpusError
 from charlm.inference.engine import Array, Engine, Ids, State
+from charlm.text.corpus import normalise
 from charlm.text.lanes import read_once
 from charlm.text.vocabulary import CODE_POINTS, Vocabulary, code_points
 
@@ -44,10 +45,11 @@ def prime(engine: Engine, prompt: str, state: State | None = None) -> Primed:
 
     Args:
         engine: the model.
-        prompt: if it is empty and nothing was read before, a new line is begun.
+        prompt: composed (NFC) and with plain newlines, as corpora are; if it is empty, a new line is begun.
         state: goes on from here; None starts afresh.
     """
     vocabulary = engine.vocabulary
+    prompt = normalise(prompt)
     spelled, unknown = spell(vocabulary, prompt or "\n")
     strange = () if not prompt else tuple(dict.fromkeys(compress(prompt, unknown)))
     state, logits = engine.feed(engine.start() if state is None else state, spelled)
@@ -177,8 +179,9 @@ class LineScorer:
         self._number = 0
 
     def push(self, line: str) -> LineScore:
-        """Read one line, given without its newline."""
+        """Read one line, given without its newline; it is composed (NFC) first, as corpora are."""
         self._number += 1
+        line = normalise(line)
         vocabulary = self._engine.vocabulary
         text = line + "\n"
         ids, unknown = spell(vocabulary, text)

@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,6 @@ from numpy.typing import NDArray
 from charlm.errors import CheckpointError, UsageError
 
 Probabilities = NDArray[np.float64]
-AnyNumber = TypeVar("AnyNumber", bound=np.generic)
 LEAST_TEMPERATURE = 0.01
 
 
@@ -147,13 +146,6 @@ def distribution(
     return weights
 
 
-def pick(matrix: NDArray[AnyNumber], columns: NDArray[np.integer[Any]]) -> NDArray[AnyNumber]:
-    """One element of each row, (B,) of (B, V)."""
-    # For one stream a slice is far cheaper than an index of arrays, and that is the case that has to be quick.
-    picked: NDArray[AnyNumber] = matrix[0, columns] if len(matrix) == 1 else matrix[np.arange(len(matrix)), columns]
-    return picked
-
-
 def _without_infinities(weights: Probabilities, most: Probabilities) -> tuple[Probabilities, Probabilities]:
     if np.isnan(most).any():
         raise CheckpointError("the model's weights are so large that its arithmetic overflows")
@@ -176,8 +168,12 @@ def _keep_nucleus(weights: Probabilities, mass: float) -> None:
     ordered = weights.copy()
     ordered.sort(axis=-1)
     summed = np.add.accumulate(ordered, axis=-1)
+    if len(weights) == 1:
+        row = summed[0]
+        weights *= weights >= ordered[0, row.searchsorted((1 - mass) * row[-1], side="right")]
+        return
     kept = summed > (1 - mass) * summed[:, -1:]
-    least = pick(ordered, kept.argmax(axis=-1))
+    least = ordered[np.arange(len(ordered)), kept.argmax(axis=-1)]
     weights *= weights >= least[:, None]
 
 
@@ -207,8 +203,7 @@ def draw(probabilities: Probabilities, uniforms: Sequence[float] | NDArray[np.fl
     summed = np.add.accumulate(probabilities, axis=-1)
     if len(summed) == 1:
         row = summed[0]
-        one: NDArray[np.int64] = row.searchsorted([uniforms[0] * row[-1]], side="right")
-        return one
+        return np.array((row.searchsorted(uniforms[0] * row[-1], side="right"),))
     targets = np.asarray(uniforms)[:, None] * summed[:, -1:]
     ids: NDArray[np.int64] = (summed > targets).argmax(axis=-1)
     return ids

@@ -207,6 +207,12 @@ def _undecodable(path: Path, encoding: str, error: UnicodeError, read: int) -> C
     )
 
 
+def normalise(text: str) -> str:
+    """A whole text as `read_text` gives it: no byte order mark, plain newlines, composed characters (NFC)."""
+    plain = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return unicodedata.normalize("NFC", plain)
+
+
 def _safe_cut(text: str) -> int:
     """Where a piece may end: before the last character that composes with nothing that stands before it.
 

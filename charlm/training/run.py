@@ -173,6 +173,8 @@ class Run:
         )
         self._base = base
         while True:
+            if self._stop:
+                raise KeyboardInterrupt  # there is no step to finish and nothing to save yet
             try:
                 yield Reading(next(reader))
             except StopIteration as done:

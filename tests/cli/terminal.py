@@ -33,8 +33,9 @@ class Shown(NamedTuple):
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """This process's environment for a child: UTF-8, one thread, a usual terminal, colours neither forced nor off."""
-    usual = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
+    """This process's environment for a child: UTF-8, one thread, a usual terminal, buffers, colours up to charlm."""
+    unusual = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHONUNBUFFERED")
+    usual = {name: value for name, value in os.environ.items() if name not in unusual}
     fixed = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1", "TERM": "xterm-256color"}
     return {**usual, **fixed, **changes}
 

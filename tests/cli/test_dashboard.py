@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,8 @@ from charlm.config import ModelConfig
 from charlm.training.events import Ended, Evaluated, Event, Planned, Reading, Recovered, Sampled, SaveFailed, Stepped
 from charlm.training.settings import TrainConfig
 
-from .terminal import HOSTILE, SGR
+from .conftest import HARBOUR, TINY
+from .terminal import HOSTILE, SGR, on_terminal
 
 SIZES = [(80, 24), (40, 12)]
 REDRAW = re.compile(r"(?:\r|\x1b\[2K|\x1b\[\d+A|\x1b\[\?25[hl])+")
@@ -221,6 +223,17 @@ def test_no_text_at_all_reaches_the_screen_raw(text: str) -> None:
     _, output = play([PLANNED, STEPPED, Sampled(1, text)], (60, 20))
     plain = SGR.sub("", REDRAW.sub("", output))
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", plain)
+
+
+@pytest.mark.slow
+def test_a_real_training_on_a_terminal(tmp_path: Path) -> None:
+    shown = on_terminal("train", HARBOUR, "-o", "m", *TINY, "--steps", "20", cwd=tmp_path, timeout=120)
+    plain = SGR.sub("", REDRAW.sub("", shown.text))
+    assert shown.code == 0, plain
+    assert "100%" in plain
+    assert "what it writes now" in plain
+    assert "charlm sample m" in plain
+    assert not set(HOSTILE) & set(plain)
 
 
 # Lines and objects instead of a screen

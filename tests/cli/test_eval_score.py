@@ -365,6 +365,16 @@ def test_control_characters_of_a_text_pass_a_pipe_unchanged(charlm: Charlm, mode
     assert [one["text"] for one in scores(charlm, model, "t.txt")] == [text]
 
 
+def test_colours_of_a_text_pass_a_pipe_unchanged(
+    charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    # So few characters, all as likely, that none is marked as surprising.
+    save(make_checkpoint(characters="\n\x1b[31mab", scale=0.01), tmp_path / "checkpoints" / "m.safetensors")
+    (tmp_path / "t.txt").write_text("\x1b[31mab\x1b[3mba\x1b[m")
+    assert charlm("score", "m", "t.txt").out[17:] == "\x1b[31mab\x1b[3mba\x1b[m\n"
+
+
 @pytest.mark.parametrize("changes", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_control_characters_of_a_text_reach_a_terminal_as_symbols(
     model: str, tmp_path: Path, changes: dict[str, str]

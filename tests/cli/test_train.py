@@ -433,3 +433,31 @@ def test_ctrl_c_twice_leaves_at_once(tmp_path: Path) -> None:
 
 def test_errors_have_codes() -> None:
     assert {cls.exit_code for cls in CharlmError.__subclasses__()} == {1, 2}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # tensorboard's own, not ours
+def test_tensorboard_gets_every_evaluation(charlm: Charlm, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert charlm(*RUN, "--steps", "20", "--evaluations", "4", "--tensorboard", "--quiet").code == 0
+    events = EventAccumulator(str(tmp_path / "checkpoints" / "m.run" / "tensorboard"))
+    events.Reload()
+    rows = read_metrics(tmp_path / "checkpoints" / "m.run")[:-1]
+    for name in ("train", "validation", "learning_rate", "gradient_norm"):
+        assert [scalar.step for scalar in events.Scalars(name)] == [5, 10, 15, 20]
+        assert [scalar.value for scalar in events.Scalars(name)] == pytest.approx([float(row[name]) for row in rows])
+
+
+def test_ctrl_c_while_reading_ends_at_once(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from charlm.text import corpus
+
+    def interrupt(text: str) -> object:
+        os.kill(os.getpid(), signal.SIGINT)
+        return usual(text)
+
+    usual = corpus.code_points
+    monkeypatch.setattr(corpus, "code_points", interrupt)
+    result = charlm(*RUN, "--steps", "5")
+    assert result.code == 130
+    assert not (tmp_path / "checkpoints" / "m.safetensors").exists()

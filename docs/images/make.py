@@ -1,0 +1,74 @@
+"""Make the pictures of the README, from a real run: `python docs/images/make.py` in a ready checkout."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from charlm.cli.dashboard import Dashboard, plan_table
+from charlm.training.events import Planned, Stepped
+from charlm.training.run import Request, Run
+
+HERE = Path(__file__).parent
+HARBOUR = HERE.parent.parent / "corpora" / "harbour.txt"
+WIDTH = 96
+
+
+def picture(name: str, title: str, console: Console) -> None:
+    """Write what a console has recorded."""
+    (HERE / f"{name}.svg").write_text(console.export_svg(title=title), encoding="utf-8")
+
+
+def recorder() -> Console:
+    """A console that keeps what is printed."""
+    return Console(record=True, width=WIDTH, height=34, file=Path(os.devnull).open("w"), force_terminal=True, markup=False)  # noqa: SIM115
+
+
+def train(folder: Path) -> Path:
+    """Train for a minute, take a picture three quarters in; the model."""
+    run = Run(Request((str(HARBOUR),), output=str(folder / "harbour"), said={"minutes": 1.0}), sample_every=1.0)
+    dashboard, planned, taken = Dashboard(Console(file=sys.stderr)), None, False
+    for event in run.events():
+        dashboard.show(event)
+        planned = event if isinstance(event, Planned) else planned
+        if isinstance(event, Stepped) and event.progress > 0.75 and not taken:
+            taken = True
+            console = recorder()
+            assert planned is not None
+            console.print(plan_table(planned))
+            console.print(dashboard._render())
+            picture("train", "charlm train harbour.txt --minutes 1", console)
+    return run.folder.model
+
+
+def heat(model: Path) -> None:
+    """Run `charlm sample --heat` on a pseudo-terminal and take a picture."""
+    arguments = ["sample", str(model), "-p", "FERRYMAN:", "-n", "420", "--seed", "4", "--heat"]
+    main, child = pty.openpty()
+    with subprocess.Popen([sys.executable, "-m", "charlm", *arguments], stdout=child, stderr=child, stdin=child):
+        os.close(child)
+        output = b""
+        while True:
+            try:
+                block = os.read(main, 65536)
+            except OSError:  # the other end is closed
+                break
+            if not block:
+                break
+            output += block
+    os.close(main)
+    console = recorder()
+    console.print(Text.from_ansi(output.decode().replace("\r\n", "\n")))
+    picture("heat", "charlm sample harbour -p FERRYMAN: --heat", console)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        heat(train(Path(temporary)))
