@@ -33,11 +33,11 @@ class Size:
 
 # How large a model pays depends on how much arithmetic the budget buys.
 SIZES = (
-    Size(until=0.4, hidden=128, layers=1, learning_rate=8e-3),
-    Size(until=3.5, hidden=256, layers=1, learning_rate=6e-3),
-    Size(until=40, hidden=256, layers=2, learning_rate=4e-3),
-    Size(until=150, hidden=384, layers=2, learning_rate=4e-3),
-    Size(until=float("inf"), hidden=512, layers=2, learning_rate=3e-3),
+    Size(until=0.4, hidden=128, layers=1, learning_rate=9e-3),
+    Size(until=3.5, hidden=256, layers=1, learning_rate=8e-3),
+    Size(until=40, hidden=256, layers=2, learning_rate=6e-3),
+    Size(until=150, hidden=384, layers=2, learning_rate=5e-3),
+    Size(until=float("inf"), hidden=512, layers=2, learning_rate=4e-3),
 )
 # A text is learnt by heart once the weights outnumber its characters by far.
 LARGEST_SHARE = 12  # parameters a character of training text

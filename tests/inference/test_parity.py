@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+import charlm
 from charlm.cells import CELLS
-from charlm.checkpoint import Checkpoint
+from charlm.checkpoint import Checkpoint, load
 from charlm.config import ModelConfig
 from charlm.inference.engine import SEGMENT, Engine, State
 from charlm.model.lm import CharLM, load_tensors, to_tensors
 from charlm.text.vocabulary import Vocabulary
+from tests.conftest import HARBOUR
 
 CHARACTERS = "\n abcdefghijklmnopqrstuvwxyz"
 STEPS = 1000
@@ -26,6 +30,8 @@ def make_model(config: ModelConfig, seed: int = 0) -> tuple[CharLM, Checkpoint]:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
+        if model.output.w is not None:  # which begins at zero
+            model.output.w.normal_(std=0.3)
     return model, Checkpoint(config, Vocabulary(CHARACTERS, has_bytes=False), to_tensors(model.state_dict()))
 
 
@@ -125,3 +131,18 @@ def test_reading_nothing_changes_nothing(shape: tuple[int, ...]) -> None:
     after, logits = engine.read(before, np.zeros(shape, np.int64))
     assert logits.shape == (*shape, len(CHARACTERS))
     assert_same_states(after, before, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_trained_model_is_the_same_in_both(cell: str, tmp_path: Path) -> None:
+    said = {"cell": cell, "hidden": 48, "layers": 2, "lanes": 8, "chunk": 32, "steps": 150, "precision": "fp32"}
+    trained = charlm.train(HARBOUR, output=tmp_path / "m", **said)
+    checkpoint = load(trained.path)
+    model = CharLM(checkpoint.config).eval()
+    load_tensors(model, checkpoint.tensors)
+    ids = checkpoint.vocabulary.encode(HARBOUR.read_text(encoding="utf-8")[:STEPS])
+    engine = Engine(checkpoint)
+    _, logits = engine.read(engine.start(), ids)
+    np.testing.assert_allclose(logits, torch_logits(model, ids[:, None])[:, 0], rtol=0, atol=1e-4)
+    assert np.ptp(logits) > 5, "it has learnt something"
