@@ -7,6 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# torch's threads sleep rather than spin while they wait, so that tests do not crawl on a busy machine.
+export OMP_WAIT_POLICY = PASSIVE
+
 .PHONY: setup test check lint quick slow demo bench clean
 
 setup: $(READY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -132,7 +133,9 @@ def _make_run(ctx: click.Context, options: dict[str, Any], live: bool) -> Run:
     elif not options["paths"]:
         raise UsageError("there is no text to train on", "charlm train FILE")
     _announce(live)
-    # torch takes seconds to import, so only now, after everything that can be said without it.
+    # torch takes seconds to import, so only now, after everything that can be said without it. Its threads would wait for
+    # each other in busy loops, and come to a halt beside any other busy program; asked to sleep instead, they share.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from charlm.training.run import Request, Run
 
     sample_every = 4.0 if live else None
