@@ -133,8 +133,8 @@ def _make_run(ctx: click.Context, options: dict[str, Any], live: bool) -> Run:
     elif not options["paths"]:
         raise UsageError("there is no text to train on", "charlm train FILE")
     _announce(live)
-    # torch takes seconds to import, so only now, after everything that can be said without it. Its threads would wait for
-    # each other in busy loops, and come to a halt beside any other busy program; asked to sleep instead, they share.
+    # torch takes seconds to import, so only now, after everything that can be said without it. Its threads would wait
+    # for each other in busy loops, and all but halt beside any other busy program; asked to sleep instead, they share.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from charlm.training.run import Request, Run
 

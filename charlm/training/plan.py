@@ -93,7 +93,7 @@ def plan(
     planned = {
         "lanes": lanes,
         "chunk": chunk,
-        "learning_rate": size.learning_rate * (0.25 if base is not None else 1.0) * _RATE_OF_CELL[model.cell],
+        "learning_rate": size.learning_rate * (0.25 if base is not None else 1.0),
         "dropout_input": rate,
         "dropout_hidden": rate,
         "dropout_output": rate,
@@ -104,8 +104,6 @@ def plan(
 
 # Reading validation text forward only costs a third of training on it: this share costs 4 % of the time.
 VALIDATION_SHARE = 0.12
-# A plain recurrent layer has no gates to damp its steps; see docs/experiments.md.
-_RATE_OF_CELL = {"lstm": 1.0, "gru": 0.75, "rnn": 0.25}
 
 
 def _lanes_and_chunk(characters: int, settings: Mapping[str, Any]) -> tuple[int, int]:
