@@ -170,9 +170,11 @@ def _keep_nucleus(weights: Probabilities, mass: float) -> None:
     summed = np.add.accumulate(ordered, axis=-1)
     if len(weights) == 1:
         row = summed[0]
-        weights *= weights >= ordered[0, row.searchsorted((1 - mass) * row[-1], side="right")]
+        least = row[:-1].searchsorted((1 - mass) * row[-1], side="right")  # the likeliest stays, however small the mass
+        weights *= weights >= ordered[0, least]
         return
     kept = summed > (1 - mass) * summed[:, -1:]
+    kept[:, -1] = True
     least = ordered[np.arange(len(ordered)), kept.argmax(axis=-1)]
     weights *= weights >= least[:, None]
 

@@ -124,8 +124,7 @@ class Run:
             assert request is not None
             self._request = request
             self.folder = RunFolder.named(request.output or _default_name(request.paths[0]))
-        if tensorboard:
-            self._writer = _tensorboard_writer(self.folder.path / "tensorboard")
+        self._make_writer = _tensorboard_writer() if tensorboard else None
 
     def request_stop(self) -> None:
         """End after the step under way, saved; may be called from a signal handler or another thread."""
@@ -149,6 +148,8 @@ class Run:
             if planned.resumed_at is None:
                 self._save_model(trainer, corpus, planned)
                 resume.save(trainer.snapshot(), self.folder.resume_file)
+            if self._make_writer is not None:
+                self._writer = self._make_writer(str(self.folder.path / "tensorboard"))
             yield planned
             yield from self._train(trainer, corpus, planned)
             yield self._finish(trainer, corpus, planned)
@@ -373,14 +374,16 @@ def _default_name(path: str) -> str:
     return name.split(".")[0] or "model"
 
 
-def _tensorboard_writer(folder: Path) -> Any:
+def _tensorboard_writer() -> Callable[[str], Any]:
+    """What makes a writer in a folder."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UsageError(
             "--tensorboard needs tensorboard, which is not installed", "pip install 'charlm[tensorboard]'"
         ) from error
-    return SummaryWriter(str(folder))
+    writer: Callable[[str], Any] = SummaryWriter
+    return writer
 
 
 def _extend(base: Checkpoint, vocabulary: Vocabulary, fresh: checkpoint.Tensors) -> checkpoint.Tensors:

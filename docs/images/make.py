@@ -28,7 +28,8 @@ def picture(name: str, title: str, console: Console) -> None:
 
 def recorder() -> Console:
     """A console that keeps what is printed."""
-    return Console(record=True, width=WIDTH, height=34, file=Path(os.devnull).open("w"), force_terminal=True, markup=False)  # noqa: SIM115
+    nowhere = Path(os.devnull).open("w")  # noqa: SIM115: as long as the console
+    return Console(record=True, width=WIDTH, height=34, file=nowhere, force_terminal=True, markup=False)
 
 
 def train(folder: Path) -> Path:
