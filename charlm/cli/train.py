@@ -134,8 +134,9 @@ def _make_run(ctx: click.Context, options: dict[str, Any], live: bool) -> Run:
         raise UsageError("there is no text to train on", "charlm train FILE")
     _announce(live)
     # torch takes seconds to import, so only now, after everything that can be said without it. Its threads would wait
-    # for each other in busy loops, and all but halt beside any other busy program; asked to sleep instead, they share.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # for each other in long busy loops, and all but halt beside any other busy program; after a short one they share.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from charlm.training.run import Request, Run
 
     sample_every = 4.0 if live else None

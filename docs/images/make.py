@@ -28,7 +28,7 @@ def picture(name: str, title: str, console: Console) -> None:
 
 def recorder() -> Console:
     """A console that keeps what is printed."""
-    nowhere = Path(os.devnull).open("w")  # noqa: SIM115: as long as the console
+    nowhere = Path(os.devnull).open("w")  # noqa: SIM115  # as long as the console
     return Console(record=True, width=WIDTH, height=34, file=nowhere, force_terminal=True, markup=False)
 
 
