@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charlm import checkpoint
+from charlm.chat.conversation import Conversation
+from charlm.chat.dials import Dials
 from charlm.checkpoint import Checkpoint, TrainingRecord
 from charlm.config import ModelConfig
 from charlm.errors import UsageError
@@ -21,6 +23,7 @@ from charlm.inference.generate import Completion, Generation, generate_batch
 from charlm.inference.reading import LineScore, LineScorer, Measured, measuring, prime
 from charlm.inference.sampling import SamplingParams
 from charlm.library import find_model
+from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -53,6 +56,11 @@ class Model:
     def vocabulary(self) -> Vocabulary:
         """Characters and ids."""
         return self._checkpoint.vocabulary
+
+    @property
+    def dialogue(self) -> Dialogue:
+        """How its text writes turns."""
+        return self._checkpoint.dialogue
 
     @property
     def record(self) -> TrainingRecord:
@@ -151,6 +159,26 @@ class Model:
             stops=_stops(stop),
             recent=primed.ids.tolist(),
         )
+
+    def chat(
+        self, *, you: str | None = None, bot: str | None = None, seed: int | None = None, **dials: Any
+    ) -> Conversation:
+        """Begin a conversation, which is kept in memory only.
+
+        Args:
+            you: who you are, where the model's text names its speakers; None takes a frequent one.
+            bot: who the model is.
+            seed: makes the same replies again.
+            **dials: fields of `charlm.chat.dials.Dials`.
+
+        Raises:
+            UsageError: a name or a dial that cannot be.
+        """
+        try:
+            turned = Dials(**dials)
+        except TypeError as error:
+            raise UsageError(f"unknown dial: {', '.join(dials)}") from error
+        return Conversation(self.engine, self.dialogue, you=you, bot=bot, dials=turned, seed=seed)
 
     def eval(self, text: str, lanes: int = 1) -> Measured:
         """How well the model predicts a text; see `charlm.inference.reading.measuring`."""

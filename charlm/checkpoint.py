@@ -7,6 +7,7 @@ whose value is a JSON document:
     config       ModelConfig
     vocabulary   {"characters": one string, in the order of their ids; "bytes": whether 256 byte ids follow}
     record       TrainingRecord
+    dialogue     {"format": how the text writes turns, "names": its speakers}; without it the text is plain
 
 Nothing in it can run code, and nothing is believed before it is checked: a file that is damaged, foreign or doctored is
 refused in one sentence.
@@ -21,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors
@@ -31,6 +32,7 @@ from numpy.typing import NDArray
 from charlm.config import ModelConfig
 from charlm.errors import CharlmError, CheckpointError, NotFoundError
 from charlm.files import write_bytes
+from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
 FORMAT = 1
@@ -106,12 +108,14 @@ class Checkpoint:
         vocabulary: characters and ids.
         tensors: float32, named and shaped as `config.tensors()`.
         record: how it was trained.
+        dialogue: how its text writes turns.
     """
 
     config: ModelConfig
     vocabulary: Vocabulary
     tensors: Tensors
     record: TrainingRecord = field(default_factory=TrainingRecord)
+    dialogue: Dialogue = field(default_factory=Dialogue)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -120,6 +124,15 @@ class Checkpoint:
         for name in sorted(self.tensors):
             digest.update(self.tensors[name].tobytes())
         return digest.hexdigest()[:16]
+
+
+class Card(NamedTuple):
+    """A model's description: what a `Checkpoint` is without its weights."""
+
+    config: ModelConfig
+    vocabulary: Vocabulary
+    record: TrainingRecord
+    dialogue: Dialogue
 
 
 def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
@@ -142,6 +155,7 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
             "bytes": checkpoint.vocabulary.has_bytes,
         },
         "record": asdict(checkpoint.record),
+        "dialogue": checkpoint.dialogue.to_dict(),
     }
     dtype = np.float16 if half else np.float32
     if half and max(float(np.abs(tensor).max()) for tensor in checkpoint.tensors.values()) > np.finfo(np.float16).max:
@@ -150,14 +164,14 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
     write_bytes(path, safetensors.numpy.save(tensors, {"charlm": json.dumps(document)}))
 
 
-def read_card(path: Path) -> tuple[ModelConfig, Vocabulary, TrainingRecord]:
+def read_card(path: Path) -> Card:
     """A model's description, without its weights.
 
     Raises:
         NotFoundError: no file is there.
         CheckpointError: it is no model file, or a damaged one.
     """
-    return _read(path, weights=False)[:3]
+    return _read(path, weights=False)[0]
 
 
 def load(path: Path) -> Checkpoint:
@@ -167,17 +181,17 @@ def load(path: Path) -> Checkpoint:
         NotFoundError: no file is there.
         CheckpointError: it is no model file, or a damaged one.
     """
-    config, vocabulary, record, tensors = _read(path, weights=True)
-    return Checkpoint(config, vocabulary, tensors, record)
+    card, tensors = _read(path, weights=True)
+    return Checkpoint(card.config, card.vocabulary, tensors, card.record, card.dialogue)
 
 
-def _read(path: Path, *, weights: bool) -> tuple[ModelConfig, Vocabulary, TrainingRecord, Tensors]:
+def _read(path: Path, *, weights: bool) -> tuple[Card, Tensors]:
     try:
         _check_header(path)
         with safetensors.safe_open(str(path), framework="numpy") as file:
-            config, vocabulary, record = _read_document(file.metadata())
-            _check_tensors(file, config)
-            tensors = {name: _read_tensor(file, name) for name in config.tensors()} if weights else {}
+            card = _read_document(file.metadata())
+            _check_tensors(file, card.config)
+            tensors = {name: _read_tensor(file, name) for name in card.config.tensors()} if weights else {}
     except NotFoundError:
         raise
     except CharlmError as error:
@@ -186,7 +200,7 @@ def _read(path: Path, *, weights: bool) -> tuple[ModelConfig, Vocabulary, Traini
         raise CheckpointError(f"{path}: not a model file, or a damaged one ({_one_line(str(error))})") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return config, vocabulary, record, tensors
+    return card, tensors
 
 
 def _one_line(message: str) -> str:
@@ -216,7 +230,7 @@ def _check_header(path: Path) -> None:
         raise CheckpointError(f"its header is {length:,} bytes long, more than any model's")
 
 
-def _read_document(metadata: dict[str, str] | None) -> tuple[ModelConfig, Vocabulary, TrainingRecord]:
+def _read_document(metadata: dict[str, str] | None) -> Card:
     if not metadata or "charlm" not in metadata:
         raise CheckpointError(
             "a safetensors file, but not a charlm model", "charlm reads the models that it trained itself"
@@ -234,9 +248,9 @@ def _read_document(metadata: dict[str, str] | None) -> tuple[ModelConfig, Vocabu
             f"its format is version {str(version)[:20]}, but this charlm reads version {FORMAT}",
             "a newer charlm wrote it: upgrade" if newer else None,
         )
-    if set(document) != {"format", "config", "vocabulary", "record"} or not all(
-        isinstance(document[key], dict) for key in ("config", "vocabulary", "record")
-    ):
+    document.setdefault("dialogue", Dialogue().to_dict())
+    parts = ("config", "vocabulary", "record", "dialogue")
+    if set(document) != {"format", *parts} or not all(isinstance(document[part], dict) for part in parts):
         raise CheckpointError("its description is damaged (parts are missing, unknown or of the wrong kind)")
     config = ModelConfig.from_dict(document["config"])
     vocabulary = _read_vocabulary(document["vocabulary"])
@@ -244,7 +258,8 @@ def _read_document(metadata: dict[str, str] | None) -> tuple[ModelConfig, Vocabu
         raise CheckpointError(
             f"its vocabulary has {len(vocabulary)} entries, but its configuration says {config.vocabulary}"
         )
-    return config, vocabulary, TrainingRecord.from_dict(document["record"])
+    record = TrainingRecord.from_dict(document["record"])
+    return Card(config, vocabulary, record, Dialogue.from_dict(document["dialogue"]))
 
 
 def _read_vocabulary(document: dict[str, Any]) -> Vocabulary:

@@ -15,6 +15,7 @@ from charlm.cli.command import Command, complete_model, shown
 from charlm.config import ModelConfig
 from charlm.errors import CharlmError
 from charlm.library import find_model, models
+from charlm.text.dialogue import Dialogue
 from charlm.text.visible import visible
 from charlm.text.vocabulary import Vocabulary
 
@@ -41,7 +42,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 def _summary(path: Path) -> dict[str, Any]:
     try:
-        config, _, record = read_card(path)
+        config, _, record, _ = read_card(path)
     except CharlmError as error:
         return {"name": path.stem, "path": str(path), "error": error.message, "says": f"unreadable: {error.message}"}
     loss = f"{record.validation / math.log(2):.3f} bits/char" if record.validation is not None else "not measured"
@@ -57,16 +58,17 @@ def _summary(path: Path) -> dict[str, Any]:
 def show(model: str, as_json: bool) -> None:
     """Print a model's card: shape, vocabulary, text, training, validation."""
     path = find_model(model)
-    config, vocabulary, record = read_card(path)
+    config, vocabulary, record, dialogue = read_card(path)
     if as_json:
         document = _card(path, config, record) | {
             "characters": "".join(vocabulary.characters),
             "bytes": vocabulary.has_bytes,
             "record": record.__dict__,
+            "dialogue": dialogue.to_dict(),
         }
         click.echo(json.dumps(document, indent=1, ensure_ascii=sys.stdout.isatty()))
         return
-    for name, value in _rows(path, config, vocabulary, record):
+    for name, value in _rows(path, config, vocabulary, record, dialogue):
         click.echo(shown(f"{name:12}  {value}", sys.stdout))
 
 
@@ -84,7 +86,9 @@ def _card(path: Path, config: ModelConfig, record: TrainingRecord) -> dict[str, 
     }
 
 
-def _rows(path: Path, config: ModelConfig, vocabulary: Vocabulary, record: TrainingRecord) -> list[tuple[str, str]]:
+def _rows(
+    path: Path, config: ModelConfig, vocabulary: Vocabulary, record: TrainingRecord, dialogue: Dialogue
+) -> list[tuple[str, str]]:
     extras = [name for name in ("residual", "norm", "tied") if getattr(config, name)]
     characters = visible("".join(vocabulary.characters)).replace("\n", "\u240a").replace("\t", "\u2409")
     if len(characters) > 200:
@@ -97,6 +101,9 @@ def _rows(path: Path, config: ModelConfig, vocabulary: Vocabulary, record: Train
         ("vocabulary", f"{len(vocabulary.characters)} characters" + (" and 256 bytes" if vocabulary.has_bytes else "")),
         ("", characters),
     ]
+    if dialogue.has_turns:
+        names = ", ".join(dialogue.names[:8]) + (", ..." if len(dialogue.names) > 8 else "")
+        rows.append(("dialogue", dialogue.format + (f": {names}" if names else "")))
     rows += [
         ("text", f"{one['name']}, {one['bytes']:,} bytes, sha256 {one['sha256'][:16]}...")
         for one in record.sources[:10]

@@ -161,7 +161,7 @@ def _run(
     engine: Engine,
     state: State,
     logits: Array,
-    params: SamplingParams,
+    steer: Callable[[], SamplingParams],
     streams: Sequence[Stream],
     *,
     cancel: Callable[[], bool] | None,
@@ -173,7 +173,7 @@ def _run(
         engine: the model.
         state: of B streams.
         logits: what may come next in each, (B, V).
-        params: the sampling chain.
+        steer: asked for the sampling chain before every character.
         streams: B of them.
         cancel: asked before every character; true ends all streams.
         alternatives: how many a piece names.
@@ -181,8 +181,8 @@ def _run(
     Yields:
         The number of a stream, and a piece of it that may be shown.
     """
-    banned = _banned_ids(engine.vocabulary, params.banned)
-    penalised = params.repetition_penalty != 1
+    params: SamplingParams | None = None
+    banned: list[int] = []
     running = [number for number, stream in enumerate(streams) if not stream.reason]
     if len(running) < len(streams):
         state, logits = state.rows(running), logits[running]
@@ -191,7 +191,11 @@ def _run(
             for number in running:
                 streams[number].reason = "cancelled"
             return
-        recent = [streams[number].recent for number in running] if penalised else None
+        if (now := steer()) is not params:
+            params, banned = now, _banned_ids(engine.vocabulary, now.banned)
+            for number in running:
+                streams[number].recent = deque(streams[number].recent, maxlen=params.repetition_window)
+        recent = [streams[number].recent for number in running] if params.repetition_penalty != 1 else None
         weights = relative(logits, params, banned, recent)
         ids = draw(weights, [streams[number].rng.random() for number in running])
         logprobs, entropies = _surprise(logits, ids)
@@ -250,7 +254,7 @@ class Generation:
         engine: the model.
         state: of one stream.
         logits: what may come next, (V,).
-        params: the sampling chain.
+        params: the sampling chain, or a function that is asked for it before every character, so that it may change.
         max_chars: where to end; None for never.
         stops: strings that end the text and are not shown.
         cancel: asked before every character.
@@ -260,7 +264,7 @@ class Generation:
 
     Attributes:
         reason: why it ended, empty before it has: "stop", "length" or "cancelled".
-        rng: the random numbers; its `bit_generator.state` can be saved.
+        rng: the random numbers; its `bit_generator.state` can be saved, and others may take its place at any time.
     """
 
     def __init__(
@@ -268,7 +272,7 @@ class Generation:
         engine: Engine,
         state: State,
         logits: Array,
-        params: SamplingParams,
+        params: SamplingParams | Callable[[], SamplingParams],
         *,
         max_chars: int | None = None,
         stops: Sequence[str] = (),
@@ -277,13 +281,23 @@ class Generation:
         rng: np.random.Generator | None = None,
         recent: Sequence[int] = (),
     ) -> None:
+        steer = _always(params) if isinstance(params, SamplingParams) else params
         if rng is None:
-            rng = make_rng(new_seed() if params.seed is None else params.seed)
-        self.rng = rng
-        self._stream = _new_stream(engine, params, rng, max_chars, stops, recent)
+            seed = steer().seed
+            rng = make_rng(new_seed() if seed is None else seed)
+        self._stream = _new_stream(engine, rng, max_chars, stops, recent)
         self._pieces = _run(
-            engine, state, logits[None], params, [self._stream], cancel=cancel, alternatives=alternatives
+            engine, state, logits[None], steer, [self._stream], cancel=cancel, alternatives=alternatives
         )
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """What draws."""
+        return self._stream.rng
+
+    @rng.setter
+    def rng(self, rng: np.random.Generator) -> None:
+        self._stream.rng = rng
 
     @property
     def reason(self) -> str:
@@ -351,11 +365,11 @@ def generate_batch(
     if count < 1:
         raise UsageError(f"count is {count}, but must be at least 1")
     seed = new_seed() if params.seed is None else params.seed
-    streams = [_new_stream(engine, params, make_rng(seed + k), max_chars, stops, recent) for k in range(count)]
+    streams = [_new_stream(engine, make_rng(seed + k), max_chars, stops, recent) for k in range(count)]
     pieces: list[list[Piece]] = [[] for _ in streams]
     batch = np.repeat(logits[None], count, axis=0)
     for number, piece in _run(
-        engine, state.repeat(count), batch, params, streams, cancel=cancel, alternatives=alternatives
+        engine, state.repeat(count), batch, _always(params), streams, cancel=cancel, alternatives=alternatives
     ):
         written = pieces[number]
         if written:
@@ -373,9 +387,12 @@ def generate_batch(
     ]
 
 
+def _always(params: SamplingParams) -> Callable[[], SamplingParams]:
+    return lambda: params
+
+
 def _new_stream(
     engine: Engine,
-    params: SamplingParams,
     rng: np.random.Generator,
     max_chars: int | None,
     stops: Sequence[str],
@@ -383,5 +400,4 @@ def _new_stream(
 ) -> Stream:
     if max_chars is not None and max_chars < 0:
         raise UsageError(f"the number of characters is {max_chars}, but must not be negative")
-    window: deque[int] = deque(recent, maxlen=params.repetition_window)
-    return Stream(engine.vocabulary, rng, max_chars, [stop for stop in stops if stop], window)
+    return Stream(engine.vocabulary, rng, max_chars, [stop for stop in stops if stop], deque(recent))

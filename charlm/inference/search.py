@@ -23,7 +23,9 @@ def best_first(completions: Sequence[Completion]) -> list[Completion]:
     return sorted(completions, key=lambda one: one.mean_logprob if one.pieces else -np.inf, reverse=True)
 
 
-def most_relevant_first(engine: Engine, completions: Sequence[Completion], weight: float) -> list[Completion]:
+def most_relevant_first(
+    engine: Engine, completions: Sequence[Completion], weight: float, nothing: tuple[State, Array] | None = None
+) -> list[Completion]:
     """Texts by how much likelier the context makes them, the most first.
 
     The score is log p(text | context) - weight * log p(text), a mean over its ids: maximum mutual information (Li et
@@ -33,8 +35,13 @@ def most_relevant_first(engine: Engine, completions: Sequence[Completion], weigh
         engine: the model that wrote them.
         completions: their `logprob` is given the context.
         weight: lambda; 0 is `best_first`.
+        nothing: a state of one stream, and logits (V,), of a model that has read no context; None for the start of a
+            line.
     """
-    alone = _logprobs_alone(engine, [[piece.id for piece in one.pieces] for one in completions])
+    if nothing is None:
+        primed = prime(engine, "")
+        nothing = primed.state, primed.logits
+    alone = _logprobs_alone(engine, nothing, [[piece.id for piece in one.pieces] for one in completions])
     scores = {
         id(one): one.mean_logprob - weight * nats / max(1, len(one.pieces)) if one.pieces else -np.inf
         for one, nats in zip(completions, alone, strict=True)
@@ -42,8 +49,10 @@ def most_relevant_first(engine: Engine, completions: Sequence[Completion], weigh
     return sorted(completions, key=lambda one: scores[id(one)], reverse=True)
 
 
-def _logprobs_alone(engine: Engine, texts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-    """Log p of each text at the start of a line, with nothing before it; all texts as one batch."""
+def _logprobs_alone(
+    engine: Engine, nothing: tuple[State, Array], texts: Sequence[Sequence[int]]
+) -> NDArray[np.float64]:
+    """Log p of each text with nothing before it; all texts as one batch."""
     longest = max((len(text) for text in texts), default=0)
     if longest == 0:
         return np.zeros(len(texts))
@@ -52,9 +61,9 @@ def _logprobs_alone(engine: Engine, texts: Sequence[Sequence[int]]) -> NDArray[n
     for number, text in enumerate(texts):
         ids[: len(text), number] = text
         there[: len(text), number] = True
-    primed = prime(engine, "")
-    _, logits = engine.read(primed.state.repeat(len(texts)), ids)
-    first = np.broadcast_to(primed.logits, (1, *logits.shape[1:]))
+    state, before = nothing
+    _, logits = engine.read(state.repeat(len(texts)), ids)
+    first = np.broadcast_to(before, (1, *logits.shape[1:]))
     predictions = log_softmax(np.concatenate((first, logits[:-1])))
     chosen = np.take_along_axis(predictions, ids[..., None], axis=-1)[..., 0]
     total: NDArray[np.float64] = np.where(there, chosen, 0).sum(axis=0, dtype=np.float64)

@@ -305,7 +305,7 @@ class Run:
             path=str(self.folder.model),
             bytes=self.folder.model.stat().st_size,
             validation=validation,
-            record=checkpoint.read_card(self.folder.model)[2],
+            record=checkpoint.read_card(self.folder.model).record,
         )
 
     def _last_row(self, trainer: Trainer, validation: float, characters: int) -> dict[str, Any]:

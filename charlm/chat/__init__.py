@@ -1,0 +1,1 @@
+"""Conversation without a screen: turns, the dials that replies are drawn with, and where all of it is kept."""

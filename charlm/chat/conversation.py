@@ -1,0 +1,601 @@
+"""A conversation: turns as a tree, and what the model remembers at each.
+
+Owns the operations: say, continue, stop, regenerate, undo, redo, edit, branch. Knows nothing of screens or databases; a
+`Journal` may be told what happens.
+
+The text of a turn never changes once it is finished. Whatever would change one (another reply, an edit, a branch, more
+text) makes a sibling, and the head moves to it. So the tree only grows, undo and redo move the head back and forth
+along the places where it was, and going anywhere costs nothing: every turn keeps a snapshot of what the model
+remembered after it. Only new text is ever read.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from charlm.chat.dials import Dials
+from charlm.chat.drawing import Drawing, Hand, Passage, Snapshot
+from charlm.errors import UsageError
+from charlm.inference.engine import Engine
+from charlm.inference.generate import Alternative, Piece, make_rng, new_seed
+from charlm.inference.reading import log_softmax, spell
+from charlm.text.dialogue import Dialogue
+
+MAX_MOVES = 1000  # that can be undone
+DRAFT_SECONDS = 0.4  # between two savings of a reply that is under way
+
+YOU, BOT = "you", "bot"
+
+
+@dataclass(eq=False)
+class Turn:
+    """One turn: yours or the model's.
+
+    Attributes:
+        id: its number, unique in a conversation; 0 for the root, which says nothing.
+        parent: the turn before it; None for the root.
+        author: "you" or "bot"; empty for the root.
+        name: of the speaker.
+        passages: what it says, and where each part came from.
+        reason: why it ended: "stop", "length" or "cancelled"; "typed" for what a person wrote, "draft" while it is
+            under way or if it was cut off by a crash.
+        children: what followed it, in the order in which it came about.
+        characters: in the context up to its end.
+        snapshot: what the model remembers after it; None if that must be fetched or read again.
+    """
+
+    id: int
+    parent: Turn | None
+    author: str
+    name: str
+    passages: tuple[Passage, ...] = ()
+    reason: str = ""
+    children: list[Turn] = field(default_factory=list)
+    characters: int = 0
+    snapshot: Snapshot | None = field(default=None, repr=False)
+    visited: Turn | None = field(default=None, repr=False)  # the child where the head was last
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return "".join([passage.text for passage in self.passages])
+
+    @property
+    def siblings(self) -> list[Turn]:
+        """It and what else followed the turn before it."""
+        return self.parent.children if self.parent is not None else [self]
+
+    def __repr__(self) -> str:
+        return f"Turn({self.id}, {self.author}, {self.text!r}, {self.reason})"
+
+
+class Reply(NamedTuple):
+    """What an operation that draws has made.
+
+    Attributes:
+        turn: where it stands in the tree.
+        text: what was drawn, without what was kept of an older turn.
+        logprob: log p of what was drawn, by the model itself; nats.
+        seconds: it took.
+        reason: see `Turn.reason`.
+    """
+
+    turn: Turn
+    text: str
+    logprob: float
+    seconds: float
+    reason: str
+
+
+class Considered(NamedTuple):
+    """One character of a turn, as the model saw it coming.
+
+    Attributes:
+        text: the character.
+        surprise: -log2 p, in bits.
+        alternatives: what else it thought likely, the likeliest first.
+    """
+
+    text: str
+    surprise: float
+    alternatives: tuple[Alternative, ...]
+
+
+class Journal(Protocol):
+    """Keeps a conversation while it happens: `charlm.chat.store` has one. Without it there is only memory."""
+
+    def begin(self, conversation: Conversation, turn: Turn) -> int:
+        """A turn has begun: keep it as a draft. Returns the id that it gets."""
+
+    def draft(self, turn: Turn) -> None:
+        """A turn under way has grown."""
+
+    def commit(self, conversation: Conversation, turn: Turn | None) -> None:
+        """A turn is finished, with its snapshot; or only the head has moved. One transaction."""
+
+    def fetch(self, turn: Turn, engine: Engine) -> Snapshot | None:
+        """The snapshot of a finished turn, if there is one that this model can use."""
+
+
+class Conversation:
+    """A conversation with a model.
+
+    Args:
+        engine: the model.
+        dialogue: how its text writes turns.
+        you: the speaker that a person plays, in formats with names; None takes a frequent one.
+        bot: the speaker that the model plays.
+        dials: how replies are drawn.
+        seed: of the random numbers; None draws one.
+        journal: keeps what happens.
+        clock: seconds.
+
+    Attributes:
+        engine: the model.
+        dialogue: how its text writes turns.
+        you: who a person plays.
+        bot: who the model plays.
+        seed: what the random numbers were last begun with.
+        hand: turns the dials, also while a reply is drawn.
+        root: where everything begins.
+        head: the last turn that is visible.
+        moves: where the head was, the oldest first; turns before the cursor can be undone to, those after it redone.
+        title: what the conversation is called; empty for what its first turn says.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        dialogue: Dialogue | None = None,
+        *,
+        you: str | None = None,
+        bot: str | None = None,
+        dials: Dials | None = None,
+        seed: int | None = None,
+        journal: Journal | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.engine = engine
+        self.dialogue = dialogue or Dialogue()
+        self.you, self.bot = roles(self.dialogue, you, bot)
+        self.seed = new_seed() if seed is None else seed
+        self.hand = Hand(dials or Dials(), make_rng(self.seed))
+        self.title = ""
+        self.root = Turn(0, None, "", "")
+        self.head = self.root
+        self.moves: list[Turn] = [self.root]
+        self.cursor = 0
+        self._journal = journal
+        self._clock = clock
+        self._next_id = 1
+        self._busy = threading.Lock()
+        self._cancelled = threading.Event()
+
+    # -- what there is ------------------------------------------------------------------------------------------------
+
+    @property
+    def dials(self) -> Dials:
+        """How the next character is drawn; may be set at any time, also while a reply is under way."""
+        return self.hand.dials
+
+    @dials.setter
+    def dials(self, dials: Dials) -> None:
+        self.hand.dials = dials
+
+    def reseed(self, seed: int) -> None:
+        """Begin the random numbers anew, from the very next character."""
+        rng = make_rng(seed)
+        self.seed = seed
+        self.hand.rng = rng
+
+    @property
+    def path(self) -> list[Turn]:
+        """The visible turns, from the first to the head."""
+        turns = list(self._upwards(self.head))
+        return turns[::-1]
+
+    @property
+    def busy(self) -> bool:
+        """Whether an operation is under way."""
+        return self._busy.locked()
+
+    def _upwards(self, turn: Turn) -> Iterator[Turn]:
+        while turn.parent is not None:
+            yield turn
+            turn = turn.parent
+
+    def fit(self, text: str) -> str:
+        """A person's words as the model will read them, and as they will be shown.
+
+        Without what would end the turn, and with a substitute for each character that the model cannot spell.
+        """
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # half characters from a terminal
+        return self.engine.vocabulary.replace_unknown(self.dialogue.fit(whole))
+
+    def text(self, turn: Turn | None = None) -> str:
+        """Everything that the model has read up to the end of a turn, by default the head."""
+        turns = list(self._upwards(turn or self.head))
+        return self.dialogue.beginning + "".join(self._lead(one) + one.text for one in reversed(turns))
+
+    def _lead(self, turn: Turn) -> str:
+        """What is read before a turn's own text: the end of the turn before it, and the speaker."""
+        return self._lead_of(turn.parent, turn.name)
+
+    def _lead_of(self, parent: Turn | None, name: str) -> str:
+        first = parent is None or parent.parent is None
+        return ("" if first else self.dialogue.closing) + self.dialogue.opening(name)
+
+    def snapshot(self, turn: Turn) -> Snapshot:
+        """What the model remembers after a turn.
+
+        Fetched, or read again from the nearest turn that has a snapshot; that is only needed after a crash or with
+        another model.
+        """
+        missing = []
+        one: Turn | None = turn
+        while one is not None and one.snapshot is None:
+            if one.parent is None:
+                one.snapshot = Snapshot(*self._feed(None, self.dialogue.beginning))
+            elif self._journal is not None:
+                one.snapshot = self._journal.fetch(one, self.engine)
+            if one.snapshot is None:
+                missing.append(one)
+                one = one.parent
+        for one in reversed(missing):
+            assert one.parent is not None
+            assert one.parent.snapshot is not None
+            one.snapshot = one.parent.snapshot.read(self.engine, self._lead(one)).read(self.engine, one.text)
+        assert turn.snapshot is not None
+        return turn.snapshot
+
+    def _feed(self, snapshot: Snapshot | None, text: str) -> Snapshot:
+        start = snapshot.state if snapshot is not None else self.engine.start()
+        return Snapshot(*self.engine.feed(start, spell(self.engine.vocabulary, text)[0]))
+
+    def consider(self, turn: Turn, alternatives: int = 5) -> list[Considered]:
+        """How the model saw each character of a turn coming."""
+        vocabulary = self.engine.vocabulary
+        text = turn.text
+        if turn.parent is None or not text:
+            return []
+        before = self.snapshot(turn.parent).read(self.engine, self._lead(turn))
+        ids, _ = spell(vocabulary, text)
+        _, logits = self.engine.read(before.state, ids)
+        predictions = log_softmax(np.concatenate((before.logits[None], logits[:-1])))
+        surprises = -predictions[np.arange(len(ids)), ids] / np.log(2)
+        # A character spelled in bytes is as surprising as its bytes together; its alternatives are its first byte's.
+        firsts = np.flatnonzero(vocabulary.begins[ids])
+        order = np.argsort(-predictions[firsts], axis=-1, kind="stable")[:, :alternatives]
+        return [
+            Considered(
+                character,
+                float(surprise),
+                tuple(Alternative(vocabulary.label(i), i, float(np.exp(predictions[row, i]))) for i in likeliest),
+            )
+            for character, surprise, row, likeliest in zip(
+                text, np.add.reduceat(surprises, firsts), firsts.tolist(), order.tolist(), strict=True
+            )
+        ]
+
+    # -- what can be done ---------------------------------------------------------------------------------------------
+
+    def say(
+        self,
+        text: str,
+        on_piece: Callable[[Piece], None] | None = None,
+        on_turn: Callable[[Turn], None] | None = None,
+    ) -> Reply:
+        """Say something, and let the model reply.
+
+        Args:
+            text: what you say; it is fitted to the dialogue's format. Nothing said lets the model go on by itself.
+            on_piece: given each piece of the reply as it comes, in this thread; it may wait, to set a pace.
+            on_turn: given your turn, then the model's as it begins.
+        """
+        text = self.fit(text)
+        with self._alone():
+            if text:
+                turn = self._type(self.head, YOU, self.you, text)
+                self._move(turn)
+                if on_turn is not None:
+                    on_turn(turn)
+            return self._reply(self.head, on_piece, on_turn, joins=bool(text))
+
+    def continue_(
+        self, on_piece: Callable[[Piece], None] | None = None, on_turn: Callable[[Turn], None] | None = None
+    ) -> Reply:
+        """Let the model write on: after your turn a reply; after its own, more of it.
+
+        More of a reply is a sibling that begins as the old one did, where the format has turns; in a plain text it is
+        one turn more.
+        """
+        with self._alone():
+            head = self.head
+            if head.author != BOT or not self.dialogue.has_turns:
+                return self._reply(head, on_piece, on_turn)
+            assert head.parent is not None
+            return self._reply(head.parent, on_piece, on_turn, kept=head.passages, start=self.snapshot(head))
+
+    def regenerate(
+        self, on_piece: Callable[[Piece], None] | None = None, on_turn: Callable[[Turn], None] | None = None
+    ) -> Reply:
+        """Let the model reply once more; the old reply stays as a sibling."""
+        with self._alone():
+            parent = self.head.parent if self.head.author == BOT else self.head
+            assert parent is not None
+            return self._reply(parent, on_piece, on_turn)
+
+    def branch_at(
+        self,
+        turn: Turn,
+        character: int,
+        instead: str = "",
+        on_piece: Callable[[Piece], None] | None = None,
+        on_turn: Callable[[Turn], None] | None = None,
+    ) -> Reply:
+        """Keep a reply up to a character, put another in its place or none, and let the model go on from there.
+
+        Args:
+            turn: one of the model's.
+            character: how many characters are kept.
+            instead: what comes after them.
+            on_piece: as in `say`.
+            on_turn: as in `say`.
+
+        Raises:
+            UsageError: the turn is not the model's, or not so long.
+        """
+        if turn.author != BOT or turn.parent is None:
+            raise UsageError("only a reply of the model's can branch", "edit a turn of your own")
+        if not 0 <= character <= len(turn.text):
+            raise UsageError(f"the reply has no character {character}", f"it is {len(turn.text)} characters long")
+        text, closing = turn.text[:character] + instead, self.dialogue.closing
+        if closing and closing in text:  # the reply is to end here
+            edited = self.edit(turn, text.partition(closing)[0])
+            return Reply(edited, "", 0.0, 0.0, "stop")
+        with self._alone():
+            return self._reply(turn.parent, on_piece, on_turn, kept=(Passage(text),) if text else ())
+
+    def edit(self, turn: Turn, text: str) -> Turn:
+        """Put other words in a turn's place, yours or the model's; the old ones stay as a sibling.
+
+        What came after the old turn stays with it. Read again is only the new text, from the turn before it.
+        """
+        if turn.parent is None:
+            raise UsageError("there is nothing to edit")
+        text = self.fit(text)
+        if not text:
+            raise UsageError("a turn cannot be empty", "undo takes turns back")
+        with self._alone():
+            edited = self._type(turn.parent, turn.author, turn.name, text)
+            self._move(edited)
+            return edited
+
+    def undo(self) -> bool:
+        """Go back to where the head was before the last operation; false if there was none."""
+        return self._go(self.cursor - 1)
+
+    def redo(self) -> bool:
+        """Take an undo back; false if there is none."""
+        return self._go(self.cursor + 1)
+
+    def siblings(self, turn: Turn) -> list[Turn]:
+        """A turn and what else was said in its place, in the order in which it came about."""
+        return list(turn.siblings)
+
+    def choose(self, turn: Turn) -> None:
+        """Show a turn, and what last followed it."""
+        with self._alone():
+            self._move(_last_visited(turn), new=False)
+
+    def stop(self) -> None:
+        """End the operation that is under way within one character; what was shown stays. For another thread."""
+        self._cancelled.set()
+
+    # -- how it is done -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._busy.acquire(blocking=False):
+            raise UsageError("a reply is under way", "stop it first")
+        try:
+            self._cancelled.clear()
+            yield
+        finally:
+            self._busy.release()
+
+    def _type(self, parent: Turn, author: str, name: str, text: str) -> Turn:
+        """Add a turn that a person wrote."""
+        turn = self._begin(parent, author, name)
+        turn.passages, turn.reason = (Passage(text),), "typed"
+        before = self.snapshot(parent).read(self.engine, self._lead(turn))
+        self._finish(turn, before.read(self.engine, text))
+        return turn
+
+    def _begin(self, parent: Turn, author: str, name: str) -> Turn:
+        turn = Turn(self._next_id, parent, author, name, reason="draft")
+        if self._journal is not None:
+            turn.id = self._journal.begin(self, turn)
+        self._next_id = turn.id + 1
+        parent.children.append(turn)
+        return turn
+
+    def _finish(self, turn: Turn, snapshot: Snapshot) -> None:
+        assert turn.parent is not None
+        turn.snapshot = snapshot
+        turn.characters = turn.parent.characters + len(self._lead(turn)) + len(turn.text)
+
+    def _reply(
+        self,
+        parent: Turn,
+        on_piece: Callable[[Piece], None] | None,
+        on_turn: Callable[[Turn], None] | None,
+        *,
+        kept: tuple[Passage, ...] = (),
+        start: Snapshot | None = None,
+        joins: bool = False,
+    ) -> Reply:
+        """Draw a turn of the model's after `parent`, beginning with what is kept, and move the head to it.
+
+        With `joins` it is one operation with the last, and undone with it.
+        """
+        began = last_draft = self._clock()
+        turn = self._begin(parent, BOT, self.bot)
+        turn.passages = kept
+        if on_turn is not None:
+            on_turn(turn)
+        if start is None:
+            start = self.snapshot(parent).read(self.engine, self._lead(turn))
+            for passage in kept:
+                start = start.read(self.engine, passage.text)
+        drawing = self.drawing(turn, start, self.hand, self._cancelled.is_set)
+        logprob = 0.0
+        try:
+            for piece in drawing:
+                logprob += piece.logprob
+                if on_piece is not None:
+                    on_piece(piece)
+                now = self._clock()
+                if self._journal is not None and now - last_draft >= DRAFT_SECONDS:
+                    turn.passages = (*kept, drawing.passage)
+                    self._journal.draft(turn)
+                    last_draft = now
+        except BaseException:
+            # What was shown stays, whatever went wrong: it is read from the text, as after a crash.
+            turn.reason = "cancelled"
+            turn.passages = (*kept, Passage(drawing.text)) if drawing.text else kept
+            self._finish(turn, start.read(self.engine, drawing.text))
+            self._move(turn, joins=joins)
+            raise
+        assert drawing.snapshot is not None
+        turn.passages, turn.reason = (*kept, drawing.passage), drawing.reason
+        self._finish(turn, drawing.snapshot)
+        self._move(turn, joins=joins)
+        return Reply(turn, drawing.text, logprob, self._clock() - began, drawing.reason)
+
+    def drawing(self, turn: Turn, start: Snapshot, hand: Hand, cancel: Callable[[], bool]) -> Drawing:
+        """A passage of a turn of the model's, ready to be drawn; see `charlm.chat.replay`, which draws it again."""
+        return Drawing(
+            self.engine,
+            start,
+            hand,
+            stops=self.dialogue.stops,
+            nothing=self._nothing() if self.dialogue.has_turns and hand.dials.candidates > 1 else None,
+            recent=self._recent(turn, hand.dials) if hand.dials.repetition_penalty != 1 else (),
+            cancel=cancel,
+        )
+
+    def _nothing(self) -> Snapshot:
+        """What the model remembers where a conversation begins with its own words."""
+        return self.snapshot(self.root).read(self.engine, self.dialogue.opening(self.bot))
+
+    def _recent(self, turn: Turn, dials: Dials) -> list[int]:
+        """The ids that the repetition penalty looks at: the last of the context."""
+        window = dials.sampling.repetition_window
+        text = ""
+        for one in self._upwards(turn):
+            text = self._lead(one) + one.text + text
+            if len(text) >= window:
+                break
+        ids: list[int] = spell(self.engine.vocabulary, text[-window:])[0].tolist()
+        return ids[-window:]
+
+    def _move(self, head: Turn, *, joins: bool = False, new: bool = True) -> None:
+        """Put the head somewhere, and remember where it was.
+
+        Args:
+            head: where.
+            joins: this belongs to the last operation, and is undone with it.
+            new: the turn has just been made.
+        """
+        if not joins:
+            self.cursor += 1
+        del self.moves[self.cursor :]
+        self.moves.append(head)
+        if len(self.moves) > MAX_MOVES:
+            del self.moves[0]
+            self.cursor -= 1
+        self._show(head)
+        self._commit(head if new else None)
+
+    def _go(self, cursor: int) -> bool:
+        if not 0 <= cursor < len(self.moves):
+            return False
+        with self._alone():
+            self.cursor = cursor
+            self._show(self.moves[cursor])
+            self._commit(None)
+        return True
+
+    def _show(self, head: Turn) -> None:
+        self.head = head
+        if head.parent is not None:
+            head.parent.visited = head
+
+    def _commit(self, turn: Turn | None) -> None:
+        if self._journal is not None:
+            self._journal.commit(self, turn)
+
+    # -- from the journal ---------------------------------------------------------------------------------------------
+
+    def restore(self, turns: Iterable[Turn], moves: Sequence[int], cursor: int) -> None:
+        """Take up a conversation that a journal has kept. For the journal.
+
+        Args:
+            turns: all but the root and drafts that say nothing, parents before children, without snapshots.
+            moves: ids of turns where the head was.
+            cursor: which of them it is.
+
+        A reply that a crash has cut off is kept as far as it was saved, and the head moves to it.
+        """
+        known = {0: self.root}
+        for turn in turns:
+            assert turn.parent is not None
+            known[turn.id] = turn
+            turn.parent.children.append(turn)
+            turn.characters = turn.parent.characters + len(self._lead(turn)) + len(turn.text)
+            self._next_id = max(self._next_id, turn.id + 1)
+        self.moves = [known[number] for number in moves if number in known] or [self.root]
+        self.cursor = min(max(cursor, 0), len(self.moves) - 1)
+        self._show(self.moves[self.cursor])
+        newest = known[max(known)]
+        if newest.reason == "draft":
+            newest.reason = "cancelled"
+            newest.snapshot = None
+            _ = self.snapshot(newest)
+            self._move(newest, joins=newest.parent is self.head)
+
+
+def _last_visited(turn: Turn) -> Turn:
+    while turn.children:
+        turn = turn.visited or turn.children[-1]
+    return turn
+
+
+def roles(dialogue: Dialogue, you: str | None, bot: str | None) -> tuple[str, str]:
+    """Who plays whom.
+
+    Raises:
+        UsageError: a name that cannot be, or both the same.
+    """
+    if not dialogue.has_names:
+        return you or YOU, bot or BOT
+    chosen = []
+    for name, what in ((you, "you"), (bot, "bot")):
+        if name is not None and (not name.strip() or "\n" in name or ":" in name or len(name) > 40):
+            raise UsageError(f"{name!r} cannot be the name of a speaker", f"--{what} takes a short name")
+        chosen.append(dialogue.speaker(name.strip()) if name is not None else None)
+    free = [name for name in dialogue.names if name not in chosen] + ["YOU", "BOT"]
+    # The most frequent speaker is the one whom the model knows best.
+    bot_name = chosen[1] or free.pop(0)
+    you_name = chosen[0] or next(name for name in free if name != bot_name)
+    if you_name == bot_name:
+        raise UsageError(f"both speakers are {you_name}", "choose two with --you and --bot")
+    return you_name, bot_name

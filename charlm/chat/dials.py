@@ -1,0 +1,151 @@
+"""What a person may turn while a model writes.
+
+Owns the dials, their ranges, and the presets. Knows nothing of conversations.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from typing import Any, Final
+
+from charlm.errors import CharlmError, CheckpointError, UsageError
+from charlm.inference.sampling import SamplingParams
+from charlm.library import home
+
+
+@dataclass(frozen=True)
+class Dials:
+    """How a reply is drawn and shown.
+
+    Attributes:
+        temperature: see `SamplingParams`, as are the next five.
+        top_k: see `SamplingParams`.
+        top_p: see `SamplingParams`.
+        min_p: see `SamplingParams`.
+        typical: see `SamplingParams`.
+        repetition_penalty: see `SamplingParams`.
+        candidates: of so many replies the most fitting is shown; with 1 a reply is shown as it is drawn. Only formats
+            with turns have candidates, since only they say where a reply ends.
+        relevance: how much a candidate's likelihood anywhere counts against it, see `most_relevant_first`.
+        length: where a reply ends at the latest, in characters.
+        pace: characters a second at which a reply is shown; 0 is as fast as it comes.
+
+    Raises:
+        UsageError: a value out of range.
+    """
+
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 0.95
+    min_p: float = 0.0
+    typical: float = 1.0
+    repetition_penalty: float = 1.0
+    candidates: int = 8
+    relevance: float = 0.5
+    length: int = 400
+    pace: float = 0.0
+
+    def __post_init__(self) -> None:
+        _ = self.sampling  # checks its own
+        for name, value, least, most in (
+            ("candidates", self.candidates, 1, 64),
+            ("relevance", self.relevance, 0, 10),
+            ("length", self.length, 1, 1_000_000),
+            ("pace", self.pace, 0, 1_000_000),
+        ):
+            if not least <= value <= most:
+                raise UsageError(f"{name} is {value:g}, but must lie between {least} and {most}")
+
+    @cached_property
+    def sampling(self) -> SamplingParams:
+        """The chain that draws."""
+        return SamplingParams(
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            min_p=self.min_p,
+            typical=self.typical,
+            repetition_penalty=self.repetition_penalty,
+        )
+
+    def with_value(self, name: str, value: str) -> Dials:
+        """One dial set to what a person typed.
+
+        Raises:
+            UsageError: there is no such dial, or the value is not for it.
+        """
+        name = name.replace("-", "_")
+        kinds: dict[str, Any] = {one.name: type(getattr(self, one.name)) for one in fields(self)}
+        if name not in kinds:
+            raise UsageError(f"there is no dial {name!r}", "dials are " + ", ".join(kinds))
+        try:
+            return replace(self, **{name: kinds[name](value)})
+        except ValueError as error:
+            raise UsageError(f"{value!r} is no value for {name}", "it takes a number") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the database."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Dials:
+        """Read back what `to_dict` made; what a later version added is left out, what it lacks has its default.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        known = {one.name for one in fields(cls)}
+        try:
+            return cls(**{name: value for name, value in document.items() if name in known})
+        except (TypeError, CharlmError) as error:
+            raise CheckpointError("the dials of a conversation are damaged") from error
+
+
+PRESETS: Final = {
+    "precise": {"temperature": 0.5, "top_p": 0.9, "min_p": 0.0, "top_k": 0},
+    "balanced": {"temperature": 0.8, "top_p": 0.95, "min_p": 0.0, "top_k": 0},
+    "wild": {"temperature": 1.2, "top_p": 1.0, "min_p": 0.02, "top_k": 0},
+}
+
+
+def presets() -> dict[str, dict[str, Any]]:
+    """Presets by name: the built-in ones and the user's own.
+
+    Those stand in `config.toml` in the user's data folder, a table each:
+
+        [presets.drunk]
+        temperature = 1.5
+
+    Raises:
+        UsageError: the file is no TOML, or a preset has a dial that there is not, or a value out of range.
+    """
+    path = home() / "config.toml"
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return dict(PRESETS)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", "mend it or take it away") from error
+    own = document.get("presets", {})
+    for name, values in own.items() if isinstance(own, dict) else [("presets", None)]:
+        if not isinstance(values, dict):
+            raise UsageError(f"{path}: {name} must be a table", "[presets.NAME], then a dial a line")
+        try:
+            apply_preset(Dials(), values)
+        except CharlmError as error:
+            raise UsageError(f"{path}: preset {name}: {error.message}", error.hint) from error
+    return {**PRESETS, **own}
+
+
+def apply_preset(dials: Dials, values: Mapping[str, Any]) -> Dials:
+    """The dials with some of them set.
+
+    Raises:
+        UsageError: there is no such dial, or a value is out of range.
+    """
+    for name, value in values.items():
+        dials = dials.with_value(name, str(value))
+    return dials

@@ -1,0 +1,304 @@
+"""Drawing one passage of a reply, so that it can be drawn again.
+
+Owns what a passage is and how it comes about: from a snapshot, by the dials as they stand at each character, out of the
+conversation's random numbers. Knows nothing of turns or of where anything is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from charlm.chat.dials import Dials
+from charlm.errors import CheckpointError
+from charlm.inference.engine import Array, Engine, State
+from charlm.inference.generate import Generation, Piece, generate_batch
+from charlm.inference.reading import spell
+from charlm.inference.sampling import SamplingParams
+from charlm.inference.search import most_relevant_first
+
+EMPTY_TRIES = 8  # a reply that ends before it begins is drawn again, so many times
+
+
+class Snapshot(NamedTuple):
+    """Everything that a model remembers at one place of a conversation. A value: nobody changes it.
+
+    Attributes:
+        state: of one stream.
+        logits: what may come next, (V,).
+    """
+
+    state: State
+    logits: Array
+
+    def read(self, engine: Engine, text: str) -> Snapshot:
+        """The snapshot after a text; characters that the model cannot spell are replaced."""
+        return Snapshot(*engine.feed(self.state, spell(engine.vocabulary, text)[0])) if text else self
+
+    def to_bytes(self, engine: Engine) -> bytes:
+        """For the database."""
+        return self.logits.astype("<f4").tobytes() + engine.to_bytes(self.state)
+
+    @classmethod
+    def from_bytes(cls, engine: Engine, data: bytes) -> Snapshot:
+        """Read back what `to_bytes` wrote.
+
+        Raises:
+            CheckpointError: it is damaged, or another model's.
+        """
+        size = 4 * engine.config.vocabulary
+        state = engine.from_bytes(data[size:])
+        logits = np.frombuffer(data[:size], "<f4").astype(np.float32)
+        if state.batch != 1 or not np.isfinite(logits).all():
+            raise CheckpointError("a snapshot of the model's memory is damaged")
+        return cls(state, logits)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The dials from one draw on.
+
+    Attributes:
+        draw: how many ids of the passage were drawn before.
+        dials: as they stood.
+        rng: the state of the random numbers, as NumPy's bit generator tells it.
+    """
+
+    draw: int
+    dials: Dials
+    rng: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A stretch of a turn, and where it came from.
+
+    Attributes:
+        text: what it says.
+        settings: what it was drawn with, in order; empty if a person wrote it.
+        draws: how many ids were drawn, shown or not.
+    """
+
+    text: str
+    settings: tuple[Setting, ...] = ()
+    draws: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the database."""
+        settings = [[one.draw, one.dials.to_dict(), dict(one.rng)] for one in self.settings]
+        return {"text": self.text, "settings": settings, "draws": self.draws}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Passage:
+        """Read back what `to_dict` made.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        try:
+            settings = tuple(
+                Setting(int(draw), Dials.from_dict(dials), rng) for draw, dials, rng in document["settings"]
+            )
+            for one in settings:
+                restored(one.rng)
+            return cls(str(document["text"]), settings, int(document["draws"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError("a turn of a conversation is damaged") from error
+
+
+def restored(state: Mapping[str, Any]) -> np.random.Generator:
+    """Random numbers that go on from a state.
+
+    Raises:
+        ValueError: it is no state of PCG64.
+    """
+    generator = np.random.PCG64(0)
+    try:
+        generator.state = state  # type: ignore[assignment]  # NumPy checks it
+    except (KeyError, TypeError, OverflowError) as error:
+        raise ValueError("not a state of PCG64") from error
+    return np.random.Generator(generator)
+
+
+class Hand:
+    """What holds the dials while a passage is drawn: the person, or a record of what the person did.
+
+    Attributes:
+        dials: as they stand now.
+        rng: what draws next; setting another takes effect with the next character.
+    """
+
+    def __init__(self, dials: Dials, rng: np.random.Generator) -> None:
+        self.dials = dials
+        self.rng = rng
+
+    def at(self, draw: int) -> None:
+        """Called before each draw with the number of draws so far."""
+
+
+class RecordedHand(Hand):
+    """Turns the dials as they were turned when a passage was drawn.
+
+    Args:
+        passage: a drawn one.
+    """
+
+    def __init__(self, passage: Passage) -> None:
+        first, *self._rest = passage.settings
+        super().__init__(first.dials, restored(first.rng))
+
+    def at(self, draw: int) -> None:
+        """Turn what was turned at this draw."""
+        while self._rest and self._rest[0].draw <= draw:
+            setting = self._rest.pop(0)
+            self.dials, self.rng = setting.dials, restored(setting.rng)
+
+
+class Drawing:
+    """A passage as it is drawn: iterate over its pieces; afterwards the rest can be read.
+
+    Args:
+        engine: the model.
+        start: what it remembers.
+        hand: turns the dials and draws.
+        stops: strings that end the passage and are not shown.
+        nothing: what the model remembers before any conversation, where the speaker would begin; for relevance. None
+            for formats that do not say where a reply ends, which have no candidates.
+        recent: ids already read, for the repetition penalty.
+        cancel: asked before every character.
+
+    Attributes:
+        text: what was shown.
+        settings: what it was drawn with.
+        draws: ids drawn.
+        reason: why it ended: "stop", "length" or "cancelled".
+        snapshot: what the model remembers after what was shown; None until the end.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        start: Snapshot,
+        hand: Hand,
+        *,
+        stops: Sequence[str] = (),
+        nothing: Snapshot | None = None,
+        recent: Sequence[int] = (),
+        cancel: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._engine = engine
+        self._start = start
+        self._hand = hand
+        self._stops = stops
+        self._nothing = nothing
+        self._recent = recent
+        self._cancel = cancel
+        self._dials, self._rng = hand.dials, hand.rng  # that the last draw was made with
+        self._ids: list[int] = []
+        self.text = ""
+        self.settings: list[Setting] = []
+        self.draws = 0
+        self.reason = ""
+        self.snapshot: Snapshot | None = None
+
+    @property
+    def passage(self) -> Passage:
+        """What was drawn, and how."""
+        return Passage(self.text, tuple(self.settings), self.draws)
+
+    def __iter__(self) -> Iterator[Piece]:
+        self._note()
+        after = self._start
+        if self._dials.candidates > 1 and self._nothing is not None:
+            yield from self._show_best(self._nothing)
+            after = self._read_again()
+        for _ in range(EMPTY_TRIES):
+            if not self.reason or (self.reason == "stop" and not self.text):
+                after = yield from self._stream(after)
+        # A model may spell a known character in bytes, or leave one half spelled: it must remember what is seen.
+        spelled = self._engine.vocabulary.encode(self.text)
+        if not np.array_equal(spelled, self._ids):
+            self._ids = spelled.tolist()
+            after = self._read_again()
+        self.snapshot = after
+
+    def _note(self) -> None:
+        self._dials, self._rng = self._hand.dials, self._hand.rng
+        self.settings.append(Setting(self.draws, self._dials, self._rng.bit_generator.state))
+
+    def _turned(self) -> bool:
+        """Whether what draws has been changed since the last draw; notes it if so."""
+        self._hand.at(self.draws)
+        if self._hand.dials is self._dials and self._hand.rng is self._rng:
+            return False
+        turned = self._hand.rng is not self._rng or self._hand.dials.sampling != self._dials.sampling
+        if turned:
+            self._note()
+        return turned
+
+    def _read_again(self) -> Snapshot:
+        """The snapshot after what was shown, read from the start in one go."""
+        if not self._ids:
+            return self._start
+        return Snapshot(*self._engine.feed(self._start.state, np.array(self._ids)))
+
+    def _show(self, piece: Piece) -> Piece:
+        self.text += piece.text
+        self._ids.append(piece.id)
+        return piece
+
+    def _show_best(self, nothing: Snapshot) -> Iterator[Piece]:
+        """Draw the candidates as one batch and show the best of them, as far as nobody stops it or turns the dials."""
+        candidates = generate_batch(
+            self._engine,
+            *self._start,
+            replace(self._dials.sampling, seed=int(self._rng.integers(1 << 62))),
+            self._dials.candidates,
+            max_chars=self._dials.length,
+            stops=self._stops,
+            cancel=self._cancel,
+            recent=self._recent,
+        )
+        if any(one.reason == "cancelled" for one in candidates):
+            self.reason = "cancelled"
+            return
+        best = most_relevant_first(self._engine, candidates, self._dials.relevance, nothing)[0]
+        for piece in best.pieces:
+            if self._cancel():
+                self.reason = "cancelled"
+                return
+            if self._turned():
+                return  # from here on it is drawn with the new dials
+            self.draws += 1
+            yield self._show(piece)
+        self.reason = best.reason
+
+    def _stream(self, start: Snapshot) -> Generator[Piece, None, Snapshot]:
+        """Draw character by character; the snapshot after the last one shown."""
+
+        def steer() -> SamplingParams:
+            if self._turned():
+                generation.rng = self._rng
+            self.draws += 1
+            return self._dials.sampling
+
+        generation = Generation(
+            self._engine,
+            *start,
+            steer,
+            max_chars=max(0, self._dials.length - len(self.text)),
+            stops=self._stops,
+            cancel=self._cancel,
+            alternatives=0,
+            rng=self._rng,
+            recent=[*self._recent, *self._ids],
+        )
+        before, last = start.state, None
+        for piece in generation:
+            before, last = (before if last is None else last.state), piece
+            yield self._show(piece)
+        self.reason = generation.reason
+        return start if last is None else Snapshot(*self._engine.step(before, last.id))

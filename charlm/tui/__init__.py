@@ -1,0 +1,1 @@
+"""The Textual app: what a person sees and touches. The only package that knows textual."""
