@@ -1,4 +1,4 @@
-"""Writing files so that a kill at any instant leaves the old one or the new one, never half of either."""
+"""Where a user's own files are, and how files are written: a kill at any instant leaves the old one or the new one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from charlm.errors import OutputError
+
+
+def home() -> Path:
+    """The user's data folder; the environment variable CHARLM_HOME moves it."""
+    if moved := os.environ.get("CHARLM_HOME"):
+        return Path(moved)
+    import platformdirs
+
+    return platformdirs.user_data_path("charlm", appauthor=False)
 
 
 @contextlib.contextmanager

@@ -6,23 +6,14 @@ A model's name is a path, or the name of a file in one of the folders that `fold
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from charlm.checkpoint import SUFFIX
 from charlm.errors import NotFoundError
+from charlm.files import home
 
 LOCAL = Path("checkpoints")
-
-
-def home() -> Path:
-    """The user's data folder; the environment variable CHARLM_HOME moves it."""
-    if moved := os.environ.get("CHARLM_HOME"):
-        return Path(moved)
-    import platformdirs
-
-    return platformdirs.user_data_path("charlm", appauthor=False)
 
 
 def folders() -> list[Path]:

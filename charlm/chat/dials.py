@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from charlm.errors import CharlmError, CheckpointError, UsageError
 from charlm.inference.sampling import SamplingParams
-from charlm.library import home
+from charlm.files import home
 
 
 @dataclass(frozen=True)

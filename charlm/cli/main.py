@@ -24,6 +24,7 @@ BROKEN_PIPE = 141  # 128 + SIGPIPE, as the shell has it
 COMMANDS: Final = {
     "train": "Train a model on your text.",
     "sample": "Stream text from a model.",
+    "chat": "Talk to a model.",
     "eval": "Measure a model on a text.",
     "score": "Find the most surprising lines of a text.",
     "models": "List models, show their cards.",
@@ -89,6 +90,7 @@ def cli(debug: bool) -> None:
     Examples:
       charlm train novel.txt                 five minutes, then a model
       charlm sample novel -p 'It was a'      text in its manner
+      charlm chat novel                      talk to it, or write together
       charlm score novel chapter7.txt        which lines are unlike the rest?
     """
 

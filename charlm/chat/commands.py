@@ -1,0 +1,328 @@
+"""The slash commands, the same in the app and in the line mode.
+
+Owns their names, their help and what they do to a session. How anything looks is a `Face`'s affair.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Protocol
+
+from charlm.chat.conversation import BOT, YOU, Conversation, Reply, Turn
+from charlm.chat.dials import Dials, presets
+from charlm.chat.session import Session
+from charlm.errors import UsageError
+from charlm.inference.generate import Piece
+from charlm.library import models
+
+OnPiece = Callable[[Piece], None]
+OnTurn = Callable[[Turn], None]
+Operation = Callable[[OnPiece, OnTurn], Reply]
+
+
+class Face(Protocol):
+    """What a command needs of the app or the line mode."""
+
+    @property
+    def session(self) -> Session:
+        """The chat."""
+
+    def tell(self, text: str) -> None:
+        """Show something that is no part of the conversation."""
+
+    def draw(self, operation: Operation) -> None:
+        """Let the model write, and show it as it comes."""
+
+    def refresh(self) -> None:
+        """Show the conversation anew: other turns may be visible, or another conversation."""
+
+    def leave(self) -> None:
+        """End the chat."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One slash command.
+
+    Attributes:
+        name: without the slash.
+        argument: what may follow, for the help; empty if nothing may.
+        help: one line.
+        run: does it; given what followed the name.
+        complete: what may follow, given its beginning.
+    """
+
+    name: str
+    argument: str
+    help: str
+    run: Callable[[Face, str], None]
+    complete: Callable[[Session, str], Iterable[str]] = lambda session, beginning: ()
+
+
+def find(commands: Sequence[Command], line: str) -> tuple[Command, str]:
+    """The command that a line names, and what follows it.
+
+    Raises:
+        UsageError: there is none, or nothing may follow it.
+    """
+    name, _, argument = line.removeprefix("/").partition(" ")
+    argument = argument.strip()
+    names = [one.name for one in commands]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        raise UsageError(f"there is no command /{name}", f"did you mean /{near[0]}?" if near else "/help lists them")
+    command = commands[names.index(name)]
+    if argument and not command.argument:
+        raise UsageError(f"/{name} takes nothing after it")
+    return command, argument
+
+
+def last_turn(conversation: Conversation, author: str) -> Turn:
+    """The last visible turn of yours or the model's.
+
+    Raises:
+        UsageError: there is none.
+    """
+    turn: Turn | None = conversation.head
+    while turn is not None and turn.parent is not None:
+        if turn.author == author:
+            return turn
+        turn = turn.parent
+    raise UsageError("you have not said anything yet" if author == YOU else "there is no reply yet")
+
+
+def _new(face: Face, argument: str) -> None:
+    face.session.new()
+    face.refresh()
+
+
+def _regenerate(face: Face, argument: str) -> None:
+    face.draw(face.session.conversation.regenerate)
+
+
+def _continue(face: Face, argument: str) -> None:
+    face.draw(face.session.conversation.continue_)
+
+
+def _undo(face: Face, argument: str) -> None:
+    if not face.session.conversation.undo():
+        raise UsageError("there is nothing to undo")
+    face.refresh()
+
+
+def _redo(face: Face, argument: str) -> None:
+    if not face.session.conversation.redo():
+        raise UsageError("there is nothing to redo")
+    face.refresh()
+
+
+def _edit(author: str) -> Callable[[Face, str], None]:
+    def run(face: Face, argument: str) -> None:
+        conversation = face.session.conversation
+        turn = last_turn(conversation, author)
+        if not argument:
+            raise UsageError("say what it should be", f"it is now: {turn.text[:60]}")
+        edit(face, turn, argument)
+
+    return run
+
+
+def edit(face: Face, turn: Turn, text: str) -> None:
+    """Put other words in a turn's place; one of yours gets a reply."""
+    conversation = face.session.conversation
+    conversation.edit(turn, text)
+    face.refresh()
+    if turn.author == YOU:
+        face.draw(conversation.continue_)
+
+
+def _sibling(step: int) -> Callable[[Face, str], None]:
+    def run(face: Face, argument: str) -> None:
+        turn_to(face, last_turn(face.session.conversation, BOT), step)
+
+    return run
+
+
+def turn_to(face: Face, turn: Turn, step: int) -> None:
+    """Show another version of a turn: the next, or the one before."""
+    versions = turn.siblings
+    if len(versions) < 2:
+        raise UsageError("there is no other version of this", "F5 or /regenerate makes one")
+    face.session.conversation.choose(versions[(versions.index(turn) + step) % len(versions)])
+    face.refresh()
+
+
+def _branch(face: Face, argument: str) -> None:
+    conversation = face.session.conversation
+    turn = last_turn(conversation, BOT)
+    number, _, instead = argument.partition(" ")
+    if not number.isdigit():
+        raise UsageError("say how many characters of the reply to keep", "/branch 20, or /branch 20 and other words")
+    face.draw(lambda piece, shown: conversation.branch_at(turn, int(number), instead, piece, shown))
+
+
+def _dial(name: str) -> Callable[[Face, str], None]:
+    def run(face: Face, argument: str) -> None:
+        conversation = face.session.conversation
+        if argument:
+            conversation.dials = conversation.dials.with_value(name, argument)
+            face.refresh()
+        face.tell(f"{name.replace('_', '-')} {getattr(conversation.dials, name):g}")
+
+    return run
+
+
+def _dials(face: Face, argument: str) -> None:
+    conversation = face.session.conversation
+    values = conversation.dials.to_dict() | {"seed": conversation.seed}
+    face.tell("\n".join(f"{name.replace('_', '-'):20} {value:g}" for name, value in values.items()))
+
+
+def _preset(face: Face, argument: str) -> None:
+    if not argument:
+        face.tell("\n".join(f"{name:12} {values}" for name, values in presets().items()))
+        return
+    conversation = face.session.conversation
+    conversation.dials = face.session.preset(conversation.dials, argument)
+    face.refresh()
+    face.tell(f"preset {argument}")
+
+
+def _seed(face: Face, argument: str) -> None:
+    conversation = face.session.conversation
+    if argument:
+        if not argument.isdigit() or int(argument) >= 1 << 63:
+            raise UsageError(f"{argument!r} is no seed", "it takes a whole number")
+        conversation.reseed(int(argument))
+        face.refresh()
+    face.tell(f"seed {conversation.seed}")
+
+
+def _model(face: Face, argument: str) -> None:
+    if not argument:
+        face.tell(
+            "\n".join(path.stem + ("  (this one)" if path.stem == face.session.name else "") for path in models())
+        )
+        return
+    face.session.use(argument)
+    face.refresh()
+
+
+def _role(which: str) -> Callable[[Face, str], None]:
+    def run(face: Face, argument: str) -> None:
+        conversation = face.session.conversation
+        if not argument:
+            names = ", ".join(face.session.dialogue.names[:40]) or "none"
+            face.tell(f"you are {conversation.you}, the model is {conversation.bot}; the text's speakers: {names}")
+            return
+        face.session.play(**{"you": None, "bot": None} | {which: argument})
+        face.refresh()
+
+    return run
+
+
+def _title(face: Face, argument: str) -> None:
+    if not argument:
+        raise UsageError("say what to call it", "/title a name")
+    face.session.rename(argument)
+    face.refresh()
+
+
+def _list(face: Face, argument: str) -> None:
+    found = face.session.search(argument)
+    rows = [f"{one.number:5}  {one.title[:50]:50}  {one.model}, {one.turns} turns" for one in found]
+    face.tell("\n".join(rows) or "no conversation" + (f" holds {argument!r}" if argument else " yet"))
+
+
+def _open(face: Face, argument: str) -> None:
+    if not argument.isdigit():
+        raise UsageError("say which, by its number", "/list shows them")
+    face.session.open(int(argument))
+    face.refresh()
+
+
+def _delete(face: Face, argument: str) -> None:
+    number = face.session.number
+    if number is None:
+        raise UsageError("this conversation has not begun")
+    face.session.remove(number)
+    face.refresh()
+    face.tell(f"conversation {number} is deleted; /restore {number} brings it back")
+
+
+def _restore(face: Face, argument: str) -> None:
+    if not argument.isdigit():
+        raise UsageError("say which, by its number")
+    face.session.restore(int(argument))
+    face.refresh()
+
+
+def _export(face: Face, argument: str) -> None:
+    form, _, name = argument.partition(" ")
+    path = face.session.export(form or "md", Path(name.strip()).expanduser() if name.strip() else None)
+    face.tell(f"written: {path}")
+
+
+def _quit(face: Face, argument: str) -> None:
+    face.leave()
+
+
+def _names(session: Session, beginning: str) -> Iterable[str]:
+    return session.dialogue.complete_name(beginning)
+
+
+def _models(session: Session, beginning: str) -> Iterable[str]:
+    return [path.stem for path in models() if path.stem.startswith(beginning)]
+
+
+def _presets(session: Session, beginning: str) -> Iterable[str]:
+    return [name for name in presets() if name.startswith(beginning)]
+
+
+def _forms(session: Session, beginning: str) -> Iterable[str]:
+    return [form for form in ("md", "json", "txt") if form.startswith(beginning)]
+
+
+_DIAL_HELP = {
+    "temperature": "0 takes the likeliest character; 1 is the model's own; more is wilder",
+    "top_k": "draw among so many likeliest; 0 is off",
+    "top_p": "draw among the likeliest that make up this share; 1 is off",
+    "min_p": "draw among those this share as likely as the likeliest; 0 is off",
+    "typical": "draw among the most typical that make up this share; 1 is off",
+    "repetition_penalty": "above 1 avoids characters of the last few",
+    "candidates": "show the most fitting of so many replies; 1 streams as it is drawn",
+    "relevance": "how much being likely anywhere counts against a reply",
+    "length": "where a reply ends at the latest, in characters",
+    "pace": "characters a second; 0 is as fast as it comes",
+}
+assert list(_DIAL_HELP) == [one.name for one in fields(Dials)]
+
+COMMANDS: tuple[Command, ...] = (
+    Command("new", "", "begin a new conversation", _new),
+    Command("regenerate", "", "another reply; the old one stays, as a version", _regenerate),
+    Command("continue", "", "let the model write on", _continue),
+    Command("next", "", "the next version of the last reply", _sibling(1)),
+    Command("previous", "", "the version before", _sibling(-1)),
+    Command("undo", "", "take the last step back, whatever it was", _undo),
+    Command("redo", "", "take an undo back", _redo),
+    Command("edit", "TEXT", "say something else instead of what you said last", _edit(YOU)),
+    Command("correct", "TEXT", "put other words in the model's mouth, instead of its last reply", _edit(BOT)),
+    Command("branch", "N [TEXT]", "keep N characters of the last reply, then TEXT, and go on from there", _branch),
+    *(Command(name.replace("_", "-"), "[VALUE]", help_, _dial(name)) for name, help_ in _DIAL_HELP.items()),
+    Command("seed", "[NUMBER]", "begin the random numbers anew", _seed),
+    Command("dials", "", "show every dial", _dials),
+    Command("preset", "[NAME]", "set several dials at once: precise, balanced, wild, or your own", _preset, _presets),
+    Command("model", "[NAME]", "talk to another model, in a new conversation", _model, _models),
+    Command("you", "[NAME]", "who you are, in a new conversation", _role("you"), _names),
+    Command("bot", "[NAME]", "who the model is, in a new conversation", _role("bot"), _names),
+    Command("title", "NAME", "give the conversation a name", _title),
+    Command("list", "[TEXT]", "list conversations, or those that hold a text", _list),
+    Command("open", "NUMBER", "go on with a conversation", _open),
+    Command("delete", "", "delete this conversation", _delete),
+    Command("restore", "NUMBER", "bring a deleted conversation back", _restore),
+    Command("export", "[md|json|txt] [FILE]", "write the conversation into a file", _export, _forms),
+    Command("quit", "", "leave; everything is saved", _quit),
+)

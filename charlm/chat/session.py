@@ -1,0 +1,225 @@
+"""What every face of the chat shares: a model, the conversation that is open, and where it is kept.
+
+Owns which model and which conversation are current. The Textual app and the line mode are thin layers over a session;
+neither of them loads a model or opens a database itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from charlm import checkpoint
+from charlm.chat.conversation import Conversation, Turn
+from charlm.chat.dials import Dials, apply_preset, presets
+from charlm.chat.export import export
+from charlm.chat.store import Store, Summary
+from charlm.errors import NotFoundError, UsageError
+from charlm.files import write_bytes
+from charlm.inference.engine import Engine
+from charlm.library import find_model, newest_model
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person asked for on the command line.
+
+    Attributes:
+        model: a name or path; None takes that of the conversation to go on with, or the newest.
+        resume: go on with the last conversation.
+        number: go on with this one.
+        you: who the person plays, where the model's text names its speakers.
+        bot: who the model plays.
+        seed: of the random numbers.
+        preset: dials by name.
+        dials: dials that are not to have their defaults.
+        keep: whether conversations are written to the database.
+    """
+
+    model: str | None = None
+    resume: bool = False
+    number: int | None = None
+    you: str | None = None
+    bot: str | None = None
+    seed: int | None = None
+    preset: str | None = None
+    dials: tuple[tuple[str, Any], ...] = ()
+    keep: bool = True
+
+
+class Session:
+    """A chat that is open.
+
+    Args:
+        wish: what was asked for.
+
+    Attributes:
+        notices: what the person should be told, in order; whoever tells it takes it away.
+        name: the model's.
+        engine: the model.
+        dialogue: how its text writes turns.
+        conversation: the one that is open.
+        store: where conversations are kept; None if they are not.
+
+    Raises:
+        CharlmError: there is no such model or conversation, or it cannot be read.
+    """
+
+    def __init__(self, wish: Wish) -> None:
+        self.notices: list[str] = []
+        self.store = Store() if wish.keep else None
+        if self.store is not None and self.store.notice:
+            self.notices.append(self.store.notice)
+        self._wish = wish
+        summary = self._summary_wished()
+        # One that is continued is continued with its own model, unless another is asked for.
+        name = wish.model or (summary.model if summary is not None else None)
+        self._load(newest_model() if name is None else find_model(name))
+        if summary is not None:
+            self.open(summary.number)
+            if wish.dials or wish.preset:
+                self.conversation.dials = self._dials(self.conversation.dials)
+            if wish.seed is not None:
+                self.conversation.reseed(wish.seed)
+        else:
+            self.conversation = self._create(wish.you, wish.bot, self._dials(Dials()), wish.seed)
+
+    def _summary_wished(self) -> Summary | None:
+        wish = self._wish
+        if not wish.resume and wish.number is None:
+            return None
+        if self.store is None:
+            raise UsageError("a conversation that is not kept cannot be continued", "leave --no-save out")
+        if wish.number is not None:
+            return self.store.summary(wish.number)
+        latest = self.store.latest(wish.model and Path(wish.model).stem)
+        if latest is None:
+            self.notices.append("there is no conversation to go on with yet; this is a new one")
+        return latest
+
+    def _dials(self, dials: Dials) -> Dials:
+        if self._wish.preset is not None:
+            dials = self.preset(dials, self._wish.preset)
+        return replace(dials, **dict(self._wish.dials))
+
+    def _load(self, path: Path) -> None:
+        loaded = checkpoint.load(path)
+        self.name, self.path = path.stem, path
+        self.engine, self.dialogue = Engine(loaded), loaded.dialogue
+
+    def _create(self, you: str | None, bot: str | None, dials: Dials, seed: int | None) -> Conversation:
+        if self.store is None:
+            return Conversation(self.engine, self.dialogue, you=you, bot=bot, dials=dials, seed=seed)
+        return self.store.create(self.name, self.engine, self.dialogue, you=you, bot=bot, dials=dials, seed=seed)
+
+    # -- conversations ------------------------------------------------------------------------------------------------
+
+    @property
+    def number(self) -> int | None:
+        """The conversation's number in the database; None before its first turn, or if it is not kept."""
+        return self.conversation.number
+
+    def new(self) -> None:
+        """Begin a new conversation, with the roles and dials of the one that was open."""
+        old = self.conversation
+        named = self.dialogue.has_names
+        self.conversation = self._create(old.you if named else None, old.bot if named else None, old.dials, None)
+
+    def open(self, number: int) -> None:
+        """Open a conversation that was kept, with the model it was held with where that is still there."""
+        store = self._kept()
+        summary = store.summary(number)
+        if summary.model != self.name and self._wish.model is None:
+            try:
+                self._load(find_model(summary.model))
+            except NotFoundError:
+                self.notices.append(f"the model {summary.model} is no longer there; {self.name} reads the text instead")
+        opened = store.open(number, self.name, self.engine, self.dialogue)
+        self.conversation = opened.conversation
+        if opened.reread:
+            self.notices.append(f"{self.name} has changed since this conversation; it reads the text again")
+
+    def remove(self, number: int) -> None:
+        """Hide a conversation, so that it can be brought back for a day; if it is the one open, a new one begins."""
+        self._kept().delete(number)
+        if number == self.number:
+            self.new()
+
+    def restore(self, number: int) -> None:
+        """Bring back what `remove` took away, and open it."""
+        self._kept().restore(number)
+        self.open(number)
+
+    def rename(self, title: str) -> None:
+        """Give the conversation a name."""
+        self.conversation.title = title
+        if self.number is not None:
+            self._kept().rename(self.number, title)
+
+    def search(self, query: str = "") -> list[Summary]:
+        """Conversations, the newest first; with a query those that hold it."""
+        return self._kept().list(query)
+
+    def export(self, form: str, path: Path | None = None) -> Path:
+        """Write the conversation into a file; see `charlm.chat.export`."""
+        text = export(self.conversation, form)
+        if path is None:
+            title = "".join(one if one.isalnum() else "-" for one in self.conversation.title.lower()).strip("-")
+            path = Path(f"{title or self.name}.{form}")
+        if path.exists():
+            raise UsageError(f"{path} is there already", "give another name")
+        write_bytes(path, text.encode())
+        return path
+
+    def _kept(self) -> Store:
+        if self.store is None:
+            raise UsageError("conversations are not kept in this chat", "start it without --no-save")
+        return self.store
+
+    # -- models and dials ---------------------------------------------------------------------------------------------
+
+    def use(self, name: str) -> None:
+        """Take another model, and begin a new conversation with it."""
+        path = find_model(name)
+        self._load(path)
+        self.conversation = self._create(None, None, self.conversation.dials, None)
+
+    def play(self, you: str | None, bot: str | None) -> None:
+        """Take other roles, in a new conversation."""
+        if not self.dialogue.has_names:
+            raise UsageError(f"the text of {self.name} names no speakers", "roles need the format transcript or play")
+        old = self.conversation
+        self.conversation = self._create(you or old.you, bot or old.bot, old.dials, None)
+
+    def preset(self, dials: Dials, name: str) -> Dials:
+        """The dials with a preset's values.
+
+        Raises:
+            UsageError: there is no such preset.
+        """
+        known = presets()
+        if name not in known:
+            raise UsageError(f"there is no preset {name!r}", "presets are " + ", ".join(known))
+        return apply_preset(dials, known[name])
+
+    def substitute(self, character: str) -> str | None:
+        """What the model reads in a character's place; None if it can spell it."""
+        vocabulary = self.engine.vocabulary
+        if character in vocabulary or vocabulary.has_bytes:
+            return None
+        return vocabulary.replace_unknown(character)
+
+    def label(self, turn: Turn) -> str:
+        """Who speaks, which of how many versions this is, and whether it was cut short."""
+        parts = [turn.name if self.dialogue.has_turns else ""]
+        if len(turn.siblings) > 1:
+            parts.append(f"{turn.siblings.index(turn) + 1}/{len(turn.siblings)}")
+        if turn.reason == "cancelled":
+            parts.append("stopped")
+        return "  ".join(part for part in parts if part)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self.store is not None:
+            self.store.close()

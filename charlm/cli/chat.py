@@ -1,0 +1,73 @@
+"""`charlm chat`: parse, then hand over to the app or to the line mode."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from charlm.cli.command import Command, complete_model
+
+_DIALS = ("temperature", "top_k", "top_p", "min_p", "typical", "repetition_penalty", "candidates", "length", "pace")
+
+
+def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Speakers of the model's text, for the shell."""
+    from charlm.checkpoint import read_card
+    from charlm.cli.command import model_path
+
+    return read_card(model_path(ctx.params.get("model"))).dialogue.complete_name(incomplete)
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        ("charlm chat", "talk to the newest model"),
+        ("charlm chat shakespeare --you ROMEO --bot JULIET", "choose who speaks"),
+        ("charlm chat -c", "go on where the last conversation stood"),
+        ("charlm chat novel --plain", "lines instead of the app; for screen readers too"),
+        ("echo hello | charlm chat smalltalk", "a reply in a pipe"),
+    ),
+)
+@click.argument("model", required=False, shell_complete=complete_model)
+@click.option("-c", "--continue", "resume", is_flag=True, help="Go on with the last conversation.")
+@click.option("--id", "number", type=int, help="Go on with this conversation; see charlm conversations.")
+@click.option("--you", shell_complete=_complete_name, help="Who you are, where the model's text names its speakers.")
+@click.option("--bot", shell_complete=_complete_name, help="Who the model is.")
+@click.option("--seed", type=int, help="Makes the same replies again.  [default: drawn]")
+@click.option("--preset", help="Several dials at once: precise, balanced, wild, or one of your config.toml.")
+@click.option("-t", "--temperature", type=float, help="0 takes the likeliest; below 1 careful, above 1 wild.")
+@click.option("--top-k", type=int, help="Draw among the k likeliest; 0 is off.")
+@click.option("--top-p", type=float, help="Draw among the likeliest that make up this share; 1 is off.")
+@click.option("--min-p", type=float, help="Draw among those this share as likely as the likeliest; 0 is off.")
+@click.option("--typical", type=float, help="Draw among the most typical that make up this share; 1 is off.")
+@click.option("--repetition-penalty", type=float, help="Above 1 avoids characters of the last few; 1 is off.")
+@click.option("--candidates", type=int, help="Show the most fitting of so many replies; 1 streams as it is drawn.")
+@click.option("--length", type=int, help="Where a reply ends at the latest, in characters.")
+@click.option("--pace", type=float, help="Characters a second; 0 is as fast as it comes.")
+@click.option("--no-save", is_flag=True, help="Do not write this conversation to the database.")
+@click.option("--plain", is_flag=True, help="Lines instead of the app; also where there is no terminal.")
+def command(**options: Any) -> int:
+    """Talk to a model.
+
+    MODEL is a name that charlm models lists, or a path; the newest if it is left out. Every conversation is kept, on
+    this machine only; charlm conversations lists, searches and exports them.
+    """
+    terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    wish = {name: options[name] for name in ("model", "resume", "number", "you", "bot", "seed", "preset")}
+    dials = tuple((name, options[name]) for name in _DIALS if options[name] is not None)
+    if terminal and not options["plain"]:
+        from charlm.tui.app import run  # imports neither NumPy nor the model; both load while the first screen is up
+
+        return run({**wish, "dials": dials, "keep": not options["no_save"]})
+    from charlm.chat.session import Session, Wish
+    from charlm.cli.lines import Lines
+
+    session = Session(Wish(**wish, dials=dials, keep=not options["no_save"]))
+    try:
+        Lines(session, asks=sys.stdin.isatty()).run()
+    finally:
+        session.close()
+    return 0
