@@ -36,8 +36,11 @@ class Face(Protocol):
     def draw(self, operation: Operation) -> None:
         """Let the model write, and show it as it comes."""
 
-    def refresh(self) -> None:
+    def show_conversation(self) -> None:
         """Show the conversation anew: other turns may be visible, or another conversation."""
+
+    def show_dials(self) -> None:
+        """The dials have been turned."""
 
     def leave(self) -> None:
         """End the chat."""
@@ -53,6 +56,7 @@ class Command:
         help: one line.
         run: does it; given what followed the name.
         complete: what may follow, given its beginning.
+        anytime: whether it may be run while a reply is under way.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Command:
     help: str
     run: Callable[[Face, str], None]
     complete: Callable[[Session, str], Iterable[str]] = lambda session, beginning: ()
+    anytime: bool = False
 
 
 def find(commands: Sequence[Command], line: str) -> tuple[Command, str]:
@@ -96,7 +101,7 @@ def last_turn(conversation: Conversation, author: str) -> Turn:
 
 def _new(face: Face, argument: str) -> None:
     face.session.new()
-    face.refresh()
+    face.show_conversation()
 
 
 def _regenerate(face: Face, argument: str) -> None:
@@ -110,13 +115,13 @@ def _continue(face: Face, argument: str) -> None:
 def _undo(face: Face, argument: str) -> None:
     if not face.session.conversation.undo():
         raise UsageError("there is nothing to undo")
-    face.refresh()
+    face.show_conversation()
 
 
 def _redo(face: Face, argument: str) -> None:
     if not face.session.conversation.redo():
         raise UsageError("there is nothing to redo")
-    face.refresh()
+    face.show_conversation()
 
 
 def _edit(author: str) -> Callable[[Face, str], None]:
@@ -134,7 +139,7 @@ def edit(face: Face, turn: Turn, text: str) -> None:
     """Put other words in a turn's place; one of yours gets a reply."""
     conversation = face.session.conversation
     conversation.edit(turn, text)
-    face.refresh()
+    face.show_conversation()
     if turn.author == YOU:
         face.draw(conversation.continue_)
 
@@ -152,7 +157,7 @@ def turn_to(face: Face, turn: Turn, step: int) -> None:
     if len(versions) < 2:
         raise UsageError("there is no other version of this", "F5 or /regenerate makes one")
     face.session.conversation.choose(versions[(versions.index(turn) + step) % len(versions)])
-    face.refresh()
+    face.show_conversation()
 
 
 def _branch(face: Face, argument: str) -> None:
@@ -169,7 +174,7 @@ def _dial(name: str) -> Callable[[Face, str], None]:
         conversation = face.session.conversation
         if argument:
             conversation.dials = conversation.dials.with_value(name, argument)
-            face.refresh()
+            face.show_dials()
         face.tell(f"{name.replace('_', '-')} {getattr(conversation.dials, name):g}")
 
     return run
@@ -187,7 +192,7 @@ def _preset(face: Face, argument: str) -> None:
         return
     conversation = face.session.conversation
     conversation.dials = face.session.preset(conversation.dials, argument)
-    face.refresh()
+    face.show_dials()
     face.tell(f"preset {argument}")
 
 
@@ -197,7 +202,7 @@ def _seed(face: Face, argument: str) -> None:
         if not argument.isdigit() or int(argument) >= 1 << 63:
             raise UsageError(f"{argument!r} is no seed", "it takes a whole number")
         conversation.reseed(int(argument))
-        face.refresh()
+        face.show_dials()
     face.tell(f"seed {conversation.seed}")
 
 
@@ -208,7 +213,7 @@ def _model(face: Face, argument: str) -> None:
         )
         return
     face.session.use(argument)
-    face.refresh()
+    face.show_conversation()
 
 
 def _role(which: str) -> Callable[[Face, str], None]:
@@ -219,7 +224,7 @@ def _role(which: str) -> Callable[[Face, str], None]:
             face.tell(f"you are {conversation.you}, the model is {conversation.bot}; the text's speakers: {names}")
             return
         face.session.play(**{"you": None, "bot": None} | {which: argument})
-        face.refresh()
+        face.show_conversation()
 
     return run
 
@@ -228,7 +233,7 @@ def _title(face: Face, argument: str) -> None:
     if not argument:
         raise UsageError("say what to call it", "/title a name")
     face.session.rename(argument)
-    face.refresh()
+    face.show_conversation()
 
 
 def _list(face: Face, argument: str) -> None:
@@ -241,7 +246,7 @@ def _open(face: Face, argument: str) -> None:
     if not argument.isdigit():
         raise UsageError("say which, by its number", "/list shows them")
     face.session.open(int(argument))
-    face.refresh()
+    face.show_conversation()
 
 
 def _delete(face: Face, argument: str) -> None:
@@ -249,7 +254,7 @@ def _delete(face: Face, argument: str) -> None:
     if number is None:
         raise UsageError("this conversation has not begun")
     face.session.remove(number)
-    face.refresh()
+    face.show_conversation()
     face.tell(f"conversation {number} is deleted; /restore {number} brings it back")
 
 
@@ -257,7 +262,7 @@ def _restore(face: Face, argument: str) -> None:
     if not argument.isdigit():
         raise UsageError("say which, by its number")
     face.session.restore(int(argument))
-    face.refresh()
+    face.show_conversation()
 
 
 def _export(face: Face, argument: str) -> None:
@@ -311,10 +316,20 @@ COMMANDS: tuple[Command, ...] = (
     Command("edit", "TEXT", "say something else instead of what you said last", _edit(YOU)),
     Command("correct", "TEXT", "put other words in the model's mouth, instead of its last reply", _edit(BOT)),
     Command("branch", "N [TEXT]", "keep N characters of the last reply, then TEXT, and go on from there", _branch),
-    *(Command(name.replace("_", "-"), "[VALUE]", help_, _dial(name)) for name, help_ in _DIAL_HELP.items()),
-    Command("seed", "[NUMBER]", "begin the random numbers anew", _seed),
-    Command("dials", "", "show every dial", _dials),
-    Command("preset", "[NAME]", "set several dials at once: precise, balanced, wild, or your own", _preset, _presets),
+    *(
+        Command(name.replace("_", "-"), "[VALUE]", help_, _dial(name), anytime=True)
+        for name, help_ in _DIAL_HELP.items()
+    ),
+    Command("seed", "[NUMBER]", "begin the random numbers anew", _seed, anytime=True),
+    Command("dials", "", "show every dial", _dials, anytime=True),
+    Command(
+        "preset",
+        "[NAME]",
+        "set several dials at once: precise, balanced, wild, or your own",
+        _preset,
+        _presets,
+        anytime=True,
+    ),
     Command("model", "[NAME]", "talk to another model, in a new conversation", _model, _models),
     Command("you", "[NAME]", "who you are, in a new conversation", _role("you"), _names),
     Command("bot", "[NAME]", "who the model is, in a new conversation", _role("bot"), _names),
@@ -324,5 +339,5 @@ COMMANDS: tuple[Command, ...] = (
     Command("delete", "", "delete this conversation", _delete),
     Command("restore", "NUMBER", "bring a deleted conversation back", _restore),
     Command("export", "[md|json|txt] [FILE]", "write the conversation into a file", _export, _forms),
-    Command("quit", "", "leave; everything is saved", _quit),
+    Command("quit", "", "leave; everything is saved", _quit, anytime=True),
 )

@@ -47,7 +47,7 @@ class Lines:
         self._tell_notices()
         if self._asks:
             self.tell(f"{self.session.name}: /help lists commands, Ctrl-C stops a reply, Ctrl-D leaves")
-        self.refresh()
+        self.show_conversation()
         for line in self._lines():
             try:
                 self._take(line)
@@ -113,13 +113,16 @@ class Lines:
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    def refresh(self) -> None:
+    def show_conversation(self) -> None:
         """Show where the conversation stands: its last two turns."""
         if not self._asks:
             return
         for turn in self.session.conversation.path[-2:]:
             label = self.session.label(turn)
             click.echo(visible(f"{label}: {turn.text}" if label else turn.text))
+
+    def show_dials(self) -> None:
+        """The command that turned them says so."""
 
     def leave(self) -> None:
         """End after this command."""

@@ -1,0 +1,588 @@
+"""The chat as a Textual app.
+
+Owns the layout, the keys, and which of the two threads does what: the interface, and a worker that loads the model or
+lets it write (`charlm.tui.inbox`). NumPy and the model are imported by the worker, after the first paint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.events import Resize
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from charlm.errors import CharlmError, NotFoundError, UsageError
+from charlm.text.visible import visible
+from charlm.tui import preferences
+from charlm.tui.clipboard import copy
+from charlm.tui.inbox import Began, Done, Event, Failed, Inbox, Loaded, Surprises, Wrote
+from charlm.tui.screens.ask import Ask
+from charlm.tui.screens.help import HelpScreen
+from charlm.tui.screens.models import ModelPicker
+from charlm.tui.screens.welcome import Welcome
+from charlm.tui.view import View
+from charlm.tui.widgets.alternatives import Alternatives
+from charlm.tui.widgets.conversations import ConversationsPanel
+from charlm.tui.widgets.prompt import Prompt
+from charlm.tui.widgets.status import StatusLine
+from charlm.tui.widgets.transcript import Transcript
+
+if TYPE_CHECKING:
+    from charlm.chat.commands import Command, Operation
+    from charlm.chat.conversation import Considered, Turn
+    from charlm.chat.session import Session
+    from charlm.tui.widgets.dials import DialsPanel
+
+FRAMES = 30  # a second
+NARROW = 72  # columns; below, a panel takes the whole width
+
+
+class ChatApp(App[int]):
+    """The app. It is a `charlm.chat.commands.Face`.
+
+    Args:
+        wish: the fields of `charlm.chat.session.Wish`.
+        start: makes the session, in the worker; None opens the one that is wished for.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1", "help", "Help"),
+        Binding("f2", "toggle_panel('conversations')", "Chats"),
+        Binding("f3", "toggle_panel('dials')", "Dials"),
+        Binding("f4", "heat", "Heat"),
+        Binding("f5", "run('regenerate')", "Again"),
+        Binding("f6", "run('undo')", "Undo"),
+        Binding("f7", "run('redo')", "Redo"),
+        Binding("f8", "edit_last", "Edit"),
+        Binding("f9", "run('continue')", "More"),
+        Binding("ctrl+l", "look", "Look"),
+        Binding("ctrl+n", "run('new')", "New chat", show=False),
+        Binding("ctrl+o", "pick_model", "Models", show=False),
+        Binding("ctrl+y", "copy_reply", "Copy the last reply", show=False),
+        Binding("escape", "stop", "Stop", show=False),
+        Binding("ctrl+q", "leave", "Quit", priority=True),
+        # In the transcript; the prompt takes them as letters.
+        Binding("e", "edit_here", "Edit this turn", show=False),
+        Binding("b", "branch_here", "Branch here", show=False),
+        Binding("left_square_bracket", "version_here(-1)", "The version before", show=False),
+        Binding("right_square_bracket", "version_here(1)", "The next version", show=False),
+        *(Binding(str(n), f"alternative({n})", f"Alternative {n}", show=False) for n in range(1, 10)),
+    ]
+
+    CSS = """
+    #middle { height: 1fr; }
+    #talk { width: 1fr; height: 1fr; }
+    Transcript { height: 1fr; }
+    Alternatives { display: none; }
+    .panel { width: 34; height: 1fr; display: none; }
+    .shown { display: block; }
+    .narrow .panel { width: 1fr; }
+    .narrow.covered #talk { display: none; }
+    """
+
+    def __init__(self, wish: dict[str, Any], start: Callable[[], Session] | None = None) -> None:
+        super().__init__()
+        self.title = "charlm"
+        self._wish = wish
+        self._start = start
+        self._inbox = Inbox()
+        self._session: Session | None = None
+        self._unsent: list[str] = []  # written before there was a model
+        self._busy = False
+        self._written, self._since = 0, 0.0  # of the reply under way
+        self._considered: dict[int, list[Considered]] = {}
+        self._editing: Turn | None = None
+        self._commands: Sequence[Command] = ()
+
+    # -- the screen ---------------------------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        """Transcript over prompt, between two panels; a status line and the keys below."""
+        self.transcript, self.prompt = Transcript(), Prompt()
+        self.alternatives, self.status = Alternatives(), StatusLine()
+        self.view = View(self.transcript)
+        with Horizontal(id="middle"):
+            yield ConversationsPanel(id="conversations", classes="panel")
+            with Vertical(id="talk"):
+                yield self.transcript
+                yield self.alternatives
+                yield self.prompt
+        yield self.status
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Begin to load, and to empty the inbox."""
+        theme = preferences.load().get("theme", "")
+        if theme in self.available_themes:
+            self.theme = theme
+        self.theme_changed_signal.subscribe(self, lambda theme: preferences.remember("theme", theme.name))
+        self.status.state = "loading ..."
+        self.prompt.focus()
+        self.set_interval(1 / FRAMES, self._empty_inbox)
+        self._load()
+
+    def on_resize(self, event: Resize) -> None:
+        """Fold the panels where there is no room beside them."""
+        self._fold(event.size.width)
+
+    def _fold(self, width: int) -> None:
+        screen = self.screen_stack[0]
+        screen.set_class(width < NARROW, "narrow")
+        screen.set_class(bool(screen.query(".panel.shown")), "covered")
+
+    # -- the worker ---------------------------------------------------------------------------------------------------
+
+    @work(thread=True, group="model", exit_on_error=False)
+    def _load(self) -> None:
+        try:
+            self._inbox.put(Loaded(self._open()))
+        except Exception as error:
+            self._inbox.put(Failed(error, loading=True))
+
+    def _open(self) -> Session:
+        if self._start is not None:
+            return self._start()
+        from charlm.chat.session import Session, Wish
+
+        return Session(Wish(**self._wish))
+
+    @work(thread=True, group="model", exit_on_error=False)
+    def _write(self, operation: Operation) -> None:
+        self._inbox.write(self.session.conversation, operation)
+
+    @work(thread=True, exclusive=True, group="heat", exit_on_error=False)
+    def _warm(self) -> None:
+        self._inbox.warm(self.session.conversation, list(reversed(self.view.turns)))
+
+    def _empty_inbox(self) -> None:
+        for event in self._inbox.take():
+            self._show(event)
+
+    def _show(self, event: Event) -> None:
+        match event:
+            case Wrote(text, bits):
+                self.transcript.append(text, bits)
+                self._clock(len(text))
+            case Began(turn):
+                self.view.begin(turn, self.session)
+                self._written, self._since = 0, 0.0
+                self.status.state = "writing" if turn.author == "bot" else "reading"
+            case Done(reply):
+                self._finish(reply.turn)
+            case Surprises(turn, bits):
+                if self.view.turn(turn.id) is turn:
+                    self.transcript.set_surprises(turn.id, bits)
+            case Loaded(session):
+                with self._trying():
+                    self._take_up(session)
+            case Failed(error, loading):
+                self._fail(error, loading=loading)
+
+    def _clock(self, characters: int) -> None:
+        now = time.monotonic()
+        if not self._since:
+            self._since = now
+        elif now - self._since > 0.2:
+            self.status.speed = self._written / (now - self._since)
+        self._written += characters
+
+    def _take_up(self, session: Session) -> None:
+        """A model has been loaded: wake everything that waits for one."""
+        from charlm.chat.commands import COMMANDS
+        from charlm.tui.commands import own_commands
+
+        self._session = session
+        self._commands = (*COMMANDS, *own_commands(self))
+        self.prompt.substitute = session.substitute
+        self.prompt.commands = [(one.name, f"{one.argument}  {one.help}".strip()) for one in self._commands]
+        self.prompt.complete_argument = self._complete
+        self.prompt.history = [turn.text for turn in session.conversation.path if turn.author == "you"]
+        self.show_conversation()
+        for text in self._unsent:
+            self._submit(text)
+        self._unsent.clear()
+
+    def _finish(self, turn: Turn) -> None:
+        self._busy = False
+        self.view.finish(turn, self.session)
+        if not turn.text and turn.reason == "stop":
+            self.notify("the model had nothing to say", markup=False)
+        self._show_status()
+
+    def _fail(self, error: Exception, *, loading: bool) -> None:
+        self._busy = False
+        if loading and isinstance(error, NotFoundError) and not self._wish.get("model"):
+            self.push_screen(Welcome())
+            return
+        self._complain(error)
+        if loading:
+            self.status.state = "no model"
+        else:
+            self.show_conversation()
+
+    def _complain(self, error: Exception) -> None:
+        if isinstance(error, CharlmError):
+            text = error.message + (f"\n{error.hint}" if error.hint else "")
+        else:
+            text = f"something broke inside charlm: {type(error).__name__}: {error}"
+        self.notify(visible(text), severity="error", markup=False, timeout=8)
+
+    @contextmanager
+    def _trying(self) -> Iterator[None]:
+        """Whatever goes wrong is told, and the chat goes on: nobody loses a conversation to a bug."""
+        try:
+            yield
+        except Exception as error:
+            self._complain(error)
+
+    # -- a face -------------------------------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> Session:
+        """The chat."""
+        if self._session is None:
+            raise UsageError("the model is not there yet")
+        return self._session
+
+    def tell(self, text: str) -> None:
+        """A line as a notification, more as a note under the conversation."""
+        if "\n" in text or len(text) > 200:
+            self.view.note(text)
+            self.transcript.follow()
+        else:
+            self.notify(visible(text), markup=False)
+
+    def draw(self, operation: Operation) -> None:
+        """Let the model write."""
+        if self._busy:
+            raise UsageError("a reply is under way", "Esc stops it")
+        _ = self.session
+        self._busy = True
+        self.status.state = "thinking"
+        self.transcript.follow()
+        self._write(operation)
+
+    def show_conversation(self) -> None:
+        """Show the turns that are visible now, and what is known of them."""
+        self._considered.clear()
+        self.view.show(self.session)
+        self._show_status()
+        self._show_panels()
+        if self.transcript.heat:
+            self._warm()
+
+    def show_dials(self) -> None:
+        """Show how the dials stand."""
+        self._show_status()
+        self._show_panels()
+
+    def leave(self) -> None:
+        """End the chat, once the reply under way is saved."""
+        self.run_worker(self._leave(), group="leave", exclusive=True)
+
+    async def _leave(self) -> None:
+        self._stop_writing()
+        for _ in range(200):
+            if self._session is None or not self._session.conversation.busy:
+                break
+            await asyncio.sleep(0.01)
+        if self._session is not None:
+            self._session.close()
+        self.exit(0)
+
+    def on_unmount(self) -> None:
+        """Thread workers outlive the app unless they are told."""
+        self._stop_writing()
+
+    def _stop_writing(self) -> None:
+        if self._session is not None:
+            self._session.conversation.stop()
+        self._inbox.hurry()
+
+    # -- what it shows ------------------------------------------------------------------------------------------------
+
+    def _show_status(self) -> None:
+        session, status = self.session, self.status
+        conversation = session.conversation
+        status.model, status.state = session.name, "writing" if self._busy else "ready"
+        status.characters, status.seed = conversation.head.characters, conversation.seed
+        versions = len(conversation.head.siblings)
+        which = f"  {conversation.head.siblings.index(conversation.head) + 1}/{versions}" if versions > 1 else ""
+        status.turn = f"turn {len(self.view.turns)}{which}"
+        while session.notices:
+            self.notify(visible(session.notices.pop(0)), markup=False, timeout=8)
+
+    def _show_panels(self) -> None:
+        session = self.session
+        panel = self.query_one(ConversationsPanel)
+        if panel.has_class("shown"):
+            with self._trying():
+                panel.show(session.search(), session.number)
+        for dials in self._dials_panels():
+            dials.show(session.conversation.dials, session.conversation.seed)
+
+    def _dials_panels(self) -> Iterable[DialsPanel]:
+        from charlm.tui.widgets.dials import DialsPanel
+
+        return self.screen_stack[0].query(DialsPanel)
+
+    # -- what a person writes -----------------------------------------------------------------------------------------
+
+    @on(Prompt.Submitted)
+    def _take(self, event: Prompt.Submitted) -> None:
+        if self._session is None:
+            self._unsent.append(event.text)
+            self.notify("the model is still loading; it will read this then", markup=False)
+        else:
+            self._submit(event.text)
+
+    def _submit(self, text: str) -> None:
+        from charlm.chat.commands import edit, find
+
+        with self._trying():
+            if self._editing is not None:
+                turn = self._editing
+                self._end_editing()
+                edit(self, turn, text)
+            elif text.startswith("/"):
+                command, argument = find(self._commands, text)
+                if not command.anytime:
+                    self._idle()
+                command.run(self, argument)
+            else:
+                conversation = self.session.conversation
+                self.draw(lambda piece, turn: conversation.say(text, piece, turn))
+
+    def _complete(self, name: str, beginning: str) -> Sequence[str]:
+        found = [one for one in self._commands if one.name == name]
+        return list(found[0].complete(self.session, beginning)) if found else []
+
+    def _edit(self, turn: Turn) -> None:
+        self._editing = turn
+        self.prompt.text = turn.text
+        self.prompt.border_title = (
+            f"other words for {'yours' if turn.author == 'you' else 'the reply'}; Esc leaves them"
+        )
+        self.prompt.focus()
+
+    def _end_editing(self) -> None:
+        self._editing = None
+        self.prompt.border_title = ""
+        self.prompt.text = ""
+
+    # -- keys ---------------------------------------------------------------------------------------------------------
+
+    def action_run(self, name: str) -> None:
+        """Run a slash command."""
+        self._submit(f"/{name}")
+
+    def action_stop(self) -> None:
+        """Stop the reply; or leave what is being done."""
+        if self._busy:
+            self._stop_writing()
+        elif self._editing is not None:
+            self._end_editing()
+        elif self.transcript.cursor is not None:
+            self._end_look()
+        else:
+            for panel in self.query(".panel.shown"):
+                self.action_toggle_panel(str(panel.id))
+            self.prompt.focus()
+
+    def action_leave(self) -> None:
+        """Quit."""
+        self.leave()
+
+    def action_help(self) -> None:
+        """Keys and commands."""
+        keys = [
+            (binding.key, binding.description)
+            for binding in self.BINDINGS
+            if isinstance(binding, Binding) and not binding.key.isdigit()
+        ]
+        self.push_screen(HelpScreen(keys, [(f"/{one.name} {one.argument}", one.help) for one in self._commands]))
+
+    def action_heat(self) -> None:
+        """Colour every character by its surprise, or no longer."""
+        with self._trying():
+            self.transcript.heat = not self.transcript.heat
+            self.status.note = self.transcript.heat_legend() if self.transcript.heat else ""
+            if self.transcript.heat and not self._busy:
+                _ = self.session
+                self._warm()
+
+    def action_toggle_panel(self, name: str) -> None:
+        """Show a panel, or put it away."""
+        from charlm.tui.widgets.dials import DialsPanel
+
+        with self._trying():
+            middle = self.screen_stack[0].query_one("#middle")
+            if name == "dials" and not self._dials_panels():
+                from charlm.chat.dials import presets
+
+                middle.mount(DialsPanel(presets(), id="dials", classes="panel"))
+            panel = middle.query_one(f"#{name}")
+            panel.toggle_class("shown")
+            if panel.has_class("shown") and self.size.width < NARROW:
+                for other in middle.query(".panel").exclude(f"#{name}"):
+                    other.remove_class("shown")
+            self._fold(self.size.width)
+            self._show_panels()
+            if panel.has_class("shown"):
+                panel.focus()
+            else:
+                self.prompt.focus()
+
+    def action_edit_last(self) -> None:
+        """Say something else instead of what was said last."""
+        from charlm.chat.commands import last_turn
+
+        with self._trying():
+            self._edit(last_turn(self.session.conversation, "you"))
+
+    def action_copy_reply(self) -> None:
+        """Copy what is selected, else the last reply."""
+        from charlm.chat.commands import last_turn
+
+        with self._trying():
+            text = self.screen.get_selected_text() or last_turn(self.session.conversation, "bot").text
+            copy(self, text)
+            self.notify(f"copied {len(text):,} characters", markup=False)
+
+    @work
+    async def action_pick_model(self) -> None:
+        """Choose among the models."""
+        from charlm.chat.cards import cards
+
+        name = await self.push_screen_wait(ModelPicker(cards()))
+        if name is not None:
+            self._submit(f"/model {name}")
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The command palette offers every slash command that needs nothing more."""
+        yield from super().get_system_commands(screen)
+        for one in self._commands:
+            if not one.argument or one.argument.startswith("["):
+                yield SystemCommand(one.name.replace("-", " "), one.help, lambda name=one.name: self.action_run(name))
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    def action_look(self) -> None:
+        """Move a cursor over the transcript, to see what else might have come."""
+        if self.transcript.cursor is None and self.view.turns:
+            self.transcript.start_cursor(self.view.turns[-1].id)
+            self.transcript.focus()
+        else:
+            self._end_look()
+
+    @on(Transcript.Left)
+    def _end_look(self) -> None:
+        self.transcript.stop_cursor()
+        self.alternatives.display = False
+        self.prompt.focus()
+
+    @on(Transcript.CursorMoved)
+    async def _look(self, event: Transcript.CursorMoved) -> None:
+        turn = self.view.turn(event.key)
+        if turn is None or self._busy:
+            return
+        with self._trying():
+            if turn.id not in self._considered:
+                consider = self.session.conversation.consider
+                self._considered[turn.id] = await asyncio.to_thread(consider, turn)
+            seen = self._considered[turn.id]
+            if event.character < len(seen):
+                self.alternatives.show(*seen[event.character])
+                self.alternatives.display = True
+
+    @on(Transcript.Opened)
+    def _choose_alternative(self, event: Transcript.Opened) -> None:
+        if self.alternatives.display:
+            self.alternatives.focus()
+
+    @on(Alternatives.Chosen)
+    def _take_alternative(self, event: Alternatives.Chosen) -> None:
+        self._branch(event.text)
+
+    def action_branch_here(self) -> None:
+        """Keep the reply up to the cursor, and let the model go on from there."""
+        self._branch("")
+
+    def _branch(self, instead: str) -> None:
+        with self._trying():
+            if self.transcript.cursor is None:
+                return
+            key, character = self.transcript.cursor
+            turn = self.view.turn(key)
+            if turn is not None:
+                conversation = self.session.conversation
+                self._end_look()
+                self.draw(lambda piece, shown: conversation.branch_at(turn, character, instead, piece, shown))
+
+    def action_alternative(self, number: int) -> None:
+        """Put the alternative of that number in the character's place."""
+        if self.alternatives.display:
+            self.alternatives.choose(number)
+
+    def action_edit_here(self) -> None:
+        """Put other words in the place of the turn under the cursor."""
+        if (turn := self._turn_here()) is not None:
+            self._end_look()
+            self._edit(turn)
+
+    def action_version_here(self, step: int) -> None:
+        """Another version of the turn under the cursor."""
+        from charlm.chat.commands import turn_to
+
+        with self._trying():
+            if (turn := self._turn_here()) is not None:
+                self._end_look()
+                turn_to(self, turn, step)
+
+    def _turn_here(self) -> Turn | None:
+        return None if self.transcript.cursor is None else self.view.turn(self.transcript.cursor[0])
+
+    # -- panels -------------------------------------------------------------------------------------------------------
+
+    @on(ConversationsPanel.Searched)
+    def _search(self, event: ConversationsPanel.Searched) -> None:
+        with self._trying():
+            self.query_one(ConversationsPanel).show(self.session.search(event.query), self.session.number)
+
+    @on(ConversationsPanel.Opened)
+    def _open_conversation(self, event: ConversationsPanel.Opened) -> None:
+        self._submit(f"/open {event.number}")
+
+    @on(ConversationsPanel.New)
+    def _new_conversation(self) -> None:
+        self.action_run("new")
+
+    @on(ConversationsPanel.Deleted)
+    def _delete_conversation(self, event: ConversationsPanel.Deleted) -> None:
+        with self._trying():
+            self._idle()
+            self.session.remove(event.number)
+            self.show_conversation()
+            self.tell(f"deleted; /restore {event.number} brings it back")
+
+    @on(ConversationsPanel.Renamed)
+    @work
+    async def _rename_conversation(self, event: ConversationsPanel.Renamed) -> None:
+        title = await self.push_screen_wait(Ask("What is it to be called?", ""))
+        with self._trying():
+            if title and self.session.store is not None:
+                self.session.store.rename(event.number, title)
+                self._show_panels()
+
+    def _idle(self) -> None:
+        if self._busy:
+            raise UsageError("a reply is under way", "Esc stops it")

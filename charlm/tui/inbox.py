@@ -1,0 +1,119 @@
+"""The traffic between the worker and the interface.
+
+The worker puts what happens into an inbox and never touches a widget; the interface empties it thirty times a second. A
+call a character would stop the one and stall the other.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from charlm.chat.commands import Operation
+    from charlm.chat.conversation import Conversation, Reply, Turn
+    from charlm.chat.session import Session
+    from charlm.inference.generate import Piece
+
+_LN2 = math.log(2)
+
+
+class Loaded(NamedTuple):
+    """A model is there, and a conversation."""
+
+    session: Session
+
+
+class Began(NamedTuple):
+    """A turn has begun: yours, whole, or the model's."""
+
+    turn: Turn
+
+
+class Wrote(NamedTuple):
+    """The model wrote on.
+
+    Attributes:
+        text: what.
+        bits: the surprise of each character.
+    """
+
+    text: str
+    bits: list[float]
+
+
+class Done(NamedTuple):
+    """A reply is finished."""
+
+    reply: Reply
+
+
+class Surprises(NamedTuple):
+    """How surprising each character of a turn was."""
+
+    turn: Turn
+    bits: list[float]
+
+
+class Failed(NamedTuple):
+    """Something went wrong."""
+
+    error: Exception
+    loading: bool
+
+
+Event = Loaded | Began | Wrote | Done | Surprises | Failed
+
+
+class Inbox:
+    """What the worker has to tell."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._wake = threading.Event()
+
+    def put(self, event: Event) -> None:
+        """Called by the worker."""
+        self._events.append(event)
+
+    def take(self) -> list[Event]:
+        """Everything since the last time, characters that follow one another in one piece."""
+        events: list[Event] = []
+        while self._events:
+            event = self._events.popleft()
+            last = events[-1] if events else None
+            if isinstance(event, Wrote) and isinstance(last, Wrote):
+                events[-1] = Wrote(last.text + event.text, last.bits + event.bits)
+            else:
+                events.append(event)
+        return events
+
+    def hurry(self) -> None:
+        """End the pause that the pace dial makes."""
+        self._wake.set()
+
+    def write(self, conversation: Conversation, operation: Operation) -> None:
+        """Let the model write, at the pace that is set. In the worker."""
+        self._wake.clear()
+
+        def show(piece: Piece) -> None:
+            if piece.text:
+                # A piece is one character, but for what broken bytes leave.
+                self.put(Wrote(piece.text, [-piece.logprob / _LN2] * len(piece.text)))
+            if pace := conversation.dials.pace:
+                self._wake.wait(1 / pace)
+
+        try:
+            self.put(Done(operation(show, lambda turn: self.put(Began(turn)))))
+        except Exception as error:
+            self.put(Failed(error, loading=False))
+
+    def warm(self, conversation: Conversation, turns: Sequence[Turn]) -> None:
+        """Find out how surprising turns were. In a worker; given up as soon as the conversation is busy."""
+        for turn in turns:
+            if conversation.busy or self._wake.is_set():
+                return
+            self.put(Surprises(turn, [one.surprise for one in conversation.consider(turn, 0)]))
