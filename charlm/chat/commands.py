@@ -62,7 +62,7 @@ class Command:
     name: str
     argument: str
     help: str
-    run: Callable[[Face, str], None]
+    run: Callable[[Face, str], object]
     complete: Callable[[Session, str], Iterable[str]] = lambda session, beginning: ()
     anytime: bool = False
 

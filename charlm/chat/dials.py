@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any, Final
 
 from charlm.errors import CharlmError, CheckpointError, UsageError
-from charlm.inference.sampling import SamplingParams
 from charlm.files import home
+from charlm.inference.sampling import SamplingParams
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def own_commands(app: ChatApp) -> list[Command]:
     """What only the app can do."""
 
-    def press(action: Callable[[], object]) -> Callable[[Face, str], None]:
-        return lambda face, argument: None if action() is None else None
+    def press(action: Callable[[], object]) -> Callable[[Face, str], object]:
+        return lambda face, argument: action()
 
     return [
         Command("help", "", "keys and commands", press(app.action_help), anytime=True),
