@@ -11,6 +11,7 @@ remembered after it. Only new text is ever read.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -109,7 +110,15 @@ class Considered(NamedTuple):
 
 
 class Journal(Protocol):
-    """Keeps a conversation while it happens: `charlm.chat.store` has one. Without it there is only memory."""
+    """Keeps a conversation while it happens: `charlm.chat.store` has one. Without it there is only memory.
+
+    A journal that cannot write raises nothing: the conversation goes on in memory, and is written when that is possible
+    again.
+    """
+
+    @property
+    def number(self) -> int | None:
+        """The conversation's; None before its first turn."""
 
     def begin(self, conversation: Conversation, turn: Turn) -> int:
         """A turn has begun: keep it as a draft. Returns the id that it gets."""
@@ -194,6 +203,11 @@ class Conversation:
         rng = make_rng(seed)
         self.seed = seed
         self.hand.rng = rng
+
+    @property
+    def number(self) -> int | None:
+        """Of the conversation in the database; None before its first turn, or if it is not kept."""
+        return self._journal.number if self._journal is not None else None
 
     @property
     def path(self) -> list[Turn]:
@@ -446,7 +460,7 @@ class Conversation:
 
         With `joins` it is one operation with the last, and undone with it.
         """
-        began = last_draft = self._clock()
+        began, last_draft = self._clock(), -math.inf
         turn = self._begin(parent, BOT, self.bot)
         turn.passages = kept
         if on_turn is not None:
@@ -460,13 +474,13 @@ class Conversation:
         try:
             for piece in drawing:
                 logprob += piece.logprob
-                if on_piece is not None:
-                    on_piece(piece)
-                now = self._clock()
-                if self._journal is not None and now - last_draft >= DRAFT_SECONDS:
+                # Kept before it is shown: whoever shows it may then wait for long, to set a slow pace.
+                if self._journal is not None and self._clock() - last_draft >= DRAFT_SECONDS:
                     turn.passages = (*kept, drawing.passage)
                     self._journal.draft(turn)
-                    last_draft = now
+                    last_draft = self._clock()
+                if on_piece is not None:
+                    on_piece(piece)
         except BaseException:
             # What was shown stays, whatever went wrong: it is read from the text, as after a crash.
             turn.reason = "cancelled"
@@ -487,14 +501,14 @@ class Conversation:
             start,
             hand,
             stops=self.dialogue.stops,
-            nothing=self._nothing() if self.dialogue.has_turns and hand.dials.candidates > 1 else None,
+            nothing=self._nothing(turn.name) if self.dialogue.has_turns and hand.dials.candidates > 1 else None,
             recent=self._recent(turn, hand.dials) if hand.dials.repetition_penalty != 1 else (),
             cancel=cancel,
         )
 
-    def _nothing(self) -> Snapshot:
-        """What the model remembers where a conversation begins with its own words."""
-        return self.snapshot(self.root).read(self.engine, self.dialogue.opening(self.bot))
+    def _nothing(self, name: str) -> Snapshot:
+        """What the model remembers where a conversation begins with this speaker's words."""
+        return self.snapshot(self.root).read(self.engine, self.dialogue.opening(name))
 
     def _recent(self, turn: Turn, dials: Dials) -> list[int]:
         """The ids that the repetition penalty looks at: the last of the context."""

@@ -97,10 +97,14 @@ class Dials:
         Raises:
             CheckpointError: it is damaged.
         """
-        known = {one.name for one in fields(cls)}
+        kinds = {one.name: one.type for one in fields(cls)}
         try:
-            return cls(**{name: value for name, value in document.items() if name in known})
-        except (TypeError, CharlmError) as error:
+            turned = {name: value for name, value in document.items() if name in kinds}
+            for name, value in turned.items():
+                if type(value) is not int and not (type(value) is float and kinds[name] == "float"):
+                    raise TypeError(name)
+            return cls(**turned)
+        except (AttributeError, TypeError, CharlmError) as error:
             raise CheckpointError("the dials of a conversation are damaged") from error
 
 

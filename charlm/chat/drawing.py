@@ -105,7 +105,7 @@ class Passage:
             for one in settings:
                 restored(one.rng)
             return cls(str(document["text"]), settings, int(document["draws"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError("a turn of a conversation is damaged") from error
 
 
