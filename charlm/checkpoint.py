@@ -7,7 +7,7 @@ whose value is a JSON document:
     config       ModelConfig
     vocabulary   {"characters": one string, in the order of their ids; "bytes": whether 256 byte ids follow}
     record       TrainingRecord
-    dialogue     {"format": how the text writes turns, "names": its speakers}; without it the text is plain
+    dialogue     Dialogue: how the text writes turns, and its speakers; without it the text is plain
 
 Nothing in it can run code, and nothing is believed before it is checked: a file that is damaged, foreign or doctored is
 refused in one sentence.

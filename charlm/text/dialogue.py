@@ -1,11 +1,13 @@
 """How turns are written in a text, so that a model that has read it can be talked to.
 
-Owns the four formats: what stands before a turn and after it, what of a person's words a turn can hold, and how to tell
-from a text which format it has. Knows nothing of models; a conversation is made of what this says.
+Owns the four formats: what stands before a turn and after it, what of a person's words a turn can hold, and what a
+speaker's name is. Knows nothing of models; a conversation is made of what this says. Which format a text has is told by
+`charlm.text.detection`.
 
     plain        no turns: a person writes, the model writes on      Once upon a time there was
     lines        a turn a line, a blank line between conversations   how are you?
-    transcript   the speaker on the same line                        Anna: how are you?
+    transcript   the speaker on the same line; blank lines between   Anna: how are you?
+                 turns where the text has them
     play         the speaker on a line of its own, blank lines       ANNA:
                  between speeches                                    How are you?
 """
@@ -13,24 +15,28 @@ from a text which format it has. Knows nothing of models; a conversation is made
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from charlm.errors import CheckpointError, UsageError
 from charlm.text.corpus import normalise
 
 FORMATS: Final = ("plain", "lines", "transcript", "play")
+COLONS: Final = (":", "\uff1a", " :", "\u00a0:")
+"""What may stand after a name: English, Japanese and Chinese, French."""
 MAX_NAME = 40  # characters
-MAX_NAMES = 200  # that a model remembers
+MAX_WORDS = 5  # of a name
+MAX_NAMES = 1000  # that a model remembers
 
-# A speaker: begins with a letter, has no sentence in it.
-_NAME = r"[^\W\d_][^\n:.!?\u3002]{0,39}"
-_PLAY = re.compile(rf"(?:\A|\n\n)({_NAME}):\n(?=\S)")
-_TRANSCRIPT = re.compile(rf"^({_NAME}): (?=\S)", re.MULTILINE)
-_SENTENCE_ENDS = tuple(".!?\u2026\"'\u201d\u2019)\u3002\uff01\uff1f\u300d")
+# A name begins with a letter (or as "1st citizen" does) and has no sentence in it: no full stop but an abbreviation's.
+_OF_A_NAME = '[^\n:\uff1a.!?\u2026\u3002\uff01\uff1f,;\u3001"\u201c\u201d\u201e\u00ab\u00bb<>\\[\\]{}=/\\\\|@#*`]'
+_TITLES = ("mr", "mrs", "ms", "dr", "st", "prof", "rev", "capt", "col", "lt", "sgt", "gen", "hon", "jr", "sr", "[a-z]")
+_FULL_STOP = "(?:" + "|".join(rf"(?i:(?<=\b{title}))" for title in _TITLES) + r")\."
+_NAME = re.compile(
+    rf"(?=\d{{0,2}}[^\W\d_]){_OF_A_NAME}+(?:{_FULL_STOP}{_OF_A_NAME}*)*(?<!\s)",
+)
 
 
 @dataclass(frozen=True)
@@ -40,22 +46,25 @@ class Dialogue:
     Attributes:
         format: one of `FORMATS`.
         names: the speakers, the most frequent first; empty in formats without names.
+        colon: one of `COLONS`, where names are.
+        spaced: whether blank lines stand between the turns of a transcript.
 
     Raises:
         UsageError: an unknown format.
-        CheckpointError: names that cannot be.
+        CheckpointError: names or a colon that cannot be.
     """
 
     format: str = "plain"
     names: tuple[str, ...] = ()
+    colon: str = ":"
+    spaced: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise UsageError(f"unknown dialogue format {str(self.format)[:40]!r}", f"it is one of {', '.join(FORMATS)}")
-        if len(self.names) > MAX_NAMES or not all(
-            isinstance(name, str) and 0 < len(name) <= MAX_NAME and "\n" not in name and name.isprintable()
-            for name in self.names
-        ):
+        if self.colon not in COLONS or not isinstance(self.spaced, bool):
+            raise CheckpointError("the dialogue format is damaged")
+        if len(self.names) > MAX_NAMES or not all(isinstance(name, str) and is_name(name) for name in self.names):
             raise CheckpointError("the dialogue format's names are damaged")
 
     @property
@@ -75,12 +84,23 @@ class Dialogue:
 
     def opening(self, name: str) -> str:
         """What stands before a speaker's words."""
-        return {"transcript": f"{name}: ", "play": f"{name}:\n"}.get(self.format, "")
+        if not self.has_names:
+            return ""
+        return name + self.colon + self._gap
+
+    @property
+    def _gap(self) -> str:
+        # A full-width colon brings its space along.
+        return "\n" if self.format == "play" else "" if self.colon == "\uff1a" else " "
+
+    @property
+    def _between(self) -> str:
+        return "\n\n" if self.format == "play" or (self.format == "transcript" and self.spaced) else "\n"
 
     @property
     def closing(self) -> str:
         """What stands after a turn when another follows; a reply that reaches it is complete."""
-        return {"plain": "", "play": "\n\n"}.get(self.format, "\n")
+        return self._between if self.has_turns else ""
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -88,13 +108,24 @@ class Dialogue:
         return (self.closing,) if self.closing else ()
 
     def fit(self, text: str) -> str:
-        """A person's words as a turn of this format can hold them: normalised, and without what would end the turn."""
-        text = normalise(text)
-        if self.format in ("lines", "transcript"):
-            return re.sub(r"\s*\n\s*", " ", text.strip())
-        if self.format == "play":
-            return re.sub(r"\s*\n\s*\n\s*", "\n", text.strip())
-        return text
+        """A person's words as a turn of this format can hold them: normalised, and without what would end the turn.
+
+        What is left cannot be taken for another's turn: names count only after what ends one. Fitting twice changes
+        nothing more.
+        """
+        text = normalise(text).lstrip("\ufeff")
+        if not self.has_turns:
+            return text
+        text = re.sub(r"\A[\s\ufeff]+|\s+\Z", "", text)
+        if self.closing == "\n":
+            return re.sub(r"\s*\n\s*", " ", text)
+        return re.sub(r"\s*\n\s*\n\s*", "\n", text)
+
+    def speakers_in(self, text: str) -> list[str]:
+        """Whose turns a text of this format has, in order; none in formats without names."""
+        if not self.has_names:
+            return []
+        return [name for name, colon in turns_in(text, self.format, self.spaced) if colon == self.colon]
 
     def complete_name(self, beginning: str) -> list[str]:
         """The speakers whose names begin so, whatever the case."""
@@ -102,7 +133,7 @@ class Dialogue:
 
     def speaker(self, name: str) -> str:
         """The name as the text writes it: exactly, or in another case, or as the only one that begins so."""
-        if not self.has_names:
+        if not self.has_names or name in self.names:
             return name
         same = [known for known in self.names if known.casefold() == name.casefold()]
         near = same or self.complete_name(name)
@@ -110,66 +141,53 @@ class Dialogue:
 
     def to_dict(self) -> dict[str, Any]:
         """For the model file."""
-        return {"format": self.format, "names": list(self.names)}
+        return asdict(self) | {"names": list(self.names)}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Dialogue:
-        """Read back what `to_dict` made.
+        """Read back what `to_dict` made; colon and spacing may be left out.
 
         Raises:
             CheckpointError: it is damaged.
         """
-        names = document.get("names")
-        if set(document) != {"format", "names"} or document["format"] not in FORMATS or not isinstance(names, list):
+        known, names, form = {one.name for one in fields(cls)}, document.get("names"), document.get("format")
+        if not {"format", "names"} <= set(document) <= known or form not in FORMATS or not isinstance(names, list):
             raise CheckpointError("the dialogue format is damaged")
-        return cls(document["format"], tuple(names))
+        return cls(**{**document, "names": tuple(names)})
 
 
-def detect(text: str) -> Dialogue:
-    """The format that a text seems to be written in.
+@lru_cache(10_000)
+def is_name(name: str) -> bool:
+    """Whether a speaker can be called so: short, printable, without a sentence or a colon in it."""
+    return (
+        len(name) <= MAX_NAME
+        and name.isprintable()
+        and len(name.split()) <= MAX_WORDS
+        and _NAME.fullmatch(name) is not None
+    )
+
+
+def turns_in(text: str, form: str, spaced: bool, speech: str = r"\S") -> list[tuple[str, str]]:
+    """The name and the colon of each turn of a text, in order.
 
     Args:
-        text: a good piece of it, normalised; a million characters are plenty.
+        text: to be read.
+        form: a format with names.
+        spaced: whether a turn must follow a blank line.
+        speech: what its words must begin with, as a pattern.
     """
-    speeches = [block for block in text.split("\n\n") if block.strip()]
-    lines = [line for line in text.split("\n") if line.strip()]
-    if not lines:
-        return Dialogue()
-    for name, pattern, units in (("play", _PLAY, speeches), ("transcript", _TRANSCRIPT, lines)):
-        if _takes_turns(speakers := pattern.findall(text), len(units)):
-            return Dialogue(name, _by_frequency(speakers))
-    return Dialogue("lines") if _is_lines(speeches, lines) else Dialogue()
+    turns = []
+    for label in _label(form, spaced, speech).findall(text):
+        name = label[:-1].rstrip()
+        colon = label[len(name) :]
+        if colon in COLONS and is_name(name):
+            turns.append((name, colon))
+    return turns
 
 
-def names_in(text: str, form: str) -> tuple[str, ...]:
-    """The speakers of a text in that format, the most frequent first; none in formats without names."""
-    pattern = {"play": _PLAY, "transcript": _TRANSCRIPT}.get(form)
-    return _by_frequency(pattern.findall(text)) if pattern else ()
-
-
-def _by_frequency(speakers: Sequence[str]) -> tuple[str, ...]:
-    usual = [name for name, count in Counter(speakers).most_common(MAX_NAMES) if count > 1 and name.isprintable()]
-    return tuple(usual)
-
-
-def _takes_turns(speakers: Sequence[str], units: int) -> bool:
-    # Half of the text is speech, names come again and again, and one speaker answers another: the level names of a log
-    # come again and again too, but mostly the same one after itself.
-    if len(speakers) < 4 or len(speakers) < units / 2:
-        return False
-    changes = sum(one != other for one, other in pairwise(speakers))
-    return len(set(speakers)) <= len(speakers) / 2 and changes >= len(speakers) / 3
-
-
-def _is_lines(groups: Sequence[str], lines: Sequence[str]) -> bool:
-    # Several groups of several lines, each a sentence or more, some of them questions.
-    ended = sum(line.rstrip().endswith(_SENTENCE_ENDS) for line in lines)
-    asked = sum(line.rstrip().endswith(("?", "\uff1f")) for line in lines)
-    long = sum(len(line) > 300 for line in lines)
-    return (
-        len(groups) >= 5
-        and len(lines) >= 3 * len(groups)
-        and ended >= len(lines) / 2
-        and asked >= len(lines) / 20
-        and long <= len(lines) / 20
-    )
+@cache
+def _label(form: str, spaced: bool, speech: str) -> re.Pattern[str]:
+    # Whatever stands before a colon; what of it is a name is looked at afterwards, once for each.
+    before = r"(?:\A|\n\n)" if form == "play" or spaced else "^"
+    after = "\n" if form == "play" else "(?:(?<=:) |(?<=\uff1a))"
+    return re.compile(rf"{before}([^\n:\uff1a]{{1,{MAX_NAME + 1}}}[:\uff1a]){after}(?={speech})", re.MULTILINE)
