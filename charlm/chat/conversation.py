@@ -230,15 +230,18 @@ class Conversation:
 
         Without what would end the turn, and with a substitute for each character that the model cannot spell.
         """
+        return self._spellable(self.dialogue.fit(text))
+
+    def _spellable(self, text: str) -> str:
         whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # half characters from a terminal
-        return self.engine.vocabulary.replace_unknown(self.dialogue.fit(whole))
+        return self.engine.vocabulary.replace_unknown(whole)
 
     def text(self, turn: Turn | None = None) -> str:
         """Everything that the model has read up to the end of a turn, by default the head."""
         turns = list(self._upwards(turn or self.head))
-        return self.dialogue.beginning + "".join(self._lead(one) + one.text for one in reversed(turns))
+        return self.dialogue.beginning + "".join(self.lead(one) + one.text for one in reversed(turns))
 
-    def _lead(self, turn: Turn) -> str:
+    def lead(self, turn: Turn) -> str:
         """What is read before a turn's own text: the end of the turn before it, and the speaker."""
         return self._lead_of(turn.parent, turn.name)
 
@@ -265,7 +268,7 @@ class Conversation:
         for one in reversed(missing):
             assert one.parent is not None
             assert one.parent.snapshot is not None
-            one.snapshot = one.parent.snapshot.read(self.engine, self._lead(one)).read(self.engine, one.text)
+            one.snapshot = one.parent.snapshot.read(self.engine, self.lead(one)).read(self.engine, one.text)
         assert turn.snapshot is not None
         return turn.snapshot
 
@@ -279,7 +282,7 @@ class Conversation:
         text = turn.text
         if turn.parent is None or not text:
             return []
-        before = self.snapshot(turn.parent).read(self.engine, self._lead(turn))
+        before = self.snapshot(turn.parent).read(self.engine, self.lead(turn))
         ids, _ = spell(vocabulary, text)
         _, logits = self.engine.read(before.state, ids)
         predictions = log_softmax(np.concatenate((before.logits[None], logits[:-1])))
@@ -370,7 +373,7 @@ class Conversation:
             raise UsageError("only a reply of the model's can branch", "edit a turn of your own")
         if not 0 <= character <= len(turn.text):
             raise UsageError(f"the reply has no character {character}", f"it is {len(turn.text)} characters long")
-        text, closing = turn.text[:character] + instead, self.dialogue.closing
+        text, closing = turn.text[:character] + self._spellable(instead), self.dialogue.closing
         if closing and closing in text:  # the reply is to end here
             edited = self.edit(turn, text.partition(closing)[0])
             return Reply(edited, "", 0.0, 0.0, "stop")
@@ -429,7 +432,7 @@ class Conversation:
         """Add a turn that a person wrote."""
         turn = self._begin(parent, author, name)
         turn.passages, turn.reason = (Passage(text),), "typed"
-        before = self.snapshot(parent).read(self.engine, self._lead(turn))
+        before = self.snapshot(parent).read(self.engine, self.lead(turn))
         self._finish(turn, before.read(self.engine, text))
         return turn
 
@@ -444,7 +447,7 @@ class Conversation:
     def _finish(self, turn: Turn, snapshot: Snapshot) -> None:
         assert turn.parent is not None
         turn.snapshot = snapshot
-        turn.characters = turn.parent.characters + len(self._lead(turn)) + len(turn.text)
+        turn.characters = turn.parent.characters + len(self.lead(turn)) + len(turn.text)
 
     def _reply(
         self,
@@ -466,7 +469,7 @@ class Conversation:
         if on_turn is not None:
             on_turn(turn)
         if start is None:
-            start = self.snapshot(parent).read(self.engine, self._lead(turn))
+            start = self.snapshot(parent).read(self.engine, self.lead(turn))
             for passage in kept:
                 start = start.read(self.engine, passage.text)
         drawing = self.drawing(turn, start, self.hand, self._cancelled.is_set)
@@ -515,7 +518,7 @@ class Conversation:
         window = dials.sampling.repetition_window
         text = ""
         for one in self._upwards(turn):
-            text = self._lead(one) + one.text + text
+            text = self.lead(one) + one.text + text
             if len(text) >= window:
                 break
         ids: list[int] = spell(self.engine.vocabulary, text[-window:])[0].tolist()
@@ -574,7 +577,7 @@ class Conversation:
             assert turn.parent is not None
             known[turn.id] = turn
             turn.parent.children.append(turn)
-            turn.characters = turn.parent.characters + len(self._lead(turn)) + len(turn.text)
+            turn.characters = turn.parent.characters + len(self.lead(turn)) + len(turn.text)
             self._next_id = max(self._next_id, turn.id + 1)
         self.moves = [known[number] for number in moves if number in known] or [self.root]
         self.cursor = min(max(cursor, 0), len(self.moves) - 1)

@@ -1,0 +1,255 @@
+"""What keeps one conversation in the database while it happens.
+
+Owns when what is written. A turn is a row from its beginning on, as a draft that grows; when it is finished, its text,
+its snapshot and where the head stands are one transaction. Nothing here raises: what cannot be written stays on a list,
+and goes into the next transaction that can be.
+
+Rows of a conversation may come from several processes. Turns have numbers that the database gives out, so that all grow
+the same tree; where the head stands is decided by the last to write.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, Final
+
+from charlm.chat.columns import (
+    SAID,
+    as_json,
+    insert_conversation,
+    update_conversation,
+    whole,
+    write_snapshot,
+    write_turn,
+    write_visited,
+)
+from charlm.chat.conversation import Conversation, Turn
+from charlm.chat.database import PATIENCE, Database
+from charlm.chat.drawing import Snapshot
+from charlm.chat.record import Record
+from charlm.errors import CharlmError, CheckpointError
+from charlm.inference.engine import Engine
+
+DRAFT_PATIENCE: Final = 0.05  # seconds; the next draft comes soon enough
+
+
+class StoreJournal:
+    """Keeps one conversation. See `charlm.chat.conversation.Journal`.
+
+    Args:
+        database: where.
+        model: the name of the model.
+        now: seconds since 1970.
+
+    Attributes:
+        number: of the conversation in the database; None before its first turn.
+        model: the name of the model.
+        trouble: why something is not written that should be; None if all is.
+    """
+
+    def __init__(self, database: Database, model: str, now: Callable[[], float]) -> None:
+        self.number: int | None = None
+        self.model = whole(model)
+        self.trouble: CharlmError | None = None
+        self._database = database
+        self._now = now
+        self._generation = database.generation
+        self._conversation: Conversation | None = None
+        self._title = ""  # as it was last written
+        self._state: dict[str, Any] = {}  # of the conversation's row, as it was last written
+        self._moved = False  # whether the row is to be written
+        self._unsaved: list[Turn] = []  # parents before children
+        self._visits: set[Turn] = set()  # turns another child of which is visible now
+        self._strange: list[Turn] = []  # whose snapshots were another model's, or damaged
+        self._places: dict[Turn, tuple[int, str]] = {}  # how deep in the tree, and how its first turn begins
+        self._unborn = 0  # turns that have begun but have no row
+
+    def attach(self, conversation: Conversation) -> None:
+        """Keep this conversation from now on."""
+        self._conversation = conversation
+        self._title = conversation.title
+
+    def resume(self, number: int, record: Record) -> None:
+        """Go on with a conversation that has been read from the database."""
+        self.number, self._title = number, record.title
+
+    # -- what a conversation tells -------------------------------------------------------------------------------------
+
+    def begin(self, conversation: Conversation, turn: Turn) -> int:
+        """A turn has begun. Its id is negative if it could not be written, until that is made good."""
+        with self._database.lock:
+            self._conversation = conversation
+            self._disown(turn)
+            self._unsaved.append(turn)
+            self._save(begins=True)
+            return turn.id
+
+    def draft(self, turn: Turn) -> None:
+        """A turn under way has grown."""
+        with self._database.lock:
+            self._will_save(turn)
+            self._save(patience=DRAFT_PATIENCE)
+
+    def commit(self, conversation: Conversation, turn: Turn | None) -> None:
+        """A turn is finished, or only the head has moved."""
+        with self._database.lock:
+            self._conversation = conversation
+            self._moved = True
+            if turn is not None:
+                self._will_save(turn)
+            if conversation.head.parent is not None:
+                self._visits.add(conversation.head.parent)
+            self._save()
+
+    def fetch(self, turn: Turn, engine: Engine) -> Snapshot | None:
+        """The snapshot of a finished turn, if there is one that this model can use."""
+        try:
+            with self._database.reading() as connection:
+                found = connection.execute("SELECT data FROM snapshot WHERE turn = ?", (turn.id,)).fetchone()
+        except CharlmError as error:
+            self.trouble = error
+            return None
+        try:
+            snapshot = Snapshot.from_bytes(engine, found[0]) if found is not None else None
+        except CheckpointError:
+            snapshot = None
+        if snapshot is None:
+            with self._database.lock:
+                self._strange.append(turn)
+        return snapshot
+
+    def save(self) -> None:
+        """Write what is not yet written: dials that were turned since the last turn, and what could not be."""
+        with self._database.lock:
+            conversation = self._conversation
+            if conversation is None or conversation.busy or (self.number is None and not self._unsaved):
+                return
+            if self._moved or self._unsaved or self._state != self._state_of(conversation, {}):
+                self._moved = True
+                self._save()
+
+    # -- how it is written ---------------------------------------------------------------------------------------------
+
+    def _will_save(self, turn: Turn) -> None:
+        if turn not in self._unsaved:
+            self._unsaved.append(turn)
+
+    def _disown(self, turn: Turn) -> None:
+        self._unborn += 1
+        turn.id = -self._unborn
+
+    def _save(self, *, begins: bool = False, patience: float = PATIENCE) -> None:
+        for _ in range(2):  # once more if what was wrong has been mended
+            generation = self._database.generation
+            try:
+                self._write(begins=begins, patience=patience)
+            except CharlmError as error:
+                self.trouble = error
+                if self._database.generation == generation:
+                    return
+            else:
+                self.trouble = None
+                return
+
+    def _write(self, *, begins: bool, patience: float) -> None:
+        conversation = self._conversation
+        assert conversation is not None
+        ids: dict[Turn, int] = {}
+        with self._database.writing(patience) as connection:
+            if self.number is not None and not self._is_there(connection, self.number, begins=begins):
+                # Someone has removed it, or it went with a damaged file. Whoever goes on with it has it kept anew.
+                if not begins and self._generation == self._database.generation:
+                    return
+                self._disown_all(conversation)
+            made = self.number is None
+            number = self.number or insert_conversation(
+                connection, conversation.title, conversation.dialogue, self._now()
+            )
+            for turn in self._unsaved:
+                ids[turn] = self._write_turn(connection, conversation, number, turn, ids)
+            self._write_strange(connection, conversation)
+            state = self._write_row(connection, conversation, number, ids) if self._moved or made else self._state
+        # Only now is it certain.
+        for turn, index in ids.items():
+            turn.id = index
+        self.number, self._state, self._title = number, state, conversation.title
+        self._generation, self._moved = self._database.generation, False
+        self._unsaved.clear()
+        self._visits.clear()
+        self._strange = [turn for turn in self._strange if turn.snapshot is None]
+
+    def _is_there(self, connection: sqlite3.Connection, number: int, *, begins: bool) -> bool:
+        row = connection.execute("SELECT deleted FROM conversation WHERE id = ?", (number,)).fetchone()
+        if row is not None and row[0] is not None and begins:  # who goes on talking takes it back
+            connection.execute("UPDATE conversation SET deleted = NULL WHERE id = ?", (number,))
+        return row is not None
+
+    def _disown_all(self, conversation: Conversation) -> None:
+        turns = Record.of(conversation).turns
+        known = set(turns)
+        self._unsaved = turns + [turn for turn in self._unsaved if turn not in known]
+        for turn in self._unsaved:
+            self._disown(turn)
+        self._visits = {turn for turn in turns if turn.visited is not None}
+        self.number, self._moved = None, True
+
+    def _write_turn(
+        self, connection: sqlite3.Connection, conversation: Conversation, number: int, turn: Turn, ids: dict[Turn, int]
+    ) -> int:
+        assert turn.parent is not None
+        parent = ids.get(turn.parent, turn.parent.id)
+        assert parent >= 0, "parents are written before their children"
+        row = write_turn(connection, number, turn, parent, self._now())
+        if turn.reason != "draft" and turn.snapshot is not None:
+            write_snapshot(connection, row, turn.snapshot.to_bytes(conversation.engine))
+        return row
+
+    def _write_strange(self, connection: sqlite3.Connection, conversation: Conversation) -> None:
+        """What was read again because another model had read it need not be read a third time."""
+        for turn in self._strange:
+            if turn.snapshot is not None and turn.id > 0:
+                write_snapshot(connection, turn.id, turn.snapshot.to_bytes(conversation.engine))
+
+    def _write_row(
+        self, connection: sqlite3.Connection, conversation: Conversation, number: int, ids: dict[Turn, int]
+    ) -> dict[str, Any]:
+        for turn in self._visits:
+            if turn.parent is not None and turn.visited is not None:
+                write_visited(connection, ids.get(turn, turn.id), ids.get(turn.visited, turn.visited.id))
+        state = self._state_of(conversation, ids)
+        values = {"model": self.model, "fingerprint": conversation.engine.fingerprint, "updated": self._now()} | state
+        if conversation.title != self._title:  # else another process may have given it one
+            values["title"] = whole(conversation.title)
+        update_conversation(connection, number, values)
+        return state
+
+    def _state_of(self, conversation: Conversation, ids: dict[Turn, int]) -> dict[str, Any]:
+        """What a conversation's row says of how it stands."""
+        head, first = conversation.head, conversation.root.visited
+        turns, said = self._place(head)
+        return {
+            "you": whole(conversation.you),
+            "bot": whole(conversation.bot),
+            "dials": as_json(conversation.dials.to_dict()),
+            "seed": str(conversation.seed),
+            "rng": as_json(conversation.hand.rng.bit_generator.state),
+            "moves": as_json([ids.get(turn, turn.id) for turn in conversation.moves]),
+            "cursor": conversation.cursor,
+            "visited": None if first is None else ids.get(first, first.id),
+            "turns": turns,
+            "characters": head.characters,
+            "said": said,
+        }
+
+    def _place(self, turn: Turn) -> tuple[int, str]:
+        """How many turns there are up to this one, and how the first of them begins."""
+        above = []
+        while turn.parent is not None and turn not in self._places:
+            above.append(turn)
+            turn = turn.parent
+        depth, said = self._places.get(turn, (0, ""))
+        for one in reversed(above):
+            depth, said = depth + 1, said or whole(one.text[:SAID])
+            self._places[one] = depth, said
+        return depth, said
