@@ -55,7 +55,6 @@ class Session:
         wish: what was asked for.
 
     Attributes:
-        notices: what the person should be told, in order; whoever tells it takes it away.
         name: the model's.
         engine: the model.
         dialogue: how its text writes turns.
@@ -67,15 +66,14 @@ class Session:
     """
 
     def __init__(self, wish: Wish) -> None:
-        self.notices: list[str] = []
         self.store = Store() if wish.keep else None
-        if self.store is not None and self.store.notice:
-            self.notices.append(self.store.notice)
+        self._news = [self.store.notice] if self.store is not None and self.store.notice else []
         self._wish = wish
         summary = self._summary_wished()
         # One that is continued is continued with its own model, unless another is asked for.
         name = wish.model or (summary.model if summary is not None else None)
         self._load(newest_model() if name is None else find_model(name))
+        self.conversation: Conversation
         if summary is not None:
             self.open(summary.number)
             if wish.dials or wish.preset:
@@ -95,7 +93,7 @@ class Session:
             return self.store.summary(wish.number)
         latest = self.store.latest(wish.model and Path(wish.model).stem)
         if latest is None:
-            self.notices.append("there is no conversation to go on with yet; this is a new one")
+            self._news.append("there is no conversation to go on with yet; this is a new one")
         return latest
 
     def _dials(self, dials: Dials) -> Dials:
@@ -112,6 +110,12 @@ class Session:
         if self.store is None:
             return Conversation(self.engine, self.dialogue, you=you, bot=bot, dials=dials, seed=seed)
         return self.store.create(self.name, self.engine, self.dialogue, you=you, bot=bot, dials=dials, seed=seed)
+
+    def news(self) -> list[str]:
+        """What the person should be told, a sentence each, since this was last asked."""
+        news = self._news + (self.store.news() if self.store is not None else [])
+        self._news = []
+        return news
 
     # -- conversations ------------------------------------------------------------------------------------------------
 
@@ -134,11 +138,11 @@ class Session:
             try:
                 self._load(find_model(summary.model))
             except NotFoundError:
-                self.notices.append(f"the model {summary.model} is no longer there; {self.name} reads the text instead")
+                self._news.append(f"the model {summary.model} is no longer there; {self.name} reads the text instead")
         opened = store.open(number, self.name, self.engine, self.dialogue)
         self.conversation = opened.conversation
         if opened.reread:
-            self.notices.append(f"{self.name} has changed since this conversation; it reads the text again")
+            self._news.append(f"{self.name} has changed since this conversation; it reads the text again")
 
     def remove(self, number: int) -> None:
         """Hide a conversation, so that it can be brought back for a day; if it is the one open, a new one begins."""

@@ -44,7 +44,7 @@ class Lines:
 
     def run(self) -> None:
         """Read and reply until the input ends."""
-        self._tell_notices()
+        self._tell_news()
         if self._asks:
             self.tell(f"{self.session.name}: /help lists commands, Ctrl-C stops a reply, Ctrl-D leaves")
         self.show_conversation()
@@ -53,7 +53,7 @@ class Lines:
                 self._take(line)
             except CharlmError as error:
                 self.tell(f"error: {error.message}" + (f" ({error.hint})" if error.hint else ""))
-            self._tell_notices()
+            self._tell_news()
             if self._over:
                 return
 
@@ -81,9 +81,9 @@ class Lines:
             conversation = self.session.conversation
             self.draw(lambda piece, turn: conversation.say(line, piece, turn))
 
-    def _tell_notices(self) -> None:
-        while self.session.notices:
-            self.tell(f"note: {self.session.notices.pop(0)}")
+    def _tell_news(self) -> None:
+        for sentence in self.session.news():
+            self.tell(f"note: {sentence}")
 
     # -- a face -------------------------------------------------------------------------------------------------------
 

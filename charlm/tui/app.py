@@ -32,6 +32,7 @@ from charlm.tui.screens.welcome import Welcome
 from charlm.tui.view import View
 from charlm.tui.widgets.alternatives import Alternatives
 from charlm.tui.widgets.conversations import ConversationsPanel
+from charlm.tui.widgets.dials import DialsPanel
 from charlm.tui.widgets.prompt import Prompt
 from charlm.tui.widgets.status import StatusLine
 from charlm.tui.widgets.transcript import Transcript
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from charlm.chat.commands import Command, Operation
     from charlm.chat.conversation import Considered, Turn
     from charlm.chat.session import Session
-    from charlm.tui.widgets.dials import DialsPanel
 
 FRAMES = 30  # a second
 NARROW = 72  # columns; below, a panel takes the whole width
@@ -116,6 +116,7 @@ class ChatApp(App[int]):
                 yield self.transcript
                 yield self.alternatives
                 yield self.prompt
+            yield DialsPanel(id="dials", classes="panel")
         yield self.status
         yield Footer(show_command_palette=False)
 
@@ -198,6 +199,7 @@ class ChatApp(App[int]):
     def _take_up(self, session: Session) -> None:
         """A model has been loaded: wake everything that waits for one."""
         from charlm.chat.commands import COMMANDS
+        from charlm.chat.dials import presets
         from charlm.tui.commands import own_commands
 
         self._session = session
@@ -205,11 +207,12 @@ class ChatApp(App[int]):
         self.prompt.substitute = session.substitute
         self.prompt.commands = [(one.name, f"{one.argument}  {one.help}".strip()) for one in self._commands]
         self.prompt.complete_argument = self._complete
-        self.prompt.history = [turn.text for turn in session.conversation.path if turn.author == "you"]
+        self.prompt.past = [turn.text for turn in session.conversation.path if turn.author == "you"]
         self.show_conversation()
         for text in self._unsent:
             self._submit(text)
         self._unsent.clear()
+        self.query_one(DialsPanel).presets = presets()
 
     def _finish(self, turn: Turn) -> None:
         self._busy = False
@@ -318,8 +321,8 @@ class ChatApp(App[int]):
         versions = len(conversation.head.siblings)
         which = f"  {conversation.head.siblings.index(conversation.head) + 1}/{versions}" if versions > 1 else ""
         status.turn = f"turn {len(self.view.turns)}{which}"
-        while session.notices:
-            self.notify(visible(session.notices.pop(0)), markup=False, timeout=8)
+        for sentence in session.news():
+            self.notify(visible(sentence), markup=False, timeout=8)
 
     def _show_panels(self) -> None:
         session = self.session
@@ -327,13 +330,7 @@ class ChatApp(App[int]):
         if panel.has_class("shown"):
             with self._trying():
                 panel.show(session.search(), session.number)
-        for dials in self._dials_panels():
-            dials.show(session.conversation.dials, session.conversation.seed)
-
-    def _dials_panels(self) -> Iterable[DialsPanel]:
-        from charlm.tui.widgets.dials import DialsPanel
-
-        return self.screen_stack[0].query(DialsPanel)
+        self.query_one(DialsPanel).show(session.conversation.dials, session.conversation.seed)
 
     # -- what a person writes -----------------------------------------------------------------------------------------
 
@@ -368,7 +365,7 @@ class ChatApp(App[int]):
 
     def _edit(self, turn: Turn) -> None:
         self._editing = turn
-        self.prompt.text = turn.text
+        self.prompt.value = turn.text
         self.prompt.border_title = (
             f"other words for {'yours' if turn.author == 'you' else 'the reply'}; Esc leaves them"
         )
@@ -377,7 +374,7 @@ class ChatApp(App[int]):
     def _end_editing(self) -> None:
         self._editing = None
         self.prompt.border_title = ""
-        self.prompt.text = ""
+        self.prompt.value = ""
 
     # -- keys ---------------------------------------------------------------------------------------------------------
 
@@ -422,14 +419,8 @@ class ChatApp(App[int]):
 
     def action_toggle_panel(self, name: str) -> None:
         """Show a panel, or put it away."""
-        from charlm.tui.widgets.dials import DialsPanel
-
         with self._trying():
             middle = self.screen_stack[0].query_one("#middle")
-            if name == "dials" and not self._dials_panels():
-                from charlm.chat.dials import presets
-
-                middle.mount(DialsPanel(presets(), id="dials", classes="panel"))
             panel = middle.query_one(f"#{name}")
             panel.toggle_class("shown")
             if panel.has_class("shown") and self.size.width < NARROW:
@@ -583,6 +574,31 @@ class ChatApp(App[int]):
                 self.session.store.rename(event.number, title)
                 self._show_panels()
 
+    @on(DialsPanel.Changed)
+    def _turn_dials(self, event: DialsPanel.Changed) -> None:
+        with self._trying():
+            self.session.conversation.dials = event.dials
+
+    @on(DialsPanel.Reseeded)
+    def _reseed(self, event: DialsPanel.Reseeded) -> None:
+        self._submit(f"/seed {event.seed}")
+
+    @on(DialsPanel.PresetChosen)
+    def _choose_preset(self, event: DialsPanel.PresetChosen) -> None:
+        self._submit(f"/preset {event.name}")
+
     def _idle(self) -> None:
         if self._busy:
             raise UsageError("a reply is under way", "Esc stops it")
+
+
+def run(wish: dict[str, Any]) -> int:
+    """Open the app.
+
+    Args:
+        wish: the fields of `charlm.chat.session.Wish`.
+
+    Returns:
+        The exit code.
+    """
+    return ChatApp(wish).run() or 0
