@@ -242,6 +242,7 @@ def train(
     min_count: int = 2,
     val_fraction: float = 0.1,
     val_file: str | Path | None = None,
+    format: str = "auto",  # noqa: A002  # as the option is called
     **settings: Any,
 ) -> Trained:
     """Train a model, as `charlm train` does.
@@ -259,6 +260,7 @@ def train(
         min_count: rarer characters are spelled in bytes.
         val_fraction: the share of the text that validates.
         val_file: validates instead.
+        format: how the text writes turns: "plain", "lines", "transcript" or "play"; "auto" finds out.
         **settings: fields of `ModelConfig` and `TrainConfig` that are not to be planned.
 
     Raises:
@@ -272,7 +274,7 @@ def train(
     if strange := sorted(settings.keys() - known):
         raise UsageError(f"unknown training option: {', '.join(strange)}")
     if resume is not None:
-        if paths or settings or minutes is not None:
+        if paths or settings or minutes is not None or format != "auto":
             raise UsageError("a resumed run keeps the text and the settings that it was begun with", "leave them out")
         run = Run(resumed=str(resume))
     else:
@@ -287,6 +289,7 @@ def train(
                 min_count=min_count,
                 val_fraction=val_fraction,
                 val_file=None if val_file is None else str(val_file),
+                form=format,
                 base=None if base is None else str(base),
                 force=force,
             )

@@ -20,6 +20,7 @@ from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation
 from charlm.inference.reading import LineScorer
 from charlm.inference.sampling import SamplingParams
+from charlm.text.dialogue import Dialogue
 
 from .conftest import HARBOUR, MakeCheckpoint
 
@@ -284,6 +285,17 @@ def test_training_goes_on_from_a_base_and_overwrites_only_if_told() -> None:
     assert again.load().engine.fingerprint == first.load().engine.fingerprint, "the seed decides everything"
 
 
+@pytest.mark.usefixtures("folder")
+def test_the_dialogue_format_is_found_or_said() -> None:
+    found = charlm.train(HARBOUR, output="found", **SETTINGS).load().dialogue
+    assert found.format == "play"
+    assert "FERRYMAN" in found.names
+    said = charlm.train(HARBOUR, output="said", format="lines", **SETTINGS).load()
+    assert said.dialogue == Dialogue("lines")
+    reply = said.chat(seed=1, candidates=1, length=20).say("how deep is it")
+    assert "\n" not in reply.text
+
+
 @pytest.mark.parametrize(
     ("paths", "options", "says"),
     [
@@ -298,6 +310,8 @@ def test_training_goes_on_from_a_base_and_overwrites_only_if_told() -> None:
         (HARBOUR, {"minutes": 1.0, "steps": 5}, "one budget"),
         (HARBOUR, {"val_fraction": 2.0}, "val-fraction is 2"),
         (HARBOUR, {"base": "nobody"}, "no model named 'nobody'"),
+        (HARBOUR, {"format": "sonnet"}, "unknown dialogue format 'sonnet'"),
+        ((), {"resume": "never", "format": "play"}, "a resumed run keeps"),
     ],
 )
 @pytest.mark.usefixtures("folder")

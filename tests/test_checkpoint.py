@@ -6,6 +6,7 @@ import json
 import struct
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, TrainingRecord, load, read_card, save
 from charlm.errors import CheckpointError, NotFoundError
+from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
 from .conftest import MakeCheckpoint
@@ -38,6 +40,8 @@ RECORD = TrainingRecord(
     threads=2,
     versions={"torch": "2.13.0"},
 )
+
+DIALOGUE = Dialogue("transcript", ("Anna", "太郎"), "：", spaced=True)
 
 Document = dict[str, Any]
 
@@ -62,6 +66,7 @@ def as_document(checkpoint: Checkpoint) -> Document:
             "bytes": checkpoint.vocabulary.has_bytes,
         },
         "record": asdict(checkpoint.record),
+        "dialogue": checkpoint.dialogue.to_dict(),
     }
 
 
@@ -93,11 +98,12 @@ def test_what_is_saved_is_loaded(
     make_checkpoint: MakeCheckpoint, path: Path, cell: str, shape: Document, has_bytes: bool
 ) -> None:
     made = make_checkpoint(cell=cell, has_bytes=has_bytes, characters="aé日😀\n\0", **shape)
-    checkpoint = replace(made, record=RECORD)
+    checkpoint = replace(made, record=RECORD, dialogue=DIALOGUE)
     save(checkpoint, path)
     loaded = load(path)
     assert (loaded.config, loaded.vocabulary, loaded.record) == (made.config, made.vocabulary, RECORD)
-    assert read_card(path) == (made.config, made.vocabulary, RECORD)
+    assert loaded.dialogue == DIALOGUE
+    assert read_card(path) == (made.config, made.vocabulary, RECORD, DIALOGUE)
     assert loaded.tensors.keys() == made.tensors.keys()
     for name, tensor in made.tensors.items():
         assert loaded.tensors[name].dtype == np.float32
@@ -149,6 +155,7 @@ def test_the_fingerprint_is_of_all_that_decides_what_is_said(checkpoint: Checkpo
     fingerprints = [each.fingerprint for each in (checkpoint, *others)]
     assert len(set(fingerprints)) == len(fingerprints)
     assert replace(checkpoint, record=RECORD).fingerprint == checkpoint.fingerprint
+    assert replace(checkpoint, dialogue=DIALOGUE).fingerprint == checkpoint.fingerprint
     assert replace(checkpoint, tensors=dict(reversed(checkpoint.tensors.items()))).fingerprint == fingerprints[0]
 
 
@@ -351,8 +358,31 @@ JUNK = [
 ]
 
 
-@pytest.mark.parametrize("part", ["config", "vocabulary", "record"])
-@pytest.mark.parametrize("change", ["missing", "unknown", "not an object"])
+def test_a_file_that_says_nothing_of_dialogue_is_plain(checkpoint: Checkpoint, path: Path) -> None:
+    document = as_document(replace(checkpoint, dialogue=DIALOGUE))
+    del document["dialogue"]  # as older versions wrote it
+    write(path, checkpoint.tensors, document)
+    assert load(path).dialogue == read_card(path).dialogue == Dialogue()
+
+
+@pytest.mark.parametrize("name", DIALOGUE.to_dict())
+def test_a_wrong_dialogue_is_refused(checkpoint: Checkpoint, path: Path, name: str) -> None:
+    for junk in (*JUNK, ["\x1b[2J"], [""], ["A\nB"], [1], ["A"] * 100_000, "sonnet"):
+        if (name, junk) in (("names", []), ("spaced", True)):
+            continue
+        document = as_document(replace(checkpoint, dialogue=DIALOGUE))
+        document["dialogue"][name] = junk
+        write(path, checkpoint.tensors, document)
+        assert "dialogue" in refusal(path).message
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        *product(["config", "vocabulary", "record", "dialogue"], ["unknown", "not an object"]),
+        *product(["config", "vocabulary", "record"], ["missing"]),
+    ],
+)
 def test_wrong_parts_are_refused(checkpoint: Checkpoint, path: Path, part: str, change: str) -> None:
     for junk in JUNK:
         document = as_document(checkpoint)

@@ -15,6 +15,7 @@ from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, TrainingRecord, load, save
 from charlm.errors import CharlmError
 from charlm.inference.engine import Engine
+from charlm.text.dialogue import Dialogue
 
 from .conftest import MakeCheckpoint
 
@@ -159,7 +160,8 @@ def make_files(make_checkpoint: MakeCheckpoint, path: Path) -> list[bytes]:
         made = make_checkpoint(cell=cell, characters="ab é", hidden=4, embedding=4, layers=1, tied=cell == "gru")
         source = {"name": "a.txt", "sha256": "0" * 64, "bytes": 9}
         record = TrainingRecord(sources=[source], validation=1.5, settings={"lanes": 2})
-        save(Checkpoint(made.config, made.vocabulary, made.tensors, record), path, half=cell == "rnn")
+        dialogue = Dialogue("play", ("ANNA", "BEN"))
+        save(Checkpoint(made.config, made.vocabulary, made.tensors, record, dialogue), path, half=cell == "rnn")
         files.append(path.read_bytes())
         load(path)
     return files
@@ -169,6 +171,7 @@ def assert_sound(checkpoint: Checkpoint) -> None:
     assert {name: each.shape for name, each in checkpoint.tensors.items()} == checkpoint.config.tensors()
     assert all(tensor.dtype == np.float32 and np.isfinite(tensor).all() for tensor in checkpoint.tensors.values())
     assert len(checkpoint.vocabulary) == checkpoint.config.vocabulary
+    assert all(name.isprintable() for name in checkpoint.dialogue.names)
 
 
 def peak_memory() -> int:

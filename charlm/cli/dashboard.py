@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from charlm.cli.main import INTERRUPTED
+from charlm.text.dialogue import MAX_NAMES
 from charlm.text.visible import visible
 from charlm.training.events import (
     Ended,
@@ -34,6 +35,7 @@ from charlm.training.events import (
 )
 
 BARS = "▁▂▃▄▅▆▇█"
+NAMES = 4  # of speakers that are named in the plan
 _ENDS = {"budget": "the budget is spent", "patience": "it stopped getting better", "interrupted": "stopped"}
 
 
@@ -262,10 +264,28 @@ def plan_table(event: Planned) -> RenderableType:
     )
     machine = f"{event.precision} on {event.device}, {event.threads} threads"
     table.add_row("", f"dropout {dropout}{weight_drop}, seed {train.seed}, {machine}")
+    table.add_row("dialogue", dialogue_line(event))
     if event.skipped:
         table.add_row("skipped", f"{len(event.skipped)} binary files, {visible(event.skipped[0])} the first")
     begins = f"goes on at step {event.resumed_at}" if event.resumed_at is not None else event.path
     return Group(Text(visible(f"{event.name}: {begins}"), style="bold"), table)
+
+
+def dialogue_line(event: Planned) -> str:
+    """How the text writes turns, and why that is thought."""
+    dialogue, detected = event.dialogue, event.dialogue_detected
+    names = ", ".join(dialogue.names[:NAMES]) + (", ..." if len(dialogue.names) > NAMES else "")
+    count = f"{len(dialogue.names)}{' or more' * (len(dialogue.names) == MAX_NAMES)}"
+    speakers = f", {count} speaker{'s' * (len(dialogue.names) > 1)}: {names}" if names else ""
+    if event.dialogue_chosen_by == "base":
+        return f"{dialogue.format}, kept from the model that is fine-tuned: the text shows no turns{speakers}"
+    if event.dialogue_chosen_by == "text":
+        explained = {"plain": "plain: no turns were found", "lines": "lines: a turn a line"}
+        return explained.get(dialogue.format, dialogue.format) + speakers
+    if dialogue.format in ("plain", detected) or speakers:
+        return f"{dialogue.format}, as you said{speakers}"
+    lacking = "no speakers were found" if dialogue.has_names else "the text does not look so"
+    return f"{dialogue.format}, as you said, but {lacking}" + (f"; it looks like {detected}" * (detected != "plain"))
 
 
 def evaluation_line(event: Evaluated) -> str:

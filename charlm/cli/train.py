@@ -14,6 +14,7 @@ import click
 
 from charlm.cli.command import Command, complete_model, is_live
 from charlm.errors import UsageError
+from charlm.text.dialogue import FORMATS
 
 if TYPE_CHECKING:
     from charlm.training.run import Run
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 # What a resume may say anew, because the run does not depend on it.
 _FREE = {"paths", "resume", "quiet", "as_json", "tensorboard", "save_every"}
 # What does not go into the plan.
-_ELSEWHERE = _FREE | {"output", "base", "force", "encoding", "pattern", "min_count", "val_fraction", "val_file"}
+_REQUESTED = ("output", "base", "force", "encoding", "pattern", "min_count", "val_fraction", "val_file", "form")
+_ELSEWHERE = _FREE | {*_REQUESTED}
 _PLANNED = "planned from text and budget"
 
 
@@ -56,6 +58,13 @@ _PLANNED = "planned from text and budget"
 @click.option("--min-count", default=2, help="Rarer characters are spelled as UTF-8 bytes.")
 @click.option("--val-fraction", default=0.1, help="Share of the text, from its end, that validates.")
 @click.option("--val-file", metavar="FILE", help="Validate on this file instead.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["auto", *FORMATS]),
+    default="auto",
+    help="How the text writes turns, for chat; auto finds out.",
+)
 # The model.
 @click.option("--cell", help="lstm, gru or rnn.  [default: lstm]")
 @click.option("--hidden", type=int, help=f"Width of each layer.  [default: {_PLANNED}]")
@@ -127,7 +136,7 @@ def _make_run(ctx: click.Context, options: dict[str, Any], live: bool) -> Run:
             raise UsageError("a resumed run reads the text that it was begun with", "leave the paths out")
         if named:
             raise UsageError(
-                f"--{named[0].replace('_', '-').replace('base', 'from')} cannot change in a run that is resumed",
+                f"{_option(ctx, named[0])} cannot change in a run that is resumed",
                 "leave it out, or begin a new run, with --from if it should start from these weights",
             )
     elif not options["paths"]:
@@ -145,12 +154,13 @@ def _make_run(ctx: click.Context, options: dict[str, Any], live: bool) -> Run:
     request = Request(
         paths=options["paths"],
         said=said,
-        **{
-            key: options[key]
-            for key in ("output", "base", "force", "encoding", "pattern", "min_count", "val_fraction", "val_file")
-        },
+        **{key: options[key] for key in _REQUESTED},
     )
     return Run(request, sample_every=sample_every, **common)
+
+
+def _option(ctx: click.Context, name: str) -> str:
+    return next(one.opts[-1] for one in ctx.command.params if one.name == name)
 
 
 def _announce(live: bool) -> None:

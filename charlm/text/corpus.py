@@ -263,6 +263,7 @@ def reading(
     val_fraction: float = 0.1,
     val_file: str | Path | None = None,
     base: Vocabulary | None = None,
+    on_text: Callable[[str], None] | None = None,
 ) -> Generator[int, None, Corpus]:
     """Read text into a memory-mapped array of ids in `folder`, or find it there from an earlier run.
 
@@ -275,6 +276,7 @@ def reading(
         val_fraction: the share of the text, from its end, that validates.
         val_file: validates instead; then all of `paths` trains.
         base: a vocabulary to extend (fine-tuning); all its characters stay, but not at the same ids.
+        on_text: given the text (without `val_file`'s) once, piece by piece.
 
     Yields:
         How many bytes were read so far, over both passes.
@@ -307,6 +309,8 @@ def reading(
         for piece in text:
             found = np.bincount(code_points(piece))
             counts[-1][: len(found)] += found
+            if on_text is not None and text is texts[0]:
+                on_text(piece)
             yield sum(reader.bytes for reader in texts)
     called = "the text" if len(paths) != 1 else "standard input" if str(paths[0]) == "-" else str(paths[0])
     for count, name in zip(counts, [called, str(val_file)], strict=False):

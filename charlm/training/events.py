@@ -12,6 +12,7 @@ from typing import Any
 
 from charlm.checkpoint import TrainingRecord
 from charlm.config import ModelConfig
+from charlm.text.dialogue import Dialogue
 from charlm.training.settings import TrainConfig
 
 
@@ -36,6 +37,9 @@ class Planned:
     characters: int  # distinct ones that have an id of their own
     has_bytes: bool
     skipped: tuple[str, ...]
+    dialogue: Dialogue
+    dialogue_chosen_by: str  # "text", "user" or "base", the model that is fine-tuned
+    dialogue_detected: str  # the format that the text seems to have
     precision: str
     device: str
     threads: int

@@ -29,6 +29,7 @@ from charlm.inference.reading import prime
 from charlm.inference.sampling import SamplingParams
 from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
 from charlm.text.corpus import Corpus, reading
+from charlm.text.detection import Listener
 from charlm.text.lanes import Lanes
 from charlm.text.vocabulary import BYTES, Vocabulary
 from charlm.training import plot, resume
@@ -47,6 +48,7 @@ from charlm.training.loop import Trainer
 from charlm.training.plan import Machine, plan
 from charlm.training.precision import measure, pick_device
 from charlm.training.settings import TrainConfig
+from charlm.training.speech import Speech, settle
 
 SAMPLE_CHARS = 240
 
@@ -64,6 +66,7 @@ class Request:
         min_count: rarer characters are spelled in bytes.
         val_fraction: the share of the text that validates.
         val_file: validates instead.
+        form: how the text writes turns, one of `charlm.text.dialogue.FORMATS`; "auto" finds out.
         base: the model to fine-tune.
         force: overwrite a model of the same name.
     """
@@ -76,6 +79,7 @@ class Request:
     min_count: int = 2
     val_fraction: float = 0.1
     val_file: str | None = None
+    form: str = "auto"
     base: str | None = None
     force: bool = False
 
@@ -115,6 +119,7 @@ class Run:
         self._trainer: Trainer | None = None
         self._config: dict[str, Any] | None = None
         self._base: Checkpoint | None = None
+        self._speech = Speech()
         self._writer: Any = None
         if resumed is not None:
             self.folder = RunFolder.named(resumed)
@@ -159,6 +164,7 @@ class Run:
 
     def _read(self) -> Generator[Event, None, Corpus]:
         request = self._request
+        listener = Listener(request.form)
         base = checkpoint.load(library.find_model(request.base)) if request.base else None
         if self._config is None:
             self.folder.claim(force=request.force)
@@ -171,6 +177,7 @@ class Run:
             val_fraction=request.val_fraction,
             val_file=request.val_file,
             base=base.vocabulary if base else None,
+            on_text=listener.push,
         )
         self._base = base
         while True:
@@ -180,6 +187,7 @@ class Run:
                 yield Reading(next(reader))
             except StopIteration as done:
                 corpus: Corpus = done.value
+                self._speech = settle(listener.heard(), request.form, base.dialogue if base else None)
                 return corpus
 
     def _build(self, corpus: Corpus) -> tuple[Trainer, Planned]:
@@ -199,6 +207,8 @@ class Run:
                 )
             model_config = ModelConfig.from_dict(self._config["model"])
             train_config = TrainConfig.from_dict(self._config["train"])
+            if "dialogue" in self._config:  # runs of older versions have none
+                self._speech = Speech.from_dict(self._config["dialogue"])
             snapshot = resume.load(self.folder.resume_file)
             if reason := snapshot.numbers["progress"]["reason"]:
                 raise TrainingError(
@@ -225,6 +235,9 @@ class Run:
             characters=len(corpus.vocabulary.characters),
             has_bytes=corpus.vocabulary.has_bytes,
             skipped=corpus.skipped,
+            dialogue=self._speech.dialogue,
+            dialogue_chosen_by=self._speech.chosen_by,
+            dialogue_detected=self._speech.detected,
             precision=train_config.precision,
             device=str(device),
             threads=torch.get_num_threads(),
@@ -257,7 +270,7 @@ class Run:
         val_file = self._request.val_file and str(Path(self._request.val_file).absolute())
         request = {**asdict(self._request), "paths": paths, "val_file": val_file, "said": dict(self._request.said)}
         document = {"request": request, "model": model.to_dict(), "train": train.to_dict(), "corpus": corpus.key}
-        self.folder.write_config(document)
+        self.folder.write_config({**document, "dialogue": self._speech.to_dict()})
 
     def _train(self, trainer: Trainer, corpus: Corpus, planned: Planned) -> Iterator[Event]:
         saved = sampled = self._clock()
@@ -344,7 +357,8 @@ class Run:
             versions={"charlm": charlm.__version__, "torch": torch.__version__, "python": platform.python_version()},
         )
         tensors = to_tensors(trainer.best_weights)
-        checkpoint.save(Checkpoint(planned.model, corpus.vocabulary, tensors, record), self.folder.model)
+        model = Checkpoint(planned.model, corpus.vocabulary, tensors, record, planned.dialogue)
+        checkpoint.save(model, self.folder.model)
 
     def _sample(self, trainer: Trainer, corpus: Corpus) -> str:
         """What the model writes now; its random numbers are its own, so that training is as it would be without."""

@@ -19,6 +19,7 @@ from rich.console import Console
 from charlm.checkpoint import TrainingRecord
 from charlm.cli.dashboard import BARS, Dashboard, JsonView, PlainView, QuietView, View, bits, clock, sparkline
 from charlm.config import ModelConfig
+from charlm.text.dialogue import MAX_NAMES, Dialogue
 from charlm.training.events import Ended, Evaluated, Event, Planned, Reading, Recovered, Sampled, SaveFailed, Stepped
 from charlm.training.settings import TrainConfig
 
@@ -40,6 +41,9 @@ PLANNED = Planned(
     characters=99,
     has_bytes=False,
     skipped=(),
+    dialogue=Dialogue("play", ("ANNA", "BEN")),
+    dialogue_chosen_by="text",
+    dialogue_detected="play",
     precision="bf16",
     device="cpu",
     threads=2,
@@ -138,6 +142,43 @@ def test_no_line_is_wider_than_the_screen_and_no_drawing_higher(size: tuple[int,
         _, output = play(events[:upto], size)
         for frame in REDRAW.split(output):
             assert all(cell_len(line) <= size[0] for line in SGR.sub("", frame).split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("dialogue", "chosen_by", "detected", "line"),
+    [
+        (Dialogue(), "text", "plain", "plain: no turns were found"),
+        (Dialogue(), "user", "play", "plain, as you said"),
+        (Dialogue("lines"), "text", "lines", "lines: a turn a line"),
+        (Dialogue("lines"), "user", "lines", "lines, as you said"),
+        (Dialogue("lines"), "user", "plain", "lines, as you said, but the text does not look so"),
+        (Dialogue("play", ("ANNA", "BEN")), "text", "play", "play, 2 speakers: ANNA, BEN"),
+        (Dialogue("play", ("A", "B", "C", "D", "E")), "text", "play", "play, 5 speakers: A, B, C, D, ..."),
+        (Dialogue("play", ("A",) * MAX_NAMES), "text", "play", "play, 1000 or more speakers: A, A, A, A, ..."),
+        (Dialogue("play", ("ANNA",)), "user", "plain", "play, as you said, 1 speaker: ANNA"),
+        (Dialogue("play"), "user", "plain", "play, as you said, but no speakers were found"),
+        (
+            Dialogue("play"), "user", "lines",
+            "play, as you said, but no speakers were found; it looks like lines",
+        ),
+        (
+            Dialogue("play", ("ANNA",)), "base", "plain",
+            "play, kept from the model that is fine-tuned: the text shows no turns, 1 speaker: ANNA",
+        ),
+    ],
+)  # fmt: skip
+def test_the_plan_says_how_the_text_writes_turns(dialogue: Dialogue, chosen_by: str, detected: str, line: str) -> None:
+    planned = replace(PLANNED, dialogue=dialogue, dialogue_chosen_by=chosen_by, dialogue_detected=detected)
+    stream = io.StringIO()
+    PlainView(stream).show(planned)
+    told = " ".join(stream.getvalue().split())
+    assert f"dialogue {line}" in told
+    assert told.endswith(line)
+    stream = io.StringIO()
+    JsonView(stream).show(planned)
+    event = json.loads(stream.getvalue())
+    assert Dialogue.from_dict(event["dialogue"]) == dialogue
+    assert (event["dialogue_chosen_by"], event["dialogue_detected"]) == (chosen_by, detected)
 
 
 def test_before_the_plan_it_says_how_much_was_read() -> None:

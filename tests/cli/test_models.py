@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from charlm.checkpoint import TrainingRecord, save
+from charlm.text.dialogue import Dialogue
 from charlm.text.visible import visible
 
 from ..conftest import ALPHABET, MakeCheckpoint
@@ -113,8 +114,27 @@ def test_a_card_tells_how_a_model_came_about(charlm: Charlm) -> None:
         assert told in result.out
     assert "part10.txt" not in result.out
     bare = charlm("models", "show", "bare").out
-    for untold in ("training", "validation", "created", "fine-tuned"):
+    for untold in ("training", "validation", "created", "fine-tuned", "dialogue"):
         assert untold not in bare
+
+
+@pytest.mark.parametrize(
+    ("dialogue", "line"),
+    [
+        (Dialogue("lines"), "lines"),
+        (Dialogue("play"), "play"),
+        (Dialogue("transcript", ("Anna", "太郎")), "transcript: Anna, 太郎"),
+        (Dialogue("play", tuple("ABCDEFGHI")), "play: A, B, C, D, E, F, G, H, ..."),
+    ],
+)
+def test_a_card_tells_how_the_text_writes_turns(
+    charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path, dialogue: Dialogue, line: str
+) -> None:
+    save(replace(make_checkpoint(), dialogue=dialogue), tmp_path / "m.safetensors")
+    told = [row for row in charlm("models", "show", "./m.safetensors").out.splitlines() if row.startswith("dialogue")]
+    assert [row.split(maxsplit=1)[1] for row in told] == [line]
+    document = json.loads(charlm("models", "show", "./m.safetensors", "--json").out)
+    assert Dialogue.from_dict(document["dialogue"]) == dialogue
 
 
 @pytest.mark.usefixtures("folder")
