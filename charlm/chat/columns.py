@@ -32,10 +32,10 @@ def as_json(value: object) -> str:
 def insert_conversation(connection: sqlite3.Connection, title: str, dialogue: Dialogue, created: float) -> int:
     """Make a conversation's row, to be filled by `update_conversation`; its number."""
     cursor = connection.execute(
-        "INSERT INTO conversation (title, model, fingerprint, format, names, you, bot, dials, seed, rng, moves, cursor,"
+        "INSERT INTO conversation (title, model, fingerprint, dialogue, you, bot, dials, seed, rng, moves, cursor,"
         " turns, characters, said, created, updated)"
-        " VALUES (?, '', '', ?, ?, '', '', '', '', '', '', 0, 0, 0, '', ?, ?)",
-        (whole(title), dialogue.format, as_json(dialogue.names), created, created),
+        " VALUES (?, '', '', ?, '', '', '', '', '', '', 0, 0, 0, '', ?, ?)",
+        (whole(title), as_json(dialogue.to_dict()), created, created),
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,7 @@ class Record:
         created: when it began; seconds since 1970, as all times are.
         updated: when something last happened.
         times: when each turn began, by its id.
+        cut: a reply that a crash has cut off, if it is the last thing that happened; it is visible.
     """
 
     title: str
@@ -69,12 +71,13 @@ class Record:
     created: float
     updated: float
     times: dict[int, float] = field(default_factory=dict)
+    cut: Turn | None = None
 
     @property
     def head(self) -> Turn:
-        """The last turn that is visible; a reply that was cut off by a crash is."""
-        if self.turns and self.turns[-1].reason == "draft":
-            return self.turns[-1]
+        """The last turn that is visible."""
+        if self.cut is not None:
+            return self.cut
         known = {0: self.root} | {turn.id: turn for turn in self.turns}
         return known.get(self.moves[self.cursor], self.root)
 
@@ -136,8 +139,8 @@ class Record:
             turns=turns,
             moves=[turn.id for turn in conversation.moves],
             cursor=conversation.cursor,
-            created=0.0,
-            updated=0.0,
+            created=(now := time.time()),
+            updated=now,
         )
 
 
@@ -168,7 +171,7 @@ def read(connection: sqlite3.Connection, number: int) -> Record:
             title=row["title"],
             model=row["model"],
             fingerprint=row["fingerprint"],
-            dialogue=Dialogue.from_dict({"format": row["format"], "names": json.loads(row["names"])}),
+            dialogue=Dialogue.from_dict(json.loads(row["dialogue"])),
             you=row["you"],
             bot=row["bot"],
             dials=Dials.from_dict(json.loads(row["dials"])),
@@ -181,6 +184,7 @@ def read(connection: sqlite3.Connection, number: int) -> Record:
             created=row["created"],
             updated=row["updated"],
             times=times,
+            cut=turns[-1] if turns and turns[-1].reason == "draft" else None,
         )
     except (CharlmError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"conversation {number} is damaged in the database") from error

@@ -25,8 +25,7 @@ _FIRST = (
         title TEXT NOT NULL,           -- empty: what was said first stands for it
         model TEXT NOT NULL,           -- its name
         fingerprint TEXT NOT NULL,     -- of the model that spoke last
-        format TEXT NOT NULL,          -- of the dialogue
-        names TEXT NOT NULL,           -- JSON: the dialogue's speakers
+        dialogue TEXT NOT NULL,        -- JSON: how turns are written, and the speakers
         you TEXT NOT NULL,
         bot TEXT NOT NULL,
         dials TEXT NOT NULL,           -- JSON

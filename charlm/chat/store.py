@@ -158,7 +158,7 @@ class Store:
         journal = self._new_journal(model)
         self._adopt_drafts(number)
         kept = self.turns(number)
-        if dialogue.format == kept.dialogue.format:
+        if dialogue.writes_like(kept.dialogue):
             kept.dialogue = dialogue  # the names may have become more
         journal.resume(number, kept)
         conversation = kept.conversation(engine, journal)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, lru_cache
 from typing import Any, Final
 
@@ -76,6 +76,10 @@ class Dialogue:
     def has_turns(self) -> bool:
         """Whether turns are marked at all."""
         return self.format != "plain"
+
+    def writes_like(self, other: Dialogue) -> bool:
+        """Whether two formats write turns alike; their speakers may differ."""
+        return replace(self, names=()) == replace(other, names=())
 
     @property
     def beginning(self) -> str:
