@@ -167,7 +167,7 @@ class Session:
 
     def export(self, form: str, path: Path | None = None) -> Path:
         """Write the conversation into a file; see `charlm.chat.export`."""
-        text = export(self.conversation, form)
+        text = export(self.conversation, form, self.name)
         if path is None:
             title = "".join(one if one.isalnum() else "-" for one in self.conversation.title.lower()).strip("-")
             path = Path(f"{title or self.name}.{form}")

@@ -50,7 +50,7 @@ class Summary:
 
 
 _SUMMARY: Final = """
-    SELECT id, title, model, format, you, bot, turns, characters, created, updated, coalesce(nullif(said, ''), (
+    SELECT id, title, model, CASE WHEN json_valid(dialogue) THEN json_extract(dialogue, '$.format') END, you, bot, turns, characters, created, updated, coalesce(nullif(said, ''), (
         SELECT substr(text, 1, 200) FROM turn WHERE conversation = conversation.id AND text != '' ORDER BY id LIMIT 1
     ), '')
     FROM conversation

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "eval": "Measure a model on a text.",
     "score": "Find the most surprising lines of a text.",
     "models": "List models, show their cards.",
+    "conversations": "List, search, export and replay conversations.",
     "completion": "Print a script that completes charlm's words in your shell.",
 }
 

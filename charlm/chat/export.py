@@ -1,0 +1,251 @@
+"""Conversations as files: to be read (Markdown, text), and to be kept and taken in again (JSON).
+
+Owns the three forms and the checks of the last. The JSON is everything but the snapshots, which a model makes again by
+reading: the whole tree with every turn's settings and random numbers, so that it can be replayed anywhere.
+
+    {"charlm": "conversation", "version": 1,
+     "title": "", "model": "novel", "fingerprint": "...", "dialogue": {...}, "you": "...", "bot": "...",
+     "dials": {...}, "seed": 7, "rng": {...}, "created": "2026-...", "updated": "2026-...",
+     "moves": [0, 1, 2], "cursor": 2, "visited": 1,
+     "turns": [{"id": 1, "parent": 0, "author": "you", "name": "...", "reason": "typed", "created": "2026-...",
+                "visited": 2, "passages": [{"text": "...", "settings": [[draw, dials, rng], ...], "draws": 0}]}, ...]}
+
+Turns are numbered from 1, parents before children; 0 is where everything begins. `moves` tells where the head was and
+`cursor` which of them it is; `visited` is the turn after this one that was visible last.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any, Final, NoReturn, TypeVar
+
+from charlm.chat.columns import whole
+from charlm.chat.conversation import BOT, MAX_MOVES, YOU, Conversation, Turn
+from charlm.chat.dials import Dials
+from charlm.chat.drawing import Passage, restored
+from charlm.chat.record import Record
+from charlm.chat.summary import headline
+from charlm.errors import CharlmError, CheckpointError, UsageError
+from charlm.text.dialogue import Dialogue
+
+FORMS: Final = ("md", "json", "txt")
+VERSION: Final = 1
+REASONS: Final = ("typed", "stop", "length", "cancelled")
+
+Kind = TypeVar("Kind")
+
+_INLINE = re.compile(r"[\\`*_\[\]<>|~&$]")
+_AT_BEGINNING = re.compile(r"^(\d*)([-+#=.)])")  # of a line: lists and headings
+
+
+def export(conversation: Conversation | Record, form: str, model: str = "") -> str:
+    """A conversation as the text of a file.
+
+    Args:
+        conversation: as it stands, or as it is kept.
+        form: "md", "json" or "txt".
+        model: the model's name, which a conversation itself does not know.
+
+    Raises:
+        UsageError: there is no such form.
+    """
+    kept = Record.of(conversation, model) if isinstance(conversation, Conversation) else conversation
+    forms = {"md": to_markdown, "json": to_json, "txt": to_text}
+    if form not in forms:
+        raise UsageError(f"there is no form {form!r}", f"it is one of {', '.join(FORMS)}")
+    return whole(forms[form](kept))
+
+
+def to_text(kept: Record) -> str:
+    """The visible turns, as the dialogue's format writes them."""
+    return kept.text + "\n"
+
+
+def to_markdown(kept: Record) -> str:
+    """The visible turns, to be read: what was said looks as it was said, whatever it may mean in Markdown."""
+    path = kept.path
+    title = kept.title or headline(path[0].text if path else "") or "A conversation"
+    when = datetime.fromtimestamp(kept.created, UTC).strftime("%Y-%m-%d")
+    parts = [f"# {_escaped(title)}", f"{_escaped(kept.model or 'a model')}, {when}, {len(path)} turns"]
+    parts += [f"**{_escaped(turn.name)}**\n\n{_quoted(turn.text)}" for turn in path]
+    return "\n\n".join(parts) + "\n"
+
+
+def _quoted(text: str) -> str:
+    lines = [_escaped(line) for line in text.split("\n")]
+    # A backslash breaks the line, but not before an empty one, which begins a paragraph.
+    breaks = ["\\" if line and following else "" for line, following in pairwise([*lines, ""])]
+    return "\n".join(f"> {line}{end}".rstrip(" ") for line, end in zip(lines, breaks, strict=True))
+
+
+def _escaped(line: str) -> str:
+    if not line.strip():
+        return ""
+    said = _AT_BEGINNING.sub(r"\1\\\2", _INLINE.sub(r"\\\g<0>", line.strip()))
+    return "\u00a0" * (len(line) - len(line.lstrip())) + said  # else indented text would be code
+
+
+def to_json(kept: Record) -> str:
+    """Everything but the snapshots."""
+    number = {0: 0} | {turn.id: place for place, turn in enumerate(kept.turns, 1)}
+    head = number[kept.head.id]
+    moves = [number[move] for move in kept.moves if move in number] or [0]
+    cursor = min(kept.cursor, len(moves) - 1)
+    if moves[cursor] != head:  # a reply that was cut off is visible, though nobody has gone there
+        moves, cursor = [*moves[: cursor + 1], head], cursor + 1
+    document = {
+        "charlm": "conversation",
+        "version": VERSION,
+        "title": kept.title,
+        "model": kept.model,
+        "fingerprint": kept.fingerprint,
+        "dialogue": kept.dialogue.to_dict(),
+        "you": kept.you,
+        "bot": kept.bot,
+        "dials": kept.dials.to_dict(),
+        "seed": kept.seed,
+        "rng": kept.rng,
+        "created": _told(kept.created),
+        "updated": _told(kept.updated),
+        "moves": moves[-MAX_MOVES:],
+        "cursor": cursor - max(0, len(moves) - MAX_MOVES),
+        "visited": _visited(kept.root, number),
+        "turns": [
+            {
+                "id": number[turn.id],
+                "parent": number[turn.parent.id] if turn.parent is not None else 0,
+                "author": turn.author,
+                "name": turn.name,
+                "reason": "cancelled" if turn.reason == "draft" else turn.reason,
+                "created": _told(kept.times.get(turn.id, kept.created)),
+                "visited": _visited(turn, number),
+                "passages": [passage.to_dict() for passage in turn.passages],
+            }
+            for turn in kept.turns
+        ],
+    }
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def _visited(turn: Turn, number: Mapping[int, int]) -> int | None:
+    return None if turn.visited is None else number[turn.visited.id]
+
+
+def _told(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+# -- back again -------------------------------------------------------------------------------------------------------
+
+
+def from_json(text: str) -> Record:
+    """Read back what `to_json` made.
+
+    Raises:
+        CheckpointError: it is something else, or damaged.
+    """
+    try:
+        document = json.loads(text, parse_constant=_no)
+        json.dumps(document, ensure_ascii=False).encode()  # halves of characters cannot be kept
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"not a conversation that charlm has exported: {str(error)[:80]}") from error
+    if not isinstance(document, dict) or document.get("charlm") != "conversation":
+        raise CheckpointError("not a conversation that charlm has exported", "charlm conversations export makes one")
+    version = document.get("version")
+    if type(version) is not int or version != VERSION:
+        newer = type(version) is int and version > VERSION
+        raise CheckpointError(
+            f"a conversation of version {str(version)[:20]}, but this charlm reads version {VERSION}",
+            "a newer charlm wrote it: upgrade" if newer else None,
+        )
+    try:
+        return _record(document)
+    except (CharlmError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        what = error.message if isinstance(error, CharlmError) else f"{type(error).__name__}: {str(error)[:80]}"
+        raise CheckpointError(f"a conversation that charlm has exported, but damaged: {what}") from error
+
+
+def _record(document: dict[str, Any]) -> Record:
+    root = Turn(0, None, "", "")
+    known, times = {0: root}, {}
+    for one in _a(list, document["turns"]):
+        turn = _turn(_a(dict, one), known)
+        known[turn.id], times[turn.id] = turn, _time(one["created"])
+    visited = [(root, document["visited"]), *((known[one["id"]], one["visited"]) for one in document["turns"])]
+    for turn, child in visited:
+        if child is not None:
+            turn.visited = known[_a(int, child)]
+            _must(turn.visited.parent is turn, "a turn is said to follow one that it does not follow")
+    moves = [_a(int, move) for move in _a(list, document["moves"])]
+    _must(0 < len(moves) <= MAX_MOVES and set(moves) <= set(known), "the head was at turns that there are not")
+    cursor, seed = _a(int, document["cursor"]), _a(int, document["seed"])
+    _must(0 <= cursor < len(moves) and seed >= 0, "a number is out of range")
+    restored(_a(dict, document["rng"]))
+    return Record(
+        title=" ".join(_a(str, document["title"]).split()),
+        model=_a(str, document["model"]),
+        fingerprint=_a(str, document["fingerprint"]),
+        dialogue=Dialogue.from_dict(_a(dict, document["dialogue"])),
+        you=_name(document["you"]),
+        bot=_name(document["bot"]),
+        dials=Dials.from_dict(_a(dict, document["dials"])),
+        seed=seed,
+        rng=document["rng"],
+        root=root,
+        turns=[turn for turn in known.values() if turn is not root],
+        moves=moves,
+        cursor=cursor,
+        created=_time(document["created"]),
+        updated=_time(document["updated"]),
+        times=times,
+    )
+
+
+def _turn(one: dict[str, Any], known: Mapping[int, Turn]) -> Turn:
+    _must(_a(int, one["id"]) == len(known), "the turns are not numbered from 1 on")
+    _must(_a(int, one["parent"]) in known, "a turn follows one that comes after it")
+    _must(one["author"] in (YOU, BOT) and one["reason"] in REASONS, "a turn is of an unknown kind")
+    passages = tuple(_passage(_a(dict, passage)) for passage in _a(list, one["passages"]))
+    return Turn(one["id"], known[one["parent"]], one["author"], _name(one["name"]), passages, one["reason"])
+
+
+def _passage(document: dict[str, Any]) -> Passage:
+    _a(str, document["text"])
+    draws, last = _a(int, document["draws"]), 0
+    _must(draws >= 0, "a number is out of range")
+    for draw, dials, rng in _a(list, document["settings"]):
+        _must(last <= _a(int, draw) <= draws, "a dial is turned at a character that was never drawn")
+        _a(dict, dials), _a(dict, rng)
+        last = draw
+    return Passage.from_dict(document)
+
+
+def _name(value: object) -> str:
+    name = _a(str, value)
+    _must("\n" not in name, "a speaker's name has several lines")
+    return name
+
+
+def _time(value: object) -> float:
+    moment = datetime.fromisoformat(_a(str, value))
+    _must(moment.tzinfo is not None, "a time has no zone")
+    return moment.timestamp()
+
+
+def _a(kind: type[Kind], value: object) -> Kind:
+    if type(value) is not kind:
+        raise CheckpointError(f"a {kind.__name__} is a {type(value).__name__}")
+    return value
+
+
+def _must(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise CheckpointError(otherwise)
+
+
+def _no(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
