@@ -1,0 +1,1 @@
+"""Screens that lie over the chat: they ask or tell something and go away."""

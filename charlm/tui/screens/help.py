@@ -1,0 +1,112 @@
+"""Keys and commands, to look up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.keys import format_key
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from charlm.tui.glyphs import cells, one_line
+
+Rows = Sequence[tuple[str, str]]
+
+WIDGETS: Final[Sequence[tuple[str, Rows]]] = (
+    (
+        "Where you write",
+        (
+            ("Enter", "send; in an empty field, let the model go on"),
+            ("ctrl+j", "a new line; also shift+Enter and alt+Enter, where the terminal knows them"),
+            ("up, down", "in an empty field: what was said before"),
+            ("/", "a command; Tab or Enter completes it"),
+        ),
+    ),
+    (
+        "Dials",
+        (
+            ("up, down", "another dial"),
+            ("left, right", "less, more; also - and +"),
+            ("a number", "typed, then Enter, sets the dial to it"),
+            ("Enter", "on a preset applies it, on the seed draws a new one"),
+        ),
+    ),
+    (
+        "Conversations",
+        (
+            ("Enter", "open"),
+            ("/", "search"),
+            ("n, r, delete", "new, rename, delete"),
+        ),
+    ),
+    (
+        "Alternatives",
+        (("1 to 9", "put that one in the character's place, and go on from there"),),
+    ),
+)
+
+
+class HelpScreen(ModalScreen[None]):
+    """A list that scrolls.
+
+    Args:
+        bindings: keys as Textual names them, and what they do.
+        commands: with their slashes and arguments, and what they do.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,f1,enter", "dismiss", "Close", show=False)]
+
+    DEFAULT_CSS = """
+    HelpScreen {
+        align: center middle;
+        & > VerticalScroll {
+            width: 90%;
+            max-width: 84;
+            height: auto;
+            max-height: 95%;
+            border: round $border;
+            border-title-color: $text-primary;
+            border-subtitle-color: $text-muted;
+            background: $surface;
+            padding: 0 1;
+            scrollbar-size-vertical: 1;
+        }
+        & Static { height: auto; }
+    }
+    """
+
+    def __init__(self, bindings: Rows, commands: Rows) -> None:
+        super().__init__()
+        keys = [(", ".join(format_key(key) for key in keys.split(",")), text) for keys, text in bindings]
+        self._groups = [("Keys", keys), ("Commands", list(commands)), *WIDGETS]
+
+    def compose(self) -> ComposeResult:
+        """One long text."""
+        with VerticalScroll() as scroll:
+            scroll.border_title = "help"
+            scroll.border_subtitle = "Esc closes"
+            yield Static()
+
+    def on_mount(self) -> None:
+        """Arrow keys scroll."""
+        self.query_one(VerticalScroll).focus()
+
+    def on_resize(self) -> None:
+        """The left column takes what it needs, but not more than two fifths."""
+        widest = max(cells(one_line(left)) for _, rows in self._groups for left, _ in rows)
+        room = min(84, self.size.width * 9 // 10) - 5
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(width=min(widest, room * 2 // 5), overflow="fold")
+        table.add_column(overflow="fold")
+        for title, rows in self._groups:
+            table.add_row(Text(title, style="bold underline"))
+            for left, right in rows:
+                table.add_row(Text(one_line(left), style="bold"), Text(one_line(right)))
+            table.add_row()
+        self.query_one(Static).update(table)

@@ -1,0 +1,155 @@
+"""The models there are, to choose one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList
+from textual.widgets.option_list import Option
+
+from charlm.tui.glyphs import one_line
+
+
+class Card(Protocol):
+    """A model on one line: `charlm.chat.cards.ModelCard`."""
+
+    @property
+    def name(self) -> str:
+        """To load it by."""
+
+    @property
+    def shape(self) -> str:
+        """Cell, layers and width."""
+
+    @property
+    def megabytes(self) -> float:
+        """Of the file."""
+
+    @property
+    def validation(self) -> float | None:
+        """Bits per character; None if it was not measured."""
+
+    @property
+    def dialogue(self) -> str:
+        """How its text writes turns."""
+
+    @property
+    def error(self) -> str:
+        """Why it cannot be read; empty if it can."""
+
+
+class ModelPicker(ModalScreen[str | None]):
+    """A list and a field that narrows it down. The answer is a model's name, or None.
+
+    Args:
+        cards: of the models.
+        current: the name of the one in use, which is marked.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Never mind", show=False),
+        Binding("up", "move('cursor_up')", "Up", show=False),
+        Binding("down", "move('cursor_down')", "Down", show=False),
+        Binding("pageup", "move('page_up')", "Page up", show=False),
+        Binding("pagedown", "move('page_down')", "Page down", show=False),
+    ]
+
+    DEFAULT_CSS = """
+    ModelPicker {
+        align: center middle;
+        & > Vertical {
+            width: 90%;
+            max-width: 72;
+            height: auto;
+            max-height: 95%;
+            border: round $border;
+            border-title-color: $text-primary;
+            border-subtitle-color: $text-muted;
+            background: $surface;
+        }
+        & Input, & Input:focus { border: none; height: 1; padding: 0 1; background: $panel; }
+        & OptionList {
+            height: auto;
+            max-height: 100h;
+            border: none;
+            padding: 0;
+            background: $surface;
+            text-wrap: nowrap;
+            text-overflow: ellipsis;
+            scrollbar-size-vertical: 1;
+            & > .option-list--option-highlighted {
+                color: $block-cursor-foreground;
+                background: $block-cursor-background;
+                text-style: $block-cursor-text-style;
+            }
+        }
+    }
+    """
+
+    def __init__(self, cards: Sequence[Card], current: str = "") -> None:
+        super().__init__()
+        self._cards = cards
+        self._current = current
+        self._list = OptionList(markup=False)
+        self._list.can_focus = False  # keys are for the field; it passes some of them on
+
+    def compose(self) -> ComposeResult:
+        """Field, list."""
+        with Vertical() as box:
+            box.border_title = "models"
+            box.border_subtitle = "Enter, or Esc"
+            yield Input(placeholder="type to narrow down")
+            yield self._list
+
+    def on_mount(self) -> None:
+        """Everything at first."""
+        self._show("")
+
+    def _show(self, wanted: str) -> None:
+        found = [one for one in self._cards if wanted in f"{one.name} {one.shape} {one.dialogue}".casefold()]
+        self._list.set_options(
+            Option(_row(one, one.name == self._current), id=str(self._cards.index(one)), disabled=bool(one.error))
+            for one in found
+        )
+        if not found:
+            nothing = "nothing goes by that" if self._cards else "no models yet; charlm train FILE makes one"
+            self._list.add_option(Option(nothing, disabled=True))
+        self._list.action_first()
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._show(event.value.strip().casefold())
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._list.action_select()
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        if event.option.id is not None:
+            self.dismiss(self._cards[int(event.option.id)].name)
+
+    def action_move(self, action: str) -> None:
+        """Up and down in the list while the field has the keys."""
+        getattr(self._list, f"action_{action}")()
+
+
+def _row(card: Card, current: bool) -> Content:
+    loss = "not measured" if card.validation is None else f"{card.validation:.3f} bits/char"
+    about = card.error or f"{card.shape}  {card.dialogue}  {loss}  {card.megabytes:.1f} MB"
+    return Content.assemble(
+        ("\u25cf " if current else "  "),
+        (one_line(card.name), "" if card.error else "bold"),
+        "\n  ",
+        (one_line(about), "$text-error" if card.error else "dim"),
+    )

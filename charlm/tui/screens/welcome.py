@@ -1,0 +1,72 @@
+"""What there is to see before there is a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Static
+
+from charlm.tui.glyphs import one_line
+
+COMMANDS: Final = (
+    ("charlm train your-text.txt", "reads it, and makes a model in minutes"),
+    ("charlm chat", "comes back here, to talk to it"),
+)
+
+
+class Welcome(Screen[None]):
+    """A friendly first run.
+
+    Args:
+        commands: that make a model, and what each does.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("q,escape,ctrl+q", "leave", "Leave", show=False)]
+
+    DEFAULT_CSS = """
+    Welcome {
+        align: center middle;
+        & > VerticalScroll {
+            width: 90%;
+            max-width: 76;
+            height: auto;
+            max-height: 100%;
+            border: round $border;
+            border-title-color: $text-primary;
+            border-subtitle-color: $text-muted;
+            padding: 1 2;
+            scrollbar-size-vertical: 1;
+        }
+        & Static { height: auto; }
+        & .command { margin: 1 0 0 2; color: $text-success; text-style: bold; }
+        & .text { margin-left: 2; }
+    }
+    Welcome.-small > VerticalScroll { padding: 0 1; }
+    """
+
+    def __init__(self, commands: Sequence[tuple[str, str]] = COMMANDS) -> None:
+        super().__init__()
+        self._commands = commands
+
+    def compose(self) -> ComposeResult:
+        """One sentence, then the commands, each on a line of its own to be copied."""
+        with VerticalScroll() as scroll:
+            scroll.border_title = "charlm"
+            scroll.border_subtitle = "q leaves"
+            yield Static("Hello! There is no model to talk to yet. To make one from a text of your own:", markup=False)
+            for command, text in self._commands:
+                yield Static(one_line(command), classes="command", markup=False)
+                yield Static(one_line(text), classes="text", markup=False)
+
+    def on_resize(self) -> None:
+        """Less air on a small terminal."""
+        self.set_class(self.size.height < 16, "-small")
+
+    def action_leave(self) -> None:
+        """Leave charlm."""
+        self.app.exit()

@@ -1,0 +1,193 @@
+"""What the model weighed for one character, and a choice among it.
+
+Owns the list of alternatives with their bars. Whose they are, and what happens to the chosen one, the app knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.style import Style
+from textual.widget import Widget
+
+from charlm.tui.glyphs import cells, name, shorten
+
+_BYTE = re.compile(r"<[0-9a-f]{2}>")  # what the vocabulary calls a byte of a character that it spells in bytes
+_NAME = 9  # cells
+_BAR = "\u2588"
+_PARTS = ("", "\u258f", "\u258e", "\u258d", "\u258c", "\u258b", "\u258a", "\u2589")  # eighths of a cell
+
+
+class Alternative(Protocol):
+    """What might have come: `charlm.inference.generate.Alternative`."""
+
+    @property
+    def text(self) -> str:
+        """The character, or a byte's label."""
+
+    @property
+    def probability(self) -> float:
+        """By the model, before the dials."""
+
+
+class Alternatives(Widget, can_focus=True):
+    """The alternatives, the likeliest first, numbered."""
+
+    ROWS: ClassVar = 6  # that there is room for at most
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "move(-1)", "Up", show=False),
+        Binding("down", "move(1)", "Down", show=False),
+        Binding("enter", "choose", "Branch here", show=False),
+    ]
+
+    DEFAULT_CSS = """
+    Alternatives {
+        height: auto;
+        width: 1fr;
+        border: round $border-blurred;
+        border-title-color: $text-muted;
+        border-subtitle-color: $text-muted;
+        padding: 0 1;
+        background: $surface;
+        text-wrap: nowrap;
+        &:focus { border: round $border; }
+    }
+    """
+
+    chosen: reactive[int] = reactive(0)
+    """The place of the alternative that Enter takes."""
+
+    class Chosen(Message):
+        """A person wants another character in the place of the one that stands there.
+
+        Attributes:
+            text: the other.
+        """
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id, classes=classes)
+        self._character = ""
+        self._alternatives: list[Alternative] = []
+        self.show("", None, ())
+
+    def show(self, character: str, surprise_bits: float | None, alternatives: Sequence[Alternative]) -> None:
+        """Show what was weighed.
+
+        Args:
+            character: that stands there; empty if the cursor is nowhere.
+            surprise_bits: how surprising it was; None if that is not known.
+            alternatives: the likeliest first.
+        """
+        self._character = character
+        self._alternatives = list(alternatives[: self.ROWS])
+        self.set_reactive(Alternatives.chosen, max(0, self._next(-1, 1)))
+        bits = "" if surprise_bits is None else f", a surprise of {surprise_bits:.1f} bits"
+        self.border_title = Content(f"{name(character)}{bits}" if character else "no character")
+        self.border_subtitle = "number or Enter: branch here" if self._can_choose else ""
+        self.refresh()
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """The same whatever there is to show, so that nothing jumps; less on a small terminal."""
+        return max(2, min(self.ROWS, (viewport.height - 8) // 2))
+
+    @property
+    def _can_choose(self) -> bool:
+        return any(not _is_byte(one) for one in self._alternatives)
+
+    def render(self) -> Content:
+        """A row each: number, character, probability, bar. Without room for all, those around the chosen one."""
+        if not self._alternatives:
+            return Content.styled("Move the cursor over a reply to see what else might have stood there.", "dim")
+        width = self.content_size.width
+        widest = min(max(_NAME, *(cells(name(one.text)) for one in self._alternatives)), max(_NAME, width // 2))
+        height = max(1, self.content_size.height)
+        first = max(0, min(self.chosen - height // 2, len(self._alternatives) - height))
+        rows = list(enumerate(self._alternatives))[first : first + height]
+        return Content("\n").join([self._draw(place, one, widest, width) for place, one in rows])
+
+    def _draw(self, place: int, one: Alternative, widest: int, width: int) -> Content:
+        byte = _is_byte(one)
+        here = one.text == self._character
+        shown = shorten(name(one.text), widest)
+        head = f"{' ' if byte else place + 1} {shown}{' ' * (widest - cells(shown))} {_percent(one.probability)} "
+        room = max(0, width - cells(head) - 2)
+        bar = _bar(one.probability, room)
+        style = "dim" if byte else "reverse" if place == self.chosen and self.has_focus else ""
+        line = Content.assemble(
+            (head, f"{style} bold" if here and not byte else style),
+            (bar, "$foreground 30%" if byte else "$primary"),
+            (" " * (room - cells(bar)) + (" \u25c2" if here else ""), ""),
+        )
+        return line.stylize(Style.from_meta({"place": place}))
+
+    # -- choosing -----------------------------------------------------------------------------------------------------
+
+    def on_key(self, event: events.Key) -> None:
+        """A number chooses."""
+        if event.character is not None and event.character in "123456789":
+            event.stop()
+            self.choose(int(event.character) - 1)
+
+    def on_click(self, event: events.Click) -> None:
+        """So does the mouse."""
+        if "place" in event.style.meta:
+            self.choose(event.style.meta["place"])
+
+    def on_focus(self) -> None:
+        """The chosen one is marked only where keys go to it."""
+        self.refresh()
+
+    def on_blur(self) -> None:
+        """See `on_focus`."""
+        self.refresh()
+
+    def choose(self, place: int) -> None:
+        """Choose an alternative by its place; bytes, and places where there is none, cannot be chosen."""
+        if 0 <= place < len(self._alternatives) and not _is_byte(self._alternatives[place]):
+            self.post_message(self.Chosen(self._alternatives[place].text))
+
+    def action_choose(self) -> None:
+        """Choose the one that is marked."""
+        self.choose(self.chosen)
+
+    def action_move(self, by: int) -> None:
+        """Mark another one."""
+        self.chosen = self._next(self.chosen, by)
+
+    def _next(self, place: int, by: int) -> int:
+        """The next place in a direction that can be chosen; the place itself if there is none."""
+        found = place + by
+        while 0 <= found < len(self._alternatives):
+            if not _is_byte(self._alternatives[found]):
+                return found
+            found += by
+        return place
+
+
+def _is_byte(one: Alternative) -> bool:
+    return _BYTE.fullmatch(one.text) is not None
+
+
+def _percent(probability: float) -> str:
+    """Four cells and a sign; what is rare is not said to be impossible."""
+    if 0 < probability < 0.0005:
+        return "<0.1%"
+    return f"{100 * probability:4.1f}%" if probability < 0.9995 else " 100%"
+
+
+def _bar(probability: float, width: int) -> str:
+    eighths = round(min(1.0, max(0.0, probability)) * width * 8)
+    return _BAR * (eighths // 8) + _PARTS[eighths % 8]

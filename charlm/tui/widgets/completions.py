@@ -1,0 +1,100 @@
+"""The small list of commands above the prompt, and what belongs in it.
+
+Owns matching, the list's look, and which row is chosen. What happens to the chosen one is the prompt's affair: the list
+never has the focus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.content import Content
+from textual.widgets import OptionList
+
+from charlm.tui.glyphs import cells, one_line
+
+
+def choices(
+    text: str, commands: Sequence[tuple[str, str]], complete_argument: Callable[[str, str], Iterable[str]] | None
+) -> list[tuple[str, str]]:
+    """What a text may become, and what that does; nothing unless it is one line that begins with a slash.
+
+    Commands that begin so come first, what is there already before them; where none does, those that contain it.
+    """
+    if not text.startswith("/") or "\n" in text:
+        return []
+    command, space, beginning = text[1:].partition(" ")
+    if space:
+        found = complete_argument(command, beginning.lstrip()) if complete_argument is not None else ()
+        rest = [(f"/{command} {one}", "") for one in dict.fromkeys(found)]
+        return rest if [one for one, _ in rest] != [text] else []
+    wanted = command.casefold()
+    rows = sorted((row for row in commands if row[0].casefold().startswith(wanted)), key=lambda row: row[0] != command)
+    rows = rows or [row for row in commands if wanted in row[0].casefold()]
+    return [(f"/{one}", help_text) for one, help_text in rows]
+
+
+class Completions(OptionList, can_focus=False):
+    """What the text in the prompt may become.
+
+    It stands before the prompt in a vertical layout, takes no room there, and is drawn over what is above.
+
+    Args:
+        take: called with a row's place when it is clicked.
+    """
+
+    DEFAULT_CSS = """
+    Completions {
+        display: none;
+        overlay: screen;
+        offset-y: -100%;
+        constrain: inside inside;
+        width: 100%;
+        height: auto;
+        max-height: 8;
+        border: round $border-blurred;
+        background: $surface;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
+        scrollbar-size-vertical: 1;
+        &.-open { display: block; }
+        & > .option-list--option-highlighted {
+            color: $block-cursor-foreground;
+            background: $block-cursor-background;
+            text-style: $block-cursor-text-style;
+        }
+    }
+    """
+
+    ALLOW_SELECT: ClassVar = False
+
+    def __init__(self, take: Callable[[int], None]) -> None:
+        super().__init__(markup=False)
+        self._take = take
+
+    def show(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Offer rows, the first chosen; none closes the list."""
+        self.set_class(bool(rows), "-open")
+        left = [one_line(text) for text, _ in rows]
+        width = max(map(cells, left), default=0)
+        self.set_options(
+            Content.assemble(text + " " * (width - cells(text) + 2), (one_line(help_text), "dim"))
+            for text, (_, help_text) in zip(left, rows, strict=True)
+        )
+        self.highlighted = 0 if rows else None
+
+    def move(self, by: int) -> None:
+        """Choose another row; around at the ends."""
+        if self.option_count:
+            self.highlighted = ((self.highlighted or 0) + by) % self.option_count
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self._take(event.option_index)
+
+    @on(OptionList.OptionHighlighted)
+    def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        event.stop()  # nobody else's business
