@@ -27,7 +27,7 @@ from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Alternative, Piece, make_rng, new_seed
 from charlm.inference.reading import log_softmax, spell
-from charlm.text.dialogue import Dialogue
+from charlm.text.dialogue import Dialogue, is_name
 
 MAX_MOVES = 1000  # that can be undone
 DRAFT_SECONDS = 0.4  # between two savings of a reply that is under way
@@ -230,7 +230,10 @@ class Conversation:
 
         Without what would end the turn, and with a substitute for each character that the model cannot spell.
         """
-        return self._spellable(self.dialogue.fit(text))
+        # Fitted again, since a substitute may be white space; and a model that cannot spell what ends a turn might take
+        # that for a substitute.
+        text = self._spellable(self.dialogue.fit(self._spellable(self.dialogue.fit(text))))
+        return text.replace(self.dialogue.closing, "") if self.dialogue.closing else text
 
     def _spellable(self, text: str) -> str:
         whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # half characters from a terminal
@@ -338,7 +341,8 @@ class Conversation:
             if head.author != BOT or not self.dialogue.has_turns:
                 return self._reply(head, on_piece, on_turn)
             assert head.parent is not None
-            return self._reply(head.parent, on_piece, on_turn, kept=head.passages, start=self.snapshot(head))
+            start = self.snapshot(head)
+            return self._reply(head.parent, on_piece, on_turn, name=head.name, kept=head.passages, start=start)
 
     def regenerate(
         self, on_piece: Callable[[Piece], None] | None = None, on_turn: Callable[[Turn], None] | None = None
@@ -374,11 +378,12 @@ class Conversation:
         if not 0 <= character <= len(turn.text):
             raise UsageError(f"the reply has no character {character}", f"it is {len(turn.text)} characters long")
         text, closing = turn.text[:character] + self._spellable(instead), self.dialogue.closing
-        if closing and closing in text:  # the reply is to end here
-            edited = self.edit(turn, text.partition(closing)[0])
-            return Reply(edited, "", 0.0, 0.0, "stop")
         with self._alone():
-            return self._reply(turn.parent, on_piece, on_turn, kept=(Passage(text),) if text else ())
+            if closing and closing in text:  # the reply is to end here
+                ended = self._type(turn.parent, BOT, turn.name, text.partition(closing)[0])
+                self._move(ended)
+                return Reply(ended, "", 0.0, 0.0, "stop")
+            return self._reply(turn.parent, on_piece, on_turn, name=turn.name, kept=(Passage(text),) if text else ())
 
     def edit(self, turn: Turn, text: str) -> Turn:
         """Put other words in a turn's place, yours or the model's; the old ones stay as a sibling.
@@ -430,10 +435,12 @@ class Conversation:
 
     def _type(self, parent: Turn, author: str, name: str, text: str) -> Turn:
         """Add a turn that a person wrote."""
+        # Read before it is begun: should that fail, nothing has happened.
+        before = self.snapshot(parent).read(self.engine, self._lead_of(parent, name))
+        snapshot = before.read(self.engine, text)
         turn = self._begin(parent, author, name)
         turn.passages, turn.reason = (Passage(text),), "typed"
-        before = self.snapshot(parent).read(self.engine, self.lead(turn))
-        self._finish(turn, before.read(self.engine, text))
+        self._finish(turn, snapshot)
         return turn
 
     def _begin(self, parent: Turn, author: str, name: str) -> Turn:
@@ -444,7 +451,7 @@ class Conversation:
         parent.children.append(turn)
         return turn
 
-    def _finish(self, turn: Turn, snapshot: Snapshot) -> None:
+    def _finish(self, turn: Turn, snapshot: Snapshot | None) -> None:
         assert turn.parent is not None
         turn.snapshot = snapshot
         turn.characters = turn.parent.characters + len(self.lead(turn)) + len(turn.text)
@@ -455,6 +462,7 @@ class Conversation:
         on_piece: Callable[[Piece], None] | None,
         on_turn: Callable[[Turn], None] | None,
         *,
+        name: str | None = None,
         kept: tuple[Passage, ...] = (),
         start: Snapshot | None = None,
         joins: bool = False,
@@ -464,17 +472,18 @@ class Conversation:
         With `joins` it is one operation with the last, and undone with it.
         """
         began, last_draft = self._clock(), -math.inf
-        turn = self._begin(parent, BOT, self.bot)
-        turn.passages = kept
-        if on_turn is not None:
-            on_turn(turn)
+        name = name or self.bot
         if start is None:
-            start = self.snapshot(parent).read(self.engine, self.lead(turn))
+            start = self.snapshot(parent).read(self.engine, self._lead_of(parent, name))
             for passage in kept:
                 start = start.read(self.engine, passage.text)
+        turn = self._begin(parent, BOT, name)
+        turn.passages = kept
         drawing = self.drawing(turn, start, self.hand, self._cancelled.is_set)
         logprob = 0.0
         try:
+            if on_turn is not None:
+                on_turn(turn)
             for piece in drawing:
                 logprob += piece.logprob
                 # Kept before it is shown: whoever shows it may then wait for long, to set a slow pace.
@@ -485,10 +494,10 @@ class Conversation:
                 if on_piece is not None:
                     on_piece(piece)
         except BaseException:
-            # What was shown stays, whatever went wrong: it is read from the text, as after a crash.
+            # What was shown stays, whatever went wrong: it will be read from the text, as after a crash.
             turn.reason = "cancelled"
             turn.passages = (*kept, Passage(drawing.text)) if drawing.text else kept
-            self._finish(turn, start.read(self.engine, drawing.text))
+            self._finish(turn, None)
             self._move(turn, joins=joins)
             raise
         assert drawing.snapshot is not None
@@ -505,7 +514,8 @@ class Conversation:
             hand,
             stops=self.dialogue.stops,
             nothing=self._nothing(turn.name) if self.dialogue.has_turns and hand.dials.candidates > 1 else None,
-            recent=self._recent(turn, hand.dials) if hand.dials.repetition_penalty != 1 else (),
+            recent=self._recent(turn, hand.dials),
+            before=self.dialogue.opening(turn.name) + turn.text,
             cancel=cancel,
         )
 
@@ -606,7 +616,7 @@ def roles(dialogue: Dialogue, you: str | None, bot: str | None) -> tuple[str, st
         return you or YOU, bot or BOT
     chosen = []
     for name, what in ((you, "you"), (bot, "bot")):
-        if name is not None and (not name.strip() or "\n" in name or ":" in name or len(name) > 40):
+        if name is not None and not is_name(name.strip()):
             raise UsageError(f"{name!r} cannot be the name of a speaker", f"--{what} takes a short name")
         chosen.append(dialogue.speaker(name.strip()) if name is not None else None)
     free = [name for name in dialogue.names if name not in chosen] + ["YOU", "BOT"]

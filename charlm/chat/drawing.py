@@ -168,6 +168,7 @@ class Drawing:
         nothing: what the model remembers before any conversation, where the speaker would begin; for relevance. None
             for formats that do not say where a reply ends, which have no candidates.
         recent: ids already read, for the repetition penalty.
+        before: what the turn begins with; a stop string may have begun in it.
         cancel: asked before every character.
 
     Attributes:
@@ -187,6 +188,7 @@ class Drawing:
         stops: Sequence[str] = (),
         nothing: Snapshot | None = None,
         recent: Sequence[int] = (),
+        before: str = "",
         cancel: Callable[[], bool] = lambda: False,
     ) -> None:
         self._engine = engine
@@ -195,6 +197,7 @@ class Drawing:
         self._stops = stops
         self._nothing = nothing
         self._recent = recent
+        self._before = before
         self._cancel = cancel
         self._dials, self._rng = hand.dials, hand.rng  # that the last draw was made with
         self._ids: list[int] = []
@@ -261,6 +264,7 @@ class Drawing:
             stops=self._stops,
             cancel=self._cancel,
             recent=self._recent,
+            before=self._before,
         )
         if any(one.reason == "cancelled" for one in candidates):
             self.reason = "cancelled"
@@ -295,6 +299,7 @@ class Drawing:
             alternatives=0,
             rng=self._rng,
             recent=[*self._recent, *self._ids],
+            before=self._before + self.text,
         )
         before, last = start.state, None
         for piece in generation:

@@ -83,8 +83,9 @@ class Stream:
         rng: draws.
         max_chars: the stream ends after so many; None for no end.
         stops: strings that end it and are not shown.
-        reason: why it ended: "stop", "length" or "cancelled"; empty while it runs.
         recent: ids of the repetition window.
+        before: text that was shown before; a stop string may have begun in it.
+        reason: why it ended: "stop", "length" or "cancelled"; empty while it runs.
     """
 
     vocabulary: Vocabulary
@@ -92,6 +93,7 @@ class Stream:
     max_chars: int | None
     stops: Sequence[str]
     recent: deque[int]
+    before: str = ""
     reason: str = ""
     _held: deque[Piece] = field(default_factory=deque)
     _held_chars: int = 0
@@ -100,6 +102,9 @@ class Stream:
     def __post_init__(self) -> None:
         self._decoder = self.vocabulary.decoder()
         self._matcher = StopMatcher(self.stops) if self.stops else None
+        if self._matcher is not None:
+            for character in self.before[-max(map(len, self.stops)) :]:
+                self._matcher.push(character)
         if self.max_chars == 0:
             self.reason = "length"
 
@@ -143,9 +148,11 @@ class Stream:
     def _release(self, piece: Piece, upto: int) -> list[Piece]:
         """Show the first `upto` of the held characters; of a piece that is cut, only its beginning.
 
+        A stop string that began in what was shown before makes `upto` negative: then there is nothing to show.
         Pieces without text are shown with the character that they spell: the last piece shown has read nothing more.
         """
         self._hold(piece)
+        upto = max(0, upto)
         shown = []
         while self._held and upto and len(self._held[0].text) <= upto:
             first = self._held.popleft()
@@ -261,6 +268,7 @@ class Generation:
         alternatives: how many likeliest ids each piece names.
         rng: goes on from where it stands; None begins with `params.seed`.
         recent: ids already read, for the repetition penalty.
+        before: text shown before this, in which a stop string may have begun.
 
     Attributes:
         reason: why it ended, empty before it has: "stop", "length" or "cancelled".
@@ -280,12 +288,13 @@ class Generation:
         alternatives: int = 0,
         rng: np.random.Generator | None = None,
         recent: Sequence[int] = (),
+        before: str = "",
     ) -> None:
         steer = _always(params) if isinstance(params, SamplingParams) else params
         if rng is None:
             seed = steer().seed
             rng = make_rng(new_seed() if seed is None else seed)
-        self._stream = _new_stream(engine, rng, max_chars, stops, recent)
+        self._stream = _new_stream(engine, rng, max_chars, stops, recent, before)
         self._pieces = _run(
             engine, state, logits[None], steer, [self._stream], cancel=cancel, alternatives=alternatives
         )
@@ -347,6 +356,7 @@ def generate_batch(
     cancel: Callable[[], bool] | None = None,
     alternatives: int = 0,
     recent: Sequence[int] = (),
+    before: str = "",
 ) -> list[Completion]:
     """Several texts from one state, as one batch. Text k has the seed `params.seed + k`.
 
@@ -361,11 +371,12 @@ def generate_batch(
         cancel: asked before every character.
         alternatives: how many likeliest ids each piece names.
         recent: ids already read, for the repetition penalty.
+        before: text shown before this, in which a stop string may have begun.
     """
     if count < 1:
         raise UsageError(f"count is {count}, but must be at least 1")
     seed = new_seed() if params.seed is None else params.seed
-    streams = [_new_stream(engine, make_rng(seed + k), max_chars, stops, recent) for k in range(count)]
+    streams = [_new_stream(engine, make_rng(seed + k), max_chars, stops, recent, before) for k in range(count)]
     pieces: list[list[Piece]] = [[] for _ in streams]
     batch = np.repeat(logits[None], count, axis=0)
     for number, piece in _run(
@@ -397,7 +408,8 @@ def _new_stream(
     max_chars: int | None,
     stops: Sequence[str],
     recent: Sequence[int],
+    before: str,
 ) -> Stream:
     if max_chars is not None and max_chars < 0:
         raise UsageError(f"the number of characters is {max_chars}, but must not be negative")
-    return Stream(engine.vocabulary, rng, max_chars, [stop for stop in stops if stop], deque(recent))
+    return Stream(engine.vocabulary, rng, max_chars, [stop for stop in stops if stop], deque(recent), before)
