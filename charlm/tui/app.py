@@ -61,15 +61,20 @@ class ChatApp(App[int]):
         Binding("f4", "heat", "Heat"),
         Binding("f5", "run('regenerate')", "Again"),
         Binding("f6", "run('undo')", "Undo"),
-        Binding("f7", "run('redo')", "Redo"),
+        Binding("f7", "run('redo')", "Redo", show=False),
         Binding("f8", "edit_last", "Edit"),
-        Binding("f9", "run('continue')", "More"),
+        Binding("f9", "run('continue')", "More", show=False),
         Binding("ctrl+l", "look", "Look"),
         Binding("ctrl+n", "run('new')", "New chat", show=False),
         Binding("ctrl+o", "pick_model", "Models", show=False),
         Binding("ctrl+y", "copy_reply", "Copy the last reply", show=False),
         Binding("escape", "stop", "Stop", show=False),
         Binding("ctrl+q", "leave", "Quit", priority=True),
+        # In an empty prompt.
+        Binding("left", "version(-1)", "The version before", show=False),
+        Binding("right", "version(1)", "The next version", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
         # In the transcript; the prompt takes them as letters.
         Binding("e", "edit_here", "Edit this turn", show=False),
         Binding("b", "branch_here", "Branch here", show=False),
@@ -118,7 +123,7 @@ class ChatApp(App[int]):
                 yield self.prompt
             yield DialsPanel(id="dials", classes="panel")
         yield self.status
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         """Begin to load, and to empty the inbox."""
@@ -433,6 +438,17 @@ class ChatApp(App[int]):
             else:
                 self.prompt.focus()
 
+    def action_version(self, step: int) -> None:
+        """Another version of the last reply."""
+        self.action_run("next" if step > 0 else "previous")
+
+    def action_page(self, step: int) -> None:
+        """Read further up or down, without leaving the prompt."""
+        if step < 0:
+            self.transcript.scroll_page_up(animate=False)
+        else:
+            self.transcript.scroll_page_down(animate=False)
+
     def action_edit_last(self) -> None:
         """Say something else instead of what was said last."""
         from charlm.chat.commands import last_turn
@@ -454,7 +470,7 @@ class ChatApp(App[int]):
         """Choose among the models."""
         from charlm.chat.cards import cards
 
-        name = await self.push_screen_wait(ModelPicker(cards()))
+        name = await self.push_screen_wait(ModelPicker(cards(), self.session.name))
         if name is not None:
             self._submit(f"/model {name}")
 
@@ -522,7 +538,7 @@ class ChatApp(App[int]):
     def action_alternative(self, number: int) -> None:
         """Put the alternative of that number in the character's place."""
         if self.alternatives.display:
-            self.alternatives.choose(number)
+            self.alternatives.choose(number - 1)
 
     def action_edit_here(self) -> None:
         """Put other words in the place of the turn under the cursor."""

@@ -12,6 +12,7 @@ from typing import ClassVar, Final
 
 from rich.style import Style
 from rich.text import Span, Text
+from textual import events
 from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -59,7 +60,7 @@ class Prompt(TextArea, inherit_bindings=False):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *(one for one in TextArea.BINDINGS if not isinstance(one, Binding) or one.key not in _NOT_OURS),
-        Binding("enter", "send", "Send", show=False, priority=True),  # before TextArea makes a new line of it
+        Binding("enter", "send", "Send", show=False),
         Binding("ctrl+j,shift+enter,alt+enter", "new_line", "New line", show=False),
         Binding("tab", "complete", "Complete", show=False),
         Binding("escape", "close_completions", "Close the list", show=False),
@@ -305,6 +306,20 @@ class Prompt(TextArea, inherit_bindings=False):
         self._offer([])
         return True
 
+    def action_cursor_left(self, select: bool = False) -> None:
+        """To the left; in an empty prompt this is a key for others."""
+        self._skip_if_empty()
+        super().action_cursor_left(select)
+
+    def action_cursor_right(self, select: bool = False) -> None:
+        """To the right; in an empty prompt this is a key for others."""
+        self._skip_if_empty()
+        super().action_cursor_right(select)
+
+    def _skip_if_empty(self) -> None:
+        if not self.text:
+            raise SkipAction
+
     def action_cursor_page_up(self) -> None:
         """A page up in the text, if there is more of it than can be seen; else this is a key for others."""
         self._skip_if_all_is_seen()
@@ -355,6 +370,15 @@ class Prompt(TextArea, inherit_bindings=False):
     def action_new_line(self) -> None:
         """Begin a new line."""
         self._replace_via_keyboard("\n", *self.selection)
+
+    async def _on_key(self, event: events.Key) -> None:
+        # Here and not in a priority binding, which would overtake letters that are typed faster than they are handled.
+        if event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            self.action_send()
+        else:
+            await super()._on_key(event)
 
     def action_send(self) -> None:
         """Take the chosen completion, or send the text if there is nothing to complete."""
