@@ -6,6 +6,7 @@ Owns what is written into which column and how passages are told there. Knows no
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -19,9 +20,19 @@ from charlm.text.dialogue import Dialogue
 SAID: Final = 200  # characters of the first turn, from which a title may be made
 
 
+def new_key() -> str:
+    """What no other conversation is called."""
+    return secrets.token_hex(16)
+
+
 def whole(text: str) -> str:
     """A text without halves of characters, which a terminal may send and no database takes."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def one_line(title: str) -> str:
+    """A title as it is kept."""
+    return " ".join(whole(title).split())
 
 
 def as_json(value: object) -> str:
@@ -29,13 +40,15 @@ def as_json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def insert_conversation(connection: sqlite3.Connection, title: str, dialogue: Dialogue, created: float) -> int:
+def insert_conversation(
+    connection: sqlite3.Connection, key: str, title: str, dialogue: Dialogue, created: float
+) -> int:
     """Make a conversation's row, to be filled by `update_conversation`; its number."""
     cursor = connection.execute(
-        "INSERT INTO conversation (title, model, fingerprint, dialogue, you, bot, dials, seed, rng, moves, cursor,"
+        "INSERT INTO conversation (key, title, model, fingerprint, dialogue, you, bot, dials, seed, rng, moves, cursor,"
         " turns, characters, said, created, updated)"
-        " VALUES (?, '', '', ?, '', '', '', '', '', '', 0, 0, 0, '', ?, ?)",
-        (whole(title), as_json(dialogue.to_dict()), created, created),
+        " VALUES (?, ?, '', '', ?, '', '', '', '', '', '', 0, 0, 0, '', ?, ?)",
+        (key, one_line(title), as_json(dialogue.to_dict()), created, created),
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid

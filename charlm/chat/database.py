@@ -78,7 +78,7 @@ class Database:
             CheckpointError: it was damaged; `generation` tells whether that has been mended.
         """
         with self.lock, self._explained():
-            connection = self._opened()
+            connection = self._opened(fresh=True)
             connection.execute(f"PRAGMA busy_timeout = {round(1000 * patience)}")
             with _transaction(connection, "BEGIN IMMEDIATE"):
                 yield connection
@@ -105,10 +105,14 @@ class Database:
             self._connection.close()
             self._connection = None
 
-    def _opened(self) -> sqlite3.Connection:
+    def _opened(self, *, fresh: bool = False) -> sqlite3.Connection:
         if self._closed:
             raise OutputError(f"{self.path} has been closed")
-        if self._connection is None:  # a new one could not be begun when the old one was set aside
+        if fresh and self._connection is not None and self._file_there() != self._file:
+            # Another process has set it aside, or someone has moved or deleted it.
+            self._let_go()
+            self.generation += 1
+        if self._connection is None:
             self._open()
         assert self._connection is not None
         return self._connection
@@ -133,11 +137,13 @@ class Database:
         self._connection = connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
-        if not is_ours(connection):
+        with _transaction(connection, "BEGIN"):  # another process may be making the tables just now
+            ours, version = is_ours(connection), version_of(connection)
+        if not ours:
             error = sqlite3.DatabaseError("not charlm's")
             error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
             raise error
-        if version_of(connection) > VERSION:
+        if version > VERSION:
             hint = "upgrade charlm, or let CHARLM_HOME name another folder"
             raise CheckpointError(f"{self.path} was written by a newer charlm", hint)
         _set_wal(connection)

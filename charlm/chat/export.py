@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Final, NoReturn, TypeVar
 
-from charlm.chat.columns import whole
+from charlm.chat.columns import one_line, whole
 from charlm.chat.conversation import BOT, MAX_MOVES, YOU, Conversation, Turn
 from charlm.chat.dials import Dials
 from charlm.chat.drawing import Passage, restored
@@ -186,7 +186,7 @@ def _record(document: dict[str, Any]) -> Record:
     _must(0 <= cursor < len(moves) and seed >= 0, "a number is out of range")
     restored(_a(dict, document["rng"]))
     return Record(
-        title=" ".join(_a(str, document["title"]).split()),
+        title=one_line(_a(str, document["title"])),
         model=_a(str, document["model"]),
         fingerprint=_a(str, document["fingerprint"]),
         dialogue=Dialogue.from_dict(_a(dict, document["dialogue"])),

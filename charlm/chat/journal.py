@@ -18,6 +18,8 @@ from charlm.chat.columns import (
     SAID,
     as_json,
     insert_conversation,
+    new_key,
+    one_line,
     update_conversation,
     whole,
     write_snapshot,
@@ -56,6 +58,7 @@ class StoreJournal:
         self._now = now
         self._generation = database.generation
         self._conversation: Conversation | None = None
+        self._key = new_key()
         self._title = ""  # as it was last written
         self._state: dict[str, Any] = {}  # of the conversation's row, as it was last written
         self._moved = False  # whether the row is to be written
@@ -66,13 +69,15 @@ class StoreJournal:
         self._unborn = 0  # turns that have begun but have no row
 
     def attach(self, conversation: Conversation) -> None:
-        """Keep this conversation from now on."""
+        """Keep this conversation from now on; if it has been read from the database, it stands there as it is."""
         self._conversation = conversation
         self._title = conversation.title
+        if self.number is not None and not self._moved:
+            self._state = self._state_of(conversation, {})
 
     def resume(self, number: int, record: Record) -> None:
         """Go on with a conversation that has been read from the database."""
-        self.number, self._title = number, record.title
+        self.number, self._key, self._title = number, record.key, record.title
 
     # -- what a conversation tells -------------------------------------------------------------------------------------
 
@@ -80,7 +85,7 @@ class StoreJournal:
         """A turn has begun. Its id is negative if it could not be written, until that is made good."""
         with self._database.lock:
             self._conversation = conversation
-            self._disown(turn)
+            turn.id = self._unborn_id()
             self._unsaved.append(turn)
             self._save(begins=True)
             return turn.id
@@ -88,8 +93,9 @@ class StoreJournal:
     def draft(self, turn: Turn) -> None:
         """A turn under way has grown."""
         with self._database.lock:
-            self._will_save(turn)
-            self._save(patience=DRAFT_PATIENCE)
+            if self.trouble is None:
+                self._will_save(turn)
+                self._save(patience=DRAFT_PATIENCE)
 
     def commit(self, conversation: Conversation, turn: Turn | None) -> None:
         """A turn is finished, or only the head has moved."""
@@ -135,11 +141,13 @@ class StoreJournal:
         if turn not in self._unsaved:
             self._unsaved.append(turn)
 
-    def _disown(self, turn: Turn) -> None:
+    def _unborn_id(self) -> int:
         self._unborn += 1
-        turn.id = -self._unborn
+        return -self._unborn
 
     def _save(self, *, begins: bool = False, patience: float = PATIENCE) -> None:
+        if self.trouble is not None:
+            patience = DRAFT_PATIENCE  # once is enough to wait for whoever holds the file
         for _ in range(2):  # once more if what was wrong has been mended
             generation = self._database.generation
             try:
@@ -157,42 +165,59 @@ class StoreJournal:
         assert conversation is not None
         ids: dict[Turn, int] = {}
         with self._database.writing(patience) as connection:
-            if self.number is not None and not self._is_there(connection, self.number, begins=begins):
-                # Someone has removed it, or it went with a damaged file. Whoever goes on with it has it kept anew.
-                if not begins and self._generation == self._database.generation:
-                    return
-                self._disown_all(conversation)
+            if self.number is not None and not self._is_there(connection, conversation, begins=begins):
+                return
             made = self.number is None
             number = self.number or insert_conversation(
-                connection, conversation.title, conversation.dialogue, self._now()
+                connection, self._key, conversation.title, conversation.dialogue, self._now()
             )
             for turn in self._unsaved:
                 ids[turn] = self._write_turn(connection, conversation, number, turn, ids)
             self._write_strange(connection, conversation)
-            state = self._write_row(connection, conversation, number, ids) if self._moved or made else self._state
+            title, state = self._title, self._state
+            if self._moved or made:
+                title, state = conversation.title, self._write_row(connection, conversation, number, ids)
         # Only now is it certain.
         for turn, index in ids.items():
             turn.id = index
-        self.number, self._state, self._title = number, state, conversation.title
+        self.number, self._title, self._state = number, title, state
         self._generation, self._moved = self._database.generation, False
         self._unsaved.clear()
         self._visits.clear()
         self._strange = [turn for turn in self._strange if turn.snapshot is None]
 
-    def _is_there(self, connection: sqlite3.Connection, number: int, *, begins: bool) -> bool:
-        row = connection.execute("SELECT deleted FROM conversation WHERE id = ?", (number,)).fetchone()
-        if row is not None and row[0] is not None and begins:  # who goes on talking takes it back
-            connection.execute("UPDATE conversation SET deleted = NULL WHERE id = ?", (number,))
-        return row is not None
+    def _is_there(self, connection: sqlite3.Connection, conversation: Conversation, *, begins: bool) -> bool:
+        """Whether there is something to write: not if another process has removed the conversation.
 
-    def _disown_all(self, conversation: Conversation) -> None:
+        Whoever goes on with a removed conversation has it kept anew, and so has everyone whose file went with a damage.
+        """
+        row = connection.execute(
+            "SELECT deleted FROM conversation WHERE id = ? AND key = ?", (self.number, self._key)
+        ).fetchone()
+        other_file = self._generation != self._database.generation
+        if row is None:
+            if begins or other_file:
+                self._disown(conversation, set())
+                self.number = None
+            return begins or other_file
+        if row[0] is not None and begins:  # whoever goes on with a deleted one takes it back
+            connection.execute("UPDATE conversation SET deleted = NULL WHERE id = ?", (self.number,))
+        if other_file:
+            kept = connection.execute("SELECT id FROM turn WHERE conversation = ?", (self.number,))
+            self._disown(conversation, {index for (index,) in kept})
+        return True
+
+    def _disown(self, conversation: Conversation, kept: set[int]) -> None:
+        """Turns that are not among the rows that were kept are to be written again, as new ones."""
         turns = Record.of(conversation).turns
         known = set(turns)
-        self._unsaved = turns + [turn for turn in self._unsaved if turn not in known]
+        new = [turn for turn in self._unsaved if turn not in known]
+        self._unsaved = [turn for turn in turns if turn.id not in kept or turn in self._unsaved] + new
         for turn in self._unsaved:
-            self._disown(turn)
+            if turn.id not in kept:
+                turn.id = self._unborn_id()
         self._visits = {turn for turn in turns if turn.visited is not None}
-        self.number, self._moved = None, True
+        self._moved = True
 
     def _write_turn(
         self, connection: sqlite3.Connection, conversation: Conversation, number: int, turn: Turn, ids: dict[Turn, int]
@@ -220,7 +245,7 @@ class StoreJournal:
         state = self._state_of(conversation, ids)
         values = {"model": self.model, "fingerprint": conversation.engine.fingerprint, "updated": self._now()} | state
         if conversation.title != self._title:  # else another process may have given it one
-            values["title"] = whole(conversation.title)
+            values["title"] = one_line(conversation.title)
         update_conversation(connection, number, values)
         return state
 

@@ -18,6 +18,7 @@ from charlm.chat.columns import (
     PassageReader,
     as_json,
     insert_conversation,
+    new_key,
     update_conversation,
     whole,
     write_turn,
@@ -52,6 +53,7 @@ class Record:
         created: when it began; seconds since 1970, as all times are.
         updated: when something last happened.
         times: when each turn began, by its id.
+        key: tells it from others; empty if it does not come from the database.
         cut: a reply that a crash has cut off, if it is the last thing that happened; it is visible.
     """
 
@@ -71,6 +73,7 @@ class Record:
     created: float
     updated: float
     times: dict[int, float] = field(default_factory=dict)
+    key: str = ""
     cut: Turn | None = None
 
     @property
@@ -166,7 +169,9 @@ def read(connection: sqlite3.Connection, number: int) -> Record:
         times: dict[int, float] = {}
         turns = _read_turns(connection, number, root, row["visited"], times)
         restored(rng := json.loads(row["rng"]))
-        moves = [int(move) for move in json.loads(row["moves"])] or [0]
+        moves = [int(move) for move in json.loads(row["moves"])]
+        if not moves:
+            raise CheckpointError("the head is nowhere")
         return Record(
             title=row["title"],
             model=row["model"],
@@ -184,6 +189,7 @@ def read(connection: sqlite3.Connection, number: int) -> Record:
             created=row["created"],
             updated=row["updated"],
             times=times,
+            key=row["key"],
             cut=turns[-1] if turns and turns[-1].reason == "draft" else None,
         )
     except (CharlmError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
@@ -212,7 +218,7 @@ def _read_turns(
 
 def write(connection: sqlite3.Connection, kept: Record) -> int:
     """Write a conversation that was kept elsewhere, under new numbers; its number. Turns need no snapshots."""
-    number = insert_conversation(connection, kept.title, kept.dialogue, kept.created)
+    number = insert_conversation(connection, new_key(), kept.title, kept.dialogue, kept.created)
     rows = {0: 0}
     for turn in kept.turns:
         assert turn.parent is not None
@@ -239,7 +245,7 @@ def write(connection: sqlite3.Connection, kept: Record) -> int:
             "cursor": kept.cursor,
             "visited": None if first is None else rows[first.id],
             "turns": len(path),
-            "characters": len(kept.dialogue.beginning + kept.text),
+            "characters": len(kept.text),
             "said": path[0].text[:SAID] if path else "",
             "updated": kept.updated,
         },

@@ -22,6 +22,7 @@ _FIRST = (
     """
     CREATE TABLE conversation (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL,             -- at random: tells it from one that got its number in another file
         title TEXT NOT NULL,           -- empty: what was said first stands for it
         model TEXT NOT NULL,           -- its name
         fingerprint TEXT NOT NULL,     -- of the model that spoke last

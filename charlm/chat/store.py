@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from charlm.chat import record, summary
-from charlm.chat.columns import whole
+from charlm.chat.columns import one_line, whole
 from charlm.chat.conversation import Conversation
 from charlm.chat.database import Database
 from charlm.chat.dials import Dials
@@ -251,7 +251,7 @@ class Store:
             NotFoundError: there is no such conversation.
             OutputError: it cannot be written.
         """
-        self._update(number, "title = ?", " ".join(whole(title).split()))
+        self._update(number, "title = ?", one_line(title))
 
     def delete(self, number: int) -> None:
         """Hide a conversation. For a day it can be brought back by `restore`.
@@ -292,7 +292,7 @@ class Store:
         numbers = {one for (one,) in connection.execute(f"SELECT id FROM conversation {hidden}")}
         if number not in numbers:
             near = sorted(sorted(numbers, key=lambda one: abs(one - number))[:3])
-            hint = "there is " + ", ".join(map(str, near)) if near else "there is none yet; charlm chat begins one"
+            hint = f"did you mean {' or '.join(map(str, near))}?" if near else "charlm chat begins one"
             raise NotFoundError(f"there is no conversation {number}", hint)
 
     # -- settings ------------------------------------------------------------------------------------------------------

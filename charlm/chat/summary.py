@@ -30,7 +30,7 @@ class Summary:
         you: who a person plays.
         bot: who the model plays.
         turns: that are visible.
-        characters: in the context.
+        characters: of what is visible, with the speakers.
         created: when it began; seconds since 1970.
         updated: when something last happened.
         snippet: where a search has found it; empty without one, or if it was the title.
@@ -50,9 +50,12 @@ class Summary:
 
 
 _SUMMARY: Final = """
-    SELECT id, title, model, CASE WHEN json_valid(dialogue) THEN json_extract(dialogue, '$.format') END, you, bot, turns, characters, created, updated, coalesce(nullif(said, ''), (
-        SELECT substr(text, 1, 200) FROM turn WHERE conversation = conversation.id AND text != '' ORDER BY id LIMIT 1
-    ), '')
+    SELECT id, title, model, CASE WHEN json_valid(dialogue) THEN json_extract(dialogue, '$.format') END,
+        you, bot, turns, characters, created, updated,
+        coalesce(nullif(said, ''), (
+            SELECT substr(text, 1, 200) FROM turn
+            WHERE conversation = conversation.id AND text != '' ORDER BY id LIMIT 1
+        ), '')
     FROM conversation
     WHERE deleted IS NULL
         AND (turns > 0 OR EXISTS (SELECT 1 FROM turn WHERE turn.conversation = conversation.id AND text != ''))

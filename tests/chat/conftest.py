@@ -1,0 +1,51 @@
+"""Fixtures for the chat: a model, a file of conversations, and a store that is closed afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from charlm.chat.dials import Dials
+from charlm.chat.store import Store
+from charlm.inference.engine import Engine
+
+from .models import random_engine
+
+QUICK = Dials(candidates=1, length=20)
+"""Replies that take no time."""
+
+Reopen = Callable[[], Store]
+
+
+@pytest.fixture
+def engine() -> Engine:
+    """A model with random weights."""
+    return random_engine()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where conversations are kept; nothing is there yet."""
+    return tmp_path / "kept" / "conversations.db"
+
+
+@pytest.fixture
+def reopen(path: Path) -> Iterator[Reopen]:
+    """Opens the file as another process would, again and again."""
+    stores = []
+
+    def call() -> Store:
+        stores.append(Store(path))
+        return stores[-1]
+
+    yield call
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(reopen: Reopen) -> Store:
+    """A store that has nothing in it."""
+    return reopen()

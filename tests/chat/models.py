@@ -1,0 +1,53 @@
+"""Models with random weights and dialogues of every format, for tests, their helper processes and benchmarks."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from charlm.checkpoint import Checkpoint
+from charlm.config import ModelConfig
+from charlm.inference.engine import Array, Engine, State
+from charlm.text.dialogue import Dialogue
+from charlm.text.vocabulary import Vocabulary
+
+CHARACTERS = "\n !,.:?abcdefghijklmnopqrstuvwxyzAB"
+
+DIALOGUES = {
+    "plain": Dialogue(),
+    "lines": Dialogue("lines"),
+    "transcript": Dialogue("transcript", ("Anna", "Bob")),
+    "play": Dialogue("play", ("ANNA", "BOB", "BABA")),
+}
+
+
+def random_checkpoint(
+    seed: int = 0, *, scale: float = 0.3, has_bytes: bool = False, hidden: int = 16, characters: str = CHARACTERS
+) -> Checkpoint:
+    """An LSTM of two layers."""
+    vocabulary = Vocabulary(characters, has_bytes=has_bytes)
+    config = ModelConfig(vocabulary=len(vocabulary), embedding=16, hidden=hidden, layers=2)
+    rng = np.random.default_rng(seed)
+    tensors = {name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in config.tensors().items()}
+    return Checkpoint(config, vocabulary, tensors)
+
+
+@cache
+def random_engine(seed: int = 0, *, scale: float = 0.3, has_bytes: bool = False) -> Engine:
+    """It runs."""
+    return Engine(random_checkpoint(seed, scale=scale, has_bytes=has_bytes))
+
+
+class CountingEngine(Engine):
+    """Counts what it reads.
+
+    Attributes:
+        read_ids: how many ids it has read, in all streams.
+    """
+
+    read_ids = 0
+
+    def _read(self, state: State, ids: Array, *, last_only: bool = False) -> tuple[State, Array]:  # type: ignore[override]
+        self.read_ids += len(ids)
+        return super()._read(state, ids, last_only=last_only)  # type: ignore[arg-type]

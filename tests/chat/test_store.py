@@ -1,0 +1,685 @@
+"""What is kept of conversations, how it is found, and how it goes on."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlm.chat.conversation import Conversation, Turn
+from charlm.chat.drawing import Snapshot
+from charlm.chat.schema import VERSION
+from charlm.chat.store import DAY, Store
+from charlm.errors import CheckpointError, NotFoundError
+from charlm.inference.engine import Engine
+from charlm.text.dialogue import Dialogue
+
+from .conftest import QUICK, Reopen
+from .models import DIALOGUES, CountingEngine, random_checkpoint, random_engine
+
+PLAIN = DIALOGUES["plain"]
+LINES = DIALOGUES["lines"]
+
+
+def begin(store: Store, engine: Engine, *said: str, dialogue: Dialogue = LINES, seed: int = 0) -> Conversation:
+    conversation = store.create("noise", engine, dialogue, dials=QUICK, seed=seed)
+    for text in said:
+        conversation.say(text)
+    return conversation
+
+
+def texts(conversation: Conversation) -> list[str]:
+    return [turn.text for turn in conversation.path]
+
+
+def afresh(conversation: Conversation, turn: Turn) -> Snapshot:
+    """What the model remembers when it reads everything up to a turn from the start."""
+    engine = conversation.engine
+    return Snapshot(*engine.feed(engine.start(), engine.vocabulary.encode(conversation.text(turn))))
+
+
+def rows(path: Path, query: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+# -- one conversation -------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_chat_leaves_nothing(store: Store, engine: Engine, path: Path) -> None:
+    conversation = begin(store, engine)
+    conversation.dials = replace(QUICK, temperature=1.5)
+    store.save()
+    assert conversation.number is None
+    assert (store.list(), store.latest()) == ([], None)
+    assert rows(path, "SELECT count(*) FROM conversation") == [(0,)]
+    conversation.say("hello")
+    assert conversation.number == 1
+    assert [one.number for one in store.list()] == [1]
+
+
+def test_a_conversation_that_was_closed_goes_on_as_if_it_had_not_been(
+    store: Store, engine: Engine, reopen: Reopen
+) -> None:
+    never_closed = Conversation(engine, LINES, dials=QUICK, seed=3)
+    conversation = begin(store, engine, seed=3)
+    for one in (never_closed, conversation):
+        one.say("hello")
+        one.regenerate()
+        one.say("again")
+        one.undo()
+    store.close()
+    opened = reopen().open(1, "noise", engine, LINES)
+    assert not opened.reread
+    again = opened.conversation
+    assert (texts(again), again.dials, again.seed) == (texts(never_closed), QUICK, 3)
+    for one in (never_closed, again):
+        one.redo()
+        one.continue_()
+        one.say("more")
+        one.undo()
+        one.undo()
+        one.regenerate()
+    assert texts(again) == texts(never_closed)
+    assert again.hand.rng.bit_generator.state == never_closed.hand.rng.bit_generator.state
+    assert again.snapshot(again.head).to_bytes(engine) == never_closed.snapshot(never_closed.head).to_bytes(engine)
+
+
+def test_what_was_kept_is_what_was_said(store: Store, engine: Engine, reopen: Reopen) -> None:
+    conversation = begin(store, engine, "hello", "how are you")
+    conversation.regenerate()
+    conversation.edit(conversation.path[0], "good day")
+    kept = reopen().turns(1)
+    assert [turn.text for turn in kept.path] == texts(conversation) == ["good day"]
+    mine = [turn for first in conversation.root.children for turn in _all(first)]
+    assert {turn.id: turn.text for turn in kept.turns} == {turn.id: turn.text for turn in mine}
+    for one, other in zip(kept.turns, sorted(mine, key=lambda turn: turn.id), strict=True):
+        assert (one.passages, one.reason, one.author, one.name) == (
+            other.passages,
+            other.reason,
+            other.author,
+            other.name,
+        )
+        assert kept.times[one.id] > 1e9
+
+
+def _all(turn: object) -> list:
+    return [turn, *(one for child in turn.children for one in _all(child))]  # type: ignore[attr-defined]
+
+
+def test_each_finished_turn_has_the_snapshot_that_its_text_leads_to(store: Store, engine: Engine, path: Path) -> None:
+    conversation = begin(store, engine, "hello", "how are you")
+    kept = dict(rows(path, "SELECT turn, data FROM snapshot"))
+    assert set(kept) == {turn.id for turn in conversation.path}
+    for turn in conversation.path:
+        assert turn.snapshot is not None
+        assert kept[turn.id] == turn.snapshot.to_bytes(engine)
+        assert Snapshot.from_bytes(engine, kept[turn.id]).logits.shape == (len(engine.vocabulary),)
+
+
+def test_opening_reads_no_snapshot_and_no_text_and_going_on_reads_one(store: Store, reopen: Reopen) -> None:
+    engine = CountingEngine(random_checkpoint())
+    for text in ("one", "two", "three"):
+        begin(store, engine, text, text, text)
+    store.close()
+    store, fetched = reopen(), []
+    store._database._connection.set_trace_callback(lambda sql: fetched.append(sql) if "FROM snapshot" in sql else None)
+    engine.read_ids = 0
+    conversation = store.open(1, "noise", engine, LINES).conversation
+    assert conversation.undo()
+    assert (engine.read_ids, fetched) == (0, [])
+    reply = conversation.say("four")
+    # Read were: the end of the turn before and "four", the end of that turn, and what was drawn.
+    drawn = sum(passage.draws for passage in reply.turn.passages)
+    assert engine.read_ids <= len("\nfour") + len("\n") + drawn + 1 + len("\n\n")
+    assert len(fetched) == 1
+
+
+def test_dials_turned_after_the_last_turn_are_kept(store: Store, engine: Engine, reopen: Reopen) -> None:
+    conversation = begin(store, engine, "hello")
+    conversation.dials = replace(QUICK, temperature=1.5)
+    conversation.reseed(77)
+    store.close()
+    again = reopen().open(1, "noise", engine, LINES).conversation
+    assert (again.dials.temperature, again.seed) == (1.5, 77)
+    assert again.say("and").text == conversation.say("and").text
+
+
+def test_opening_alone_changes_nothing(engine: Engine, path: Path) -> None:
+    clock = iter(range(1000, 9000))
+    store = Store(path, now=lambda: float(next(clock)))
+    begin(store, engine, "hello")
+    store.close()
+    before = rows(path, "SELECT * FROM conversation")
+    store = Store(path, now=lambda: float(next(clock)))
+    store.open(1, "noise", engine, LINES)
+    store.close()
+    assert rows(path, "SELECT * FROM conversation") == before
+
+
+def test_names_are_kept_as_they_are(store: Store, engine: Engine, reopen: Reopen) -> None:
+    dialogue = Dialogue("play", ("Anna", "YOUNG LORD"))
+    conversation = store.create("noise", engine, dialogue, you="YOU", bot="Anna", dials=QUICK)
+    conversation.you = "YOU"  # which is also how a known name begins
+    conversation.say("hello")
+    again = reopen().open(1, "noise", engine, dialogue).conversation
+    assert (again.you, again.bot) == ("YOU", "Anna")
+
+
+def test_the_format_is_that_in_which_it_was_begun(store: Store, engine: Engine, reopen: Reopen) -> None:
+    conversation = begin(store, engine, "hello", dialogue=DIALOGUES["transcript"])
+    again = reopen().open(1, "noise", engine, LINES).conversation
+    assert again.text() == conversation.text()
+    grown = replace(DIALOGUES["transcript"], names=("Anna", "Bob", "Cora"))
+    assert reopen().open(1, "noise", engine, grown).conversation.dialogue.names == grown.names
+
+
+# -- another model ----------------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_has_changed_reads_the_text_again_but_not_a_third_time(
+    store: Store, engine: Engine, reopen: Reopen
+) -> None:
+    said = texts(begin(store, engine, "hello", "how are you"))
+    store.close()
+    other = CountingEngine(random_checkpoint(seed=1))
+    store = reopen()
+    opened = store.open(1, "noise", other, LINES)
+    conversation = opened.conversation
+    assert opened.reread
+    assert texts(conversation) == said
+    conversation.snapshot(conversation.head)
+    assert other.read_ids == len(conversation.text())
+    conversation.say("and now")
+    assert store.summary(1).model == "noise"
+    store.close()
+
+    other.read_ids = 0
+    opened = reopen().open(1, "noise", other, LINES)
+    assert not opened.reread
+    for turn in [*opened.conversation.path, opened.conversation.root]:
+        opened.conversation.snapshot(turn)
+    assert other.read_ids == len(LINES.beginning), "every turn has a snapshot of the new model"
+
+
+def test_a_damaged_snapshot_is_made_again(store: Store, engine: Engine, path: Path, reopen: Reopen) -> None:
+    conversation = begin(store, engine, "hello")
+    expected = conversation.snapshot(conversation.head)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE snapshot SET data = substr(data, 1, 40)")
+    again = reopen().open(1, "noise", engine, LINES).conversation
+    found = again.snapshot(again.head)
+    assert abs(found.logits - expected.logits).max() < 1e-4
+
+
+# -- several conversations --------------------------------------------------------------------------------------------
+
+
+def test_a_list_is_newest_first_and_tells_what_there_is(engine: Engine, path: Path) -> None:
+    clock = iter(range(1000, 9000))
+    store = Store(path, now=lambda: float(next(clock)))
+    first, second = begin(store, engine, "hello"), begin(store, engine, "good day", dialogue=DIALOGUES["transcript"])
+    assert [one.number for one in store.list()] == [2, 1]
+    first.say("once more")
+    assert [one.number for one in store.list()] == [1, 2]
+    assert [one.number for one in store.list(limit=1)] == [1]
+    one, two = store.list()
+    assert (one.title, one.model, one.format, one.you, one.bot) == ("hello", "noise", "lines", "you", "bot")
+    assert (one.turns, one.characters) == (4, first.head.characters)
+    assert (two.format, two.you, two.bot) == ("transcript", "Bob", "Anna")
+    assert (two.turns, two.characters) == (2, second.head.characters)
+    assert one.created < two.created < one.updated
+    assert store.latest() == one
+    assert store.latest("noise") == one
+    assert store.latest("other") is None
+    assert store.summary(2) == two
+    first.undo()
+    assert (store.summary(1).turns, store.summary(1).characters) == (2, first.head.characters)
+    store.close()
+
+
+def test_a_title_is_what_was_said_first_until_it_has_a_name(store: Store, engine: Engine, reopen: Reopen) -> None:
+    conversation = begin(store, engine, "the quick brown fox jumps over the lazy dog and goes home to sleep a while")
+    assert store.summary(1).title == "the quick brown fox jumps over the lazy dog and goes home\u2026"
+    conversation.edit(conversation.path[0], "so")
+    assert store.summary(1).title == "so"
+    reopen().rename(1, "  two \n words \ud800")
+    assert store.summary(1).title == "two words \ufffd"
+    conversation.say("and")
+    assert store.summary(1).title == "two words \ufffd", "who talks on does not take a name away that another gave"
+    conversation.title = "mine"
+    conversation.say("and")
+    assert reopen().open(1, "noise", engine, LINES).conversation.title == "mine"
+    store.rename(1, "")
+    assert store.summary(1).title == "so"
+
+
+def test_what_is_not_there_is_not_found_and_near_numbers_are_named(store: Store, engine: Engine) -> None:
+    with pytest.raises(NotFoundError) as none:
+        store.summary(1)
+    assert "charlm chat" in str(none.value.hint)
+    for text in ("one", "two", "three", "four", "five"):
+        begin(store, engine, text)
+    for call in (store.summary, store.turns, store.delete, store.restore, store.remove):
+        for number in (7, 0, -1, 10**30):
+            with pytest.raises(NotFoundError):
+                call(number)
+    with pytest.raises(NotFoundError) as error:
+        store.open(7, "noise", engine, LINES)
+    assert error.value.hint == "did you mean 3 or 4 or 5?"
+    with pytest.raises(NotFoundError):
+        store.rename(10**30, "x")
+
+
+def test_a_deleted_conversation_can_be_brought_back_for_a_day(engine: Engine, path: Path) -> None:
+    now = 1000.0
+    store = Store(path, now=lambda: now)
+    for text in ("one", "two", "three"):
+        begin(store, engine, text)
+    for number in (1, 2):
+        store.delete(number)
+    assert [one.number for one in store.list()] == [3]
+    assert store.list("one") == []
+    with pytest.raises(NotFoundError):
+        store.open(1, "noise", engine, LINES)
+    store.restore(1)
+    assert texts(store.open(1, "noise", engine, LINES).conversation)[0] == "one"
+    store.delete(1)
+    store.close()
+
+    now += DAY - 1
+    store = Store(path, now=lambda: now)
+    store.restore(1)
+    store.close()
+    now += 2
+    store = Store(path, now=lambda: now)
+    with pytest.raises(NotFoundError):
+        store.restore(2)
+    assert [one.number for one in store.list()] == [3, 1]
+    store.close()
+
+
+def test_a_removed_conversation_leaves_nothing(store: Store, engine: Engine, path: Path) -> None:
+    begin(store, engine, "the ferry")
+    kept = [rows(path, f"SELECT * FROM {table} ORDER BY 1") for table in ("conversation", "turn", "snapshot")]
+    found = store.list("ferry")
+    begin(store, engine, "the ferry")
+    store.remove(2)
+    assert [rows(path, f"SELECT * FROM {table} ORDER BY 1") for table in ("conversation", "turn", "snapshot")] == kept
+    assert store.list("ferry") == found
+    store.remove(1)
+    assert [rows(path, f"SELECT * FROM {table}") for table in ("conversation", "turn", "snapshot")] == [[], [], []]
+    assert rows(path, "SELECT rowid FROM words WHERE words MATCH 'ferry'") == []
+    check_index(path)
+
+
+def test_who_goes_on_with_a_deleted_conversation_takes_it_back(store: Store, engine: Engine, reopen: Reopen) -> None:
+    conversation = begin(store, engine, "hello")
+    reopen().delete(1)
+    assert store.list() == []
+    conversation.undo()
+    assert store.list() == []
+    conversation.say("still here")
+    assert [one.number for one in store.list()] == [1]
+
+
+def test_who_goes_on_with_a_removed_conversation_has_it_kept_anew(store: Store, engine: Engine, reopen: Reopen) -> None:
+    conversation = begin(store, engine, "hello", "how are you")
+    conversation.regenerate()
+    reopen().remove(1)
+    conversation.undo()
+    assert store.list() == []
+    conversation.redo()
+    conversation.say("still here")
+    assert (conversation.number, store.trouble) == (2, None)
+    again = reopen().open(2, "noise", engine, LINES).conversation
+    assert texts(again) == texts(conversation)
+    assert len(again.path[3].siblings) == 2
+    assert again.undo()
+    assert again.undo()
+    assert conversation.undo()
+    assert conversation.undo()
+    assert texts(again) == texts(conversation)
+
+
+def test_settings_are_remembered(store: Store, reopen: Reopen) -> None:
+    assert (store.setting("theme"), store.setting("theme", "dark")) == ("", "dark")
+    store.set_setting("theme", "light")
+    store.set_setting("theme", "paper \ud800")
+    assert reopen().setting("theme", "dark") == "paper \ufffd"
+
+
+# -- searching --------------------------------------------------------------------------------------------------------
+
+
+def check_index(path: Path) -> None:
+    """The index says what the turns say, or SQLite complains."""
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "numbers"),
+    [
+        ("ferry", [1]),
+        ("FERRY", [1]),
+        ("fer", [1]),
+        ("fe", [1]),
+        ("ferry to", [1]),
+        ("ferry  to", []),
+        ("\u6e21\u3057\u8239", [2]),
+        ("\u8239", [2]),
+        ("\u6e21\u3057", [2]),
+        ("\u00c4rger", [3]),
+        ("\u00e4rger", [3]),
+        ('"', [4]),
+        ('say "no"', [4]),
+        ("100%", [4]),
+        ("%", [4]),
+        ("_", [4]),
+        ("\\", [4]),
+        ("AND", [4]),
+        ("(", [4]),
+        ("NOT (*", []),
+        ("a* OR b", []),
+        ("text:ferry", []),
+        ("^fer", []),
+        ("'; DROP TABLE turn; --", []),
+        ("\0", [1, 2, 3, 4]),
+        ("fer\0ry", [1]),
+        ("\ud800zzz", []),
+        ("nowhere", []),
+        ("x" * 100_000, []),
+    ],
+)
+def test_searching(path: Path, query: str, numbers: list[int]) -> None:
+    engine = random_engine(has_bytes=True)
+    store = Store(path)
+    for text in (
+        "take the ferry to town",
+        "\u6e21\u3057\u8239\u306f\u3069\u3053",
+        "der \u00c4rger",
+        'they say "no" and 100% (really) a_b \\o/',
+    ):
+        conversation = store.create("noise", engine, PLAIN, dials=replace(QUICK, length=1, top_k=1))
+        conversation.say(text)
+        conversation.edit(conversation.head, "\u2026")
+    assert sorted(one.number for one in store.list(query)) == numbers
+    store.close()
+
+
+def test_found_are_titles_and_turns_that_are_no_longer_visible(store: Store, engine: Engine) -> None:
+    conversation = begin(store, engine, "the ferry")
+    conversation.edit(conversation.path[0], "the train")
+    [found] = store.list("ferry")
+    assert found.snippet == "the ferry"
+    [found] = store.list("train")
+    assert found.snippet == "the train"
+    store.rename(1, "The Boat_Trip")
+    [found] = store.list("boat_")
+    assert (found.title, found.snippet) == ("The Boat_Trip", "")
+    assert store.list("boat%") == []
+
+
+def test_a_snippet_shows_the_surroundings(store: Store, engine: Engine) -> None:
+    begin(store, engine, "a " * 60 + "needle" + " b" * 60)
+    [found] = store.list("needle")
+    assert found.snippet.startswith("\u2026")
+    assert found.snippet.endswith("\u2026")
+    assert " a needle b b" in found.snippet
+
+
+SYLLABLES = st.sampled_from(["ab", "ba", "c", " ", "A", "\u6e21", "\u3057", "%", '"'])
+
+
+@settings(max_examples=60)
+@given(
+    said=st.lists(st.lists(SYLLABLES, min_size=1, max_size=8).map("".join), min_size=1, max_size=5),
+    query=st.lists(SYLLABLES, min_size=1, max_size=3).map("".join).filter(lambda query: query.strip()),
+)
+def test_the_index_finds_what_a_look_at_every_turn_finds(
+    tmp_path_factory: pytest.TempPathFactory, said: list[str], query: str
+) -> None:
+    path = tmp_path_factory.mktemp("found") / "c.db"
+    engine = random_engine(has_bytes=True)
+    store = Store(path)
+    for text in said:
+        conversation = store.create("noise", engine, PLAIN)
+        conversation._type(conversation.head, "you", "you", text)
+        conversation._commit(conversation.root.children[0])
+        conversation.choose(conversation.root.children[0])
+    expected = {number for number, text in enumerate(said, 1) if query.strip().lower() in text.lower()}
+    assert {one.number for one in store.list(query)} == expected
+    store.close()
+    check_index(path)
+
+
+# -- replies under way ------------------------------------------------------------------------------------------------
+
+
+def at_piece(number: int, do: object) -> object:
+    """An `on_piece` that does something once."""
+    seen = []
+
+    def on_piece(piece: object) -> None:
+        seen.append(piece)
+        if len(seen) == number:
+            do()  # type: ignore[operator]
+
+    return on_piece
+
+
+def copy_of(path: Path, name: str) -> Path:
+    """The file as a kill at this moment would leave it."""
+    copy = path.with_name(name)
+    for ending in ("", "-wal"):
+        part = Path(f"{path}{ending}")
+        if part.exists():
+            Path(f"{copy}{ending}").write_bytes(part.read_bytes())
+    return copy
+
+
+def test_a_reply_that_a_crash_cuts_off_is_kept_as_far_as_it_was_saved(store: Store, engine: Engine, path: Path) -> None:
+    conversation = begin(store, engine, "hello", seed=5)
+    shown: list[str] = []
+    conversation._clock = iter(range(100_000)).__next__  # every look at the clock is a second later
+    conversation.dials = replace(QUICK, length=12)
+    crash = at_piece(6, lambda: copy_of(path, "crashed.db"))
+    conversation.say("again", lambda piece: (shown.append(piece.text), crash(piece)))  # type: ignore[operator]
+    crashed = Store(path.with_name("crashed.db"))
+    assert [turn.text for turn in crashed.turns(1).path] == [*texts(conversation)[:3], "".join(shown[:6])]
+    assert crashed.summary(1).turns == 3
+    again = crashed.open(1, "noise", engine, LINES).conversation
+    assert texts(again) == [*texts(conversation)[:3], "".join(shown[:6])]
+    assert (again.head.reason, again.head.snapshot is not None) == ("cancelled", True)
+    assert abs(again.snapshot(again.head).logits - afresh(again, again.head).logits).max() < 1e-4
+    assert crashed.summary(1).turns == 4
+    assert again.undo()
+    assert texts(again) == texts(conversation)[:2], "what was said and its reply are one step"
+    crashed.close()
+    assert rows(path.with_name("crashed.db"), "SELECT count(*) FROM turn WHERE reason = 'draft'") == [(0,)]
+    check_index(path.with_name("crashed.db"))
+
+
+def test_a_reply_of_which_nothing_was_shown_leaves_nothing(store: Store, engine: Engine, path: Path) -> None:
+    conversation = begin(store, engine, "hello")
+    conversation.say("again", None, lambda turn: copy_of(path, f"crashed-{turn.author}.db"))
+    for author, said in (("you", 3), ("bot", 3)):
+        crashed = Store(path.with_name(f"crashed-{author}.db"))
+        again = crashed.open(1, "noise", engine, LINES).conversation
+        assert texts(again) == texts(conversation)[:said]
+        crashed.close()
+        assert rows(crashed.path, "SELECT count(*) FROM turn") == [(said,)]
+
+
+def test_what_is_shown_is_saved_before_it_is_shown_at_a_slow_pace(store: Store, engine: Engine, path: Path) -> None:
+    conversation = store.create("noise", engine, LINES, dials=QUICK, seed=1)
+    now, shown = [0.0], []
+    conversation._clock = lambda: now[0]
+
+    def on_piece(piece: object) -> None:
+        shown.append(piece.text)  # type: ignore[attr-defined]
+        now[0] += 2.0
+        [(saved,)] = rows(path, "SELECT text FROM turn WHERE reason = 'draft'")
+        assert saved == "".join(shown)
+
+    conversation.say("hello", on_piece)  # type: ignore[arg-type]
+    assert shown
+
+
+def test_two_processes_grow_the_same_conversation(store: Store, engine: Engine, reopen: Reopen, path: Path) -> None:
+    mine = begin(store, engine, "hello", seed=1)
+    other_store = reopen()
+    theirs = other_store.open(1, "noise", engine, LINES).conversation
+    theirs.reseed(2)
+    for number in range(3):
+        mine.say(f"mine {chr(97 + number)}")
+        theirs.say(f"theirs {chr(97 + number)}")
+        mine.regenerate()
+    mine_said, their_said = texts(mine), texts(theirs)
+    kept = reopen().turns(1)
+    assert [turn.text for turn in kept.path] == mine_said, "the last to write decides where the head is"
+    everything = {_line(turn) for turn in kept.turns}
+    assert {_line(turn) for turn in (*mine.path, *theirs.path)} <= everything
+    assert len(kept.turns) == 2 + 3 * 2 + 3 * 3
+    again = reopen().open(1, "noise", engine, LINES).conversation
+    again.choose(next(turn for turn in again.path[1].children if turn.text == "theirs a"))
+    assert texts(again) == their_said
+    check_index(path)
+
+
+def _line(turn: object) -> tuple[str, ...]:
+    line = []
+    while turn.parent is not None:  # type: ignore[attr-defined]
+        line.append(turn.text)  # type: ignore[attr-defined]
+        turn = turn.parent  # type: ignore[attr-defined]
+    return tuple(line)
+
+
+def test_opening_a_conversation_in_which_another_process_draws_hurts_neither(
+    store: Store, engine: Engine, reopen: Reopen
+) -> None:
+    conversation = begin(store, engine, "hello")
+    conversation._clock = iter(range(100_000)).__next__
+    conversation.dials = replace(QUICK, length=15)
+    theirs: list[Conversation] = []
+
+    def open_too() -> None:
+        theirs.append(reopen().open(1, "noise", engine, LINES).conversation)
+        theirs[0].say("and you")
+
+    reply = conversation.say("again", at_piece(8, open_too))  # type: ignore[arg-type]
+    assert len(reply.text) >= 8
+    cut = theirs[0].path[3]
+    assert (reply.text.startswith(cut.text), cut.reason) == (True, "cancelled")
+    again = reopen().open(1, "noise", engine, LINES).conversation
+    assert texts(again) == texts(conversation)
+    everything = {_line(turn) for turn in reopen().turns(1).turns}
+    assert {_line(turn) for turn in theirs[0].path} <= everything
+    for turn in again.path[2].children:
+        assert abs(again.snapshot(turn).logits - afresh(again, turn).logits).max() < 1e-4
+
+
+# -- several threads --------------------------------------------------------------------------------------------------
+
+
+def test_a_list_may_be_asked_for_while_another_thread_talks(store: Store, engine: Engine) -> None:
+    conversation = begin(store, engine, "hello")
+    conversation._clock = iter(range(1_000_000)).__next__
+    worker = threading.Thread(target=lambda: [conversation.say("number") for number in range(20)])
+    worker.start()
+    seen = []
+    while worker.is_alive():
+        seen.append(store.summary(1).turns)
+        assert len(store.list("hello")) == 1
+        store.set_setting("theme", "dark")
+    worker.join()
+    assert seen == sorted(seen)
+    assert (store.summary(1).turns, store.trouble) == (42, None)
+
+
+def test_many_may_make_the_file_at_once(path: Path, engine: Engine) -> None:
+    failed: list[BaseException] = []
+
+    def talk(number: int) -> None:
+        try:
+            store = Store(path)
+            begin(store, engine, f"talk {chr(97 + number)}")
+            assert store.trouble is None
+            store.close()
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=talk, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    store = Store(path)
+    assert sorted(one.title for one in store.list()) == [f"talk {chr(97 + number)}" for number in range(8)]
+    store.close()
+
+
+def test_a_store_that_is_closed_in_mid_reply_hurts_nobody(store: Store, engine: Engine, reopen: Reopen) -> None:
+    conversation = begin(store, engine, "hello")
+    conversation._clock = iter(range(100_000)).__next__
+    shown: list[str] = []
+    close = at_piece(5, store.close)
+    reply = conversation.say("again", lambda piece: (shown.append(piece.text), close(piece)))  # type: ignore[operator]
+    assert len(reply.text) >= 5
+    again = reopen().open(1, "noise", engine, LINES).conversation
+    assert again.head.text == "".join(shown[:5])
+
+
+# -- the file ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_file_is_the_user_s_alone_and_sound(store: Store, engine: Engine, path: Path) -> None:
+    begin(store, engine, "hello")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(Path(f"{path}-wal").stat().st_mode) == 0o600
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+    assert rows(path, "PRAGMA foreign_key_check") == []
+    assert rows(path, "PRAGMA journal_mode") == [("wal",)]
+    assert rows(path, "PRAGMA user_version") == [(VERSION,)]
+    store.close()
+    assert [one.name for one in path.parent.iterdir()] == [path.name], "everything is in the file once it is closed"
+
+
+def test_the_file_of_a_newer_charlm_is_left_alone(path: Path, engine: Engine) -> None:
+    store = Store(path)
+    begin(store, engine, "hello")
+    store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match="newer charlm") as error:
+        Store(path)
+    assert "upgrade" in str(error.value.hint)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0b", "\x1b[31m", "\u202e", "\u0301", "\U0001f600"])
+def test_whatever_is_said_is_kept(path: Path, text: str) -> None:
+    engine = random_engine(has_bytes=True)
+    store = Store(path)
+    conversation = store.create("noise", engine, PLAIN, dials=QUICK)
+    conversation.say(text)
+    assert [turn.text for turn in store.turns(1).path] == texts(conversation)
+    assert texts(conversation)[0] == text
+    store.close()
+    check_index(path)
