@@ -1,0 +1,122 @@
+"""Models that end their replies now and then, and engines that count, wait or fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from charlm.chat.conversation import Conversation
+from charlm.chat.dials import Dials
+from charlm.checkpoint import Checkpoint
+from charlm.inference.engine import Array, Engine, State
+from charlm.text.dialogue import Dialogue
+
+from .models import CHARACTERS, DIALOGUES, random_checkpoint
+
+ALL_DIALOGUES = {
+    **DIALOGUES,
+    "spaced": Dialogue("transcript", ("Anna", "Bob"), spaced=True),
+    "wide": Dialogue("transcript", ("Anna", "Bob"), "："),
+}
+KINDS = [*product(ALL_DIALOGUES, [False]), ("plain", True), ("lines", True), ("play", True)]
+"""Names of formats, and whether the model spells in bytes what it does not know."""
+KNOWN = CHARACTERS + "NO："
+
+
+@cache
+def talking_checkpoint(*, has_bytes: bool = False, newlines: float = 2.0, in_bytes: float = -4.0) -> Checkpoint:
+    """A model with random weights that can spell every name.
+
+    Args:
+        has_bytes: whether it spells in bytes what it does not know.
+        newlines: how much likelier than other characters a new line is.
+        in_bytes: how much likelier bytes are, which seldom make sense.
+    """
+    made = random_checkpoint(has_bytes=has_bytes, scale=0.5, characters=KNOWN)
+    bias = made.tensors["output.b"].copy()
+    bias[KNOWN.index("\n")] += newlines
+    bias[len(KNOWN) :] += in_bytes
+    return Checkpoint(made.config, made.vocabulary, {**made.tensors, "output.b": bias})
+
+
+@cache
+def talking_engine(*, has_bytes: bool = False, newlines: float = 2.0, in_bytes: float = -4.0) -> Engine:
+    """It runs."""
+    return Engine(talking_checkpoint(has_bytes=has_bytes, newlines=newlines, in_bytes=in_bytes))
+
+
+class WatchedEngine(Engine):
+    """Tells of every reading before it happens.
+
+    Attributes:
+        on_read: given how many ids are about to be read in all streams, and in how many streams.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, on_read: Callable[[int, int], None] = lambda ids, streams: None) -> None:
+        super().__init__(checkpoint)
+        self.on_read = on_read
+
+    def _read(self, state: State, ids: Any, *, last_only: bool = False) -> tuple[State, Array]:
+        self.on_read(len(ids), state.batch)
+        return super()._read(state, ids, last_only=last_only)
+
+
+class Broken(Exception):  # noqa: N818  # it is one
+    """An engine or a listener has failed."""
+
+
+class Breaker:
+    """Fails at one of the readings to come, and then at so many more.
+
+    Args:
+        after: readings that still succeed.
+        times: readings that fail; None for all.
+    """
+
+    def __init__(self, after: int, times: int | None = 1) -> None:
+        self._left, self._times = after, times
+
+    def __call__(self, ids: int, streams: int) -> None:
+        self._left -= 1
+        if self._left < 0 and (self._times is None or self._left >= -self._times):
+            raise Broken
+
+
+STREAMED = Dials(candidates=1, length=24, temperature=1.0, top_p=1.0)
+CHOSEN = Dials(candidates=3, length=24, temperature=1.0, top_p=1.0)
+
+
+def converse(
+    kind: str = "play", has_bytes: bool = False, *, engine: Engine | None = None, dials: Dials = STREAMED, seed: int = 1
+) -> Conversation:
+    """A conversation in one of `ALL_DIALOGUES`, that nobody keeps."""
+    engine = engine or talking_engine(has_bytes=has_bytes)
+    return Conversation(engine, ALL_DIALOGUES[kind], dials=dials, seed=seed)
+
+
+@cache
+def talkative_seed(kind: str, has_bytes: bool, dials: Dials, characters: int) -> int:
+    """A seed with which the first reply is longer than so many characters."""
+    for seed in range(1, 1000):
+        if len(converse(kind, has_bytes, dials=dials, seed=seed).say("hello").text) > characters:
+            return seed
+    raise AssertionError
+
+
+def assert_remembers_what_is_seen(conversation: Conversation) -> None:
+    """The state, and what may come next, are those of a model that has read the visible text once, from the start."""
+    engine, text = conversation.engine, conversation.text()
+    state, logits = engine.feed(engine.start(), engine.vocabulary.encode(engine.vocabulary.replace_unknown(text)))
+    remembered = conversation.snapshot(conversation.head)
+    np.testing.assert_allclose(remembered.logits, logits, rtol=0, atol=1e-5)
+    for part, expected in zip(remembered.state.arrays(), state.arrays(), strict=True):
+        np.testing.assert_allclose(part, expected, rtol=0, atol=1e-5)
+
+
+def texts(conversation: Conversation) -> Sequence[str]:
+    """What the visible turns say."""
+    return [turn.text for turn in conversation.path]

@@ -1,0 +1,1026 @@
+"""What is seen is what the model remembers, whatever was done, wherever it was stopped, whatever went wrong."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlm.chat.conversation import MAX_MOVES, Conversation, Turn
+from charlm.chat.dials import Dials
+from charlm.chat.drawing import EMPTY_TRIES, Snapshot
+from charlm.errors import UsageError
+from charlm.inference.engine import Engine
+from charlm.inference.generate import Generation, Piece, generate_batch, make_rng
+from charlm.inference.reading import log_softmax
+from charlm.inference.search import most_relevant_first
+from charlm.text.dialogue import Dialogue
+
+from .models import random_checkpoint
+from .talkers import (
+    ALL_DIALOGUES,
+    CHOSEN,
+    KINDS,
+    STREAMED,
+    Breaker,
+    Broken,
+    WatchedEngine,
+    assert_remembers_what_is_seen,
+    converse,
+    talkative_seed,
+    talking_checkpoint,
+    talking_engine,
+    texts,
+)
+
+GREEDY = replace(STREAMED, temperature=0.0)
+each_kind = pytest.mark.parametrize(("kind", "has_bytes"), KINDS)
+each_way = pytest.mark.parametrize("dials", [STREAMED, CHOSEN], ids=["streamed", "chosen"])
+
+
+def after(conversation: Conversation, turn: Turn | None) -> Snapshot:
+    """What the model remembers after what is visible up to a turn, read anew."""
+    engine = conversation.engine
+    return Snapshot(*engine.feed(engine.start(), engine.vocabulary.encode(conversation.text(turn))))
+
+
+def stop_at(conversation: Conversation, character: int) -> Callable[[Piece], None]:
+    """A listener that stops the reply as soon as so many characters are shown."""
+    shown = 0
+
+    def listen(piece: Piece) -> None:
+        nonlocal shown
+        shown += len(piece.text)
+        if shown >= character:
+            conversation.stop()
+
+    return listen
+
+
+def at(place: int, act: Callable[[], None]) -> Callable[[Piece], None]:
+    """A listener that does something after so many pieces."""
+    seen = 0
+
+    def listen(piece: Piece) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == place:
+            act()
+
+    return listen
+
+
+# Saying and continuing
+
+
+@each_way
+@each_kind
+def test_a_conversation_is_its_turns_as_the_format_writes_them(kind: str, has_bytes: bool, dials: Dials) -> None:
+    conversation = converse(kind, has_bytes, dials=dials)
+    for said in ("hello there", "what is it?", "no"):
+        reply = conversation.say(said)
+        you, bot = conversation.path[-2:]
+        assert (you.author, you.text, you.reason) == ("you", said, "typed")
+        assert (bot.author, bot.text, bot) == ("bot", reply.text, reply.turn)
+        assert (conversation.head, bot.parent) == (bot, you)
+        assert reply.reason == bot.reason in ("stop", "length")
+        assert len(reply.text) <= dials.length
+    dialogue = conversation.dialogue
+    written = dialogue.closing.join(dialogue.opening(turn.name) + turn.text for turn in conversation.path)
+    assert conversation.text() == dialogue.beginning + written
+    assert conversation.head.characters == len(written)
+    if dialogue.has_turns:
+        assert not any(dialogue.closing in text for text in texts(conversation))
+    assert_remembers_what_is_seen(conversation)
+
+
+@each_way
+@each_kind
+def test_the_same_seed_is_the_same_conversation(kind: str, has_bytes: bool, dials: Dials) -> None:
+    def play(seed: int) -> str:
+        conversation = converse(kind, has_bytes, dials=dials, seed=seed)
+        conversation.say("hello")
+        conversation.regenerate()
+        conversation.say("and you?")
+        conversation.continue_()
+        return conversation.text()
+
+    assert play(1) == play(1) != play(2)
+
+
+def test_one_candidate_is_drawn_as_everything_else_is() -> None:
+    conversation = converse("play")
+    reply = conversation.say("hello")
+    prompt = "\n\nBOB:\nhello\n\nANNA:\n"
+    start = conversation.engine.feed(conversation.engine.start(), conversation.engine.vocabulary.encode(prompt))
+    alone = Generation(
+        conversation.engine,
+        *start,
+        STREAMED.sampling,
+        max_chars=STREAMED.length,
+        stops=["\n\n"],
+        rng=make_rng(1),
+        before="\n",
+    )
+    pieces = list(alone)
+    assert reply.text == "".join([piece.text for piece in pieces]) != ""
+    assert reply.logprob == pytest.approx(sum(piece.logprob for piece in pieces))
+    assert conversation.text() == prompt + reply.text
+
+
+def test_of_several_candidates_the_most_relevant_is_shown() -> None:
+    engine = talking_engine()
+    shown = []
+    for relevance in (0.0, 1.0, 5.0):
+        conversation = converse("lines", engine=engine, dials=replace(CHOSEN, candidates=8, relevance=relevance))
+        reply = conversation.say("hello")
+        start = engine.feed(engine.start(), engine.vocabulary.encode("\n\nhello\n"))
+        nothing = engine.feed(engine.start(), engine.vocabulary.encode("\n\n"))
+        params = replace(CHOSEN.sampling, seed=int(make_rng(1).integers(1 << 62)))
+        candidates = generate_batch(engine, *start, params, 8, max_chars=STREAMED.length, stops=["\n"])
+        assert len({one.text for one in candidates}) > 4
+        best = most_relevant_first(engine, candidates, relevance, nothing)[0]
+        assert (reply.text, reply.reason) == (best.text, best.reason)
+        assert reply.logprob == pytest.approx(best.logprob)
+        shown.append(reply.text)
+    assert len(set(shown)) > 1, "relevance changes the choice"
+
+
+def test_a_plain_text_has_no_candidates() -> None:
+    one, several = converse("plain", dials=STREAMED), converse("plain", dials=CHOSEN)
+    assert one.say("once upon").text == several.say("once upon").text
+
+
+@each_kind
+def test_nothing_said_lets_the_model_go_on_by_itself(kind: str, has_bytes: bool) -> None:
+    conversation = converse(kind, has_bytes)
+    conversation.say("" if kind == "plain" else " \n ")
+    conversation.say("")
+    assert [turn.author for turn in conversation.path] == ["bot", "bot"]
+    assert_remembers_what_is_seen(conversation)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ALL_DIALOGUES if kind != "plain"])
+@each_way
+def test_continuing_a_reply_makes_a_longer_sibling(kind: str, dials: Dials) -> None:
+    conversation = converse(kind, dials=dials, seed=3)
+    conversation.say("hello", stop_at(conversation, 2))
+    short = conversation.head
+    reply = conversation.continue_()
+    long = conversation.head
+    assert long.text == short.text + reply.text
+    assert long.passages[: len(short.passages)] == short.passages
+    assert conversation.siblings(long) == [short, long]
+    assert conversation.dialogue.closing not in long.text
+    assert_remembers_what_is_seen(conversation)
+
+
+def test_continuing_a_plain_text_is_one_turn_more_and_after_yours_it_is_a_reply() -> None:
+    conversation = converse("plain")
+    conversation.say("once ")
+    conversation.continue_()
+    assert [turn.author for turn in conversation.path] == ["you", "bot", "bot"]
+    conversation = converse("play")
+    conversation.say("hello")
+    yours = conversation.path[0]
+    conversation.choose(conversation.edit(yours, "hallo"))
+    conversation.continue_()
+    assert [turn.author for turn in conversation.path] == ["you", "bot"]
+
+
+def test_a_reply_that_was_cut_off_in_its_end_ends_where_it_goes_on() -> None:
+    # A play's turns end with two newlines: one that was shown before counts.
+    conversation = converse("play", engine=talking_engine(newlines=50.0))
+    bob = conversation.edit(conversation.say("hello").turn, "no")
+    reply = conversation.branch_at(bob, 2, "\n")
+    assert (reply.text, reply.reason, reply.turn.text) == ("", "stop", "no\n")
+    assert_remembers_what_is_seen(conversation)
+
+
+# Stopping
+
+
+@each_way
+@each_kind
+@pytest.mark.parametrize("character", [1, 2, 7])
+def test_a_stop_while_it_is_shown(kind: str, has_bytes: bool, dials: Dials, character: int) -> None:
+    seed = talkative_seed(kind, has_bytes, dials, 12)
+    whole = converse(kind, has_bytes, dials=dials, seed=seed).say("hello")
+    conversation = converse(kind, has_bytes, dials=dials, seed=seed)
+    reply = conversation.say("hello", stop_at(conversation, character))
+    # What was held back because it could have been the end may come with the character after it.
+    assert character <= len(reply.text) <= character + max(0, len(conversation.dialogue.closing) - 1)
+    assert whole.text.startswith(reply.text)
+    assert reply.reason == conversation.head.reason == "cancelled"
+    assert_remembers_what_is_seen(conversation)
+    conversation.say("go on")
+    assert_remembers_what_is_seen(conversation)
+
+
+@each_way
+@each_kind
+def test_a_stop_before_the_first_character(kind: str, has_bytes: bool, dials: Dials) -> None:
+    conversation = converse(kind, has_bytes, dials=dials)
+
+    def begun(turn: Turn) -> None:
+        if turn.author == "bot":
+            conversation.stop()
+
+    shown: list[Piece] = []
+    reply = conversation.say("hello", shown.append, begun)
+    assert (reply.text, reply.reason, shown) == ("", "cancelled", [])
+    assert_remembers_what_is_seen(conversation)
+    assert conversation.regenerate().text, "the next operation is not stopped"
+    assert_remembers_what_is_seen(conversation)
+
+
+def test_a_stop_while_candidates_are_drawn() -> None:
+    engine = WatchedEngine(talking_checkpoint())
+    conversation = converse("lines", engine=engine, dials=CHOSEN)
+    steps = 0
+
+    def count(ids: int, streams: int) -> None:
+        nonlocal steps
+        steps += streams > 1
+        if steps == 3:
+            conversation.stop()
+
+    engine.on_read = count
+    reply = conversation.say("hello")
+    assert (reply.text, reply.reason, steps) == ("", "cancelled", 3)
+    assert_remembers_what_is_seen(conversation)
+
+
+@each_way
+def test_a_stop_from_another_thread(dials: Dials) -> None:
+    conversation = converse("plain", dials=replace(dials, length=5000))
+    shown, stopped = threading.Event(), threading.Event()
+
+    def wait_for_it() -> None:
+        shown.set()
+        assert stopped.wait(60)
+
+    def stop() -> None:
+        assert shown.wait(60)
+        assert conversation.busy
+        conversation.stop()
+        stopped.set()
+
+    other = threading.Thread(target=stop)
+    other.start()
+    reply = conversation.say("hello", at(20, wait_for_it))
+    other.join()
+    assert (len(reply.text), reply.reason) == (20, "cancelled")
+    assert not conversation.busy
+    assert_remembers_what_is_seen(conversation)
+
+
+def test_a_stop_while_nothing_is_under_way_does_nothing() -> None:
+    conversation, other = converse(), converse()
+    conversation.stop()
+    assert conversation.say("hello").text == other.say("hello").text
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["say", "continue_", "regenerate", "undo", "redo", "edit", "branch_at", "choose"],
+)
+def test_one_thing_at_a_time(operation: str) -> None:
+    conversation = converse()
+    bot = conversation.say("hello").turn
+    conversation.say("no")
+    conversation.undo()
+    arguments: dict[str, tuple[Any, ...]] = {
+        "say": ("no",), "edit": (bot, "no"), "branch_at": (bot, 0), "choose": (bot,),
+    }  # fmt: skip
+
+    refused = 0
+
+    def interfere(piece: Piece) -> None:
+        nonlocal refused
+        with pytest.raises(UsageError, match="under way"):
+            getattr(conversation, operation)(*arguments.get(operation, ()))
+        refused += 1
+
+    reply = conversation.regenerate(interfere)
+    assert refused == len(reply.text) > 0
+    assert conversation.siblings(reply.turn) == [bot, reply.turn]
+    assert_remembers_what_is_seen(conversation)
+
+
+# Going back and forth
+
+
+@each_kind
+def test_undo_and_redo_retrace_every_step(kind: str, has_bytes: bool) -> None:
+    conversation = converse(kind, has_bytes)
+    seen = [conversation.text()]
+    operations: list[Callable[[], object]] = [
+        lambda: conversation.say("hello"),
+        lambda: conversation.say("how are you?"),
+        conversation.regenerate,
+        lambda: conversation.edit(conversation.path[0], "hi"),
+        conversation.continue_,
+        lambda: conversation.branch_at(conversation.head, 1),
+        lambda: conversation.choose(conversation.root.children[0]),
+    ]
+    for operation in operations:
+        operation()
+        seen.append(conversation.text())
+    for text in reversed(seen[:-1]):
+        assert conversation.undo()
+        assert conversation.text() == text
+        assert_remembers_what_is_seen(conversation)
+    assert not conversation.undo()
+    assert conversation.text() == seen[0]
+    for text in seen[1:]:
+        assert conversation.redo()
+        assert conversation.text() == text
+        assert_remembers_what_is_seen(conversation)
+    assert not conversation.redo()
+
+
+def test_something_new_after_an_undo_ends_the_redo_and_keeps_the_turns() -> None:
+    conversation = converse()
+    first = conversation.say("hello").turn
+    conversation.say("how are you?")
+    conversation.undo()
+    conversation.say("who are you?")
+    assert not conversation.redo()
+    assert texts(conversation)[2] == "who are you?"
+    assert [turn.text for turn in first.children] == ["how are you?", "who are you?"]
+
+
+def test_only_so_many_moves_are_remembered() -> None:
+    conversation = converse()
+    turn = conversation.edit(conversation.say("hello").turn, "a")
+    other = conversation.edit(turn, "b")
+    for _ in range(MAX_MOVES):
+        conversation.choose(turn)
+        conversation.choose(other)
+    assert len(conversation.moves) == MAX_MOVES
+    undone = 0
+    while conversation.undo():
+        undone += 1
+    assert undone == MAX_MOVES - 1
+    assert conversation.head in (turn, other)
+
+
+@each_way
+def test_a_regenerated_reply_is_a_sibling(dials: Dials) -> None:
+    conversation = converse("lines", dials=dials)
+    first = conversation.say("hello").turn
+    second = conversation.regenerate().turn
+    conversation.undo()
+    conversation.undo()
+    assert conversation.head is conversation.root
+    conversation.redo()
+    assert conversation.head is first
+    third = conversation.regenerate().turn
+    for turn in (first, second, third):
+        assert conversation.siblings(turn) == [first, second, third]
+        conversation.choose(turn)
+        assert conversation.head is turn
+        assert_remembers_what_is_seen(conversation)
+    assert len({first.text, second.text, third.text}) > 1
+
+
+def test_regenerating_before_anything_was_said_or_after_your_own_turn() -> None:
+    conversation = converse()
+    opening = conversation.regenerate().turn
+    assert (opening.parent, opening.author) == (conversation.root, "bot")
+    yours = conversation.edit(conversation.say("hello").turn.parent, "hi")  # type: ignore[arg-type]  # it has one
+    assert conversation.regenerate().turn.parent is yours
+
+
+def test_choosing_an_older_turn_shows_what_last_followed_it() -> None:
+    conversation = converse()
+    first = conversation.say("hello").turn
+    conversation.say("one")
+    followed = conversation.say("two").turn
+    other = conversation.branch_at(first, 1).turn
+    conversation.say("three")
+    conversation.choose(first)
+    assert conversation.head is followed
+    conversation.choose(other)
+    assert texts(conversation)[-2] == "three"
+
+
+@each_kind
+def test_editing_yours_or_the_model_s(kind: str, has_bytes: bool) -> None:
+    conversation = converse(kind, has_bytes)
+    conversation.say("hello")
+    conversation.say("how are you?")
+    for number in range(4):
+        old = conversation.path[number]
+        before = old.text
+        new = conversation.edit(old, "other words")
+        assert conversation.head is new
+        assert (new.text, new.author, new.name, new.reason) == ("other words", old.author, old.name, "typed")
+        assert (old.text, conversation.siblings(old)) == (before, conversation.siblings(new))
+        assert_remembers_what_is_seen(conversation)
+        conversation.choose(old)
+    assert texts(conversation)[0::2] == ["hello", "how are you?"]
+
+
+def test_what_cannot_be_edited_or_branched() -> None:
+    conversation = converse()
+    conversation.say("hello")
+    yours, bot = conversation.path
+    for operation, says in (
+        (lambda: conversation.edit(conversation.root, "x"), "nothing to edit"),
+        (lambda: conversation.edit(yours, " \n "), "cannot be empty"),
+        (lambda: conversation.branch_at(yours, 0), "only a reply"),
+        (lambda: conversation.branch_at(conversation.root, 0), "only a reply"),
+        (lambda: conversation.branch_at(bot, -1), "no character -1"),
+        (lambda: conversation.branch_at(bot, len(bot.text) + 1), "no character"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            operation()
+        assert conversation.head is bot
+    assert_remembers_what_is_seen(conversation)
+
+
+@each_way
+@each_kind
+@pytest.mark.parametrize("instead", ["", "☃", "\n"])
+def test_branching_anywhere(kind: str, has_bytes: bool, dials: Dials, instead: str) -> None:
+    conversation = converse(kind, has_bytes, dials=dials, seed=5)
+    bot = conversation.edit(conversation.say("hello").turn, "a reply to branch")
+    for place in (0, 5, len(bot.text)):
+        reply = conversation.branch_at(bot, place, instead)
+        kept = bot.text[:place] + conversation.engine.vocabulary.replace_unknown(instead)
+        closing = conversation.dialogue.closing
+        if closing and closing in kept:
+            kept = kept.partition(closing)[0]
+            assert (reply.text, reply.reason) == ("", "stop")
+        assert conversation.head.text == kept + reply.text
+        assert (conversation.head.parent, conversation.head.author) == (bot.parent, "bot")
+        assert_remembers_what_is_seen(conversation)
+
+
+# Dials
+
+
+@pytest.mark.parametrize("place", [1, 2, 9])
+@each_way
+def test_a_dial_turned_in_mid_reply_acts_on_the_next_character(dials: Dials, place: int) -> None:
+    conversation = converse("plain", dials=dials, seed=2)
+
+    def turn() -> None:
+        conversation.dials = GREEDY
+
+    reply = conversation.say("hello", at(place, turn))
+    engine, before = conversation.engine, after(conversation, reply.turn.parent)
+    state, logits = before
+    for number, index in enumerate(engine.vocabulary.encode(reply.text).tolist()):
+        if number >= place:
+            assert index == int(logits.argmax())
+        state, logits = engine.step(state, index)
+    (passage,) = reply.turn.passages
+    assert [(one.draw, one.dials) for one in passage.settings] == [(0, dials), (place, GREEDY)]
+    assert passage.draws == len(reply.text) == STREAMED.length
+
+
+def test_a_dial_turned_while_the_best_is_shown_goes_on_from_there() -> None:
+    for seed in range(1, 9):
+        conversation = converse("play", dials=CHOSEN, seed=seed)
+        whole = converse("play", dials=CHOSEN, seed=seed).say("hello")
+
+        def turn(conversation: Conversation = conversation) -> None:
+            conversation.dials = replace(CHOSEN, temperature=0.0)
+
+        reply = conversation.say("hello", at(4, turn))
+        assert reply.text[:4] == whole.text[:4]
+        (passage,) = reply.turn.passages
+        if len(whole.text) > 4:
+            assert [one.draw for one in passage.settings] == [0, 4]
+            likeliest = int(after(conversation, reply.turn.parent).read(
+                conversation.engine, "\n\nANNA:\n" + reply.text[:4]).logits.argmax())  # fmt: skip
+            assert reply.text[4:5] in ("", conversation.engine.vocabulary.characters[likeliest])
+        assert "\n\n" not in reply.text
+        assert_remembers_what_is_seen(conversation)
+
+
+def test_dials_that_do_not_draw_are_no_new_setting() -> None:
+    conversation = converse("plain")
+
+    def turn() -> None:
+        conversation.dials = replace(conversation.dials, pace=30.0, candidates=3, length=7)
+
+    reply = conversation.say("hello", at(5, turn))
+    assert len(reply.turn.passages[0].settings) == 1
+    assert conversation.say("again").turn.passages[0].settings[0].dials.pace == 30.0
+
+
+@each_way
+def test_a_new_seed_in_mid_reply_acts_on_the_next_character(dials: Dials) -> None:
+    replies = []
+    for seed in (1, 2):
+        conversation = converse("plain", dials=dials, seed=seed)
+        conversation.say("hello")
+        conversation.branch_at(conversation.head, 0, "said ", at(1, lambda: conversation.reseed(99)))  # noqa: B023  # it is called at once
+        assert conversation.seed == 99
+        text = conversation.head.text
+        start = after(conversation, conversation.path[0]).read(conversation.engine, text[:6])
+        expected = Generation(
+            conversation.engine, *start, dials.sampling, max_chars=STREAMED.length - 1, rng=make_rng(99)
+        )
+        assert text[6:] == "".join([piece.text for piece in expected])
+        passage = conversation.head.passages[-1]
+        assert [one.draw for one in passage.settings] == [0, 1]
+        assert passage.settings[1].rng == make_rng(99).bit_generator.state
+        replies.append(text)
+    assert_remembers_what_is_seen(conversation)
+
+
+@each_way
+def test_a_seed_begins_the_random_numbers_anew(dials: Dials) -> None:
+    conversation = converse("lines", dials=dials)
+    first = conversation.say("hello")
+    conversation.undo()
+    conversation.reseed(1)
+    assert conversation.say("hello").text == first.text
+    with pytest.raises(ValueError, match="non-negative"):
+        conversation.reseed(-1)
+    assert conversation.seed == 1
+
+
+@each_way
+@pytest.mark.parametrize("kind", ["plain", "play"])
+def test_the_repetition_penalty_looks_back_over_the_context(kind: str, dials: Dials) -> None:
+    dials = replace(dials, temperature=0.0, repetition_penalty=3.0, candidates=1)
+    conversation = converse(kind, dials=dials)
+    for said in ("a long text of yours, longer than the window, so that its beginning is out of sight? and on", "no"):
+        reply = conversation.say(said)
+        turn = reply.turn
+        before = (conversation.text(turn)[len(conversation.dialogue.beginning) :]).removesuffix(reply.text)
+        window = conversation.engine.vocabulary.encode(before)[-dials.sampling.repetition_window :].tolist()
+        start = after(conversation, turn.parent).read(conversation.engine, conversation.lead(turn))
+        expected = Generation(
+            conversation.engine,
+            *start,
+            dials.sampling,
+            max_chars=STREAMED.length,
+            recent=window,
+            stops=conversation.dialogue.stops,
+        )
+        assert reply.text == "".join([piece.text for piece in expected])
+
+
+def test_a_penalty_turned_up_in_mid_reply_looks_back_as_far() -> None:
+    conversation = converse("plain", dials=GREEDY)
+    penalised = replace(GREEDY, repetition_penalty=3.0)
+
+    def turn() -> None:
+        conversation.dials = penalised
+
+    reply = conversation.say("a text that was there before", at(3, turn))
+    read = conversation.text(reply.turn)[1:].removesuffix(reply.text[3:])
+    start = after(conversation, reply.turn.parent).read(conversation.engine, reply.text[:3])
+    window = conversation.engine.vocabulary.encode(read)[-64:].tolist()
+    expected = Generation(conversation.engine, *start, penalised.sampling, max_chars=STREAMED.length - 3, recent=window)
+    assert reply.text[3:] == "".join([piece.text for piece in expected])
+
+
+# Replies that are empty, characters that are unknown
+
+
+@pytest.mark.parametrize("dials", [STREAMED, CHOSEN], ids=["streamed", "chosen"])
+@pytest.mark.parametrize("kind", ["lines", "transcript", "play", "spaced"])
+def test_a_model_that_says_nothing_is_asked_again_and_then_believed(kind: str, dials: Dials) -> None:
+    engine = WatchedEngine(talking_checkpoint(newlines=500.0))
+    conversation = converse(kind, engine=engine, dials=dials)
+    reply = conversation.say("hello")
+    assert (reply.text, reply.reason, reply.logprob) == ("", "stop", 0.0)
+    newlines = 1 if kind in ("lines", "transcript", "play") else 2
+    drawn = conversation.head.passages[0].draws
+    assert drawn == EMPTY_TRIES * newlines
+    assert_remembers_what_is_seen(conversation)
+    conversation.say("really nothing?")
+    assert_remembers_what_is_seen(conversation)
+
+
+def test_an_empty_reply_is_rare_where_some_are_not() -> None:
+    engine = talking_engine(newlines=11.0)
+    replies = [converse("lines", engine=engine, seed=seed).say("hello").text for seed in range(40)]
+    assert sum(reply == "" for reply in replies) <= 8
+    start = engine.feed(engine.start(), engine.vocabulary.encode("\n\nhello\n"))
+    silent = 0
+    for seed in range(40):
+        first = Generation(engine, *start, STREAMED.sampling, stops=["\n"], rng=make_rng(seed))
+        silent += not list(first)
+    assert silent > 20, "more than half of the first tries are"
+
+
+@pytest.mark.parametrize("kind", ALL_DIALOGUES)
+def test_what_the_model_cannot_spell_is_shown_as_it_is_read(kind: str) -> None:
+    conversation = converse(kind)
+    conversation.say("snow ☃ and\x00 é")
+    assert conversation.path[0].text == "snow ? and? ?"
+    assert_remembers_what_is_seen(conversation)
+    with_bytes = converse(kind, True)
+    with_bytes.say("snow ☃ e\u0301 \ud800")
+    assert with_bytes.path[0].text == "snow ☃ é ?".replace("?", "\ufffd")
+    assert_remembers_what_is_seen(with_bytes)
+
+
+@pytest.mark.parametrize("characters", ["ab", "\nab", "\n\tab", " ab", "a?", "ab:AB\n", "\x00\n?"])
+@pytest.mark.parametrize("kind", ALL_DIALOGUES)
+@given(text=st.text(st.sampled_from("ab ?\n\t☃é:\u2028"), max_size=12))
+@settings(max_examples=30)
+def test_whatever_the_vocabulary_lacks_a_turn_holds_what_it_can(kind: str, characters: str, text: str) -> None:
+    engine = Engine(random_checkpoint(characters=characters, hidden=4))
+    conversation = Conversation(engine, ALL_DIALOGUES[kind], dials=STREAMED, seed=1)
+    fitted = conversation.fit(text)
+    assert conversation.fit(fitted) == fitted
+    assert set(fitted) <= set(characters)
+    assert not conversation.dialogue.has_turns or conversation.dialogue.closing not in fitted
+
+
+def test_bytes_are_spelled_and_read_as_what_is_seen() -> None:
+    engine = talking_engine(has_bytes=True, newlines=0.0, in_bytes=9.0)
+    strange = 0
+    for kind in ("plain", "play"):
+        for dials in (STREAMED, CHOSEN):
+            conversation = converse(kind, engine=engine, dials=dials)
+            reply = conversation.say("hello")
+            strange += reply.text.count("\ufffd")
+            assert_remembers_what_is_seen(conversation)
+            conversation.say("go on", stop_at(conversation, 5))
+            assert_remembers_what_is_seen(conversation)
+    assert strange > 20
+
+
+# Only what is new is read
+
+
+def count_ids(engine: WatchedEngine) -> list[int]:
+    """What is read from here on, one entry a reading."""
+    read: list[int] = []
+    engine.on_read = lambda ids, streams: read.append(ids)
+    return read
+
+
+@pytest.mark.parametrize("kind", ALL_DIALOGUES)
+def test_only_new_text_is_read(kind: str) -> None:
+    engine = WatchedEngine(talking_checkpoint())
+    conversation = converse(kind, engine=engine)
+    dialogue = conversation.dialogue
+    conversation.say("a beginning that is rather long, so that it would be noticed, " * 3)
+    for said in ("hello", "what?", "no, not that"):
+        read = count_ids(engine)
+        reply = conversation.say(said)
+        draws = sum(passage.draws for passage in reply.turn.passages)
+        new = len(dialogue.closing) * 2 + len(dialogue.opening("Anna") + dialogue.opening("Bob")) + len(said)
+        assert draws >= len(reply.text)
+        assert sum(read) <= new + draws + 1
+    head = conversation.head
+    read = count_ids(engine)
+    conversation.undo()
+    conversation.redo()
+    conversation.choose(conversation.root.children[0])
+    assert conversation.head is head
+    assert read == []
+    for operation, most in (
+        (conversation.regenerate, len(dialogue.closing + dialogue.opening("Anna"))),
+        (lambda: conversation.branch_at(head, 1), len(dialogue.closing + dialogue.opening("Anna")) + 1),
+        (conversation.continue_, 0),
+    ):
+        read = count_ids(engine)
+        reply = operation()  # type: ignore[operator]  # each is
+        assert sum(read) <= most + reply.turn.passages[-1].draws + 1
+    read = count_ids(engine)
+    conversation.edit(conversation.path[0], "short")
+    assert sum(read) == len(dialogue.opening("Bob") + "short")
+
+
+def test_a_turn_costs_what_it_costs_however_long_the_conversation_is() -> None:
+    engine = WatchedEngine(talking_checkpoint())
+    conversation = converse("lines", engine=engine, dials=replace(CHOSEN, length=8))
+    costs = []
+    for _ in range(60):
+        conversation.reseed(1)
+        read = count_ids(engine)
+        reply = conversation.say("hello")
+        costs.append(sum(read) / (1 + len(reply.text)))
+    assert max(costs[30:]) <= max(costs[:30]) * 2
+
+
+# What goes wrong
+
+
+@each_way
+@each_kind
+@pytest.mark.parametrize("place", [1, 3])
+def test_a_listener_that_fails_loses_nothing_that_was_shown(
+    kind: str, has_bytes: bool, dials: Dials, place: int
+) -> None:
+    conversation = converse(kind, has_bytes, dials=dials, seed=talkative_seed(kind, has_bytes, dials, 12))
+    shown: list[str] = []
+
+    def listen(piece: Piece) -> None:
+        shown.append(piece.text)
+        if len(shown) == place:
+            raise Broken
+
+    with pytest.raises(Broken):
+        conversation.say("hello", listen)
+    assert texts(conversation) == ["hello", "".join(shown)]
+    assert conversation.head.reason == "cancelled"
+    assert not conversation.busy
+    assert_remembers_what_is_seen(conversation)
+    conversation.say("go on")
+    assert_remembers_what_is_seen(conversation)
+
+
+@pytest.mark.parametrize("times", [1, None], ids=["once", "always"])
+@pytest.mark.parametrize("after_readings", [3, 4, 9])
+@each_way
+def test_an_engine_that_fails_in_mid_reply_loses_nothing_that_was_shown(
+    dials: Dials, after_readings: int, times: int | None
+) -> None:
+    engine = WatchedEngine(talking_checkpoint())
+    conversation = converse("play", engine=engine, dials=dials)
+    conversation.say("hello")
+    shown: list[Piece] = []
+    engine.on_read = Breaker(after_readings, times)
+    with pytest.raises(Broken):
+        conversation.say("how are you?", shown.append)
+    engine.on_read = lambda ids, streams: None  # it has been mended
+    assert texts(conversation)[2] == "how are you?"
+    assert "".join(texts(conversation)[3:]) == "".join([piece.text for piece in shown])
+    assert_remembers_what_is_seen(conversation)
+    conversation.say("go on")
+    assert_remembers_what_is_seen(conversation)
+
+
+def test_an_engine_that_fails_before_anything_is_said_leaves_nothing_behind() -> None:
+    engine = WatchedEngine(talking_checkpoint())
+    conversation = converse("play", engine=engine)
+    conversation.say("hello")
+    before = conversation.text()
+    engine.on_read = Breaker(0, None)
+    for operation in (
+        lambda: conversation.say("no"),
+        conversation.regenerate,
+        lambda: conversation.edit(conversation.head, "x"),
+        lambda: conversation.branch_at(conversation.head, 1),
+    ):
+        with pytest.raises(Broken):
+            operation()
+        assert conversation.text() == before
+        assert (len(conversation.head.children), len(conversation.head.siblings)) == (0, 1)
+        assert not conversation.busy
+
+
+def test_a_listener_of_turns_that_fails() -> None:
+    conversation = converse("lines")
+
+    def begun(turn: Turn) -> None:
+        if turn.author == "bot":
+            raise Broken
+
+    with pytest.raises(Broken):
+        conversation.say("hello", on_turn=begun)
+    assert texts(conversation) == ["hello", ""]
+    assert_remembers_what_is_seen(conversation)
+
+
+# Who plays whom
+
+
+@pytest.mark.parametrize("form", ["transcript", "play"])
+@pytest.mark.parametrize(
+    ("you", "bot", "expected"),
+    [
+        (None, None, ("BEN", "ANNA")),
+        ("ben", None, ("BEN", "ANNA")),
+        ("ANNA", None, ("ANNA", "BEN")),
+        (None, "ben", ("ANNA", "BEN")),
+        (None, "cle", ("ANNA", "CLEO")),
+        ("cleo", "an", ("CLEO", "ANNA")),
+        ("A stranger", None, ("A stranger", "ANNA")),
+        (" ben ", "CLEO", ("BEN", "CLEO")),
+    ],
+)
+def test_roles(form: str, you: str | None, bot: str | None, expected: tuple[str, str]) -> None:
+    dialogue = Dialogue(form, ("ANNA", "BEN", "CLEO"))
+    conversation = Conversation(talking_engine(), dialogue, you=you, bot=bot, seed=1)
+    assert (conversation.you, conversation.bot) == expected
+
+
+@pytest.mark.parametrize(("names", "expected"), [((), ("BOT", "YOU")), (("ANNA",), ("YOU", "ANNA"))])
+def test_roles_where_the_text_names_too_few(names: tuple[str, ...], expected: tuple[str, str]) -> None:
+    conversation = Conversation(talking_engine(), Dialogue("play", names), seed=1)
+    assert {conversation.you, conversation.bot} == set(expected)
+    assert not names or conversation.bot == names[0]
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a: b", "x" * 41, "He said. Then", "12", "a\x1b"])
+def test_names_that_cannot_be(name: str) -> None:
+    for role in ({"you": name}, {"bot": name}):
+        with pytest.raises(UsageError, match="cannot be the name"):
+            Conversation(talking_engine(), Dialogue("play", ("ANNA", "BEN")), **role)  # type: ignore[arg-type]  # a str
+
+
+def test_nobody_talks_to_himself_and_formats_without_names_have_no_roles() -> None:
+    engine = talking_engine()
+    with pytest.raises(UsageError, match="both speakers are ANNA"):
+        Conversation(engine, Dialogue("play", ("ANNA", "BEN")), you="anna", bot="ANNA")
+    for kind in ("plain", "lines"):
+        conversation = converse(kind, engine=engine)
+        assert (conversation.you, conversation.bot) == ("you", "bot")
+
+
+def test_another_role_in_mid_conversation_leaves_the_turns_as_they_are() -> None:
+    conversation = converse("play")
+    conversation.say("hello", stop_at(conversation, 3))
+    conversation.bot = "BABA"
+    conversation.continue_()
+    assert conversation.head.name == "ANNA"
+    conversation.branch_at(conversation.head, 1)
+    assert conversation.head.name == "ANNA"
+    assert_remembers_what_is_seen(conversation)
+    conversation.say("and you?")
+    assert conversation.head.name == "BABA"
+    assert_remembers_what_is_seen(conversation)
+
+
+# Looking back
+
+
+@each_kind
+def test_how_the_model_saw_a_turn_coming(kind: str, has_bytes: bool) -> None:
+    conversation = converse(kind, has_bytes)
+    reply = conversation.say("hello ☃ there", stop_at(conversation, 20))
+    assert conversation.consider(conversation.root) == []
+    for turn in conversation.path:
+        seen = conversation.consider(turn, alternatives=3)
+        assert "".join([one.text for one in seen]) == turn.text
+        assert all(len(one.alternatives) == 3 for one in seen)
+        engine = conversation.engine
+        state, logits = after(conversation, turn.parent).read(engine, conversation.lead(turn))
+        nats, ids = 0.0, engine.vocabulary.encode(turn.text)
+        first = np.exp(log_softmax(logits))
+        assert [one.probability for one in seen[0].alternatives] == pytest.approx(sorted(first, reverse=True)[:3])
+        for index in ids.tolist():
+            nats -= float(log_softmax(logits)[index])
+            state, logits = engine.step(state, index)
+        assert sum(one.surprise for one in seen) * math.log(2) == pytest.approx(nats, rel=1e-4)
+    if conversation.engine.vocabulary.decode(ids) == reply.text and "\ufffd" not in reply.text:
+        assert nats == pytest.approx(-reply.logprob, rel=1e-4)
+
+
+# A journal
+
+
+class Diary:
+    """Writes down what it is told."""
+
+    number = None
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, str]] = []
+        self._last = 100
+
+    def begin(self, conversation: Conversation, turn: Turn) -> int:
+        self.told.append(("begin", turn.author, turn.text))
+        self._last += 1
+        return self._last
+
+    def draft(self, turn: Turn) -> None:
+        self.told.append(("draft", turn.author, turn.text))
+
+    def commit(self, conversation: Conversation, turn: Turn | None) -> None:
+        self.told.append(("commit", turn.author if turn else "", turn.text if turn else conversation.head.text))
+
+    def fetch(self, turn: Turn, engine: Engine) -> Snapshot | None:
+        return None
+
+
+def test_a_journal_is_told_of_everything_as_it_happens() -> None:
+    diary, time = Diary(), iter(range(10_000))
+    conversation = Conversation(
+        talking_engine(), Dialogue("lines"), dials=STREAMED, seed=4, journal=diary, clock=lambda: next(time)
+    )
+    shown: list[str] = []
+
+    def listen(piece: Piece) -> None:
+        shown.append(piece.text)
+        assert diary.told[-1] == ("draft", "bot", "".join(shown)), "kept before it is shown"
+
+    reply = conversation.say("hello", listen)
+    assert reply.turn.id == 102
+    assert diary.told[:3] == [("begin", "you", ""), ("commit", "you", "hello"), ("begin", "bot", "")]
+    assert diary.told[-1] == ("commit", "bot", reply.text)
+    conversation.undo()
+    assert diary.told[-1] == ("commit", "", "")
+    conversation.regenerate()
+    assert [event[0] for event in diary.told].count("begin") == 3
+
+
+# Whatever is done in whatever order
+
+SAYING = ("say", "say", "continue", "regenerate", "edit", "branch", "fail")
+DOINGS = (*SAYING, "undo", "undo", "redo", "choose", "dials", "reseed")
+OPERATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(DOINGS),
+        st.integers(0, 40),
+        st.integers(0, 40),
+        st.text(st.sampled_from("abc ?\n:☃A\u0301"), max_size=8),
+    ),
+    min_size=1,
+    max_size=10,
+)  # fmt: skip
+
+
+def operate(conversation: Conversation, name: str, number: int, character: int, text: str) -> None:
+    """Do one thing, with what the numbers pick; a third of the replies are stopped after some characters."""
+    path, dials = conversation.path, conversation.dials
+    turn = path[number % len(path)] if path else None
+    listen: Callable[[Piece], None] = stop_at(conversation, character) if character % 3 == 0 else lambda piece: None
+    if character % 5 == 1:
+        turned = replace(dials, temperature=number / 20)
+
+        def listen(piece: Piece) -> None:
+            conversation.dials = turned
+
+    match name:
+        case "say":
+            conversation.say(text, listen)
+        case "continue":
+            conversation.continue_(listen)
+        case "regenerate":
+            conversation.regenerate(listen)
+        case "undo":
+            conversation.undo()
+        case "redo":
+            conversation.redo()
+        case "edit" if turn is not None:
+            conversation.edit(turn, "a" + text)
+        case "branch" if turn is not None and turn.author == "bot":
+            conversation.branch_at(turn, character % (len(turn.text) + 1), text[:1], listen)
+        case "choose" if turn is not None:
+            conversation.choose(turn.siblings[number % len(turn.siblings)])
+        case "dials":
+            conversation.dials = replace(
+                dials, temperature=number / 20, candidates=1 + character % 3, repetition_penalty=1 + number % 2
+            )
+        case "reseed":
+            conversation.reseed(number)
+        case "fail":
+
+            def fail(piece: Piece) -> None:
+                raise Broken
+
+            with suppress(Broken):  # an empty reply has no piece to fail at
+                conversation.say(text, fail)
+
+
+def all_turns(conversation: Conversation) -> list[Turn]:
+    turns, branches = [], [conversation.root]
+    while branches:
+        children = branches.pop().children
+        turns += children
+        branches += children
+    return turns
+
+
+@pytest.mark.parametrize(("kind", "has_bytes"), KINDS)
+@given(operations=OPERATIONS, seed=st.integers(0, 3))
+@settings(max_examples=15)
+def test_whatever_is_done_what_is_seen_is_what_is_remembered(
+    kind: str, has_bytes: bool, operations: list[tuple[str, int, int, str]], seed: int
+) -> None:
+    dials = replace(CHOSEN, candidates=2, length=12)
+    conversation, twin = (converse(kind, has_bytes, dials=dials, seed=seed) for _ in range(2))
+    closing = conversation.dialogue.closing
+    said: dict[int, str] = {}
+    for operation in operations:
+        before = conversation.text()
+        operate(conversation, *operation)
+        operate(twin, *operation)
+        assert conversation.text() == twin.text()
+        assert_remembers_what_is_seen(conversation)
+        assert conversation.head.characters == len(conversation.text()) - len(conversation.dialogue.beginning)
+        for turn in all_turns(conversation):
+            assert said.setdefault(turn.id, turn.text) == turn.text, "a finished turn never changes"
+            assert not closing or closing not in turn.text
+        changed = conversation.text()
+        if changed != before and operation[0] not in ("undo", "redo"):
+            assert conversation.undo()
+            assert conversation.text() == before
+            assert conversation.redo()
+            assert conversation.text() == changed
+            assert twin.undo()
+            assert twin.redo()
