@@ -166,8 +166,8 @@ class ChatApp(App[int]):
         self._inbox.write(self.session.conversation, operation)
 
     @work(thread=True, exclusive=True, group="heat", exit_on_error=False)
-    def _warm(self) -> None:
-        self._inbox.warm(self.session.conversation, list(reversed(self.view.turns)))
+    def _warm(self, turns: Sequence[Turn]) -> None:
+        self._inbox.warm(self.session.conversation, turns)
 
     def _empty_inbox(self) -> None:
         for event in self._inbox.take():
@@ -178,8 +178,8 @@ class ChatApp(App[int]):
             case Wrote(text, bits):
                 self.transcript.append(text, bits)
                 self._clock(len(text))
-            case Began(turn):
-                self.view.begin(turn, self.session)
+            case Began(turn, text):
+                self.view.begin(turn, text, self.session)
                 self._written, self._since = 0, 0.0
                 self.status.state = "writing" if turn.author == "bot" else "reading"
             case Done(reply):
@@ -224,6 +224,8 @@ class ChatApp(App[int]):
         self.view.finish(turn, self.session)
         if not turn.text and turn.reason == "stop":
             self.notify("the model had nothing to say", markup=False)
+        if self.transcript.heat:  # the reply came with its surprises, what it answers did not
+            self._warm(self.view.turns[-2:])
         self._show_status()
 
     def _fail(self, error: Exception, *, loading: bool) -> None:
@@ -286,7 +288,7 @@ class ChatApp(App[int]):
         self._show_status()
         self._show_panels()
         if self.transcript.heat:
-            self._warm()
+            self._warm(self.view.turns[::-1])
 
     def show_dials(self) -> None:
         """Show how the dials stand."""
@@ -310,6 +312,7 @@ class ChatApp(App[int]):
     def on_unmount(self) -> None:
         """Thread workers outlive the app unless they are told."""
         self._stop_writing()
+        self._inbox.close()
 
     def _stop_writing(self) -> None:
         if self._session is not None:
@@ -420,7 +423,7 @@ class ChatApp(App[int]):
             self.status.note = self.transcript.heat_legend() if self.transcript.heat else ""
             if self.transcript.heat and not self._busy:
                 _ = self.session
-                self._warm()
+                self._warm(self.view.turns[::-1])
 
     def action_toggle_panel(self, name: str) -> None:
         """Show a panel, or put it away."""

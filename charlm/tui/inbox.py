@@ -28,9 +28,15 @@ class Loaded(NamedTuple):
 
 
 class Began(NamedTuple):
-    """A turn has begun: yours, whole, or the model's."""
+    """A turn has begun: yours, whole, or the model's.
+
+    Attributes:
+        turn: it.
+        text: what it said then; by the time this is read it may say more.
+    """
 
     turn: Turn
+    text: str
 
 
 class Wrote(NamedTuple):
@@ -74,6 +80,7 @@ class Inbox:
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
         self._wake = threading.Event()
+        self._closed = False
 
     def put(self, event: Event) -> None:
         """Called by the worker."""
@@ -95,6 +102,11 @@ class Inbox:
         """End the pause that the pace dial makes."""
         self._wake.set()
 
+    def close(self) -> None:
+        """Nobody looks into it any more."""
+        self._closed = True
+        self.hurry()
+
     def write(self, conversation: Conversation, operation: Operation) -> None:
         """Let the model write, at the pace that is set. In the worker."""
         self._wake.clear()
@@ -107,13 +119,13 @@ class Inbox:
                 self._wake.wait(1 / pace)
 
         try:
-            self.put(Done(operation(show, lambda turn: self.put(Began(turn)))))
+            self.put(Done(operation(show, lambda turn: self.put(Began(turn, turn.text)))))
         except Exception as error:
             self.put(Failed(error, loading=False))
 
     def warm(self, conversation: Conversation, turns: Sequence[Turn]) -> None:
         """Find out how surprising turns were. In a worker; given up as soon as the conversation is busy."""
         for turn in turns:
-            if conversation.busy or self._wake.is_set():
+            if conversation.busy or self._closed:
                 return
             self.put(Surprises(turn, [one.surprise for one in conversation.consider(turn, 0)]))

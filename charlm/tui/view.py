@@ -64,18 +64,17 @@ class View:
                 self._note(turn, session.label(turn))
             return
         for turn in path[same:]:
-            self.begin(turn, session)
+            self.begin(turn, turn.text, session)
 
-    def begin(self, turn: Turn, session: Session) -> None:
-        """Show a turn at the end; what stood after the turn before it is no longer visible."""
+    def begin(self, turn: Turn, text: str, session: Session) -> None:
+        """Show a turn at the end, so far; what stood after the turn before it is no longer visible."""
         self._conversation = session.conversation
         before = turn.parent.id if turn.parent is not None else 0
         self._cut(self._place[before] + 1 if before in self._place else 0)
         label = session.label(turn)
         self._note(turn, label)
         self._transcript.begin(turn.id, turn.author, label, inline=not session.dialogue.has_turns)
-        if turn.text:
-            self._transcript.append(turn.text)
+        self._transcript.append(text)
 
     def finish(self, turn: Turn, session: Session) -> None:
         """A turn is complete, and may have become one of several versions."""
