@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 
 # C0 and DEL, C1, and what reorders or hides text: marks, embeddings, isolates, line separators, the tag block.
+# Halves of surrogate pairs, which cannot be sent at all.
 # Joiners stay, because emoji and several scripts are made of them.
 _HAZARDS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
 )
 
 
