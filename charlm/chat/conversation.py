@@ -437,7 +437,7 @@ class Conversation:
         """Add a turn that a person wrote."""
         # Read before it is begun: should that fail, nothing has happened.
         before = self.snapshot(parent).read(self.engine, self._lead_of(parent, name))
-        snapshot = before.read(self.engine, text)
+        snapshot = before.read(self.engine, text, self._cancelled.is_set)
         turn = self._begin(parent, author, name)
         turn.passages, turn.reason = (Passage(text),), "typed"
         self._finish(turn, snapshot)
@@ -494,9 +494,9 @@ class Conversation:
                 if on_piece is not None:
                     on_piece(piece)
         except BaseException:
-            # What was shown stays, whatever went wrong: it will be read from the text, as after a crash.
-            turn.reason = "cancelled"
-            turn.passages = (*kept, Passage(drawing.text)) if drawing.text else kept
+            # What was shown stays, whatever went wrong: it will be read from the text, in one go, as after a crash.
+            shown = "".join([passage.text for passage in kept]) + drawing.text
+            turn.passages, turn.reason = ((Passage(shown),) if shown else ()), "cancelled"
             self._finish(turn, None)
             self._move(turn, joins=joins)
             raise

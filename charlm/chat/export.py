@@ -233,7 +233,9 @@ def _name(value: object) -> str:
 def _time(value: object) -> float:
     moment = datetime.fromisoformat(_a(str, value))
     _must(moment.tzinfo is not None, "a time has no zone")
-    return moment.timestamp()
+    seconds = moment.timestamp()
+    _must(0 <= seconds < 1e11, "a time is out of range")
+    return seconds
 
 
 def _a(kind: type[Kind], value: object) -> Kind:

@@ -1,0 +1,290 @@
+"""Conversations as files, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlm.chat.conversation import Conversation
+from charlm.chat.dials import Dials
+from charlm.chat.export import FORMS, export, from_json, to_json
+from charlm.chat.replay import replay
+from charlm.chat.store import Store
+from charlm.errors import CheckpointError, UsageError
+from charlm.inference.engine import Engine
+
+from .conftest import QUICK, Reopen
+from .models import DIALOGUES, random_engine
+from .test_replay import talk
+from .test_store import begin, texts
+from .test_trouble import same_tree
+
+
+@pytest.mark.parametrize("form", DIALOGUES)
+@pytest.mark.parametrize("candidates", [1, 4])
+def test_what_is_imported_is_what_was_exported(store: Store, engine: Engine, form: str, candidates: int) -> None:
+    conversation = store.create("noise", engine, DIALOGUES[form], dials=QUICK)
+    conversation.say("hello")
+    other = talk(engine, form, candidates)
+    text = export(other, "json", "noise")
+    number = store.add(from_json(text))
+    assert json.loads(export(store.turns(number), "json")) == json.loads(text)
+    opened = store.open(number, "noise", engine, DIALOGUES[form])
+    assert not opened.reread
+    again = opened.conversation
+    assert same_tree(again, other)
+    assert (again.you, again.bot, again.dials, again.seed) == (other.you, other.bot, other.dials, other.seed)
+    assert again.hand.rng.bit_generator.state == other.hand.rng.bit_generator.state
+    assert replay(again).difference is None
+    found, expected = again.snapshot(again.head), other.snapshot(other.head)
+    assert abs(found.logits - expected.logits).max() < 1e-4
+    assert [again.undo() and texts(again) for _ in range(4)] == [other.undo() and texts(other) for _ in range(4)]
+    assert again.say("goes on").text == other.say("goes on").text
+    assert texts(store.open(1, "noise", engine, DIALOGUES[form]).conversation) == texts(conversation)
+
+
+def test_an_export_from_the_database_holds_its_times(path: Path, engine: Engine) -> None:
+    clock = iter(range(1_000_000, 2_000_000))
+    store = Store(path, now=lambda: next(clock) + 0.123456789)
+    begin(store, engine, "hello")
+    store.rename(1, "A name")
+    first = json.loads(export(store.turns(1), "json"))
+    assert (first["title"], first["model"], first["fingerprint"]) == ("A name", "noise", engine.fingerprint)
+    assert first["created"].startswith("1970-01-12T")
+    assert first["created"] < first["turns"][1]["created"] < first["updated"]
+    second = json.loads(export(store.turns(store.add(from_json(json.dumps(first)))), "json"))
+    assert second == first
+    store.close()
+
+
+def test_a_reply_that_was_cut_off_is_exported_as_far_as_it_goes(store: Store, engine: Engine, reopen: Reopen) -> None:
+    conversation = begin(store, engine, "hello")
+    conversation._clock = iter(range(100_000)).__next__
+    seen: list[str] = []
+
+    def look(piece: object) -> None:
+        seen.append(piece.text)  # type: ignore[attr-defined]
+        if len(seen) == 5:
+            kept = reopen().turns(1)
+            record = from_json(export(kept, "json"))
+            assert record.path[-1].text == "".join(seen)
+            assert record.path[-1].reason == "cancelled"
+            assert export(kept, "txt").endswith("".join(seen) + "\n")
+            assert from_json(export(conversation, "json")).path[-1].text == "again"
+
+    conversation.say("again", look)
+    assert len(seen) >= 5
+
+
+@pytest.mark.parametrize("form", DIALOGUES)
+def test_text_is_as_the_model_s_text_writes_it(engine: Engine, form: str) -> None:
+    conversation = talk(engine, form, 1)
+    dialogue = conversation.dialogue
+    assert dialogue.beginning + export(conversation, "txt") == conversation.text() + "\n"
+
+
+def test_markdown_shows_what_was_said_and_means_nothing_else() -> None:
+    engine = random_engine(has_bytes=True)
+    conversation = Conversation(engine, DIALOGUES["plain"], dials=Dials(length=5), seed=1)
+    conversation.say("# no *title*\n- no list\n1. none\n<b>`x` [y](z) & $1$\n\n    no code\n===\n| a | b")
+    conversation.edit(conversation.head, "so\\")
+    conversation.title = "The *ferry*"
+    lines = export(conversation, "md", "no_vel").split("\n")
+    assert lines[0] == r"# The \*ferry\*"
+    assert lines[2].startswith(r"no\_vel, 20")
+    assert lines[4:] == [
+        "**you**",
+        "",
+        r"> \# no \*title\*" + "\\",
+        r"> \- no list" + "\\",
+        r"> 1\. none" + "\\",
+        r"> \<b\>\`x\` \[y\](z) \& \$1\$",
+        ">",
+        "> \u00a0\u00a0\u00a0\u00a0no code\\",
+        r"> \===" + "\\",
+        r"> \| a \| b",
+        "",
+        "**bot**",
+        "",
+        r"> so" + "\\\\",
+        "",
+    ]
+
+
+def test_other_forms_there_are_not(engine: Engine) -> None:
+    with pytest.raises(UsageError) as error:
+        export(Conversation(engine), "pdf")
+    assert all(form in str(error.value.hint) for form in FORMS)
+
+
+def test_an_empty_conversation_can_be_exported_too(store: Store, engine: Engine) -> None:
+    conversation = Conversation(engine, seed=3)
+    assert [export(conversation, form) != "" for form in FORMS] == [True] * 3
+    record = from_json(export(conversation, "json"))
+    assert (record.path, record.head) == ([], record.root)
+    assert store.list() == []
+
+
+# -- what is not an export --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def document() -> str:
+    """An export."""
+    return export(talk(random_engine(), "transcript", 4), "json", "noise")
+
+
+OTHERS = (
+    *(
+        "",
+        "x",
+        "[]",
+        "7",
+        "null",
+        "{}",
+        "\0",
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        '{"a": NaN}',
+        "1" * 10_000,
+        '"\\ud800"',
+    ),
+    '{"charlm": "model"}',
+    '{"charlm": "conversation"}',
+    '{"charlm": "conversation", "version": "1"}',
+    '{"charlm": "conversation", "version": 1}',
+    '{"charlm": "conversation", "version": 1, "turns": []}',
+)
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_other_files_are_refused(text: str) -> None:
+    with pytest.raises(CheckpointError) as error:
+        from_json(text)
+    assert "charlm" in error.value.message
+    assert len(error.value.message) < 200
+
+
+def test_the_export_of_a_newer_charlm_is_refused_with_a_hint(document: str) -> None:
+    with pytest.raises(CheckpointError, match="version 7") as error:
+        from_json(document.replace('"version": 1', '"version": 7'))
+    assert "upgrade" in str(error.value.hint)
+
+
+def _set(*place: object, to: Any) -> Callable[[Any], None]:
+    def harm(document: Any) -> None:
+        for key in place[:-1]:
+            document = document[key]
+        document[place[-1]] = to
+
+    return harm
+
+
+STATE = ("turns", 1, "passages", 0)
+HARMS = {
+    "an unknown author": _set("turns", 0, "author", to="ghost"),
+    "an unknown reason": _set("turns", 0, "reason", to="draft"),
+    "a parent to come": _set("turns", 0, "parent", to=2),
+    "its own parent": _set("turns", 0, "parent", to=1),
+    "a parent from below": _set("turns", 1, "parent", to=-1),
+    "a parent that is text": _set("turns", 1, "parent", to="1"),
+    "numbers with a gap": _set("turns", 1, "id", to=7),
+    "a number twice": _set("turns", 1, "id", to=1),
+    "a truth for a number": _set("turns", 0, "id", to=True),
+    "a turn that is a list": _set("turns", 1, to=[]),
+    "a name of two lines": _set("turns", 0, "name", to="a\nb"),
+    "half a character": _set(*STATE, "text", to="\ud800"),
+    "a text that is a number": _set(*STATE, "text", to=7),
+    "settings that are none": _set(*STATE, "settings", to=[[1, 2]]),
+    "settings that are text": _set(*STATE, "settings", to="abc"),
+    "a setting too late": _set(*STATE, "draws", to=-1),
+    "endless draws": _set(*STATE, "draws", to=1e999),
+    "a setting at no place": _set(*STATE, "settings", 0, 0, to=10**6),
+    "dials of text": _set(*STATE, "settings", 0, 1, "temperature", to="hot"),
+    "dials that are a list": _set(*STATE, "settings", 0, 1, to=[]),
+    "half a candidate": _set(*STATE, "settings", 0, 1, "candidates", to=2.5),
+    "a length that is true": _set(*STATE, "settings", 0, 1, "length", to=True),
+    "too many candidates": _set(*STATE, "settings", 0, 1, "candidates", to=10**9),
+    "no random numbers": _set(*STATE, "settings", 0, 2, to={}),
+    "other random numbers": _set(*STATE, "settings", 0, 2, "bit_generator", to="MT19937"),
+    "random numbers too large": _set(*STATE, "settings", 0, 2, "state", "state", to=1 << 200),
+    "random numbers below zero": _set(*STATE, "settings", 0, 2, "state", "inc", to=-1),
+    "random numbers of text": _set(*STATE, "settings", 0, 2, "state", to="x"),
+    "no dialogue": _set("dialogue", to={}),
+    "an unknown format": _set("dialogue", "format", to="song"),
+    "names that are numbers": _set("dialogue", "names", to=[1]),
+    "no dials": _set("dials", to=None),
+    "a seed below zero": _set("seed", to=-1),
+    "a seed with a fraction": _set("seed", to=0.5),
+    "no state": _set("rng", to={"bit_generator": "PCG64"}),
+    "a head that is nowhere": _set("moves", to=[10**6]),
+    "no head": _set("moves", to=[]),
+    "a head of text": _set("moves", to=["1"]),
+    "too many moves": _set("moves", to=[0] * 10_000),
+    "a cursor behind the end": _set("cursor", to=10**6),
+    "a cursor before the start": _set("cursor", to=-1),
+    "a child of another": _set("visited", to=2),
+    "a child that is none": _set("turns", 0, "visited", to=10**6),
+    "no time": _set("created", to="yesterday"),
+    "a time without a zone": _set("created", to="2026-01-01T00:00:00"),
+    "a time before all times": _set("updated", to="0001-01-01T00:00:00+14:00"),
+    "a title that is a list": _set("title", to=[]),
+    "a model that is none": _set("model", to=None),
+}
+
+
+@pytest.mark.parametrize("harm", HARMS.values(), ids=list(HARMS))
+def test_an_export_that_was_harmed_is_refused(document: str, harm: Callable[[Any], None]) -> None:
+    whole = json.loads(document)
+    harm(whole)
+    with pytest.raises(CheckpointError) as error:
+        from_json(json.dumps(whole))
+    assert len(error.value.message) < 200
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_whatever_is_imported_is_refused_in_a_sentence_or_can_be_used(
+    document: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    whole = json.loads(document)
+    spots = list(_spots(whole))
+    for _ in range(data.draw(st.integers(1, 2))):
+        parent, key = data.draw(st.sampled_from(spots))
+        parent[key] = data.draw(
+            st.one_of(
+                st.sampled_from([None, True, -1, 0, 1, 2**70, 1e308, 0.5, "", "x", [], {}, [[]], [0], {"a": 1}]),
+                st.text(max_size=5),
+            )
+        )
+    try:
+        record = from_json(json.dumps(whole))
+    except CheckpointError:
+        return
+    engine = random_engine()
+    store = Store(tmp_path_factory.mktemp("imported") / "c.db")
+    number = store.add(record)
+    [summary] = store.list()
+    assert summary.number == number
+    for form in FORMS:
+        export(store.turns(number), form)
+    conversation = store.open(number, "noise", engine, DIALOGUES["transcript"]).conversation
+    conversation.dials = QUICK
+    replay(conversation)
+    conversation.say("go on")
+    assert to_json(store.turns(number))
+    store.close()
+
+
+def _spots(document: Any) -> Any:
+    items = document.items() if isinstance(document, dict) else enumerate(document)
+    for key, value in items:
+        yield document, key
+        if isinstance(value, dict | list):
+            yield from _spots(value)

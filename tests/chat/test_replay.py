@@ -1,0 +1,148 @@
+"""A conversation that is played again comes out the same, and a difference is found where it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from charlm.chat.conversation import Conversation
+from charlm.chat.dials import Dials
+from charlm.chat.export import export, from_json
+from charlm.chat.replay import replay
+from charlm.errors import CheckpointError
+from charlm.inference.engine import Engine
+
+from .models import DIALOGUES, random_engine
+
+CANDIDATES = pytest.mark.parametrize("candidates", [1, 4])
+FORMATS = pytest.mark.parametrize("form", DIALOGUES)
+
+
+def talk(engine: Engine, form: str, candidates: int) -> Conversation:
+    """One in which everything happens that a replay must know of."""
+    dials = Dials(candidates=candidates, length=30, temperature=1.2, repetition_penalty=1.2)
+    conversation = Conversation(engine, DIALOGUES[form], dials=dials, seed=4)
+    seen: list[str] = []
+
+    def stop(piece: object) -> None:
+        seen.append("")
+        if len(seen) % 7 == 0:
+            conversation.stop()
+
+    def turn(piece: object) -> None:
+        seen.append("")
+        if len(seen) % 5 == 0:
+            conversation.dials = replace(conversation.dials, temperature=0.3 + len(seen) % 3, top_k=len(seen) % 4)
+        if len(seen) % 11 == 0:
+            conversation.reseed(len(seen))
+
+    conversation.say("hello", stop)
+    conversation.continue_(stop)
+    conversation.continue_(turn)
+    conversation.say("go on", turn)
+    conversation.regenerate(turn)
+    conversation.branch_at(conversation.head, len(conversation.head.text) // 2, "ab", stop)
+    conversation.continue_()
+    conversation.edit(conversation.head, "something else")
+    conversation.continue_(turn)
+    conversation.bot = "Bob"
+    conversation.say("and you", turn)
+    conversation.say("")
+    return conversation
+
+
+@FORMATS
+@CANDIDATES
+@pytest.mark.parametrize("has_bytes", [False, True])
+def test_it_comes_out_the_same_to_the_bit(form: str, candidates: int, has_bytes: bool) -> None:
+    engine = random_engine(has_bytes=has_bytes)
+    conversation = talk(engine, form, candidates)
+    before = (conversation.head, conversation.hand.rng.bit_generator.state, conversation.dials, len(conversation.moves))
+    told: list[object] = []
+    played = replay(conversation, told.append)
+    assert played.difference is None
+    drawn = sum(len(one.text) for turn in conversation.path for one in turn.passages if one.settings)
+    assert (played.turns, played.characters) == (len(conversation.path), drawn)
+    assert drawn > 20
+    assert told == conversation.path
+    assert played.snapshot.to_bytes(engine) == conversation.snapshot(conversation.head).to_bytes(engine)
+    after = (conversation.head, conversation.hand.rng.bit_generator.state, conversation.dials, len(conversation.moves))
+    assert after == before
+    for _ in range(3):
+        assert conversation.undo()
+        assert replay(conversation).difference is None
+
+
+def test_nothing_said_is_nothing_to_differ() -> None:
+    played = replay(Conversation(random_engine()))
+    assert (played.turns, played.characters, played.difference) == (0, 0, None)
+
+
+@CANDIDATES
+@pytest.mark.parametrize("place", [0, 3, 9])
+def test_a_character_that_was_tampered_with_is_found(candidates: int, place: int) -> None:
+    engine = random_engine()
+    conversation = Conversation(engine, dials=Dials(candidates=candidates, length=10), seed=1)
+    for text in ("hello", "again", "more"):
+        conversation.say(text)
+    turn = conversation.path[3]
+    [passage] = turn.passages
+    assert len(passage.text) == 10
+    wrong = "b" if passage.text[place] != "b" else "c"
+    turn.passages = (replace(passage, text=passage.text[:place] + wrong + passage.text[place + 1 :]),)
+    played = replay(conversation)
+    assert played.difference is not None
+    found = played.difference
+    assert (found.turn, found.number, found.position) == (turn, 4, place)
+    assert (found.expected, found.got) == (wrong, passage.text[place])
+    assert (played.turns, played.characters) == (4, 10 + place)
+
+
+def test_a_reply_that_ends_too_early_or_too_late_differs_there() -> None:
+    conversation = Conversation(random_engine(), dials=Dials(length=10), seed=1)
+    conversation.say("hello")
+    conversation.continue_()
+    turn = conversation.head
+    [passage] = turn.passages
+    text = passage.text
+    turn.passages = (replace(passage, text=text + "x"),)
+    found = replay(conversation).difference
+    assert found is not None
+    assert (found.position, found.expected, found.got) == (len(text), "x", "")
+    turn.passages = (replace(passage, text=text[:-1]),)
+    found = replay(conversation).difference
+    assert found is not None
+    assert (found.position, found.expected, found.got) == (len(text) - 1, "", text[-1])
+
+
+def test_a_difference_in_the_second_passage_of_a_turn_is_found_at_its_place_in_the_turn() -> None:
+    conversation = Conversation(random_engine(), DIALOGUES["lines"], dials=Dials(candidates=1, length=8), seed=2)
+    conversation.say("hello")
+    conversation.continue_()
+    first, second = conversation.head.passages
+    other = np.random.Generator(np.random.PCG64(99)).bit_generator.state
+    conversation.head.passages = (first, replace(second, settings=(replace(second.settings[0], rng=other),)))
+    found = replay(conversation).difference
+    assert found is not None
+    assert found.position >= len(first.text)
+    assert found.expected == conversation.head.text[found.position : found.position + 1]
+    assert found.got != found.expected
+
+
+def test_another_model_plays_it_otherwise() -> None:
+    conversation = Conversation(random_engine(), dials=Dials(length=30), seed=1)
+    conversation.say("hello")
+    other = from_json(export(conversation, "json")).conversation(random_engine(seed=1))
+    assert [turn.text for turn in other.path] == [turn.text for turn in conversation.path]
+    assert replay(other).difference is not None
+
+
+def test_a_record_that_is_damaged_is_refused() -> None:
+    conversation = Conversation(random_engine(), dials=Dials(length=10), seed=1)
+    conversation.say("hello")
+    [passage] = conversation.head.passages
+    conversation.head.passages = (replace(passage, settings=(replace(passage.settings[0], rng={}),)),)
+    with pytest.raises(CheckpointError, match="damaged"):
+        replay(conversation)
