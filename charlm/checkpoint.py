@@ -109,6 +109,8 @@ class Checkpoint:
         tensors: float32, named and shaped as `config.tensors()`.
         record: how it was trained.
         dialogue: how its text writes turns.
+        statistics: how large training's gradients were, named and shaped as `config.statistics()`; None if that is not
+            known.
     """
 
     config: ModelConfig
@@ -116,6 +118,7 @@ class Checkpoint:
     tensors: Tensors
     record: TrainingRecord = field(default_factory=TrainingRecord)
     dialogue: Dialogue = field(default_factory=Dialogue)
+    statistics: Tensors | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -160,7 +163,11 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
     dtype = np.float16 if half else np.float32
     if half and max(float(np.abs(tensor).max()) for tensor in checkpoint.tensors.values()) > np.finfo(np.float16).max:
         raise CheckpointError("the model has weights too large for half precision", "store it in full")
-    tensors = {name: np.ascontiguousarray(tensor, dtype=dtype) for name, tensor in checkpoint.tensors.items()}
+    tensors: dict[str, NDArray[Any]] = {
+        name: np.ascontiguousarray(tensor, dtype=dtype) for name, tensor in checkpoint.tensors.items()
+    }
+    for name, tensor in (checkpoint.statistics or {}).items():
+        tensors[name] = np.ascontiguousarray(tensor, dtype=np.float32)
     write_bytes(path, safetensors.numpy.save(tensors, {"charlm": json.dumps(document)}))
 
 
@@ -181,17 +188,18 @@ def load(path: Path) -> Checkpoint:
         NotFoundError: no file is there.
         CheckpointError: it is no model file, or a damaged one.
     """
-    card, tensors = _read(path, weights=True)
-    return Checkpoint(card.config, card.vocabulary, tensors, card.record, card.dialogue)
+    card, tensors, statistics = _read(path, weights=True)
+    return Checkpoint(card.config, card.vocabulary, tensors, card.record, card.dialogue, statistics)
 
 
-def _read(path: Path, *, weights: bool) -> tuple[Card, Tensors]:
+def _read(path: Path, *, weights: bool) -> tuple[Card, Tensors, Tensors | None]:
     try:
         _check_header(path)
         with safetensors.safe_open(str(path), framework="numpy") as file:
             card = _read_document(file.metadata())
-            _check_tensors(file, card.config)
+            has_statistics = _check_tensors(file, card.config)
             tensors = {name: _read_tensor(file, name) for name in card.config.tensors()} if weights else {}
+            statistics = _read_statistics(file, card.config) if weights and has_statistics else None
     except NotFoundError:
         raise
     except CharlmError as error:
@@ -200,7 +208,7 @@ def _read(path: Path, *, weights: bool) -> tuple[Card, Tensors]:
         raise CheckpointError(f"{path}: not a model file, or a damaged one ({_one_line(str(error))})") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return card, tensors
+    return card, tensors, statistics
 
 
 def _one_line(message: str) -> str:
@@ -269,20 +277,33 @@ def _read_vocabulary(document: dict[str, Any]) -> Vocabulary:
     return Vocabulary(characters, has_bytes=has_bytes)
 
 
-def _check_tensors(file: Any, config: ModelConfig) -> None:
-    expected, found = config.tensors(), set(file.keys())
-    if missing := sorted(expected.keys() - found):
+def _check_tensors(file: Any, config: ModelConfig) -> bool:
+    """Refuse a file whose tensors are not its configuration's; whether it has statistics."""
+    expected, optional, found = config.tensors(), config.statistics(), set(file.keys())
+    has_statistics = not found.isdisjoint(optional)
+    wanted = {**expected, **optional} if has_statistics else expected
+    if missing := sorted(wanted.keys() - found):
         raise CheckpointError(f"the tensor {missing[0]!r} is missing")
-    if extra := sorted(found - expected.keys()):
+    if extra := sorted(found - wanted.keys()):
         raise CheckpointError(f"the tensor {extra[0][:60]!r} does not belong to the model that its description gives")
-    for name, shape in expected.items():
+    for name, shape in wanted.items():
         part = file.get_slice(name)
         if tuple(part.get_shape()) != shape:
             raise CheckpointError(
                 f"the tensor {name!r} has the shape {tuple(part.get_shape())}, but should have {shape}"
             )
-        if part.get_dtype() not in ("F32", "F16"):
-            raise CheckpointError(f"the tensor {name!r} is {part.get_dtype()}, but should be F32 or F16")
+        kinds = ("F32", "F16") if name in expected else ("F32",)
+        if part.get_dtype() not in kinds:
+            raise CheckpointError(f"the tensor {name!r} is {part.get_dtype()}, but should be {' or '.join(kinds)}")
+    return has_statistics
+
+
+def _read_statistics(file: Any, config: ModelConfig) -> Tensors:
+    statistics = {name: _read_tensor(file, name) for name in config.statistics()}
+    for name, tensor in statistics.items():
+        if not (tensor >= 0).all():
+            raise CheckpointError(f"the tensor {name!r} has values below zero, which no mean of squares has")
+    return statistics
 
 
 def _read_tensor(file: Any, name: str) -> NDArray[np.float32]:

@@ -112,6 +112,20 @@ class ModelConfig:
         shapes["output.b"] = (self.vocabulary,)
         return shapes
 
+    def statistics(self) -> dict[str, tuple[int, ...]]:
+        """The name and shape of every tensor that describes the size of training's gradients.
+
+        A matrix of R rows and C columns has `NAME.rows`, (R,), and `NAME.columns`, (C,); a vector has its own shape.
+        `charlm.inference.statistics` says what they hold.
+        """
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, shape in self.tensors().items():
+            if len(shape) == 2:
+                shapes[f"statistics.{name}.rows"], shapes[f"statistics.{name}.columns"] = shape[:1], shape[1:]
+            else:
+                shapes[f"statistics.{name}"] = shape
+        return shapes
+
     @property
     def parameters(self) -> int:
         """How many numbers are trained."""

@@ -12,7 +12,6 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,10 +76,12 @@ class Engine:
 
     Args:
         checkpoint: what `charlm.checkpoint.load` gave.
+        fingerprint: of the model whose states these are, if that is another: the one that this one was adapted from.
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, fingerprint: str | None = None) -> None:
         self._checkpoint = checkpoint
+        self._fingerprint = fingerprint
         self.config: ModelConfig = checkpoint.config
         self.vocabulary: Vocabulary = checkpoint.vocabulary
         self._cell = CELLS[self.config.cell]
@@ -104,10 +105,15 @@ class Engine:
             norm=(tensor("norm_scale"), tensor("norm_shift")) if self.config.norm else None,
         )
 
-    @cached_property
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model as it stands in its file; its tensors are shared, and nobody changes them."""
+        return self._checkpoint
+
+    @property
     def fingerprint(self) -> str:
         """Of the model; states of models with another one do not fit."""
-        return self._checkpoint.fingerprint
+        return self._fingerprint or self._checkpoint.fingerprint
 
     def start(self, batch: int = 1) -> State:
         """The state before anything was read."""

@@ -6,7 +6,7 @@ Owns what becomes of characters that a model does not know. Knows nothing of fil
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import compress
 from typing import NamedTuple
@@ -127,9 +127,16 @@ def measuring(engine: Engine, text: str, lanes: int = 1) -> Iterator[Measured]:
         scored = segment.scored
         so_far += Measured(float(surprise[scored].sum(dtype=np.float64)), int(begins[segment.y[scored]].sum()))
         yield so_far
-    if strange := int(unknown[1:].sum()):
-        # What their substitutes cost stays in the sum; it is little beside this.
-        yield Measured(so_far.nats + strange * UNKNOWN_NATS, so_far.characters, strange)
+    if unknown[1:].any():
+        yield with_unknown(so_far, int(unknown[1:].sum()))
+
+
+def with_unknown(measured: Measured, unknown: int) -> Measured:
+    """What was measured, with the cost of characters that something else was read for.
+
+    What their substitutes cost stays in the sum; it is little beside this.
+    """
+    return Measured(measured.nats + unknown * UNKNOWN_NATS, measured.characters, unknown)
 
 
 def _restart(engine: Engine, state: State, starts: NDArray[np.bool_]) -> State:
@@ -171,25 +178,36 @@ class LineScorer:
 
     Args:
         engine: the model.
+        read: another way of reading on: takes ids, the first time those that follow a new line, and gives the surprise
+            of each in nats, (N,). None is the model as it is.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._state, self._logits, _, _ = prime(engine, "")
+    def __init__(self, engine: Engine, read: Callable[[Ids], NDArray[np.float64]] | None = None) -> None:
+        self._vocabulary = engine.vocabulary
+        self._read = read or _reader(engine)
         self._number = 0
 
     def push(self, line: str) -> LineScore:
         """Read one line, given without its newline; it is composed (NFC) first, as corpora are."""
         self._number += 1
         line = normalise(line)
-        vocabulary = self._engine.vocabulary
-        text = line + "\n"
-        ids, unknown = spell(vocabulary, text)
-        state, logits = self._engine.read(self._state, ids)
-        predictions = log_softmax(np.concatenate((self._logits[None], logits[:-1])))
-        nats = -predictions[np.arange(len(ids)), ids].astype(np.float64)
-        self._state, self._logits = state, logits[-1]
+        vocabulary = self._vocabulary
+        ids, unknown = spell(vocabulary, line + "\n")
+        nats = self._read(ids)
         # A character spelled in bytes costs what its bytes cost.
         nats = np.add.reduceat(nats, np.flatnonzero(vocabulary.begins[ids])) if vocabulary.has_bytes else nats
         nats[unknown] = UNKNOWN_NATS
         return LineScore(self._number, line, tuple((nats / math.log(2)).tolist()))
+
+
+def _reader(engine: Engine) -> Callable[[Ids], NDArray[np.float64]]:
+    state, logits, _, _ = prime(engine, "")
+
+    def read(ids: Ids) -> NDArray[np.float64]:
+        nonlocal state, logits
+        state, following = engine.read(state, ids)
+        predictions = log_softmax(np.concatenate((logits[None], following[:-1])))
+        logits = following[-1]
+        return -predictions[np.arange(len(ids)), ids].astype(np.float64)
+
+    return read

@@ -1,0 +1,218 @@
+"""The backward pass: how the loss over the last segment of a text depends on every weight.
+
+Owns truncated backpropagation through time for one stream, in NumPy (Werbos 1990; Williams and Peng 1990). Knows
+nothing of what is done with the gradients.
+
+    ids (T,) -> embedding -> [cell -> norm -> + input] x L -> output -> logits (T, V)
+
+A segment is read layer by layer, and what every step computes is kept on a `Tape`. Going back, only the recurrence must
+go step by step; the gradient of a matrix is one product over all steps of the segment, and is handed out as the two
+factors of that product. Whoever scales rows and columns of a gradient can scale the factors, which are far smaller.
+
+The state before the segment is taken as given: what happened earlier had its turn when it was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from charlm.cells import CELLS
+from charlm.cells.common import Array
+from charlm.config import ModelConfig
+from charlm.inference.engine import NORM_EPSILON, Ids, State
+
+Weights = Mapping[str, Array]
+"""A model's tensors by name, as `ModelConfig.tensors` lists them; float32 or float64."""
+
+
+class Outer(NamedTuple):
+    """The gradient of a matrix, as a product that may be worked out later: left.T @ right.
+
+    Attributes:
+        left: (N, R)
+        right: (N, C)
+    """
+
+    left: Array
+    right: Array
+
+    def dense(self) -> Array:
+        """The gradient itself, (R, C)."""
+        product: Array = self.left.T @ self.right
+        return product
+
+
+Gradients = dict[str, Outer | Array]
+"""One for every tensor: factors for a matrix, the gradient itself for a vector."""
+
+
+class _LayerTape(NamedTuple):
+    """What a layer leaves for the way back, over a segment."""
+
+    x: Array  # (T, I) what it read
+    h_before: Array  # (T, H) its hidden state before each step
+    traces: list[Any]  # of the cell, one a step
+    normal: Array | None  # (T, H) normalised, before scale and shift; None without norm
+    deviation: Array | None  # (T, 1) what it was divided by
+
+
+class Tape(NamedTuple):
+    """What reading a segment leaves for the way back.
+
+    Attributes:
+        ids: (T,) what was read.
+        layers: one a layer, the lowest first.
+        x: (T, H) what the output layer read.
+        logits: (T, V) of what comes after each id.
+        state: after the last.
+    """
+
+    ids: Ids
+    layers: tuple[_LayerTape, ...]
+    x: Array
+    logits: Array
+    state: State
+
+
+def read(config: ModelConfig, weights: Weights, ids: Ids, state: State) -> Tape:
+    """Read a segment and keep what the way back needs.
+
+    Args:
+        config: the model's shape.
+        weights: its tensors.
+        ids: (T,), at least one.
+        state: of one stream, before the segment.
+    """
+    x = weights["embedding"].take(ids, axis=0)  # (T, E)
+    layers, after = [], []
+    for layer in range(config.layers):
+        x, tape, last = _read_layer(config, weights, layer, x, state.layers[layer])
+        layers.append(tape)
+        after.append(last)
+    logits = x @ weights["embedding" if config.tied else "output.w"].T
+    logits += weights["output.b"]
+    return Tape(ids, tuple(layers), x, logits, State(tuple(after)))
+
+
+def _read_layer(
+    config: ModelConfig, weights: Weights, layer: int, x: Array, state: Any
+) -> tuple[Array, _LayerTape, Any]:
+    cell = CELLS[config.cell]
+    recurrent = cell.Weights(*[weights[f"layers.{layer}.{name}"] for name in cell.Weights._fields])
+    from_below = x @ weights[f"layers.{layer}.w_x"].T  # (T, GH)
+    from_below += weights[f"layers.{layer}.b"]
+    h = np.empty((len(x) + 1, config.hidden), dtype=from_below.dtype)  # before the first step and after each
+    h[0] = state.h[0]
+    traces = []
+    for step in range(len(x)):
+        state, trace = cell.step(recurrent, from_below[step : step + 1], state)
+        traces.append(trace)
+        h[step + 1] = state.h[0]
+    out, normal, deviation = h[1:], None, None
+    if config.norm:
+        normal = out - out.mean(axis=-1, keepdims=True)
+        deviation = np.sqrt(np.vecdot(normal, normal)[:, None] / config.hidden + NORM_EPSILON)
+        normal /= deviation
+        out = normal * weights[f"layers.{layer}.norm_scale"] + weights[f"layers.{layer}.norm_shift"]
+    return x + out if config.has_residual(layer) else out, _LayerTape(x, h[:-1], traces, normal, deviation), state
+
+
+def d_cross_entropy(logits: Array, targets: Ids) -> Array:
+    """The gradient, with respect to the logits, of the summed surprise -log p(target): p minus one at the target.
+
+    Args:
+        logits: (T, V).
+        targets: (T,) what came.
+    """
+    p: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    p[np.arange(len(targets)), targets] -= 1
+    return p
+
+
+def go_back(config: ModelConfig, weights: Weights, tape: Tape, d_logits: Array) -> Gradients:
+    """Carry a loss's gradient from the logits to every weight.
+
+    Args:
+        config: the model's shape.
+        weights: those that `read` used.
+        tape: what `read` left.
+        d_logits: (T, V), see `d_cross_entropy`.
+
+    Returns:
+        The gradient of every tensor.
+    """
+    gradients: Gradients = {"output.b": d_logits.sum(axis=0)}
+    d_x: Array = d_logits @ weights["embedding" if config.tied else "output.w"]  # (T, H)
+    for layer in reversed(range(config.layers)):
+        d_x = _go_back_layer(config, weights, layer, tape.layers[layer], d_x, gradients)
+    read_rows = np.zeros((len(tape.ids), config.vocabulary), dtype=d_x.dtype)
+    read_rows[np.arange(len(tape.ids)), tape.ids] = 1
+    if config.tied:  # the embedding's rows are read below and predict above
+        gradients["embedding"] = Outer(np.concatenate((read_rows, d_logits)), np.concatenate((d_x, tape.x)))
+    else:
+        gradients["embedding"] = Outer(read_rows, d_x)
+        gradients["output.w"] = Outer(d_logits, tape.x)
+    return gradients
+
+
+def _go_back_layer(
+    config: ModelConfig, weights: Weights, layer: int, tape: _LayerTape, d_out: Array, gradients: Gradients
+) -> Array:
+    """From the gradient of what a layer gives, (T, H), to that of what it reads, (T, I); adds those of its weights."""
+    prefix = f"layers.{layer}."
+    d_h = d_out
+    if tape.normal is not None:
+        assert tape.deviation is not None
+        gradients[prefix + "norm_scale"] = (d_out * tape.normal).sum(axis=0)
+        gradients[prefix + "norm_shift"] = d_out.sum(axis=0)
+        d_h = _d_layer_norm(d_out * weights[prefix + "norm_scale"], tape.normal, tape.deviation)
+    d_below, d_recurrent = _d_recurrence(config, weights, layer, tape, d_h)
+    gradients[prefix + "w_x"] = Outer(d_below, tape.x)
+    gradients[prefix + "w_h"] = Outer(d_recurrent, tape.h_before)
+    gradients[prefix + "b"] = d_below.sum(axis=0)
+    if prefix + "b_h" in weights:  # the candidate's own, whose rows are the last
+        gradients[prefix + "b_h"] = d_recurrent[:, -config.hidden :].sum(axis=0)
+    d_x: Array = d_below @ weights[prefix + "w_x"]
+    if config.has_residual(layer):
+        d_x += d_out
+    return d_x
+
+
+def _d_layer_norm(d_normal: Array, normal: Array, deviation: Array) -> Array:
+    """Through normalisation: what would only shift or stretch the whole row has no effect, and is taken out."""
+    width = normal.shape[-1]
+    d_h: Array = d_normal - d_normal.mean(axis=-1, keepdims=True)
+    d_h -= normal * (np.vecdot(d_normal, normal)[:, None] / width)
+    d_h /= deviation
+    return d_h
+
+
+def _d_recurrence(
+    config: ModelConfig, weights: Weights, layer: int, tape: _LayerTape, d_h: Array
+) -> tuple[Array, Array]:
+    """Back through time, from the last step to the first.
+
+    Args:
+        config: the model's shape.
+        weights: its tensors.
+        layer: which.
+        tape: what it left.
+        d_h: (T, H) gradient with respect to each hidden state, as far as it comes from above.
+
+    Returns:
+        The gradient with respect to W_x x + b and that with respect to W_h h, (T, GH) each.
+    """
+    cell = CELLS[config.cell]
+    recurrent = cell.Weights(*[weights[f"layers.{layer}.{name}"] for name in cell.Weights._fields])
+    steps, rows = len(d_h), len(weights[f"layers.{layer}.b"])
+    d_below, d_recurrent = np.empty((steps, rows), d_h.dtype), np.empty((steps, rows), d_h.dtype)
+    zero = np.zeros_like(d_h[:1])
+    d_after = cell.State(*[zero] * len(cell.State._fields))  # nothing comes from beyond the segment
+    for step in reversed(range(steps)):
+        d_after = d_after._replace(h=d_after.h + d_h[step])
+        d_below[step], d_recurrent[step], d_after = cell.step_back(recurrent, tape.traces[step], d_after)
+    return d_below, d_recurrent

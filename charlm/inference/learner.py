@@ -1,0 +1,347 @@
+"""Learning while reading: dynamic evaluation (Krause, Kahembwe, Murray and Renals 2018).
+
+Owns the order of things: predict a segment, be told what came, then take a small step towards it and a small pull back
+to the trained weights. Every character is predicted before any step that has seen it.
+
+What a model remembers is a value, a `Memory`, and reading makes a new one: going back is keeping a reference, as it is
+with a `State`. A memory holds what was learned as an overlay on weights that are shared and never change. Overlays are
+as large as the model, so whoever keeps many memories keeps the overlays of the last few and lets the model read again
+from there: the same text read in the same pieces gives the same memory, to the bit.
+
+Beside the learning model the trained one reads too. The difference says what learning is worth, and guards it: where
+the text was predicted worse than without, by a margin, half of what was learned is forgotten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlm.checkpoint import Checkpoint, Tensors
+from charlm.errors import CheckpointError, UsageError
+from charlm.inference import backward
+from charlm.inference.engine import Array, Engine, Ids, State
+from charlm.inference.overlay import Bench, Overlay, adapted, nothing
+from charlm.inference.reading import log_softmax, spell
+from charlm.inference.statistics import of_itself, scales
+
+GUARD_WINDOW = 200  # characters over which learning is compared with not learning
+GUARD_SHARE = 0.5  # of what was learned that stays when it did harm
+HOPELESS = 10.0  # nats/char worse than without learning, above which nothing of it stays
+
+_MAGIC = b"charlmM1"  # the last character is the version of the layout below
+# Magic, the overlay's digest, the last id, learned, shrinks, drift, gain, bytes of a state; then two states.
+_HEADER = struct.Struct("<8s16sqQQddQ")
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "rate": (0.0, 0.1),
+    "decay": (0.0, 1.0),
+    "segment": (1, 10_000),
+    "passes": (1, 100),
+    "clip": (1e-3, 1e6),
+    "epsilon": (1e-9, 1.0),
+    "margin": (0.0, 1e6),
+}
+
+
+@dataclass(frozen=True)
+class LearnSettings:
+    """How a model learns from what it reads. The defaults are measured: docs/experiments.md.
+
+    Attributes:
+        rate: how far a gradient of the usual size moves its weight; 0 learns nothing.
+        decay: the share of what was learned that is given up at each segment.
+        segment: characters that are read before each step, and through which gradients travel back.
+        passes: steps on each segment.
+        clip: the most that a tensor's gradient may have as its root mean square, in units of its usual size.
+        epsilon: the least usual size of a gradient.
+        margin: nats/char by which the recent text must be predicted worse than without learning to be learned too much.
+
+    Raises:
+        UsageError: a value out of range.
+    """
+
+    rate: float = 1e-4
+    decay: float = 2e-3
+    segment: int = 50
+    passes: int = 1
+    clip: float = 10.0
+    epsilon: float = 3e-5
+    margin: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int if name in ("segment", "passes") else int | float):
+                raise UsageError(f"{name} must be a number, not {value!r}")
+            if not least <= value <= most:
+                raise UsageError(f"{name} is {value:g}, but must lie between {least:g} and {most:g}")
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> LearnSettings:
+        """Read back what `to_dict` wrote.
+
+        Raises:
+            UsageError: an unknown key, or a value out of range.
+        """
+        if strange := sorted(document.keys() - {field.name for field in fields(cls)}):
+            raise UsageError(f"unknown learning option: {', '.join(map(str, strange))[:200]}")
+        return cls(**document)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+class Trail(NamedTuple):
+    """Where a model stands in a text.
+
+    Attributes:
+        before: the state before the last id, from which that id is read again when what follows is learned.
+        state: after it.
+        logits: of what may come next, (V,).
+    """
+
+    before: State
+    state: State
+    logits: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Everything that a learning model remembers at one place of a text. A value: nobody changes it.
+
+    Attributes:
+        last: the last id that was read.
+        now: where the model stands, with what it has learned.
+        base: where the trained model would stand.
+        overlay: what was learned.
+        learned: characters that were learned from.
+        shrinks: how often the guard has shrunk the overlay.
+        drift: nats/char by which recent text was predicted worse than without learning; what the guard watches.
+        gain: nats/char that learning had saved on what was read last.
+    """
+
+    last: int
+    now: Trail
+    base: Trail
+    overlay: Overlay
+    learned: int = 0
+    shrinks: int = 0
+    drift: float = 0.0
+    gain: float = 0.0
+
+    @property
+    def state(self) -> State:
+        """Of the model with what it has learned; for `Learner.engine`."""
+        return self.now.state
+
+    @property
+    def logits(self) -> Array:
+        """Of what may come next, (V,), with what was learned."""
+        return self.now.logits
+
+
+class Read(NamedTuple):
+    """What reading has given.
+
+    Attributes:
+        memory: after it.
+        nats: the surprise of each id when it came, (N,).
+        base_nats: what it would have been without learning, (N,).
+    """
+
+    memory: Memory
+    nats: NDArray[np.float64]
+    base_nats: NDArray[np.float64]
+
+
+class Learner:
+    """A model that learns from what it reads. One thread at a time.
+
+    Args:
+        model: its engine, or what `charlm.checkpoint.load` gave.
+        settings: how it learns.
+        statistics: how large gradients usually are, see `charlm.inference.statistics`; None takes those of the model
+            file, or if it has none lets the model find them out from what it writes itself, which takes a second.
+
+    Attributes:
+        base: the trained model.
+        settings: how it learns.
+    """
+
+    def __init__(
+        self, model: Engine | Checkpoint, settings: LearnSettings | None = None, statistics: Tensors | None = None
+    ) -> None:
+        self.base = Engine(model) if isinstance(model, Checkpoint) else model
+        self.settings = settings or LearnSettings()
+        self._statistics = statistics or self.base.checkpoint.statistics or of_itself(self.base)
+        self._scales = scales(self.base.config, self._statistics, self.settings.epsilon)
+        self._bench = Bench(self.base.checkpoint)
+        self._nothing = nothing(self.base.checkpoint)
+        self._engines: dict[int, tuple[Overlay, Engine]] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of everything that decides what is learned from a text: model, settings, statistics."""
+        digest = hashlib.sha256(json.dumps([self.base.fingerprint, self.settings.to_dict()]).encode())
+        for name in sorted(self._statistics):
+            digest.update(self._statistics[name].tobytes())
+        return digest.hexdigest()[:16]
+
+    def start(self, text: str | Ids = "\n") -> Memory:
+        """The memory after a beginning that is read but not learned, at least one character."""
+        ids = self._spell(text)
+        state, last = self.base.start(), int(ids[-1])
+        if len(ids) > 1:
+            state, _ = self.base.feed(state, ids[:-1])
+        trail = Trail(state, *self.base.step(state, last))
+        return Memory(last, trail, trail, self._nothing)
+
+    def read(self, memory: Memory, text: str | Ids, *, learn: bool = True) -> Read:
+        """Read on.
+
+        The text is cut into segments; its end always ends one. A short segment counts for as much less.
+
+        Args:
+            memory: what came before.
+            text: characters that the model cannot spell are replaced; or ids.
+            learn: False only reads.
+        """
+        ids = self._spell(text)
+        nats, base_nats = np.empty(len(ids)), np.empty(len(ids))
+        if not len(ids):
+            return Read(memory, nats, base_nats)
+        self._bench.put(memory.overlay)
+        before, base_before = memory.now.before, memory.base.before
+        inputs = np.concatenate(([memory.last], ids[:-1]))
+        drift, shrinks = memory.drift, memory.shrinks
+        for first in range(0, len(ids), self.settings.segment):
+            part = slice(first, first + self.settings.segment)
+            x, y = inputs[part], ids[part]
+            base_before, logits = self.base.read(base_before, x)
+            base_nats[part] = _surprise(logits, y)
+            tape = backward.read(self.base.config, self._bench.weights, x, before)
+            nats[part] = _surprise(tape.logits, y)
+            if learn:
+                stays = math.exp(-len(y) / GUARD_WINDOW)
+                drift = stays * drift + (1 - stays) * float((nats[part] - base_nats[part]).mean())
+                if not drift < HOPELESS:  # nor is it if something is no number
+                    before, drift, shrinks = base_before, 0.0, shrinks + 1
+                    self._bench.shrink(0)
+                    continue
+                if drift > self.settings.margin:
+                    self._bench.shrink(GUARD_SHARE)
+                    drift, shrinks = 0.0, shrinks + 1
+                elif not self._learn(tape, y, before):
+                    self._bench.shrink(0)
+                    shrinks += 1
+            before = tape.state
+        overlay, last = self._bench.take() if learn else memory.overlay, int(ids[-1])
+        return Read(
+            Memory(
+                last,
+                self._trail(before, last),
+                Trail(base_before, *self.base.step(base_before, last)),
+                overlay,
+                memory.learned + (len(ids) if learn else 0),
+                shrinks,
+                drift,
+                float((base_nats - nats).mean()),
+            ),
+            nats,
+            base_nats,
+        )
+
+    def _learn(self, tape: backward.Tape, targets: Ids, before: State) -> bool:
+        """The steps on one segment; False if they went wrong."""
+        settings, config = self.settings, self.base.config
+        share = len(targets) / settings.segment
+        for again in range(settings.passes):
+            if again:
+                tape = backward.read(config, self._bench.weights, tape.ids, before)
+            d_logits = backward.d_cross_entropy(tape.logits, targets)
+            d_logits /= settings.segment
+            gradients = backward.go_back(config, self._bench.weights, tape, d_logits)
+            keep = (1 - settings.decay) ** share
+            if not self._bench.step(gradients, self._scales, settings.rate, keep, settings.clip):
+                return False
+        return True
+
+    def _trail(self, before: State, last: int) -> Trail:
+        """Read the last id once more, with all that was learned from what led up to it."""
+        tape = backward.read(self.base.config, self._bench.weights, np.array([last]), before)
+        return Trail(before, tape.state, tape.logits[0])
+
+    def _spell(self, text: str | Ids) -> Ids:
+        return spell(self.base.vocabulary, text)[0] if isinstance(text, str) else text
+
+    def engine(self, memory: Memory) -> Engine:
+        """The model with what it has learned, for sampling and search: it goes on from `memory.state` and `logits`.
+
+        Without anything learned it is the trained model itself. Its states are the trained model's by their
+        fingerprint. The last one made is kept.
+        """
+        overlay = memory.overlay
+        if not overlay:
+            return self.base
+        if id(overlay) not in self._engines:
+            engine = Engine(self.checkpoint(memory), self.base.fingerprint)
+            self._engines = {id(overlay): (overlay, engine)}
+        return self._engines[id(overlay)][1]
+
+    def checkpoint(self, memory: Memory) -> Checkpoint:
+        """The model with what it has learned, as it can be saved."""
+        trained = self.base.checkpoint
+        return replace(trained, tensors=adapted(trained, memory.overlay))
+
+    def forget(self, memory: Memory) -> Memory:
+        """The memory of a model that has read the same and learned nothing."""
+        return Memory(memory.last, memory.base, memory.base, self._nothing)
+
+    def to_bytes(self, memory: Memory) -> bytes:
+        """A memory without its overlay: some KiB. The overlay has its own `to_bytes`, and is as large as the model."""
+        parts = [self.base.to_bytes(trail.before) for trail in (memory.now, memory.base)]
+        digest = memory.overlay.digest.encode()
+        numbers = (memory.last, memory.learned, memory.shrinks, memory.drift, memory.gain, len(parts[0]))
+        return _HEADER.pack(_MAGIC, digest, *numbers) + b"".join(parts)
+
+    def from_bytes(self, data: bytes, overlay: Overlay) -> Memory:
+        """Read back what `to_bytes` wrote.
+
+        Args:
+            data: all of it.
+            overlay: the one that the memory had.
+
+        Raises:
+            CheckpointError: it is no memory, a damaged one, another model's, or one with another overlay.
+        """
+        if len(data) < _HEADER.size:
+            raise CheckpointError("not a learning model's memory: it is too short")
+        magic, digest, last, learned, shrinks, drift, gain, size = _HEADER.unpack_from(data)
+        if magic != _MAGIC:
+            raise CheckpointError("not a learning model's memory, or one of another version of charlm")
+        if digest != overlay.digest.encode():
+            raise CheckpointError("this memory belongs to something else that the model has learned")
+        states = data[_HEADER.size :]
+        if len(states) != 2 * size or not 0 <= last < len(self.base.vocabulary):
+            raise CheckpointError("a learning model's memory, but a damaged one")
+        before, base_before = self.base.from_bytes(states[:size]), self.base.from_bytes(states[size:])
+        if before.batch != 1 or base_before.batch != 1 or not math.isfinite(drift) or not math.isfinite(gain):
+            raise CheckpointError("a learning model's memory, but a damaged one")
+        self._bench.put(overlay)
+        base = Trail(base_before, *self.base.step(base_before, last))
+        return Memory(last, self._trail(before, last), base, overlay, learned, shrinks, drift, gain)
+
+
+def _surprise(logits: Array, targets: Ids) -> NDArray[np.float64]:
+    """-log p of what came, (T,), nats."""
+    return -log_softmax(logits)[np.arange(len(targets)), targets].astype(np.float64)
