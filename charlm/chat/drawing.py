@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from charlm.chat.dials import Dials
-from charlm.errors import CheckpointError
-from charlm.inference.engine import Array, Engine, State
+from charlm.errors import CheckpointError, UsageError
+from charlm.inference.engine import SEGMENT, Array, Engine, State
 from charlm.inference.generate import Generation, Piece, generate_batch
 from charlm.inference.reading import spell
 from charlm.inference.sampling import SamplingParams
 from charlm.inference.search import most_relevant_first
 
+BLOCK = 16 * SEGMENT  # ids between two looks at whether reading is to stop; whole segments, so that it changes no bit
 EMPTY_TRIES = 8  # a reply that ends before it begins is drawn again, so many times
 
 
@@ -34,9 +35,19 @@ class Snapshot(NamedTuple):
     state: State
     logits: Array
 
-    def read(self, engine: Engine, text: str) -> Snapshot:
-        """The snapshot after a text; characters that the model cannot spell are replaced."""
-        return Snapshot(*engine.feed(self.state, spell(engine.vocabulary, text)[0])) if text else self
+    def read(self, engine: Engine, text: str, cancel: Callable[[], bool] = lambda: False) -> Snapshot:
+        """The snapshot after a text; characters that the model cannot spell are replaced.
+
+        Raises:
+            UsageError: `cancel`, asked every few thousand characters, said so.
+        """
+        ids, _ = spell(engine.vocabulary, text)
+        snapshot = self
+        for first in range(0, len(ids), BLOCK):
+            if first and cancel():
+                raise UsageError(f"stopped after reading {first:,} of {len(ids):,}; nothing was said")
+            snapshot = Snapshot(*engine.feed(snapshot.state, ids[first : first + BLOCK]))
+        return snapshot
 
     def to_bytes(self, engine: Engine) -> bytes:
         """For the database."""

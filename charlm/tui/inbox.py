@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from charlm.chat.conversation import Conversation, Reply, Turn
     from charlm.chat.session import Session
     from charlm.inference.generate import Piece
+
+CATCH_UP = 0.05  # seconds
+SHORTEST_PAUSE = 0.002  # seconds; shorter ones cost more than they last
 
 _LN2 = math.log(2)
 
@@ -110,13 +114,19 @@ class Inbox:
     def write(self, conversation: Conversation, operation: Operation) -> None:
         """Let the model write, at the pace that is set. In the worker."""
         self._wake.clear()
+        due = time.monotonic()  # when the next character may come, at the pace that is set
 
         def show(piece: Piece) -> None:
+            nonlocal due
             if piece.text:
                 # A piece is one character, but for what broken bytes leave.
                 self.put(Wrote(piece.text, [-piece.logprob / _LN2] * len(piece.text)))
             if pace := conversation.dials.pace:
-                self._wake.wait(1 / pace)
+                # What a slow step has cost is made up for, up to a frame or two.
+                now = time.monotonic()
+                due = max(due, now - CATCH_UP) + 1 / pace
+                if due > now + SHORTEST_PAUSE:
+                    self._wake.wait(due - now)
 
         try:
             self.put(Done(operation(show, lambda turn: self.put(Began(turn, turn.text)))))

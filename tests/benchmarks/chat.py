@@ -1,0 +1,172 @@
+"""How quickly the chat answers to keys, and how soon it is on the screen: `python -m tests.benchmarks.chat [MODEL]`.
+
+A key's way is timed as a person sees it: written into a pseudo-terminal of 100 by 40, until the character that it makes
+comes back out of it. Meanwhile a model writes. The first paint is timed from the start of the process to the first
+frame.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from charlm.checkpoint import Checkpoint, save
+from charlm.config import ModelConfig
+from charlm.text.vocabulary import Vocabulary
+
+SECONDS = 20.0
+BETWEEN = 0.11  # seconds between two keys; no multiple of a frame
+RUNS = 10
+
+# Run in the child: the app, with a model that writes a given number of characters a second for ever, and a transcript
+# that holds so many already. It says at its end how many characters it drew and how many the transcript holds.
+_CHILD = """
+import os, resource, sys, time
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+from charlm.tui.app import ChatApp
+
+path, rate, already = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+
+def start():
+    from charlm.chat.dials import Dials
+    from charlm.chat.session import Session, Wish
+    session = Session(Wish(model=path, seed=1, keep=False))
+    session.conversation.dials = Dials(candidates=1, length=1_000_000, pace=rate)
+    return session
+
+class Timed(ChatApp):
+    def _take_up(self, session):
+        super()._take_up(session)
+        if already:
+            line = "the quick brown fox jumps over the lazy dog, and the dog does not mind it at all.\\n"
+            self.transcript.begin(-99, "note", "")
+            self.transcript.append(line * (already // len(line)))
+        if rate:
+            self._submit("go on")
+
+app = Timed({"model": path})
+app._start = start
+app.run()
+if app._session is not None and rate:
+    head = app._session.conversation.head
+    document = app.transcript._document
+    shown = document.end(len(document.spans) - 1) - document.spans[-1].start
+    print(f"RESULT {len(head.text)} {shown} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def chat(model: Path, rate: float, already: int) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The app in a pseudo-terminal."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "CHARLM_HOME": str(model.parent)}
+    command = [sys.executable, "-c", _CHILD, str(model), str(rate), str(already)]
+    process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment)
+    os.close(follower)
+    try:
+        yield process, leader
+    finally:
+        process.kill()
+        process.wait()
+        os.close(leader)
+
+
+def read(leader: int, seconds: float) -> bytes:
+    """What comes within a time; returns with the first block."""
+    if not select.select([leader], [], [], max(0.0, seconds))[0]:
+        return b""
+    with contextlib.suppress(OSError):
+        return os.read(leader, 1 << 16)
+    return b""
+
+
+def drain(leader: int, until: bytes, seconds: float) -> bytes:
+    """What comes, up to a mark."""
+    seen, end = b"", time.monotonic() + seconds
+    while until not in seen:
+        if time.monotonic() > end:
+            raise TimeoutError(f"no {until!r} within {seconds} s; the last was {seen[-300:]!r}")
+        seen += read(leader, 0.1)
+    return seen
+
+
+def first_paint(model: Path) -> float:
+    """Seconds from the start of the process to the first frame, which shows the prompt's border."""
+    began = time.monotonic()
+    with chat(model, 0, 0) as (_, leader):
+        drain(leader, "\u256d".encode(), 20)
+        return time.monotonic() - began
+
+
+def keys(model: Path, rate: float, already: int) -> tuple[list[float], list[int]]:
+    """Milliseconds from each key to its character, and what the child says at its end."""
+    with chat(model, rate, already) as (_, leader):
+        drain(leader, b"writing", 60)
+        end, lags = time.monotonic() + SECONDS, []
+        alphabet = "QXZ"  # that the model never writes
+        number = 0
+        while time.monotonic() < end:
+            key = alphabet[number % len(alphabet)].encode()
+            number += 1
+            pressed = time.monotonic()
+            os.write(leader, key)
+            drain(leader, key, 10)
+            lags.append(1000 * (time.monotonic() - pressed))
+            until = pressed + BETWEEN
+            while (left := until - time.monotonic()) > 0:
+                read(leader, left)
+        os.write(leader, b"\x1b")
+        drain(leader, b"ready", 20)
+        os.write(leader, b"\x11")
+        result = drain(leader, b"RESULT ", 20)
+        result += drain(leader, b"\n", 5) if b"\n" not in result.rpartition(b"RESULT ")[2] else b""
+        return lags, [int(one) for one in result.rpartition(b"RESULT ")[2].split()[:3]]
+
+
+def make_model(path: Path) -> None:
+    """A 2x256 model with random weights: it writes at the speed of a trained one."""
+    vocabulary = Vocabulary("\n abcdefghijklmnopqrstuvwxyz,.", has_bytes=False)
+    config = ModelConfig(vocabulary=len(vocabulary), embedding=256, hidden=256, layers=2)
+    rng = np.random.default_rng(0)
+    tensors = {name: rng.normal(0, 0.08, shape).astype(np.float32) for name, shape in config.tensors().items()}
+    save(replace(Checkpoint(config, vocabulary, tensors)), path)
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "noise.safetensors"
+        make_model(model)
+        paints = [first_paint(model) for _ in range(RUNS)]
+        print(
+            f"first paint: median {statistics.median(paints):.3f} s of {RUNS}, from {min(paints):.3f} to {max(paints):.3f}"
+        )
+        for rate, already in ((3000, 0), (3000, 1_000_000)):
+            lags, (drawn, shown, kibibytes) = keys(model, rate, already)
+            lags.sort()
+            p99 = lags[min(len(lags) - 1, int(len(lags) * 0.99))]
+            print(
+                f"{rate} chars/s offered, {already:,} characters there: key to screen p50 {statistics.median(lags):.1f} ms, "
+                f"p99 {p99:.1f} ms, worst {lags[-1]:.1f} ms, {len(lags)} keys; {drawn:,} drawn ({drawn / SECONDS:,.0f} a "
+                f"second), {drawn - shown:,} not shown; {kibibytes / 1024:.0f} MiB at most"
+            )
+
+
+if __name__ == "__main__":
+    main()

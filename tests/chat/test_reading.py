@@ -1,0 +1,47 @@
+"""Reading a long text that a person said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from charlm.chat.conversation import Conversation
+from charlm.chat.dials import Dials
+from charlm.chat.drawing import BLOCK
+from charlm.errors import UsageError
+from charlm.inference.engine import Engine
+from tests.conftest import MakeCheckpoint
+
+
+def test_reading_in_blocks_changes_no_bit(make_checkpoint: MakeCheckpoint) -> None:
+    engine = Engine(make_checkpoint())
+    conversation = Conversation(engine)
+    ids = np.random.default_rng(1).integers(0, engine.config.vocabulary, 2 * BLOCK + 777)
+    text = engine.vocabulary.decode(ids)
+    start = conversation.snapshot(conversation.root)
+    state, logits = engine.feed(start.state, engine.vocabulary.encode(text))
+    read = start.read(engine, text)
+    assert np.array_equal(read.logits, logits)
+    assert all(np.array_equal(*pair) for pair in zip(read.state.arrays(), state.arrays(), strict=True))
+
+
+def test_reading_can_be_stopped_and_then_nothing_was_said(make_checkpoint: MakeCheckpoint) -> None:
+    engine = Engine(make_checkpoint())
+    conversation = Conversation(engine, dials=Dials(candidates=1, length=5), seed=1)
+    conversation.say("hello")
+    before = conversation.text()
+    feed, fed = engine.feed, []
+
+    def stopping(state: object, ids: np.ndarray) -> object:
+        fed.append(len(ids))
+        conversation.stop()
+        return feed(state, ids)  # type: ignore[arg-type]
+
+    engine.feed = stopping  # type: ignore[method-assign]
+    with pytest.raises(UsageError, match="nothing was said"):
+        conversation.say("a" * 5 * BLOCK)
+    assert sum(fed) <= BLOCK + 100
+    assert conversation.text() == before
+    assert not conversation.busy
+    conversation.say("and now?")
+    assert conversation.text().startswith(before + "and now?")
