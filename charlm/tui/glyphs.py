@@ -21,6 +21,7 @@ ELLIPSIS: Final = "\u2026"
 NAMES: Final = {" ": "space", "\n": "newline", "\t": "tab", "\u00a0": "no-break space", "\u3000": "wide space"}
 
 _LINE_END = re.compile(r"\s*[\n\t]\s*")
+_APART = re.compile(r"([\n\t])")
 _REGIONS = range(0x1F1E6, 0x1F200)  # two of these are a flag
 
 
@@ -45,18 +46,21 @@ def cells(text: str) -> int:
 
 @lru_cache(maxsize=32)
 def clusters(text: str) -> tuple[Cluster, ...]:
-    """What a text looks like it is made of, without gaps."""
+    """What a text looks like it is made of, without gaps; a tab or a newline, though it takes no cells, by itself."""
     if text.isascii():
         return tuple([Cluster(place, place + 1, cell_len(one)) for place, one in enumerate(text)])
     found: list[Cluster] = []
-    flag = False  # whether the last cluster is half a flag
-    for start, end, width in split_graphemes(text)[0]:
-        region = ord(text[start]) in _REGIONS
-        if region and flag:
-            found[-1] = Cluster(found[-1].start, end, found[-1].cells + width)
-        else:
-            found.append(Cluster(start, end, width))
-        flag = region and not flag
+    offset = 0
+    for part in _APART.split(text):
+        flag = False  # whether the last cluster is half a flag
+        for start, end, width in split_graphemes(part)[0]:
+            region = ord(part[start]) in _REGIONS
+            if region and flag:
+                found[-1] = Cluster(found[-1].start, offset + end, found[-1].cells + width)
+            else:
+                found.append(Cluster(offset + start, offset + end, width))
+            flag = region and not flag
+        offset += len(part)
     return tuple(found)
 
 
@@ -101,7 +105,7 @@ def shorten(text: str, width: int) -> str:
 
 def one_line(text: str) -> str:
     """A text as one line that is safe to draw: control characters as symbols, a space for each end of a line."""
-    return _LINE_END.sub(" ", visible(whole(text)).strip())
+    return _LINE_END.sub(" ", visible(whole(text.replace("\r\n", "\n"))).strip())
 
 
 def whole(text: str) -> str:

@@ -19,6 +19,7 @@ from textual.style import Style
 from textual.widget import Widget
 
 from charlm.tui.glyphs import cells, name, shorten
+from charlm.tui.keys import act
 
 _BYTE = re.compile(r"<[0-9a-f]{2}>")  # what the vocabulary calls a byte of a character that it spells in bytes
 _NAME = 9  # cells
@@ -135,11 +136,13 @@ class Alternatives(Widget, can_focus=True):
 
     # -- choosing -----------------------------------------------------------------------------------------------------
 
-    def on_key(self, event: events.Key) -> None:
+    async def on_key(self, event: events.Key) -> None:
         """A number chooses."""
         if event.character is not None and event.character in "123456789":
             event.stop()
             self.choose(int(event.character) - 1)
+        else:
+            await act(self, event)
 
     def on_click(self, event: events.Click) -> None:
         """So does the mouse."""

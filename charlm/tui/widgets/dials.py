@@ -23,6 +23,7 @@ from textual.widgets import Static
 
 from charlm.errors import CharlmError
 from charlm.tui.glyphs import cells, one_line, shorten
+from charlm.tui.keys import act
 from charlm.tui.widgets.scale import SCALES, Scale
 
 if TYPE_CHECKING:
@@ -314,10 +315,11 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
 
     # -- keys and mouse -----------------------------------------------------------------------------------------------
 
-    def on_key(self, event: events.Key) -> None:
+    async def on_key(self, event: events.Key) -> None:
         """Digits are a value that is being typed."""
         row = self._row
         if event.character is None or event.character not in _TYPED or isinstance(row, PresetsRow):
+            await act(self, event)
             return
         event.stop()
         row.problem = ""

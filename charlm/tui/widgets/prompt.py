@@ -26,6 +26,7 @@ from textual.widget import Widget
 from textual.widgets import TextArea
 
 from charlm.tui.glyphs import cells, cluster_end, cluster_start, clusters, name, shorten, typeable
+from charlm.tui.keys import act
 from charlm.tui.widgets.completions import Completions, choices
 from charlm.tui.widgets.folded import FoldedDocument
 from charlm.tui.widgets.pasted import LONGEST, SHORTEST, Pasted
@@ -60,7 +61,7 @@ class Prompt(TextArea, inherit_bindings=False):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *(one for one in TextArea.BINDINGS if not isinstance(one, Binding) or one.key not in _NOT_OURS),
-        Binding("enter", "send", "Send", show=False),
+        Binding("enter", "send", "Send", show=False),  # see `on_key`: TextArea would make a new line of it
         Binding("ctrl+j,shift+enter,alt+enter", "new_line", "New line", show=False),
         Binding("tab", "complete", "Complete", show=False),
         Binding("escape", "close_completions", "Close the list", show=False),
@@ -130,6 +131,11 @@ class Prompt(TextArea, inherit_bindings=False):
         self._note_unknown()
         self.scroll_cursor_visible()
 
+    async def on_key(self, event: events.Key) -> None:
+        """Bound keys come before what TextArea makes of them, and in order with the letters."""
+        self._restart_blink()
+        await act(self, event)
+
     def on_blur(self) -> None:
         """The list of completions is only for who writes."""
         self._offer([])
@@ -179,7 +185,7 @@ class Prompt(TextArea, inherit_bindings=False):
 
     @past.setter
     def past(self, past: Sequence[str]) -> None:
-        self._recall.past = list(past)
+        self._recall = Recall(past)
 
     def load_text(self, text: str) -> None:
         """Put a text in place of what is there, with the cursor at its end."""
@@ -370,15 +376,6 @@ class Prompt(TextArea, inherit_bindings=False):
     def action_new_line(self) -> None:
         """Begin a new line."""
         self._replace_via_keyboard("\n", *self.selection)
-
-    async def _on_key(self, event: events.Key) -> None:
-        # Here and not in a priority binding, which would overtake letters that are typed faster than they are handled.
-        if event.key == "enter":
-            event.stop()
-            event.prevent_default()
-            self.action_send()
-        else:
-            await super()._on_key(event)
 
     def action_send(self) -> None:
         """Take the chosen completion, or send the text if there is nothing to complete."""

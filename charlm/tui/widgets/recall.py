@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class Recall:
     """A walk through the past.
+
+    Args:
+        past: what was sent, the oldest first.
 
     Attributes:
         past: what was sent, the oldest first.
     """
 
-    def __init__(self) -> None:
-        self.past: list[str] = []
-        self._place = 0
+    def __init__(self, past: Sequence[str] = ()) -> None:
+        self.past = list(past)
+        self._place = len(self.past)  # the draft's
         self._draft = ""
 
     def shows(self, text: str) -> bool:

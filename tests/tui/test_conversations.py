@@ -1,0 +1,207 @@
+"""The list of conversations and its search field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from rich.cells import cell_len
+from textual.app import App, ComposeResult
+from textual.message import Message
+from textual.widgets import Input, OptionList
+
+from charlm.text.visible import visible
+from charlm.tui.widgets import conversations
+from charlm.tui.widgets.conversations import ConversationsPanel, age
+
+SIZES = ((40, 12), (80, 24), (120, 40))
+NOW = 1_750_000_000.0
+
+
+@dataclass
+class Row:
+    number: int
+    title: str
+    model: str = "harbour"
+    turns: int = 2
+    updated: float = NOW
+    snippet: str = ""
+
+
+ROWS = (
+    Row(3, "A walk by the harbour", updated=NOW - 180, turns=12),
+    Row(9, "日本語の題名", updated=NOW - 7200, turns=1),
+    Row(4, "Old", updated=NOW - 400 * 86_400),
+)
+
+
+class PanelApp(App[None]):
+    """The panel alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.got: list[tuple[str, int | str | None]] = []
+
+    def compose(self) -> ComposeResult:
+        yield ConversationsPanel(clock=lambda: NOW)
+
+    def on_mount(self) -> None:
+        self.panel.show(ROWS, 3)
+        self.panel.focus()
+
+    def note(self, message: Message) -> None:
+        value = getattr(message, "number", getattr(message, "query", None))
+        self.got.append((type(message).__name__, value))
+
+    on_conversations_panel_searched = note
+    on_conversations_panel_opened = note
+    on_conversations_panel_deleted = note
+    on_conversations_panel_renamed = note
+    on_conversations_panel_new = note
+
+    @property
+    def panel(self) -> ConversationsPanel:
+        return self.query_one(ConversationsPanel)
+
+    @property
+    def lines(self) -> list[str]:
+        options = self.query_one(OptionList)
+        return [options.render_line(y - options.scroll_offset.y).text for y in range(options.virtual_size.height)]
+
+
+async def test_a_row_says_title_age_turns_and_model() -> None:
+    app = PanelApp()
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        assert [line.strip() for line in app.lines] == [
+            "\u25cf A walk by the harbour",
+            "3 min  12 turns  harbour",
+            "日本語の題名",
+            "2 h  1 turn  harbour",
+            "Old",
+            "2024-05-11  2 turns  harbour",
+        ]
+        assert str(app.panel.border_subtitle).startswith("3")
+
+
+async def test_a_search_result_has_a_snippet() -> None:
+    app = PanelApp()
+    async with app.run_test() as pilot:
+        app.panel.show([Row(1, "Title", snippet="the [b]sea[/b]\nwas calm")], None)
+        await pilot.pause()
+        assert [line.strip() for line in app.lines] == ["Title", "now  2 turns  harbour", "the [b]sea[/b] was calm"]
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_hostile_and_wide_titles_are_cut_to_the_width(size: tuple[int, int]) -> None:
+    titles = [
+        "\x1b[31m\u202eevil\r\n[red]x[/red] " * 9,
+        "題" * 300,
+        "\U0001f469\u200d\U0001f467" * 90,
+        "e\u0301" * 99,
+        "",
+    ]
+    app = PanelApp()
+    async with app.run_test(size=size) as pilot:
+        app.panel.show([Row(n, title, model=title, snippet=title) for n, title in enumerate(titles)], None)
+        await pilot.pause()
+        width = app.query_one(OptionList).scrollable_content_region.width
+        assert len(app.lines) == 14  # three lines each, the last without a snippet
+        for line in app.lines:
+            assert cell_len(line) == width
+            assert visible(line) == line
+        assert app.lines[0].strip().startswith("\u241b[31m<202E>evil [red]x[/red]"[: width - 10])
+        assert app.lines[0].rstrip().endswith("\u2026")
+        assert "untitled" in app.lines[12]
+
+
+async def test_keys_act_on_the_highlighted_conversation() -> None:
+    app = PanelApp()
+    async with app.run_test() as pilot:
+        await pilot.press("delete", "down", "r", "enter", "n")
+        assert app.got == [("Deleted", 3), ("Renamed", 9), ("Opened", 9), ("New", None)]
+
+
+async def test_a_click_opens() -> None:
+    app = PanelApp()
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        await pilot.click(OptionList, offset=(5, 2))
+        assert app.got == [("Opened", 9)]
+
+
+async def test_nothing_happens_to_no_conversation() -> None:
+    app = PanelApp()
+    async with app.run_test() as pilot:
+        app.panel.show([], None)
+        app.query_one(OptionList).focus()
+        await pilot.press("delete", "r", "enter", "n")
+        assert app.got == [("New", None)]
+        assert app.panel.border_subtitle == "none yet"
+
+
+async def test_after_a_deletion_the_next_one_is_highlighted() -> None:
+    app = PanelApp()
+    async with app.run_test() as pilot:
+        await pilot.press("down")
+        app.panel.show([row for row in ROWS if row.number != 9], 3)
+        await pilot.pause()
+        await pilot.press("enter")
+        assert app.got == [("Opened", 4)]
+
+
+async def test_other_rows_keep_the_highlighted_one() -> None:
+    app = PanelApp()
+    async with app.run_test() as pilot:
+        await pilot.press("down")
+        app.panel.show(ROWS[::-1], 3)
+        await pilot.pause()
+        await pilot.press("enter")
+        assert app.got == [("Opened", 9)]
+
+
+async def test_a_search_waits_until_no_key_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversations, "SEARCH_DELAY", 3600)
+    app = PanelApp()
+    async with app.run_test() as pilot:
+        await pilot.press("slash", "s", "e", "a")
+        assert app.query_one(Input).value == "sea"
+        assert app.got == []
+        await pilot.press("enter")  # or until Enter
+        assert app.got == [("Searched", "sea")]
+        assert app.query_one(OptionList).has_focus
+
+
+async def test_a_search_begins_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversations, "SEARCH_DELAY", 0.01)
+    app = PanelApp()
+    async with app.run_test() as pilot:
+        await pilot.press("slash", "海")
+        while not app.got:
+            await pilot.pause(0.01)
+        await pilot.press("backspace")
+        while len(app.got) < 2:
+            await pilot.pause(0.01)
+        await pilot.press("space")  # the same search
+        await pilot.press("enter")
+        assert app.got == [("Searched", "海"), ("Searched", "")]
+
+
+async def test_an_empty_list_leads_to_the_search_field() -> None:
+    app = PanelApp()
+    async with app.run_test() as pilot:
+        app.panel.show([], None)
+        app.panel.focus()
+        await pilot.pause()
+        assert app.query_one(Input).has_focus
+        app.panel.show(ROWS, 3)
+        await pilot.press("down")
+        assert app.query_one(OptionList).has_focus
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(-5, "now"), (0, "now"), (60, "1 min"), (3599, "59 min"), (3600, "1 h"), (86_400 * 2.5, "2 d")],
+)
+def test_ages(seconds: float, said: str) -> None:
+    assert age(seconds) == said

@@ -1,0 +1,218 @@
+"""The screens over the chat: each is opened, used and closed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from textual.app import App, ComposeResult
+from textual.containers import VerticalScroll
+from textual.pilot import Pilot
+from textual.screen import Screen
+from textual.widgets import Button, Input, Label, OptionList, Static
+
+from charlm.chat.cards import ModelCard
+from charlm.text.visible import visible
+from charlm.tui.screens.ask import Ask, Confirm
+from charlm.tui.screens.help import HelpScreen
+from charlm.tui.screens.models import ModelPicker
+from charlm.tui.screens.welcome import Welcome
+
+SIZES = ((40, 12), (80, 24), (120, 40))
+CARDS = (
+    ModelCard("harbour", Path("h"), "lstm 2x256", 5.2, 1.987, "plain"),
+    ModelCard("broken [b]", Path("b"), error="this is no model file: \x1b[31m"),
+    ModelCard("shakespeare", Path("s"), "gru 2x384", 9.2, None, "play"),
+    ModelCard("日本語のモデル" * 9, Path("j"), "lstm 1x128", 1.0, 3.21, "lines"),
+)
+
+
+class Base(App[None]):
+    """Something to lie over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: list[Any] = []
+
+    def compose(self) -> ComposeResult:
+        yield Static("chat")
+
+    async def open(self, pilot: Pilot[None], screen: Screen[Any]) -> None:
+        self.push_screen(screen, self.answers.append)
+        await pilot.pause()
+        await pilot.pause()
+
+
+def on_screen(app: App[Any]) -> list[str]:
+    """The rows of the terminal."""
+    return ["".join(segment.text for segment in line) for line in app.screen._compositor.render_strips()]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: HelpScreen([("f1", "Help")], [("/help", "this")]),
+        lambda: ModelPicker(CARDS),
+        lambda: ModelPicker([]),
+        lambda: Ask("What?" * 30, "日本語" * 30),
+        lambda: Confirm("Delete [b]it[/b]?"),
+        lambda: Welcome(),
+    ],
+)
+async def test_it_stays_within_the_terminal(size: tuple[int, int], make: Any) -> None:
+    app = Base()
+    async with app.run_test(size=size) as pilot:
+        await app.open(pilot, make())
+        box = next(iter(app.screen.children))
+        assert app.screen.region.contains_region(box.region)
+        rows = on_screen(app)
+        assert len(rows) == size[1]
+        assert all(cell_len(row) == size[0] for row in rows)
+        assert all(visible(row) == row for row in rows)
+
+
+# -- help -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["escape", "q", "f1"])
+async def test_help_closes(key: str) -> None:
+    app = Base()
+    async with app.run_test() as pilot:
+        await app.open(pilot, HelpScreen([], []))
+        await pilot.press(key)
+        assert not isinstance(app.screen, HelpScreen)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_help_lists_keys_and_commands_and_scrolls_to_the_last(size: tuple[int, int]) -> None:
+    bindings = [("ctrl+l,f3", "Look"), ("left_square_bracket", "The version before [b]")]
+    commands = [(f"/command{n} NUMBER [TEXT]", f"does the thing tally {n} 日本") for n in range(30)]
+    app = Base()
+    async with app.run_test(size=size) as pilot:
+        await app.open(pilot, HelpScreen(bindings, commands))
+        seen = "\n".join(on_screen(app))
+        assert "ctrl+l, f3" in seen
+        assert "[b]" in seen
+        scroll = app.screen.query_one(VerticalScroll)
+        await pilot.press("down")
+        await pilot.pause()
+        assert scroll.scroll_target_y > 0
+        everything = app.screen.query_one(Static)
+        whole = [everything.render_line(y).text for y in range(everything.size.height)]
+        assert sum("tally" in line for line in whole) == 30
+        assert all(cell_len(line) <= everything.size.width for line in whole)
+        await pilot.press("end")
+        await pilot.pause(0.5)
+        assert scroll.scroll_target_y == scroll.max_scroll_y
+
+
+# -- models -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_model_is_chosen_and_what_cannot_be_read_cannot() -> None:
+    app = Base()
+    async with app.run_test() as pilot:
+        await app.open(pilot, ModelPicker(CARDS, current="shakespeare"))
+        seen = "\n".join(on_screen(app))
+        for part in ("harbour", "lstm 2x256  plain  1.987 bits/char  5.2 MB", "this is no model file: \u241b[31m"):
+            assert part in seen
+        assert "\u25cf shakespeare" in seen
+        assert "gru 2x384  play  not measured  9.2 MB" in seen
+        await pilot.press("down", "enter")  # over the broken one
+        assert app.answers == ["shakespeare"]
+
+
+async def test_typing_narrows_the_list_down() -> None:
+    app = Base()
+    async with app.run_test() as pilot:
+        await app.open(pilot, ModelPicker(CARDS))
+        await pilot.press(*"LINES")
+        assert len(app.screen.query_one(OptionList).options) == 1
+        await pilot.press("enter")
+        assert app.answers == ["日本語のモデル" * 9]
+
+
+async def test_nothing_found_and_nothing_readable_can_not_be_chosen() -> None:
+    app = Base()
+    async with app.run_test() as pilot:
+        await app.open(pilot, ModelPicker(CARDS))
+        await pilot.press(*"broken", "enter", *"xyz", "enter")
+        assert app.answers == []
+        assert "nothing goes by that" in "\n".join(on_screen(app))
+        await pilot.press("escape")
+        assert app.answers == [None]
+
+
+async def test_a_click_chooses_a_model() -> None:
+    app = Base()
+    async with app.run_test() as pilot:
+        await app.open(pilot, ModelPicker(CARDS))
+        await pilot.click(OptionList, offset=(4, 2))  # cannot be read
+        assert app.answers == []
+        await pilot.click(OptionList, offset=(4, 4))
+        assert app.answers == ["shakespeare"]
+
+
+# -- questions --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_question_is_answered() -> None:
+    app = Base()
+    async with app.run_test() as pilot:
+        await app.open(pilot, Ask("What is it to be called? [b]", "日本\x1b\nold"))
+        assert app.screen.query_one(Input).value == "日本 old"
+        assert "[b]" in str(app.screen.query_one(Label).render())
+        await pilot.press("!", "enter")
+        assert app.answers == ["日本 old!"]
+        await app.open(pilot, Ask("?"))
+        await pilot.press("x", "escape")
+        assert app.answers[1:] == [None]
+
+
+@pytest.mark.parametrize(
+    ("keys", "answer"),
+    [
+        (["y"], True),
+        (["n"], False),
+        (["escape"], False),
+        (["enter"], False),
+        (["right", "enter"], True),
+        (["right", "left", "enter"], False),
+        (["tab", "enter"], True),
+    ],
+)
+async def test_a_confirmation(keys: list[str], answer: bool) -> None:
+    app = Base()
+    async with app.run_test() as pilot:
+        await app.open(pilot, Confirm("Delete it?"))
+        await pilot.press(*keys)
+        assert app.answers == [answer]
+
+
+async def test_a_confirmation_by_mouse() -> None:
+    app = Base()
+    async with app.run_test() as pilot:
+        await app.open(pilot, Confirm("Delete it?"))
+        await pilot.click("#yes")
+        assert app.answers == [True]
+        assert not list(app.screen.query(Button))
+
+
+# -- the first run ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_first_run_says_which_command_makes_a_model(size: tuple[int, int]) -> None:
+    app = Base()
+    async with app.run_test(size=size) as pilot:
+        await app.open(pilot, Welcome([("charlm train your-text.txt", "one"), ("charlm corpora build x", "two [b]")]))
+        seen = "\n".join(on_screen(app))
+        assert "charlm train your-text.txt" in seen
+        assert "charlm corpora build x" in seen
+        assert "[b]" in seen or size[1] == 12
+        await pilot.press("q")
+        await pilot.pause()
+        assert not app.is_running
