@@ -30,15 +30,17 @@ STREAMS, WRITTEN = 8, 250  # texts that a model writes to learn of its own gradi
 _PREFIX = "statistics."
 
 
-def factor(squares: Mapping[str, NDArray[np.floating[Any]]]) -> Tensors:
+def factor(squares: Mapping[str, NDArray[np.floating[Any]]], characters: float = REFERENCE) -> Tensors:
     """The row and column means of every tensor's mean squares, under the names of `ModelConfig.statistics`.
 
     Args:
         squares: mean squared gradients by tensor name, each in its tensor's shape.
+        characters: how many each gradient is a mean over; they are brought to those of `REFERENCE`.
     """
     statistics = {}
     for name, square in squares.items():
-        wide = square.astype(np.float64)
+        # The mean of n gradients that have little to do with each other has a square of one n-th.
+        wide = square.astype(np.float64) * (characters / REFERENCE)
         if wide.ndim == 2:
             statistics[f"{_PREFIX}{name}.rows"] = wide.mean(axis=1).astype(np.float32)
             statistics[f"{_PREFIX}{name}.columns"] = wide.mean(axis=0).astype(np.float32)
@@ -85,12 +87,12 @@ def _of_streams(engine: Engine, streams: Iterable[tuple[State, Ids]]) -> Tensors
             tape = backward.read(config, weights, ids[first : first + len(targets)], state)
             d_logits = backward.d_cross_entropy(tape.logits, targets)  # of the sum, not the mean
             gradients = backward.go_back(config, weights, tape, d_logits)
-            for name, square in factor({name: _square(one) for name, one in gradients.items()}).items():
+            for name, square in factor({name: _square(one) for name, one in gradients.items()}, 1).items():
                 sums[name] += square
             characters += len(targets)
             state = tape.state
-    # The square of a sum of n independent gradients is n times that of one; of a mean over n, one n-th.
-    return {name: (one / (max(1, characters) * REFERENCE)).astype(np.float32) for name, one in sums.items()}
+    # The sum of n gradients has a square of n times that of one, which `factor` was told of.
+    return {name: (one / max(1, characters)).astype(np.float32) for name, one in sums.items()}
 
 
 def _square(gradient: backward.Outer | Array) -> Array:

@@ -251,6 +251,20 @@ class Trainer:
         self.model.load_state_dict(now)
         return loss
 
+    def gradient_squares(self) -> dict[str, NDArray[np.float32]] | None:
+        """The mean square of every weight's gradient over the last steps, as the optimizer knows it.
+
+        A step's gradient is that of the mean over lanes x chunk characters. None before the first step.
+        """
+        squares = {}
+        for name, parameter in self.model.named_parameters():
+            moments = self._optimizer.state.get(parameter)
+            if not moments:
+                return None
+            seen = 1 - self.config.beta2 ** float(moments["step"])  # the moments begin at zero: Kingma and Ba (2015)
+            squares[name] = (moments["exp_avg_sq"].float() / seen).cpu().numpy()
+        return squares
+
     def _has_exploded(self, loss: float) -> bool:
         # Twice what guessing blindly would cost is no mere hard passage.
         return not math.isfinite(loss) or loss > 2 * math.log(self.model.config.vocabulary) + 1

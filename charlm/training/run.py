@@ -27,6 +27,7 @@ from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation
 from charlm.inference.reading import prime
 from charlm.inference.sampling import SamplingParams
+from charlm.inference.statistics import factor
 from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
 from charlm.text.corpus import Corpus, reading
 from charlm.text.detection import Listener
@@ -357,7 +358,9 @@ class Run:
             versions={"charlm": charlm.__version__, "torch": torch.__version__, "python": platform.python_version()},
         )
         tensors = to_tensors(trainer.best_weights)
-        model = Checkpoint(planned.model, corpus.vocabulary, tensors, record, planned.dialogue)
+        squares = trainer.gradient_squares()
+        sizes = None if squares is None else factor(squares, trainer.config.lanes * trainer.config.chunk)
+        model = Checkpoint(planned.model, corpus.vocabulary, tensors, record, planned.dialogue, sizes)
         checkpoint.save(model, self.folder.model)
 
     def _sample(self, trainer: Trainer, corpus: Corpus) -> str:
