@@ -78,7 +78,7 @@ def by_row(document: Document, place: int, step: int, column: int) -> int:
     y = here = document.row_at(place)
     direction = 1 if step > 0 else -1
     target = min(max(y + step, 0), document.rows - 1)
-    while y != target or not _stands(document, y):
+    while (target - y) * direction > 0 or not _stands(document, y):
         y += direction
         if not 0 <= y < document.rows:
             break

@@ -188,7 +188,8 @@ def _row_end_of_any(text: str, start: int, stop: int, width: int) -> int:
         after = text[place]
         if after == "\n":
             return end
-        wide = cells > 1 and _kind(after) != "control"
+        # As the first code point says, which text to come does not change.
+        wide = _kind(after) == "region" or get_character_cell_size(after) > 1
         if _may_break(before, after, wide or before_wide):
             allowed = place
         if column + cells > width + (after in " \t"):
