@@ -16,7 +16,8 @@ from textual.pilot import Pilot
 from charlm.chat.dials import PRESETS, Dials, apply_preset
 from charlm.errors import UsageError
 from charlm.text.visible import visible
-from charlm.tui.widgets.dials import DialRow, DialsPanel, PresetsRow, Row, SeedRow
+from charlm.tui.widgets.dial_rows import DialRow, PresetsRow, Row, SeedRow
+from charlm.tui.widgets.dials import DialsPanel
 from charlm.tui.widgets.scale import SCALES, Scale
 
 SIZES = ((40, 12), (80, 24), (120, 40))

@@ -149,6 +149,17 @@ async def test_keys_act_in_the_order_in_which_they_were_typed() -> None:
         assert app.sent == ["ac\ned", "/regenerate x"]
 
 
+async def test_what_is_being_written_stays_in_view_when_the_terminal_changes() -> None:
+    app = PromptApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.prompt.value = "some words " * 40 + "END"
+        for size in ((120, 40), (40, 12), (60, 20), (120, 40)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            await pilot.pause()
+            assert any("END" in row for row in app.rows()), size
+
+
 # -- pasting ----------------------------------------------------------------------------------------------------------
 
 

@@ -1,54 +1,31 @@
 """Where a person writes.
 
-Owns editing, what was said before (up and down), completion of slash commands, and marks under what the model cannot
-spell. Knows no model and no commands: it is told both, and says what was sent.
+Owns sending, what was said before (up and down), and the completion of slash commands. Knows no model and no commands:
+it is told both, and says what was sent.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Final
 
-from rich.style import Style
-from rich.text import Span, Text
-from textual import events
 from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.document._document import EditResult, Location
-from textual.document._document_navigator import DocumentNavigator
-from textual.document._edit import Edit
-from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import TextArea
 
-from charlm.tui.glyphs import cells, cluster_end, cluster_start, clusters, name, shorten, typeable
-from charlm.tui.keys import act
+from charlm.tui.glyphs import cells, shorten
 from charlm.tui.widgets.completions import Completions, choices
-from charlm.tui.widgets.folded import FoldedDocument
-from charlm.tui.widgets.pasted import LONGEST, SHORTEST, Pasted
+from charlm.tui.widgets.editor import Editor
 from charlm.tui.widgets.recall import Recall
 
 HINTS: Final = ("Write something", "Enter sends it", "/ lists commands", "ctrl+j begins a new line")
 
-_NOT_OURS: Final = ("f6", "f7")  # keys of TextArea's that an app has better uses for
 
-
-class _Line(Text):
-    """A line of text in which no style ends inside a cluster: an escape sequence there would tear it apart."""
-
-    def stylize(self, style: str | Style, start: int = 0, end: int | None = None) -> None:
-        """Apply a style to a part, widened to whole clusters."""
-        if end is not None:
-            start, end = cluster_start(self.plain, start), cluster_end(self.plain, end)
-        super().stylize(style, start, end)
-
-
-class Prompt(TextArea, inherit_bindings=False):
-    """A field that grows with its text, and sends it.
+class Prompt(Editor):
+    """A field that sends its text.
 
     It stands in a vertical layout; the list of completions is put before it.
 
@@ -57,34 +34,12 @@ class Prompt(TextArea, inherit_bindings=False):
         complete_argument: given a command and the beginning of what follows it, what may follow.
     """
 
-    LINES: ClassVar = 8  # that it grows to, where the terminal is not small
-
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(one for one in TextArea.BINDINGS if not isinstance(one, Binding) or one.key not in _NOT_OURS),
-        Binding("enter", "send", "Send", show=False),  # see `on_key`: TextArea would make a new line of it
+        Binding("enter", "send", "Send", show=False),
         Binding("ctrl+j,shift+enter,alt+enter", "new_line", "New line", show=False),
         Binding("tab", "complete", "Complete", show=False),
         Binding("escape", "close_completions", "Close the list", show=False),
     ]
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"prompt--unknown", "prompt--pasted"}
-
-    DEFAULT_CSS = """
-    Prompt {
-        height: auto;
-        border: round $border-blurred;
-        background: $surface;
-        padding: 0 1;
-        scrollbar-size-vertical: 1;
-        border-subtitle-color: $text-warning;
-        &:focus { border: round $border; }
-        & .prompt--unknown { color: $text-warning; text-style: underline; }
-        & .prompt--pasted { color: $text-primary; text-style: italic; }
-    }
-    """
-
-    substitute: reactive[Callable[[str], str | None] | None] = reactive(None, init=False)
-    """What the model will read for a character that it cannot spell; None for others. None while there is no model."""
 
     hints: reactive[Sequence[str]] = reactive(HINTS, init=False)
     """What an empty prompt says, as far as there is room."""
@@ -108,17 +63,13 @@ class Prompt(TextArea, inherit_bindings=False):
             return self.prompt
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
-        # What TextArea's initialiser already needs comes before it.
+        # What the initialiser already needs comes before it.
         self.commands: Sequence[tuple[str, str]] = ()
         self.complete_argument: Callable[[str, str], Iterable[str]] | None = None
-        self._pasted = Pasted()
         self._recall = Recall()
-        self._readings: dict[str, str | None] = {}
-        self._marks: dict[str, list[Span]] = {}
         self._choices: list[str] = []
         self._completions = Completions(self._take)
-        super().__init__(id=id, classes=classes, highlight_cursor_line=False)
-        self.match_cursor_bracket = False
+        super().__init__(id=id, classes=classes)
 
     async def on_mount(self) -> None:
         """Put the list of completions before this."""
@@ -128,29 +79,10 @@ class Prompt(TextArea, inherit_bindings=False):
     def on_resize(self) -> None:
         """Say as much as there is room for."""
         self.watch_hints(self.hints)
-        self._note_unknown()
-        self.scroll_cursor_visible()
-
-    async def on_key(self, event: events.Key) -> None:
-        """Bound keys come before what TextArea makes of them, and in order with the letters."""
-        self._restart_blink()
-        await act(self, event)
 
     def on_blur(self) -> None:
         """The list of completions is only for who writes."""
         self._offer([])
-
-    def watch_substitute(self) -> None:
-        """Another model spells other characters."""
-        self._readings.clear()
-        self.notify_style_update()
-        self._note_unknown()
-        self.refresh()
-
-    def notify_style_update(self) -> None:
-        """What is drawn is cached, with its colours."""
-        self._marks.clear()
-        super().notify_style_update()
 
     def watch_hints(self, hints: Sequence[str]) -> None:
         """Another conversation may need other hints."""
@@ -162,22 +94,6 @@ class Prompt(TextArea, inherit_bindings=False):
             text = longer
         self.placeholder = Content(shorten(text, self.content_size.width))
 
-    # -- the text -----------------------------------------------------------------------------------------------------
-
-    @property
-    def value(self) -> str:
-        """What would be sent: the text, with what was pasted in place of its stand-ins."""
-        return self._pasted.expand(self.text)
-
-    @value.setter
-    def value(self, value: str) -> None:
-        self.load_text(value)
-
-    @property
-    def selected_text(self) -> str:
-        """What is selected, whole."""
-        return self._pasted.expand(super().selected_text)
-
     @property
     def past(self) -> list[str]:
         """What was sent, the oldest first; what is sent is added."""
@@ -187,106 +103,10 @@ class Prompt(TextArea, inherit_bindings=False):
     def past(self, past: Sequence[str]) -> None:
         self._recall = Recall(past)
 
-    def load_text(self, text: str) -> None:
-        """Put a text in place of what is there, with the cursor at its end."""
-        self._pasted = Pasted()
-        self._marks.clear()
-        super().load_text(self._pasted.stand_in(typeable(text)))
-        self.move_cursor(self.document.end)
-        self.update_suggestion()
-
-    def edit(self, edit: Edit) -> EditResult:
-        """Every change comes through here: nothing gets in that drives a terminal, and no cluster is cut."""
-        start, end = edit.top, edit.bottom
-        if start != end:
-            start, end = self._before(start), self._after(end)
-        room = LONGEST - len(self.text) + len(self.get_text_range(start, end))
-        text = self._pasted.stand_in(typeable(edit.text), max(room, SHORTEST))
-        result = super().edit(Edit(text, start, end, edit.maintain_selection_offset))
-        self.scroll_cursor_visible()  # TextArea did so while the text still had its old height
-        return result
-
     def update_suggestion(self) -> None:
         """The text has changed."""
+        super().update_suggestion()
         self._offer(choices(self.text, self.commands, self.complete_argument) if self.cursor_at_end_of_text else [])
-        self._note_unknown()
-
-    def _set_document(self, text: str, language: str | None) -> None:
-        super()._set_document(text, language)
-        self.wrapped_document = FoldedDocument(self.document, tab_width=self.indent_width)
-        self.navigator = DocumentNavigator(self.wrapped_document)
-        self._rewrap_and_refresh_virtual_size()
-
-    # -- where the cursor may be --------------------------------------------------------------------------------------
-
-    def clamp_visitable(self, location: Location) -> Location:
-        """The nearest place for the cursor: not inside a cluster or a stand-in."""
-        return self._before(super().clamp_visitable(location))
-
-    def get_cursor_right_location(self) -> Location:
-        """The place after the next cluster."""
-        return self._after(super().get_cursor_right_location())
-
-    def get_cursor_word_right_location(self) -> Location:
-        """The place after the next word."""
-        return self._after(super().get_cursor_word_right_location())
-
-    def _before(self, location: Location) -> Location:
-        row, column = location
-        line = self.document.get_line(row)
-        inside = [start for start, end in self._pasted.spans(line) if start < column < end]
-        return row, inside[0] if inside else cluster_start(line, column)
-
-    def _after(self, location: Location) -> Location:
-        row, column = location
-        line = self.document.get_line(row)
-        inside = [end for start, end in self._pasted.spans(line) if start < column < end]
-        return row, inside[0] if inside else cluster_end(line, column)
-
-    # -- how it looks -------------------------------------------------------------------------------------------------
-
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """As high as the text, up to `LINES` or a third of the terminal."""
-        return min(super().get_content_height(container, viewport, width), self.LINES, max(1, viewport.height // 3))
-
-    def get_line(self, line_index: int) -> Text:
-        """A line of the text, with its marks."""
-        text = self.document.get_line(line_index)
-        if text not in self._marks:  # asked for once a row
-            if len(self._marks) > 100:
-                self._marks.clear()
-            self._marks[text] = [
-                Span(start, end, self.get_component_rich_style(f"prompt--{part}", partial=True))
-                for part, spans in (("unknown", self._unknown(text)), ("pasted", self._pasted.spans(text)))
-                for start, end in spans
-            ]
-        return _Line(text, end="", no_wrap=True, spans=list(self._marks[text]))
-
-    def _unknown(self, line: str) -> list[tuple[int, int]]:
-        strange = {one for one in set(unicodedata.normalize("NFC", line)) if self._reading(one) is not None}
-        if not strange:
-            return []
-        return [
-            (start, end)
-            for start, end, _ in clusters(line)
-            if not strange.isdisjoint(unicodedata.normalize("NFC", line[start:end]))
-        ]
-
-    def _reading(self, character: str) -> str | None:
-        if self.substitute is None:
-            return None
-        if character not in self._readings:
-            self._readings[character] = self.substitute(character)
-        return self._readings[character]
-
-    def _note_unknown(self) -> None:
-        """Say below the text what will be read in place of what."""
-        readings: dict[str, list[str]] = {}
-        for one in dict.fromkeys(unicodedata.normalize("NFC", self._pasted.characters(self.text))):
-            if (reading := self._reading(one)) is not None:
-                readings.setdefault(reading, []).append(name(one))
-        room = self.content_size.width
-        self.border_subtitle = Content(shorten("; ".join(_sentence(*one, room) for one in readings.items()), room))
 
     # -- what was said before -----------------------------------------------------------------------------------------
 
@@ -324,20 +144,6 @@ class Prompt(TextArea, inherit_bindings=False):
 
     def _skip_if_empty(self) -> None:
         if not self.text:
-            raise SkipAction
-
-    def action_cursor_page_up(self) -> None:
-        """A page up in the text, if there is more of it than can be seen; else this is a key for others."""
-        self._skip_if_all_is_seen()
-        super().action_cursor_page_up()
-
-    def action_cursor_page_down(self) -> None:
-        """A page down in the text, if there is more of it than can be seen; else this is a key for others."""
-        self._skip_if_all_is_seen()
-        super().action_cursor_page_down()
-
-    def _skip_if_all_is_seen(self) -> None:
-        if self.wrapped_document.height <= self.content_size.height:
             raise SkipAction
 
     # -- completion ---------------------------------------------------------------------------------------------------
@@ -386,15 +192,3 @@ class Prompt(TextArea, inherit_bindings=False):
         self._recall.add(text)
         self.load_text("")
         self.post_message(self.Submitted(self, text))
-
-
-def _sentence(reading: str, characters: Sequence[str], room: int) -> str:
-    """What is read in place of some characters; as many of them as there is room for."""
-    becomes = f"read as {name(reading)}" if reading else "left out"
-    for count in range(min(len(characters), 20), 0, -1):
-        more = len(characters) - count
-        names = ", ".join(characters[:count]) + (f" and {more:,} more" if more else "")
-        sentence = f"{names} {'is' if len(characters) == 1 else 'are'} {becomes}"
-        if cells(sentence) <= room:
-            break
-    return sentence

@@ -19,6 +19,9 @@ _GAP = 3  # cells between two fields
 class StatusLine(Widget):
     """One line. A field that is None or empty is not shown, and where there is no room the least important ones go."""
 
+    IMPORTANCE: ClassVar = ("state", "model", "note", "turn", "speed", "characters", "seed")
+    """The fields, the most important first."""
+
     COMPONENT_CLASSES: ClassVar[set[str]] = {"status--model", "status--state", "status--note"}
 
     DEFAULT_CSS = """
@@ -71,9 +74,6 @@ class StatusLine(Widget):
             ("note", self.note),
         )
         return [(name, one_line(str(text))) for name, text in found if text]
-
-    IMPORTANCE: ClassVar = ("state", "model", "note", "turn", "speed", "characters", "seed")
-    """The fields, the most important first."""
 
     def render(self) -> Content:
         """As many fields as there is room for; the state and then the model are cut rather than left out."""
