@@ -153,7 +153,7 @@ async def test_what_is_being_written_stays_in_view_when_the_terminal_changes() -
     app = PromptApp()
     async with app.run_test(size=(120, 40)) as pilot:
         app.prompt.value = "some words " * 40 + "END"
-        for size in ((120, 40), (40, 12), (60, 20), (120, 40)):
+        for size in ((120, 40), (60, 20), (45, 20), (40, 12), (60, 20), (120, 40)):
             await pilot.resize_terminal(*size)
             await pilot.pause()
             await pilot.pause()
@@ -285,6 +285,17 @@ async def test_the_draft_comes_back() -> None:
         assert app.prompt.text == "first"
         await pilot.press("down", "down")
         assert app.prompt.text == "draft"
+
+
+async def test_recalling_a_command_does_not_open_the_list() -> None:
+    app = PromptApp()
+    async with app.run_test() as pilot:
+        app.prompt.commands = COMMANDS
+        app.prompt.past = ["/model noise", "/re"]
+        await pilot.press("up")
+        assert not app.prompt.completing
+        await pilot.press("up")
+        assert app.prompt.text == "/model noise"
 
 
 async def test_what_was_changed_is_no_longer_the_past() -> None:
