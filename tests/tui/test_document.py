@@ -1,6 +1,7 @@
 """A transcript's text and rows: however they came about, they are what they would be if all had come at once."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import isnan
 
 from hypothesis import given
@@ -37,7 +38,7 @@ def test_text_in_pieces_is_folded_like_text_at_once(blocks: list[Block], cuts: l
     for block in blocks:
         streamed.begin(block.key, block.author, block.label, block.inline)
         places = [0, *sorted(min(cut, len(block.text)) for cut in cuts), len(block.text)]
-        for start, end in zip(places, places[1:], strict=False):
+        for start, end in pairwise(places):
             streamed.append(block.text[start:end])
     assert whole(streamed) == whole(loaded(blocks))
 

@@ -392,10 +392,13 @@ class Transcript(ScrollView, can_focus=True):
             return
         self._put_cursor(place)
         self._column = moving.column(self._document, place)
-        y, top, height = self._document.row_at(place), self.scroll_offset.y, self.size.height
-        if not top <= y < top + height:
+        first = last = self._document.row_at(place)
+        while first > 0 and not self._document.is_text(first - 1):
+            first -= 1  # its label should be seen too
+        top, height = self.scroll_offset.y, self.size.height
+        if not top <= last < top + height:
             with self._by_itself():
-                self.scroll_to(y=y if y < top else y - height + 1, animate=False, force=True)
+                self.scroll_to(y=max(last - height + 1, min(first, top)), animate=False, force=True)
         cursor = self.cursor
         assert cursor is not None
         self.post_message(self.CursorMoved(*cursor))

@@ -1,0 +1,565 @@
+"""The transcript widget, as a reader sees it: what is on the screen, what stays where it is, what is copied."""
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+from rich.cells import cell_len
+from rich.color import ColorSystem
+from rich.segment import Segment
+from textual.app import App, ComposeResult
+from textual.events import MouseScrollDown, MouseScrollUp
+from textual.message import Message
+from textual.pilot import Pilot
+from textual.strip import Strip
+from textual.widgets import Input
+
+from charlm.text.visible import visible
+from charlm.tui.widgets import document
+from charlm.tui.widgets.painting import HEAT, LEFT, NEWLINE, heat_level
+from charlm.tui.widgets.transcript import Block, Transcript
+
+TALK = [
+    Block(1, "you", "ROMEO", "What light through yonder window breaks?"),
+    Block(2, "bot", "JULIET  2/3", "Good morrow, cousin.\nIs the day so young?", surprises=[1.0] * 41),
+]
+LONG = [
+    Block(1, "bot", "LONG", "".join(f"line {n} of a long story, told to no one in particular\n" for n in range(300)))
+]
+HOSTILE = (
+    "\x1b[2J\x1b]0;title\x07 \x9b31m [/red] [@click=app.quit]x[/] \x00\x00 \u202eabc\u2066 \u200b\u200d\ufeff "
+    "e" + "\u0301" * 500 + "\r\n\t\ud800 \U000e0041 " + "x" * 200 + "👩‍👩‍👧" * 30 + "日\u200d本\U0001f3fd \u2028\x85"
+)
+THEMES = ("textual-dark", "textual-light", "tokyo-night", "nord", "catppuccin-latte", "ansi-dark", "ansi-light")
+
+
+class Stage(App[None]):
+    """A transcript over a field for typing."""
+
+    CSS = "Transcript { height: 1fr; } Input { height: 1; border: none; }"
+
+    def __init__(self, blocks: list[Block]) -> None:
+        super().__init__()
+        self.messages: list[Message] = []
+        self.transcript = Transcript()
+        self.transcript.load(blocks)  # before there is a screen
+
+    def compose(self) -> ComposeResult:
+        yield self.transcript
+        yield Input()
+
+    def on_transcript_cursor_moved(self, event: Transcript.CursorMoved) -> None:
+        self.messages.append(event)
+
+    def on_transcript_opened(self, event: Transcript.Opened) -> None:
+        self.messages.append(event)
+
+    def on_transcript_left(self, event: Transcript.Left) -> None:
+        self.messages.append(event)
+
+
+Staged = tuple[Transcript, Pilot[None], Stage]
+Perform = Callable[..., AbstractAsyncContextManager[Staged]]
+
+
+@pytest.fixture
+def perform() -> Perform:
+    @asynccontextmanager
+    async def run(blocks: list[Block], size: tuple[int, int] = (60, 21)) -> AsyncIterator[Staged]:
+        app = Stage(blocks)
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            yield app.transcript, pilot, app
+
+    return run
+
+
+def strips(transcript: Transcript) -> list[Strip]:
+    return transcript.render_lines(transcript.size.region)
+
+
+def lines(transcript: Transcript) -> list[str]:
+    return [strip.text.rstrip() for strip in strips(transcript)]
+
+
+def cell(transcript: Transcript, x: int, y: int) -> Segment:
+    [segment] = strips(transcript)[y].crop(x, x + 1)
+    return segment
+
+
+async def wheel(transcript: Transcript, pilot: Pilot[None], turns: int) -> None:
+    kind = MouseScrollDown if turns > 0 else MouseScrollUp
+    for _ in range(abs(turns)):
+        transcript.post_message(kind(transcript, 5, 5, 0, 0, 0, False, False, False))
+        await pilot.pause()
+
+
+async def drag(pilot: Pilot[None], start: tuple[int, int], end: tuple[int, int]) -> None:
+    await pilot.mouse_down(Transcript, offset=start)
+    await pilot.hover(Transcript, offset=end)
+    await pilot.mouse_up(Transcript, offset=end)
+    await pilot.pause()
+
+
+# -- what is shown -----------------------------------------------------------------------------------------------------
+
+
+async def test_blocks_are_shown_with_their_labels(perform: Perform) -> None:
+    async with perform(TALK) as (transcript, _, _):
+        assert lines(transcript)[:8] == [
+            "  ROMEO",
+            "  What light through yonder window breaks?",
+            "",
+            "  JULIET  2/3",
+            "  Good morrow, cousin.",
+            "  Is the day so young?",
+            "",
+            "",
+        ]
+
+
+async def test_text_streams_in(perform: Perform) -> None:
+    async with perform([]) as (transcript, pilot, _):
+        transcript.begin(1, "bot", "JULIET")
+        for one in "Good morrow, cousin. " * 4:
+            transcript.append(one)
+        await pilot.pause()
+        assert lines(transcript)[:3] == [
+            "  JULIET",
+            "  Good morrow, cousin. Good morrow, cousin. Good morrow,",
+            "  cousin. Good morrow, cousin.",
+        ]
+
+
+async def test_a_person_and_a_model_write_one_text(perform: Perform) -> None:
+    blocks = [Block(1, "you", "", "Once upon a ", inline=True), Block(2, "bot", "", "time", inline=True)]
+    async with perform(blocks) as (transcript, _, _):
+        assert lines(transcript)[0] == "  Once upon a time"
+        assert cell(transcript, LEFT, 0).style.color != cell(transcript, LEFT + 12, 0).style.color  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("size", [(60, 21), (40, 12), (14, 5), (120, 40)])
+@pytest.mark.parametrize("heat", [False, True])
+async def test_nothing_raw_and_nothing_too_wide_is_drawn(perform: Perform, size: tuple[int, int], heat: bool) -> None:
+    block = Block(1, "bot", "\x1b[31m[/red]\n" + HOSTILE, HOSTILE, surprises=[9.0] * len(HOSTILE))
+    async with perform([block], size) as (transcript, pilot, _):
+        transcript.heat = heat
+        transcript.start_cursor(1)
+        for y in range(0, transcript.virtual_size.height, size[1] - 1):
+            transcript.scroll_to(y=y, animate=False)
+            await pilot.pause()
+            for strip in strips(transcript):
+                assert strip.cell_length == transcript.size.width == sum(cell_len(one.text) for one in strip)
+                assert visible(strip.text) == strip.text
+                assert not set(strip.text) & set("\n\t")
+
+
+async def test_markup_is_text(perform: Perform) -> None:
+    async with perform([Block(1, "bot", "[b]A[/b]", "[/red] [@click=app.quit]x[/]")]) as (transcript, _, _):
+        assert lines(transcript)[:2] == ["  [b]A[/b]", "  [/red] [@click=app.quit]x[/]"]
+
+
+async def test_a_label_changes_and_a_block_goes(perform: Perform) -> None:
+    async with perform(TALK) as (transcript, pilot, _):
+        transcript.label(2, "JULIET  stopped")
+        transcript.rekey(2, 9)
+        assert lines(transcript)[3] == "  JULIET  stopped"
+        transcript.remove_from(9)
+        transcript.begin(2, "bot", "NURSE")
+        transcript.append("Madam!")
+        await pilot.pause()
+        assert lines(transcript)[2:5] == ["", "  NURSE", "  Madam!"]
+        transcript.clear()
+        assert set(lines(transcript)) == {""}
+        assert transcript.virtual_size.height == 0
+
+
+async def test_only_what_changed_is_painted_anew(perform: Perform) -> None:
+    async with perform(TALK) as (transcript, _, _):
+        before = strips(transcript)
+        transcript.append(" Not yet.")
+        after = strips(transcript)
+        same = [one is other for one, other in zip(before, after, strict=True)]
+        assert same[:5] == [True] * 5
+        assert not same[5]
+
+
+async def test_adding_wraps_no_more_than_a_row(perform: Perform, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrapped: list[int] = []
+    wrap = document.wrap
+    async with perform([Block(1, "bot", "", "word " * 50_000 + "\n")]) as (transcript, _, _):
+        monkeypatch.setattr(document, "wrap", lambda text, width: wrapped.append(len(text)) or wrap(text, width))
+        for _ in range(300):
+            transcript.append("x" * 10)
+        assert max(wrapped) < 100
+
+
+# -- the end -----------------------------------------------------------------------------------------------------------
+
+
+async def test_it_follows_the_end(perform: Perform) -> None:
+    async with perform(LONG) as (transcript, pilot, _):
+        assert transcript.at_end
+        for n in range(5):
+            transcript.append(f"more {n}\n")
+            assert transcript.scroll_offset.y == transcript.max_scroll_y
+            await pilot.pause()
+            assert lines(transcript)[-2] == f"  more {n}"
+        assert transcript.unseen == 0
+
+
+async def test_a_reader_who_scrolled_up_is_left_in_peace(perform: Perform) -> None:
+    async with perform(LONG) as (transcript, pilot, _):
+        await wheel(transcript, pilot, -3)
+        assert not transcript.at_end
+        seen = lines(transcript)
+        transcript.append("much more\n" * 50)
+        await pilot.pause()
+        transcript.begin(2, "you", "ME")
+        transcript.append("hello")
+        await pilot.pause()
+        assert transcript.unseen == 505
+        assert lines(transcript)[:-1] == seen[:-1]
+        assert lines(transcript)[-1].endswith("\u2193")
+        transcript.follow()
+        await pilot.pause()
+        assert transcript.at_end
+        assert transcript.unseen == 0
+        assert lines(transcript)[-1] == "  hello"
+
+
+@pytest.mark.parametrize("way", ["wheel", "pagedown", "end", "ctrl+end", "down"])
+async def test_reaching_the_end_follows_it_again_while_text_streams_in(perform: Perform, way: str) -> None:
+    async with perform(LONG) as (transcript, pilot, _):
+        transcript.focus()
+        await wheel(transcript, pilot, -8)
+        for n in range(40):
+            transcript.append(f"more {n}\n")
+            if way == "wheel":
+                await wheel(transcript, pilot, 1)
+            elif way == "down":
+                await pilot.press("down", "down")
+            else:
+                await pilot.press(way)
+            if transcript.at_end:
+                break
+        assert transcript.at_end
+        transcript.append("yet more\n" * 30)
+        assert transcript.scroll_offset.y == transcript.max_scroll_y
+
+
+async def test_keys_scroll_where_there_is_no_cursor(perform: Perform) -> None:
+    async with perform(LONG) as (transcript, pilot, app):
+        transcript.focus()
+        await pilot.press("pageup", "up")
+        assert transcript.max_scroll_y - transcript.scroll_offset.y == transcript.size.height
+        assert not transcript.at_end
+        await pilot.press("home")
+        assert transcript.scroll_offset.y == 0
+        await pilot.press("tab")
+        assert app.focused is not transcript  # the key went on to the screen
+        assert app.messages == []
+
+
+@pytest.mark.parametrize("up", [0, 40])
+async def test_a_resize_keeps_the_end_or_the_place(perform: Perform, up: int) -> None:
+    story = " ".join(f"word{n}" for n in range(3000))
+    async with perform([Block(1, "bot", "LONG", story)], (120, 40)) as (transcript, pilot, _):
+        if up:
+            transcript.scroll_to(y=transcript.max_scroll_y - up, animate=False)
+        await pilot.pause()
+        before, first = lines(transcript), transcript.scroll_offset.y
+        word = before[0].split()[0]
+        for size in ((60, 20), (40, 12), (90, 30)):
+            await pilot.resize_terminal(*size)
+            transcript.append(" more")
+            await pilot.pause()
+            assert transcript.at_end == (up == 0)
+            if up:
+                assert word in lines(transcript)[0].split()
+            else:
+                assert lines(transcript)[-1].split()[-1] == "more"
+        await pilot.resize_terminal(120, 40)
+        await pilot.pause()
+        if up:
+            assert transcript.scroll_offset.y == first
+            assert lines(transcript)[:-1] == before[:-1]
+
+
+async def test_scrolled_up_a_removal_ends_at_the_end(perform: Perform) -> None:
+    async with perform([*TALK, Block(3, "bot", "LONG", LONG[0].text)]) as (transcript, pilot, _):
+        await wheel(transcript, pilot, -2)
+        transcript.remove_from(3)
+        await pilot.pause()
+        assert transcript.at_end
+        assert lines(transcript)[5] == "  Is the day so young?"
+
+
+# -- selecting ---------------------------------------------------------------------------------------------------------
+
+
+async def test_the_mouse_selects_what_is_copied(perform: Perform) -> None:
+    async with perform(TALK) as (transcript, pilot, app):
+        await drag(pilot, (LEFT + 5, 1), (LEFT + 9, 1))
+        assert transcript.selected_text == app.screen.get_selected_text() == "light"
+        colours = [cell(transcript, x, 1).style.bgcolor for x in (LEFT + 4, LEFT + 5, LEFT + 9, LEFT + 10)]  # type: ignore[union-attr]
+        assert colours[0] == colours[3] != colours[1] == colours[2]
+        await drag(pilot, (LEFT + 33, 1), (LEFT + 3, 4))
+        assert transcript.selected_text == "breaks?\nGood"  # no labels, no blank lines
+        await drag(pilot, (LEFT + 3, 5), (0, 4))
+        assert transcript.selected_text == "Good morrow, cousin.\nIs t"
+
+
+async def test_blank_space_selects_up_to_the_text_beside_it(perform: Perform) -> None:
+    async with perform(TALK) as (transcript, pilot, _):
+        await drag(pilot, (1, 4), (50, 5))
+        assert transcript.selected_text == TALK[1].text
+        await drag(pilot, (30, 3), (50, 5))  # from the label
+        assert transcript.selected_text == TALK[1].text
+        await drag(pilot, (0, 1), (40, 2))  # to the gap
+        assert transcript.selected_text.rstrip("\n") == TALK[0].text
+        await drag(pilot, (LEFT + 3, 5), (20, 15))  # to below everything
+        assert transcript.selected_text == "the day so young?"
+
+
+async def test_folds_and_symbols_are_copied_as_what_was_written(perform: Perform) -> None:
+    text = "a\tb\u202ec e\u0301e 👩‍👩‍👧日本 " + "word " * 20
+    async with perform([Block(1, "bot", "", text)], (40, 12)) as (transcript, pilot, _):
+        shown = lines(transcript)[0]
+        assert shown.startswith("  a   b<202E>c e\u0301e 👩‍👩‍👧日本 word")
+        await drag(pilot, (LEFT, 0), (LEFT + 2, 0))
+        assert transcript.selected_text == "a\t"
+        await drag(pilot, (LEFT + 7, 0), (LEFT + 13, 0))
+        assert transcript.selected_text == "\u202ec e\u0301"
+        await drag(pilot, (LEFT + 13, 0), (LEFT + 16, 0))
+        assert transcript.selected_text == "e\u0301e 👩‍👩‍👧"
+        await drag(pilot, (LEFT, 0), (39, 11))
+        assert transcript.selected_text == text
+
+
+async def test_a_selection_stays_on_its_text_and_holds_the_view(perform: Perform) -> None:
+    async with perform(LONG) as (transcript, pilot, app):
+        y = next(y for y, line in enumerate(lines(transcript)) if "line 295 " in line)
+        await drag(pilot, (LEFT, y), (LEFT + 7, y))
+        seen = lines(transcript)
+        transcript.append("more\n" * 30)
+        await pilot.pause()
+        assert lines(transcript)[:-1] == seen[:-1]
+        assert transcript.unseen
+        await pilot.resize_terminal(40, 15)
+        await pilot.pause()
+        assert transcript.selected_text == "line 295"
+        app.screen.clear_selection()
+        await pilot.pause()
+        assert transcript.at_end
+        assert transcript.scroll_offset.y == transcript.max_scroll_y
+        assert lines(transcript)[-2] == "  more"
+
+
+async def test_two_clicks_select_a_word_and_three_a_block(perform: Perform) -> None:
+    async with perform(TALK) as (transcript, pilot, _):
+        await pilot.double_click(Transcript, offset=(LEFT + 6, 1))
+        assert transcript.selected_text == "light"
+        await pilot.triple_click(Transcript, offset=(LEFT + 6, 4))
+        assert transcript.selected_text == TALK[1].text
+
+
+async def test_other_text_is_not_selected(perform: Perform) -> None:
+    async with perform(TALK) as (transcript, pilot, _):
+        await drag(pilot, (LEFT + 5, 1), (LEFT + 9, 1))
+        transcript.load(LONG)
+        await pilot.pause()
+        assert transcript.selected_text == ""
+
+
+# -- surprise ----------------------------------------------------------------------------------------------------------
+
+
+def test_levels_of_surprise() -> None:
+    assert [heat_level(bits) for bits in (0, -1e-9, 0.49, 0.5, 1.5, 3.9, 4, 7, 9.9, 10, 99)] == [
+        0, 0, 0, 1, 2, 3, 4, 6, 6, 7, 7,
+    ]  # fmt: skip
+    assert heat_level(float("nan")) == -1
+
+
+async def test_heat_colours_differ_with_surprise(perform: Perform) -> None:
+    text = "abcdefgh??\nz"
+    async with perform([Block(1, "bot", "", text, surprises=[*HEAT])]) as (transcript, pilot, _):
+        plain = [cell(transcript, LEFT + x, 0).style for x in range(10)]
+        assert len({(style.color, style.bgcolor) for style in plain if style}) == 1
+        transcript.heat = True
+        await pilot.pause()
+        hot = [cell(transcript, LEFT + x, 0).style for x in range(10)]
+        looks = [(style.color, style.bgcolor, style.bold, style.underline, style.dim) for style in hot if style]
+        assert len(set(looks[:8])) == 8
+        assert looks[8] == looks[9]  # unknown
+        transcript.set_surprises(1, [0.0] * 8 + [12.0] * 2)
+        await pilot.pause()
+        assert lines(transcript)[0] == "  " + text[:10]
+        transcript.set_surprises(1, [0.0] * 11)
+        await pilot.pause()
+        assert lines(transcript)[0] == "  " + text[:10] + NEWLINE
+
+
+async def test_a_cluster_is_as_surprising_as_its_characters_together(perform: Perform) -> None:
+    async with perform([Block(1, "bot", "", "e\u0301x", surprises=[4, 6, 10])]) as (transcript, pilot, _):
+        transcript.heat = True
+        await pilot.pause()
+        first, second = (cell(transcript, LEFT + x, 0).style for x in (0, 1))
+        assert first is not None
+        assert second is not None
+        assert (first.color, first.bgcolor) == (second.color, second.bgcolor)
+
+
+async def test_the_legend_has_all_levels_in_the_theme_s_colours(perform: Perform) -> None:
+    async with perform([]) as (transcript, pilot, app):
+        legend = transcript.heat_legend()
+        assert str(legend) == "surprise  0  0.5  1.5  2.5  4  5.5  7  10  bits"
+        styles = {str(span.style) for span in legend.spans}
+        assert len(styles) == len(HEAT)
+        app.theme = "textual-light"
+        await pilot.pause()
+        assert len({str(span.style) for span in transcript.heat_legend().spans} - styles) >= 6
+
+
+async def test_four_levels_differ_even_in_sixteen_colours(perform: Perform) -> None:
+    async with perform(TALK) as (transcript, pilot, app):
+        for theme in THEMES:
+            app.theme = theme
+            await pilot.pause()
+            styles = transcript._palette().heat[::2]
+            Strip.render_ansi.cache_clear()
+            assert len({Strip.render_ansi(style, ColorSystem.STANDARD) for style in styles}) == 4, theme
+
+
+async def test_another_theme_repaints(perform: Perform) -> None:
+    async with perform(TALK) as (transcript, pilot, app):
+        before = [cell(transcript, x, y).style for x, y in ((0, 0), (LEFT, 0), (LEFT, 1), (LEFT, 4), (5, 9))]
+        app.theme = "textual-light"
+        await pilot.pause()
+        after = [cell(transcript, x, y).style for x, y in ((0, 0), (LEFT, 0), (LEFT, 1), (LEFT, 4), (5, 9))]
+        for one, other in zip(before, after, strict=True):
+            assert one is not None
+            assert other is not None
+            assert one.bgcolor != other.bgcolor
+
+
+# -- the cursor --------------------------------------------------------------------------------------------------------
+
+
+def reversed_cells(transcript: Transcript) -> list[tuple[int, int]]:
+    found = []
+    for y, strip in enumerate(strips(transcript)):
+        x = 0
+        for segment in strip:
+            if segment.style is not None and segment.style.reverse:
+                found += [(x + n, y) for n in range(segment.cell_length)]
+            x += segment.cell_length
+    return found
+
+
+async def test_a_cursor_moves_by_whole_characters_and_says_where_it_is(perform: Perform) -> None:
+    text = "e\u0301👩‍👩‍👧日\nx"
+    async with perform([TALK[0], Block(2, "bot", "B", text)]) as (transcript, pilot, app):
+        transcript.start_cursor()
+        await pilot.pause()
+        assert app.focused is transcript
+        assert transcript.cursor == (2, 0)
+        seen = [reversed_cells(transcript)]
+        for _ in range(5):
+            await pilot.press("right")
+            seen.append(reversed_cells(transcript))
+        assert seen == [[(2, 4)], [(3, 4), (4, 4)], [(5, 4), (6, 4)], [(7, 4)], [(2, 5)], [(2, 5)]]
+        assert [(one.key, one.character) for one in app.messages if isinstance(one, Transcript.CursorMoved)] == [
+            (2, 0), (2, 2), (2, 7), (2, 8), (2, 9),
+        ]  # fmt: skip
+        await pilot.press("enter")
+        opened = app.messages[-1]
+        assert isinstance(opened, Transcript.Opened)
+        assert (opened.key, opened.character) == (2, 9)
+        await pilot.press("home", "shift+tab", "shift+tab")
+        assert transcript.cursor == (1, 0)
+        await pilot.press("ctrl+right", "ctrl+right", "ctrl+left", "end")
+        assert transcript.cursor == (1, 39)
+        await pilot.press("right")
+        assert transcript.cursor == (2, 0)
+        await pilot.press("ctrl+home")
+        assert transcript.cursor == (1, 0)
+        await pilot.press("ctrl+end")
+        assert transcript.cursor == (2, 9)
+        await pilot.press("escape")
+        assert isinstance(app.messages[-1], Transcript.Left)
+        assert transcript.cursor is None
+        assert reversed_cells(transcript) == []
+
+
+async def test_up_and_down_keep_the_column(perform: Perform) -> None:
+    async with perform([Block(1, "bot", "", "a long first line\nhi\nanother long line")]) as (transcript, pilot, _):
+        transcript.start_cursor()
+        await pilot.press(*["right"] * 9, "down", "down")
+        assert transcript.cursor == (1, 21 + 9)
+        await pilot.press("up")
+        assert transcript.cursor == (1, 20)
+        await pilot.press("up")
+        assert transcript.cursor == (1, 9)
+
+
+async def test_the_cursor_is_always_seen(perform: Perform) -> None:
+    async with perform(LONG) as (transcript, pilot, _):
+        transcript.start_cursor(1)
+        assert transcript.cursor is not None
+        rng = random.Random(1)
+        for _ in range(25):
+            await pilot.press(rng.choice(["pageup", "pagedown", "up", "down", "home", "end", "ctrl+left", "left"]))
+            assert len(reversed_cells(transcript)) == 1
+        await pilot.press("ctrl+home")
+        assert reversed_cells(transcript) == [(LEFT, 1)]
+        await pilot.press("escape")
+
+
+async def test_text_that_arrives_leaves_the_cursor_where_it_is(perform: Perform) -> None:
+    async with perform(LONG) as (transcript, pilot, _):
+        transcript.start_cursor(1)
+        await pilot.pause()
+        where, seen = transcript.cursor, reversed_cells(transcript)
+        transcript.append("more\n" * 30)
+        await pilot.pause()
+        assert transcript.cursor == where
+        assert reversed_cells(transcript) == seen
+        assert transcript.unseen == 150
+        await pilot.press("escape")
+        assert transcript.scroll_offset.y == transcript.max_scroll_y
+        assert transcript.unseen == 0
+
+
+async def test_a_click_moves_the_cursor_if_there_is_one(perform: Perform) -> None:
+    async with perform(TALK) as (transcript, pilot, _):
+        await pilot.click(Transcript, offset=(LEFT + 5, 1))
+        assert transcript.cursor is None
+        transcript.start_cursor(2)
+        await pilot.click(Transcript, offset=(LEFT + 5, 1))
+        assert transcript.cursor == (1, 5)
+
+
+async def test_a_cursor_whose_text_goes_moves_to_what_is_left(perform: Perform) -> None:
+    async with perform(TALK) as (transcript, pilot, _):
+        transcript.start_cursor(2)
+        transcript.remove_from(2)
+        await pilot.pause()
+        assert transcript.cursor == (1, 39)
+        transcript.clear()
+        await pilot.pause()
+        assert transcript.cursor is None
+        transcript.start_cursor()
+        assert transcript.cursor is None
+
+
+async def test_keys_of_the_cursor_are_offered_only_while_there_is_one(perform: Perform) -> None:
+    async with perform(TALK) as (transcript, pilot, app):
+        transcript.focus()
+        await pilot.pause()
+        assert not {"enter", "escape", "left"} & app.screen.active_bindings.keys()
+        transcript.start_cursor()
+        await pilot.pause()
+        assert {"enter", "escape", "left"} <= app.screen.active_bindings.keys()
