@@ -125,7 +125,8 @@ class Editor(TextArea, inherit_bindings=False):
 
     def edit(self, edit: Edit) -> EditResult:
         """Every change comes through here: nothing gets in that drives a terminal, and no cluster is cut."""
-        start, end = edit.top, edit.bottom
+        last = self.document.end
+        start, end = min(edit.top, last), min(edit.bottom, last)  # TextArea deletes the line after the last one too
         if start != end:
             start, end = self._before(start), self._after(end)
         room = LONGEST - len(self.text) + len(self.get_text_range(start, end))
