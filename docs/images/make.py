@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pty
 import subprocess
@@ -15,6 +16,7 @@ from rich.text import Text
 from charlm.cli.dashboard import Dashboard, plan_table
 from charlm.training.events import Planned, Stepped
 from charlm.training.run import Request, Run
+from charlm.tui.app import ChatApp
 
 HERE = Path(__file__).parent
 HARBOUR = HERE.parent.parent / "corpora" / "harbour.txt"
@@ -70,6 +72,40 @@ def heat(model: Path) -> None:
     picture("heat", "charlm sample harbour -p FERRYMAN: --heat", console)
 
 
+async def chat(model: Path) -> None:
+    """Talk to it: the chat, the heat view with its alternatives, and what branches from it."""
+    wish = {"model": str(model), "you": "BOY", "bot": "FERRYMAN", "seed": 3, "keep": False}
+    app = ChatApp(wish)
+    async with app.run_test(size=(96, 30)) as pilot:
+
+        async def idle() -> None:
+            await pilot.pause(0.2)
+            while app.status.state != "ready":
+                await pilot.pause(0.05)
+
+        await idle()
+        for line in ("Good morning! Over and back, please.", "Where does the tide go?", "And what does the lamp say?"):
+            app.prompt.value = line
+            await pilot.press("enter")
+            await idle()
+        await pilot.press("f5")
+        await idle()
+        app.save_screenshot(str(HERE / "chat.svg"))
+        await pilot.press("f4")
+        await pilot.pause(0.5)
+        await pilot.press("ctrl+l", *["right"] * 12)
+        await pilot.pause(0.5)
+        app.save_screenshot(str(HERE / "look.svg"))
+        await pilot.press("2")
+        await idle()
+        await pilot.press("f4", "f2", "f3")
+        await pilot.pause(0.5)
+        app.save_screenshot(str(HERE / "branches.svg"))
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
-        heat(train(Path(temporary)))
+        os.environ["CHARLM_HOME"] = str(Path(temporary) / "home")
+        trained = train(Path(temporary))
+        heat(trained)
+        asyncio.run(chat(trained))
