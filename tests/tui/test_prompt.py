@@ -32,7 +32,7 @@ class PromptApp(App[None]):
     """A prompt below something."""
 
     CSS = "#above { height: 1fr; }"
-    BINDINGS = [("f6", "note('f6')", ""), ("pageup", "note('pageup')", ""), ("escape", "note('escape')", "")]  # noqa: RUF012
+    BINDINGS = [(key, f"note('{key}')", "") for key in ("f6", "ctrl+y", "pageup", "escape")]  # noqa: RUF012
 
     def __init__(self) -> None:
         super().__init__()
@@ -378,6 +378,19 @@ async def test_marks_are_for_what_will_be_read() -> None:
         assert app.prompt.border_subtitle == "\u00e9 is read as ?"
 
 
+async def test_a_command_is_not_marked() -> None:
+    app = PromptApp()
+    async with app.run_test() as pilot:
+        app.prompt.substitute = replace
+        app.prompt.value = "/MODEL"
+        await pilot.pause()
+        assert underlined(app) == ""
+        assert not app.prompt.border_subtitle
+        await pilot.press("home", "x")
+        await pilot.pause()
+        assert underlined(app) == "/MODEL"
+
+
 async def test_another_model_spells_other_characters() -> None:
     app = PromptApp()
     async with app.run_test() as pilot:
@@ -617,12 +630,14 @@ def test_folded_rows_fit_and_join_to_the_text(ones: list[str], width: int) -> No
 async def test_keys_that_the_prompt_has_no_use_for_are_for_others() -> None:
     app = PromptApp()
     async with app.run_test() as pilot:
-        await pilot.press("f6", "pageup")
-        assert app.noted == ["f6", "pageup"]
+        await pilot.press("f6", "ctrl+y", "pageup")
+        assert app.noted == ["f6", "ctrl+y", "pageup"]
+        await pilot.press("a", "ctrl+z", "ctrl+y")
+        assert app.prompt.text == "a"
         app.prompt.value = "line\n" * 30
         await pilot.pause()
         await pilot.press("pageup")
-        assert app.noted == ["f6", "pageup"]
+        assert app.noted == ["f6", "ctrl+y", "pageup"]
         assert app.prompt.cursor_location[0] < 30
 
 

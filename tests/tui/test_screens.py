@@ -125,6 +125,17 @@ async def test_a_model_is_chosen_and_what_cannot_be_read_cannot() -> None:
         assert app.answers == ["shakespeare"]
 
 
+@pytest.mark.parametrize("size", SIZES)
+async def test_why_a_model_cannot_be_read_is_said_whole(size: tuple[int, int]) -> None:
+    error = "/home/somebody/long/folder/broken.safetensors is no model file: its header is missing END"
+    app = Base()
+    async with app.run_test(size=size) as pilot:
+        await app.open(pilot, ModelPicker([ModelCard("broken", Path("b"), error=error)]))
+        await pilot.pause()
+        seen = "".join(row.strip().strip("\u2502").strip().ljust(1) for row in on_screen(app))
+        assert error.replace(" ", "") in seen.replace(" ", "")
+
+
 async def test_typing_narrows_the_list_down() -> None:
     app = Base()
     async with app.run_test() as pilot:

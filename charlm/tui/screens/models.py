@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import ClassVar, Protocol
 
 from textual import on
@@ -15,6 +16,7 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from charlm.tui.glyphs import one_line
+from charlm.tui.widgets.wrapping import LEAST_WIDTH, wrap
 
 
 class Card(Protocol):
@@ -97,6 +99,7 @@ class ModelPicker(ModalScreen[str | None]):
         super().__init__()
         self._cards = cards
         self._current = current
+        self._wanted = ""
         self._list = OptionList(markup=False)
         self._list.can_focus = False  # keys are for the field; it passes some of them on
 
@@ -112,10 +115,18 @@ class ModelPicker(ModalScreen[str | None]):
         """Everything at first."""
         self._show("")
 
+    def on_resize(self) -> None:
+        """What is wrong with a model is folded to the width."""
+        self.call_after_refresh(lambda: self._show(self._wanted))
+
     def _show(self, wanted: str) -> None:
+        self._wanted = wanted
+        width = self._list.scrollable_content_region.width
         found = [one for one in self._cards if wanted in f"{one.name} {one.shape} {one.dialogue}".casefold()]
         self._list.set_options(
-            Option(_row(one, one.name == self._current), id=str(self._cards.index(one)), disabled=bool(one.error))
+            Option(
+                _row(one, one.name == self._current, width), id=str(self._cards.index(one)), disabled=bool(one.error)
+            )
             for one in found
         )
         if not found:
@@ -144,12 +155,15 @@ class ModelPicker(ModalScreen[str | None]):
         getattr(self._list, f"action_{action}")()
 
 
-def _row(card: Card, current: bool) -> Content:
+def _row(card: Card, current: bool, width: int) -> Content:
     loss = "not measured" if card.validation is None else f"{card.validation:.3f} bits/char"
-    about = card.error or f"{card.shape}  {card.dialogue}  {loss}  {card.megabytes:.1f} MB"
+    about = one_line(card.error or f"{card.shape}  {card.dialogue}  {loss}  {card.megabytes:.1f} MB")
+    if card.error:
+        places = [*wrap(about, max(LEAST_WIDTH, width - 3)), len(about)]
+        about = "\n  ".join(about[start:end] for start, end in pairwise(places))
     return Content.assemble(
         ("\u25cf " if current else "  "),
         (one_line(card.name), "" if card.error else "bold"),
         "\n  ",
-        (one_line(about), "$text-error" if card.error else "dim"),
+        (about, "$text-error" if card.error else "dim"),
     )

@@ -7,7 +7,7 @@ never has the focus.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import on
 from textual.content import Content
@@ -34,6 +34,9 @@ def choices(
     rows = sorted((row for row in commands if row[0].casefold().startswith(wanted)), key=lambda row: row[0] != command)
     rows = rows or [row for row in commands if wanted in row[0].casefold()]
     return [(f"/{one}", help_text) for one, help_text in rows]
+
+
+_COLUMN: Final = 14  # cells for what is completed to; what is longer pushes its help to the right
 
 
 class Completions(OptionList, can_focus=False):
@@ -78,7 +81,7 @@ class Completions(OptionList, can_focus=False):
         """Offer rows, the first chosen; none closes the list."""
         self.set_class(bool(rows), "-open")
         left = [one_line(text) for text, _ in rows]
-        width = max(map(cells, left), default=0)
+        width = min(max(map(cells, left), default=0), _COLUMN)
         self.set_options(
             Content.assemble(text + " " * (width - cells(text) + 2), (one_line(help_text), "dim"))
             for text, (_, help_text) in zip(left, rows, strict=True)

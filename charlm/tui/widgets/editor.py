@@ -137,7 +137,13 @@ class Editor(TextArea, inherit_bindings=False):
 
     def update_suggestion(self) -> None:
         """The text has changed."""
+        self._marks.clear()
         self._note_unknown()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the text is for the model."""
+        return True
 
     def _set_document(self, text: str, language: str | None) -> None:
         super()._set_document(text, language)
@@ -171,6 +177,12 @@ class Editor(TextArea, inherit_bindings=False):
         inside = [end for start, end in self._pasted.spans(line) if start < column < end]
         return row, inside[0] if inside else cluster_end(line, column)
 
+    def action_redo(self) -> None:
+        """Take an undo back; if there is none, this is a key for others."""
+        if not self.history._redo_stack:
+            raise SkipAction
+        super().action_redo()
+
     def action_cursor_page_up(self) -> None:
         """A page up in the text, if there is more of it than can be seen; else this is a key for others."""
         self._skip_if_all_is_seen()
@@ -195,8 +207,6 @@ class Editor(TextArea, inherit_bindings=False):
         """A line of the text, with its marks."""
         text = self.document.get_line(line_index)
         if text not in self._marks:  # asked for once a row
-            if len(self._marks) > 100:
-                self._marks.clear()
             self._marks[text] = [
                 Span(start, end, self.get_component_rich_style(f"editor--{part}", partial=True))
                 for part, spans in (("unknown", self._unknown(text)), ("pasted", self._pasted.spans(text)))
@@ -215,7 +225,7 @@ class Editor(TextArea, inherit_bindings=False):
         ]
 
     def _reading(self, character: str) -> str | None:
-        if self.substitute is None:
+        if self.substitute is None or not self.is_read:
             return None
         if character not in self._readings:
             self._readings[character] = self.substitute(character)
