@@ -208,11 +208,12 @@ class Session:
         return apply_preset(dials, known[name])
 
     def substitute(self, character: str) -> str | None:
-        """What the model reads in a character's place; None if it can spell it."""
+        """What the model reads in a character's place, which may be nothing; None if it can spell it."""
         vocabulary = self.engine.vocabulary
         if character in vocabulary or vocabulary.has_bytes:
             return None
-        return vocabulary.replace_unknown(character)
+        reading = vocabulary.replace_unknown(character)
+        return "" if reading == self.dialogue.closing else reading  # see `Conversation.fit`
 
     def label(self, turn: Turn) -> str:
         """Who speaks, which of how many versions this is, and whether it was cut short."""

@@ -22,6 +22,8 @@ Ids = NDArray[np.int64]
 
 BYTES = 256
 CODE_POINTS = 0x110000
+SUBSTITUTES = (" ", "\uff1f", "\u3000")
+"""For what cannot be spelled, where a vocabulary has no question mark: a space, and those of a Japanese text."""
 
 
 class Vocabulary:
@@ -129,10 +131,10 @@ class Vocabulary:
         return [character for character in dict.fromkeys(text) if character not in self]
 
     def replace_unknown(self, text: str, replacement: str = "?") -> str:
-        """`text` with what cannot be encoded replaced by the first known of `replacement`, a space and id 0."""
+        """`text` with what cannot be encoded replaced by the first known of `replacement`, `SUBSTITUTES` and id 0."""
         if self.has_bytes:
             return text
-        substitute = next((one for one in (replacement, " ") if one in self), self.characters[0])
+        substitute = next((one for one in (replacement, *SUBSTITUTES) if one in self), self.characters[0])
         return "".join(character if character in self else substitute for character in text)
 
     def decode(self, ids: Sequence[int] | Ids) -> str:

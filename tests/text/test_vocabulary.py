@@ -151,11 +151,13 @@ def test_unknown_names_each_strange_character_once_in_order(vocabulary: Vocabula
 @example("\n !?a", "a日b", "?")
 @example("\n !a", "a日b", "?")
 @example("\n!a", "a日b", "?")
+@example("\n本？\u3000", "a日b", "?")
+@example("\n本\u3000", "a日b", "?")
 def test_replacing_the_unknown_makes_a_text_that_can_be_encoded(seen: str, text: str, replacement: str) -> None:
     vocabulary = vocabulary_of(seen)
     replaced = vocabulary.replace_unknown(text, replacement)
     assert vocabulary.decode(vocabulary.encode(replaced)) == replaced
-    substitute = replacement if replacement in seen else " " if " " in seen else min(seen)
+    substitute = next((one for one in (replacement, " ", "？", "\u3000") if one in seen), min(seen))
     assert list(replaced) == [one if one in seen else substitute for one in text]
     assert with_bytes(vocabulary).replace_unknown(text, replacement) == text
 
