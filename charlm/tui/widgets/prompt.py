@@ -68,7 +68,6 @@ class Prompt(Editor):
         self.complete_argument: Callable[[str, str], Iterable[str]] | None = None
         self._recall = Recall()
         self._choices: list[str] = []
-        self._is_command = False
         self._completions = Completions(self._take)
         super().__init__(id=id, classes=classes)
 
@@ -109,15 +108,8 @@ class Prompt(Editor):
         """A command is not for the model."""
         return not self.text.startswith("/")
 
-    def _reading(self, character: str) -> str | None:
-        return None if self._is_command else super()._reading(character)
-
     def update_suggestion(self) -> None:
         """The text has changed."""
-        is_command = self.text.startswith("/")
-        if is_command != self._is_command:  # the model reads no commands, so nothing in them is strange
-            self._is_command = is_command
-            self._marks.clear()
         super().update_suggestion()
         self._offer(choices(self.text, self.commands, self.complete_argument) if self.cursor_at_end_of_text else [])
 
