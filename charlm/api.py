@@ -20,8 +20,11 @@ from charlm.config import ModelConfig
 from charlm.errors import UsageError
 from charlm.inference.engine import Array, Engine, Ids, State
 from charlm.inference.generate import Completion, Generation, generate_batch
+from charlm.inference.learner import Learner
+from charlm.inference.prequential import learn
 from charlm.inference.reading import LineScore, LineScorer, Measured, measuring, prime
 from charlm.inference.sampling import SamplingParams
+from charlm.inference.settings import LearnSettings
 from charlm.library import find_model
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
@@ -180,8 +183,40 @@ class Model:
             raise UsageError(f"unknown dial: {', '.join(dials)}") from error
         return Conversation(self.engine, self.dialogue, you=you, bot=bot, dials=turned, seed=seed)
 
-    def eval(self, text: str, lanes: int = 1) -> Measured:
-        """How well the model predicts a text; see `charlm.inference.reading.measuring`."""
+    def learner(self, **settings: Any) -> Learner:
+        """The model as one that learns from what it reads, see `charlm.inference.learner`. It stays as it is itself.
+
+            learner = model.learner()
+            memory, nats, base_nats = learner.read(learner.start(), "Some text, learned as it is read.")
+            engine = learner.engine(memory)
+
+        Args:
+            **settings: fields of `LearnSettings`.
+
+        Raises:
+            UsageError: an unknown one, or a value out of range.
+        """
+        return Learner(self.engine, LearnSettings.from_dict(settings))
+
+    def eval(self, text: str, lanes: int = 1, *, dynamic: bool = False, **settings: Any) -> Measured:
+        """How well the model predicts a text.
+
+        Args:
+            text: at least two characters; the first is read but not predicted.
+            lanes: so many stretches are read at once, for speed; see `charlm.inference.reading.measuring`.
+            dynamic: learn as it reads; each character is predicted before anything is learned from it.
+            **settings: fields of `LearnSettings`, with `dynamic`.
+
+        Raises:
+            CorpusError: the text is too short.
+            UsageError: settings that do not go together, or a value out of range.
+        """
+        if dynamic and lanes != 1:
+            raise UsageError("a model that learns reads one character after the other", "leave lanes out")
+        if settings and not dynamic:
+            raise UsageError(f"unknown option: {', '.join(settings)}", "say dynamic=True too, if it is about learning")
+        if dynamic:
+            return learn(self.learner(**settings), text).learning
         *_, last = measuring(self.engine, text, lanes)
         return last
 
@@ -248,7 +283,7 @@ def train(
     """Train a model, as `charlm train` does.
 
     Args:
-        paths: files and folders; empty with `resume`.
+        paths: files, folders and names of built corpora; empty with `resume`.
         output: the model's name or path; None takes the first input's name.
         minutes: budget; `steps` and `epochs` among the settings are others.
         resume: the name of a run to go on with.
@@ -266,6 +301,7 @@ def train(
     Raises:
         CharlmError: the text, an option or the disk does not allow it.
     """
+    from charlm.corpora import shelf
     from charlm.training.events import Ended
     from charlm.training.run import Request, Run
     from charlm.training.settings import TrainConfig
@@ -278,10 +314,12 @@ def train(
             raise UsageError("a resumed run keeps the text and the settings that it was begun with", "leave them out")
         run = Run(resumed=str(resume))
     else:
-        names = [paths] if isinstance(paths, str | Path) else paths
+        names = [str(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+        if format == "auto":
+            format = shelf.form(names) or format  # noqa: A001
         run = Run(
             Request(
-                paths=tuple(map(str, names)),
+                paths=tuple(shelf.resolve(names)),
                 output=None if output is None else str(output),
                 said={"minutes": minutes, **settings} if minutes is not None else settings,
                 encoding=encoding,

@@ -27,7 +27,9 @@ COMMANDS: Final = {
     "chat": "Talk to a model.",
     "eval": "Measure a model on a text.",
     "score": "Find the most surprising lines of a text.",
+    "adapt": "Let a model learn a text, and keep the result.",
     "models": "List models, show their cards.",
+    "corpora": "Build texts to train on, show what they are.",
     "conversations": "List, search, export and replay conversations.",
     "completion": "Print a script that completes charlm's words in your shell.",
 }

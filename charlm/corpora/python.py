@@ -1,0 +1,163 @@
+"""Python's standard library as text: what is code, without what is data, history or somebody's address.
+
+Read from the running interpreter's own folder, as text; nothing is imported. Each module that is kept still tokenizes.
+
+- Modules that are mostly tables are left out (codecs, entities), and so are tests, what was generated when the
+  interpreter was built (it names the builder's folders), and what is not Python but lies there.
+- Docstrings keep their first paragraph. A third of the library is English prose in quotes, and a model that writes on
+  for a page inside of them writes no code.
+- Comment lines that name authors, copyrights, dates of changes or addresses go, since a model would sign with them.
+  E-mail addresses elsewhere become `someone@example.com`.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Mapping
+from typing import Any, Final
+
+from charlm.corpora import contacts
+from charlm.corpora.likeness import Copies
+from charlm.corpora.units import Files, Tally, Unit
+from charlm.text.corpus import normalise
+
+NOBODY: Final = "someone@example.com"
+LONGEST_LINE: Final = 120  # characters; a module with many longer ones is not written by hand
+TABLE: Final = 0.4  # the share of a module's lines that are data; from there on it is a table
+
+_LEFT_OUT = re.compile(
+    r"(^|/)(tests?|idle_test|site-packages|dist-packages|__pycache__|ensurepip|config-[^/]*|lib-dynload|pydoc_data|lib2to3"
+    r"|__phello__|turtledemo|_sysconfigdata[^/]*|__hello__\.py|this\.py|antigravity\.py|_pydatetime\.py)(/|$)"
+)
+_DATA = re.compile(
+    r"\s*(?:[\[({]*\s*(?:-?[\d.]+|0x[\da-fA-F]+|[rbuf]?'[^']*'|[rbuf]?\"[^\"]*\"|None|True|False)[\s,:)\]}]*)+(?:#.*)?$"
+)
+_CREDIT = re.compile(
+    r"copyright|\(c\)|licen[sc]ed?\b|all rights reserved|permission to use|\bauthors?\b|maintain(?:ed|er)|thanks to"
+    r"|(?:written|contributed|modified|created|adapted) by|\$Id|\$Revision|^#\s*(?:19|20)\d\d"
+    r"|\b\d\d?[-/ ]\w{3,9}[-/ ](?:19|20)?\d\d\b",
+    re.IGNORECASE,
+)
+_AUTHOR = re.compile(
+    r"^__(?:author|credits|copyright|email|date|cvsid)__\s*=\s*(?:'[^'\n]*'|\"[^\"\n]*\")\s*$", re.MULTILINE
+)
+_EMAIL = re.compile(r"<?[\w.+-]+@[\w-]+(?:\.[\w-]+)+>?")
+
+
+def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]) -> list[Unit]:
+    """Each module as a piece, by its path.
+
+    Args:
+        sources: the files of the standard library by path.
+        tally: counts.
+        options: none.
+    """
+    found = []
+    copies = Copies()
+    for files in sources.values():
+        for path, text in files.items():
+            if _LEFT_OUT.search(path):
+                tally.remove("tests, generated and foreign modules", text)
+            elif kept := module(text, tally):
+                if copies.is_new(kept.split()):
+                    found.append(Unit(path, kept))
+                else:
+                    tally.remove("modules that are copies of others", text)
+    return found
+
+
+def module(text: str, tally: Tally) -> str:
+    """A module without tables, credits and addresses; nothing if it is not worth reading."""
+    lines = normalise(text).expandtabs(4).split("\n")
+    written = [line for line in lines if line.strip()]
+    if len(written) < 5:
+        tally.remove("modules of fewer than 5 lines", text)
+    elif sum(_DATA.match(line) is not None for line in written) > TABLE * len(written):
+        tally.remove("modules that are tables", text)
+    elif sum(len(line) > LONGEST_LINE for line in written) > 0.05 * len(written):
+        tally.remove("modules with long lines", text)
+    else:
+        cleaned = _plain(_without_credits(lines, tally), tally)
+        try:
+            return short_docstrings(cleaned, tally)
+        except (SyntaxError, ValueError):
+            tally.remove("modules that are not Python of this version", text)
+    return ""
+
+
+def _without_credits(lines: list[str], tally: Tally) -> str:
+    """A module without the comments that say who wrote it; a block at its head that does goes as a whole."""
+    head = next((at for at, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
+    if any(_CREDIT.search(line) for line in lines[:head]):
+        tally.remove("comments that say who wrote it", "\n".join(lines[:head]), sum(map(bool, lines[:head])))
+        lines = lines[head:]
+    kept = []
+    for line, is_comment in zip(lines, _comments(lines), strict=True):
+        if is_comment and (_CREDIT.search(line) or _EMAIL.search(line) or contacts.LINK.search(line.lower())):
+            tally.remove("comments that say who wrote it" if _CREDIT.search(line) else "comments with addresses", line)
+        else:
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def _comments(lines: list[str]) -> list[bool]:
+    """Which lines are comments and nothing else; one inside a string is not."""
+    found = [False] * len(lines)
+    try:
+        for token in tokenize.generate_tokens(io.StringIO("\n".join(lines) + "\n").readline):
+            row, column = token.start
+            if token.type == tokenize.COMMENT and not token.line[:column].strip() and not token.string.startswith("#!"):
+                found[row - 1] = True
+    except (tokenize.TokenError, SyntaxError):
+        pass  # the caller finds that it does not tokenize
+    return found
+
+
+def _plain(text: str, tally: Tally) -> str:
+    text, authors = _AUTHOR.subn("", text)
+    tally.remove("assignments of authors", times=authors)
+    text, addresses = _EMAIL.subn(lambda match: f"<{NOBODY}>" if match[0].startswith("<") else NOBODY, text)
+    tally.change(f"e-mail addresses made {NOBODY}", addresses)
+    lines = [line.rstrip() for line in text.split("\n") if not line.startswith(("#!", "# -*-", "\x0c"))]
+    return re.sub(r"\n{4,}", "\n\n\n", "\n".join(lines)).strip("\n\x0c ")
+
+
+def short_docstrings(text: str, tally: Tally) -> str:
+    """A module whose docstrings end with their first paragraph.
+
+    Raises:
+        SyntaxError: it is not Python.
+        ValueError: it has a character that Python forbids.
+    """
+    lines = text.split("\n")
+    places = [place for node in ast.walk(ast.parse(text)) if (place := _docstring(node)) is not None]
+    for first, last in sorted(places, reverse=True):  # from the end, so that line numbers stay true
+        opening = re.match(r"\s*[rRuU]{0,2}(\"\"\"|''')", lines[first])
+        if opening is None or not lines[last].rstrip().endswith(opening[1]):
+            continue
+        begins = first if lines[first][opening.end() :].strip(" \\") else first + 1
+        blank = next((at for at in range(begins, last) if not lines[at].strip()), None)
+        if blank is None or blank == begins or lines[blank - 1].endswith(("\\", opening[1][0])):
+            continue
+        indent = lines[first][: len(lines[first]) - len(lines[first].lstrip())]
+        ending = [lines[first] + opening[1]] if blank - 1 == first else [*lines[first:blank], indent + opening[1]]
+        tally.remove("docstrings after their first paragraph", "\n".join(lines[blank:last]))
+        lines[first : last + 1] = ending
+    shorter = "\n".join(lines)
+    ast.parse(shorter)
+    return shorter
+
+
+def _docstring(node: ast.AST) -> tuple[int, int] | None:
+    """The first and last line of a module's, class's or function's docstring, counted from 0."""
+    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or not node.body:
+        return None
+    first = node.body[0]
+    if not (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    ):
+        return None
+    return first.lineno - 1, (first.end_lineno or first.lineno) - 1

@@ -1,0 +1,183 @@
+"""Careless English as people type it in a chat, made a little more regular.
+
+A small model spends its capacity on whatever varies. That somebody writes `dont` or `don't`, ends a sentence or not,
+laughs with six syllables or nine, tells nothing about what is said, so it is made one, and the weights are left for the
+words. Only what is cheap and safe is done: each rule replaces a spelling by the only thing that it can mean, and what
+could mean two things (`were`, `well`, `to`) stays as it is.
+
+    im doing good                         I'm doing good.
+    AWESOME!!!! hahahaha soooo cool XD    Awesome! Haha so cool.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+_MEANT = """
+    im I'm, ive I've, dont don't, doesnt doesn't, didnt didn't, cant can't, couldnt couldn't, wouldnt wouldn't,
+    shouldnt shouldn't, wont won't, isnt isn't, arent aren't, wasnt wasn't, werent weren't, hasnt hasn't, havent
+    haven't, hadnt hadn't, aint ain't, thats that's, whats what's, heres here's, theres there's, wheres where's,
+    hows how's, whos who's, hes he's, shes she's, youre you're, theyre they're, youve you've, theyve they've,
+    weve we've, youll you'll, theyll they'll, itll it'll, youd you'd, theyd they'd, yall y'all, alot a lot, u
+    you, r are, thx thanks, pls please, plz please, cuz because, cus because, bc because, tho though, thru
+    through, idk I don't know, tbh to be honest, btw by the way, rn right now, jk just kidding, lmk let me know, omg oh my
+    gosh, ppl people, probs probably, nvm never mind, wbu what about you, hbu how about you, yea yeah, k ok, lol
+    haha, lolol haha, lmao haha, rofl haha, recieve receive, definately definitely, definitly definitely, wierd
+    weird, freind friend, beleive believe, tommorow tomorrow, tomorow tomorrow, thier their, becuase because,
+    becasue because, probly probably, prolly probably, intresting interesting, awsome awesome, realy really,
+    basicly basically, xd
+"""
+MEANT: Final = {first: rest for first, _, rest in (" ".join(pair.split()).partition(" ") for pair in _MEANT.split(","))}
+"""What a word typed carelessly can only mean, in lower case."""
+ALLOWED: Final = " .,?!'\"-:;()&%$/+"
+"""What a turn may hold beside letters and digits."""
+
+_AFTER_ITS = (
+    "a|an|the|not|so|just|really|very|been|like|all|pretty|kind|kinda|too|hard|always|more|my|only|still|actually|super"
+    "|good|nice|fun|cool|true|great|ok|okay|because|what|that|to|probably|definitely"
+)
+_AFTER_ILL = "be|go|have|try|do|see|get|take|check|let|just|probably|definitely|give|make|tell|say|never"
+_AFTER_ID = "be|say|love|like|rather|have|want|go|probably|never|definitely|do|just|really|still|get"
+_BY_PLACE = (
+    ("ya", re.compile(r"(^|[.!?] )yah?\b", re.I), r"\1Yeah"),
+    ("its", re.compile(r"(^|[.!?] )its\b", re.I), r"\1It's"),
+    ("its", re.compile(rf"\b(i)ts (?=(?:{_AFTER_ITS}|\w+ing)\b)", re.I), r"\1t's "),
+    ("lets", re.compile(r"(^|[.!?] )lets\b", re.I), r"\1Let's"),
+    ("ill ", re.compile(rf"\bill (?=(?:{_AFTER_ILL})\b)", re.I), "I'll "),
+    ("id ", re.compile(rf"\bid (?=(?:{_AFTER_ID})\b)", re.I), "I'd "),
+)
+"""What a word can only mean where a sentence begins, or before certain others: a quick test, the words, the meaning."""
+
+_SIGNS = (
+    (re.compile(rf"[^A-Za-z0-9{re.escape(ALLOWED)}]"), " "),
+    (re.compile(r"\s*\.(?:\s?\.)+"), "... "),
+    (re.compile(r"[?!]*\?[?!]*"), "?"),
+    (re.compile(r"([-!,:;/+&\"'])\1+"), r"\1"),
+    (re.compile(r"\(\s*\)"), " "),
+    (re.compile(r"\s+([.,?!;:)])"), r"\1"),
+    (re.compile(r"([,;!?])(?=[A-Za-z])"), r"\1 "),
+    (re.compile(r"(?<=[a-z])\.(?=[A-Z][a-z])"), ". "),
+    (re.compile(r"\.\.\.[.,;:]*"), "..."),
+    (re.compile(r"[,;:]+([.?!])"), r"\1"),
+    (re.compile(r"([?!])\.(?!\.)"), r"\1"),
+    (re.compile(r"\s+"), " "),
+)
+_UNUSUAL = re.compile(r"[^A-Za-z0-9 ',.?!]|[,.?!][^ ]|\s[\s,.?!]")  # without one of these, the signs are in order
+
+_QUOTES = str.maketrans(
+    {
+        "\u2019": "'",
+        "\u2018": "'",
+        "`": "'",
+        "\u201c": '"',
+        "\u201d": '"',
+        "\u2026": "...",
+        "\u2014": "-",
+        "\u2013": "-",
+    }
+)
+_FACE = re.compile(
+    r"(?<![\w(])(?:[:;=8][-'^]?[()\[\]DPpOoSs3/\\|]+|[xX][dD]+|[()]+[-']?[:;=]|<3+|\^_*\^|-_+-|[tT]_[tT])(?!\w)"
+)
+_STARRED = re.compile(r"\*+[^*\s][^*]*\*+")  # *waves*
+_TITLE = re.compile(r"\b(mr|mrs|ms|dr|st)\.", re.I)
+_WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")
+_LAUGHTER = re.compile(r"\b[bmw]?[wu]?a*(?:h+[ae]+){2,}h*\b", re.I)
+_LAUGHS_ON = re.compile(r"\bhaha(?:[ ,.!]+haha)+\b", re.I)
+_LAUGHS_LAST = re.compile(r"(?<=\w\w)[ ,]+haha(?=\s*(?:[.!?]|$))")
+_LONG = re.compile(r"([A-Za-z])\1{2,}")
+_ABBREVIATED = ("...", "i.e.", "e.g.", "etc.", "vs.", "a.m.", "p.m.", "u.s.")
+_ENDS = (".", "!", "?", '."', '!"', '?"', ".)", "!)", "?)")
+_EDGES = " ,;:-/&+'"
+_ASKS = re.compile(
+    r"(?:(?:and|so|but|well|oh|ok|haha|hey|hi|hello) )*"
+    r"(?:(?:what|who|where|how|why)\b(?:'s|'re)?(?! an? )|(?:is|was) (?:it|that|he|she|your)\b"
+    r"|(?:do|does|did|are|were|have|can|could|will|would|should) (?:you|they|we|i|he|she|it|your|people)\b)"
+)
+
+
+def regular(message: str, known: Mapping[str, int]) -> str:
+    """One message of a chat, made regular: faces, stretched words, shouting, apostrophes, signs, a sentence's ends.
+
+    Args:
+        message: as it was typed.
+        known: how often the corpus has each word, in lower case; tells `so` from `soo`.
+
+    Returns:
+        Sentences with a capital at the start and a sign at the end, or nothing if there were no words.
+    """
+    text = _FACE.sub(" ", message.translate(_QUOTES))
+    if "*" in text:
+        text = _STARRED.sub(" ", text)
+    text = _TITLE.sub(r"\1", text)
+    capitals = sum(map(str.isupper, text))
+    if capitals > 4 and capitals > 0.6 * sum(map(str.isalpha, text)):
+        text = text.lower()
+    text = _LAUGHTER.sub("haha", text)
+    text = _WORD.sub(lambda match: _word(match[0], known), text)
+    lower = text.lower()
+    for needle, pattern, meant in _BY_PLACE:
+        if needle in lower:
+            text = pattern.sub(meant, text)
+    if "haha" in lower:
+        text = _LAUGHS_LAST.sub("", _LAUGHS_ON.sub("haha", text))  # after a sentence it says nothing
+    return tidy(text)
+
+
+def tidy(text: str) -> str:
+    """English in plain signs, with a capital at the start of each sentence and a sign at the end of the last.
+
+    Returns:
+        Nothing if there are no words.
+    """
+    text = text.translate(_QUOTES)
+    if _UNUSUAL.search(text):
+        for pattern, plain in _SIGNS:
+            text = pattern.sub(plain, text)
+        if text.count("(") != text.count(")"):
+            text = text.replace("(", "").replace(")", "")
+        if text.count('"') % 2:
+            text = text.replace('"', "")
+    text = text.strip(_EDGES)
+    return sentences(text) if any(map(str.isalnum, text)) else ""
+
+
+def sentences(text: str) -> str:
+    """A capital at the start of each sentence, a sign at the end of the last: a question mark if it is a question."""
+    parts = [part for part in re.split(r"(?<=[.!?]) ", text) if part]
+    for index, part in enumerate(parts):
+        if index == 0 or not parts[index - 1].lower().endswith(_ABBREVIATED):
+            at = next((place for place, letter in enumerate(part) if letter.isalnum()), 0)
+            parts[index] = part[:at] + part[at : at + 1].upper() + part[at + 1 :]
+    text = " ".join(parts)
+    if text.endswith(_ENDS):
+        return text
+    return text.rstrip(_EDGES) + ("?" if _ASKS.match(parts[-1].lower()) else ".")
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, in lower case."""
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text, each once."""
+    return frozenset(words(text))
+
+
+def _word(word: str, known: Mapping[str, int]) -> str:
+    lower = word.lower()
+    if lower.startswith("i'"):
+        return "I" + lower[1:]
+    if len(word) > 4 and word.isupper():
+        word = lower  # shouted; shorter ones may be an abbreviation
+    if _LONG.search(lower):
+        # Three of a letter stand for any number; the corpus knows whether one or two are right.
+        forms = [_LONG.sub(r"\1", lower), _LONG.sub(r"\1\1", lower)]
+        lower = max(forms, key=lambda form: known.get(form, 0))
+        word = lower.capitalize() if word[0].isupper() and not word.isupper() else lower
+    if (meant := MEANT.get(lower)) is not None:
+        return meant[:1].upper() + meant[1:] if word[0].isupper() and not word.isupper() else meant
+    return "I" if word == "i" else word
