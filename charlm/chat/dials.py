@@ -84,7 +84,11 @@ class Dials:
         try:
             return replace(self, **{name: kinds[name](value)})
         except ValueError as error:
-            raise UsageError(f"{value!r} is no value for {name}", "it takes a number") from error
+            what = "a whole number" if kinds[name] is int else "a number"
+            raise UsageError(
+                f"{value!r} is no value for {name.replace('_', '-')}, which takes {what}",
+                f"it stays at {getattr(self, name):g}",
+            ) from error
 
     def to_dict(self) -> dict[str, Any]:
         """For the database."""

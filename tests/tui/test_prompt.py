@@ -445,6 +445,14 @@ async def test_a_slash_offers_commands_above_the_prompt() -> None:
         assert app.query_one("#above").size.height == 9  # nothing moved to make room for it
 
 
+async def test_a_long_command_stands_apart_from_its_help() -> None:
+    app = PromptApp()
+    async with app.run_test() as pilot:
+        app.prompt.commands = [("a-very-very-long-command", "help"), ("a", "b")]
+        await pilot.press("/")
+        assert offered(app) == ["/a-very-very-long-command  help", "/a              b"]
+
+
 @pytest.mark.parametrize("key", ["tab", "enter"])
 async def test_a_key_takes_the_chosen_command(key: str) -> None:
     app = PromptApp()

@@ -83,7 +83,7 @@ class Completions(OptionList, can_focus=False):
         left = [one_line(text) for text, _ in rows]
         width = min(max(map(cells, left), default=0), _COLUMN)
         self.set_options(
-            Content.assemble(text + " " * (width - cells(text) + 2), (one_line(help_text), "dim"))
+            Content.assemble(text + " " * max(2, width - cells(text) + 2), (one_line(help_text), "dim"))
             for text, (_, help_text) in zip(left, rows, strict=True)
         )
         self.highlighted = 0 if rows else None
