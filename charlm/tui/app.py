@@ -55,31 +55,31 @@ class ChatApp(App[int]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f1", "help", "Help"),
-        Binding("f2", "toggle_panel('conversations')", "Chats"),
-        Binding("f3", "toggle_panel('dials')", "Dials"),
-        Binding("f4", "heat", "Heat"),
-        Binding("f5", "run('regenerate')", "Again"),
-        Binding("f6", "run('undo')", "Undo"),
-        Binding("f7", "run('redo')", "Redo", show=False),
-        Binding("f8", "edit_last", "Edit"),
-        Binding("f9", "run('continue')", "More", show=False),
-        Binding("ctrl+l", "look", "Look"),
-        Binding("ctrl+n", "run('new')", "New chat", show=False),
-        Binding("ctrl+o", "pick_model", "Models", show=False),
-        Binding("ctrl+y", "copy_reply", "Copy the last reply", show=False),
-        Binding("escape", "stop", "Stop", show=False),
-        Binding("ctrl+q", "leave", "Quit", priority=True),
+        Binding("f1", "help", "Help", tooltip="This help"),
+        Binding("f2", "toggle_panel('conversations')", "Chats", tooltip="Conversations: open, search, rename, delete"),
+        Binding("f3", "toggle_panel('dials')", "Dials", tooltip="Dials: how replies are drawn and shown"),
+        Binding("f4", "heat", "Heat", tooltip="Colour every character by how much it surprised the model"),
+        Binding("f5", "run('regenerate')", "Again", tooltip="Another reply; the old one stays, as a version"),
+        Binding("f6", "run('undo')", "Undo", tooltip="Take the last step back, whatever it was"),
+        Binding("f7", "run('redo')", "Take an undo back", show=False),
+        Binding("f8", "edit_last", "Edit", tooltip="Say something else instead of what you said last"),
+        Binding("f9", "run('continue')", "Let the model write on", show=False),
+        Binding("ctrl+l", "look", "Look", tooltip="Move over the text, see what else might have come, branch there"),
+        Binding("ctrl+n", "run('new')", "A new conversation", show=False),
+        Binding("ctrl+o", "pick_model", "Choose among the models", show=False),
+        Binding("ctrl+y", "copy_reply", "Copy the last reply, or what is selected", show=False),
+        Binding("escape", "stop", "Stop the reply; or leave what is being done", show=False),
+        Binding("ctrl+q", "leave", "Quit", tooltip="Leave; everything is saved", priority=True),
         # In an empty prompt.
-        Binding("left", "version(-1)", "The version before", show=False),
-        Binding("right", "version(1)", "The next version", show=False),
+        Binding("left", "version(-1)", "In an empty field: the version before", show=False),
+        Binding("right", "version(1)", "In an empty field: the next version", show=False),
         Binding("pageup", "page(-1)", "Page up", show=False),
         Binding("pagedown", "page(1)", "Page down", show=False),
         # In the transcript; the prompt takes them as letters.
-        Binding("e", "edit_here", "Edit this turn", show=False),
-        Binding("b", "branch_here", "Branch here", show=False),
-        Binding("left_square_bracket", "version_here(-1)", "The version before", show=False),
-        Binding("right_square_bracket", "version_here(1)", "The next version", show=False),
+        Binding("e", "edit_here", "While you look: edit this turn", show=False),
+        Binding("b", "branch_here", "While you look: let the model go on from here", show=False),
+        Binding("left_square_bracket", "version_here(-1)", "While you look: the version before", show=False),
+        Binding("right_square_bracket", "version_here(1)", "While you look: the next version", show=False),
         *(Binding(str(n), f"alternative({n})", f"Alternative {n}", show=False) for n in range(1, 10)),
     ]
 
@@ -92,6 +92,9 @@ class ChatApp(App[int]):
     .shown { display: block; }
     .narrow .panel { width: 1fr; }
     .narrow.covered #talk { display: none; }
+    ToastRack { dock: top; align: right top; margin: 0; }  /* not over the prompt */
+    Toast { margin: 0; padding: 0 1; }
+    .narrow Toast { width: 100%; max-width: 100%; }
     """
 
     def __init__(self, wish: dict[str, Any], start: Callable[[], Session] | None = None) -> None:
@@ -177,10 +180,12 @@ class ChatApp(App[int]):
         match event:
             case Wrote(text, bits):
                 self.transcript.append(text, bits)
+                self.status.characters = (self.status.characters or 0) + len(text)
                 self._clock(len(text))
             case Began(turn, text):
                 self.view.begin(turn, text, self.session)
                 self._written, self._since = 0, 0.0
+                self._show_place(turn, len(text))
                 self.status.state = "writing" if turn.author == "bot" else "reading"
             case Done(reply):
                 self._finish(reply.turn)
@@ -325,12 +330,19 @@ class ChatApp(App[int]):
         session, status = self.session, self.status
         conversation = session.conversation
         status.model, status.state = session.name, "writing" if self._busy else "ready"
-        status.characters, status.seed = conversation.head.characters, conversation.seed
-        versions = len(conversation.head.siblings)
-        which = f"  {conversation.head.siblings.index(conversation.head) + 1}/{versions}" if versions > 1 else ""
-        status.turn = f"turn {len(self.view.turns)}{which}"
+        status.seed = conversation.seed
+        if not self._busy:  # else it grows with what is shown
+            self._show_place(conversation.head, len(conversation.head.text))
         for sentence in session.news():
             self.notify(visible(sentence), markup=False, timeout=8)
+
+    def _show_place(self, turn: Turn, characters: int) -> None:
+        """Show which turn is the last, and how much has been read with so many characters of it."""
+        versions = turn.siblings
+        which = f"  {versions.index(turn) + 1}/{len(versions)}" if len(versions) > 1 else ""
+        self.status.turn = f"turn {len(self.view.turns)}{which}"
+        lead = self.session.conversation.lead(turn) if turn.parent is not None else ""
+        self.status.characters = (turn.parent.characters if turn.parent is not None else 0) + len(lead) + characters
 
     def _show_panels(self) -> None:
         session = self.session
@@ -410,7 +422,7 @@ class ChatApp(App[int]):
     def action_help(self) -> None:
         """Keys and commands."""
         keys = [
-            (binding.key, binding.description)
+            (binding.key, binding.tooltip or binding.description)
             for binding in self.BINDINGS
             if isinstance(binding, Binding) and not binding.key.isdigit()
         ]
