@@ -6,7 +6,7 @@ decides.
 
 from __future__ import annotations
 
-import secrets
+import random
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -209,7 +209,7 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
         elif isinstance(row, PresetsRow) and row.names:
             self.post_message(self.PresetChosen(row.names[row.chosen]))
         elif isinstance(row, SeedRow):
-            self._set(row, str(secrets.randbelow(1 << 32)))
+            self._set(row, str(random.getrandbits(32)))
 
     def action_rub_out(self) -> None:
         """Take back a digit."""

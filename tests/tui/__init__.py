@@ -1,0 +1,1 @@
+"""The app and its widgets, driven by Pilot."""
