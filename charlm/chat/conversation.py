@@ -61,7 +61,7 @@ class Turn:
     children: list[Turn] = field(default_factory=list)
     characters: int = 0
     snapshot: Snapshot | None = field(default=None, repr=False)
-    visited: Turn | None = field(default=None, repr=False)  # the child where the head was last
+    visited: Turn | None = field(default=None, repr=False)  # the child that was visible last
 
     @property
     def text(self) -> str:
@@ -562,9 +562,10 @@ class Conversation:
         return True
 
     def _show(self, head: Turn) -> None:
+        for turn in branch(self.head, head):
+            assert turn.parent is not None
+            turn.parent.visited = turn
         self.head = head
-        if head.parent is not None:
-            head.parent.visited = head
 
     def _commit(self, turn: Turn | None) -> None:
         if self._journal is not None:
@@ -598,6 +599,23 @@ class Conversation:
             newest.snapshot = None
             _ = self.snapshot(newest)
             self._move(newest, joins=newest.parent is self.head)
+
+
+def branch(here: Turn, there: Turn) -> list[Turn]:
+    """The turns up to one of two from where their paths part, the last first. It takes as long as that is far away."""
+    mine, theirs = {here}, {there}
+    left, right = here, there
+    while left not in theirs and right not in mine:
+        left, right = left.parent or left, right.parent or right
+        mine.add(left)
+        theirs.add(right)
+    parting = left if left in theirs else right
+    turns = []
+    while there is not parting:
+        turns.append(there)
+        assert there.parent is not None
+        there = there.parent
+    return turns
 
 
 def _last_visited(turn: Turn) -> Turn:

@@ -26,7 +26,7 @@ from charlm.chat.columns import (
     write_turn,
     write_visited,
 )
-from charlm.chat.conversation import Conversation, Turn
+from charlm.chat.conversation import Conversation, Turn, branch
 from charlm.chat.database import PATIENCE, Database
 from charlm.chat.drawing import Snapshot
 from charlm.chat.record import Record
@@ -63,6 +63,7 @@ class StoreJournal:
         self._state: dict[str, Any] = {}  # of the conversation's row, as it was last written
         self._moved = False  # whether the row is to be written
         self._unsaved: list[Turn] = []  # parents before children
+        self._head: Turn | None = None  # when it was last told of
         self._visits: set[Turn] = set()  # turns another child of which is visible now
         self._strange: list[Turn] = []  # whose snapshots were another model's, or damaged
         self._places: dict[Turn, tuple[int, str]] = {}  # how deep in the tree, and how its first turn begins
@@ -73,7 +74,7 @@ class StoreJournal:
         self._conversation = conversation
         self._title = conversation.title
         if self.number is not None and not self._moved:
-            self._state = self._state_of(conversation, {})
+            self._state, self._head = self._state_of(conversation, {}), conversation.head
 
     def resume(self, number: int, record: Record) -> None:
         """Go on with a conversation that has been read from the database."""
@@ -104,8 +105,10 @@ class StoreJournal:
             self._moved = True
             if turn is not None:
                 self._will_save(turn)
-            if conversation.head.parent is not None:
-                self._visits.add(conversation.head.parent)
+            for one in branch(self._head or conversation.root, conversation.head):
+                assert one.parent is not None
+                self._visits.add(one.parent)
+            self._head = conversation.head
             self._save()
 
     def fetch(self, turn: Turn, engine: Engine) -> Snapshot | None:

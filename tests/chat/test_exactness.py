@@ -7,8 +7,8 @@ from scratch gives, to float32's rounding; the database holds the same tree; and
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +23,6 @@ from charlm.chat.dials import Dials
 from charlm.chat.drawing import Snapshot
 from charlm.chat.replay import replay
 from charlm.chat.store import Store
-from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Piece
 from charlm.inference.reading import spell
@@ -63,7 +62,7 @@ STEPS = st.lists(
 
 
 def play(conversation: Conversation, step: Step) -> None:
-    """Do it. What cannot be done is refused and changes nothing."""
+    """Do it, unless there is nothing to do it to."""
     shown = 0
 
     def on_piece(piece: Piece) -> None:
@@ -143,7 +142,7 @@ def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: P
             reopen()
         else:
             for one in (conversation, never_closed):
-                _do(play, one, step)
+                play(one, step)
         assert texts(conversation) == texts(never_closed)
     assert store.trouble is None
     if conversation.number is not None:
@@ -157,43 +156,34 @@ def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: P
     assert mine.to_bytes(engine) == other.to_bytes(engine)
     for turn in conversation.path:
         check_memory(conversation, turn)
+    check_choices(conversation, never_closed)
     # And all of it goes on as if nothing had been.
-    for step in (
-        Step("continue", 0, 99, 5),
-        Step("regenerate", 1, 7, 2),
-        Step("redo", 0, 0, 0),
-        Step("say", 0, 99, 31),
-    ):
+    for step in (Step("continue", 0, 99, 5), Step("regenerate", 1, 7, 2), Step("redo", 0, 0, 0), Step("say", 0, 99, 1)):
         for one in (conversation, never_closed):
-            _do(play, one, step)
+            play(one, step)
         assert texts(conversation) == texts(never_closed)
     while never_closed.undo():
         assert conversation.undo()
         assert texts(conversation) == texts(never_closed)
     assert not conversation.undo()
-    if conversation.number is not None:
-        check_choices(conversation, never_closed)
     store.close()
 
 
 def check_choices(conversation: Conversation, other: Conversation) -> None:
     """Whatever is chosen leads to where it was last left."""
-    for index in range(len(other.root.children)):
-        for one in (conversation, other):
-            one.choose(one.root.children[index])
+    for one, another in zip(_below(conversation.root), _below(other.root), strict=True):
+        conversation.choose(one)
+        other.choose(another)
         assert texts(conversation) == texts(other)
 
 
-def _do(do: Callable[[Conversation, Step], None], conversation: Conversation, step: Step) -> None:
-    try:
-        do(conversation, step)
-    except UsageError as error:
-        assert "empty" in error.message, error.message
+def _below(turn: Turn) -> list[Turn]:
+    return [one for child in turn.children for one in (child, *_below(child))]
 
 
 @pytest.mark.parametrize("form", DIALOGUES)
 @pytest.mark.parametrize("candidates", [1, 4])
-@settings(max_examples=25)
+@settings(max_examples=5)
 @given(steps=STEPS, has_bytes=st.booleans())
 def test_what_you_see_is_what_it_knows(form: str, candidates: int, steps: list[Step], has_bytes: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -203,8 +193,8 @@ def test_what_you_see_is_what_it_knows(form: str, candidates: int, steps: list[S
 @pytest.mark.slow
 @pytest.mark.parametrize("form", DIALOGUES)
 @pytest.mark.parametrize("candidates", [1, 4])
-@settings(max_examples=200)
+@settings(max_examples=int(os.environ.get("CHARLM_EXAMPLES", "25")))
 @given(steps=STEPS, has_bytes=st.booleans())
-def test_two_hundred_times_for_each_format(form: str, candidates: int, steps: list[Step], has_bytes: bool) -> None:
+def test_two_hundred_times(form: str, candidates: int, steps: list[Step], has_bytes: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         check(random_engine(has_bytes=has_bytes), form, candidates, steps, Path(folder) / "c.db")

@@ -183,6 +183,20 @@ def test_the_format_is_that_in_which_it_was_begun(store: Store, engine: Engine, 
     assert reopen().open(1, "noise", engine, grown).conversation.dialogue.names == grown.names
 
 
+def test_a_version_that_is_chosen_leads_to_where_it_was_last_left(store: Store, engine: Engine, reopen: Reopen) -> None:
+    conversation = begin(store, engine, "hello", "one way")
+    first, elsewhere = conversation.path[1], texts(conversation)
+    conversation.choose(first)
+    conversation.undo()
+    conversation.edit(conversation.path[2], "another way")
+    conversation.choose(conversation.path[2].siblings[0])
+    assert texts(conversation) == elsewhere
+    conversation.edit(conversation.path[0], "good day")
+    again = reopen().open(1, "noise", engine, LINES).conversation
+    again.choose(again.path[0].siblings[0])
+    assert texts(again) == elsewhere
+
+
 # -- another model ----------------------------------------------------------------------------------------------------
 
 
