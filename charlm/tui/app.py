@@ -1,7 +1,8 @@
 """The chat as a Textual app.
 
 Owns the layout, the keys, and which of the two threads does what: the interface, and a worker that loads the model or
-lets it write (`charlm.tui.inbox`). NumPy and the model are imported by the worker, after the first paint.
+lets it write (`charlm.tui.inbox`). NumPy and the model are imported by the worker, after the first paint; so is whatever
+else that does not need.
 """
 
 from __future__ import annotations
@@ -23,12 +24,7 @@ from textual.widgets import Footer
 from charlm.errors import CharlmError, NotFoundError, UsageError
 from charlm.text.visible import visible
 from charlm.tui import preferences
-from charlm.tui.clipboard import copy
 from charlm.tui.inbox import Began, Done, Event, Failed, Inbox, Loaded, Surprises, Wrote
-from charlm.tui.screens.ask import Ask
-from charlm.tui.screens.help import HelpScreen
-from charlm.tui.screens.models import ModelPicker
-from charlm.tui.screens.welcome import Welcome
 from charlm.tui.view import View
 from charlm.tui.widgets.alternatives import Alternatives
 from charlm.tui.widgets.conversations import ConversationsPanel
@@ -236,6 +232,8 @@ class ChatApp(App[int]):
     def _fail(self, error: Exception, *, loading: bool) -> None:
         self._busy = False
         if loading and isinstance(error, NotFoundError) and not self._wish.get("model"):
+            from charlm.tui.screens.welcome import Welcome
+
             self.push_screen(Welcome())
             return
         self._complain(error)
@@ -421,6 +419,8 @@ class ChatApp(App[int]):
 
     def action_help(self) -> None:
         """Keys and commands."""
+        from charlm.tui.screens.help import HelpScreen
+
         keys = [
             (binding.key, binding.tooltip or binding.description)
             for binding in self.BINDINGS
@@ -474,6 +474,7 @@ class ChatApp(App[int]):
     def action_copy_reply(self) -> None:
         """Copy what is selected, else the last reply."""
         from charlm.chat.commands import last_turn
+        from charlm.tui.clipboard import copy
 
         with self._trying():
             text = self.screen.get_selected_text() or last_turn(self.session.conversation, "bot").text
@@ -484,6 +485,7 @@ class ChatApp(App[int]):
     async def action_pick_model(self) -> None:
         """Choose among the models."""
         from charlm.chat.cards import cards
+        from charlm.tui.screens.models import ModelPicker
 
         name = await self.push_screen_wait(ModelPicker(cards(), self.session.name))
         if name is not None:
@@ -599,6 +601,8 @@ class ChatApp(App[int]):
     @on(ConversationsPanel.Renamed)
     @work
     async def _rename_conversation(self, event: ConversationsPanel.Renamed) -> None:
+        from charlm.tui.screens.ask import Ask
+
         title = await self.push_screen_wait(Ask("What is it to be called?", ""))
         with self._trying():
             if title and self.session.store is not None:
