@@ -294,7 +294,8 @@ class ChatApp(App[int]):
             self._warm(self.view.turns[::-1])
 
     def show_dials(self) -> None:
-        """Show how the dials stand."""
+        """Show how the dials stand; they act on the very next character."""
+        self._inbox.hurry()
         self._show_status()
         self._show_panels()
 
@@ -613,6 +614,7 @@ class ChatApp(App[int]):
     def _turn_dials(self, event: DialsPanel.Changed) -> None:
         with self._trying():
             self.session.conversation.dials = event.dials
+            self._inbox.hurry()
 
     @on(DialsPanel.Reseeded)
     def _reseed(self, event: DialsPanel.Reseeded) -> None:

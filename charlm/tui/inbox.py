@@ -125,8 +125,9 @@ class Inbox:
                 # What a slow step has cost is made up for, up to a frame or two.
                 now = time.monotonic()
                 due = max(due, now - CATCH_UP) + 1 / pace
-                if due > now + SHORTEST_PAUSE:
-                    self._wake.wait(due - now)
+                if due > now + SHORTEST_PAUSE and self._wake.wait(due - now):
+                    self._wake.clear()  # it was stopped, or the pace was changed
+                    due = time.monotonic()
 
         try:
             self.put(Done(operation(show, lambda turn: self.put(Began(turn, turn.text)))))
