@@ -78,7 +78,11 @@ def find(commands: Sequence[Command], line: str) -> tuple[Command, str]:
     names = [one.name for one in commands]
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        raise UsageError(f"there is no command /{name}", f"did you mean /{near[0]}?" if near else "/help lists them")
+        hint = f"did you mean /{near[0]}?" if near else "/help lists them"
+        raise UsageError(
+            f"there is no command /{name[:40]}",
+            hint if name.isalpha() else "/help lists them; a space before the slash says it to the model",
+        )
     command = commands[names.index(name)]
     if argument and not command.argument:
         raise UsageError(f"/{name} takes nothing after it")
@@ -97,6 +101,16 @@ def last_turn(conversation: Conversation, author: str) -> Turn:
             return turn
         turn = turn.parent
     raise UsageError("you have not said anything yet" if author == YOU else "there is no reply yet")
+
+
+def _whole_number(argument: str) -> int | None:
+    """What a person typed as a whole number that a database can hold; None if it is none."""
+    number = int(argument) if argument.isdecimal() and len(argument) < 20 else -1
+    return number if 0 <= number < 1 << 63 else None
+
+
+def _figure(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def _new(face: Face, argument: str) -> None:
@@ -163,10 +177,11 @@ def turn_to(face: Face, turn: Turn, step: int) -> None:
 def _branch(face: Face, argument: str) -> None:
     conversation = face.session.conversation
     turn = last_turn(conversation, BOT)
-    number, _, instead = argument.partition(" ")
-    if not number.isdigit():
+    written, _, instead = argument.partition(" ")
+    number = _whole_number(written)
+    if number is None:
         raise UsageError("say how many characters of the reply to keep", "/branch 20, or /branch 20 and other words")
-    face.draw(lambda piece, shown: conversation.branch_at(turn, int(number), instead, piece, shown))
+    face.draw(lambda piece, shown: conversation.branch_at(turn, number, instead, piece, shown))
 
 
 def _dial(name: str) -> Callable[[Face, str], None]:
@@ -175,7 +190,7 @@ def _dial(name: str) -> Callable[[Face, str], None]:
         if argument:
             conversation.dials = conversation.dials.with_value(name, argument)
             face.show_dials()
-        face.tell(f"{name.replace('_', '-')} {getattr(conversation.dials, name):g}")
+        face.tell(f"{name.replace('_', '-')} {_figure(getattr(conversation.dials, name))}")
 
     return run
 
@@ -183,7 +198,7 @@ def _dial(name: str) -> Callable[[Face, str], None]:
 def _dials(face: Face, argument: str) -> None:
     conversation = face.session.conversation
     values = conversation.dials.to_dict() | {"seed": conversation.seed}
-    face.tell("\n".join(f"{name.replace('_', '-'):20} {value:g}" for name, value in values.items()))
+    face.tell("\n".join(f"{name.replace('_', '-'):20} {_figure(value)}" for name, value in values.items()))
 
 
 def _preset(face: Face, argument: str) -> None:
@@ -199,9 +214,10 @@ def _preset(face: Face, argument: str) -> None:
 def _seed(face: Face, argument: str) -> None:
     conversation = face.session.conversation
     if argument:
-        if not argument.isdigit() or int(argument) >= 1 << 63:
+        seed = _whole_number(argument)
+        if seed is None:
             raise UsageError(f"{argument!r} is no seed", "it takes a whole number")
-        conversation.reseed(int(argument))
+        conversation.reseed(seed)
         face.show_dials()
     face.tell(f"seed {conversation.seed}")
 
@@ -243,9 +259,10 @@ def _list(face: Face, argument: str) -> None:
 
 
 def _open(face: Face, argument: str) -> None:
-    if not argument.isdigit():
+    number = _whole_number(argument)
+    if number is None:
         raise UsageError("say which, by its number", "/list shows them")
-    face.session.open(int(argument))
+    face.session.open(number)
     face.show_conversation()
 
 
@@ -259,9 +276,10 @@ def _delete(face: Face, argument: str) -> None:
 
 
 def _restore(face: Face, argument: str) -> None:
-    if not argument.isdigit():
+    number = _whole_number(argument)
+    if number is None:
         raise UsageError("say which, by its number")
-    face.session.restore(int(argument))
+    face.session.restore(number)
     face.show_conversation()
 
 

@@ -27,6 +27,7 @@ from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Alternative, Piece, make_rng, new_seed
 from charlm.inference.reading import log_softmax, spell
+from charlm.inference.sampling import check_seed
 from charlm.text.dialogue import Dialogue, is_name
 
 MAX_MOVES = 1000  # that can be undone
@@ -175,6 +176,7 @@ class Conversation:
         self.dialogue = dialogue or Dialogue()
         self.you, self.bot = roles(self.dialogue, you, bot)
         self.seed = new_seed() if seed is None else seed
+        check_seed(self.seed)
         self.hand = Hand(dials or Dials(), make_rng(self.seed))
         self.title = ""
         self.root = Turn(0, None, "", "")
@@ -199,7 +201,12 @@ class Conversation:
         self.hand.dials = dials
 
     def reseed(self, seed: int) -> None:
-        """Begin the random numbers anew, from the very next character."""
+        """Begin the random numbers anew, from the very next character.
+
+        Raises:
+            UsageError: the seed is out of range.
+        """
+        check_seed(seed)
         rng = make_rng(seed)
         self.seed = seed
         self.hand.rng = rng

@@ -80,6 +80,8 @@ class Session:
                 self.conversation.dials = self._dials(self.conversation.dials)
             if wish.seed is not None:
                 self.conversation.reseed(wish.seed)
+            if wish.you or wish.bot:
+                self._news.append("a conversation keeps its speakers; /you and /bot begin a new one with others")
         else:
             self.conversation = self._create(wish.you, wish.bot, self._dials(Dials()), wish.seed)
 
@@ -108,8 +110,14 @@ class Session:
 
     def _create(self, you: str | None, bot: str | None, dials: Dials, seed: int | None) -> Conversation:
         if self.store is None:
-            return Conversation(self.engine, self.dialogue, you=you, bot=bot, dials=dials, seed=seed)
-        return self.store.create(self.name, self.engine, self.dialogue, you=you, bot=bot, dials=dials, seed=seed)
+            made = Conversation(self.engine, self.dialogue, you=you, bot=bot, dials=dials, seed=seed)
+        else:
+            made = self.store.create(self.name, self.engine, self.dialogue, you=you, bot=bot, dials=dials, seed=seed)
+        known = self.dialogue.names
+        for name in (made.you, made.bot) if self.dialogue.has_names and known else ():
+            if name not in known:
+                self._news.append(f"{self.name} knows no speaker called {name}; /you says whom it knows")
+        return made
 
     def news(self) -> list[str]:
         """What the person should be told, a sentence each, since this was last asked."""

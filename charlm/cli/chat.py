@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import click
 
 from charlm.cli.command import Command, complete_model
 
-_DIALS = ("temperature", "top_k", "top_p", "min_p", "typical", "repetition_penalty", "candidates", "length", "pace")
+_DIALS: Final[dict[str, tuple[float, str]]] = {
+    "temperature": (0.8, "0 takes the likeliest; below 1 careful, above 1 wild."),
+    "top_k": (0, "Draw among the k likeliest; 0 is off."),
+    "top_p": (0.95, "Draw among the likeliest that make up this share; 1 is off."),
+    "min_p": (0.0, "Draw among those this share as likely as the likeliest; 0 is off."),
+    "typical": (1.0, "Draw among the most typical that make up this share; 1 is off."),
+    "repetition_penalty": (1.0, "Above 1 avoids characters of the last few; 1 is off."),
+    "candidates": (8, "Show the most fitting of so many replies; 1 streams as it is drawn."),
+    "relevance": (0.5, "How much being likely anywhere counts against a reply."),
+    "length": (400, "Where a reply ends at the latest, in characters."),
+    "pace": (0.0, "Characters a second; 0 is as fast as it comes."),
+}
+"""Defaults and help: those of `charlm.chat.dials.Dials`, which are not imported to print this."""
 
 
 def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -19,6 +32,14 @@ def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) 
     from charlm.cli.command import model_path
 
     return read_card(model_path(ctx.params.get("model"))).dialogue.complete_name(incomplete)
+
+
+def _dial_options(function: Callable[..., int]) -> Callable[..., int]:
+    """An option for each dial; one that is not given leaves a continued conversation's dial as it stands."""
+    for name, (default, text) in reversed(_DIALS.items()):
+        flags = (*(["-t"] if name == "temperature" else []), f"--{name.replace('_', '-')}")
+        function = click.option(*flags, name, type=type(default), help=f"{text}  [default: {default:g}]")(function)
+    return function
 
 
 @click.command(
@@ -38,15 +59,7 @@ def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) 
 @click.option("--bot", shell_complete=_complete_name, help="Who the model is.")
 @click.option("--seed", type=int, help="Makes the same replies again.  [default: drawn]")
 @click.option("--preset", help="Several dials at once: precise, balanced, wild, or one of your config.toml.")
-@click.option("-t", "--temperature", type=float, help="0 takes the likeliest; below 1 careful, above 1 wild.")
-@click.option("--top-k", type=int, help="Draw among the k likeliest; 0 is off.")
-@click.option("--top-p", type=float, help="Draw among the likeliest that make up this share; 1 is off.")
-@click.option("--min-p", type=float, help="Draw among those this share as likely as the likeliest; 0 is off.")
-@click.option("--typical", type=float, help="Draw among the most typical that make up this share; 1 is off.")
-@click.option("--repetition-penalty", type=float, help="Above 1 avoids characters of the last few; 1 is off.")
-@click.option("--candidates", type=int, help="Show the most fitting of so many replies; 1 streams as it is drawn.")
-@click.option("--length", type=int, help="Where a reply ends at the latest, in characters.")
-@click.option("--pace", type=float, help="Characters a second; 0 is as fast as it comes.")
+@_dial_options
 @click.option("--no-save", is_flag=True, help="Do not write this conversation to the database.")
 @click.option("--plain", is_flag=True, help="Lines instead of the app; also where there is no terminal.")
 def command(**options: Any) -> int:
@@ -55,7 +68,8 @@ def command(**options: Any) -> int:
     MODEL is a name that charlm models lists, or a path; the newest if it is left out. Every conversation is kept, on
     this machine only; charlm conversations lists, searches and exports them.
     """
-    terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    # The app draws on stderr.
+    terminal = all(one.isatty() for one in (sys.stdin, sys.stdout, sys.stderr)) and os.environ.get("TERM") != "dumb"
     wish = {name: options[name] for name in ("model", "resume", "number", "you", "bot", "seed", "preset")}
     dials = tuple((name, options[name]) for name in _DIALS if options[name] is not None)
     if terminal and not options["plain"]:
@@ -67,7 +81,6 @@ def command(**options: Any) -> int:
 
     session = Session(Wish(**wish, dials=dials, keep=not options["no_save"]))
     try:
-        Lines(session, asks=sys.stdin.isatty()).run()
+        return Lines(session, asks=sys.stdin.isatty()).run()
     finally:
         session.close()
-    return 0

@@ -7,12 +7,13 @@ streams. Where input comes from a pipe, standard output holds the replies alone.
 from __future__ import annotations
 
 import contextlib
+import io
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import Final
 
 import click
 
@@ -24,6 +25,7 @@ from charlm.inference.generate import Piece
 from charlm.text.visible import visible
 
 PROMPT = "you> "
+_ENDINGS: Final = [one for one in (signal.SIGTERM, getattr(signal, "SIGHUP", None)) if one is not None]
 
 
 class Lines:
@@ -32,37 +34,47 @@ class Lines:
     Args:
         session: the chat.
         asks: whether a person types, who is to be shown where.
-        sleep: waits, to set a pace.
     """
 
-    def __init__(self, session: Session, *, asks: bool, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, session: Session, *, asks: bool) -> None:
         self.session = session
         self._asks = asks
-        self._sleep = sleep
-        self._over = False
+        self._drawing = False
+        self._interrupted = False
+        self._wake = threading.Event()
+        self._code: int | None = None  # to leave with
         self._commands = (*COMMANDS, Command("help", "[COMMAND]", "this list", _help))
 
-    def run(self) -> None:
-        """Read and reply until the input ends."""
-        self._tell_news()
-        if self._asks:
-            self.tell(f"{self.session.name}: /help lists commands, Ctrl-C stops a reply, Ctrl-D leaves")
-        self.show_conversation()
-        for line in self._lines():
-            try:
-                self._take(line)
-            except CharlmError as error:
-                self.tell(f"error: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+    def run(self) -> int:
+        """Read and reply until the input ends.
+
+        Returns:
+            The exit code.
+        """
+        with self._signals():
             self._tell_news()
-            if self._over:
-                return
+            if self._asks:
+                self.tell(f"{self.session.name}: /help lists commands, Ctrl-C stops a reply, Ctrl-D leaves")
+            self.show_conversation()
+            for line in self._lines():
+                try:
+                    self._take(line)
+                except CharlmError as error:
+                    self.tell(f"error: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+                self._tell_news()
+                if self._code is not None:
+                    return self._code
+        return 0
 
     def _lines(self) -> Iterator[str]:
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="replace")  # what is no UTF-8 must not end a conversation
+        if self._asks:
+            with contextlib.suppress(ImportError):
+                import readline  # noqa: F401  # gives input() a history and an editor
         while True:
             try:
                 if self._asks:
-                    with contextlib.suppress(ImportError):
-                        import readline  # noqa: F401  # gives input() a history and an editor
                     yield input(PROMPT)
                 else:
                     line = sys.stdin.readline()
@@ -85,6 +97,39 @@ class Lines:
         for sentence in self.session.news():
             self.tell(f"note: {sentence}")
 
+    # -- signals ------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C stops a reply, a second one or one between replies ends the chat; so does whoever ends the process.
+
+        A reply under way is stopped, never torn off: what was shown is kept.
+        """
+        heeded = {number: self._end for number in _ENDINGS if signal.getsignal(number) != signal.SIG_IGN}
+        before = {number: signal.signal(number, act) for number, act in heeded.items()}
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if not self._drawing or self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
+        self._stop()
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._code = 128 + number
+        if not self._drawing:
+            raise SystemExit(self._code)
+        self._stop()
+
+    def _stop(self) -> None:
+        self.session.conversation.stop()
+        self._wake.set()
+
     # -- a face -------------------------------------------------------------------------------------------------------
 
     def tell(self, text: str) -> None:
@@ -92,21 +137,26 @@ class Lines:
         click.echo(visible(text), err=True)
 
     def draw(self, operation: Operation) -> None:
-        """Stream a reply; Ctrl-C stops it."""
+        """Stream a reply."""
         conversation = self.session.conversation
         live = sys.stdout.isatty()
 
         def show(piece: Piece) -> None:
             self._write(visible(piece.text) if live else piece.text)
             if pace := conversation.dials.pace:
-                self._sleep(1 / pace)
+                self._wake.wait(1 / pace)
 
         def begin(turn: Turn) -> None:
             if turn.author == BOT and turn.text:  # kept of an older reply
                 self._write(visible(turn.text) if live else turn.text)
 
-        with _interrupts(conversation.stop):
+        self._interrupted = False
+        self._wake.clear()
+        self._drawing = True
+        try:
             operation(show, begin)
+        finally:
+            self._drawing = False
         self._write("\n")
 
     def _write(self, text: str) -> None:
@@ -126,28 +176,9 @@ class Lines:
 
     def leave(self) -> None:
         """End after this command."""
-        self._over = True
+        self._code = 0
 
 
 def _help(face: Face, argument: str) -> None:
     rows = [(f"/{one.name} {one.argument}".rstrip(), one.help) for one in COMMANDS if one.name.startswith(argument)]
     face.tell("\n".join(f"{left:32} {right}" for left, right in rows))
-
-
-@contextlib.contextmanager
-def _interrupts(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C stops what is under way; a second one ends the program."""
-    pressed = False
-
-    def handle(number: int, frame: FrameType | None) -> Any:
-        nonlocal pressed
-        if pressed:
-            raise KeyboardInterrupt
-        pressed = True
-        stop()
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -81,8 +81,18 @@ class SamplingParams:
             raise UsageError(f"repetition penalty is {self.repetition_penalty:g}, but must lie between 1 (off) and 100")
         if not 1 <= self.repetition_window <= 1_000_000:
             raise UsageError(f"repetition window is {self.repetition_window}, but must lie between 1 and 1000000")
-        if self.seed is not None and not 0 <= self.seed < 1 << 63:
-            raise UsageError(f"seed is {self.seed}, but must lie between 0 and 2^63 - 1")
+        if self.seed is not None:
+            check_seed(self.seed)
+
+
+def check_seed(seed: int) -> None:
+    """Whether random numbers can begin with it, and a database hold it.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    if not 0 <= seed < 1 << 63:
+        raise UsageError(f"seed is {seed}, but must lie between 0 and 2^63 - 1")
 
 
 def relative(
