@@ -1,16 +1,17 @@
 """The chat as a Textual app.
 
 Owns the layout, the keys, and which of the two threads does what: the interface, and a worker that loads the model or
-lets it write (`charlm.tui.inbox`). NumPy and the model are imported by the worker, after the first paint; so is whatever
-else that does not need.
+lets it write (`charlm.tui.inbox`). NumPy and the model are imported by the worker, after the first paint, and so is
+whatever else that does not need.
 """
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
@@ -133,7 +134,16 @@ class ChatApp(App[int]):
         self.status.state = "loading ..."
         self.prompt.focus()
         self.set_interval(1 / FRAMES, self._empty_inbox)
+        self._heed_signals()
         self._load()
+
+    def _heed_signals(self) -> None:
+        """Whoever ends the process, or takes its terminal away, ends the chat as Ctrl-Q does."""
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                with suppress(NotImplementedError, RuntimeError):  # a system or a thread that has no such thing
+                    asyncio.get_running_loop().add_signal_handler(number, self._end, 128 + number)
 
     def on_resize(self, event: Resize) -> None:
         """Fold the panels where there is no room beside them."""
@@ -301,9 +311,12 @@ class ChatApp(App[int]):
 
     def leave(self) -> None:
         """End the chat, once the reply under way is saved."""
-        self.run_worker(self._leave(), group="leave", exclusive=True)
+        self._end(0)
 
-    async def _leave(self) -> None:
+    def _end(self, code: int) -> None:
+        self.run_worker(self._leave(code), group="leave", exclusive=True)
+
+    async def _leave(self, code: int) -> None:
         self._stop_writing()
         for _ in range(200):
             if self._session is None or not self._session.conversation.busy:
@@ -311,7 +324,7 @@ class ChatApp(App[int]):
             await asyncio.sleep(0.01)
         if self._session is not None:
             self._session.close()
-        self.exit(0)
+        self.exit(code)
 
     def on_unmount(self) -> None:
         """Thread workers outlive the app unless they are told."""
