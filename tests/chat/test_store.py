@@ -336,6 +336,15 @@ def test_a_removed_conversation_leaves_nothing(store: Store, engine: Engine, pat
     check_index(path)
 
 
+def test_a_conversation_of_many_turns_can_be_removed(store: Store, engine: Engine, path: Path) -> None:
+    conversation = begin(store, engine)
+    for _ in range(1200):  # more than SQLite follows a chain of rows
+        conversation._move(conversation._type(conversation.head, "you", "you", "so"))
+    store.remove(1)
+    assert rows(path, "SELECT count(*) FROM turn") == [(0,)]
+    check_index(path)
+
+
 def test_who_goes_on_with_a_deleted_conversation_takes_it_back(store: Store, engine: Engine, reopen: Reopen) -> None:
     conversation = begin(store, engine, "hello")
     reopen().delete(1)

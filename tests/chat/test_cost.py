@@ -1,0 +1,124 @@
+"""A turn costs the same however long the conversation is: counted here, timed in tests/benchmarks/conversation.py."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import NamedTuple
+
+from charlm.chat.conversation import Conversation
+from charlm.chat.dials import Dials
+from charlm.chat.store import Store
+
+from .conftest import Reopen
+from .models import DIALOGUES, CountingEngine, random_checkpoint
+
+PLAIN = DIALOGUES["plain"]
+DIALS = Dials(candidates=1, length=10, repetition_penalty=1.1)
+EVERY = 50  # of SQLite's own steps is counted
+
+
+class Cost(NamedTuple):
+    """What something took: ids read, statements, steps of SQLite's machine, rows changed."""
+
+    ids: int
+    statements: int
+    steps: int
+    rows: int
+
+
+class Counter:
+    """Counts what a store and an engine do."""
+
+    def __init__(self, store: Store, engine: CountingEngine) -> None:
+        connection = store._database._connection
+        assert connection is not None
+        self._connection, self._engine = connection, engine
+        self._statements = self._steps = 0
+        connection.set_trace_callback(self._statement)
+        connection.set_progress_handler(self._step, EVERY)
+
+    def _statement(self, sql: str) -> None:
+        self._statements += not sql.startswith("--")  # what the index of words does within one
+
+    def _step(self) -> int:
+        self._steps += EVERY
+        return 0
+
+    def cost(self, do: Callable[[], object]) -> Cost:
+        """Of one thing."""
+        before = (self._engine.read_ids, self._statements, self._steps, self._connection.total_changes)
+        do()
+        after = (self._engine.read_ids, self._statements, self._steps, self._connection.total_changes)
+        return Cost(*[now - then for now, then in zip(after, before, strict=True)])
+
+
+def typical(costs: list[Cost]) -> Cost:
+    """The index of words is tidied up now and then; the median turn does none of that."""
+    return Cost(*[round(statistics.median(one)) for one in zip(*costs, strict=True)])
+
+
+def talk(conversation: Conversation, turns: int) -> None:
+    while len(conversation.path) < turns:
+        conversation.say("go on")
+
+
+def test_a_turn_costs_the_same_at_turn_500_as_at_turn_6(store: Store) -> None:
+    engine = CountingEngine(random_checkpoint())
+    conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
+    counter = Counter(store, engine)
+    talk(conversation, 6)
+    early = typical([counter.cost(lambda: conversation.say("go on")) for _ in range(9)])
+    talk(conversation, 500)
+    late = typical([counter.cost(lambda: conversation.say("go on")) for _ in range(9)])
+    assert (late.ids, late.statements, late.rows) == (early.ids, early.statements, early.rows)
+    assert late.ids == len("go on") + DIALS.length + 1
+    assert late.rows > 0
+    assert late.steps <= 1.2 * early.steps + EVERY
+
+
+def test_undo_and_redo_read_nothing_and_cost_the_same_however_long_it_is(store: Store, reopen: Reopen) -> None:
+    engine = CountingEngine(random_checkpoint())
+    conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
+    costs = []
+    for turns in (6, 300):
+        talk(conversation, turns)
+        counter = Counter(store, engine)
+        costs += [counter.cost(conversation.undo), counter.cost(conversation.redo)]
+        assert len(conversation.path) == turns
+    assert [cost.ids for cost in costs] == [0] * 4
+    assert costs[0][:2] == costs[2][:2]
+    assert costs[1][:2] == costs[3][:2]
+    assert max(cost.steps for cost in costs[2:]) <= 1.2 * max(cost.steps for cost in costs[:2]) + EVERY
+    store.close()
+    again = reopen().open(1, "noise", engine, PLAIN).conversation
+    read = engine.read_ids
+    for _ in range(50):
+        assert again.undo()
+    assert engine.read_ids == read
+
+
+def test_a_draft_writes_one_row_and_reads_nothing(store: Store) -> None:
+    engine = CountingEngine(random_checkpoint())
+    conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
+    talk(conversation, 300)
+    counter = Counter(store, engine)
+    turn = conversation.head
+    turn.reason = "draft"
+    journal = conversation._journal
+    assert journal is not None
+    journal.draft(turn)  # a finished turn that becomes a draft leaves the index
+    cost = counter.cost(lambda: journal.draft(turn))
+    assert (cost.ids, cost.rows) == (0, 1)
+    assert cost.steps < 1000
+
+
+def test_going_far_back_costs_what_the_way_is_long(store: Store) -> None:
+    engine = CountingEngine(random_checkpoint())
+    conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
+    talk(conversation, 200)
+    counter = Counter(store, engine)
+    first = conversation.path[0]
+    conversation.edit(first, "other")
+    assert counter.cost(lambda: conversation.choose(first)).ids == 0
+    assert len(conversation.path) == 200
