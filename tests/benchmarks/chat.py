@@ -161,11 +161,12 @@ def main() -> None:
             lags, (drawn, shown, kibibytes) = keys(model, rate, already)
             lags.sort()
             p99 = lags[min(len(lags) - 1, int(len(lags) * 0.99))]
+            print(f"{rate} chars/s offered, {already:,} characters there, {len(lags)} keys")
             print(
-                f"{rate} chars/s offered, {already:,} characters there: key to screen p50 {statistics.median(lags):.1f} ms, "
-                f"p99 {p99:.1f} ms, worst {lags[-1]:.1f} ms, {len(lags)} keys; {drawn:,} drawn ({drawn / SECONDS:,.0f} a "
-                f"second), {drawn - shown:,} not shown; {kibibytes / 1024:.0f} MiB at most"
+                f"  key to screen: median {statistics.median(lags):.1f} ms, p99 {p99:.1f} ms, worst {lags[-1]:.1f} ms"
             )
+            print(f"  {drawn:,} drawn, {drawn / SECONDS:,.0f} a second, {drawn - shown:,} of them not shown")
+            print(f"  {kibibytes / 1024:.0f} MiB at most")
 
 
 if __name__ == "__main__":
