@@ -154,9 +154,8 @@ def main() -> None:
         model = Path(folder) / "noise.safetensors"
         make_model(model)
         paints = [first_paint(model) for _ in range(RUNS)]
-        print(
-            f"first paint: median {statistics.median(paints):.3f} s of {RUNS}, from {min(paints):.3f} to {max(paints):.3f}"
-        )
+        least, most = min(paints), max(paints)
+        print(f"first paint: median {statistics.median(paints):.3f} s of {RUNS}, from {least:.3f} to {most:.3f}")
         for rate, already in ((3000, 0), (3000, 1_000_000)):
             lags, (drawn, shown, kibibytes) = keys(model, rate, already)
             lags.sort()

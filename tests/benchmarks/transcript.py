@@ -1,0 +1,257 @@
+"""How quickly a key comes to the screen while the transcript streams, and what a long transcript costs.
+
+    python -m tests.benchmarks.transcript [--seconds 20] [--rate 3000] [--size 100x40] [--heat]
+
+Textual runs in a process of its own, on a pseudo-terminal, with its real driver. There, a thread writes characters at
+the rate given, and the transcript takes what there is 30 times a second, as in the chat. Here, keys are typed into the
+field below it, and timed until they are seen in what comes out of the terminal. Every tenth key scrolls a page up or
+goes back to the end, so that half of the time old text is on the screen. Then the same without anything that streams.
+
+Run it on a quiet machine, since two processes are measured. As the chat should, the app paints up to 120 times a second
+rather than 60 (after a frame Textual waits for one to two periods, whatever is typed), and takes what it was made of
+out of the garbage collector's sight, which else stops everything for some 70 ms now and then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import gc
+import json
+import os
+import pty
+import random
+import resource
+import select
+import struct
+import tempfile
+import termios
+import threading
+import time
+from collections import deque
+from itertools import count
+from pathlib import Path
+from typing import Any, ClassVar
+
+os.environ.setdefault("TEXTUAL_FPS", "120")  # textual reads it when it is imported
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Input, Label
+
+from charlm.tui.widgets.transcript import Block, Transcript
+
+TEXT = (Path(__file__).parents[2] / "corpora" / "harbour.txt").read_text(encoding="utf-8")
+LONG = 1_000_000
+QUIET = 60  # keys while nothing streams
+LETTERS = [chr(point) for point in range(0x430, 0x450)]  # Cyrillic, which the text does not hold
+BEGIN, END, PAGE_UP, TO_END = b"\x07", b"\x14", b"\x1b[5~", b"\x1b[1;5F"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--rate", type=int, default=3000)
+    parser.add_argument("--size", default="100x40")
+    parser.add_argument("--heat", action="store_true")
+    options = parser.parse_args()
+    for before in (0, LONG):
+        print(f"{before:,} characters before, {options.rate} a second for {options.seconds:g} s, {options.size}")
+        times, figures = measure(before, options)
+        for name, taken in times.items():
+            p50, p99 = (1000 * sorted(taken)[int(share * len(taken))] for share in (0.5, 0.99))
+            print(f"  {name:28} p50 {p50:5.1f}  p99 {p99:5.1f} ms  ({len(taken)} keys)")
+        print(f"  {'characters':28} {figures['offered']:,} offered, {figures['dropped']} dropped or wrong")
+        print(f"  {'processor while it streams':28} {figures['processor']:.0%} of a core")
+        print(f"  {'folding all anew':28} {figures['fold'] * 1000:.0f} ms")
+        print(f"  {'memory at most':28} {figures['memory'] / 1e6:.0f} MB, {figures['start'] / 1e6:.0f} at the start")
+
+
+# -- the one who types -------------------------------------------------------------------------------------------------
+
+
+def measure(before: int, options: argparse.Namespace) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """One run: the seconds that keys took, by what was on the screen, and the app's own figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        child, terminal = pty.fork()
+        if child == 0:
+            os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", TEXTUAL_ANIMATIONS="none")
+            Stage(before, options, report).run()
+            os._exit(0)
+        width, height = map(int, options.size.split("x"))
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+        screen = Screen(terminal)
+        screen.wait("READY", time.monotonic())
+        time.sleep(1)
+        times = type_keys(terminal, screen, options.seconds)
+        os.write(terminal, END)
+        os.waitpid(child, 0)
+        return times, json.loads(report.read_text(encoding="utf-8"))
+
+
+def type_keys(terminal: int, screen: Screen, seconds: float) -> dict[str, list[float]]:
+    """Type while it streams, and then while it does not."""
+    random.seed(1)
+    following, scrolled, quiet, paging = (list[float]() for _ in range(4))
+    letters = (LETTERS[number % len(LETTERS)] for number in count())
+
+    def press(key: bytes, shown: str) -> float:
+        screen.forget()
+        start = time.monotonic()
+        os.write(terminal, key)
+        taken = screen.wait(shown, start)
+        time.sleep(random.uniform(0.03, 0.1))
+        return taken
+
+    os.write(terminal, BEGIN)
+    end = time.monotonic() + seconds
+    for number in count(1):
+        if time.monotonic() > end:
+            break
+        if number % 10 == 0:
+            press(TO_END if number % 20 == 0 else PAGE_UP, "")
+        else:
+            letter = next(letters)
+            (following if number // 10 % 2 == 0 else scrolled).append(press(letter.encode(), letter))
+    time.sleep(1)
+    for number in range(QUIET):
+        letter = next(letters)
+        quiet.append(press(letter.encode(), letter))
+        paging.append(press(TO_END if number % 5 == 4 else PAGE_UP, ""))
+    names = ("key, at the end", "key, scrolled up", "key, nothing streams", "page up, nothing streams")
+    return dict(zip(names, (following, scrolled, quiet, paging), strict=True))
+
+
+class Screen:
+    """What comes out of the terminal, read all the time, so that the app never has to wait."""
+
+    def __init__(self, terminal: int) -> None:
+        self._terminal = terminal
+        self._seen: deque[tuple[float, bytes]] = deque()
+        self._news = threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while True:
+            select.select([self._terminal], [], [])
+            try:
+                data = os.read(self._terminal, 1 << 16)
+            except OSError:
+                return  # the app is gone
+            self._seen.append((time.monotonic(), data))
+            self._news.set()
+
+    def forget(self) -> None:
+        """What has come so far is of no interest."""
+        self._seen.clear()
+
+    def wait(self, text: str, start: float) -> float:
+        """The seconds from `start` until a text has come; or anything, if it is empty."""
+        wanted, held = text.encode(), b""
+        while time.monotonic() < start + 20:
+            self._news.clear()
+            while self._seen:
+                when, data = self._seen.popleft()
+                held = held[-len(wanted) :] + data
+                if wanted in held:
+                    return when - start
+            self._news.wait(0.05)
+        raise TimeoutError(f"{text!r} was not seen; last came {held[-300:]!r}")
+
+
+# -- the one that is measured ------------------------------------------------------------------------------------------
+
+
+class Stage(App[None]):
+    """A transcript over a field for typing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pageup", "up", priority=True),
+        Binding("ctrl+end", "follow", priority=True),
+        Binding("ctrl+g", "begin", priority=True),
+        Binding("ctrl+t", "end", priority=True),
+    ]
+    CSS = "Transcript { height: 1fr; }"
+
+    def __init__(self, before: int, options: argparse.Namespace, report: Path) -> None:
+        super().__init__()
+        self._before, self._options, self._report = before, options, report
+        self._offered: deque[tuple[str, float]] = deque()
+        self._figures: dict[str, float] = {"start": _memory()}
+
+    def compose(self) -> ComposeResult:
+        yield Transcript()
+        yield Input()
+        yield Label("READY")
+
+    def on_mount(self) -> None:
+        self.transcript = self.query_one(Transcript)
+        self.transcript.heat = self._options.heat
+        rng = random.Random(3)
+        blocks, place = [], 0
+        while place < self._before:
+            text = (TEXT[place % len(TEXT) :] + TEXT)[: min(rng.randrange(50, 2000), self._before - place)]
+            blocks.append(Block(len(blocks) + 1, "bot", "LONG", text, surprises=[rng.random() * 9] * len(text)))
+            place += len(text)
+        self.transcript.load(blocks)
+        self.query_one(Input).focus()
+        self.set_interval(1 / 30, self._drain)
+        gc.collect()
+        gc.freeze()
+
+    def _drain(self) -> None:
+        if self._offered:
+            taken = [self._offered.popleft() for _ in range(len(self._offered))]
+            self.transcript.append("".join([one for one, _ in taken]), [bits for _, bits in taken])
+
+    def _write(self) -> None:
+        rng, rate = random.Random(2), self._options.rate
+        begun, place = time.monotonic(), 0
+        while (now := time.monotonic() - begun) < self._options.seconds:
+            while place < now * rate:
+                self._offered.append((TEXT[place % len(TEXT)], rng.expovariate(0.5)))
+                place += 1
+            time.sleep(1 / rate)
+        self._figures["offered"] = place
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if len(event.value) > 20:
+            event.input.value = event.value[-1]
+
+    def action_begin(self) -> None:
+        self.transcript.begin(0, "bot", "NEW")
+        used, begun = time.process_time(), time.monotonic()
+        threading.Thread(target=self._write).start()
+
+        def after() -> None:
+            self._figures["processor"] = (time.process_time() - used) / (time.monotonic() - begun)
+
+        self.set_timer(self._options.seconds, after)
+
+    def action_up(self) -> None:
+        self.transcript.action_move("page", -1)
+
+    def action_follow(self) -> None:
+        self.transcript.follow()
+
+    def action_end(self) -> None:
+        document, offered = self.transcript._document, int(self._figures["offered"])
+        shown = document.slice(document.span(0).start, len(document))
+        wanted = (TEXT * (offered // len(TEXT) + 1))[:offered]
+        wrong = sum([one != other for one, other in zip(wanted, shown, strict=False)])
+        start = time.perf_counter()
+        document.wrap(document.width - 10)
+        fold = time.perf_counter() - start
+        self._figures.update(dropped=wrong + abs(len(wanted) - len(shown)), fold=fold, memory=_memory())
+        self._report.write_text(json.dumps(self._figures), encoding="utf-8")
+        self.exit()
+
+
+def _memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    main()
