@@ -43,7 +43,7 @@ class Dials:
     min_p: float = 0.0
     typical: float = 1.0
     repetition_penalty: float = 1.0
-    candidates: int = 8
+    candidates: int = 4
     relevance: float = 0.5
     length: int = 400
     pace: float = 0.0

@@ -18,7 +18,7 @@ _DIALS: Final[dict[str, tuple[float, str]]] = {
     "min_p": (0.0, "Draw among those this share as likely as the likeliest; 0 is off."),
     "typical": (1.0, "Draw among the most typical that make up this share; 1 is off."),
     "repetition_penalty": (1.0, "Above 1 avoids characters of the last few; 1 is off."),
-    "candidates": (8, "Show the most fitting of so many replies; 1 streams as it is drawn."),
+    "candidates": (4, "Show the most fitting of so many replies; 1 streams as it is drawn."),
     "relevance": (0.5, "How much being likely anywhere counts against a reply."),
     "length": (400, "Where a reply ends at the latest, in characters."),
     "pace": (0.0, "Characters a second; 0 is as fast as it comes."),

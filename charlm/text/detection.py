@@ -97,10 +97,11 @@ class Listener:
         return Heard(Dialogue(one.format, by_frequency(self._names), one.colon, one.spaced), self._detected)
 
     def _decide(self) -> None:
-        found = detect(self._rest)
+        sample = self._rest[:SAMPLE]
+        found = detect(sample)
         self._detected = found.format
         if self._form not in ("auto", found.format):
-            found = read_as(self._rest, self._form)
+            found = read_as(sample, self._form)
         self._dialogue = found
 
     def _count(self, text: str) -> None:

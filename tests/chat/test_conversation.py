@@ -136,16 +136,24 @@ def test_one_candidate_is_drawn_as_everything_else_is() -> None:
     assert conversation.text() == prompt + reply.text
 
 
-def test_of_several_candidates_the_most_relevant_is_shown() -> None:
-    engine = talking_engine()
-    shown = []
+@pytest.mark.parametrize(
+    ("kind", "prompt", "alone"),
+    [("lines", "\n\nhello\n", "\n\n"), ("play", "\n\nBOB:\nhello\n\nANNA:\n", "\n\nANNA:\n")],
+)
+@pytest.mark.parametrize("penalty", [1.0, 4.0])
+def test_of_several_candidates_the_most_relevant_is_shown(kind: str, prompt: str, alone: str, penalty: float) -> None:
+    engine, shown = talking_engine(), []
+    start, nothing = (engine.feed(engine.start(), engine.vocabulary.encode(text)) for text in (prompt, alone))
+    recent = engine.vocabulary.encode(prompt[2:])
     for relevance in (0.0, 1.0, 5.0):
-        conversation = converse("lines", engine=engine, dials=replace(CHOSEN, candidates=8, relevance=relevance))
+        dials = replace(CHOSEN, candidates=8, relevance=relevance, repetition_penalty=penalty)
+        conversation = converse(kind, engine=engine, dials=dials)
         reply = conversation.say("hello")
-        start = engine.feed(engine.start(), engine.vocabulary.encode("\n\nhello\n"))
-        nothing = engine.feed(engine.start(), engine.vocabulary.encode("\n\n"))
-        params = replace(CHOSEN.sampling, seed=int(make_rng(1).integers(1 << 62)))
-        candidates = generate_batch(engine, *start, params, 8, max_chars=STREAMED.length, stops=["\n"])
+        params = replace(dials.sampling, seed=int(make_rng(1).integers(1 << 62)))
+        stops = conversation.dialogue.stops
+        candidates = generate_batch(
+            engine, *start, params, 8, max_chars=dials.length, stops=stops, recent=recent.tolist(), before="\n"
+        )
         assert len({one.text for one in candidates}) > 4
         best = most_relevant_first(engine, candidates, relevance, nothing)[0]
         assert (reply.text, reply.reason) == (best.text, best.reason)
@@ -399,6 +407,19 @@ def test_regenerating_before_anything_was_said_or_after_your_own_turn() -> None:
     assert (opening.parent, opening.author) == (conversation.root, "bot")
     yours = conversation.edit(conversation.say("hello").turn.parent, "hi")  # type: ignore[arg-type]  # it has one
     assert conversation.regenerate().turn.parent is yours
+
+
+def test_what_was_visible_last_is_shown_again_not_what_is_newest() -> None:
+    conversation = converse()
+    first = conversation.say("hello").turn
+    older = conversation.say("one").turn
+    newer = conversation.regenerate().turn
+    conversation.choose(older)
+    conversation.choose(first)
+    assert conversation.head is older
+    conversation.choose(newer)
+    conversation.choose(conversation.root.children[0])
+    assert conversation.head is newer
 
 
 def test_choosing_an_older_turn_shows_what_last_followed_it() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.chat.dials import PRESETS, Dials, apply_preset, presets
+from charlm.cli import chat
 from charlm.errors import CharlmError, CheckpointError, UsageError
 from charlm.files import home
 from charlm.inference.sampling import SamplingParams
@@ -55,6 +56,10 @@ def test_dials_are_kept_typed_and_read_back(values: dict[str, Any]) -> None:
 def test_every_sampler_has_a_dial_with_the_same_default() -> None:
     assert {one.name for one in fields(SamplingParams)} - SAMPLING == {"repetition_window", "banned", "seed"}
     assert Dials().sampling == SamplingParams()
+
+
+def test_the_command_line_says_the_same_defaults() -> None:
+    assert {name: default for name, (default, _) in chat._DIALS.items()} == asdict(Dials())
 
 
 @pytest.mark.parametrize(

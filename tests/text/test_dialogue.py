@@ -57,6 +57,11 @@ def test_what_is_fitted_ends_no_turn_and_stays_as_it_is(dialogue: Dialogue, text
     assert "".join(fitted.replace("\ufeff", "").split()) == "".join(normalise(text).replace("\ufeff", "").split())
 
 
+@pytest.mark.parametrize("dialogue", ALL, ids=str)
+def test_marks_of_byte_order_go_however_many(dialogue: Dialogue) -> None:
+    assert dialogue.fit("\ufeff\ufeffyes") == "yes"
+
+
 def test_fitting_keeps_lines_where_a_turn_may_have_them() -> None:
     text = "  one\r\ntwo \n\n three\n"
     assert Dialogue("plain").fit(text) == "  one\ntwo \n\n three\n"
