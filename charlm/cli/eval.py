@@ -8,15 +8,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 from charlm.cli.command import Command, complete_model, is_live, model_path, shown
+from charlm.cli.learning import learner, learning_options, settings
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
     from charlm.inference.reading import Measured
+    from charlm.inference.settings import LearnSettings
+
+    Results: TypeAlias = tuple[Measured, ...]  # with --dynamic two: learning, and static
 
 SINGLE_LANE = 200_000  # characters up to which one lane, the exact way, is quick enough
 MANY_LANES = 16
@@ -26,6 +30,7 @@ MANY_LANES = 16
     cls=Command,
     examples=(
         ("charlm eval novel chapter7.txt", "how well does it predict this?"),
+        ("charlm eval novel chapter7.txt --dynamic", "if it may learn from each line before the next?"),
         ("charlm eval novel a.txt b.txt --json", "for a script"),
         ("tail -n 1000 app.log | charlm eval app -", "from a pipe"),
     ),
@@ -35,49 +40,86 @@ MANY_LANES = 16
 @click.option(
     "--lanes", type=int, help="Stretches read at once, for speed.  [default: 1 up to 200,000 characters, then 16]"
 )
+@click.option("--dynamic", is_flag=True, help="Learn from each segment once it was predicted; static beside it.")
+@learning_options
 @click.option("--encoding", default="utf-8", help="How the files are encoded.")
 @click.option("--glob", "pattern", default="*", help="Which files of a folder to read.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object on stdout.")
-def command(model: str, paths: tuple[str, ...], lanes: int | None, encoding: str, pattern: str, as_json: bool) -> None:
+def command(model: str, paths: tuple[str, ...], pattern: str, encoding: str, as_json: bool, **options: Any) -> None:
     """Measure a model on a text: nats and bits per character, perplexity, speed.
 
-    The state is carried through each file. PATH may be a folder, a .gz file, or - for standard input.
+    The state is carried through each file. PATH may be a folder, a .gz file, or - for standard input. With --dynamic
+    the model learns as it reads (dynamic evaluation): each character is predicted before anything is learned from it,
+    and each file begins with the model as it was trained.
     """
+    lanes, dynamic = options["lanes"], options["dynamic"]
     if lanes is not None and not 1 <= lanes <= 4096:
         raise UsageError(f"lanes is {lanes}, but must lie between 1 and 4096")
-    from charlm import checkpoint
-    from charlm.inference.engine import Engine
-    from charlm.inference.reading import Measured, measuring
+    if lanes is not None and dynamic:
+        raise UsageError("--dynamic reads one character after the other, so --lanes does not go with it")
+    how = settings(options, "--dynamic", dynamic)
+    from charlm.inference.reading import Measured
 
     path = model_path(model)
     texts = _read(paths, pattern, encoding)
-    engine = Engine(checkpoint.load(path))
+    measure = _learning(path, how) if dynamic else _static(path, lanes)
     start = time.perf_counter()
-    results: dict[str, Measured] = {}
+    results: dict[str, Results] = {}
     with _progress(sum(map(len, texts.values()))) as advance:
         for name, text in texts.items():
             before = 0
-            for measured in measuring(engine, text, lanes or (1 if len(text) <= SINGLE_LANE else MANY_LANES)):
-                advance(measured.characters - before)
-                before = measured.characters
+            for measured in measure(text):
+                advance(measured[0].characters - before)
+                before = measured[0].characters
                 results[name] = measured
     seconds = time.perf_counter() - start
-    total = sum(results.values(), Measured())
-    speed = total.characters / seconds
+    total = tuple(sum(column, Measured()) for column in zip(*results.values(), strict=True))
+    speed = total[0].characters / seconds
     if as_json:
-        files = [{"path": name, **_figures(one)} for name, one in results.items()]
-        click.echo(json.dumps({"model": path.stem, **_figures(total), "chars_per_second": speed, "files": files}))
+        document = {"model": path.stem, **_figures(total), "chars_per_second": speed}
+        document |= {"learning": how.to_dict()} if dynamic else {}
+        click.echo(
+            json.dumps({**document, "files": [{"path": name, **_figures(one)} for name, one in results.items()]})
+        )
         return
     width = max(map(len, results))
     for name, one in results.items():
         click.echo(shown(f"{name:{width}}  {_line(one)}", sys.stdout))
     if len(results) > 1:
         click.echo(f"{'all':{width}}  {_line(total)}")
-    if total.unknown:
+    if total[0].unknown:
         click.echo(
-            f"note: {total.unknown} characters are unknown to {path.stem}; each counts as a blind guess", err=True
+            f"note: {total[0].unknown} characters are unknown to {path.stem}; each counts as a blind guess", err=True
         )
     click.echo(f"{speed:,.0f} chars/s", err=True)
+
+
+def _static(path: Path, lanes: int | None) -> Callable[[str], Iterator[Results]]:
+    """Measures a text with the model as it is."""
+    from charlm import checkpoint
+    from charlm.inference.engine import Engine
+    from charlm.inference.reading import measuring
+
+    engine = Engine(checkpoint.load(path))
+
+    def measure(text: str) -> Iterator[Results]:
+        for measured in measuring(engine, text, lanes or (1 if len(text) <= SINGLE_LANE else MANY_LANES)):
+            yield (measured,)
+
+    return measure
+
+
+def _learning(path: Path, how: LearnSettings) -> Callable[[str], Iterator[Results]]:
+    """Measures a text with a model that learns, and with the model as it is."""
+    from charlm.inference.prequential import learning
+
+    learns = learner(path, how)
+
+    def measure(text: str) -> Iterator[Results]:
+        for lesson in learning(learns, text):
+            yield lesson.learning, lesson.static
+
+    return measure
 
 
 def _read(paths: tuple[str, ...], pattern: str, encoding: str) -> dict[str, str]:
@@ -102,18 +144,22 @@ def _progress(characters: int) -> Iterator[Callable[[int], None]]:
         yield bar.update
 
 
-def _figures(measured: Measured) -> dict[str, float | int]:
-    return {
+def _figures(results: Results) -> dict[str, Any]:
+    measured, *static = results
+    figures: dict[str, Any] = {
         "nats_per_char": measured.nats_per_character,
         "bits_per_char": measured.bits_per_character,
         "perplexity": measured.perplexity,
         "chars": measured.characters,
         "unknown": measured.unknown,
     }
+    return figures | ({"static": _figures((static[0],))} if static else {})
 
 
-def _line(measured: Measured) -> str:
-    return (
+def _line(results: Results) -> str:
+    measured, *static = results
+    line = (
         f"{measured.nats_per_character:.4f} nats/char  {measured.bits_per_character:.4f} bits/char  "
         f"perplexity {measured.perplexity:.3f}  {measured.characters:,} characters"
     )
+    return line + "".join(f"  (static {one.nats_per_character:.4f} nats/char)" for one in static)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.command import Command, complete_model, model_path, shown
+from charlm.cli.learning import comparison, learner, learning_options, settings
 from charlm.cli.main import INTERRUPTED
 from charlm.errors import CorpusError, NotFoundError, UsageError
 from charlm.text.visible import visible
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from charlm.inference.generate import Completion, Piece
     from charlm.inference.reading import Primed
     from charlm.inference.sampling import SamplingParams
+    from charlm.inference.settings import LearnSettings
 
 
 @click.command(
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
         ("charlm sample novel -t 0.5 --top-p 0.9", "more careful"),
         ("charlm sample novel --count 5 --stop '\\n'", "five lines, as one batch"),
         ("charlm sample novel --heat", "see what surprised the model"),
+        ("charlm sample novel --learn page.txt", "read a page first, and write on in its manner"),
         ("charlm sample novel --json --stream | jq .alternatives", "what else might have come"),
     ),
 )
@@ -39,6 +42,10 @@ if TYPE_CHECKING:
 @click.option("-p", "--prompt", default="", help="Text to go on from; - reads it from standard input.")
 @click.option("--prompt-file", type=click.Path(path_type=Path), help="Go on from this file's text.")
 @click.option("--echo/--no-echo", default=True, help="Print the prompt too.")
+@click.option(
+    "--learn", type=click.Path(path_type=Path), metavar="FILE", help="Learn this text, and go on from its end."
+)
+@learning_options
 @click.option("-n", "--chars", default=400, help="How many characters to write.")
 @click.option("-t", "--temperature", default=0.8, help="0 takes the likeliest; below 1 careful, above 1 wild.")
 @click.option("--top-k", default=0, help="Draw among the k likeliest; 0 is off.")
@@ -70,6 +77,7 @@ def command(**options: Any) -> int:
     MODEL is a name that charlm models lists, or a path; the newest if it is left out.
     """
     _check(options)
+    how = settings(options, "--learn FILE", options["learn"] is not None)
     from charlm import checkpoint
     from charlm.inference.engine import Engine
     from charlm.inference.generate import new_seed
@@ -90,8 +98,11 @@ def command(**options: Any) -> int:
     )
     path = model_path(options["model"])
     prompt = _prompt(options)
-    engine = Engine(checkpoint.load(path))
-    primed = prime(engine, prompt)
+    if options["learn"] is not None:
+        engine, primed = _learned(path, how, options["learn"], prompt)
+    else:
+        engine = Engine(checkpoint.load(path))
+        primed = prime(engine, prompt)
     if primed.unknown:
         strange = " ".join(primed.unknown[:20])
         click.echo(visible(f"note: {path.stem} does not know {strange}; something else was read for it"), err=True)
@@ -153,6 +164,22 @@ def _prompt(options: dict[str, Any]) -> str:
         except UnicodeDecodeError as error:
             raise CorpusError(f"standard input is not UTF-8: byte at offset {error.start}") from error
     return str(prompt)
+
+
+def _learned(path: Path, how: LearnSettings, page: Path, prompt: str) -> tuple[Engine, Primed]:
+    """The model once it has learned a page, and read the prompt after it."""
+    from charlm.inference.prequential import learn
+    from charlm.inference.reading import Primed, prime, spell
+    from charlm.text.corpus import read_text
+
+    text = "".join(read_text(page))
+    learns = learner(path, how)
+    lesson = learn(learns, text)
+    click.echo(visible(f"{page.name}: {comparison(lesson)}"), err=True)
+    memory, engine = lesson.memory, learns.engine(lesson.memory)
+    if prompt:
+        return engine, prime(engine, prompt, memory.state)
+    return engine, Primed(memory.state, memory.logits, spell(engine.vocabulary, text[-1000:])[0], ())
 
 
 class _Writer:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.command import Command, complete_model, is_live, model_path
+from charlm.cli.learning import learner, learning_options, settings
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
     from charlm.cli.heat import Heat
-    from charlm.inference.reading import LineScore
+    from charlm.inference.reading import LineScore, LineScorer
+    from charlm.inference.settings import LearnSettings
 
 
 @click.command(
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
         ("charlm score novel chapter7.txt", "the twenty lines least like the rest"),
         ("charlm score app app.log --threshold 3", "every line above 3 bits/char"),
         ("tail -f app.log | charlm score app -", "as they come"),
+        ("tail -f app.log | charlm score app - --dynamic", "as they come, following drift"),
         ("charlm score novel draft.txt --order line --json", "all lines, for a script"),
     ),
 )
@@ -38,9 +41,13 @@ if TYPE_CHECKING:
     help="Most surprising first, or as they stand.",
 )
 @click.option("--threshold", type=float, metavar="BITS", help="Only lines above so many bits/char; shows all of them.")
+@click.option("--dynamic", is_flag=True, help="Learn each line once it was scored, so that what is new grows old.")
+@learning_options
 @click.option("--encoding", default="utf-8", help="How the text is encoded.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def command(model: str, path: str, top: int, order: str, threshold: float | None, encoding: str, as_json: bool) -> None:
+def command(
+    model: str, path: str, top: int, order: str, threshold: float | None, encoding: str, as_json: bool, **options: Any
+) -> None:
     """Find the most surprising lines of a text: odd log lines, typos, foreign passages.
 
     Each line's bits/char are those of its characters, given all lines before it. PATH may be - for standard input,
@@ -50,12 +57,10 @@ def command(model: str, path: str, top: int, order: str, threshold: float | None
         raise UsageError(f"top is {top}, but must be 0 (all) or more")
     if threshold is not None and math.isnan(threshold):
         raise UsageError("threshold is nan, but must be a number")
-    from charlm import checkpoint
+    how = settings(options, "--dynamic", options["dynamic"])
     from charlm.cli.heat import Heat
-    from charlm.inference.engine import Engine
-    from charlm.inference.reading import LineScorer
 
-    scorer = LineScorer(Engine(checkpoint.load(model_path(model))))
+    scorer = _learning(model_path(model), how) if options["dynamic"] else _static(model_path(model))
     heat = Heat(sys.stdout)
     follows = path == "-"
     if not as_json and is_live(sys.stdout):
@@ -71,6 +76,22 @@ def command(model: str, path: str, top: int, order: str, threshold: float | None
         sys.stdout.write(written + "\n")
         if follows:
             sys.stdout.flush()
+
+
+def _static(path: Path) -> LineScorer:
+    from charlm import checkpoint
+    from charlm.inference.engine import Engine
+    from charlm.inference.reading import LineScorer
+
+    return LineScorer(Engine(checkpoint.load(path)))
+
+
+def _learning(path: Path, how: LearnSettings) -> LineScorer:
+    from charlm.inference.prequential import line_reader
+    from charlm.inference.reading import LineScorer
+
+    learns = learner(path, how)
+    return LineScorer(learns.base, line_reader(learns))
 
 
 def _ordered(scores: Iterable[LineScore], order: str, top: int) -> list[LineScore]:

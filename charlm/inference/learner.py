@@ -18,19 +18,19 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charlm.checkpoint import Checkpoint, Tensors
-from charlm.errors import CheckpointError, UsageError
+from charlm.errors import CheckpointError
 from charlm.inference import backward
 from charlm.inference.engine import Array, Engine, Ids, State
 from charlm.inference.overlay import Bench, Overlay, adapted, nothing
 from charlm.inference.reading import log_softmax, spell
+from charlm.inference.settings import LearnSettings
 from charlm.inference.statistics import of_itself, scales
 
 GUARD_WINDOW = 200  # characters over which learning is compared with not learning
@@ -40,65 +40,6 @@ HOPELESS = 10.0  # nats/char worse than without learning, above which nothing of
 _MAGIC = b"charlmM1"  # the last character is the version of the layout below
 # Magic, the overlay's digest, the last id, learned, shrinks, drift, gain, bytes of a state; then two states.
 _HEADER = struct.Struct("<8s16sqQQddQ")
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "rate": (0.0, 0.1),
-    "decay": (0.0, 1.0),
-    "segment": (1, 10_000),
-    "passes": (1, 100),
-    "clip": (1e-3, 1e6),
-    "epsilon": (1e-9, 1.0),
-    "margin": (0.0, 1e6),
-}
-
-
-@dataclass(frozen=True)
-class LearnSettings:
-    """How a model learns from what it reads. The defaults are measured: docs/experiments.md.
-
-    Attributes:
-        rate: how far a gradient of the usual size moves its weight; 0 learns nothing.
-        decay: the share of what was learned that is given up at each segment.
-        segment: characters that are read before each step, and through which gradients travel back.
-        passes: steps on each segment.
-        clip: the most that a tensor's gradient may have as its root mean square, in units of its usual size.
-        epsilon: the least usual size of a gradient.
-        margin: nats/char by which the recent text must be predicted worse than without learning to be learned too much.
-
-    Raises:
-        UsageError: a value out of range.
-    """
-
-    rate: float = 1e-4
-    decay: float = 2e-3
-    segment: int = 50
-    passes: int = 1
-    clip: float = 10.0
-    epsilon: float = 3e-5
-    margin: float = 0.1
-
-    def __post_init__(self) -> None:
-        for name, (least, most) in _RANGES.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int if name in ("segment", "passes") else int | float):
-                raise UsageError(f"{name} must be a number, not {value!r}")
-            if not least <= value <= most:
-                raise UsageError(f"{name} is {value:g}, but must lie between {least:g} and {most:g}")
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> LearnSettings:
-        """Read back what `to_dict` wrote.
-
-        Raises:
-            UsageError: an unknown key, or a value out of range.
-        """
-        if strange := sorted(document.keys() - {field.name for field in fields(cls)}):
-            raise UsageError(f"unknown learning option: {', '.join(map(str, strange))[:200]}")
-        return cls(**document)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self)
 
 
 class Trail(NamedTuple):
@@ -176,6 +117,7 @@ class Learner:
     Attributes:
         base: the trained model.
         settings: how it learns.
+        statistics: how large its gradients usually are.
     """
 
     def __init__(
@@ -183,8 +125,8 @@ class Learner:
     ) -> None:
         self.base = Engine(model) if isinstance(model, Checkpoint) else model
         self.settings = settings or LearnSettings()
-        self._statistics = statistics or self.base.checkpoint.statistics or of_itself(self.base)
-        self._scales = scales(self.base.config, self._statistics, self.settings.epsilon)
+        self.statistics = statistics or self.base.checkpoint.statistics or of_itself(self.base)
+        self._scales = scales(self.base.config, self.statistics, self.settings.epsilon)
         self._bench = Bench(self.base.checkpoint)
         self._nothing = nothing(self.base.checkpoint)
         self._engines: dict[int, tuple[Overlay, Engine]] = {}
@@ -193,8 +135,8 @@ class Learner:
     def fingerprint(self) -> str:
         """16 hex digits of everything that decides what is learned from a text: model, settings, statistics."""
         digest = hashlib.sha256(json.dumps([self.base.fingerprint, self.settings.to_dict()]).encode())
-        for name in sorted(self._statistics):
-            digest.update(self._statistics[name].tobytes())
+        for name in sorted(self.statistics):
+            digest.update(self.statistics[name].tobytes())
         return digest.hexdigest()[:16]
 
     def start(self, text: str | Ids = "\n") -> Memory:
@@ -234,6 +176,7 @@ class Learner:
             if learn:
                 stays = math.exp(-len(y) / GUARD_WINDOW)
                 drift = stays * drift + (1 - stays) * float((nats[part] - base_nats[part]).mean())
+                drift = max(drift, -self.settings.margin)  # what learning was worth before excuses nothing for long
                 if not drift < HOPELESS:  # nor is it if something is no number
                     before, drift, shrinks = base_before, 0.0, shrinks + 1
                     self._bench.shrink(0)

@@ -110,7 +110,7 @@ class Bench:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
         self._trained = checkpoint.tensors
-        self._size = np.sqrt(sum(float(np.vdot(tensor, tensor)) for tensor in self._trained.values()))
+        self._size = math.sqrt(sum(float(np.vdot(tensor, tensor)) for tensor in self._trained.values()))
         self._flat = np.zeros(checkpoint.config.parameters, dtype=np.float32)
         self._moved = _cut(self._flat, checkpoint)
         self._room = np.empty(max(tensor.size for tensor in self._trained.values()), dtype=np.float32)
@@ -131,7 +131,7 @@ class Bench:
         """What the weights have moved by until now."""
         if self._holds is None:
             moved = self._flat.copy()
-            movement = float(np.sqrt(np.vdot(moved, moved))) / max(self._size, 1e-30)
+            movement = math.sqrt(float(np.vdot(moved, moved))) / max(self._size, 1e-30)
             self._holds = Overlay(self._checkpoint.fingerprint, _sealed(moved), movement)
         return self._holds
 
@@ -163,8 +163,8 @@ class Bench:
                 np.matmul((gradient.left * scale.rows).T, gradient.right * scale.columns, out=step)
             else:
                 np.multiply(gradient, scale, out=step)
-            size = float(np.sqrt(np.vdot(step, step) / step.size))
-            if not np.isfinite(size):
+            size = math.sqrt(float(np.vdot(step, step)) / step.size)
+            if not math.isfinite(size):
                 return False
             step *= np.float32(rate * min(1.0, clip / max(size, 1e-30)))
             moved *= np.float32(keep)

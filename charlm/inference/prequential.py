@@ -7,6 +7,7 @@ character at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,30 +29,57 @@ def reading(learner: Learner, memory: Memory, ids: Ids) -> Iterator[Read]:
         yield read
 
 
-def measuring_learning(learner: Learner, text: str) -> Iterator[tuple[Measured, Measured]]:
-    """Measure a model on a text that it learns as it reads; yields what was measured so far, with learning and without.
+class Lesson(NamedTuple):
+    """What learning a text has given.
+
+    Attributes:
+        memory: after it.
+        learning: how well it was predicted.
+        static: how well it would have been without learning.
+    """
+
+    memory: Memory
+    learning: Measured
+    static: Measured
+
+
+def learning(learner: Learner, text: str, times: int = 1) -> Iterator[Lesson]:
+    """Learn a text; yields what has been learned so far.
 
     Args:
         learner: the model; it begins with what was trained.
         text: at least two characters; the first is read but not predicted.
+        times: how often it is read. Figures are those of the first time, which alone say something of the model.
 
     Raises:
         CorpusError: the text is too short.
     """
     if len(text) < 2:
-        raise CorpusError("the text is too short to be measured", "at least two characters are needed")
+        raise CorpusError("the text is too short to be learned from", "at least two characters are needed")
     vocabulary = learner.base.vocabulary
     ids, unknown = spell(vocabulary, text)
-    learning = static = Measured()
+    memory, measured, static = learner.start(ids[:1]), Measured(), Measured()
     place = 1
-    for read in reading(learner, learner.start(ids[:1]), ids[1:]):
+    for read in reading(learner, memory, ids[1:]):
+        memory = read.memory
         characters = int(vocabulary.begins[ids[place : place + len(read.nats)]].sum())
         place += len(read.nats)
-        learning += Measured(float(read.nats.sum()), characters)
+        measured += Measured(float(read.nats.sum()), characters)
         static += Measured(float(read.base_nats.sum()), characters)
-        yield learning, static
+        yield Lesson(memory, measured, static)
     if strange := int(unknown[1:].sum()):
-        yield with_unknown(learning, strange), with_unknown(static, strange)
+        measured, static = with_unknown(measured, strange), with_unknown(static, strange)
+        yield Lesson(memory, measured, static)
+    for _ in range(times - 1):
+        for read in reading(learner, memory, ids):
+            memory = read.memory
+            yield Lesson(memory, measured, static)
+
+
+def learn(learner: Learner, text: str, times: int = 1) -> Lesson:
+    """What `learning` gives in the end."""
+    *_, last = learning(learner, text, times)
+    return last
 
 
 def line_reader(learner: Learner) -> Callable[[Ids], NDArray[np.float64]]:
