@@ -139,7 +139,7 @@ async def test_a_person_and_a_model_write_one_text(perform: Perform) -> None:
         assert cell(transcript, LEFT, 0).style.color != cell(transcript, LEFT + 12, 0).style.color  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("size", [(60, 21), (40, 12), (14, 5), (120, 40)])
+@pytest.mark.parametrize("size", [(60, 21), (40, 12), (6, 5), (120, 40)])
 @pytest.mark.parametrize("heat", [False, True])
 async def test_nothing_raw_and_nothing_too_wide_is_drawn(perform: Perform, size: tuple[int, int], heat: bool) -> None:
     block = Block(1, "bot", "\x1b[31m[/red]\n" + HOSTILE, HOSTILE, surprises=[9.0] * len(HOSTILE))

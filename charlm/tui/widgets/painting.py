@@ -2,10 +2,6 @@
 
 Knows nothing of widgets: it is given a document and a palette. Nothing here reads markup, and what is drawn has gone
 through `wrapping.draw`, so nothing that a model writes can drive the terminal.
-
-Textual finds the text under the mouse through an offset in each segment's style. Here its y is 0 and its x is the place
-in the document, as if all text stood on one endless line: so a selection stays on its text when rows are folded anew or
-text arrives, and cutting it out is a slice.
 """
 
 from __future__ import annotations
@@ -13,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from math import isnan
 from typing import Final
 
@@ -72,11 +67,6 @@ class Palette:
     cursor: Style
 
 
-@lru_cache(maxsize=2048)
-def _at(style: Style, place: int) -> Style:
-    return style + Style.from_meta({"offset": (place, 0)})
-
-
 @dataclass(slots=True)
 class Painter:
     """Paints rows of a document.
@@ -99,29 +89,33 @@ class Painter:
 
     def paint(self, y: int) -> Strip:
         """A row, by its number; beyond the end they are blank."""
-        if y >= self.document.rows:
-            return self._strip([], len(self.document))
-        row = self.document.row(y)
+        segments: list[Segment] = []
+        if y < self.document.rows:
+            row = self.document.row(y)
+            if row.kind == HEADER:
+                segments = self._label(row.start)
+            elif row.kind == TEXT:
+                segments = [Segment(" " * LEFT, self.palette.base), *self._text(row)]
+        used = sum([segment.cell_length for segment in segments])
+        segments.append(Segment(" " * (self.width - used), self.palette.base))
+        return Strip(segments, max(used, self.width)).crop(0, self.width)  # rows are never narrower than a symbol
+
+    def places(self, y: int) -> list[int]:
+        """Which place in the document each cell of a row stands for, under the mouse."""
+        document = self.document
+        if y >= document.rows:
+            return [len(document)] * self.width
+        row = document.row(y)
         if row.kind != TEXT:
-            # Under the mouse it stands for what separates the blocks.
-            label = self._label(row.start) if row.kind == HEADER else []
-            return self._strip(label, max(0, row.start - 1))
-        cells = lay_out(row.text, self.document.width)
-        segments = [Segment(" ", _at(self.palette.base, row.start))] * LEFT
-        for text, style, place in self._runs(row, cells):
-            segments.append(Segment(text, _at(style, place)))
-        return self._strip(segments, self._place_after(y, row, cells))
-
-    def _strip(self, segments: list[Segment], place: int) -> Strip:
-        """Segments made as wide as the transcript; what is right of them stands for `place`."""
-        rest = self.width - sum([segment.cell_length for segment in segments])
-        mark = Segment("", Style.from_meta({"offset": (place, 0)}))
-        return Strip([*segments, mark, Segment(" " * rest, self.palette.base)], self.width)
-
-    def _place_after(self, y: int, row: Row, cells: list[Cell]) -> int:
-        """The newline; or the end of the text; or if the row was only folded there, its last character."""
-        folded = y + 1 < self.document.rows and self.document.is_text(y + 1)
-        return row.start + (cells[-1].start if folded and cells else len(row.text))
+            return [max(0, row.start - 1)] * self.width  # what separates two blocks
+        cells = lay_out(row.text, document.width)
+        found = [row.start] * LEFT
+        for cell in cells:
+            found += [row.start + cell.start] * cell.cells
+        # Right of the text is the newline; or the end; or if the row was only folded there, its last character.
+        folded = y + 1 < document.rows and document.is_text(y + 1)
+        after = cells[-1].start if cells and (folded or not cells[-1].shown) else len(row.text)
+        return (found + [row.start + after] * self.width)[: self.width]
 
     def _label(self, start: int) -> list[Segment]:
         document = self.document
@@ -135,28 +129,23 @@ class Painter:
         segments = [Segment(" " * LEFT, self.palette.base), Segment(name, self.palette.label[span.author])]
         return [*segments, Segment("  " + aside, self.palette.aside)] if aside else segments
 
-    def _runs(self, row: Row, cells: list[Cell]) -> Iterator[tuple[str, Style, int]]:
-        """What is drawn in one style: text, style, and the place of its first character.
-
-        Within a run a character is a place. Where it is not, as in a symbol that stands for one, each character is a
-        run by itself, all of the same place.
-        """
-        run, run_style, run_place = "", self.palette.base, 0
+    def _text(self, row: Row) -> Iterator[Segment]:
+        """The segments of a row, each as long as the style is the same."""
+        cells = lay_out(row.text, self.document.width)
+        run, run_style = "", self.palette.base
         for cell, style in zip(cells, self._styles(row, cells), strict=True):
-            place = row.start + cell.start
-            shown = cell.shown or self._newline(place, cell)
-            plain = len(shown) == 1 == cell.end - cell.start
-            if run and not (plain and style == run_style):
-                yield run, run_style, run_place
+            shown = cell.shown or self._newline(row.start + cell.start, cell)
+            # Joined to what follows, a joiner at the end of a cluster would be measured otherwise.
+            alone = cell.end - cell.start > 1
+            if run and (alone or style != run_style):
+                yield Segment(run, run_style)
                 run = ""
-            if plain:
-                run, run_style, run_place = (run + shown, style, run_place) if run else (shown, style, place)
-            elif cell.end - cell.start > 1 or len(shown) != cell.cells:
-                yield from [(shown, style, place)] if shown else []
+            if alone:
+                yield Segment(shown, style)
             else:
-                yield from ((one, style, place) for one in shown)
+                run, run_style = run + shown, style
         if run:
-            yield run, run_style, run_place
+            yield Segment(run, run_style)
 
     def _newline(self, place: int, cell: Cell) -> str:
         if cell.column >= self.document.width + RIGHT:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import ClassVar, Final
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -31,7 +32,7 @@ __all__ = ["Block", "Transcript"]
 
 AUTHORS: Final = ("you", "bot", "note")
 SLACK: Final = 2  # rows from the end at which scrolling down ends there: a turn of the wheel, while the end moves on
-MAX_STRIPS: Final = 1000
+MAX_STRIPS: Final = 400  # painted rows that are kept; each is some forty objects
 
 
 class Transcript(ScrollView, can_focus=True):
@@ -139,6 +140,7 @@ class Transcript(ScrollView, can_focus=True):
         self._following = True
         self._held = False  # what is seen stays, although it follows: something is selected, or there is a cursor
         self._moving = False  # the widget scrolls by itself
+        self._thumb = (0, 0, False)  # of the scroll bar, as it is drawn
         self._top: tuple[int, int] | None = None  # the place at the top, and how many rows above its row
         self._cursor: int | None = None
         self._column = 0  # where the cursor goes in the next row, in cells
@@ -156,7 +158,9 @@ class Transcript(ScrollView, can_focus=True):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Follow the end from when it is reached until the reader scrolls up."""
-        super().watch_scroll_y(old_value, new_value)
+        if round(old_value) != round(new_value):
+            self.refresh(self.size.region)
+        self._move_thumb()
         if self._moving:
             return
         self._top = None
@@ -301,6 +305,7 @@ class Transcript(ScrollView, can_focus=True):
             elif self._top is not None:
                 place, above = self._top
                 self.scroll_to(y=document.row_at(place) - above, animate=False, force=True)
+        self._move_thumb()
 
     # -- the cursor ---------------------------------------------------------------------------------------------------
 
@@ -419,7 +424,7 @@ class Transcript(ScrollView, can_focus=True):
         return self._document.slice(*self._selected(self.text_selection))
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        """The text of a selection, and what to put after it. See `painting` for what its offsets mean."""
+        """The text of a selection, and what to put after it. See `render_line` for what its offsets mean."""
         return self._document.slice(*self._selected(selection)), "\n"
 
     def _selected(self, selection: Selection | None) -> tuple[int, int]:
@@ -442,40 +447,50 @@ class Transcript(ScrollView, can_focus=True):
     def render_lines(self, crop: Region) -> list[Strip]:
         """What is seen.
 
-        Textual would make a new strip of each, with borders and the like, at every frame. The same row is the same
-        strip here as long as it does not change, so that all that Textual works out for it is kept with it.
+        Textual would make a new strip of each line, with borders and padding, at every frame. Here the same row is the
+        same strip as long as it does not change, and all that Textual works out for a strip is kept with it. So a
+        transcript has neither border nor padding; a container may.
         """
-        if self.styles.gutter:
-            return super().render_lines(crop)
-        strips = [self.render_line(y) for y in crop.line_range]
+        top = self.scroll_offset.y
+        strips = [self._strip(top + y) for y in crop.line_range]
+        if self.unseen and crop.y <= self.size.height - 1 < crop.bottom:
+            strips[self.size.height - 1 - crop.y] = self._marked(strips[self.size.height - 1 - crop.y])
+        _, background = self.background_colors
         for one in self.get_line_filters():
-            strips = [strip.apply_filter(one, self.background_colors[1]) for strip in strips]
+            strips = [strip.apply_filter(one, background) for strip in strips]
         return [strip.crop(*crop.column_span) for strip in strips]
 
     def render_line(self, y: int) -> Strip:
-        """A line of the screen, from the cache if it has not changed."""
-        strip = self._strip(self.scroll_offset.y + y)
-        if self.unseen and y == self.size.height - 1:
-            column = self.scrollable_content_region.width - 1
-            mark = Segment("\u2193", self.get_component_rich_style("transcript--unseen"))
-            return Strip([*strip.crop(0, column), mark, *strip.crop(column + 1)], strip.cell_length)
-        return strip
+        """What the mouse finds on a line: blank cells, each with its place in the document.
+
+        That is what Textual asks this for. A place is put down as an offset whose x it is, as if all text stood on one
+        endless line: so a selection stays on its text when rows are folded anew, and cutting it out is a slice.
+        """
+        places = self._paints().places(self.scroll_offset.y + y)
+        return Strip([Segment(" ", Style.from_meta({"offset": (place, 0)})) for place in places], len(places))
+
+    def _marked(self, strip: Strip) -> Strip:
+        """The last line, while there is more below."""
+        column = self.scrollable_content_region.width - 1
+        mark = Segment("\u2193", self.get_component_rich_style("transcript--unseen"))
+        return Strip([*strip.crop(0, column), mark, *strip.crop(column + 1)], strip.cell_length)
 
     def _strip(self, y: int) -> Strip:
         strip = self._strips.get(y)
         if strip is None:
             if len(self._strips) >= MAX_STRIPS:
-                self._strips.clear()
-            strip = self._strips[y] = self._paint(y)
+                near = range(y - self.size.height, y + self.size.height)
+                self._strips = {one: kept for one, kept in self._strips.items() if one in near}
+            strip = self._strips[y] = self._paints().paint(y)
         return strip
 
-    def _paint(self, y: int) -> Strip:
+    def _paints(self) -> Painter:
         if self._painter is None:
             self._painter = Painter(self._document, self._palette(), self.size.width)
             self._painter.heat = self.heat
             self._painter.selection = self._selected(self.text_selection)
         self._painter.cursor = self._cursor
-        return self._painter.paint(y)
+        return self._painter
 
     def _palette(self) -> Palette:
         style = self.get_component_rich_style
@@ -509,6 +524,7 @@ class Transcript(ScrollView, can_focus=True):
             self._show_end()
         elif self.scroll_offset.y < self.max_scroll_y:
             self.unseen += characters
+        self._move_thumb()
 
     def _replaced(self) -> None:
         """Some of the document, or all of it, is another one."""
@@ -529,11 +545,22 @@ class Transcript(ScrollView, can_focus=True):
             self._set_rows()
         if self.scroll_offset.y >= self.max_scroll_y or (self._following and not self._held):
             self.follow()
+        self._move_thumb()
 
     def _set_rows(self) -> None:
         """Say how many rows there are, without the new layout of the whole screen that Textual would make for it."""
         size = Size(self.scrollable_content_region.width, self._document.rows)
         if size != self.virtual_size:
             self.set_reactive(Transcript.virtual_size, size)
-            self.vertical_scrollbar.window_virtual_size = size.height
             self.scroll_y = min(self.scroll_y, self.max_scroll_y)
+
+    def _move_thumb(self) -> None:
+        """Tell the scroll bar where it stands, if it looks different there: it costs as much to paint as the text."""
+        height, rows = self.size.height, self.virtual_size.height
+        size = max(1.0, height * height / max(1, rows))
+        top = (height - size) * self.scroll_y / max(1, rows - height)
+        thumb = int(8 * top), int(8 * size), rows > height  # it is drawn in eighths of a cell
+        if thumb != self._thumb:
+            self._thumb = thumb
+            self.vertical_scrollbar.window_virtual_size = rows
+            self.vertical_scrollbar.position = self.scroll_y
