@@ -1,0 +1,337 @@
+"""`charlm conversations` as its users meet it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from charlm import checkpoint
+from charlm.chat.dials import Dials
+from charlm.chat.store import Store
+from charlm.files import home
+from charlm.inference.engine import Engine
+from charlm.text.visible import visible
+
+from ..chat.models import DIALOGUES, random_checkpoint
+from .conftest import Charlm
+from .terminal import HOSTILE, SGR, environment, on_terminal
+
+TRANSCRIPT = DIALOGUES["transcript"]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Engine:
+    """./checkpoints/noise.safetensors, running."""
+    (tmp_path / "checkpoints").mkdir()
+    loaded = replace(random_checkpoint(has_bytes=True), dialogue=TRANSCRIPT)
+    checkpoint.save(loaded, tmp_path / "checkpoints" / "noise.safetensors")
+    return Engine(loaded)
+
+
+@pytest.fixture
+def kept(model: Engine) -> Engine:
+    """Two conversations with it: the first has several versions of a reply, and a name."""
+    store = Store()
+    conversation = store.create("noise", model, TRANSCRIPT, dials=Dials(candidates=2, length=15), seed=1)
+    conversation.say("take the ferry")
+    conversation.say("and then?")
+    conversation.regenerate()
+    conversation.say("why")
+    store.rename(1, "The harbour")
+    other = store.create("noise", model, DIALOGUES["plain"], dials=Dials(length=15), seed=2)
+    other.say("\u6e21\u3057\u8239\u306f\u3069\u3053")
+    store.close()
+    return model
+
+
+@pytest.fixture
+def hostile(model: Engine) -> str:
+    """A conversation whose every part drives a terminal; what was said in it."""
+    store = Store()
+    said = f"evil{HOSTILE}\x1b]0;title\x07"
+    conversation = store.create(said.replace("\n", ""), model, TRANSCRIPT, dials=Dials(length=5), seed=1)
+    conversation.say(said)
+    conversation.edit(conversation.head, said + "more")
+    store.rename(1, said)
+    store.close()
+    return conversation.path[0].text
+
+
+NOTHING = [("conversations",), ("conversations", "list"), ("conversations", "search", "ferry")]
+
+
+@pytest.mark.parametrize("arguments", NOTHING)
+def test_nothing_yet_is_said_and_no_failure(charlm: Charlm, arguments: tuple[str, ...]) -> None:
+    result = charlm(*arguments)
+    assert (result.code, result.out) == (0, "")
+    assert result.err.count("\n") == 1
+    assert json.loads(charlm(*arguments[:1], *arguments[1:], "--json").out) == []
+
+
+@pytest.mark.usefixtures("kept")
+def test_the_list_has_a_line_for_each_the_newest_first(charlm: Charlm) -> None:
+    result = charlm("conversations")
+    assert (result.code, result.err) == (0, "")
+    first, second = result.out.splitlines()
+    assert first.split()[0] == "2"
+    assert first.endswith("2 turns  \u6e21\u3057\u8239\u306f\u3069\u3053")
+    assert second.split()[0] == "1"
+    assert second.endswith("6 turns  The harbour")
+    assert charlm("conversations", "list").out == result.out
+    rows = json.loads(charlm("conversations", "list", "--json").out)
+    assert [row["number"] for row in rows] == [2, 1]
+    assert rows[1]["title"] == "The harbour"
+    assert (rows[1]["you"], rows[1]["bot"], rows[1]["format"]) == ("Bob", "Anna", "transcript")
+    assert rows[1]["created"] <= rows[1]["updated"]
+    assert json.loads(charlm("conversations", "--json").out) == rows
+    assert json.loads(charlm("conversations", "list", "--json", "--model", "noise").out) == rows
+    assert json.loads(charlm("conversations", "list", "--json", "--model", "other").out) == []
+    assert "with other" in charlm("conversations", "list", "--model", "other").err
+
+
+@pytest.mark.usefixtures("kept")
+def test_searching(charlm: Charlm) -> None:
+    [line, snippet] = charlm("conversations", "search", "FERRY").out.splitlines()
+    assert line.endswith("The harbour")
+    assert snippet.strip() == "take the ferry"
+    [found] = json.loads(charlm("conversations", "search", "\u8239", "--json").out)
+    assert (found["number"], found["snippet"]) == (2, "\u6e21\u3057\u8239\u306f\u3069\u3053")
+    assert json.loads(charlm("conversations", "search", '"(', "--json").out) == []
+    result = charlm("conversations", "search", "nowhere")
+    assert (result.code, result.out) == (0, "")
+    assert "'nowhere' stands in no conversation" in result.err
+    assert charlm("conversations", "search", " ").code == 2
+
+
+@pytest.mark.usefixtures("kept")
+def test_showing(charlm: Charlm) -> None:
+    out = charlm("conversations", "show", "1").out
+    turns = Store().turns(1)
+    assert out.startswith("The harbour\nnoise, transcript, ")
+    for turn in turns.path:
+        assert f"\n{turn.name}:\n{turn.text}\n" in out
+    hidden = next(turn for turn in turns.turns if turn not in turns.path)
+    assert hidden.text not in out
+    document = json.loads(charlm("conversations", "show", "1", "--json").out)
+    assert [turn["text"] for turn in document["turns"]] == [turn.text for turn in turns.path]
+    assert document["title"] == "The harbour"
+    document = json.loads(charlm("conversations", "show", "1", "--json", "--tree").out)
+    assert [turn["text"] for turn in document["turns"]] == [turn.text for turn in turns.turns]
+    assert [turn["visible"] for turn in document["turns"]] == [turn in turns.path for turn in turns.turns]
+    lines = charlm("conversations", "show", "1", "--tree").out.splitlines()[3:]
+    assert [int(line.split()[0]) for line in lines] == [1, 2, 3, 4, 5, 6, 7]
+    assert [" * " in line for line in lines] == [True, True, True, False, True, True, True]
+    assert "Anna 1/2: " in lines[3]
+    assert "Anna 2/2: " in lines[4]
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("form", ["md", "json", "txt"])
+def test_exporting(charlm: Charlm, tmp_path: Path, form: str) -> None:
+    result = charlm("conversations", "export", "1", "--format", form)
+    assert (result.code, result.err) == (0, "")
+    assert charlm("conversations", "export", "1", "--format", form, "-o", "-").out == result.out
+    written = charlm("conversations", "export", "1", "--format", form, "-o", f"e.{form}")
+    assert (written.code, written.out) == (0, "")
+    assert f"e.{form}" in written.err
+    assert (tmp_path / f"e.{form}").read_text(encoding="utf-8") == result.out
+    failed = charlm("conversations", "export", "1", "--format", form, "-o", "checkpoints")
+    assert (failed.code, failed.out) == (1, "")
+    assert "cannot write checkpoints" in failed.err
+    if form == "txt":
+        assert result.out.startswith("Bob: take the ferry\nAnna: ")
+
+
+@pytest.mark.usefixtures("kept")
+def test_what_was_exported_can_be_imported(charlm: Charlm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exported = charlm("conversations", "export", "1", "--format", "json", "-o", "1.json")
+    assert exported.code == 0
+    shown = charlm("conversations", "show", "1").out
+    result = charlm("conversations", "import", "1.json")
+    assert (result.code, result.out) == (0, "3\n")
+    assert "charlm chat --id 3" in result.err
+    assert charlm("conversations", "show", "3").out == shown
+    monkeypatch.setenv("CHARLM_HOME", str(tmp_path / "elsewhere"))
+    assert charlm("conversations", "import", "1.json").out == "1\n"
+    assert charlm("conversations", "show", "1").out == shown
+    assert charlm("conversations", "replay", "1").code == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "charlm", "conversations", "import", "-"],
+        cwd=tmp_path,
+        env=environment(),
+        input=(tmp_path / "1.json").read_bytes(),
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == b"2\n"
+
+
+OTHERS = [b"", b"\xff\xfe", b"{}", b"[1]", b"\x1b[31m", b'{"charlm": "conversation", "version": 9}']
+
+
+@pytest.mark.parametrize("content", OTHERS)
+def test_other_files_are_not_imported(charlm: Charlm, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    result = charlm("conversations", "import", "x.json")
+    assert (result.code, result.out) == (1, "")
+    assert "error: x.json: " in result.err
+    assert "Traceback" not in result.err
+    assert json.loads(charlm("conversations", "--json").out) == []
+
+
+@pytest.mark.usefixtures("kept")
+def test_removing(charlm: Charlm, tmp_path: Path) -> None:
+    refused = charlm("conversations", "remove", "1")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--yes" in refused.err
+    assert charlm("conversations", "remove", "1", "9", "--yes").code == 1
+    assert len(json.loads(charlm("conversations", "--json").out)) == 2, "all or nothing"
+    result = charlm("conversations", "remove", "2", "2", "--yes")
+    assert (result.code, result.out) == (0, "")
+    assert [row["number"] for row in json.loads(charlm("conversations", "--json").out)] == [1]
+    for answer, left in (("n", 1), ("\n", 1), ("y", 0)):
+        assert _answered(tmp_path, answer) == 0
+        assert len(json.loads(charlm("conversations", "--json").out)) == left
+
+
+def _answered(folder: Path, answer: str) -> int:
+    """Ask for the first conversation to be removed, and answer on a terminal."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "charlm", "conversations", "remove", "1"],
+        cwd=folder,
+        env=environment(),
+        stdin=follower,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    os.close(follower)
+    os.write(leader, answer.encode() + b"\n")
+    _, said = process.communicate(timeout=60)
+    os.close(leader)
+    assert b"The harbour" in said
+    return process.returncode
+
+
+def test_the_path_is_where_they_are(charlm: Charlm) -> None:
+    result = charlm("conversations", "path")
+    assert (result.code, result.err) == (0, "")
+    assert Path(result.out.strip()) == home() / "conversations.db"
+    assert not (home() / "conversations.db").exists(), "asking for it does not make it"
+
+
+@pytest.mark.usefixtures("kept")
+def test_playing_again(charlm: Charlm, tmp_path: Path) -> None:
+    result = charlm("conversations", "replay", "1")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("the same: ")
+    found = json.loads(charlm("conversations", "replay", "1", "--json").out)
+    assert (found["difference"], found["turns"]) == (None, 6)
+    assert found["characters"] > 10
+
+    record = Store().turns(1)
+    reply = record.path[3]
+    wrong = "b" if reply.text[2] != "b" else "c"
+    with sqlite3.connect(home() / "conversations.db") as connection:
+        text = reply.text[:2] + wrong + reply.text[3:]
+        connection.execute("UPDATE turn SET text = ? WHERE id = ?", (text, reply.id))
+    connection.close()
+    result = charlm("conversations", "replay", "1")
+    assert (result.code, result.err) == (1, "")
+    assert f"turn 4 differs at character 3: {wrong!r} was said, {reply.text[2]!r} comes now" in result.out
+    result = charlm("conversations", "replay", "1", "--json")
+    assert result.code == 1
+    assert json.loads(result.out)["difference"] == {
+        "turn": reply.id,
+        "number": 4,
+        "position": 2,
+        "expected": wrong,
+        "got": reply.text[2],
+    }
+
+
+@pytest.mark.usefixtures("kept")
+def test_playing_again_with_a_model_that_has_changed(charlm: Charlm, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoints" / "noise.safetensors"
+    checkpoint.save(random_checkpoint(seed=1, has_bytes=True), path)
+    result = charlm("conversations", "replay", "1")
+    assert result.code == 1
+    assert "noise is not the model that it was" in result.err
+    path.rename(path.with_name("other.safetensors"))
+    result = charlm("conversations", "replay", "1")
+    assert (result.code, result.out) == (1, "")
+    assert "no model named 'noise'" in result.err
+    result = charlm("conversations", "replay", "1", "--model", "other")
+    assert result.code == 1
+    assert "differs" in result.out
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("show",), 2, "Missing argument"),
+        (("show", "x"), 2, "not a valid int"),
+        (("show", "7"), 1, "did you mean 1 or 2?"),
+        (("show", "-1"), 2, ""),
+        (("show", "9" * 30), 1, "no conversation 999"),
+        (("replay", "7"), 1, "did you mean 1 or 2?"),
+        (("export", "7"), 1, "did you mean 1 or 2?"),
+        (("export", "1", "--format", "pdf"), 2, "'md', 'json', 'txt'"),
+        (("import",), 2, "Missing argument"),
+        (("import", "nothing.json"), 1, "no such file: nothing.json"),
+        (("remove",), 2, "Missing argument"),
+        (("remove", "7", "--yes"), 1, "did you mean 1 or 2?"),
+        (("search",), 2, "Missing argument"),
+        (("shwo", "1"), 2, "shwo"),
+    ],
+)
+def test_what_cannot_be_done_gets_a_sentence(charlm: Charlm, arguments: tuple[str, ...], code: int, says: str) -> None:
+    result = charlm("conversations", *arguments)
+    assert (result.code, result.out) == (code, "")
+    assert says in result.err
+    assert "Traceback" not in result.err
+    assert "something broke" not in result.err
+
+
+def test_a_damaged_file_is_told_of(charlm: Charlm) -> None:
+    home().mkdir(exist_ok=True)
+    (home() / "conversations.db").write_bytes(b"nonsense" * 1000)
+    result = charlm("conversations")
+    assert (result.code, result.out) == (0, "")
+    assert "is set aside as conversations.damaged-" in result.err
+    assert "set aside" not in charlm("conversations").err
+
+
+SLOW = ("--json", "search evil", "show 1 --tree", "show 1 --json", "replay 1", "export 1 --format json")
+PRINTING = [
+    *("", "show 1", "export 1 --format md"),
+    *(pytest.param(arguments, marks=pytest.mark.slow) for arguments in (*SLOW, "export 1 --format txt")),
+]
+
+
+@pytest.mark.parametrize("arguments", PRINTING)
+def test_control_characters_reach_a_terminal_as_symbols_and_a_pipe_unchanged(
+    charlm: Charlm, hostile: str, tmp_path: Path, arguments: str
+) -> None:
+    shown = on_terminal("conversations", *arguments.split(), cwd=tmp_path)
+    assert not set(HOSTILE) & set(SGR.sub("", shown.text))
+    if arguments in ("show 1", "export 1 --format txt"):
+        assert visible(hostile) in shown.text
+        assert hostile in charlm("conversations", *arguments.split()).out
+
+
+@pytest.mark.parametrize("command", ["", "list", "show", "search", "export", "import", "remove", "path", "replay"])
+def test_help_shows_examples_first(charlm: Charlm, command: str) -> None:
+    out = charlm(*["conversations", *command.split(), "--help"]).out
+    assert out.index("Examples:") < out.index("Options:")
+    assert "charlm conversations" in out[out.index("Examples:") :]
