@@ -1,8 +1,8 @@
 """Makes a corpus: fetches its sources, reads them, cleans them, writes the text and the manifest.
 
 The same sources give the same bytes: nothing depends on time, chance, the order of folders or the hashes of a process.
-The text is written first and the manifest, which has its sha256, last, each atomically; a kill between them leaves a
-manifest that does not fit, which counts as none.
+Text and manifest are put in place together once both are written; a kill between the two leaves a manifest that does
+not fit, which counts as none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from charlm.corpora import archive, fetch, shelf
 from charlm.corpora.catalogue import Recipe, Source
 from charlm.corpora.units import Clean, Files, Tally, Unit, split
 from charlm.errors import CorpusError, OutputError
-from charlm.files import write_bytes
+from charlm.files import atomic_writer
 
 SMALLEST = 200  # characters; below that a recipe has found nothing
 
@@ -79,9 +79,11 @@ def build(
         **tally.to_dict(),
         "sources": described,
     }
-    write_bytes(shelf.text_path(recipe.name), data)
     document = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-    write_bytes(shelf.manifest_path(recipe.name), document.encode())
+    with atomic_writer(shelf.manifest_path(recipe.name)) as notes, atomic_writer(shelf.text_path(recipe.name)) as file:
+        file.write(data)
+        notes.write(document.encode())
+        notes.flush()  # if there is no room for both, neither is put in place
     return manifest
 
 

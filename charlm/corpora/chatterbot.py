@@ -25,6 +25,7 @@ LONGEST: Final = 200  # characters of a turn
 ANSWERS: Final = 3
 """How many answers to one question are kept: "tell me a joke" has thirty, and none is the answer."""
 _ITEM = re.compile(r"(- - |  - )(.*)")
+_BREAKS_OFF = re.compile(r"\b(?:the|an?|of|in|inside|by|than)\W*$|\bxfind\b", re.IGNORECASE)
 _CODE = re.compile(r"```|\bdef \w+\(|[{}=<>\\|]|;$")
 _CRUDE = re.compile(
     r"\b(?:f+u+c+k\w*|sex\w*|porn\w*|gay|lesbian|nazis?|hitler|virgin|naked|suicid\w*|drugs?|kill\w*|hate)\b|ファッ",
@@ -93,6 +94,8 @@ def clean(entries: Sequence[Exchange], tally: Tally, tidy: Callable[[str], str])
             tally.remove("entries with program text", whole)
         elif _CRUDE.search(whole):
             tally.remove("crude or hurtful entries", whole)
+        elif _BREAKS_OFF.search(turns[0]):
+            tally.remove("entries whose question breaks off", whole)
         elif kind := contacts.found(whole):
             tally.remove(f"entries with {kind}", whole)
         else:

@@ -34,14 +34,16 @@ KINDS: Final = {
     "phone numbers": PHONE,
     "handles": HANDLE,
     "street addresses": STREET,
-    "talk of names, numbers and accounts": ACCOUNT,
+    "talk of last names, numbers and accounts": ACCOUNT,
 }
+FULL_NAME: Final = re.compile(r"\bname(?:'s| is| was) [A-Z]\w+ (?:[A-Z]\.? )?[A-Z]\w+")
+"""Somebody's first and last name, told by its capitals; \"her name is Ann\" is none."""
 
 
 def found(text: str) -> str | None:
-    """Which kind of personal data a text has, if any: the first of `KINDS`."""
+    """Which kind of personal data a text has, if any: the first of `KINDS`, or a full name."""
     lower = text.lower()
     for kind, pattern in KINDS.items():
         if pattern.search(lower):
             return kind
-    return None
+    return "full names" if FULL_NAME.search(text) else None

@@ -170,15 +170,25 @@ class _OnlyWeb(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]  # the stub is narrower
 
 
+_HANDLERS = (
+    urllib.request.ProxyHandler,
+    urllib.request.HTTPHandler,
+    urllib.request.HTTPSHandler,
+    urllib.request.UnknownHandler,
+    _OnlyWeb,
+    urllib.request.HTTPErrorProcessor,
+    urllib.request.HTTPDefaultErrorHandler,
+)
+
+
 def from_address(source: Source, folder: Path) -> Path:
     """Fetch a file from an address, up to the size that the source allows.
 
     Raises:
         CorpusError: it cannot be had, or is larger.
     """
-    opener = urllib.request.OpenerDirector()
-    for handler in (urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler, _OnlyWeb,
-                    urllib.request.HTTPErrorProcessor, urllib.request.HTTPDefaultErrorHandler):  # fmt: skip
+    opener = urllib.request.OpenerDirector()  # build_opener's would also open files and ftp
+    for handler in _HANDLERS:
         opener.add_handler(handler())
     opener.addheaders = [("User-Agent", "charlm"), ("Accept-Encoding", "identity")]
     name = PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(source.url).path)).name
@@ -191,12 +201,16 @@ def from_address(source: Source, folder: Path) -> Path:
                 if left < 0:
                     raise CorpusError(f"{source.url} is larger than the {source.bytes:,} bytes that it may be")
                 file.write(block)
+            promised = answer.headers.get("Content-Length", "")
+            if promised.isdecimal() and int(promised) != source.bytes - left:
+                raise http.client.IncompleteRead(b"")
     except urllib.error.HTTPError as error:
         with error:
             raise CorpusError(f"{source.url} answered {error.code} {error.reason}", "is the address right?") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         if path.exists() and shutil.disk_usage(folder).free < BLOCK:
             raise OutputError(f"no room on the disk for {source.url}", "TMPDIR says where it is put") from error
-        reason = getattr(error, "reason", None) or error
+        broke = isinstance(error, http.client.IncompleteRead)
+        reason = "the connection broke" if broke else getattr(error, "reason", None) or error
         raise CorpusError(f"cannot fetch {source.url}: {reason}", "is there a connection?") from error
     return path

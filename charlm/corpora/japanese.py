@@ -61,8 +61,8 @@ def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]
     examples = [one for path, text in paths.items() if path.endswith(".json") for one in read(text)]
     entries = [one for path, text in paths.items() if path.endswith(".yml") for one in chatterbot.read(path, text)]
     pairs = [turns for _, turns in chatterbot.clean(entries, tally, tidy=tidy)]
-    talk = strung(_usable_examples(examples, tally)) + _japanese_only(pairs, tally)
-    return [Unit("\n".join(turns), "\n".join(turns)) for turns in _without_rare_characters(talk, tally)]
+    talk = _without_rare_characters(strung(_usable_examples(examples, tally)), _japanese_only(pairs, tally), tally)
+    return [Unit("\n".join(turns), "\n".join(turns)) for turns in talk]
 
 
 def read(text: str) -> list[Example]:
@@ -144,16 +144,20 @@ def _japanese_only(pairs: Sequence[list[str]], tally: Tally) -> list[list[str]]:
     return kept
 
 
-def _without_rare_characters(talk: list[list[str]], tally: Tally) -> list[list[str]]:
+def _without_rare_characters(chains: list[list[str]], pairs: list[list[str]], tally: Tally) -> list[list[str]]:
+    """Chains without turns that have a rare character, and pairs that have none: half a pair answers nothing."""
+    reason = f"turns with a character seen fewer than {SEEN} times"
     while True:
-        counts = Counter(character for turns in talk for turn in turns for character in turn)
-        kept = []
-        for turns in talk:
-            common = [turn for turn in turns if min(counts[character] for character in turn) >= SEEN]
-            gone = [turn for turn in turns if turn not in common]
-            tally.remove(f"turns with a character seen fewer than {SEEN} times", sum(map(len, gone)), len(gone))
-            if common:
-                kept.append(common)
-        if kept == talk:
-            return kept
-        talk = kept
+        counts = Counter(character for turns in chains + pairs for turn in turns for character in turn)
+
+        def is_common(turn: str, counts: Counter[str] = counts) -> bool:
+            return min(counts[character] for character in turn) >= SEEN
+
+        shorter = [[turn for turn in turns if is_common(turn)] for turns in chains]
+        fewer = [turns for turns in pairs if all(map(is_common, turns))]
+        before, after = (sum(len(turns) for turns in talk) for talk in (chains + pairs, shorter + fewer))
+        if before == after:
+            return chains + pairs
+        sizes = (sum(len(turn) for turns in talk for turn in turns) for talk in (chains + pairs, shorter + fewer))
+        tally.remove(reason, next(sizes) - next(sizes), before - after)
+        chains, pairs = [turns for turns in shorter if turns], fewer

@@ -61,8 +61,7 @@ def find(name: str) -> Path:
     Raises:
         NotFoundError: there is none, with the command that builds it if it can be.
     """
-    path = text_path(name)
-    if _is_bare(name) and path.is_file():
+    if (path := _standing(name)) is not None:
         return path
     recipe = catalogue.find(name, folder())
     raise NotFoundError(f"the corpus {name!r} is not built yet", f"charlm corpora build {recipe.name}")
@@ -88,10 +87,9 @@ def form(paths: Sequence[str]) -> str | None:
 
 
 def _named(name: str) -> Path:
+    if (path := _standing(name)) is not None:
+        return path
     if _is_bare(name):
-        path = text_path(name)
-        if path.is_file():
-            return path
         known = [*catalogue.recipes(folder()), *built()]
         if name in known:
             raise NotFoundError(f"the corpus {name!r} is not built yet", f"charlm corpora build {name}")
@@ -106,6 +104,11 @@ def _named(name: str) -> Path:
     near = difflib.get_close_matches(Path(name).name, _beside(Path(name).parent), n=1, cutoff=0.6)
     hint = f"did you mean {Path(name).parent / near[0]}?" if near else None
     raise NotFoundError(f"no such file or folder: {name}", hint)
+
+
+def _standing(name: str) -> Path | None:
+    path = text_path(name)
+    return path if _is_bare(name) and _exists(str(path)) and path.is_file() else None
 
 
 def _beside(parent: Path) -> list[str]:

@@ -7,13 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from charlm.corpora.wording import words
+from charlm.corpora.wording import WORD, words
 
 OFTEN: Final = 200
 """How many times more often than a slip the right word must come."""
 RARE: Final = 3
 """So often at most comes a slip."""
-_WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")
 
 
 def count_words(texts: Iterable[str]) -> Counter[str]:
@@ -25,7 +24,7 @@ def true_cases(texts: Iterable[str]) -> dict[str, str]:
     """How names and the like are written: as words are that mostly have a capital where no sentence begins."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for text in texts:
-        for match in _WORD.finditer(text):
+        for match in WORD.finditer(text):
             at = match.start()
             if at and text[at - 1] in " (/" and text[at - 2] not in ".!?":
                 counts[match[0].lower()][match[0]] += 1
@@ -74,4 +73,4 @@ def respell(text: str, meant: Mapping[str, str], cases: Mapping[str, str]) -> st
             return right.capitalize() if word[0].isupper() else right
         return word
 
-    return _WORD.sub(put, text)
+    return WORD.sub(put, text)

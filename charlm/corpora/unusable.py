@@ -23,16 +23,17 @@ def _any_of(alternatives: str) -> re.Pattern[str]:
 WEBSITE: Final = _any_of(r"""
     prompts?|jaezo|glitch\w*|bug(?:gy|ged)|disconnect\w*|reconnect\w*|refresh(?:ed|ing)? (?:the|my|it)
     log(?:ged|ging) (?:in|out|off|on)
-    raffles?|prizes?|contests?|gift ?cards?|leader ?boards?|alexa|(?:million|thousand|more|many|get|bonus) points
+    raffles?|prizes?|contests?|gift ?cards?|leader ?boards?|alexa
+    (?:million|thousand|more|many|get|bonus|your|you're|my|his|of) points
     (?:1st|first|2nd|second|3rd|third|4th) place|user ?names?|typ(?:ing|os?)|my messages?|last message|doing this
     on here
     this (?:web)?(?:site|chat|app|program|platform|interface)|the (?:chats?|website|site|bubbles?|leader)
-    chit ?chat\w*|chat ?(?:window|box|room|bot|partner|thing)s?|chatting with
-    (?:new|another|other|your|my|these|each|end(?:ed|ing)?|open(?:ed|ing)?|close[ds]?|start(?:ed|ing)?) chats?
+    chats|chit[ -]?chat\w*|chat ?(?:window|box|room|bot|partner|thing)s?|been chatting|spamm(?:ed|ing)
+    (?:new|another|other|one|our|your|my|these|each|end(?:ed|ing)?|open(?:ed|ing)?|close[ds]?|start(?:ed|ing)?) chats?
     (?:other|my|your|the|new|that|two|multiple) (?:windows?|tabs?)
     (?:the|your|my|chat) bots?|bots?\?|are you (?:a |an )?(?:bot|robot|human|real|person|computer|ai)
-    met (?:before|already)|talking (?:to|with) you|talked (?:before|already|earlier|yesterday)|(?:we|you) already talked
-    you again
+    met (?:before|already)|talked (?:before|already|earlier|yesterday)|(?:we|you) already talked|you again
+    (?:talk|chat)(?:ed|t?ing) (?:to|with) (?:someone|somebody|anyone|people|other|another|different|random|the same)
 """)
 NUDGE: Final = _any_of(r"""
     (?:are|r) (?:you|u|ya)(?: guys| all)? (?:(?:still|even|actually) )?(?:there|here|alive|with me|on|gone)
@@ -72,9 +73,9 @@ def why(turn: str, raw: str, words: Sequence[str], counts: Mapping[str, int], sa
         counts: how often the corpus has each word.
         said: the earlier turns of the conversation.
     """
-    raw = raw.lower()
-    if kind := contacts.found(raw):
+    if kind := contacts.found(raw) or contacts.found(turn):
         return f"turns with {kind}"
+    raw = raw.lower()
     if not words:
         return "turns without words"
     if CRUDE.search(raw):

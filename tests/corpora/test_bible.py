@@ -1,0 +1,38 @@
+"""A verse a line, chapters apart, books with their titles."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from charlm.corpora import bible
+from charlm.corpora.units import Tally, Unit
+from charlm.errors import CorpusError
+
+
+def line(book: str, chapter: int, text: str) -> str:
+    return json.dumps({"book": book, "chapter": chapter, "verse": 1, "text": text})
+
+
+def test_books_chapters_and_verses() -> None:
+    verses = [
+        ("Ferry", 1, "And it went."),
+        ("Ferry", 1, "And  it came "),
+        ("Ferry", 2, "[]"),
+        ("Ferry", 2, "Over."),
+        ("2 Boats", 1, "Back."),
+    ]
+    tally = Tally()
+    found = bible.units({"x": {"k.jsonl": "\n".join(line(*verse) for verse in verses) + "\n"}}, tally, {})
+    assert found == [Unit("Ferry", "FERRY\n\nAnd it went.\nAnd it came\n\nOver."), Unit("2 Boats", "2 BOATS\n\nBack.")]
+    assert tally.to_dict() == {
+        "removed": {"verses without words": {"count": 1, "characters": 2}},
+        "changed": {"verses with stray spaces": 1},
+    }
+
+
+@pytest.mark.parametrize("text", ["x", "{}", '{"book": "a", "chapter": "b", "text": "c"}'])
+def test_another_form_is_said(text: str) -> None:
+    with pytest.raises(CorpusError, match="not in the form"):
+        bible.units({"x": {"k.jsonl": text}}, Tally(), {})

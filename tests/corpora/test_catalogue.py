@@ -1,0 +1,107 @@
+"""The built-in catalogue is whole, and a user's own is checked in every part."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from charlm.corpora import catalogue
+from charlm.errors import CorpusError, NotFoundError
+
+OWN = """
+[letters]
+title = "Letters"
+language = "English"
+format = "plain"
+cleaning = "prose"
+
+[[letters.sources]]
+url = "https://harbour.example/letters.txt"
+sha256 = "{digest}"
+bytes = 1000
+licence = "CC0"
+attribution = "the harbourmaster"
+""".format(digest="0" * 64)
+
+
+def test_the_built_in_corpora() -> None:
+    found = catalogue.built_in()
+    assert {"smalltalk", "shakespeare", "shakespeare-heldout", "nihongo", "kjv", "python"} <= set(found)
+    for recipe in found.values():
+        assert recipe.cleaned
+        assert callable(importlib.import_module(f"charlm.corpora.{recipe.cleaning}").units)
+        for source in recipe.sources:
+            assert source.interpreter or (source.package and source.version and len(source.sha256) == 64)
+    assert found["shakespeare"].format == "play"
+    assert found["smalltalk"].format == found["nihongo"].format == "lines"
+
+
+def test_the_benchmark_s_validation_plays_are_not_in_the_version_without_them() -> None:
+    found = catalogue.built_in()
+    plays = {"the-taming-of-the-shrew", "the-tempest"}
+    assert set(found["shakespeare-heldout"].options["leave_out"]) == plays
+    assert plays <= set(found["shakespeare"].options["held_out"])
+    assert "leave_out" not in found["shakespeare"].options
+
+
+def test_every_cleaning_can_be_asked_for() -> None:
+    for name in catalogue.CLEANINGS:
+        assert callable(importlib.import_module(f"charlm.corpora.{name}").units)
+
+
+def test_a_user_s_own_come_after_charlm_s(tmp_path: Path) -> None:
+    (tmp_path / "sources.toml").write_text(OWN, encoding="utf-8")
+    found = catalogue.recipes(tmp_path)
+    assert [*catalogue.built_in(), "letters"] == list(found)
+    source = found["letters"].sources[0]
+    assert (source.name, source.bytes, source.files) == ("https://harbour.example/letters.txt", 1000, ("*",))
+    assert catalogue.find("letters", tmp_path) is not None
+
+
+def test_charlm_s_own_are_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "sources.toml").write_text(OWN.replace("letters", "kjv"), encoding="utf-8")
+    with pytest.raises(CorpusError, match="'kjv', which is one of charlm's own"):
+        catalogue.recipes(tmp_path)
+
+
+def test_an_unknown_name_has_near_ones_in_its_hint(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        catalogue.find("shakspeare", tmp_path)
+    assert caught.value.hint is not None
+    assert "did you mean shakespeare" in caught.value.hint
+    with pytest.raises(NotFoundError) as caught:
+        catalogue.find("zzz", tmp_path)
+    assert caught.value.hint == "charlm corpora list tells which there are"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[letters]", "[letters", "is not TOML"),
+        ("[letters]\n", "[letters]\nhat = 1\n", "unknown key 'hat'"),
+        ("[letters", '["Let/ters"', "a corpus is named in small letters"),
+        ('title = "Letters"\n', "", "lacks title"),
+        ('title = "Letters"\n', "title = 3\n", "lacks title"),
+        ('"plain"', '"verse"', "unknown format 'verse'"),
+        ('"prose"', '"os"', "unknown cleaning 'os'"),
+        ("[[letters.sources]]", "[[letters.other]]", "has no sources"),
+        ("bytes = 1000", "hat = 1", "a source has an unknown key"),
+        ("bytes = 1000", 'package = "x"', "either a package, or a url"),
+        ("bytes = 1000", "bytes = 0", "bytes must lie between"),
+        ("bytes = 1000", 'bytes = "x"', "bytes must lie between"),
+        ("bytes = 1000", "files = 3", "files must be a list"),
+        ("0" * 64, "0" * 63, "has no sha256"),
+        ("https://harbour.example/letters.txt", "file:///etc/passwd", "not an address that begins with https"),
+        ('url = "https://harbour.example/letters.txt"', 'package = "x"', "needs an exact version"),
+        ('url = "https://harbour.example/letters.txt"', 'package = "-x"\nversion = "1"', "needs an exact version"),
+        ('url = "https://harbour.example/letters.txt"', 'package = "x"\nversion = ">1"', "needs an exact version"),
+        ('licence = "CC0"\n', "", "lacks licence"),
+    ],
+)
+def test_what_is_wrong_is_said(old: str, new: str, message: str) -> None:
+    text = OWN.replace(old, new)
+    assert text != OWN
+    with pytest.raises(CorpusError, match=message):
+        catalogue.read(text, "own.toml")

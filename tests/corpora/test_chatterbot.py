@@ -1,0 +1,81 @@
+"""The YAML of one shape is read, and each question keeps a few different answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from charlm.corpora import chatterbot, wording
+from charlm.corpora.units import Tally
+
+TEXT = """categories:
+- boats
+- - not this
+conversations:
+- - What is a boat?
+  - 'A house that doesn''t stay.'
+- - Tell me
+    more
+  - "It \\"floats\\"."
+- - hello
+  - hi
+  - how are you?
+  - fine
+- - code
+  - |
+    def f(x):
+        return {x}
+- - name
+  - one
+  - two
+"""
+
+
+def test_reading() -> None:
+    assert chatterbot.read("data/boats.yml", TEXT) == [
+        ("boats 0", ["What is a boat?", "A house that doesn't stay."]),
+        ("boats 1", ["Tell me more", 'It "floats".']),
+        ("boats 2", ["hello", "hi", "how are you?", "fine"]),
+        ("boats 3", ["code", "def f(x):\nreturn {x}"]),
+        ("boats 4", ["name", "one", "two"]),
+    ]
+
+
+def test_cleaning() -> None:
+    tally = Tally()
+    found = chatterbot.clean(chatterbot.read("boats.yml", TEXT), tally, wording.tidy)
+    assert [turns for _, turns in found] == [
+        ["What is a boat?", "A house that doesn't stay."],
+        ["Tell me more.", 'It "floats".'],
+        ["Hello.", "Hi.", "How are you?", "Fine."],
+        ["Name.", "One."],
+        ["Name.", "Two."],
+    ]
+    assert tally.removed == {"entries with program text": [1, len("code def f(x):\nreturn {x}")]}
+
+
+@pytest.mark.parametrize(
+    ("turns", "reason"),
+    [
+        (["alone"], "entries without an answer"),
+        (["asked", "  "], "entries without an answer"),
+        (["asked", "..."], "entries without an answer"),
+        (["EACH YEAR IN THE ", "A glove."], "entries whose question breaks off"),
+        (["who?", "write to a@b.example"], "entries with e-mail addresses"),
+        (["who?", "word " * 50], "entries of more than 200 characters a turn"),
+        (["do you hate me?", "no"], "crude or hurtful entries"),
+    ],
+)
+def test_what_is_left_out(turns: list[str], reason: str) -> None:
+    tally = Tally()
+    assert chatterbot.clean([chatterbot.Exchange("x", turns)], tally, wording.tidy) == []
+    assert list(tally.removed) == [reason]
+
+
+def test_an_answer_comes_once_and_a_question_a_few_times() -> None:
+    tally = Tally()
+    answers = ["a fish", "A fish!", "a rope", "a bell", "a net"]
+    found = chatterbot.clean([chatterbot.Exchange("x", ["What?", one]) for one in answers], tally, wording.tidy)
+    assert [turns[1] for _, turns in found] == ["A fish.", "A rope.", "A bell."]
+    assert tally.removed["entries that others repeat"][0] == 1
+    assert tally.removed["answers beyond 3 to one question"][0] == 1
+    assert len({name for name, _ in found}) == 1

@@ -1,0 +1,97 @@
+"""Sentences are strung together by the words that they share, in signs of one kind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.corpora import japanese
+from charlm.corpora.japanese import Example
+from charlm.corpora.units import Tally
+from charlm.errors import CorpusError
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("船が来た", "船が来た。"),
+        ("船は９時に出る．", "船は9時に出る。"),
+        ("本当?", "本当？"),
+        ("船 が 来た!", "船が来た！"),
+        ("ｶﾆだ", "カニだ。"),
+        ("ええと・・・", "ええと…"),
+        ("そう、", "そう。"),
+        ("「船だ」", "「船だ」"),
+        ("船\u200bだ", "船だ。"),
+        ("Tシャツ と C++ だ", "TシャツとC++だ。"),
+    ],
+)
+def test_signs(sentence: str, expected: str) -> None:
+    assert japanese.tidy(sentence) == expected
+    assert japanese.tidy(expected) == expected
+
+
+def test_the_next_sentence_shares_a_word_with_the_last() -> None:
+    examples = [
+        Example("船", "船が来た。"),
+        Example("朝", "朝は寒い。"),
+        Example("船", "船は大きい。"),
+        Example("大きい", "大きい蟹だ。"),
+        Example("蟹", "大きい蟹だ。"),
+        Example("蟹", "蟹を食べた。"),
+        Example("蟹", "「蟹か？」「蟹だ。」"),
+        Example("大きい", "船は大きい。"),
+    ]
+    assert japanese.strung(examples) == [
+        ["船が来た。", "船は大きい。", "大きい蟹だ。", "蟹を食べた。", "蟹か？", "蟹だ。"],
+        ["朝は寒い。"],
+    ]
+
+
+@given(
+    st.lists(
+        st.builds(Example, st.text("船蟹朝", min_size=1, max_size=2), st.text("船蟹朝が来た", min_size=1, max_size=6))
+    )
+)
+def test_each_sentence_comes_once_and_chains_are_short(examples: list[Example]) -> None:
+    chains = japanese.strung(examples)
+    assert sorted(sentence for chain in chains for sentence in chain) == sorted({sentence for _, sentence in examples})
+    assert all(1 <= len(chain) <= japanese.LONGEST_CHAIN for chain in chains)
+    assert japanese.strung(examples) == chains
+
+
+def test_from_files_to_pieces() -> None:
+    def entry(word: str, *sentences: str) -> dict[str, object]:
+        return {"word": word, "examples": [{"ja": one, "en": "-"} for one in sentences]}
+
+    entries = [
+        entry("船", "船が来た", "船が来た!"),
+        entry("来る", "船が来た"),
+        entry("朝", "朝が来た", "朝が来た？", "朝だ", "朝だ。船だ！", "朝だ！", "朝？"),
+        entry("夜", "夜だ", "船か"),
+        entry("薔薇", "薔薇が来た"),
+        entry("x", "this is a boat", "x" * 300),
+        {"word": "なし"},
+    ]
+    yaml = "conversations:\n- - 船が来た?\n  - 朝が来た。\n- - what is 船\n  - 船だ\n- - 船が来た?\n  - 夜だ\n"
+    tally = Tally()
+    found = japanese.units({"a": {"n.json": json.dumps(entries)}, "b": {"y.yml": yaml}}, tally, {})
+    texts = [unit.text for unit in found]
+    assert texts[0] == "船が来た。\n船が来た！"
+    assert "船が来た？\n朝が来た。" in texts
+    assert not any("夜" in text for text in texts), "nor the question that it answers"
+    assert texts.count("船が来た？") == 0
+    assert not any("薔" in text or "boat" in text or "what" in text for text in texts)
+    assert tally.removed["turns with a character seen fewer than 3 times"][0] >= 1
+    assert tally.removed["sentences with foreign words"][0] == 2
+    assert tally.removed["entries with foreign words"][0] == 1
+    assert tally.removed["sentences given for a second word"][0] == 1
+
+
+@pytest.mark.parametrize("text", ["{", '[{"examples": [{"ja": "x"}]}]', '[{"word": "x", "examples": [{}]}]', "[3]"])
+def test_another_form_is_said(text: str) -> None:
+    with pytest.raises(CorpusError, match="not in the form"):
+        japanese.read(text)

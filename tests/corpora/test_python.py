@@ -1,0 +1,144 @@
+"""What is left of a module is code that still parses, without who wrote it."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+
+import pytest
+
+from charlm.corpora import python
+from charlm.corpora.build import standard_library
+from charlm.corpora.units import Tally
+
+MODULE = '''#! /usr/bin/env python
+# -*- coding: utf-8 -*-
+# Copyright 1999 the harbour. All rights reserved.
+# May be used by boats.
+
+"""Rings the bell.
+
+Once for fog, twice for bread. See https://harbour.example.
+"""
+
+__author__ = "The Boy <boy@harbour.example>"
+import os    # for the bell
+
+# Written by the Boy, 3 March
+# rings until somebody comes
+# mail boy@harbour.example if nobody does
+
+
+class Bell:
+    r\'\'\'A bell \\d.
+
+    It rings.
+    \'\'\'
+
+    def ring(self, times=1):
+        """
+        Ring.
+
+        Args: many.
+        """
+        text = """# Written by the bell
+        """
+        return text * times, 'boy@harbour.example'
+\tdef last(self): return "one line"
+'''.replace("\tdef", "    def")
+
+
+@pytest.fixture
+def tally() -> Tally:
+    return Tally()
+
+
+def test_a_module(tally: Tally) -> None:
+    found = python.module(MODULE, tally)
+    ast.parse(found)
+    assert found == textwrap.dedent('''\
+        """Rings the bell."""
+
+
+        import os    # for the bell
+
+        # rings until somebody comes
+
+
+        class Bell:
+            r\'\'\'A bell \\d.\'\'\'
+
+            def ring(self, times=1):
+                """
+                Ring.
+                """
+                text = """# Written by the bell
+                """
+                return text * times, 'someone@example.com'
+            def last(self): return "one line"''')
+    assert tally.removed["comments that say who wrote it"][0] == 5
+    assert tally.removed["comments with addresses"][0] == 1
+    assert tally.removed["assignments of authors"][0] == 1
+    assert tally.removed["docstrings after their first paragraph"][0] == 3
+    assert tally.changed["e-mail addresses made someone@example.com"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("import os\n", "modules of fewer than 5 lines"),
+        ("table = {\n" + "    'a': 1, 'b': 2,\n" * 9 + "}\n", "modules that are tables"),
+        ("import os\n" * 5 + f"a = '{'x' * 200}'\n", "modules with long lines"),
+        ("print 'old'\n" * 6, "modules that are not Python of this version"),
+        ("if x:\npass\n" * 6, "modules that are not Python of this version"),
+        ('text = """never\nends\nand\nends\nnot\n', "modules that are not Python of this version"),
+    ],
+)
+def test_what_is_left_out(text: str, reason: str, tally: Tally) -> None:
+    assert python.module(text, tally) == ""
+    assert reason in tally.removed
+
+
+@pytest.mark.parametrize(
+    "docstring",
+    [
+        '"""One.\\\n\n\nTwo."""',
+        '"""One says "no"\n\nTwo."""',
+        "'''One'''",
+        '"One"',
+        '"""\n\nOne.\n"""',
+        '"""One.\n\nTwo."""; x = 1',
+    ],
+)
+def test_docstrings_that_are_hard_to_cut_still_parse(docstring: str, tally: Tally) -> None:
+    ast.parse(python.short_docstrings(f"def f():\n    {docstring}\n    return 1", tally))
+
+
+def test_paths_and_copies(tally: Tally) -> None:
+    code = "\n".join(f"def f{at}(x):\n    return x + {at}" for at in range(9))
+    paths = [
+        "a.py",
+        "b/c.py",
+        "test/a.py",
+        "b/tests/a.py",
+        "x/site-packages/a.py",
+        "_sysconfigdata_x.py",
+        "idlelib/idle_test/t.py",
+    ]
+    found = python.units({"x": dict.fromkeys(paths, code)}, tally, {})
+    assert [unit.name for unit in found] == ["a.py"]
+    assert tally.removed["modules that are copies of others"][0] == 1
+    assert tally.removed["tests, generated and foreign modules"][0] == 5
+
+
+def test_the_standard_library_of_this_interpreter(tally: Tally) -> None:
+    library = standard_library()
+    assert list(library) == sorted(library)
+    assert {"json/decoder.py", "argparse.py"} <= set(library)
+    some = {path: library[path] for path in ("json/decoder.py", "argparse.py", "html/entities.py")}
+    found = python.units({"x": some}, tally, {})
+    assert [unit.name for unit in found] == ["json/decoder.py", "argparse.py"]
+    for unit in found:
+        ast.parse(unit.text)
+        assert "class " in unit.text
+    assert tally.removed["modules that are tables"][0] == 1
