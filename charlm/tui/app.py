@@ -49,6 +49,9 @@ class ChatApp(App[int]):
     Args:
         wish: the fields of `charlm.chat.session.Wish`.
         start: makes the session, in the worker; None opens the one that is wished for.
+
+    Attributes:
+        failure: why there is nothing to talk to; the app has ended at once.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -97,6 +100,7 @@ class ChatApp(App[int]):
     def __init__(self, wish: dict[str, Any], start: Callable[[], Session] | None = None) -> None:
         super().__init__()
         self.title = "charlm"
+        self.failure: Exception | None = None
         self._wish = wish
         self._start = start
         self._inbox = Inbox()
@@ -246,10 +250,11 @@ class ChatApp(App[int]):
 
             self.push_screen(Welcome())
             return
-        self._complain(error)
         if loading:
-            self.status.state = "no model"
+            self.failure = error
+            self.exit(1)
         else:
+            self._complain(error)
             self.show_conversation()
 
     def _complain(self, error: Exception) -> None:
@@ -650,5 +655,12 @@ def run(wish: dict[str, Any]) -> int:
 
     Returns:
         The exit code.
+
+    Raises:
+        CharlmError: there is no such model or conversation, or it cannot be read.
     """
-    return ChatApp(wish).run() or 0
+    app = ChatApp(wish)
+    code = app.run()
+    if app.failure is not None:
+        raise app.failure
+    return code or 0
