@@ -127,6 +127,26 @@ def test_half_is_rounded_once_and_half_as_large(make_checkpoint: MakeCheckpoint,
     assert load(path).fingerprint == loaded.fingerprint  # nothing more is lost
 
 
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_statistics_are_saved_beside_the_weights(
+    make_checkpoint: MakeCheckpoint, path: Path, cell: str, half: bool
+) -> None:
+    made = make_checkpoint(cell=cell)
+    save(made, path, half=half)
+    without = load(path)
+    assert without.statistics is None
+    checkpoint = replace(made, statistics=make_statistics(made))
+    save(checkpoint, path, half=half)
+    loaded = load(path)
+    assert loaded.statistics is not None
+    assert list(loaded.statistics) == list(made.config.statistics())
+    for name, tensor in make_statistics(made).items():
+        assert loaded.statistics[name].tobytes() == tensor.tobytes()  # in full, also where the weights are not
+    assert loaded.fingerprint == without.fingerprint  # it says what it said
+    assert read_card(path).config == made.config
+
+
 def test_tensors_in_any_memory_order_are_saved(checkpoint: Checkpoint, path: Path) -> None:
     tensors = {name: np.asfortranarray(tensor) for name, tensor in checkpoint.tensors.items()}
     save(replace(checkpoint, tensors=tensors), path)
@@ -157,6 +177,13 @@ def test_the_fingerprint_is_of_all_that_decides_what_is_said(checkpoint: Checkpo
     assert replace(checkpoint, record=RECORD).fingerprint == checkpoint.fingerprint
     assert replace(checkpoint, dialogue=DIALOGUE).fingerprint == checkpoint.fingerprint
     assert replace(checkpoint, tensors=dict(reversed(checkpoint.tensors.items()))).fingerprint == fingerprints[0]
+
+
+def make_statistics(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
+    rng = np.random.default_rng(5)
+    return {
+        name: rng.uniform(0, 1e-6, shape).astype(np.float32) for name, shape in checkpoint.config.statistics().items()
+    }
 
 
 # What is no model file
@@ -282,6 +309,36 @@ def test_values_that_are_not_finite_are_refused(
         message = refusal(path).message
         assert "not finite" in message
         assert repr(name) in message
+
+
+ROWS = "statistics.layers.1.w_h.rows"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        (ROWS, None, "is missing"),
+        ("statistics.output.b", None, "is missing"),
+        (ROWS, np.zeros(25, np.float32), "has the shape"),
+        (ROWS, np.zeros((24, 1), np.float32), "has the shape"),
+        (ROWS, np.zeros(24, np.float16), "is F16, but should be F32"),
+        (ROWS, np.zeros(24), "is F64"),
+        (ROWS, np.full(24, -1e-9, np.float32), "below zero"),
+        (ROWS, np.full(24, np.inf, np.float32), "not finite"),
+        (ROWS, np.full(24, np.nan, np.float32), "not finite"),
+        ("statistics.layers.2.b", np.zeros(24, np.float32), "does not belong"),
+        ("statistics.embedding", np.zeros((SIZE, 5), np.float32), "does not belong"),
+    ],
+)
+def test_wrong_statistics_are_refused(
+    checkpoint: Checkpoint, path: Path, name: str, value: NDArray[Any] | None, complaint: str
+) -> None:
+    found: dict[str, NDArray[Any]] = {**checkpoint.tensors, **make_statistics(checkpoint), name: value}  # type: ignore[dict-item]
+    write(path, {each: tensor for each, tensor in found.items() if tensor is not None}, as_document(checkpoint))
+    assert complaint in refusal(path).message
+    only = {**checkpoint.tensors, "statistics.output.b": np.zeros(SIZE, np.float32)}
+    write(path, only, as_document(checkpoint))
+    assert "missing" in refusal(path).message  # all or none
 
 
 def test_a_newer_version_says_upgrade(checkpoint: Checkpoint, path: Path) -> None:

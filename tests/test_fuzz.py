@@ -161,7 +161,10 @@ def make_files(make_checkpoint: MakeCheckpoint, path: Path) -> list[bytes]:
         source = {"name": "a.txt", "sha256": "0" * 64, "bytes": 9}
         record = TrainingRecord(sources=[source], validation=1.5, settings={"lanes": 2})
         dialogue = Dialogue("play", ("ANNA", "BEN"))
-        save(Checkpoint(made.config, made.vocabulary, made.tensors, record, dialogue), path, half=cell == "rnn")
+        sizes = {name: np.full(shape, 1e-6, np.float32) for name, shape in made.config.statistics().items()}
+        statistics = sizes if cell == "lstm" else None
+        whole = Checkpoint(made.config, made.vocabulary, made.tensors, record, dialogue, statistics)
+        save(whole, path, half=cell == "rnn")
         files.append(path.read_bytes())
         load(path)
     return files
@@ -171,6 +174,9 @@ def assert_sound(checkpoint: Checkpoint) -> None:
     assert {name: each.shape for name, each in checkpoint.tensors.items()} == checkpoint.config.tensors()
     assert all(tensor.dtype == np.float32 and np.isfinite(tensor).all() for tensor in checkpoint.tensors.values())
     assert len(checkpoint.vocabulary) == checkpoint.config.vocabulary
+    if checkpoint.statistics is not None:
+        assert {name: each.shape for name, each in checkpoint.statistics.items()} == checkpoint.config.statistics()
+        assert all(np.isfinite(one).all() and (one >= 0).all() for one in checkpoint.statistics.values())
     assert all(name.isprintable() for name in checkpoint.dialogue.names)
 
 

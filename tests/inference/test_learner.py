@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 import charlm
+from charlm.api import Model
 from charlm.cells import CELLS
-from charlm.checkpoint import Checkpoint
+from charlm.checkpoint import Checkpoint, load, save
 from charlm.config import ModelConfig
 from charlm.errors import CharlmError, CheckpointError, CorpusError, UsageError
 from charlm.inference import statistics
@@ -423,7 +425,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     said = {"hidden": 48, "layers": 1, "lanes": 8, "chunk": 32, "steps": 200, "precision": "fp32", "threads": 1}
     folder = tmp_path_factory.mktemp("trained")
     done = charlm.train(HARBOUR, output=folder / "m", **said)
-    return charlm.checkpoint.load(done.path)
+    return load(done.path)
 
 
 def repeated(text: str, length: int) -> str:
@@ -642,7 +644,7 @@ def test_settings_survive_as_plain_data() -> None:
 
 
 def test_from_python(make_checkpoint: MakeCheckpoint) -> None:
-    model = charlm.api.Model(make_checkpoint())
+    model = Model(make_checkpoint())
     text = "the ferry goes over to farside.\n" * 20
     static, dynamic = model.eval(text), model.eval(text, dynamic=True, rate=1e-3)
     assert dynamic.nats < 0.9 * static.nats
@@ -656,11 +658,9 @@ def test_from_python(make_checkpoint: MakeCheckpoint) -> None:
 
 
 def test_a_file_with_statistics_is_saved_and_loaded(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     checkpoint = make()
     path = tmp_path / "m.safetensors"
-    charlm.checkpoint.save(replace(checkpoint, statistics=statistics.of_itself(Engine(checkpoint))), path, half=True)
-    loaded = charlm.checkpoint.load(path)
+    save(replace(checkpoint, statistics=statistics.of_itself(Engine(checkpoint))), path, half=True)
+    loaded = load(path)
     assert loaded.statistics is not None
     assert Learner(loaded).statistics is loaded.statistics
