@@ -23,7 +23,6 @@ from textual.screen import Screen
 from textual.widgets import Footer
 
 from charlm.errors import CharlmError, NotFoundError, UsageError
-from charlm.library import models
 from charlm.text.visible import visible
 from charlm.tui import preferences
 from charlm.tui.inbox import Began, Done, Event, Failed, Inbox, Loaded, Surprises, Wrote
@@ -246,11 +245,13 @@ class ChatApp(App[int]):
 
     def _fail(self, error: Exception, *, loading: bool) -> None:
         self._busy = False
-        if loading and isinstance(error, NotFoundError) and not self._wish.get("model") and not models():
+        if loading and isinstance(error, NotFoundError) and not self._wish.get("model"):
+            from charlm.library import models
             from charlm.tui.screens.welcome import Welcome
 
-            self.push_screen(Welcome())
-            return
+            if not models():
+                self.push_screen(Welcome())
+                return
         if loading:
             self.failure = error
             self.exit(1)
