@@ -15,6 +15,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,7 +47,7 @@ class Database:
 
     Attributes:
         path: the file.
-        notices: what has happened to it that a person must know, in order.
+        notices: what has happened to it that a person must know, in order; whoever tells it takes it away.
         generation: how often it was mended or begun anew; what was written before may no longer be there.
         lock: held while it is used; may be taken for several uses in a row.
 
@@ -57,7 +58,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.notices: list[str] = []
+        self.notices: deque[str] = deque()
         self.generation = 0
         self.lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
@@ -91,7 +92,7 @@ class Database:
             OutputError: it cannot be read.
             CheckpointError: it was damaged.
         """
-        with self.lock, self._explained(), _transaction(self._opened(), "BEGIN"):
+        with self.lock, self._explained(), _transaction(self._opened(fresh=True), "BEGIN"):
             yield self._opened()
 
     def close(self) -> None:

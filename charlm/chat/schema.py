@@ -23,24 +23,24 @@ _FIRST = (
     CREATE TABLE conversation (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         key TEXT NOT NULL,             -- at random: tells it from one that got its number in another file
+        deleted REAL,                  -- since when it is hidden; seconds since 1970, as all times are
+        created REAL NOT NULL,
+        updated REAL NOT NULL,
         title TEXT NOT NULL,           -- empty: what was said first stands for it
         model TEXT NOT NULL,           -- its name
         fingerprint TEXT NOT NULL,     -- of the model that spoke last
-        dialogue TEXT NOT NULL,        -- JSON: how turns are written, and the speakers
         you TEXT NOT NULL,
         bot TEXT NOT NULL,
-        dials TEXT NOT NULL,           -- JSON
-        seed TEXT NOT NULL,            -- a number, which may be larger than SQLite's
-        rng TEXT NOT NULL,             -- JSON: the state of the random numbers
-        moves TEXT NOT NULL,           -- JSON: turns where the head was
-        cursor INTEGER NOT NULL,       -- which of them it is
-        visited INTEGER,               -- the first turn that is visible
         turns INTEGER NOT NULL,        -- visible ones
-        characters INTEGER NOT NULL,   -- in the context
+        characters INTEGER NOT NULL,   -- of them
         said TEXT NOT NULL,            -- how the first visible turn begins
-        created REAL NOT NULL,         -- seconds since 1970, as all times are
-        updated REAL NOT NULL,
-        deleted REAL                   -- since when it is hidden
+        seed TEXT NOT NULL,            -- a number, which may be larger than SQLite's
+        visited INTEGER,               -- the first turn that is visible
+        cursor INTEGER NOT NULL,       -- which of the moves the head is at
+        dials TEXT NOT NULL,           -- JSON
+        rng TEXT NOT NULL,             -- JSON: the state of the random numbers
+        dialogue TEXT NOT NULL,        -- JSON: how turns are written, and the speakers
+        moves TEXT NOT NULL            -- JSON: turns where the head was
     )
     """,
     """

@@ -96,9 +96,7 @@ class Store:
 
     def news(self) -> Sentences:
         """What a person must be told of the file since this was last asked, a sentence each."""
-        with self._database.lock:
-            news = list(self._database.notices)
-            self._database.notices.clear()
+        news = [self._database.notices.popleft() for _ in range(len(self._database.notices))]
         trouble = self.trouble
         message = None if trouble is None else f"not saved: {trouble.message}; it is tried again with the next turn"
         if message != self._told:

@@ -13,7 +13,7 @@ import pytest
 from charlm.chat.conversation import Conversation
 from charlm.chat.record import Record
 from charlm.chat.store import Store
-from charlm.errors import CharlmError, CheckpointError, OutputError
+from charlm.errors import CharlmError, CheckpointError, NotFoundError, OutputError
 from charlm.inference.engine import Engine
 
 from .conftest import QUICK, Reopen
@@ -330,10 +330,11 @@ def test_who_comes_late_does_not_set_the_new_file_aside(path: Path, engine: Engi
     with pytest.raises(CheckpointError):
         first.turns(3)
     begin(first, engine, "new")
-    with pytest.raises(CheckpointError):
+    with pytest.raises(NotFoundError):
         second.turns(3)
+    begin(second, engine, "newer")
     assert len(set_aside(path)) == 1
-    assert second.list()[0].title == "new"
+    assert [one.title for one in first.list()[:2]] == ["newer", "new"]
     first.close()
     second.close()
 
