@@ -570,7 +570,7 @@ def test_a_seed_begins_the_random_numbers_anew(dials: Dials) -> None:
     conversation.undo()
     conversation.reseed(1)
     assert conversation.say("hello").text == first.text
-    with pytest.raises(ValueError, match="non-negative"):
+    with pytest.raises(UsageError, match="seed is -1"):
         conversation.reseed(-1)
     assert conversation.seed == 1
 

@@ -152,6 +152,8 @@ OTHERS: dict[str, str] = {
     ),
     "levels": log("{level}: {event}\n", ["INFO", "INFO", "INFO", "WARNING", "ERROR"]),
     "levels in turn": log("{level}: {event}\n", ["INFO", "DEBUG", "WARNING"]),
+    "services in turn": log("{level}: {event} at 10.0.0.{n} [{n}/200]\n", ["web", "store", "queue"]),
+    "a list of much the same": "\n".join(f"{'tide' if n % 8 else 'wind'}: high, and late" for n in range(80)),
     "times": log("2031-04-05 12:{m:02}:09 {level}: {event}\n", ["INFO", "DEBUG"]),
     "system log": log("Apr  5 12:{m:02}:09 lowhaven {level}[{n}]: {event}\n", ["kernel", "cron", "sshd"]),
     "mail": "\n".join(
