@@ -237,7 +237,7 @@ class Stage(App[None]):
         self.transcript.follow()
 
     def action_end(self) -> None:
-        document, offered = self.transcript._document, int(self._figures["offered"])
+        document, offered = self.transcript.document, int(self._figures["offered"])
         shown = document.slice(document.span(0).start, len(document))
         wanted = (TEXT * (offered // len(TEXT) + 1))[:offered]
         wrong = sum([one != other for one, other in zip(wanted, shown, strict=False)])

@@ -563,3 +563,48 @@ async def test_keys_of_the_cursor_are_offered_only_while_there_is_one(perform: P
         transcript.start_cursor()
         await pilot.pause()
         assert {"enter", "escape", "left"} <= app.screen.active_bindings.keys()
+
+
+async def test_a_resize_keeps_the_cursor_in_view(perform: Perform) -> None:
+    async with perform(LONG, (100, 40)) as (transcript, pilot, _):
+        transcript.start_cursor(1)
+        await pilot.press("ctrl+end", "up")
+        where = transcript.cursor
+        for size in ((30, 10), (100, 40), (50, 15)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            assert transcript.cursor == where
+            assert len(reversed_cells(transcript)) == 1
+
+
+async def test_another_conversation_has_no_cursor(perform: Perform) -> None:
+    async with perform(TALK) as (transcript, pilot, _):
+        transcript.start_cursor(1)
+        transcript.load(LONG)
+        await pilot.pause()
+        assert transcript.cursor is None
+        assert transcript.at_end
+
+
+async def test_a_click_leaves_the_focus_where_someone_writes(perform: Perform) -> None:
+    async with perform(TALK) as (_, pilot, app):
+        app.query_one(Input).focus()
+        await pilot.click(Transcript, offset=(5, 1))
+        await pilot.press("x")
+        assert app.query_one(Input).value == "x"
+
+
+async def test_the_scroll_bar_shows_where_it_is(perform: Perform) -> None:
+    async with perform(LONG) as (transcript, pilot, _):
+        bar = transcript.vertical_scrollbar
+        transcript.append("more\n" * 300)
+        await pilot.pause()
+        assert bar.window_virtual_size == transcript.virtual_size.height
+        assert bar.position == transcript.scroll_offset.y
+        await pilot.press("tab")
+        transcript.scroll_to(y=100, animate=False)
+        await pilot.pause()
+        assert bar.position == 100
+        transcript.clear()
+        await pilot.pause()
+        assert bar.window_virtual_size == 0
