@@ -63,13 +63,13 @@ def talk(conversation: Conversation, turns: int) -> None:
         conversation.say("go on")
 
 
-def test_a_turn_costs_the_same_at_turn_500_as_at_turn_6(store: Store) -> None:
+def test_a_turn_costs_the_same_at_turn_300_as_at_turn_6(store: Store) -> None:
     engine = CountingEngine(random_checkpoint())
     conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
     counter = Counter(store, engine)
     talk(conversation, 6)
     early = typical([counter.cost(lambda: conversation.say("go on")) for _ in range(9)])
-    talk(conversation, 500)
+    talk(conversation, 300)
     late = typical([counter.cost(lambda: conversation.say("go on")) for _ in range(9)])
     assert (late.ids, late.statements, late.rows) == (early.ids, early.statements, early.rows)
     assert late.ids == len("go on") + DIALS.length + 1
@@ -81,7 +81,7 @@ def test_undo_and_redo_read_nothing_and_cost_the_same_however_long_it_is(store: 
     engine = CountingEngine(random_checkpoint())
     conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
     costs = []
-    for turns in (6, 300):
+    for turns in (6, 150):
         talk(conversation, turns)
         counter = Counter(store, engine)
         costs += [counter.cost(conversation.undo), counter.cost(conversation.redo)]
@@ -101,7 +101,7 @@ def test_undo_and_redo_read_nothing_and_cost_the_same_however_long_it_is(store: 
 def test_a_draft_writes_one_row_and_reads_nothing(store: Store) -> None:
     engine = CountingEngine(random_checkpoint())
     conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
-    talk(conversation, 300)
+    talk(conversation, 50)
     counter = Counter(store, engine)
     turn = conversation.head
     turn.reason = "draft"

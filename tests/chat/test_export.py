@@ -248,7 +248,7 @@ def test_an_export_that_was_harmed_is_refused(document: str, harm: Callable[[Any
     assert len(error.value.message) < 200
 
 
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_whatever_is_imported_is_refused_in_a_sentence_or_can_be_used(
     document: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -55,7 +55,7 @@ def talk(engine: Engine, form: str, candidates: int) -> Conversation:
 
 @FORMATS
 @CANDIDATES
-@pytest.mark.parametrize("has_bytes", [False, True])
+@pytest.mark.parametrize("has_bytes", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_it_comes_out_the_same_to_the_bit(form: str, candidates: int, has_bytes: bool) -> None:
     engine = random_engine(has_bytes=has_bytes)
     conversation = talk(engine, form, candidates)
