@@ -300,7 +300,7 @@ def test_the_dialogue_format_is_found_or_said() -> None:
     ("paths", "options", "says"),
     [
         ((), {}, "no text to train on"),
-        ("missing.txt", {}, "no such file or folder"),
+        ("missing.txt", {}, "no file, folder or corpus named 'missing.txt'"),
         (HARBOUR, {"hiden": 3, "minutes": 1}, "unknown training option: hiden"),
         (HARBOUR, {"vocabulary": 3}, "unknown training option: vocabulary"),
         ((), {"resume": "never"}, "no run named"),

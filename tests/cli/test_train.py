@@ -232,7 +232,7 @@ def write_bad_inputs(folder: Path) -> None:
     ("arguments", "code", "says"),
     [
         ((), 2, "no text to train on"),
-        (("missing.txt",), 1, "no such file or folder: missing.txt"),
+        (("missing.txt",), 1, "no file, folder or corpus named 'missing.txt'"),
         (("nothing",), 1, "no text in the folder nothing"),
         (("pictures",), 1, "no text in the folder pictures"),
         (("binary",), 1, "binary is binary data"),
