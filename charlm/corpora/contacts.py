@@ -22,8 +22,8 @@ STREET: Final = re.compile(
     r"|\b(?:apt|apartment|unit|dorm|room)\.? ?#?\d+|\bzip ?code\b",
 )
 ACCOUNT: Final = re.compile(
-    r"\b(?:(?:my|your|ur|his|her) (?:(?:phone |cell )?number|e-?mail|address|snap(?:chat)?|insta(?:gram)?|user ?name|ig"
-    r"|handle|venmo|facebook)|(?:add|follow|text|call|message|find) me (?:on|at)|phone number|net ?id"
+    r"\b(?:(?:my|your|ur|his|her) (?:(?:phone |cell )?number|e-?mail|address|snap(?:chat)?|insta(?:gram)?|ig"
+    r"|(?:user|screen) ?name|handle|venmo|facebook)|(?:add|follow|text|call|message|find) me (?:on|at)|phone number|net ?id"
     r"|(?:last|full) names?"
     r"|(?:snapchat|instagram|insta|facebook|fb|gmail|venmo|whatsapp) (?:name|account|is))\b",
 )

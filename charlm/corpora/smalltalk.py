@@ -186,8 +186,9 @@ def divided(
     """
     parts: list[list[str]] = [[]]
     said: set[str] = set()
-    for turn, typed in zip(turns, messages, strict=True):
-        reason = unusable.why(turn, " ".join(typed), wording.words(turn), counts, said)
+    typed = [" ".join(one) for one in messages]
+    for turn, raw, website in zip(turns, typed, unusable.about_website(typed), strict=True):
+        reason = unusable.why(turn, raw, wording.words(turn), website, counts, said)
         short = turn
         if reason is None and len(turn) > LONGEST:
             short = shorten(turn) if len(turn) <= MONOLOGUE else ""

@@ -35,6 +35,14 @@ WEBSITE: Final = _any_of(r"""
     met (?:before|already)|talked (?:before|already|earlier|yesterday)|(?:we|you) already talked|you again
     (?:talk|chat)(?:ed|t?ing) (?:to|with) (?:someone|somebody|anyone|people|other|another|different|random|the same)
 """)
+MAYBE_WEBSITE: Final = _any_of(r"""
+    points|point wise|scores?|scored|ranks?|ranked|ranking|spam|convos?|conversations|chat|chatting|chatted|messages?
+    challenge|competition|competing|win|winning|winner|data|ahead|beat|beating|ipad|nintendo|accounts?|screen|connection
+    wifi|loading|load|site|type|typed|typer|words? counts?|(?:he|she|been|was|is) on all|kicked (?:me |you )?off|log in
+    crash\w*|froze\w*|reset|started over|random people|strangers?|stop (?:talking|responding)|respon\w+
+""")
+"""What may be about the website; it is, if the turns around it are."""
+REACH: Final = 3  # turns
 NUDGE: Final = _any_of(r"""
     (?:are|r) (?:you|u|ya)(?: guys| all)? (?:(?:still|even|actually) )?(?:there|here|alive|with me|on|gone)
     still (?:there|here)|you there|(?:any|some)(?:one|body) (?:there|here|home|out there)|where did you go|come back
@@ -63,13 +71,16 @@ _SIGN = re.compile(r"[^\w\s.,?!'\"()]")
 _LONGEST_WORD = 22  # characters
 
 
-def why(turn: str, raw: str, words: Sequence[str], counts: Mapping[str, int], said: Collection[str]) -> str | None:
+def why(
+    turn: str, raw: str, words: Sequence[str], website: bool, counts: Mapping[str, int], said: Collection[str]
+) -> str | None:
     """Why a turn cannot be used, if so: a reason for the tally.
 
     Args:
         turn: made regular.
         raw: as it was typed.
         words: of the turn, in lower case.
+        website: whether it is one of those that `about_website` finds.
         counts: how often the corpus has each word.
         said: the earlier turns of the conversation.
     """
@@ -80,7 +91,7 @@ def why(turn: str, raw: str, words: Sequence[str], counts: Mapping[str, int], sa
         return "turns without words"
     if CRUDE.search(raw):
         return "turns that are crude or about groups of people"
-    if WEBSITE.search(raw):
+    if website:
         return "turns about the website and its contest"
     if NUDGE.search(raw) or raw.startswith("hello?"):
         return "turns that ask whether somebody is there"
@@ -91,6 +102,20 @@ def why(turn: str, raw: str, words: Sequence[str], counts: Mapping[str, int], sa
     if len(turn) > 20 and turn in said:
         return "turns that repeat an earlier one"
     return None
+
+
+def about_website(turns: Sequence[str]) -> list[bool]:
+    """Which turns of a conversation are about the website: those that say so, and those that may be if another is near.
+
+    Args:
+        turns: as they were typed.
+    """
+    says = [WEBSITE.search(turn.lower()) is not None for turn in turns]
+    may = [MAYBE_WEBSITE.search(turn.lower()) is not None for turn in turns]
+    return [
+        said or (may[at] and any(says[max(0, at - REACH) : at] + says[at + 1 : at + 1 + REACH]))
+        for at, said in enumerate(says)
+    ]
 
 
 def is_foreign(raw: str, words: Sequence[str]) -> bool:

@@ -60,6 +60,13 @@ def test_a_turn_that_cannot_be_used_divides(crowd: list[Heard], tally: Tally) ->
     assert tally.removed["turns with phone numbers"][0] == 1
 
 
+def test_the_website_divides_too(crowd: list[Heard], tally: Tally) -> None:
+    one = talk(92, 8)
+    one[3], one[4] = ["see the leaderboard today"], ["my score"]
+    assert [len(part) for part in cleaned(crowd, one, tally)] == [3, 3]
+    assert tally.removed["turns about the website and its contest"][0] == 2
+
+
 def test_a_turn_alone_is_no_conversation(crowd: list[Heard], tally: Tally) -> None:
     one = talk(98, 4)
     one[1] = ["are you still there?"]
