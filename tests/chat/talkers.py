@@ -22,7 +22,7 @@ ALL_DIALOGUES = {
     "spaced": Dialogue("transcript", ("Anna", "Bob"), spaced=True),
     "wide": Dialogue("transcript", ("Anna", "Bob"), "："),
 }
-KINDS = [*product(ALL_DIALOGUES, [False]), ("plain", True), ("lines", True), ("play", True)]
+KINDS = [*product(ALL_DIALOGUES, [False]), ("plain", True), ("play", True)]
 """Names of formats, and whether the model spells in bytes what it does not know."""
 KNOWN = CHARACTERS + "NO："
 

@@ -218,7 +218,7 @@ def test_a_reply_that_was_cut_off_in_its_end_ends_where_it_goes_on() -> None:
 
 @each_way
 @each_kind
-@pytest.mark.parametrize("character", [1, 2, 7])
+@pytest.mark.parametrize("character", [1, 7])
 def test_a_stop_while_it_is_shown(kind: str, has_bytes: bool, dials: Dials, character: int) -> None:
     seed = talkative_seed(kind, has_bytes, dials, 12)
     whole = converse(kind, has_bytes, dials=dials, seed=seed).say("hello")
@@ -1019,7 +1019,7 @@ def all_turns(conversation: Conversation) -> list[Turn]:
 
 @pytest.mark.parametrize(("kind", "has_bytes"), KINDS)
 @given(operations=OPERATIONS, seed=st.integers(0, 3))
-@settings(max_examples=15)
+@settings(max_examples=12)
 def test_whatever_is_done_what_is_seen_is_what_is_remembered(
     kind: str, has_bytes: bool, operations: list[tuple[str, int, int, str]], seed: int
 ) -> None:
