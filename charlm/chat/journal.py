@@ -187,7 +187,7 @@ class StoreJournal:
         self._generation, self._moved = self._database.generation, False
         self._unsaved.clear()
         self._visits.clear()
-        self._strange = [turn for turn in self._strange if turn.snapshot is None]
+        self._strange.clear()
 
     def _is_there(self, connection: sqlite3.Connection, conversation: Conversation, *, begins: bool) -> bool:
         """Whether there is something to write: not if another process has removed the conversation.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -116,6 +117,7 @@ def test_a_conversation_that_begins_in_trouble_is_saved_when_the_store_is_closed
         said, head = texts(conversation), conversation.head
         store.create("noise", engine, LINES)
         del conversation  # nobody looks at it any more, as when another one is opened
+        gc.collect()
     store.close()
     assert head.id > 0
     [summary] = reopen().list()
@@ -335,6 +337,11 @@ def test_who_comes_late_does_not_set_the_new_file_aside(path: Path, engine: Engi
     begin(second, engine, "newer")
     assert len(set_aside(path)) == 1
     assert [one.title for one in first.list()[:2]] == ["newer", "new"]
+    for store in (first, second):  # one that was just about to
+        store._database._file = (0, 0)
+        store._database._set_aside()
+        assert len(store.list()) == 6
+    assert len(set_aside(path)) == 1
     first.close()
     second.close()
 
