@@ -87,7 +87,7 @@ class LazyGroup(click.Group):
 @click.version_option(charlm.__version__, prog_name="charlm")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
 def cli(debug: bool) -> None:
-    r"""Train a character-level language model on your own text, stream from it, look inside it.
+    """Train a character-level language model on your own text, stream from it, talk to it.
 
     \b
     Examples:
@@ -95,7 +95,7 @@ def cli(debug: bool) -> None:
       charlm sample novel -p 'It was a'      text in its manner
       charlm chat novel                      talk to it, or write together
       charlm score novel chapter7.txt        which lines are unlike the rest?
-    """
+    """  # noqa: D301  # click takes the backspace as: leave these lines as they are
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
