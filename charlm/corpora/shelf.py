@@ -42,7 +42,8 @@ def manifest_path(name: str) -> Path:
 
 def built() -> Iterator[str]:
     """The names of the texts in the folder."""
-    return (path.stem for path in sorted(folder().glob(f"*{TEXT}")) if path.is_file() and not path.name.startswith("."))
+    texts = (path for path in folder().glob(f"*{TEXT}") if path.is_file() and not path.name.startswith("."))
+    return iter(sorted(path.stem for path in texts))
 
 
 def manifest(name: str) -> dict[str, Any] | None:

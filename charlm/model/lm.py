@@ -88,7 +88,8 @@ class Layer(nn.Module):
             weights["w_h"] = F.dropout(weights["w_h"], weight_drop)
         h, after = self._cell(x, state, weights)
         if self.norm_scale is not None:
-            h = F.layer_norm(h.to(self.norm_scale.dtype), self.norm_scale.shape, self.norm_scale, self.norm_shift, NORM_EPSILON)
+            scale, shift = self.norm_scale, self.norm_shift
+            h = F.layer_norm(h.to(scale.dtype), scale.shape, scale, shift, NORM_EPSILON)
         return x + h if self._residual else h, after
 
 

@@ -31,7 +31,7 @@ from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
 LENGTH = 60
-RUNS = 41
+RUNS = 21
 PLAIN = Dialogue()
 SAID = "and what did the harbour master say to that, " + "I wonder ? !!"
 
@@ -42,43 +42,56 @@ def main(turns: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "conversations.db"
         store = Store(path)
-        conversation = store.create("random", engine, PLAIN, dials=Dials(candidates=1, length=LENGTH), seed=1)
-        conversation.say(SAID)
-        conversation.say(SAID)
-        print(f"2x256, {len(engine.vocabulary)} characters, turns of {LENGTH}; what you say and the reply count as two")
-        _measure(conversation, "at turn 5")
+        short, long = (
+            store.create("random", engine, PLAIN, dials=Dials(candidates=1, length=LENGTH), seed=1) for _ in range(2)
+        )
+        for one in (short, long):
+            one.say(SAID)
+            one.say(SAID)
         size = _disk(path)
-        began = len(conversation.path)
-        _grow(conversation, turns)
-        grown = len(conversation.path) - began
-        print(f"  on disk                            {(_disk(path) - size) / grown:10,.0f} bytes a turn")
-        _measure(conversation, f"at turn {turns:,}")
-        print(f"  undo                               {_median(conversation.undo, 20) * 1e3:10.2f} ms")
-        print(f"  redo                               {_median(conversation.redo, 20) * 1e3:10.2f} ms")
-        print(f"  list                               {_median(store.list, 5) * 1e3:10.2f} ms")
-        print(f"  search for 'harbour'               {_median(lambda: store.list('harbour'), 5) * 1e3:10.2f} ms")
+        _grow(long, turns)
+        print(f"2x256, {len(engine.vocabulary)} characters, turns of {LENGTH}; medians of {RUNS}, in turn")
+        _line("on disk, a turn", (_disk(path) - size) / (turns - 4), "bytes")
+        _compare(short, long, turns)
+        _line("undo", _median(long.undo) * 1e3, "ms")
+        _line("redo", _median(long.redo) * 1e3, "ms")
+        _line("list", _median(store.list) * 1e3, "ms")
+        _line("search for 'harbour'", _median(lambda: store.list("harbour")) * 1e3, "ms")
+        said = [turn.text for turn in long.path]
         store.close()
-        print(f"  file                               {path.stat().st_size / 1e6:10.1f} MB")
+        _line("the file", path.stat().st_size / 1e6, "MB")
         start = time.perf_counter()
         store = Store(path)
-        print(f"  the store opened                   {(time.perf_counter() - start) * 1e3:10.1f} ms")
+        _line("opening the store", (time.perf_counter() - start) * 1e3, "ms")
         start = time.perf_counter()
-        again = store.open(1, "random", engine, PLAIN).conversation
-        print(f"  the conversation opened            {(time.perf_counter() - start) * 1e3:10.1f} ms")
-        assert [turn.text for turn in again.path] == [turn.text for turn in conversation.path]
+        again = store.open(2, "random", engine, PLAIN).conversation
+        _line("opening the conversation", (time.perf_counter() - start) * 1e3, "ms")
+        assert [turn.text for turn in again.path] == said
         store.close()
 
 
-def _engine() -> Engine:
-    vocabulary = Vocabulary([chr(0x41 + k) for k in range(58)] + list(" \n,.!?'"), has_bytes=False)
-    config = ModelConfig(vocabulary=len(vocabulary), hidden=256, embedding=256)
-    rng = np.random.default_rng(0)
-    tensors = {name: rng.normal(0, 1 / 16, shape).astype(np.float32) for name, shape in config.tensors().items()}
-    return Engine(Checkpoint(config, vocabulary, tensors))
+def _line(what: str, value: float, unit: str) -> None:
+    print(f"  {what:44} {value:10,.2f} {unit}")
 
 
-def _measure(conversation: Conversation, where: str) -> None:
-    seconds = _median(lambda: conversation.say(SAID), RUNS)
+def _compare(short: Conversation, long: Conversation, turns: int) -> None:
+    """A turn of each in turn, so that a slow spell of the machine falls on both; the short one is kept short."""
+    seconds: dict[str, list[float]] = {"short": [], "long": []}
+    for _ in range(RUNS):
+        for name, conversation in (("short", short), ("long", long)):
+            start = time.perf_counter()
+            conversation.say(SAID)
+            seconds[name].append(time.perf_counter() - start)
+        short.undo()
+    early, late = (statistics.median(seconds[name]) for name in ("short", "long"))
+    _line("said and replied, at turn 5", early * 1e3, "ms")
+    _line(f"said and replied, at turn {turns:,}", late * 1e3, f"ms, {late / early:.2f} times")
+    early, late = _kept(short), _kept(long)
+    _line("kept in memory, a turn, at turn 5", early, "bytes")
+    _line(f"kept in memory, a turn, at turn {turns:,}", late, f"bytes, {late / early:.2f} times")
+
+
+def _kept(conversation: Conversation) -> float:
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
@@ -87,8 +100,15 @@ def _measure(conversation: Conversation, where: str) -> None:
     gc.collect()
     kept = (tracemalloc.get_traced_memory()[0] - before) / 20
     tracemalloc.stop()
-    print(f"  {where + ', said and replied':34} {seconds * 1e3:10.2f} ms")
-    print(f"  {where + ', kept in memory':34} {kept:10,.0f} bytes a turn")
+    return kept
+
+
+def _engine() -> Engine:
+    vocabulary = Vocabulary([chr(0x41 + k) for k in range(58)] + list(" \n,.!?'"), has_bytes=False)
+    config = ModelConfig(vocabulary=len(vocabulary), hidden=256, embedding=256)
+    rng = np.random.default_rng(0)
+    tensors = {name: rng.normal(0, 1 / 16, shape).astype(np.float32) for name, shape in config.tensors().items()}
+    return Engine(Checkpoint(config, vocabulary, tensors))
 
 
 def _grow(conversation: Conversation, turns: int) -> None:
@@ -108,9 +128,9 @@ def _grow(conversation: Conversation, turns: int) -> None:
         conversation._move(turn)
 
 
-def _median(do: Callable[[], object], runs: int) -> float:
+def _median(do: Callable[[], object]) -> float:
     seconds = []
-    for _ in range(runs):
+    for _ in range(RUNS):
         start = time.perf_counter()
         do()
         seconds.append(time.perf_counter() - start)

@@ -180,3 +180,18 @@ def test_a_cursor_goes_by_words_rows_and_blocks() -> None:
     assert moving.to_edge(document, 5, -1) == 0
     assert moving.around(document, 5, whole=False) == (4, 7)
     assert moving.around(document, 5, whole=True) == (0, 13)
+
+
+def test_half_a_flag_does_not_change_where_the_row_before_it_breaks() -> None:
+    document = Document(12)
+    document.begin(1, "bot", "")
+    for one in "aaaaa \u202e🇯🇵":
+        document.append(one)
+    assert picture(document) == [(TEXT, 0, "aaaaa \u202e"), (TEXT, 7, "🇯🇵")]
+
+
+def test_a_word_that_is_shorter_again_goes_back_to_the_row_above() -> None:
+    document = loaded([Block(1, "you", "", "aaaa bbbb cc", inline=True), Block(2, "bot", "", "dddd", inline=True)])
+    assert document.rows == 2
+    document.truncate(2)
+    assert picture(document) == [(TEXT, 0, "aaaa bbbb cc")]

@@ -608,3 +608,28 @@ async def test_the_scroll_bar_shows_where_it_is(perform: Perform) -> None:
         transcript.clear()
         await pilot.pause()
         assert bar.window_virtual_size == 0
+
+
+async def test_right_of_a_row_is_its_newline_or_its_last_character(perform: Perform) -> None:
+    text = "word " * 20 + "\nend"
+    async with perform([Block(1, "bot", "", text)]) as (transcript, pilot, _):
+        assert lines(transcript)[:3] == ["  " + "word " * 10 + "word", "  " + ("word " * 9)[:-1], "  end"]
+        await drag(pilot, (LEFT, 0), (58, 0))
+        assert transcript.selected_text == "word " * 11
+        await drag(pilot, (58, 0), (LEFT + 3, 1))
+        assert transcript.selected_text == " word"
+        await drag(pilot, (58, 1), (LEFT, 2))
+        assert transcript.selected_text == "\ne"
+
+
+async def test_a_joiner_does_not_hide_the_next_character(perform: Perform) -> None:
+    async with perform([Block(1, "bot", "", "日\u200d本a\u200db|")]) as (transcript, _, _):
+        assert cell(transcript, LEFT + 6, 0).text == "|"
+
+
+async def test_the_cursor_on_a_newline_that_has_no_room_is_on_the_space_before(perform: Perform) -> None:
+    async with perform([Block(1, "bot", "", "x" * 56 + " \nmore")]) as (transcript, pilot, _):
+        transcript.start_cursor(1)
+        await pilot.press("end")
+        assert transcript.cursor == (1, 57)
+        assert reversed_cells(transcript) == [(LEFT + 56, 0)]

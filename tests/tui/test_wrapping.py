@@ -198,3 +198,14 @@ def test_a_very_long_word_is_cut_at_the_width() -> None:
     rows = rows_of("x" * 100_000, 77)
     assert {len(row) for row in rows[:-1]} == {77}
     assert rows_of(FAMILY * 1000, 9)[:-1] == [FAMILY * 4] * 249
+
+
+def test_a_joiner_that_joins_nothing_is_not_drawn_after_a_picture() -> None:
+    assert draw("👩\u200d") == "👩"
+    assert draw("a\u200d") == "a\u200d"
+
+
+def test_what_rich_would_measure_otherwise_is_drawn_without_its_marks() -> None:
+    cluster = "❤\u200d\ufe0f"  # rich skips what follows a joiner
+    assert clusters(cluster) == [cluster]
+    assert cell_len(cluster) != measure(cluster) == cell_len(draw(cluster))

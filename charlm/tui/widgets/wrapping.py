@@ -116,13 +116,11 @@ def draw(cluster: str) -> str:
     first = cluster[0]
     if visible(first) != first:
         return visible(first)
-    shown = cluster
     if get_character_cell_size(first) == 0:
-        shown = "\u25cc" + "".join(one for one in cluster if not _SKIN.match(one))
-    elif _PICTURE.match(first):
-        shown = cluster.rstrip(_JOINER)  # or a terminal might join it to the next
-    cells = measure(cluster)
-    return shown if cell_len(shown) == cells else first if get_character_cell_size(first) == cells else "\u25cc"
+        return "\u25cc" + "".join(one for one in cluster if _kind(one) == "mark" and not _SKIN.match(one))
+    shown = cluster.rstrip(_JOINER) if _kind(first) == "picture" else cluster  # or it might be joined to what follows
+    bare = first + _EMOJI_STYLE if _EMOJI_STYLE in cluster else first
+    return shown if cell_len(shown) == measure(cluster) else bare  # rich passes over what follows a joiner
 
 
 def wrap(text: str, width: int, start: int = 0, stop: int | None = None) -> list[int]:
