@@ -249,7 +249,7 @@ class ChatApp(App[int]):
             from charlm.library import models
             from charlm.tui.screens.welcome import Welcome
 
-            if not models():
+            if next(models(), None) is None:
                 self.push_screen(Welcome())
                 return
         if loading:

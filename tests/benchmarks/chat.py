@@ -64,7 +64,7 @@ app._start = start
 app.run()
 if app._session is not None and rate:
     head = app._session.conversation.head
-    document = app.transcript._document
+    document = app.transcript.document
     shown = document.end(len(document.spans) - 1) - document.spans[-1].start
     print(f"RESULT {len(head.text)} {shown} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}", flush=True)
 """

@@ -111,17 +111,17 @@ class Chat:
     @property
     def shown(self) -> list[str]:
         """The texts on the screen, as the transcript holds them."""
-        document = self.app.transcript._document
+        document = self.app.transcript.document
         spans = enumerate(document.spans)
         return [document.slice(one.start, document.end(n)) for n, one in spans if one.author != "note"]
 
     @property
     def labels(self) -> list[str]:
-        return [span.label for span in self.app.transcript._document.spans]
+        return [span.label for span in self.app.transcript.document.spans]
 
     def surprises(self, number: int) -> list[float]:
         """Those of a block, as the transcript holds them."""
-        document = self.app.transcript._document
+        document = self.app.transcript.document
         return list(document.surprises[document.spans[number].start : document.end(number)])
 
     def assert_true(self) -> None:
@@ -439,7 +439,7 @@ async def test_another_model_can_be_picked(open_chat: Open) -> None:
         assert chat.app.status.model == "novel"
         chat.conversation.dials = QUICK
         await chat.say("once upon a time ")
-        assert chat.app.transcript._document.spans[-1].joined
+        assert chat.app.transcript.document.spans[-1].joined
         assert chat.conversation.text() == "\nonce upon a time " + chat.turns[1]
 
 
