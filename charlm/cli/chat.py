@@ -73,6 +73,8 @@ def command(**options: Any) -> int:
     wish = {name: options[name] for name in ("model", "resume", "number", "you", "bot", "seed", "preset")}
     dials = tuple((name, options[name]) for name in _DIALS if options[name] is not None)
     if terminal and not options["plain"]:
+        # Textual reads it when it is imported. After a frame it waits one to two periods, and a key waits with it.
+        os.environ.setdefault("TEXTUAL_FPS", "120")
         from charlm.tui.app import run  # imports neither NumPy nor the model; both load while the first screen is up
 
         return run({**wish, "dials": dials, "keep": not options["no_save"]})

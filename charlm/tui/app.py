@@ -8,6 +8,7 @@ whatever else that does not need.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -229,6 +230,9 @@ class ChatApp(App[int]):
         self.prompt.complete_argument = self._complete
         self.prompt.past = [turn.text for turn in session.conversation.path if turn.author == "you"]
         self.show_conversation()
+        # What is loaded stays: a full collection that visits all of it would stop the keys for 40 ms.
+        gc.collect()
+        gc.freeze()
         for text in self._unsent:
             self._submit(text)
         self._unsent.clear()

@@ -38,6 +38,7 @@ RUNS = 10
 _CHILD = """
 import os, resource, sys, time
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["TEXTUAL_FPS"] = "120"  # as charlm chat does
 from charlm.tui.app import ChatApp
 
 path, rate, already = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])

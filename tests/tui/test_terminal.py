@@ -1,0 +1,350 @@
+"""The chat in a real pseudo-terminal, with a model that was trained on the spot: what a person does, sees and keeps."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pexpect
+import pytest
+
+from charlm.chat.conversation import Turn
+from charlm.chat.session import Session, Wish
+from charlm.text.visible import visible
+from tests.cli.conftest import TINY
+from tests.cli.terminal import environment
+from tests.conftest import HARBOUR
+
+from .screen import Screen, Strange
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")]
+
+ESCAPE, ENTER, LEFT, RIGHT, F5, CTRL_L, CTRL_Q = "\x1b", "\r", "\x1b[D", "\x1b[C", "\x1b[15~", "\x0c", "\x11"
+LEFT_ON = {7, 25}  # modes that a terminal has on from the start: lines wrap, the cursor is seen
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of a play: the book's sentences, spoken in turn."""
+    folder = tmp_path_factory.mktemp("trained")
+    sentences = re.findall(r"[A-Z][^.?!]{9,150}[.?!]", HARBOUR.read_text(encoding="utf-8").replace("\n", " "))
+    speeches = [f"{('ANNA', 'BOB')[n % 2]}:\n{one}\n\n" for n, one in enumerate(sentences)]
+    # A character that is too rare for an id of its own: so the model spells every other in bytes.
+    (folder / "play.txt").write_text("".join(speeches) + "ANNA:\nMoin, Käpt'n.\n", encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "charlm",
+        "train",
+        "play.txt",
+        "-o",
+        str(folder / "play.safetensors"),
+        "--steps",
+        "60",
+        "--evaluations",
+        "1",
+        *TINY,
+    ]
+    home = {"CHARLM_HOME": str(folder / "home")}
+    subprocess.run(command, cwd=folder, env=environment(**home), check=True, capture_output=True, timeout=120)
+    return folder / "play.safetensors"
+
+
+class Terminal:
+    """The command in a pseudo-terminal.
+
+    Attributes:
+        screen: what is seen.
+        sent: everything that the terminal was sent.
+        child: the process.
+    """
+
+    def __init__(self, arguments: Sequence[str | Path], size: tuple[int, int], variables: dict[str, str]) -> None:
+        self.screen = Screen(*size)
+        self.sent = ""
+        self.child = pexpect.spawn(
+            sys.executable,
+            ["-m", "charlm", *map(str, arguments)],
+            env=environment(**variables),
+            dimensions=size[::-1],
+            encoding="utf-8",
+        )
+        self.child.delaybeforesend = None
+        self.modes = termios.tcgetattr(self.child.child_fd)
+
+    def read(self) -> bool:
+        """Take what was sent; false if nothing more will be."""
+        try:
+            text = self.child.read_nonblocking(1 << 16, timeout=0.05)
+        except pexpect.TIMEOUT:
+            return True
+        except pexpect.EOF:
+            return False
+        self.sent += text
+        self.screen.feed(text)
+        return True
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait until something is seen."""
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            if not self.read() or time.monotonic() > end:
+                pytest.fail(f"it never happened:\n{self.screen}")
+
+    def until_seen(self, text: str) -> None:
+        """Wait until a text is anywhere on the screen."""
+        self.until(lambda: text in str(self.screen))
+
+    def until_ready(self, turn: str = "") -> None:
+        """Wait until the status line says that a reply is finished, and which turn it is."""
+        self.until(lambda: f"ready   {turn}" in self.status)
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.child.send(key)
+
+    def say(self, text: str) -> None:
+        self.press(text, ENTER)
+
+    def resize(self, width: int, height: int) -> None:
+        self.screen.resize(width, height)
+        self.child.setwinsize(height, width)
+
+    def wait(self) -> int:
+        """Read until the end; the exit code, negative for a signal's number."""
+        end = time.monotonic() + PATIENCE
+        while self.read():
+            if time.monotonic() > end:
+                pytest.fail(f"it does not leave:\n{self.screen}")
+        return self.exit_code()
+
+    def exit_code(self) -> int:
+        self.child.wait()
+        return int(self.child.exitstatus if self.child.exitstatus is not None else -self.child.signalstatus)
+
+    def leave(self) -> int:
+        self.press(CTRL_Q)
+        return self.wait()
+
+    def close(self) -> None:
+        self.child.close(force=True)
+
+    @property
+    def status(self) -> str:
+        return self.screen.lines[-2] + "   "
+
+    @property
+    def transcript(self) -> list[str]:
+        """What stands above the prompt and what covers it."""
+        lines = self.screen.lines
+        return lines[: next((n for n, line in enumerate(lines) if line.startswith("╭")), len(lines))]
+
+    @property
+    def reply(self) -> str:
+        """The model's words that are seen last, without white space."""
+        lines = self.transcript
+        label = re.compile(r"  (BOB|ANNA)(  \d+/\d+)?(  stopped)?")
+        labels = [n for n, line in enumerate(lines) if label.fullmatch(line)]
+        return solid("".join(lines[labels[-1] + 1 :])) if len(labels) > 1 else ""
+
+
+def solid(text: str) -> str:
+    """Text without white space, which is lost where lines are folded, as symbols where it has control characters."""
+    return "".join(visible(text.replace("\r\n", "\n")).split())
+
+
+Start = Callable[..., Terminal]
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Start the command in a pseudo-terminal of its own, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    terminals: list[Terminal] = []
+
+    def call(*arguments: str | Path, size: tuple[int, int] = (120, 40), **variables: str) -> Terminal:
+        terminals.append(Terminal(arguments, size, variables))
+        return terminals[-1]
+
+    yield call
+    for one in terminals:
+        one.close()
+
+
+@pytest.fixture
+def chat(start: Start, trained: Path) -> Start:
+    """Open the app with the trained model, and wait until one may write."""
+
+    def call(*options: str | Path, **others: object) -> Terminal:
+        terminal = start("chat", trained, "--candidates", "1", *options, **others)
+        terminal.until_ready()
+        return terminal
+
+    return call
+
+
+def kept(model: Path, number: int | None = None) -> list[Turn]:
+    """The turns of a conversation as the database has them; the last one's if no number is given."""
+    session = Session(Wish(model=str(model), resume=number is None, number=number))
+    session.close()
+    return session.conversation.path
+
+
+def texts(turns: Sequence[Turn]) -> list[str]:
+    return [turn.text for turn in turns]
+
+
+def test_closed_and_reopened_it_says_what_one_that_was_never_closed_says(
+    chat: Start, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+    for closes in (True, False):
+        monkeypatch.setenv("CHARLM_HOME", str(tmp_path / f"home-{closes}"))
+        terminal = chat("--seed", "1", "--length", "80", size=(80, 24))
+        terminal.say("Is the ferry late?")
+        terminal.until_ready("turn 2 ")
+        terminal.press(F5)
+        terminal.until_ready("turn 2  2/2")
+        if closes:
+            assert terminal.leave() == 0
+            terminal = chat("-c", size=(80, 24))
+        terminal.say("And the pilot?")
+        terminal.until_ready("turn 4")
+        terminal.press(F5)
+        terminal.until_ready("turn 4  2/2")
+        assert terminal.reply == solid(kept(trained)[-1].text)
+        turns = kept(trained)
+        said.append([[one.text.encode() for one in turn.siblings] for turn in turns])
+        assert terminal.leave() == 0
+    assert said[0] == said[1]
+    assert [len(versions) for versions in said[0]] == [1, 2, 1, 2]
+
+
+def hang_up(terminal: Terminal) -> None:
+    """Take the terminal away, as closing its window does."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, terminal.child.child_fd)
+    os.close(nothing)
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (lambda terminal: os.kill(terminal.child.pid, signal.SIGTERM), 128 + signal.SIGTERM),
+        (lambda terminal: os.kill(terminal.child.pid, signal.SIGHUP), 128 + signal.SIGHUP),
+        (hang_up, None),
+    ],
+    ids=["SIGTERM", "SIGHUP", "hang up"],
+)
+@pytest.mark.parametrize("plain", [False, True], ids=["app", "lines"])
+def test_ended_from_outside_in_the_middle_of_a_reply_nothing_that_was_shown_is_lost(
+    start: Start, trained: Path, end: Callable[[Terminal], None], code: int | None, plain: bool
+) -> None:
+    options = ["--seed", "2", "--candidates", "1", "--pace", "300", "--length", "2000", "--temperature", "3"]
+    terminal = start("chat", trained, *options, *(["--plain"] if plain else []), TERM="dumb" if plain else "xterm")
+    terminal.until_seen("you>") if plain else terminal.until_ready()
+    terminal.say("Tell me everything.")
+
+    def shown() -> str:
+        return solid(terminal.sent.partition("everything.")[2]) if plain else terminal.reply
+
+    terminal.until(lambda: len(shown()) > 150)
+    before = shown()
+    end(terminal)
+    if code is None:
+        terminal.exit_code()
+    else:
+        assert terminal.wait() == code
+        before = shown() or before
+    asked, reply = kept(trained)
+    assert asked.text == "Tell me everything."
+    assert reply.reason == "cancelled"
+    assert solid(reply.text).startswith(before)
+    assert len(reply.text) < 2000
+    if code is not None and not plain:
+        assert terminal.screen.modes == LEFT_ON
+
+
+def test_pasting_a_million_characters_sends_nothing_and_keys_go_on(chat: Start) -> None:
+    terminal = chat("--length", "20")
+    pasted = "\x1b[200~" + "All ships that came in.\r" * 42_000 + "\x1b[201~"
+    sender = threading.Thread(target=terminal.child.send, args=(pasted,))
+    sender.start()
+    terminal.until(lambda: not sender.is_alive())
+    terminal.until_seen("1,008,000 characters")
+    terminal.press("x")
+    terminal.until_seen("characters pasted]x")
+    assert "turn 0" in terminal.status
+    # It goes as one: what stands for it is deleted as one character is.
+    terminal.press("\x7f", "\x7f", "hello", ENTER)
+    terminal.until_ready("turn 2")
+    assert "  hello" in terminal.screen.lines
+    assert terminal.leave() == 0
+
+
+HOSTILE = "\x00\x07\x08\x0e\x1b\x7f\x85\x90\x9b\x9d\u200f\u202e\u2066\u2028\ufeff[](){};?\n\r\t"
+
+
+def test_the_screen_would_complain() -> None:
+    for text in ("\x1b[5n", "\x1b]0;title\x07", "\x9b2J", "\x07", "\u202e", "\x1bc"):
+        with pytest.raises(Strange):
+            Screen(80, 24).feed(text + " " * 30)
+    screen = Screen(10, 2)
+    screen.feed("\x1b[?25h\x1b[2;3H日\x1b[3")
+    screen.feed("1mx\u0301")
+    assert screen.lines == ["", "  日x\u0301"]
+    assert screen.modes == {25}
+
+
+def test_a_dumb_terminal_has_lines(start: Start, trained: Path) -> None:
+    terminal = start("chat", trained, "--seed", "1", "--length", "30", TERM="dumb")
+    terminal.until_seen("you>")
+    terminal.say("Good morning.")
+    terminal.until(lambda: terminal.sent.count("you> ") == 2)
+    reply = terminal.sent.partition("Good morning.")[2].rpartition("you> ")[0]
+    assert solid(reply) == solid(kept(trained)[1].text)
+    terminal.press("\x04")
+    assert terminal.wait() == 0
+    assert terminal.screen.modes == set()
+
+
+def test_without_a_terminal_for_what_the_app_draws_there_are_lines(trained: Path, tmp_path: Path) -> None:
+    shell = f"exec {sys.executable} -m charlm chat {trained} --seed 1 --length 30 2>{tmp_path / 'err'}"
+    child = pexpect.spawn("/bin/sh", ["-c", shell], env=environment(TERM="dumb"), encoding="utf-8", timeout=PATIENCE)
+    try:
+        child.expect_exact("you> ")
+        child.send("\x04")
+        child.expect(pexpect.EOF)
+        child.wait()
+        assert child.exitstatus == 0
+    finally:
+        child.close(force=True)
+    assert "\x1b" not in (tmp_path / "err").read_text()
+
+
+def test_the_same_words_in_every_face(chat: Start, trained: Path) -> None:
+    """The app, a pipe and a conversation in Python say the same with the same seed."""
+    options = ["--seed", "7", "--length", "60", "--candidates", "4"]
+    terminal = chat(*options)
+    terminal.say("Who goes there?")
+    terminal.until_ready("turn 2")
+    shown = kept(trained)[1].text
+    assert terminal.leave() == 0
+    command = [sys.executable, "-m", "charlm", "chat", trained, *options, "--no-save"]
+    done = subprocess.run(
+        command, input="Who goes there?\n", env=environment(), capture_output=True, encoding="utf-8", timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, shown + "\n", "")
+    session = Session(Wish(model=str(trained), seed=7, keep=False, dials=(("length", 60), ("candidates", 4))))
+    assert session.conversation.say("Who goes there?").turn.text == shown
+    assert np.isfinite(session.conversation.snapshot(session.conversation.head).logits).all()
