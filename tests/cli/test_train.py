@@ -373,12 +373,12 @@ def test_twenty_five_kills_lose_nothing(charlm: Charlm, tmp_path: Path) -> None:
     rng = random.Random(1)
     begun = ["train", str(HARBOUR), "-o", "m", *settings]
     model, resume_file = (tmp_path / "checkpoints" / name for name in ("m.safetensors", "m.run/resume.safetensors"))
-    kills, last_step = 0, 0
+    kills, last_step, slowness = 0, 0, 1.0
     while kills < 25:
         arguments = ["train", "--resume", "m"] if resume_file.exists() else [*begun, "--force"]
         process = context.Process(target=_child, args=(arguments, str(tmp_path)))
         process.start()
-        process.join(timeout=rng.uniform(0.3, 1.2))
+        process.join(timeout=slowness * rng.uniform(0.3, 1.2))
         if process.exitcode is not None:
             assert process.exitcode == 0, "it must not fail by itself"
             break
@@ -394,6 +394,8 @@ def test_twenty_five_kills_lose_nothing(charlm: Charlm, tmp_path: Path) -> None:
             step = resume.load(resume_file).numbers["progress"]["step"]
             assert step >= last_step, "what was saved is never lost"
             last_step = step
+        if last_step == 0 and kills % 5 == 0:  # on a busy machine a child may need longer to reach its first save
+            slowness *= 1.5
     assert kills == 25, "the run must be long enough to be killed so often"
     assert last_step > 0
     assert charlm("train", "--resume", "m", "--quiet").code == 0
