@@ -70,7 +70,7 @@ def test_a_text_put_there_by_hand_goes_by_its_name_too(built: Path) -> None:
         ("smaltalk", "no file, folder or corpus named 'smaltalk'", "did you mean smalltalk?"),
         ("zzz.txt", "no file, folder or corpus named 'zzz.txt'", "corpora that are built: harbours"),
         ("away/zzz.txt", "no such file or folder: away/zzz.txt", None),
-        ("../work/zzz.txt", "no such file or folder: ../work/zzz.txt", None),
+        ("../afar/zzz.txt", "no such file or folder: ../afar/zzz.txt", None),
         ("x" * 5000, f"no file, folder or corpus named '{'x' * 5000}'", "corpora that are built: harbours"),
     ],
 )
