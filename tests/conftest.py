@@ -1,7 +1,12 @@
-"""Shared fixtures: tiny models made on the spot, and a profile for hypothesis that does not time examples."""
+"""Shared fixtures: tiny models made on the spot, and profiles for hypothesis, which never time examples.
+
+What passed once passes again: by default hypothesis draws the same examples at every run. CHARLM_EXPLORE=1 makes it
+look for new ones, which is how to test a change to what the properties are about.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +18,9 @@ from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
 from charlm.text.vocabulary import Vocabulary
 
-settings.register_profile("charlm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("charlm")
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeat", settings.get_profile("explore"), derandomize=True)
+settings.load_profile("explore" if os.environ.get("CHARLM_EXPLORE") else "repeat")
 
 HARBOUR = Path(__file__).parent.parent / "corpora" / "harbour.txt"
 ALPHABET = "\n !,.?abcdefghijklmnopqrstuvwxyz"

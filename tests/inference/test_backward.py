@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch.nn import functional as F
@@ -69,11 +69,8 @@ def torchs(
     return logits.detach().numpy()[:, 0], found
 
 
-def assert_close(found: Array, expected: Array, tolerance: float, name: str, size: float = 0.0) -> None:
-    """Within a share of the largest entry, or of `size`: what is small may be a difference of what is large.
-
-    Layer norm of two units, for one, gives 1 and -1 whatever it reads, and all but nothing comes back through it.
-    """
+def assert_close(found: Array, expected: Array, tolerance: float, name: str, *, size: float = 0.0) -> None:
+    """Within a share of the largest entry, or of `size`: what is small may be a difference of what is large."""
     assert found.shape == expected.shape, name
     assert np.abs(found - expected).max() <= tolerance * max(np.abs(expected).max(), size), name
 
@@ -104,6 +101,8 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, Any], int, int]:
 @settings(max_examples=40)
 def test_gradients_are_torch_s(cell: str, dtype: type, case: tuple[dict[str, Any], int, int]) -> None:
     shape, length, seed = case
+    # Layer norm of two or three units gives much the same whatever it reads, and what comes back through it is rounding.
+    assume(dtype is np.float64 or shape["hidden"] >= 4)
     rng = np.random.default_rng(seed)
     config = ModelConfig(cell=cell, **shape)
     weights, state = make_weights(config, rng, dtype), make_state(config, rng, dtype)
