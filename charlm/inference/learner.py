@@ -31,7 +31,7 @@ from charlm.inference.engine import Array, Engine, Ids, State
 from charlm.inference.overlay import Bench, Overlay, adapted, nothing
 from charlm.inference.reading import log_softmax, spell
 from charlm.inference.settings import LearnSettings
-from charlm.inference.statistics import of_itself, scales
+from charlm.inference.statistics import of_itself, pulls, scales
 
 GUARD_WINDOW = 200  # characters over which learning is compared with not learning
 GUARD_SHARE = 0.5  # of what was learned that stays when it did harm
@@ -127,6 +127,7 @@ class Learner:
         self.settings = settings or LearnSettings()
         self.statistics = statistics or self.base.checkpoint.statistics or of_itself(self.base)
         self._scales = scales(self.base.config, self.statistics, self.settings.epsilon)
+        self._pulls = pulls(self._scales, self.settings.decay)
         self._bench = Bench(self.base.checkpoint)
         self._nothing = nothing(self.base.checkpoint)
         self._engines: dict[int, tuple[Overlay, Engine]] = {}
@@ -214,8 +215,9 @@ class Learner:
             d_logits = backward.d_cross_entropy(tape.logits, targets)
             d_logits /= settings.segment
             gradients = backward.go_back(config, self._bench.weights, tape, d_logits)
-            keep = (1 - settings.decay) ** share
-            if not self._bench.step(gradients, self._scales, settings.rate, keep, settings.clip):
+            if not self._bench.step(
+                gradients, self._scales, self._pulls, rate=settings.rate, share=share, clip=settings.clip
+            ):
                 return False
         return True
 

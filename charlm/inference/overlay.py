@@ -113,7 +113,8 @@ class Bench:
         self._size = math.sqrt(sum(float(np.vdot(tensor, tensor)) for tensor in self._trained.values()))
         self._flat = np.zeros(checkpoint.config.parameters, dtype=np.float32)
         self._moved = _cut(self._flat, checkpoint)
-        self._room = np.empty(max(tensor.size for tensor in self._trained.values()), dtype=np.float32)
+        largest = max(tensor.size for tensor in self._trained.values())
+        self._room, self._more_room = np.empty((2, largest), dtype=np.float32)
         self.weights: Tensors = {name: tensor.copy() for name, tensor in self._trained.items()}
         self._holds: Overlay | None = nothing(checkpoint)
 
@@ -136,19 +137,27 @@ class Bench:
         return self._holds
 
     def step(
-        self, gradients: Gradients, scales: Mapping[str, Scale | Array], rate: float, keep: float, clip: float
+        self,
+        gradients: Gradients,
+        scales: Mapping[str, Scale | Array],
+        pulls: Tensors,
+        *,
+        rate: float,
+        share: float,
+        clip: float,
     ) -> bool:
         """Take a small step down the gradients, and a small pull back to the trained weights.
 
-        Krause, Kahembwe, Murray and Renals (2018): moved' = keep * moved - rate * gradient / its usual size. The usual
-        size of a matrix's gradient is a product of one figure a row and one a column, so that scaling is a matter of
-        the gradient's factors.
+        Krause, Kahembwe, Murray and Renals (2018): moved' = moved - pull * moved - rate * gradient / its usual size.
+        The usual size of a matrix's gradient is a product of one figure a row and one a column, so that scaling is a
+        matter of the gradient's factors.
 
         Args:
             gradients: of the loss.
             scales: see `charlm.inference.statistics.scales`.
+            pulls: see `charlm.inference.statistics.pulls`.
             rate: how far a gradient of the usual size moves its weight.
-            keep: the share of what was learned before that stays.
+            share: of a whole segment that was read; so much of the pull is applied.
             clip: the most that a tensor's gradient, in units of the usual size, may have as its root mean square.
 
         Returns:
@@ -167,7 +176,9 @@ class Bench:
             if not math.isfinite(size):
                 return False
             step *= np.float32(rate * min(1.0, clip / max(size, 1e-30)))
-            moved *= np.float32(keep)
+            given_up = np.multiply(moved, pulls[name], out=self._more_room[: moved.size].reshape(moved.shape))
+            given_up *= np.float32(share)
+            step += given_up
             moved -= step
             np.add(self._trained[name], moved, out=self.weights[name])
         return True

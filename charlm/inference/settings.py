@@ -25,7 +25,8 @@ class LearnSettings:
 
     Attributes:
         rate: how far a gradient of the usual size moves its weight; 0 learns nothing.
-        decay: the share of what was learned that is given up at each segment.
+        decay: the share of what was learned that is given up at each segment, on average over the weights; those whose
+            gradients are usually large give up more.
         segment: characters that are read before each step, and through which gradients travel back.
         passes: steps on each segment.
         clip: the most that a tensor's gradient may have as its root mean square, in units of its usual size.

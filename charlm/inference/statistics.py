@@ -113,7 +113,7 @@ class Scale(NamedTuple):
 
 
 def scales(config: ModelConfig, statistics: Tensors, epsilon: float) -> dict[str, Scale | Array]:
-    """One over the root mean square of every weight's gradient; for a matrix as factors.
+    """One over the usual size, the root mean square, of every weight's gradient; for a matrix as factors.
 
     Args:
         config: the model's shape.
@@ -132,3 +132,22 @@ def scales(config: ModelConfig, statistics: Tensors, epsilon: float) -> dict[str
         else:
             found[name] = ((statistics[_PREFIX + name].astype(np.float64) + floor) ** -0.5).astype(np.float32)
     return found
+
+
+def pulls(scales: Mapping[str, Scale | Array], decay: float) -> Tensors:
+    """The share of what each weight has learned that a segment gives up: the more, the larger its usual gradient.
+
+    Weights with large gradients carry most of the trained model, and learn again soonest (Krause et al. 2018, the decay
+    weighted by RMS). What it is worth: docs/experiments.md.
+
+    Args:
+        scales: see `scales`.
+        decay: the mean share, over all weights; none gives up more than all.
+    """
+    sizes = {
+        name: 1 / (np.outer(scale.rows, scale.columns) if isinstance(scale, Scale) else scale)
+        for name, scale in scales.items()
+    }
+    count = sum(size.size for size in sizes.values())
+    mean = sum(float(size.sum(dtype=np.float64)) for size in sizes.values()) / count
+    return {name: np.minimum(size * np.float32(decay / mean), np.float32(1)) for name, size in sizes.items()}

@@ -112,7 +112,7 @@ def test_it_is_dynamic_evaluation_by_torch(cell: str, shape: dict[str, Any]) -> 
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 assert parameter.grad is not None
-                pull = (1 - 0.1) ** share
+                pull = 1 - 0.1 * share
                 rms = math.sqrt(4e-6 + how.epsilon**2)
                 parameter.copy_(trained[name] + pull * (parameter - trained[name]) - 1e-3 * parameter.grad / rms)
     np.testing.assert_allclose(nats, expected, rtol=0, atol=2e-4)
@@ -135,6 +135,37 @@ def test_a_gradient_too_large_is_clipped() -> None:
     assert moved[2e-3] == pytest.approx(2 * moved[1e-3], rel=1e-3)
     assert moved[1e-3] == pytest.approx(1e-3 * 1e-3, rel=1e-3)  # rate times clip, in every tensor
     assert moved[1e6] > 10 * moved[2e-3]
+
+
+def test_weights_with_large_gradients_give_up_more() -> None:
+    checkpoint, rng = make(), np.random.default_rng(1)
+    sizes = {
+        name: rng.uniform(1e-7, 1e-5, shape).astype(np.float32)
+        for name, shape in checkpoint.config.statistics().items()
+    }
+    how = LearnSettings(rate=0, decay=0.1, segment=8, margin=1e6)
+    learner = Learner(checkpoint, how, sizes)
+    ids = checkpoint.vocabulary.encode(noise(13))
+    moved = np.ones(checkpoint.config.parameters, np.float32)
+    overlay = replace(learner.start(ids[:1]).overlay, moved=moved)
+    learned = learner.read(replace(learner.start(ids[:1]), overlay=overlay), ids[1:]).memory.overlay.moved
+
+    scales = statistics.scales(checkpoint.config, sizes, how.epsilon)
+    usual = [
+        1 / (scale if isinstance(scale, np.ndarray) else np.outer(scale.rows, scale.columns)).ravel()
+        for scale in (scales[name] for name in checkpoint.config.tensors())
+    ]
+    shares = 0.1 * np.concatenate(usual) / np.mean(np.concatenate(usual))
+    np.testing.assert_allclose(learned, (1 - shares) * (1 - shares / 2), rtol=1e-4)
+
+
+@given(decay=st.floats(0, 1), smallest=st.floats(1e-12, 1e-3), seed=st.integers(0, 99))
+def test_no_weight_gives_up_more_than_all(decay: float, smallest: float, seed: int) -> None:
+    config, rng = make().config, np.random.default_rng(seed)
+    sizes = {name: rng.uniform(smallest, 1e-3, shape).astype(np.float32) for name, shape in config.statistics().items()}
+    pulls = statistics.pulls(statistics.scales(config, sizes, 1e-9), decay)
+    assert all(pull.min() >= 0 and pull.max() <= 1 for pull in pulls.values())
+    assert sum(float(pull.sum()) for pull in pulls.values()) <= (1 + 1e-4) * decay * config.parameters
 
 
 def test_a_rate_of_zero_is_the_model_as_it_is(learner: Learner) -> None:
