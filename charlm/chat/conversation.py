@@ -82,7 +82,7 @@ class Reply(NamedTuple):
     """What an operation that draws has made.
 
     Attributes:
-        turn: where it stands in the tree.
+        turn: where it stands in the tree; the head as it was if it was stopped before it said anything.
         text: what was drawn, without what was kept of an older turn.
         logprob: log p of what was drawn, by the model itself; nats.
         seconds: it took.
@@ -129,6 +129,9 @@ class Journal(Protocol):
 
     def commit(self, conversation: Conversation, turn: Turn | None) -> None:
         """A turn is finished, with its snapshot; or only the head has moved. One transaction."""
+
+    def withdraw(self, turn: Turn) -> None:
+        """A turn that had begun has said nothing: it is to be as if it had not."""
 
     def fetch(self, turn: Turn, engine: Engine) -> Snapshot | None:
         """The snapshot of a finished turn, if there is one that this model can use."""
@@ -476,10 +479,12 @@ class Conversation:
     ) -> Reply:
         """Draw a turn of the model's after `parent`, beginning with what is kept, and move the head to it.
 
-        With `joins` it is one operation with the last, and undone with it.
+        With `joins` it is one operation with the last, and undone with it. A reply that is stopped before anything of
+        it was shown leaves nothing: the head stays where it was.
         """
         began, last_draft = self._clock(), -math.inf
         name = name or self.bot
+        says_something = bool(kept) and start is None  # already: what is kept is not just what an older turn says
         if start is None:
             start = self.snapshot(parent).read(self.engine, self._lead_of(parent, name))
             for passage in kept:
@@ -502,16 +507,28 @@ class Conversation:
                     on_piece(piece)
         except BaseException:
             # What was shown stays, whatever went wrong: it will be read from the text, in one go, as after a crash.
+            if not (drawing.text or says_something):
+                self._withdraw(turn)
+                raise
             shown = "".join([passage.text for passage in kept]) + drawing.text
             turn.passages, turn.reason = ((Passage(shown),) if shown else ()), "cancelled"
             self._finish(turn, None)
             self._move(turn, joins=joins)
             raise
+        if drawing.reason == "cancelled" and not (drawing.text or says_something):
+            self._withdraw(turn)
+            return Reply(self.head, "", 0.0, self._clock() - began, drawing.reason)
         assert drawing.snapshot is not None
         turn.passages, turn.reason = (*kept, drawing.passage), drawing.reason
         self._finish(turn, drawing.snapshot)
         self._move(turn, joins=joins)
         return Reply(turn, drawing.text, logprob, self._clock() - began, drawing.reason)
+
+    def _withdraw(self, turn: Turn) -> None:
+        assert turn.parent is not None
+        turn.parent.children.remove(turn)
+        if self._journal is not None:
+            self._journal.withdraw(turn)
 
     def drawing(self, turn: Turn, start: Snapshot, hand: Hand, cancel: Callable[[], bool]) -> Drawing:
         """A passage of a turn of the model's, ready to be drawn; see `charlm.chat.replay`, which draws it again."""

@@ -10,6 +10,7 @@ the same tree; where the head stands is decided by the last to write.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from typing import Any, Final
@@ -110,6 +111,15 @@ class StoreJournal:
                 self._visits.add(one.parent)
             self._head = conversation.head
             self._save()
+
+    def withdraw(self, turn: Turn) -> None:
+        """A turn has said nothing. What cannot be deleted now is deleted when the conversation is opened."""
+        with self._database.lock, contextlib.suppress(CharlmError):
+            if turn in self._unsaved:
+                self._unsaved.remove(turn)
+            with self._database.writing(DRAFT_PATIENCE) as connection:
+                if turn.id > 0 and self._generation == self._database.generation:
+                    connection.execute("DELETE FROM turn WHERE id = ? AND reason = 'draft'", (turn.id,))
 
     def fetch(self, turn: Turn, engine: Engine) -> Snapshot | None:
         """The snapshot of a finished turn, if there is one that this model can use."""

@@ -147,6 +147,8 @@ class Lines:
                 self._wake.wait(1 / pace)
 
         def begin(turn: Turn) -> None:
+            if self._interrupted or self._code is not None:  # before the conversation had begun, which forgot it
+                conversation.stop()
             if turn.author == BOT and turn.text:  # kept of an older reply
                 self._write(visible(turn.text) if live else turn.text)
 

@@ -37,7 +37,7 @@ from charlm.tui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
     from charlm.chat.commands import Command, Operation
-    from charlm.chat.conversation import Considered, Turn
+    from charlm.chat.conversation import Considered, Reply, Turn
     from charlm.chat.session import Session
 
 FRAMES = 30  # a second
@@ -184,6 +184,7 @@ class ChatApp(App[int]):
         self._inbox.warm(self.session.conversation, turns)
 
     def _empty_inbox(self) -> None:
+        self._inbox.insist()
         for event in self._inbox.take():
             self._show(event)
 
@@ -199,7 +200,7 @@ class ChatApp(App[int]):
                 self._show_place(turn, len(text))
                 self.status.state = "writing" if turn.author == "bot" else "reading"
             case Done(reply):
-                self._finish(reply.turn)
+                self._finish(reply)
             case Surprises(turn, bits):
                 if self.view.turn(turn.id) is turn:
                     self.transcript.set_surprises(turn.id, bits)
@@ -238,10 +239,16 @@ class ChatApp(App[int]):
         self._unsent.clear()
         self.query_one(DialsPanel).presets = presets()
 
-    def _finish(self, turn: Turn) -> None:
+    def _finish(self, reply: Reply) -> None:
         self._busy = False
-        self.view.finish(turn, self.session)
-        if not turn.text and turn.reason == "stop":
+        self._inbox.expect()
+        if self.view.turns[-1:] != [reply.turn]:  # what began has gone again, or what ended had not begun
+            self.show_conversation()
+            if reply.reason == "cancelled":
+                self.notify("stopped before it said anything", markup=False)
+            return
+        self.view.finish(reply.turn, self.session)
+        if not reply.turn.text and reply.reason == "stop":
             self.notify("the model had nothing to say", markup=False)
         if self.transcript.heat:  # the reply came with its surprises, what it answers did not
             self._warm(self.view.turns[-2:])
@@ -249,6 +256,7 @@ class ChatApp(App[int]):
 
     def _fail(self, error: Exception, *, loading: bool) -> None:
         self._busy = False
+        self._inbox.expect()
         if loading and isinstance(error, NotFoundError) and not self._wish.get("model"):
             from charlm.library import models
             from charlm.tui.screens.welcome import Welcome
@@ -301,6 +309,7 @@ class ChatApp(App[int]):
             raise UsageError("a reply is under way", "Esc stops it")
         _ = self.session
         self._busy = True
+        self._inbox.expect()
         self.status.state = "thinking"
         self.transcript.follow()
         self._write(operation)
@@ -344,8 +353,7 @@ class ChatApp(App[int]):
 
     def _stop_writing(self) -> None:
         if self._session is not None:
-            self._session.conversation.stop()
-        self._inbox.hurry()
+            self._inbox.stop(self._session.conversation)
 
     # -- what it shows ------------------------------------------------------------------------------------------------
 
@@ -425,6 +433,7 @@ class ChatApp(App[int]):
         """Run a slash command."""
         self._submit(f"/{name}")
 
+    @on(Prompt.Left)
     def action_stop(self) -> None:
         """Stop the reply; or leave what is being done."""
         if self._busy:

@@ -84,6 +84,7 @@ class Inbox:
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
         self._wake = threading.Event()
+        self._stopped: Conversation | None = None
         self._closed = False
 
     def put(self, event: Event) -> None:
@@ -102,6 +103,21 @@ class Inbox:
                 events.append(event)
         return events
 
+    def expect(self) -> None:
+        """A reply is about to be asked for: from now on it can be stopped, though no worker has begun it yet."""
+        self._stopped = None
+
+    def stop(self, conversation: Conversation) -> None:
+        """End the reply that is under way, or about to be. A conversation forgets what it is told between two."""
+        self._stopped = conversation
+        conversation.stop()
+        self.hurry()
+
+    def insist(self) -> None:
+        """Say it again, to a worker that has begun meanwhile. Called by the interface now and then."""
+        if self._stopped is not None:
+            self._stopped.stop()
+
     def hurry(self) -> None:
         """End the pause that the pace dial makes."""
         self._wake.set()
@@ -115,6 +131,10 @@ class Inbox:
         """Let the model write, at the pace that is set. In the worker."""
         self._wake.clear()
         due = time.monotonic()  # when the next character may come, at the pace that is set
+
+        def begin(turn: Turn) -> None:
+            self.insist()  # before the first character
+            self.put(Began(turn, turn.text))
 
         def show(piece: Piece) -> None:
             nonlocal due
@@ -130,7 +150,7 @@ class Inbox:
                     due = time.monotonic()
 
         try:
-            self.put(Done(operation(show, lambda turn: self.put(Began(turn, turn.text)))))
+            self.put(Done(operation(show, begin)))
         except Exception as error:
             self.put(Failed(error, loading=False))
 

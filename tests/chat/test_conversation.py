@@ -245,8 +245,32 @@ def test_a_stop_before_the_first_character(kind: str, has_bytes: bool, dials: Di
     shown: list[Piece] = []
     reply = conversation.say("hello", shown.append, begun)
     assert (reply.text, reply.reason, shown) == ("", "cancelled", [])
+    assert reply.turn is conversation.head
+    assert texts(conversation) == ["hello"]
     assert_remembers_what_is_seen(conversation)
     assert conversation.regenerate().text, "the next operation is not stopped"
+    assert_remembers_what_is_seen(conversation)
+    assert len(conversation.head.siblings) == 1
+
+
+@each_way
+@each_kind
+def test_what_is_stopped_before_it_says_anything_leaves_nothing(kind: str, has_bytes: bool, dials: Dials) -> None:
+    conversation = converse(kind, has_bytes, dials=dials, seed=talkative_seed(kind, has_bytes, dials, 12))
+    conversation.say("hello")
+    head, moves = conversation.head, list(conversation.moves)
+
+    def begun(turn: Turn) -> None:
+        conversation.stop()
+
+    operations = [lambda: conversation.regenerate(on_turn=begun), lambda: conversation.continue_(on_turn=begun)]
+    for operation in [*operations, lambda: conversation.say("", on_turn=begun)]:
+        assert operation().reason == "cancelled"
+        assert (conversation.head, conversation.moves, head.siblings, head.children) == (head, moves, [head], [])
+    # What is kept of an older reply is shown at once.
+    conversation.branch_at(head, 3, "?", on_turn=begun)
+    assert conversation.head.text == head.text[:3] + "?"
+    assert len(head.siblings) == 2
     assert_remembers_what_is_seen(conversation)
 
 
@@ -812,7 +836,7 @@ def test_a_listener_of_turns_that_fails() -> None:
 
     with pytest.raises(Broken):
         conversation.say("hello", on_turn=begun)
-    assert texts(conversation) == ["hello", ""]
+    assert texts(conversation) == ["hello"]
     assert_remembers_what_is_seen(conversation)
 
 

@@ -38,7 +38,7 @@ class Step(NamedTuple):
     Attributes:
         what: its name.
         where: picks a turn, a text, or a value.
-        stop: after how many characters a reply is stopped, if it comes so far.
+        stop: after how many characters a reply is stopped, if it comes so far; 0 is before the first.
         turn: before which character a dial is turned, if it comes so far.
     """
 
@@ -75,14 +75,18 @@ def play(conversation: Conversation, step: Step) -> None:
         if shown == step.stop:
             conversation.stop()
 
+    def on_turn(begun: Turn) -> None:
+        if step.stop == 0 and begun.author == BOT:
+            conversation.stop()
+
     path, text = conversation.path, TEXTS[step.where % len(TEXTS)]
     turn = path[step.where % len(path)] if path else None
     if step.what == "say":
-        conversation.say(text, on_piece)
+        conversation.say(text, on_piece, on_turn)
     elif step.what == "continue":
-        conversation.continue_(on_piece)
+        conversation.continue_(on_piece, on_turn)
     elif step.what == "regenerate":
-        conversation.regenerate(on_piece)
+        conversation.regenerate(on_piece, on_turn)
     elif step.what == "undo":
         conversation.undo()
     elif step.what == "redo":
@@ -98,7 +102,7 @@ def play(conversation: Conversation, step: Step) -> None:
     elif step.what == "choose":
         conversation.choose(conversation.siblings(turn)[step.turn % len(conversation.siblings(turn))])
     elif step.what == "branch" and turn.author == BOT:
-        conversation.branch_at(turn, step.where % (len(turn.text) + 1), text[: step.turn % 3], on_piece)
+        conversation.branch_at(turn, step.where % (len(turn.text) + 1), text[: step.turn % 3], on_piece, on_turn)
 
 
 def tree(turn: Turn) -> tuple[object, ...]:

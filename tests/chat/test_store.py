@@ -545,6 +545,30 @@ def test_a_reply_of_which_nothing_was_shown_leaves_nothing(store: Store, engine:
         assert rows(crashed.path, "SELECT count(*) FROM turn") == [(said,)]
 
 
+@pytest.mark.parametrize("trouble", [False, True])
+def test_a_reply_stopped_before_it_says_anything_leaves_nothing(
+    store: Store, engine: Engine, path: Path, reopen: Reopen, monkeypatch: pytest.MonkeyPatch, trouble: bool
+) -> None:
+    conversation = begin(store, engine, "hello")
+    before = rows(path, "SELECT id, text, reason FROM turn")
+
+    def begun(turn: Turn) -> None:
+        conversation.stop()
+        if trouble:  # another program holds the file
+            monkeypatch.setattr("charlm.chat.journal.DRAFT_PATIENCE", 0.0)
+            holder.execute("BEGIN IMMEDIATE")
+
+    holder = sqlite3.connect(path)
+    assert conversation.regenerate(on_turn=begun).reason == "cancelled"
+    holder.close()
+    if not trouble:
+        assert rows(path, "SELECT id, text, reason FROM turn") == before
+    again = reopen().open(1, "noise", engine, LINES).conversation
+    assert rows(path, "SELECT id, text, reason FROM turn") == before
+    assert texts(again) == texts(conversation)
+    assert again.regenerate().text == conversation.regenerate().text
+
+
 def test_what_is_shown_is_saved_before_it_is_shown_at_a_slow_pace(store: Store, engine: Engine, path: Path) -> None:
     conversation = store.create("noise", engine, LINES, dials=QUICK, seed=1)
     now, shown = [0.0], []

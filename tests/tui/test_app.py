@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from textual import events
 from textual.pilot import Pilot
 
 from charlm.chat.dials import Dials
@@ -229,6 +230,57 @@ async def test_escape_stops_within_one_character(open_chat: Open) -> None:
         await chat.idle()
         # The step under way, and one to know what follows the last character shown.
         assert steps - chat.engine.steps_left <= 2
+        chat.assert_true()
+
+
+async def test_escape_before_the_first_character_leaves_what_you_said(open_chat: Open) -> None:
+    async with open_chat(dials=replace(QUICK, candidates=4)) as chat:
+        await chat.say("hello")
+        both = chat.turns
+        for key in ("f5", "f9"):
+            chat.engine.gate.clear()
+            await chat.pilot.press(key)
+            await chat.until(lambda: chat.conversation.busy)
+            await chat.pilot.press("escape")
+            chat.engine.gate.set()
+            await chat.idle()
+            assert chat.turns == both
+            assert "stopped before it said anything" in chat.notes
+            assert chat.app.status.turn == "turn 2"
+            chat.assert_true()
+        chat.engine.gate.clear()
+        await chat.type("and now?")
+        await chat.until(lambda: chat.conversation.busy)
+        await chat.pilot.press("escape")
+        chat.engine.gate.set()
+        await chat.idle()
+        assert chat.turns == [*both, "and now?"]
+        chat.assert_true()
+        await chat.press("enter")  # it is asked again
+        assert len(chat.turns) == 4
+        chat.assert_true()
+
+
+@pytest.mark.parametrize("before_it_has_begun", [True, False])
+async def test_escape_right_after_enter_stops_the_reply(open_chat: Open, before_it_has_begun: bool) -> None:
+    """In one breath, as from a terminal that lags: nothing has begun yet that could be stopped."""
+    async with open_chat(dials=replace(QUICK, length=1_000_000, temperature=3.0, pace=0.1), model="novel") as chat:
+        write, gate = chat.app._inbox.write, threading.Event()
+
+        def late(*arguments: Any) -> None:
+            assert gate.wait(20)
+            write(*arguments)
+
+        chat.app._inbox.write = late
+        chat.app.prompt.value = "talk"
+        for key in ("enter", "escape"):
+            chat.app.post_message(events.Key(key, None))
+        if before_it_has_begun:
+            await chat.until(lambda: chat.app._inbox._stopped is not None)
+        gate.set()
+        await chat.until(lambda: chat.turns[:1] == ["talk"])
+        await chat.idle()
+        assert chat.turns[1:] == [] if before_it_has_begun else len("".join(chat.turns[1:])) <= 1
         chat.assert_true()
 
 

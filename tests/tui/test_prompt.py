@@ -37,7 +37,8 @@ class PromptApp(App[None]):
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[str] = []
-        self.noted: list[str] = []
+        self.noted: list[object] = []
+        self.sent_before_leaving: list[str] = []
 
     def compose(self) -> ComposeResult:
         with Vertical():
@@ -51,6 +52,10 @@ class PromptApp(App[None]):
     def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
         assert event.control is self.prompt
         self.sent.append(event.text)
+
+    def on_prompt_left(self) -> None:
+        self.noted.append(Prompt.Left)
+        self.sent_before_leaving = self.sent[:]
 
     def action_note(self, key: str) -> None:
         self.noted.append(key)
@@ -487,9 +492,20 @@ async def test_escape_closes_the_list_and_is_then_for_others() -> None:
         assert not app.query_one(Completions).display
         assert app.noted == []
         await pilot.press("escape")
-        assert app.noted == ["escape"]
+        assert app.noted == [Prompt.Left]
         await pilot.press("enter")
         assert app.sent == ["/re"]
+
+
+async def test_escape_does_not_overtake_what_was_sent_before_it() -> None:
+    app = PromptApp()
+    async with app.run_test() as pilot:
+        app.prompt.value = "hello"
+        for key in ("enter", "escape"):
+            app.post_message(events.Key(key, None))
+        while Prompt.Left not in app.noted:
+            await pilot.pause()
+        assert app.sent_before_leaving == ["hello"]
 
 
 async def test_arguments_are_completed() -> None:

@@ -38,7 +38,7 @@ class Prompt(Editor):
         Binding("enter", "send", "Send", show=False),
         Binding("ctrl+j,shift+enter,alt+enter", "new_line", "New line", show=False),
         Binding("tab", "complete", "Complete", show=False),
-        Binding("escape", "close_completions", "Close the list", show=False),
+        Binding("escape", "leave", "Close the list, or stop", show=False),
     ]
 
     hints: reactive[Sequence[str]] = reactive(HINTS, init=False)
@@ -61,6 +61,9 @@ class Prompt(Editor):
         def control(self) -> Prompt:
             """The prompt."""
             return self.prompt
+
+    class Left(Message):
+        """Escape was pressed, and not to close a list. It comes after what was sent before it."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         # What the initialiser already needs comes before it.
@@ -176,11 +179,15 @@ class Prompt(Editor):
             raise SkipAction
         self._take(self._completions.highlighted or 0)
 
-    def action_close_completions(self) -> None:
-        """Close the list; without one, Escape is a key for others."""
-        if not self.completing:
-            raise SkipAction
-        self._offer([])
+    def action_leave(self) -> None:
+        """Close the list; without one, Escape is for others.
+
+        They are told as they are told of what was sent. As a key it would overtake an Enter that came just before it.
+        """
+        if self.completing:
+            self._offer([])
+        else:
+            self.post_message(self.Left())
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
