@@ -6,6 +6,7 @@ A model's name is a path, or the name of a file in one of the folders that `fold
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,11 +15,22 @@ from charlm.errors import NotFoundError
 from charlm.files import home
 
 LOCAL = Path("checkpoints")
+BUNDLED = ("smalltalk", "shakespeare", "nihongo", "python")  # the first is who is talked to, unless somebody else is
 
 
 def folders() -> list[Path]:
     """Where names are looked up: here, in the user's data folder, among the bundled models."""
-    return [LOCAL, home() / "checkpoints", Path(__file__).parent / "checkpoints"]
+    return [LOCAL, home() / "checkpoints", bundled_folder()]
+
+
+def bundled_folder() -> Path:
+    """Where the models stand that came with charlm: in the package, or in the checkout that it runs from."""
+    package = Path(__file__).parent
+    checkout = package.parent
+    # Who moves their home with CHARLM_HOME means to see nothing of this checkout.
+    if "CHARLM_HOME" not in os.environ and (checkout / "pyproject.toml").is_file():
+        return checkout / "checkpoints"
+    return package / "checkpoints"
 
 
 def models() -> Iterator[Path]:
@@ -63,13 +75,22 @@ def _is(kind: Callable[[Path], bool], path: Path) -> bool:
         return False
 
 
-def newest_model() -> Path:
-    """The model that was written last.
+def default_model() -> Path:
+    """The model that is meant where none is named: the user's newest, or else the first of the bundled ones.
 
     Raises:
         NotFoundError: there is none.
     """
-    newest = max(models(), key=lambda path: path.stat().st_mtime, default=None)
-    if newest is None:
-        raise NotFoundError("there is no model yet", "charlm train FILE makes one")
-    return newest
+    found = list(models())
+    own = [path for path in found if not _is_bundled(path)]
+    if own:
+        return max(own, key=lambda path: path.stat().st_mtime)
+    for name in BUNDLED:
+        for path in found:
+            if path.stem == name:
+                return path
+    raise NotFoundError("there is no model yet", "charlm train FILE makes one")
+
+
+def _is_bundled(path: Path) -> bool:
+    return path.stem in BUNDLED and path.parent.resolve() == folders()[-1].resolve()

@@ -9,7 +9,7 @@ import pytest
 
 from charlm import library
 from charlm.errors import NotFoundError
-from charlm.library import find_model, folders, home, models, newest_model
+from charlm.library import default_model, find_model, folders, home, models
 
 LATER = 4_102_444_800  # the year 2100: after anything that is bundled
 
@@ -143,18 +143,36 @@ def test_the_newest_is_the_one_written_last(three_folders: list[Path]) -> None:
     put(second / "b.safetensors", LATER + 2)
     put(third / "c.safetensors", LATER + 1)
     put(third / "d.txt", LATER + 9)
-    assert newest_model() == second / "b.safetensors"
+    assert default_model() == second / "b.safetensors"
     put(third / "c.safetensors", LATER + 3)
-    assert newest_model() == third / "c.safetensors"
+    assert default_model() == third / "c.safetensors"
 
 
 def test_a_name_that_is_hidden_by_another_is_not_the_newest(three_folders: list[Path]) -> None:
     first, second, _ = three_folders
     path = put(first / "a.safetensors", LATER)
     put(second / "a.safetensors", LATER + 1)
-    assert newest_model() == path == find_model(newest_model().stem)
+    assert default_model() == path == find_model(default_model().stem)
+
+
+def test_who_has_none_of_their_own_talks_to_the_first_of_the_bundled(three_folders: list[Path]) -> None:
+    first, second, third = three_folders
+    put(third / "python.safetensors", LATER + 2)
+    put(third / "smalltalk.safetensors", LATER)
+    assert default_model() == third / "smalltalk.safetensors"
+    (third / "smalltalk.safetensors").unlink()
+    assert default_model() == third / "python.safetensors"
+    put(second / "mine.safetensors", LATER - 9)  # older than what came with charlm, but their own
+    assert default_model() == second / "mine.safetensors"
+    put(first / "smalltalk.safetensors", LATER - 5)  # a bundled one's name in another folder is no bundled one
+    assert default_model() == first / "smalltalk.safetensors"
+
+
+def test_a_checkout_has_its_bundled_models_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CHARLM_HOME")
+    assert library.bundled_folder() == Path(library.__file__).parents[1] / "checkpoints"
 
 
 def test_without_a_model_there_is_no_newest(three_folders: list[Path]) -> None:
     with pytest.raises(NotFoundError, match="no model yet"):
-        newest_model()
+        default_model()

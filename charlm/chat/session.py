@@ -18,7 +18,7 @@ from charlm.chat.store import Store, Summary
 from charlm.errors import NotFoundError, UsageError
 from charlm.files import write_bytes
 from charlm.inference.engine import Engine
-from charlm.library import find_model, newest_model
+from charlm.library import default_model, find_model
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Wish:
     """What a person asked for on the command line.
 
     Attributes:
-        model: a name or path; None takes that of the conversation to go on with, or the newest.
+        model: a name or path; None takes that of the conversation to go on with, or the one that `default_model` finds.
         resume: go on with the last conversation.
         number: go on with this one.
         you: who the person plays, where the model's text names its speakers.
@@ -72,7 +72,7 @@ class Session:
         summary = self._summary_wished()
         # One that is continued is continued with its own model, unless another is asked for.
         name = wish.model or (summary.model if summary is not None else None)
-        self._load(newest_model() if name is None else find_model(name))
+        self._load(default_model() if name is None else find_model(name))
         self.conversation: Conversation
         if summary is not None:
             self.open(summary.number)

@@ -45,7 +45,7 @@ def _dial_options(function: Callable[..., int]) -> Callable[..., int]:
 @click.command(
     cls=Command,
     examples=(
-        ("charlm chat", "talk to the newest model"),
+        ("charlm chat", "talk to your newest model, or the bundled one"),
         ("charlm chat shakespeare --you ROMEO --bot JULIET", "choose who speaks"),
         ("charlm chat -c", "go on where the last conversation stood"),
         ("charlm chat novel --plain", "lines instead of the app; for screen readers too"),
@@ -65,8 +65,8 @@ def _dial_options(function: Callable[..., int]) -> Callable[..., int]:
 def command(**options: Any) -> int:
     """Talk to a model.
 
-    MODEL is a name that charlm models lists, or a path; the newest if it is left out. Every conversation is kept, on
-    this machine only; charlm conversations lists, searches and exports them.
+    MODEL is a name that charlm models lists, or a path; left out, your newest, or the bundled one. Every
+    conversation is kept, on this machine only; charlm conversations lists, searches and exports them.
     """
     # The app draws on stderr.
     terminal = all(one.isatty() for one in (sys.stdin, sys.stdout, sys.stderr)) and os.environ.get("TERM") != "dumb"

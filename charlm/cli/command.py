@@ -50,10 +50,10 @@ def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 
 def model_path(name: str | None) -> Path:
-    """The file of a model that was named, or of the newest."""
-    from charlm.library import find_model, newest_model
+    """The file of a model that was named, or of the one that is meant where none is."""
+    from charlm.library import default_model, find_model
 
-    return newest_model() if name is None else find_model(name)
+    return default_model() if name is None else find_model(name)
 
 
 def shown(text: str, stream: TextIO) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from charlm.checkpoint import TrainingRecord, read_card
+from charlm.checkpoint import TrainingRecord, load, read_card, save
 from charlm.cli.command import Command, complete_model, shown
 from charlm.config import ModelConfig
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, OutputError
 from charlm.library import find_model, models
 from charlm.text.dialogue import Dialogue
 from charlm.text.visible import visible
@@ -70,6 +70,27 @@ def show(model: str, as_json: bool) -> None:
         return
     for name, value in _rows(path, config, vocabulary, record, dialogue):
         click.echo(shown(f"{name:12}  {value}", sys.stdout))
+
+
+@command.command(
+    cls=Command,
+    examples=(
+        ("charlm models export novel -o novel-half.safetensors", "half the size, to share"),
+        ("charlm models export novel -o copy.safetensors --full", "as it is"),
+    ),
+)
+@click.argument("model", shell_complete=complete_model)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file.")
+@click.option("--full/--half", default=False, help="Weights in full precision, or in half.")
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+def export(model: str, output: Path, full: bool, force: bool) -> None:
+    """Write a model to a file of its own, by default in half precision: half the size, and widened when it is read."""
+    path = find_model(model)
+    if output.exists() and not force:
+        raise OutputError(f"{output} is there already", "choose another name with -o, or overwrite with --force")
+    save(load(path), output, half=not full)
+    click.echo(shown(str(output), sys.stdout))
+    click.echo(f"{path.stat().st_size / 1e6:.2f} MB are now {output.stat().st_size / 1e6:.2f}", err=True)
 
 
 def _shape(config: ModelConfig) -> str:

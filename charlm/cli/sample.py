@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.command(
     cls=Command,
     examples=(
-        ("charlm sample", "a text by the newest model"),
+        ("charlm sample", "a text by your newest model"),
         ("charlm sample novel -p 'It was' -n 500 --seed 7", "the same text every time"),
         ("charlm sample novel -t 0.5 --top-p 0.9", "more careful"),
         ("charlm sample novel --count 5 --stop '\\n'", "five lines, as one batch"),
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
 def command(**options: Any) -> int:
     """Stream text from a model.
 
-    MODEL is a name that charlm models lists, or a path; the newest if it is left out.
+    MODEL is a name that charlm models lists, or a path; left out, your newest, or the bundled one.
     """
     _check(options)
     how = settings(options, "--learn FILE", options["learn"] is not None)

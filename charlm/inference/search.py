@@ -41,7 +41,7 @@ def most_relevant_first(
     if nothing is None:
         primed = prime(engine, "")
         nothing = primed.state, primed.logits
-    alone = _logprobs_alone(engine, nothing, [[piece.id for piece in one.pieces] for one in completions])
+    alone = logprobs(engine, nothing, [[piece.id for piece in one.pieces] for one in completions])
     scores = {
         id(one): one.mean_logprob - weight * nats / max(1, len(one.pieces)) if one.pieces else -np.inf
         for one, nats in zip(completions, alone, strict=True)
@@ -49,10 +49,14 @@ def most_relevant_first(
     return sorted(completions, key=lambda one: scores[id(one)], reverse=True)
 
 
-def _logprobs_alone(
-    engine: Engine, nothing: tuple[State, Array], texts: Sequence[Sequence[int]]
-) -> NDArray[np.float64]:
-    """Log p of each text with nothing before it; all texts as one batch."""
+def logprobs(engine: Engine, after: tuple[State, Array], texts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Log p of each text, (N,), nats; all texts as one batch.
+
+    Args:
+        engine: the model.
+        after: a state of one stream and its logits (V,), where each text begins.
+        texts: ids.
+    """
     longest = max((len(text) for text in texts), default=0)
     if longest == 0:
         return np.zeros(len(texts))
@@ -61,7 +65,7 @@ def _logprobs_alone(
     for number, text in enumerate(texts):
         ids[: len(text), number] = text
         there[: len(text), number] = True
-    state, before = nothing
+    state, before = after
     _, logits = engine.read(state.repeat(len(texts)), ids)
     first = np.broadcast_to(before, (1, *logits.shape[1:]))
     predictions = log_softmax(np.concatenate((first, logits[:-1])))

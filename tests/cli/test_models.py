@@ -7,9 +7,10 @@ import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from charlm.checkpoint import TrainingRecord, save
+from charlm.checkpoint import TrainingRecord, load, save
 from charlm.text.dialogue import Dialogue
 from charlm.text.visible import visible
 
@@ -190,3 +191,27 @@ def test_a_card_s_control_characters_reach_a_terminal_as_symbols(
         if "show" in arguments and "--json" in arguments:
             assert json.loads(shown.text)["record"]["base"] == evil
             assert json.loads(charlm(*arguments).out) == json.loads(shown.text)
+
+
+def test_a_model_is_exported_in_half_the_bytes_and_says_nearly_the_same(charlm: Charlm, folder: Path) -> None:
+    result = charlm("models", "export", "trained", "-o", "small.safetensors")
+    assert (result.code, result.out) == (0, "small.safetensors\n")
+    before, after = (load(folder / name) for name in ("checkpoints/trained.safetensors", "small.safetensors"))
+    assert (after.config, after.record, after.dialogue) == (before.config, before.record, before.dialogue)
+    for name, tensor in before.tensors.items():
+        np.testing.assert_allclose(after.tensors[name], tensor, rtol=1e-3, atol=1e-6)
+    weights = 4 * before.config.parameters
+    sizes = [(folder / name).stat().st_size for name in ("checkpoints/trained.safetensors", "small.safetensors")]
+    assert sizes[0] - sizes[1] >= weights / 2 - 16
+
+
+def test_full_precision_is_exported_as_it_is_and_nothing_is_overwritten_unasked(charlm: Charlm, folder: Path) -> None:
+    assert charlm("models", "export", "trained", "-o", "copy.safetensors", "--full").code == 0
+    assert load(folder / "copy.safetensors").fingerprint == load(folder / "checkpoints/trained.safetensors").fingerprint
+    before = (folder / "copy.safetensors").read_bytes()
+    refused = charlm("models", "export", "bare", "-o", "copy.safetensors")
+    assert refused.code == 1
+    assert "is there already" in refused.err
+    assert (folder / "copy.safetensors").read_bytes() == before
+    assert charlm("models", "export", "bare", "-o", "copy.safetensors", "--force").code == 0
+    assert (folder / "copy.safetensors").read_bytes() != before

@@ -219,7 +219,7 @@ def test_a_control_character_in_a_prompt_is_reported_as_a_symbol(
 # Which model
 
 
-def test_the_newest_model_is_the_default(
+def test_the_default_model_is_the_default(
     charlm: Charlm, model: str, make_checkpoint: MakeCheckpoint, tmp_path: Path
 ) -> None:
     save(make_checkpoint(seed=2), tmp_path / "checkpoints" / "another.safetensors")

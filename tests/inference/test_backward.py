@@ -101,7 +101,7 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, Any], int, int]:
 @settings(max_examples=40)
 def test_gradients_are_torch_s(cell: str, dtype: type, case: tuple[dict[str, Any], int, int]) -> None:
     shape, length, seed = case
-    # Layer norm of two or three units gives much the same whatever it reads, and what comes back through it is rounding.
+    # Layer norm of two units gives much the same whatever it reads, and what comes back through it is rounding.
     assume(dtype is np.float64 or shape["hidden"] >= 4)
     rng = np.random.default_rng(seed)
     config = ModelConfig(cell=cell, **shape)
