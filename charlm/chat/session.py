@@ -6,6 +6,7 @@ neither of them loads a model or opens a database itself.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from charlm.chat.conversation import Conversation, Turn
 from charlm.chat.dials import Dials, apply_preset, presets
 from charlm.chat.export import export
 from charlm.chat.store import Store, Summary
-from charlm.errors import NotFoundError, UsageError
+from charlm.errors import CharlmError, NotFoundError, OutputError, UsageError
 from charlm.files import write_bytes
 from charlm.inference.engine import Engine
 from charlm.library import default_model, find_model
+
+_PATH = "model "  # before a model's name: the setting that holds where it is
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Session:
         summary = self._summary_wished()
         # One that is continued is continued with its own model, unless another is asked for.
         name = wish.model or (summary.model if summary is not None else None)
-        self._load(default_model() if name is None else find_model(name))
+        self._load(default_model() if name is None else self._find(name))
         self.conversation: Conversation
         if summary is not None:
             self.open(summary.number)
@@ -103,8 +106,27 @@ class Session:
             dials = self.preset(dials, self._wish.preset)
         return replace(dials, **dict(self._wish.dials))
 
+    def _find(self, name: str) -> Path:
+        """The file of a model; of one that was once given as a path, and has only its name in a conversation, that."""
+        try:
+            return find_model(name)
+        except NotFoundError:
+            path = Path(self.store.setting(_PATH + name)) if self.store is not None else Path()
+            if path.is_file():
+                return path
+            raise
+
+    def _remember(self, path: Path) -> None:
+        with suppress(CharlmError):
+            find_model(path.stem)
+            return
+        if self.store is not None:
+            with suppress(OutputError):  # it is not worth an error
+                self.store.set_setting(_PATH + path.stem, str(path.resolve()))
+
     def _load(self, path: Path) -> None:
         loaded = checkpoint.load(path)
+        self._remember(path)
         self.name, self.path = path.stem, path
         self.engine, self.dialogue = Engine(loaded), loaded.dialogue
 
@@ -144,7 +166,7 @@ class Session:
         summary = store.summary(number)
         if summary.model != self.name and self._wish.model is None:
             try:
-                self._load(find_model(summary.model))
+                self._load(self._find(summary.model))
             except NotFoundError:
                 self._news.append(f"the model {summary.model} is no longer there; {self.name} reads the text instead")
         opened = store.open(number, self.name, self.engine, self.dialogue)

@@ -33,6 +33,25 @@ def random_checkpoint(
     return Checkpoint(config, vocabulary, tensors)
 
 
+def parrot_checkpoint(text: str, dialogue: Dialogue | None = None) -> Checkpoint:
+    """A model that writes what it is made to: after each character one of those that follow it in a text.
+
+    Its last character is followed by its first, and so is what does not stand in it; a new line can always be spelled.
+    """
+    characters = "".join(dict.fromkeys(text + "\n"))
+    size = len(characters)
+    follows = np.full((size, size), -30.0, dtype=np.float32)  # (V, V): the next one, this one
+    for this, following in zip(text, text[1:] + text[0], strict=True):
+        follows[characters.index(following), characters.index(this)] = 0
+    if "\n" not in text:
+        follows[0, size - 1] = 0
+    config = ModelConfig(size, "rnn", embedding=size, hidden=size, layers=1, residual=False, norm=False)
+    identity = np.eye(size, dtype=np.float32)
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in config.tensors().items()}
+    tensors |= {"embedding": identity, "layers.0.w_x": 10 * identity, "output.w": follows}
+    return Checkpoint(config, Vocabulary(characters, has_bytes=False), tensors, dialogue=dialogue or Dialogue())
+
+
 @cache
 def random_engine(seed: int = 0, *, scale: float = 0.3, has_bytes: bool = False) -> Engine:
     """It runs."""

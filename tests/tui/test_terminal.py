@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,15 +12,18 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pexpect
 import pytest
 
-from charlm.chat.conversation import Turn
+from charlm.chat.conversation import Considered, Turn
 from charlm.chat.session import Session, Wish
+from charlm.checkpoint import load, save
 from charlm.text.visible import visible
+from tests.chat.models import parrot_checkpoint
 from tests.cli.conftest import TINY
 from tests.cli.terminal import environment
 from tests.conftest import HARBOUR
@@ -29,6 +33,7 @@ from .screen import Screen, Strange
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")]
 
 ESCAPE, ENTER, LEFT, RIGHT, F5, CTRL_L, CTRL_Q = "\x1b", "\r", "\x1b[D", "\x1b[C", "\x1b[15~", "\x0c", "\x11"
+DOWN, END, F2, F4 = "\x1b[B", "\x1b[F", "\x1bOQ", "\x1bOS"
 LEFT_ON = {7, 25}  # modes that a terminal has on from the start: lines wrap, the cursor is seen
 PATIENCE = 60.0
 
@@ -58,6 +63,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = {"CHARLM_HOME": str(folder / "home")}
     subprocess.run(command, cwd=folder, env=environment(**home), check=True, capture_output=True, timeout=120)
     return folder / "play.safetensors"
+
+
+@pytest.fixture(scope="session")
+def endless(trained: Path) -> Path:
+    """The same model, but its lines never end: whoever wants it to stop has to say so."""
+    model = load(trained)
+    bias = model.tensors["output.b"].copy()
+    bias[model.vocabulary.encode("\n")] = -1000
+    save(replace(model, tensors={**model.tensors, "output.b": bias}), trained.with_name("endless.safetensors"))
+    return trained.with_name("endless.safetensors")
 
 
 class Terminal:
@@ -157,10 +172,20 @@ class Terminal:
         labels = [n for n, line in enumerate(lines) if label.fullmatch(line)]
         return solid("".join(lines[labels[-1] + 1 :])) if len(labels) > 1 else ""
 
+    def ends_with(self, text: str) -> bool:
+        """Whether what is seen is the end of a text."""
+        seen = drawn("".join(self.transcript))
+        return bool(seen) and drawn(text).endswith(seen)
+
 
 def solid(text: str) -> str:
     """Text without white space, which is lost where lines are folded, as symbols where it has control characters."""
     return "".join(visible(text.replace("\r\n", "\n")).split())
+
+
+def drawn(text: str) -> str:
+    """Solid text without what may be drawn otherwise: joiners and what carries them, ends of lines; no scrollbar."""
+    return re.sub("[\u200b-\u200d\u21b5\u25cc\u2581-\u2588]", "", solid(text))
 
 
 Start = Callable[..., Terminal]
@@ -185,8 +210,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 def chat(start: Start, trained: Path) -> Start:
     """Open the app with the trained model, and wait until one may write."""
 
-    def call(*options: str | Path, **others: object) -> Terminal:
-        terminal = start("chat", trained, "--candidates", "1", *options, **others)
+    def call(*options: str | Path, model: Path = trained, **others: object) -> Terminal:
+        terminal = start("chat", model, "--candidates", "1", *options, **others)
         terminal.until_ready()
         return terminal
 
@@ -198,6 +223,13 @@ def kept(model: Path, number: int | None = None) -> list[Turn]:
     session = Session(Wish(model=str(model), resume=number is None, number=number))
     session.close()
     return session.conversation.path
+
+
+def page(model: Path) -> str:
+    """The last conversation as it is shown, labels and texts."""
+    session = Session(Wish(model=str(model), resume=True))
+    session.close()
+    return "\n".join(f"{session.label(turn)}\n{turn.text}" for turn in session.conversation.path)
 
 
 def texts(turns: Sequence[Turn]) -> list[str]:
@@ -228,6 +260,92 @@ def test_closed_and_reopened_it_says_what_one_that_was_never_closed_says(
         assert terminal.leave() == 0
     assert said[0] == said[1]
     assert [len(versions) for versions in said[0]] == [1, 2, 1, 2]
+
+
+def weighed(turn: Turn, model: Path, number: int) -> Considered:
+    """What a model thinks of one character of a turn."""
+    return Session(Wish(model=str(model), keep=False)).conversation.consider(turn)[number]
+
+
+def test_a_visit(chat: Start, endless: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Type, stream, stop, regenerate, branch, resize in mid-stream, quit, go on: seen is what is kept."""
+    monkeypatch.setenv("CHARLM_HOME", str(tmp_path / "home"))
+    terminal = chat("--seed", "2", "--length", "3000", "--pace", "150", "--temperature", "1.5", model=endless)
+
+    def stop_after(characters: int, turn: str, old: str = "") -> str:
+        """Wait until so much of another reply than the old one is seen, stop it, and compare; what it says."""
+        terminal.until(lambda: f"writing   {turn}" in terminal.status)
+        terminal.until(lambda: len(terminal.reply) > characters and not drawn(old).startswith(drawn(terminal.reply)))
+        before = terminal.reply
+        terminal.press(ESCAPE)
+        terminal.until_ready(turn)
+        reply = kept(endless)[-1]
+        assert reply.reason == "cancelled"
+        assert len(reply.text) < 3000
+        assert drawn(reply.text).startswith(drawn(before))
+        terminal.until(lambda: drawn(terminal.reply) == drawn(reply.text))
+        return reply.text
+
+    terminal.say("Is the ferry late?")
+    first = stop_after(60, "turn 2 ")
+    terminal.press(F5)
+    second = stop_after(60, "turn 2  2/2", first)
+    assert [one.text for one in kept(endless)[-1].siblings] == [first, second]
+
+    terminal.press(F4)
+    terminal.until_seen("bits")
+    terminal.press(CTRL_L)
+    terminal.until_seen("a surprise of")
+    # So far that no character before it is the same: the panel says when the cursor has arrived.
+    steps = next(n for n in range(3, 60) if second[n].isalpha() and second[n] not in second[:n])
+    terminal.press(*[RIGHT] * steps)
+    terminal.until_seen(f"{second[steps]}, a surprise of")
+    reply = kept(endless)[-1]
+    alternatives = weighed(reply, endless, steps).alternatives
+    number, chosen = next(
+        (n, one.text) for n, one in enumerate(alternatives, 1) if one.text.isalpha() and one.text != second[steps]
+    )
+    terminal.press(str(number))
+    third = stop_after(60, "turn 2  3/3", second)
+    assert third.startswith(second[:steps] + chosen)
+    terminal.press(F4)
+    terminal.until(lambda: "bits" not in terminal.status)
+
+    terminal.say("And the pilot?")
+    terminal.until(lambda: len(terminal.reply) > 60)
+    for size in ((60, 20), (120, 40)):
+        terminal.resize(*size)
+        terminal.until(lambda: "writing" in terminal.status and len(solid("".join(terminal.transcript))) > 200)
+        length = len(terminal.sent)
+        terminal.until(lambda length=length: len(terminal.sent) > length + 500)
+    fourth = stop_after(200, "turn 4 ")
+    terminal.say("/length 60")
+    terminal.until_seen("length 60")
+    terminal.say("Thank you.")
+    terminal.until_ready("turn 6 ")
+    turns = kept(endless)
+    assert texts(turns)[:5] == ["Is the ferry late?", third, "And the pilot?", fourth, "Thank you."]
+
+    # A copy is closed and opened again, and goes on as this one does.
+    shutil.copytree(tmp_path / "home", tmp_path / "copy")
+    other = chat("-c", model=endless, CHARLM_HOME=str(tmp_path / "copy"))
+    assert other.leave() == 0
+    other = chat("-c", model=endless, CHARLM_HOME=str(tmp_path / "copy"))
+    other.until(lambda: other.ends_with(page(endless)))
+    for one, home in ((terminal, "home"), (other, "copy")):
+        one.say("Good night.")
+        one.until_ready("turn 8 ")
+        monkeypatch.setenv("CHARLM_HOME", str(tmp_path / home))
+        reply = solid(kept(endless)[-1].text)
+        one.until(lambda one=one, reply=reply: one.reply == reply)
+    monkeypatch.setenv("CHARLM_HOME", str(tmp_path / "home"))
+    never_closed = texts(kept(endless))
+    monkeypatch.setenv("CHARLM_HOME", str(tmp_path / "copy"))
+    assert [text.encode() for text in texts(kept(endless))] == [text.encode() for text in never_closed]
+    assert never_closed[:6] == texts(turns)
+    for one in (terminal, other):
+        assert one.leave() == 0
+        assert one.screen.modes == LEFT_ON
 
 
 def hang_up(terminal: Terminal) -> None:
@@ -292,7 +410,56 @@ def test_pasting_a_million_characters_sends_nothing_and_keys_go_on(chat: Start) 
     assert terminal.leave() == 0
 
 
-HOSTILE = "\x00\x07\x08\x0e\x1b\x7f\x85\x90\x9b\x9d\u200f\u202e\u2066\u2028\ufeff[](){};?\n\r\t"
+HOSTILE = (
+    "\x1b[2J\x1b]0;title\x07\x1b[6n\x1bc\x9b31m\x90q\x9d\x85\x0e[/red][@click=app.quit]x[/]\x00\x08\x7f"
+    "\u202eabc\u2066\u200f\u2028\ufeff\u200b\u200de\u0301\u0302\r\t 日本\U0001f469\u200d\U0001f467"
+)
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A doctored model: it writes what would drive a terminal or an app, in a single line."""
+    save(parrot_checkpoint(HOSTILE), tmp_path / "hostile.safetensors")
+    return tmp_path / "hostile.safetensors"
+
+
+def test_what_a_hostile_model_writes_is_seen_and_drives_nothing(start: Start, hostile: Path) -> None:
+    options = ["--candidates", "1", "--length", "3000", "--temperature", "1", "--top-p", "1", "--seed", "1"]
+    terminal = start("chat", hostile, *options, size=(80, 24))  # its screen complains of whatever it does not know
+    terminal.until_ready()
+    terminal.press(ENTER)
+    terminal.until_ready("turn 1")
+    terminal.press("\x1b[200~[/red]\x9b31m\x1b]0;title\x07\u202e[@click=app.quit]\x1b[201~")
+    terminal.until_seen("[@click=app.quit]")
+    terminal.press(ENTER)
+    terminal.until_ready("turn 3")
+    terminal.press(F4)
+    terminal.until_seen("bits")
+    terminal.press(CTRL_L)
+    terminal.until_seen("a surprise of")
+    for key in (RIGHT, RIGHT, DOWN, DOWN, END):
+        before = str(terminal.screen)
+        terminal.press(key)
+        terminal.until(lambda before=before: str(terminal.screen) != before)
+    terminal.press(ESCAPE)
+    terminal.until(lambda: "a surprise of" not in str(terminal.screen))
+    for size in ((40, 12), (120, 40)):
+        terminal.resize(*size)
+        terminal.until_ready()
+    terminal.press(F2)
+    terminal.until_seen("conversations")
+    assert terminal.leave() == 0
+    assert terminal.screen.modes == LEFT_ON
+    turns = kept(hostile)
+    written = turns[0].text
+    assert len(written) == 3000
+    assert set(HOSTILE) == set(written)
+    for sequence in ("\x1b[", "\x1b]0;", "\x1bc", "\x9b31m", "[/red]", "\u202eabc\u2066", "\x00\x08\x7f"):
+        assert sequence in written
+    again = start("chat", "-c", size=(80, 24))
+    again.until_ready("turn 3")
+    assert again.ends_with(turns[-1].text)
+    assert again.leave() == 0
 
 
 def test_the_screen_would_complain() -> None:
