@@ -31,6 +31,7 @@ MANY_LANES = 16
     examples=(
         ("charlm eval novel chapter7.txt", "how well does it predict this?"),
         ("charlm eval novel chapter7.txt --dynamic", "if it may learn from each line before the next?"),
+        ("charlm eval smalltalk smalltalk.txt --last 0.05 --dialogue", "as a partner, on the text's end"),
         ("charlm eval novel a.txt b.txt --json", "for a script"),
         ("tail -n 1000 app.log | charlm eval app -", "from a pipe"),
     ),
@@ -42,6 +43,11 @@ MANY_LANES = 16
 )
 @click.option("--dynamic", is_flag=True, help="Learn from each segment once it was predicted; static beside it.")
 @learning_options
+@click.option("--last", type=float, help="Only this share of each text, its end, as training's --val-fraction does.")
+@click.option("--dialogue", is_flag=True, help="As a partner: does it know true replies, and what are its own like?")
+@click.option("--cases", default=200, help="With --dialogue: places of the text at which replies are ranked.")
+@click.option("--words", type=click.Path(exists=True, dir_okay=False), help="With --dialogue: a text that spells well.")
+@click.option("--seed", default=1, help="With --dialogue: of places, other replies, and replies drawn.")
 @click.option("--encoding", default="utf-8", help="How the files are encoded.")
 @click.option("--glob", "pattern", default="*", help="Which files of a folder to read.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object on stdout.")
@@ -51,17 +57,37 @@ def command(model: str, paths: tuple[str, ...], pattern: str, encoding: str, as_
     The state is carried through each file. PATH may be a folder, a .gz file, or - for standard input. With --dynamic
     the model learns as it reads (dynamic evaluation): each character is predicted before anything is learned from it,
     and each file begins with the model as it was trained.
+
+    With --dialogue the text is taken as conversations in the model's format. Reported are how often the reply that was
+    given is found among ten, nine of them from elsewhere (by likelihood, by relevance, and having learned from the
+    conversation so far); bits per character of true replies; and what the model's own replies are like.
     """
-    lanes, dynamic = options["lanes"], options["dynamic"]
+    lanes, dynamic, last = options["lanes"], options["dynamic"], options["last"]
     if lanes is not None and not 1 <= lanes <= 4096:
         raise UsageError(f"lanes is {lanes}, but must lie between 1 and 4096")
     if lanes is not None and dynamic:
         raise UsageError("--dynamic reads one character after the other, so --lanes does not go with it")
-    how = settings(options, "--dynamic", dynamic)
-    from charlm.inference.reading import Measured
-
+    if last is not None and not 0 < last <= 1:
+        raise UsageError(f"--last is {last:g}, but must lie above 0 and at most at 1")
+    if options["dialogue"] and (lanes is not None or dynamic):
+        raise UsageError(
+            "--dialogue reads in its own way, with and without learning", "leave --lanes and --dynamic out"
+        )
+    if options["cases"] < 1:
+        raise UsageError(f"cases is {options['cases']}, but must be at least 1")
+    how = settings(options, "--dynamic or --dialogue", dynamic or options["dialogue"])
     path = model_path(model)
     texts = _read(paths, pattern, encoding)
+    if last is not None:
+        texts = {name: _end(text, last) for name, text in texts.items()}
+    if options["dialogue"]:
+        from charlm.cli.partner import report
+
+        words = "".join(_read((options["words"],), "*", encoding).values()) if options["words"] else ""
+        report(path, texts, how, options["cases"], options["seed"], words, as_json)
+        return
+    from charlm.inference.reading import Measured
+
     measure = _learning(path, how) if dynamic else _static(path, lanes)
     start = time.perf_counter()
     results: dict[str, Results] = {}
@@ -132,6 +158,13 @@ def _read(paths: tuple[str, ...], pattern: str, encoding: str) -> dict[str, str]
         if len(text) < 2:
             raise CorpusError(f"{name} is too short to be measured", "at least two characters are needed")
     return texts
+
+
+def _end(text: str, share: float) -> str:
+    """The end of a text, from the first new line in it if there is one."""
+    end = text[int(len(text) * (1 - share)) :] if share < 1 else text
+    after = end.find("\n") + 1
+    return end[after:] if share < 1 and len(end) > after + 1 else end
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ import pytest
 from charlm.checkpoint import load, save
 from charlm.inference.engine import Engine
 from charlm.inference.reading import UNKNOWN_NATS
+from charlm.text.dialogue import Dialogue
 from charlm.text.visible import visible
 
 from ..conftest import ALPHABET, HARBOUR, MakeCheckpoint
@@ -195,6 +197,12 @@ def test_bytes_count_as_the_characters_that_they_spell(
         (("eval", "m", "short.txt"), 1, "short.txt is too short to be measured"),
         (("eval", "m", "binary"), 1, "binary is binary data"),
         (("eval", "m", "t.txt", "short.txt"), 1, "short.txt is too short to be measured"),
+        (("eval", "m", "t.txt", "--last", "0"), 2, "--last is 0"),
+        (("eval", "m", "t.txt", "--last", "1.1"), 2, "--last is 1.1"),
+        (("eval", "m", "t.txt", "--dialogue"), 2, "without turns"),
+        (("eval", "m", "t.txt", "--dialogue", "--lanes", "2"), 2, "--dialogue reads in its own way"),
+        (("eval", "m", "t.txt", "--dialogue", "--cases", "0"), 2, "cases is 0"),
+        (("eval", "m", "t.txt", "--learn-rate", "0.1"), 2, "say --dynamic or --dialogue"),
         (("score", "m"), 2, "Missing argument"),
         (("score", "m", "missing.txt"), 1, "no such file or folder: missing.txt"),
         (("score", "m", "t.txt", "--top", "-1"), 2, "top is -1"),
@@ -230,6 +238,50 @@ def test_what_cannot_be_gets_a_sentence(
     assert says.lower() in result.err.lower()
     assert "Traceback" not in result.err
     assert "inside charlm" not in result.err
+
+
+def test_the_last_of_a_text_is_measured_as_a_text_of_its_own(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    lines = [f"{line}\n" for line in LINES * 5]
+    (tmp_path / "t.txt").write_text("".join(lines))
+    half = "".join(lines)[len("".join(lines)) // 2 :]
+    (tmp_path / "end.txt").write_text(half[half.index("\n") + 1 :])
+    last, end = (
+        json.loads(charlm("eval", model, *arguments, "--json").out)
+        for arguments in (("t.txt", "--last", "0.5"), ("end.txt",))
+    )
+    assert (last["chars"], last["nats_per_char"]) == (end["chars"], end["nats_per_char"])
+    whole = json.loads(charlm("eval", model, "t.txt", "--last", "1", "--json").out)
+    assert whole["chars"] == len("".join(lines)) - 1
+
+
+@pytest.fixture
+def talker(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
+    """A model of small talk, and conversations of others."""
+    made = replace(make_checkpoint(seed=3), dialogue=Dialogue("lines"))
+    save(made, tmp_path / "talker.safetensors")
+    talks = [[f"{who} {what}, so {n}" for n in "abcdef"] for who in ("you", "she", "he") for what in ("go", "eat")]
+    (tmp_path / "talk.txt").write_text("\n\n".join("\n".join(turns) for turns in talks) + "\n")
+    return tmp_path / "talker.safetensors"
+
+
+def test_a_partner_is_measured(charlm: Charlm, talker: Path) -> None:
+    arguments = ("eval", str(talker), "talk.txt", "--dialogue", "--cases", "12", "--words", "talk.txt")
+    found = json.loads(charlm(*arguments, "--json").out)
+    assert found["cases"] == 12
+    assert set(found["ranking"]) == {"likelihood", "relevance", "learning, against the base"}
+    for one in found["ranking"].values():
+        assert 0 <= one["hits_at_1"] <= one["mrr"] <= 1
+    assert 0 < found["replies"]["unknown"] <= 1  # random weights do not spell
+    assert found["replies"]["replies"] == 18
+    # What comes again and again is learned from the context; without a rate there is nothing to learn.
+    assert found["reply_bits_per_char_learning"] < found["reply_bits_per_char"]
+    unmoved = json.loads(charlm(*arguments, "--json", "--learn-rate", "0").out)
+    assert unmoved["reply_bits_per_char_learning"] == pytest.approx(unmoved["reply_bits_per_char"], abs=1e-5)
+    assert json.loads(charlm(*arguments, "--json").out) == found
+    table = charlm(*arguments)
+    assert table.code == 0
+    for words in ("the true reply among 10, 12 cases", "relevance", "words misspelt", "echo what was said"):
+        assert words in table.out
 
 
 # Score
