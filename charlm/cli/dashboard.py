@@ -259,9 +259,8 @@ def plan_table(event: Planned) -> RenderableType:
     rates = [train.dropout_input, train.dropout_hidden, train.dropout_output]
     dropout = f"{rates[0]:g}" if len(set(rates)) == 1 else " / ".join(f"{rate:g}" for rate in rates)
     weight_drop = f", weight-drop {train.weight_drop:g}" if train.weight_drop else ""
-    table.add_row(
-        "training", f"{train.budget}, {train.lanes} lanes x {train.chunk} steps, rate {train.learning_rate:g}"
-    )
+    lanes = f"{train.lanes} lanes x {train.chunk} steps" + f" in each of {event.ranks} processes" * (event.ranks > 1)
+    table.add_row("training", f"{train.budget}, {lanes}, rate {train.learning_rate:g}")
     machine = f"{event.precision} on {event.device}, {event.threads} threads"
     table.add_row("", f"dropout {dropout}{weight_drop}, seed {train.seed}, {machine}")
     table.add_row("dialogue", dialogue_line(event))

@@ -15,6 +15,7 @@ import click
 from charlm.cli.command import Command, complete_model, is_live
 from charlm.errors import UsageError
 from charlm.text.dialogue import FORMATS
+from charlm.training.launch import Launch
 
 if TYPE_CHECKING:
     from charlm.training.run import Run
@@ -114,11 +115,13 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     """
     from charlm.cli import dashboard
 
-    live = is_live() and not options["quiet"] and not options["as_json"]
+    # Of several processes one shows what happens.
+    is_shown = Launch.of().rank == 0 and not options["quiet"]
+    live = is_live() and is_shown and not options["as_json"]
     run = _make_run(ctx, options, live)
-    if options["as_json"]:
+    if options["as_json"] and Launch.of().rank == 0:
         view: dashboard.View = dashboard.JsonView(sys.stdout)
-    elif options["quiet"]:
+    elif not is_shown:
         view = dashboard.QuietView()
     else:
         view = dashboard.Dashboard() if live else dashboard.PlainView(sys.stderr)
@@ -182,12 +185,16 @@ def _announce(live: bool) -> None:
 
 @contextmanager
 def _stopping(run: Run, view: Any) -> Iterator[None]:
-    """The first Ctrl-C asks the run to stop, the second leaves at once."""
+    """The first Ctrl-C asks the run to stop, the second leaves at once.
+
+    torchrun passes on a Ctrl-C that the terminal has told us of already; it kills by itself what then takes too long.
+    """
+    under_torchrun = bool(Launch.of().identity)
 
     def stop(number: int, frame: FrameType | None) -> None:
         run.request_stop()
         view.stopping()
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, signal.SIG_IGN if under_torchrun else signal.default_int_handler)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

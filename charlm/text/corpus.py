@@ -21,7 +21,7 @@ import unicodedata
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.errors import CorpusError, NotFoundError, UsageError
-from charlm.files import atomic_writer
+from charlm.files import atomic_writer, write_bytes
 from charlm.text.vocabulary import CODE_POINTS, Vocabulary, code_points
 
 AnyIds = NDArray[np.unsignedinteger[Any]]
@@ -317,7 +317,7 @@ def reading(
         _check_enough(count, name)
     vocabulary = _vocabulary(counts, min_count, base)
     key = _key([text.sources for text in texts], vocabulary, encoding, val_fraction)
-    dtype = np.uint8 if len(vocabulary) <= 1 << 8 else np.uint16 if len(vocabulary) <= 1 << 16 else np.uint32
+    dtype = _dtype(vocabulary)
     arrays: list[AnyIds] = []
     for text, role in zip(texts, ("text", "validation"), strict=False):
         path = folder / f"{role}-{key}.ids"
@@ -334,7 +334,7 @@ def reading(
                     raise CorpusError("the text changed while it was read", "train on a copy of it")
         arrays.append(np.memmap(path, dtype=dtype, mode="r"))
     train, validation = arrays if len(arrays) == 2 else _split(arrays[0], val_fraction)
-    return Corpus(
+    corpus = Corpus(
         vocabulary=vocabulary,
         train=train,
         validation=validation,
@@ -343,6 +343,53 @@ def reading(
         skipped=tuple(skipped),
         key=key,
     )
+    _describe(corpus, folder)
+    return corpus
+
+
+def _describe(corpus: Corpus, folder: Path) -> None:
+    """Write what the ids in `folder` mean beside them."""
+    document = {
+        "characters": "".join(corpus.vocabulary.characters),
+        "has_bytes": corpus.vocabulary.has_bytes,
+        "train": len(corpus.train),
+        "validation": len(corpus.validation),
+        "counts": corpus.counts.tolist(),
+        "sources": [asdict(source) for source in corpus.sources],
+        "skipped": corpus.skipped,
+    }
+    for old in folder.glob("text-*.json"):
+        old.unlink()
+    write_bytes(folder / f"text-{corpus.key}.json", json.dumps(document).encode())
+
+
+def reopen(folder: Path, key: str) -> Corpus:
+    """The corpus of that key which another process has read into `folder`.
+
+    Raises:
+        CorpusError: it is not there.
+    """
+    path = folder / f"text-{key}.json"
+    if not path.exists():
+        raise CorpusError(f"{path} is not there", "all machines of a run need the same disk at the same place")
+    document = json.loads(path.read_bytes())
+    vocabulary = Vocabulary(document["characters"], has_bytes=document["has_bytes"])
+    dtype, edge = _dtype(vocabulary), document["train"]
+    ids: AnyIds = np.memmap(folder / f"text-{key}.ids", dtype=dtype, mode="r")
+    apart = len(ids) == edge  # the validation text has a file of its own
+    return Corpus(
+        vocabulary=vocabulary,
+        train=ids[:edge],
+        validation=np.memmap(folder / f"validation-{key}.ids", dtype=dtype, mode="r") if apart else ids[edge:],
+        counts=np.array(document["counts"], dtype=np.int64),
+        sources=tuple(Source(**source) for source in document["sources"]),
+        skipped=tuple(document["skipped"]),
+        key=key,
+    )
+
+
+def _dtype(vocabulary: Vocabulary) -> type[np.unsignedinteger[Any]]:
+    return np.uint8 if len(vocabulary) <= 1 << 8 else np.uint16 if len(vocabulary) <= 1 << 16 else np.uint32
 
 
 def prepare(*args: Any, **options: Any) -> Corpus:

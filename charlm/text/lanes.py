@@ -43,31 +43,38 @@ class Position:
 class Lanes:
     """An endless stream of chunks over a text.
 
+    Several processes may share a text: each of R reads B lanes of its own, and together they read what one process with
+    R x B lanes would. Their positions are always the same.
+
     Args:
         ids: the text, (N,).
         lanes: B.
         chunk: T; chunks have T steps at most and differ by one at most, so that none is left over short.
         seed: draws the offsets.
+        rank: which process this is; it reads lanes `rank * B` to `rank * B + B - 1` of all R x B.
+        ranks: R, how many processes there are.
 
     Raises:
         UsageError: the text is too short for so many lanes.
     """
 
-    def __init__(self, ids: AnyIds, lanes: int, chunk: int, seed: int) -> None:
+    def __init__(self, ids: AnyIds, lanes: int, chunk: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
         if lanes < 1 or chunk < 1:
             raise UsageError("--lanes and --chunk must be at least 1")
-        most = most_lanes(len(ids), chunk)
-        if lanes > most:
+        assert 0 <= rank < ranks
+        everyone, most = ranks * lanes, most_lanes(len(ids), chunk)
+        if everyone > most:
             raise UsageError(
-                f"{lanes} lanes of {chunk} characters do not fit into {len(ids)} characters of training text",
+                f"{everyone} lanes of {chunk} characters do not fit into {len(ids)} characters of training text",
                 f"at most {most} do" if most else f"choose a --chunk below {len(ids)}",
             )
         self._ids = ids
         self.lanes = lanes
         self.chunk = chunk
+        self._first = rank * lanes
         # The offset is at most one chunk: enough to move every edge, and little text is left out of an epoch.
-        self._slack = min(chunk, len(ids) - 1 - lanes * chunk)
-        self.length = (len(ids) - 1 - self._slack) // lanes  # steps of each lane in an epoch
+        self._slack = min(chunk, len(ids) - 1 - everyone * chunk)
+        self.length = (len(ids) - 1 - self._slack) // everyone  # steps of each lane in an epoch
         self.chunks = -(-self.length // chunk)  # chunks in an epoch
         self._rng = np.random.Generator(np.random.PCG64(seed))
         self._epoch, self._chunk = 0, 0
@@ -78,7 +85,7 @@ class Lanes:
 
     def edges(self, lane: int) -> tuple[int, int]:
         """The stretch of the text that a lane reads in this epoch, as first and past-the-last index."""
-        start = self._offset + lane * self.length
+        start = self._offset + (self._first + lane) * self.length
         return start, start + self.length
 
     @property
@@ -99,7 +106,7 @@ class Lanes:
     def __next__(self) -> Chunk:
         first = self._chunk * self.length // self.chunks
         last = (self._chunk + 1) * self.length // self.chunks
-        starts = [self._offset + lane * self.length for lane in range(self.lanes)]
+        starts = [self.edges(lane)[0] for lane in range(self.lanes)]
         block = np.stack([self._ids[start + first : start + last + 1] for start in starts], axis=1).astype(np.int64)
         chunk = Chunk(block[:-1], block[1:], starts=self._chunk == 0)
         self._chunk += 1
@@ -126,7 +133,15 @@ class Segment(NamedTuple):
     starts: NDArray[np.bool_]  # (B,) lanes whose state is zero before this chunk
 
 
-def read_once(ids: AnyIds, lanes: int, chunk: int, warmup: int = 256, limit: int | None = None) -> Iterator[Segment]:
+def read_once(
+    ids: AnyIds,
+    lanes: int,
+    chunk: int,
+    warmup: int = 256,
+    limit: int | None = None,
+    rank: int = 0,
+    ranks: int = 1,
+) -> Iterator[Segment]:
     """Read a whole text once, every prediction scored exactly once.
 
     With one lane this is the text from its start to its end. More lanes are quicker; each but the first warms up its
@@ -138,21 +153,23 @@ def read_once(ids: AnyIds, lanes: int, chunk: int, warmup: int = 256, limit: int
         chunk: T.
         warmup: steps that a lane reads before its stretch.
         limit: about how many predictions to make, the first of every lane; None makes all.
+        rank: which of several processes this is; each reads some of the lanes, or none if there are too few.
+        ranks: how many processes there are.
     """
     predictions = len(ids) - 1
     lanes = max(1, min(lanes, predictions // max(2 * warmup, 1)))
     length = -(-predictions // lanes)
     steps_to_read = length if limit is None else min(length, -(-limit // lanes))
     ahead = warmup if lanes > 1 else 0
-    begin = np.arange(lanes) * length
-    for first in range(-ahead, steps_to_read, chunk):
+    begin = np.arange(lanes)[rank::ranks] * length
+    for first in range(-ahead, steps_to_read if len(begin) else -ahead, chunk):
         # No chunk straddles the first lane's start, so that its state can be zeroed between two of them.
         for lower, upper in _without(0, first, min(first + chunk, steps_to_read)):
             steps = np.arange(lower, upper)
             places = steps[:, None] + begin  # (T, B)
             inside = np.clip(places, 0, predictions - 1)
             scored = (steps[:, None] >= 0) & (places < predictions)
-            starts = (begin == 0) & (lower == 0) | np.full(lanes, lower == -ahead)
+            starts = (begin == 0) & (lower == 0) | np.full(len(begin), lower == -ahead)
             yield Segment(ids[inside].astype(np.int64), ids[inside + 1].astype(np.int64), scored, starts)
 
 

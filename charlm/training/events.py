@@ -44,6 +44,7 @@ class Planned:
     device: str
     threads: int
     resumed_at: int | None  # the step, if this run goes on
+    ranks: int = 1  # processes that train together, each with its own lanes
 
 
 @dataclass(frozen=True)

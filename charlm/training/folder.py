@@ -6,6 +6,8 @@
     samples.txt          what the model wrote at each evaluation
     loss.svg             the curve
     text-KEY.ids         the text as ids
+    text-KEY.json        what the ids mean: vocabulary, split, sources
+    launch.txt           whose run it is, if torchrun began it, so that it may go on with it after a death
 
 Owns names and formats; every write is atomic. Knows nothing of torch.
 """
@@ -88,6 +90,21 @@ class RunFolder:
     def rows(self) -> list[dict[str, Any]]:
         """What metrics.csv holds."""
         return self._rows
+
+    def sign(self, launch: str) -> None:
+        """Say which launch of several processes the run is of, see `charlm.training.launch`."""
+        if launch:
+            write_bytes(self.path / "launch.txt", launch.encode())
+
+    def is_signed(self, launch: str) -> bool:
+        """Whether this launch has begun the run, or taken it up."""
+        path = self.path / "launch.txt"
+        return bool(launch) and path.exists() and path.read_text(encoding="utf-8") == launch
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether enough is saved to resume."""
+        return (self.path / "config.json").exists() and self.resume_file.exists()
 
     def claim(self, *, force: bool) -> None:
         """Make the folder; refuse if a model or run of this name is there already.

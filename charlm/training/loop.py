@@ -22,27 +22,16 @@ from torch.nn import functional as F
 from charlm.errors import TrainingError
 from charlm.model.lm import CharLM, ModelState, detach
 from charlm.text.lanes import AnyIds, Lanes, Position, read_once
+from charlm.training.distributed import Ranks
 from charlm.training.events import Evaluated, Event, Recovered, Stepped
 from charlm.training.precision import autocast
 from charlm.training.schedule import learning_rate
 from charlm.training.settings import TrainConfig
+from charlm.training.snapshot import Snapshot
 
 MAX_RECOVERIES = 3
 SMOOTHING = 0.98  # of the training loss that is shown, per step
 EVALUATION_LANES, EVALUATION_CHUNK = 32, 128
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Everything that a run depends on, between two steps.
-
-    Attributes:
-        tensors: weights, the optimizer's moments, the carried state, the best weights, torch's random numbers.
-        numbers: the rest, as plain data that survives JSON exactly.
-    """
-
-    tensors: dict[str, Tensor]
-    numbers: dict[str, Any]
 
 
 @dataclass
@@ -73,6 +62,7 @@ class Trainer:
         begins: which ids begin a character, (V,); see `Vocabulary.begins`.
         config: how; its precision is no longer "auto".
         clock: seconds, for budgets in minutes.
+        ranks: the processes that train this model, each with lanes of its own; None for this one alone.
     """
 
     def __init__(
@@ -83,6 +73,7 @@ class Trainer:
         begins: NDArray[np.bool_],
         config: TrainConfig,
         clock: Callable[[], float] = time.monotonic,
+        ranks: Ranks | None = None,
     ) -> None:
         self.model = model
         self.config = config
@@ -91,11 +82,14 @@ class Trainer:
         self._validation = validation
         self._begins = begins
         self._clock = clock
+        self._ranks = ranks or Ranks()
+        self._forward = self._ranks.wrap(model)
         self._now = _Progress()
         self._state: ModelState = model.start(lanes.lanes)
         self._optimizer = _make_optimizer(model, config)
         self._best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        self._stop = False
+        self._stop = False  # asked for here, perhaps while a step is under way
+        self._is_stopping = False  # agreed on by all ranks
         self._last_good: Snapshot | None = None
         self._rates: list[tuple[float, int]] = []  # seconds and characters of the last steps, for the speed shown
 
@@ -134,7 +128,7 @@ class Trainer:
         started = self._clock() - self._now.seconds
         self._last_good = self.snapshot()
         while not self._now.reason:
-            self._now.seconds = self._clock() - started
+            self._agree(started)
             progress = self._progress()
             if self._is_evaluation_due(progress):
                 yield self._evaluate(progress, started)
@@ -144,15 +138,23 @@ class Trainer:
                 elif self.config.patience and self._now.without_best >= self.config.patience:
                     self._now.reason = "patience"
                 continue
-            if self._stop:
+            if self._is_stopping:
                 return
             rate = learning_rate(progress, self.config) * self._now.rate_scale
-            loss = self._step(rate)
-            self._now.seconds = self._clock() - started
+            loss = self._agree(started, self._step(rate))
             if self._has_exploded(loss):
                 yield self._recover(loss)
                 continue
             yield self._stepped(loss, rate)
+
+    def _agree(self, started: float, loss: float = 0.0) -> float:
+        """Take the time; on several ranks it is rank 0's, a wish to stop is everybody's, and the loss is the mean."""
+        seconds, stop = self._clock() - started, float(self._stop)
+        if self._ranks.size > 1:
+            mine = seconds if self._ranks.is_first else 0.0
+            seconds, stop, loss = self._ranks.sum(mine, stop, loss / self._ranks.size)
+        self._now.seconds, self._is_stopping = seconds, stop > 0
+        return loss
 
     def _progress(self) -> float:
         config = self.config
@@ -176,7 +178,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         with autocast(self.device, self.config.precision):
-            logits, state = self.model(x, self._state)
+            logits, state = self._forward(x, self._state)
         loss = F.cross_entropy(logits.float().flatten(0, 1), y.flatten())
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -185,7 +187,7 @@ class Trainer:
             self._optimizer.step()
         self._state = detach(state)
         self._now.step += 1
-        self._now.characters += y.numel()
+        self._now.characters += y.numel() * self._ranks.size
         self._now.gradient_norm = float(norm)
         return loss.item() if math.isfinite(norm) else math.nan
 
@@ -215,7 +217,7 @@ class Trainer:
     def _evaluate(self, progress: float, started: float) -> Evaluated:
         now = self._now
         loss, characters = evaluate(
-            self.model, self._validation, self._begins, self.config.precision, limit=self.config.val_chars
+            self.model, self._validation, self._begins, self.config.precision, self.config.val_chars, self._ranks
         )
         now.evaluations += 1
         while now.evaluations < self.config.evaluations and self._is_evaluation_due(progress):
@@ -225,7 +227,7 @@ class Trainer:
         if improved:
             now.best, now.best_step = loss, now.step
             self._best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        now.seconds = self._clock() - started
+        self._agree(started)
         self._rates = []
         return Evaluated(
             step=now.step,
@@ -247,7 +249,7 @@ class Trainer:
         """The loss of the best weights over the whole validation text, in full precision; nats per character."""
         now = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self._best)
-        loss, _ = evaluate(self.model, self._validation, self._begins, "fp32")
+        loss, _ = evaluate(self.model, self._validation, self._begins, "fp32", ranks=self._ranks)
         self.model.load_state_dict(now)
         return loss
 
@@ -338,7 +340,12 @@ def _make_optimizer(model: CharLM, config: TrainConfig) -> torch.optim.AdamW:
 
 @torch.no_grad()
 def evaluate(
-    model: CharLM, ids: AnyIds, begins: NDArray[np.bool_], precision: str, limit: int | None = None
+    model: CharLM,
+    ids: AnyIds,
+    begins: NDArray[np.bool_],
+    precision: str,
+    limit: int | None = None,
+    ranks: Ranks | None = None,
 ) -> tuple[float, int]:
     """The mean loss over a text, its state carried through; model, training state and random numbers stay as they are.
 
@@ -348,16 +355,19 @@ def evaluate(
         begins: which ids begin a character, (V,).
         precision: "fp32" or "bf16".
         limit: read about so many characters, spread over the text; None reads all.
+        ranks: the processes that share the work; all of them get the result.
 
     Returns:
         Nats per character, and how many characters were scored.
     """
+    ranks = ranks or Ranks()
     was_training = model.training
     model.eval()
     device = model.embedding.device
     total, count = 0.0, 0
     state: ModelState | None = None
-    for segment in read_once(ids, EVALUATION_LANES, EVALUATION_CHUNK, limit=limit):
+    reader = read_once(ids, EVALUATION_LANES, EVALUATION_CHUNK, limit=limit, rank=ranks.rank, ranks=ranks.size)
+    for segment in reader:
         lanes = segment.x.shape[1]
         state = model.start(lanes) if state is None else state
         if segment.starts.any():
@@ -371,4 +381,5 @@ def evaluate(
         total += float(losses[scored].astype(np.float64).sum())
         count += int(begins[segment.y[segment.scored]].sum())
     model.train(was_training)
-    return total / count, count
+    total, characters = ranks.sum(total, count)
+    return total / characters, int(characters)

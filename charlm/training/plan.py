@@ -49,9 +49,11 @@ class Machine:
 
     Attributes:
         speed: multiply-adds a second that a training step of a layer reaches, as `charlm.training.precision` measures.
+        ranks: how many processes train together, each with lanes of its own; the speed is that of all of them.
     """
 
     speed: float = 50e9
+    ranks: int = 1
 
 
 def plan(
@@ -80,15 +82,16 @@ def plan(
         settings["minutes"] = DEFAULT_MINUTES
     shape = {field.name: settings.pop(field.name) for field in fields(ModelConfig) if field.name in settings}
     TrainConfig(**settings)  # refuses what cannot be, before anything is reckoned from it
-    lanes, chunk = _lanes_and_chunk(characters, settings)
-    work = _work(settings, characters, lanes * chunk, machine)  # characters x weights, or multiply-adds
+    lanes, chunk = _lanes_and_chunk(characters, settings, machine.ranks)
+    step = machine.ranks * lanes * chunk
+    work = _work(settings, characters, step, machine)  # characters x weights, or multiply-adds
     size = _size(work, characters, shape)
     if base is not None:
         model = _rebase(base, vocabulary, shape)
     else:
         shape = {"hidden": size.hidden, "layers": size.layers, **shape}
         model = ModelConfig(**{"vocabulary": vocabulary, "embedding": shape["hidden"], **shape})
-    seen = _characters_seen(settings, characters, lanes * chunk, machine, model)
+    seen = _characters_seen(settings, characters, step, machine, model)
     rate = _dropout(seen / characters) if dropout is None else dropout
     planned = {
         "lanes": lanes,
@@ -106,12 +109,12 @@ def plan(
 VALIDATION_SHARE = 0.12
 
 
-def _lanes_and_chunk(characters: int, settings: Mapping[str, Any]) -> tuple[int, int]:
+def _lanes_and_chunk(characters: int, settings: Mapping[str, Any], ranks: int) -> tuple[int, int]:
     chunk = settings.get("chunk") or max(8, min(64, characters // 64))
     if "lanes" in settings:
         return int(settings["lanes"]), chunk
     # At least sixteen chunks an epoch, so that the state carried between them matters.
-    return max(1, min(32, most_lanes(characters, chunk * 16))), chunk
+    return max(1, min(32, most_lanes(characters, chunk * 16) // ranks)), chunk
 
 
 def _work(settings: Mapping[str, Any], characters: int, step: int, machine: Machine) -> float:

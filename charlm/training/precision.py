@@ -81,15 +81,27 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, local_rank: int = 0) -> torch.device:
     """The device of that name; for "auto" the best that is there.
+
+    Args:
+        name: one of `charlm.training.settings.DEVICES`.
+        local_rank: which of several processes on this machine asks; each gets a graphics card of its own.
 
     Raises:
         UsageError: it is not there.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(kind for kind, is_there in there.items() if is_there))
+        name = next(kind for kind, is_there in there.items() if is_there)
     if not there[name]:
         raise UsageError(f"there is no {name} device here", "leave --device out, or say --device cpu")
-    return torch.device(name)
+    if name != "cuda":
+        return torch.device(name)
+    if local_rank >= torch.cuda.device_count():
+        raise UsageError(
+            f"there are {torch.cuda.device_count()} graphics cards here, but process {local_rank + 1} wants one too",
+            "torchrun --nproc-per-node at most as many, or --device cpu",
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)

@@ -10,7 +10,7 @@ import safetensors.torch
 
 from charlm.errors import CheckpointError, TrainingError
 from charlm.files import write_bytes
-from charlm.training.loop import Snapshot
+from charlm.training.snapshot import Snapshot
 
 _KEY = "charlm-resume"
 

@@ -29,11 +29,12 @@ from charlm.inference.reading import prime
 from charlm.inference.sampling import SamplingParams
 from charlm.inference.statistics import factor
 from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
-from charlm.text.corpus import Corpus, reading
+from charlm.text.corpus import Corpus, reading, reopen
 from charlm.text.detection import Listener
 from charlm.text.lanes import Lanes
 from charlm.text.vocabulary import BYTES, Vocabulary
 from charlm.training import plot, resume
+from charlm.training.distributed import Ranks
 from charlm.training.events import (
     Ended,
     Evaluated,
@@ -45,6 +46,7 @@ from charlm.training.events import (
     SaveFailed,
 )
 from charlm.training.folder import RunFolder
+from charlm.training.launch import Launch
 from charlm.training.loop import Trainer
 from charlm.training.plan import Machine, plan
 from charlm.training.precision import measure, pick_device
@@ -88,6 +90,9 @@ class Request:
 class Run:
     """A run, new or resumed: iterate over `events()`.
 
+    Under torchrun each process makes one, with the same arguments. Rank 0 reads the text, makes the plan, samples and
+    writes; all train and validate. What begins anew after one of them died goes on from the last save.
+
     Args:
         request: what a new run is to do; None if `resumed` is given.
         resumed: the name of a run to go on with.
@@ -95,6 +100,7 @@ class Run:
         sample_every: seconds between texts shown while training; None for one an evaluation.
         tensorboard: write TensorBoard events into the run's folder.
         clock: seconds.
+        launch: which of several processes this one is; None asks the environment.
 
     Raises:
         CharlmError: the run cannot start.
@@ -109,6 +115,7 @@ class Run:
         sample_every: float | None = None,
         tensorboard: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        launch: Launch | None = None,
     ) -> None:
         assert (request is None) != (resumed is None)
         if request is not None and not request.paths:
@@ -122,10 +129,11 @@ class Run:
         self._base: Checkpoint | None = None
         self._speech = Speech()
         self._writer: Any = None
+        self._launch = launch or Launch.of()
+        self._ranks = Ranks()
         if resumed is not None:
             self.folder = RunFolder.named(resumed)
-            self._config = self.folder.read_config()
-            self._request = Request(**{**self._config["request"], "paths": tuple(self._config["request"]["paths"])})
+            self._take_up()
         else:
             assert request is not None
             self._request = request
@@ -145,30 +153,64 @@ class Run:
             CharlmError: the text, an option or the disk does not allow it, or the training cannot be saved from
                 exploding.
         """
+        device = pick_device(self._request.said.get("device") or "auto", self._launch.local_rank)
+        self._ranks = Ranks(self._launch, device)
         try:
-            corpus = yield from self._read()
-            trainer, planned = self._build(corpus)
-            self._trainer = trainer
-            if self._stop:
-                trainer.request_stop()
-            if planned.resumed_at is None:
-                self._save_model(trainer, corpus, planned)
-                resume.save(trainer.snapshot(), self.folder.resume_file)
-            if self._make_writer is not None:
-                self._writer = self._make_writer(str(self.folder.path / "tensorboard"))
-            yield planned
-            yield from self._train(trainer, corpus, planned)
-            yield self._finish(trainer, corpus, planned)
+            with self._ranks.together():
+                yield from self._events(device)
         finally:
+            self._ranks.leave()
             if self._writer is not None:
                 self._writer.close()
 
-    def _read(self) -> Generator[Event, None, Corpus]:
+    def _events(self, device: torch.device) -> Iterator[Event]:
+        # Only rank 0 looks, since what stands in the folder changes as soon as it begins.
+        is_ours = self.folder.is_signed(self._launch.identity)
+        is_ours, can_go_on = self._ranks.share([is_ours, is_ours and self.folder.can_go_on])
+        if can_go_on:
+            self._take_up()
+            if resume.load(self.folder.resume_file).numbers["progress"]["reason"]:
+                yield self._ended()  # who died had nothing left to do
+                return
+        corpus = yield from self._read(is_ours)
+        trainer, planned = self._build(corpus, device)
+        self._trainer = trainer
+        if self._stop:
+            trainer.request_stop()
+        if self._ranks.is_first:
+            self.folder.sign(self._launch.identity)
+        if planned.resumed_at is None:
+            self._save(trainer, corpus, planned, is_best=True)
+        if self._make_writer is not None and self._ranks.is_first:
+            self._writer = self._make_writer(str(self.folder.path / "tensorboard"))
+        yield planned
+        yield from self._train(trainer, corpus, planned)
+        self._finish(trainer, corpus, planned)
+        yield self._ended()
+
+    def _take_up(self) -> None:
+        """Do as the run in the folder was asked to."""
+        self._config = self.folder.read_config()
+        self._request = Request(**{**self._config["request"], "paths": tuple(self._config["request"]["paths"])})
+        ranks = self._config.get("ranks", 1)
+        if ranks != self._launch.size:
+            raise TrainingError(
+                f"{self.folder.name} was begun with {_processes(ranks)} and goes on only with as many, but here "
+                f"{'is' if self._launch.size == 1 else 'are'} {self._launch.size}",
+                f"torchrun --nproc-per-node {ranks} -m charlm train --resume {self.folder.name}"
+                if ranks > 1
+                else f"charlm train --resume {self.folder.name}",
+            )
+
+    def _read(self, is_ours: bool) -> Generator[Event, None, Corpus]:
+        if not self._ranks.is_first:
+            return reopen(self.folder.path, self._ranks.share())
         request = self._request
         listener = Listener(request.form)
         base = checkpoint.load(library.find_model(request.base)) if request.base else None
         if self._config is None:
-            self.folder.claim(force=request.force)
+            self.folder.claim(force=request.force or is_ours)
+            self.folder.sign(self._launch.identity)
         reader = reading(
             request.paths,
             self.folder.path,
@@ -189,12 +231,12 @@ class Run:
             except StopIteration as done:
                 corpus: Corpus = done.value
                 self._speech = settle(listener.heard(), request.form, base.dialogue if base else None)
+                self._ranks.share(corpus.key)
                 return corpus
 
-    def _build(self, corpus: Corpus) -> tuple[Trainer, Planned]:
+    def _build(self, corpus: Corpus, device: torch.device) -> tuple[Trainer, Planned]:
         """Plan a new run and keep the plan, or take up an old one's."""
         said = dict(self._request.said)
-        device = pick_device(said.get("device") or "auto")
         if threads := said.get("threads"):
             torch.set_num_threads(threads)
         if self._config is None:
@@ -218,12 +260,15 @@ class Run:
                 )
         torch.manual_seed(train_config.seed)
         model = self._make_model(model_config, train_config, corpus).to(device)
-        lanes = Lanes(corpus.train, train_config.lanes, train_config.chunk, train_config.seed)
-        trainer = Trainer(model, lanes, corpus.validation, corpus.vocabulary.begins, train_config, self._clock)
+        ranks = self._ranks
+        lanes = Lanes(corpus.train, train_config.lanes, train_config.chunk, train_config.seed, ranks.rank, ranks.size)
+        if not ranks.is_first:
+            torch.manual_seed((train_config.seed + ranks.rank) % (1 << 63))  # the same weights, but dropout of its own
+        trainer = Trainer(model, lanes, corpus.validation, corpus.vocabulary.begins, train_config, self._clock, ranks)
         if snapshot is not None:
-            trainer.restore(snapshot)
+            trainer.restore(ranks.own(snapshot))
             self.folder.rewind(trainer.step)
-        else:
+        elif ranks.is_first:
             self._keep_config(model_config, train_config, corpus)
         return trainer, Planned(
             name=self.folder.name,
@@ -243,16 +288,23 @@ class Run:
             device=str(device),
             threads=torch.get_num_threads(),
             resumed_at=trainer.step if snapshot is not None else None,
+            ranks=ranks.size,
         )
 
     def _plan(self, corpus: Corpus, said: dict[str, Any], device: torch.device) -> tuple[ModelConfig, TrainConfig]:
         cell = self._base.config.cell if self._base else said.get("cell") or "lstm"
         if cell not in CELLS:
             ModelConfig(vocabulary=2, cell=cell)  # says so
-        measured = measure(device, cell, said.get("precision") or "auto")
         base = self._base.config if self._base else None
-        model, train = plan(len(corpus.train), len(corpus.vocabulary), said, Machine(measured.speed), base)
-        return model, replace(train, precision=measured.precision, device=device.type)
+        if not self._ranks.is_first:
+            shape, training = self._ranks.share()
+            return ModelConfig.from_dict(shape), TrainConfig.from_dict(training)
+        measured = measure(device, cell, said.get("precision") or "auto")
+        machine = Machine(measured.speed * self._ranks.size, self._ranks.size)
+        model, train = plan(len(corpus.train), len(corpus.vocabulary), said, machine, base)
+        train = replace(train, precision=measured.precision, device=device.type)
+        self._ranks.share([model.to_dict(), train.to_dict()])
+        return model, train
 
     def _make_model(self, config: ModelConfig, train: TrainConfig, corpus: Corpus) -> CharLM:
         dropout = Dropout(train.dropout_input, train.dropout_hidden, train.dropout_output, train.weight_drop)
@@ -271,55 +323,70 @@ class Run:
         val_file = self._request.val_file and str(Path(self._request.val_file).absolute())
         request = {**asdict(self._request), "paths": paths, "val_file": val_file, "said": dict(self._request.said)}
         document = {"request": request, "model": model.to_dict(), "train": train.to_dict(), "corpus": corpus.key}
-        self.folder.write_config({**document, "dialogue": self._speech.to_dict()})
+        self.folder.write_config({**document, "dialogue": self._speech.to_dict(), "ranks": self._ranks.size})
 
     def _train(self, trainer: Trainer, corpus: Corpus, planned: Planned) -> Iterator[Event]:
-        saved = sampled = self._clock()
+        sampled = self._clock()
+        saved = trainer.numbers.seconds
         for event in trainer.run():
             yield event
-            now = self._clock()
             evaluated = event if isinstance(event, Evaluated) else None
             text = None
-            if evaluated or (self._sample_every is not None and now - sampled >= self._sample_every):
+            is_due = self._sample_every is not None and self._clock() - sampled >= self._sample_every
+            if self._ranks.is_first and (evaluated or is_due):
                 text = self._sample(trainer, corpus)
                 yield Sampled(trainer.step, text)
-                sampled = now
-            if evaluated or now - saved >= self._save_every:
+                sampled = self._clock()
+            # The trainer's seconds, on which all ranks agree, since all have a part in what is saved.
+            if evaluated or trainer.numbers.seconds - saved >= self._save_every:
                 yield self._try_to_save(trainer, corpus, planned, evaluated, text)
-                saved = now
+                saved = trainer.numbers.seconds
+
+    def _save(self, trainer: Trainer, corpus: Corpus, planned: Planned, *, is_best: bool) -> None:
+        """Write the whole run, and the model if its best weights are new."""
+        whole = self._ranks.gather(trainer.snapshot())
+        if not self._ranks.is_first:
+            return
+        if is_best:
+            self._save_model(trainer, corpus, planned)
+        resume.save(whole, self.folder.resume_file)
 
     def _try_to_save(
         self, trainer: Trainer, corpus: Corpus, planned: Planned, evaluated: Evaluated | None, text: str | None
     ) -> Event:
         # A full disk must not end a run that may find room at the next save.
         try:
-            if evaluated is not None:
+            if evaluated is not None and self._ranks.is_first:
                 self._to_tensorboard(evaluated)
                 self.folder.add_row(asdict(evaluated))
                 self.folder.add_sample(evaluated.step, text or "")
-                if evaluated.improved:
-                    self._save_model(trainer, corpus, planned)
-            resume.save(trainer.snapshot(), self.folder.resume_file)
+            self._save(trainer, corpus, planned, is_best=evaluated is not None and evaluated.improved)
         except OutputError as error:
             return SaveFailed(trainer.step, error.message)
         return Saved(trainer.step, str(self.folder.resume_file))
 
-    def _finish(self, trainer: Trainer, corpus: Corpus, planned: Planned) -> Ended:
-        reason = trainer.numbers.reason
-        validation = None
-        if reason:
-            validation = trainer.evaluate_best()
-            self.folder.add_row(self._last_row(trainer, validation, len(corpus.validation) - 1))
-            self._save_model(trainer, corpus, planned, validation, len(corpus.validation) - 1)
-        resume.save(trainer.snapshot(), self.folder.resume_file)
-        if plot.has_matplotlib() and len(self.folder.rows) > 1:
-            plot.draw_loss(self.folder.rows, self.folder.plot_file, f"{self.folder.name}: loss")
+    def _finish(self, trainer: Trainer, corpus: Corpus, planned: Planned) -> None:
+        validation = trainer.evaluate_best() if trainer.numbers.reason else None
+        whole = self._ranks.gather(trainer.snapshot())
+        if self._ranks.is_first:
+            if validation is not None:
+                self.folder.add_row(self._last_row(trainer, validation, len(corpus.validation) - 1))
+                self._save_model(trainer, corpus, planned, validation, len(corpus.validation) - 1)
+            resume.save(whole, self.folder.resume_file)
+            if plot.has_matplotlib() and len(self.folder.rows) > 1:
+                plot.draw_loss(self.folder.rows, self.folder.plot_file, f"{self.folder.name}: loss")
+        self._ranks.wait()
+
+    def _ended(self) -> Ended:
+        """How the run in the folder has ended."""
+        reason = resume.load(self.folder.resume_file).numbers["progress"]["reason"]
+        record = checkpoint.read_card(self.folder.model).record
         return Ended(
             reason=reason or "interrupted",
             path=str(self.folder.model),
             bytes=self.folder.model.stat().st_size,
-            validation=validation,
-            record=checkpoint.read_card(self.folder.model).record,
+            validation=record.validation if reason else None,
+            record=record,
         )
 
     def _last_row(self, trainer: Trainer, validation: float, characters: int) -> dict[str, Any]:
@@ -359,7 +426,8 @@ class Run:
         )
         tensors = to_tensors(trainer.best_weights)
         squares = trainer.gradient_squares()
-        sizes = None if squares is None else factor(squares, trainer.config.lanes * trainer.config.chunk)
+        characters = planned.ranks * trainer.config.lanes * trainer.config.chunk  # a step's
+        sizes = None if squares is None else factor(squares, characters)
         model = Checkpoint(planned.model, corpus.vocabulary, tensors, record, planned.dialogue, sizes)
         checkpoint.save(model, self.folder.model)
 
@@ -381,6 +449,10 @@ class Run:
             if (value := getattr(event, name)) is not None:
                 self._writer.add_scalar(name, value, event.step)
         self._writer.flush()
+
+
+def _processes(number: int) -> str:
+    return "one process" if number == 1 else f"{number} processes"
 
 
 _REASONS = {"budget": "its budget is spent", "patience": "it had stopped getting better"}

@@ -179,3 +179,31 @@ def test_a_limit_reads_the_first_of_every_lane(
         )
         assert few == all_of_it[: len(few)]
         assert few or not all_of_it
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 12), st.integers(0, 100), SEED)
+def test_ranks_read_together_what_one_process_would_with_all_their_lanes(
+    ranks: int, lanes: int, chunk: int, more: int, seed: int
+) -> None:
+    ids = np.arange(ranks * lanes * chunk + 1 + more)
+    everyone = Lanes(ids, ranks * lanes, chunk, seed)
+    each = [Lanes(ids, lanes, chunk, seed, rank, ranks) for rank in range(ranks)]
+    for _ in range(2 * everyone.chunks + 1):
+        whole, parts = next(everyone), [next(one) for one in each]
+        assert np.array_equal(whole.x, np.concatenate([part.x for part in parts], axis=1))
+        assert np.array_equal(whole.y, np.concatenate([part.y for part in parts], axis=1))
+        assert {part.starts for part in parts} == {whole.starts}
+        assert all(one.position == everyone.position for one in each)
+
+
+@given(TEXT_LENGTH, LANES, CHUNK, WARMUP, st.integers(1, 5))
+def test_ranks_score_together_every_prediction_exactly_once(
+    characters: int, lanes: int, chunk: int, warmup: int, ranks: int
+) -> None:
+    ids = np.arange(characters)
+    scored = [
+        segment.x[segment.scored]
+        for rank in range(ranks)
+        for segment in read_once(ids, lanes, chunk, warmup, rank=rank, ranks=ranks)
+    ]
+    assert np.array_equal(np.sort(np.concatenate(scored)), ids[:-1])

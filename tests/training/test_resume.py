@@ -13,7 +13,8 @@ from charlm.errors import CheckpointError, TrainingError
 from charlm.model.lm import Dropout
 from charlm.training import resume
 from charlm.training.events import Evaluated, Event, Stepped
-from charlm.training.loop import Snapshot, Trainer
+from charlm.training.loop import Trainer
+from charlm.training.snapshot import Snapshot
 
 from .conftest import MakeTrainer, Ticking
 
