@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from charlm.errors import CorpusError, NotFoundError, UsageError
 from charlm.text import corpus as corpus_module
-from charlm.text.corpus import Corpus, Source, prepare, read_text, reading
+from charlm.text.corpus import Corpus, Source, prepare, read_text, reading, reopen
 from charlm.text.vocabulary import Vocabulary
 
 TEXT = "Die Fähre legt um sieben ab.\nAm Kai steht niemand mehr.\n" * 8
@@ -57,8 +57,8 @@ def test_ids_spell_the_text_and_are_split_at_its_tail(text: str, min_count: int,
 
 def test_ids_are_a_read_only_map_of_one_file(tmp_path: Path) -> None:
     corpus = prepare([make_file(tmp_path / "text.txt")], tmp_path / "run")
-    (ids,) = (tmp_path / "run").iterdir()
-    assert ids.name == f"text-{corpus.key}.ids"
+    ids, index = sorted((tmp_path / "run").iterdir())
+    assert (ids.name, index.name) == (f"text-{corpus.key}.ids", f"text-{corpus.key}.json")
     for part in (corpus.train, corpus.validation):
         assert isinstance(part, np.memmap)
         assert part.dtype == np.uint8
@@ -76,6 +76,22 @@ def test_ids_are_as_small_as_the_vocabulary_allows(tmp_path: Path, size: int, dt
     assert len(corpus.vocabulary) == size
     assert corpus.train.dtype == corpus.validation.dtype == dtype
     assert decoded(corpus) == text
+
+
+@pytest.mark.parametrize("val_file", [None, "validation"])
+@pytest.mark.parametrize("characters", ["", "日本"])
+def test_what_one_process_has_read_others_open(tmp_path: Path, val_file: str | None, characters: str) -> None:
+    make_file(tmp_path / "validation", TEXT * 2)
+    path = make_file(tmp_path / "text", TEXT + characters)
+    corpus = prepare([path], tmp_path / "run", val_file=val_file and tmp_path / val_file)
+    opened = reopen(tmp_path / "run", corpus.key)
+    for name in ("train", "validation", "counts"):
+        assert np.array_equal(getattr(opened, name), getattr(corpus, name))
+        assert getattr(opened, name).dtype == getattr(corpus, name).dtype
+    for name in ("vocabulary", "sources", "skipped", "key"):
+        assert getattr(opened, name) == getattr(corpus, name)
+    with pytest.raises(CorpusError, match="is not there"):
+        reopen(tmp_path, corpus.key)
 
 
 def test_inputs_are_joined_with_a_newline_where_one_is_missing(tmp_path: Path) -> None:

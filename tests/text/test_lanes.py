@@ -206,4 +206,4 @@ def test_ranks_score_together_every_prediction_exactly_once(
         for rank in range(ranks)
         for segment in read_once(ids, lanes, chunk, warmup, rank=rank, ranks=ranks)
     ]
-    assert np.array_equal(np.sort(np.concatenate(scored)), ids[:-1])
+    assert np.array_equal(np.sort(np.concatenate([ids[:0], *scored])), ids[:-1])
