@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from charlm import checkpoint
 from charlm.chat.conversation import Conversation
 from charlm.chat.dials import Dials
+from charlm.chat.learning import default_rate
 from charlm.checkpoint import Checkpoint, TrainingRecord
 from charlm.config import ModelConfig
 from charlm.errors import UsageError
@@ -164,7 +165,13 @@ class Model:
         )
 
     def chat(
-        self, *, you: str | None = None, bot: str | None = None, seed: int | None = None, **dials: Any
+        self,
+        *,
+        you: str | None = None,
+        bot: str | None = None,
+        seed: int | None = None,
+        learn: bool | float | None = None,
+        **dials: Any,
     ) -> Conversation:
         """Begin a conversation, which is kept in memory only.
 
@@ -172,13 +179,18 @@ class Model:
             you: who you are, where the model's text names its speakers; None takes a frequent one.
             bot: who the model is.
             seed: makes the same replies again.
+            learn: whether the model learns from what you say, or at which rate; None does where that pays, see
+                `charlm.chat.learning.default_rate`. The model itself stays as it is.
             **dials: fields of `charlm.chat.dials.Dials`.
 
         Raises:
             UsageError: a name or a dial that cannot be.
         """
+        if learn is None or isinstance(learn, bool):
+            usual = default_rate(self.dialogue) if learn is None else LearnSettings().rate
+            learn = usual if learn is not False else 0.0
         try:
-            turned = Dials(**dials)
+            turned = Dials(**dials, learn=learn)
         except TypeError as error:
             raise UsageError(f"unknown dial: {', '.join(dials)}") from error
         return Conversation(self.engine, self.dialogue, you=you, bot=bot, dials=turned, seed=seed)

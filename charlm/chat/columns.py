@@ -14,10 +14,12 @@ from typing import Any, Final
 from charlm.chat.conversation import Turn
 from charlm.chat.dials import Dials
 from charlm.chat.drawing import Passage, Setting
+from charlm.chat.learning import NO_LESSON, Lesson
 from charlm.errors import CheckpointError
 from charlm.text.dialogue import Dialogue
 
 SAID: Final = 200  # characters of the first turn, from which a title may be made
+LEARNED: Final = 3  # conversations of which it is kept what was learned at their end
 
 
 def new_key() -> str:
@@ -75,8 +77,8 @@ def write_turn(connection: sqlite3.Connection, number: int, turn: Turn, parent: 
     """
     text = turn.text
     cursor = connection.execute(
-        "INSERT INTO turn (id, conversation, parent, author, name, text, passages, reason, created)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+        "INSERT INTO turn (id, conversation, parent, author, name, text, passages, reason, created, lesson)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
         " SET text = excluded.text, passages = excluded.passages, reason = excluded.reason",
         (
             turn.id if turn.id > 0 else None,
@@ -89,6 +91,7 @@ def write_turn(connection: sqlite3.Connection, number: int, turn: Turn, parent: 
             passages_to_json(turn.passages if turn.reason != "draft" else (Passage(text),)),
             turn.reason,
             created,
+            lesson_to_json(turn.lesson),
         ),
     )
     assert cursor.lastrowid is not None
@@ -105,6 +108,33 @@ def write_snapshot(connection: sqlite3.Connection, turn: int, data: bytes) -> No
     connection.execute(
         "INSERT INTO snapshot VALUES (?, ?) ON CONFLICT (turn) DO UPDATE SET data = excluded.data", (turn, data)
     )
+
+
+def write_learned(connection: sqlite3.Connection, number: int, turn: int, memory: bytes, overlay: bytes) -> None:
+    """Write what was learned up to a turn of a conversation, and give up what is kept of the oldest."""
+    connection.execute(
+        "INSERT OR REPLACE INTO learned SELECT ?, ?, coalesce(max(written), 0) + 1, ?, ? FROM learned",
+        (number, turn, memory, overlay),
+    )
+    connection.execute(
+        "DELETE FROM learned WHERE written NOT IN (SELECT written FROM learned ORDER BY written DESC LIMIT ?)",
+        (LEARNED,),
+    )
+
+
+def lesson_to_json(lesson: Lesson) -> str:
+    """Empty for none."""
+    document = lesson.to_dict()
+    return as_json(document) if document else ""
+
+
+def lesson_from_json(document: str) -> Lesson:
+    """Read back what `lesson_to_json` made.
+
+    Raises:
+        CheckpointError: it is damaged; other errors say so too, see `charlm.chat.record.read`.
+    """
+    return Lesson.from_dict(json.loads(document)) if document else NO_LESSON
 
 
 def passages_to_json(passages: Sequence[Passage]) -> str:

@@ -16,6 +16,7 @@ from charlm.chat.dials import Dials, presets
 from charlm.chat.session import Session
 from charlm.errors import UsageError
 from charlm.inference.generate import Piece
+from charlm.inference.settings import LearnSettings
 from charlm.library import models
 
 OnPiece = Callable[[Piece], None]
@@ -195,6 +196,30 @@ def _dial(name: str) -> Callable[[Face, str], None]:
     return run
 
 
+def _learn(face: Face, argument: str) -> None:
+    conversation = face.session.conversation
+    if argument:
+        value = {"on": f"{LearnSettings().rate:g}", "off": "0"}.get(argument.casefold(), argument)
+        conversation.dials = conversation.dials.with_value("learn", value)
+        face.show_dials()
+    rate = conversation.dials.learn
+    sentences = [f"it learns from what you say, at rate {rate:g}" if rate else "it learns nothing from what you say"]
+    learned = conversation.learned
+    if learned is not None:
+        sentences.append(learned.told)
+    face.tell("; ".join(sentences))
+
+
+def _forget(face: Face, argument: str) -> None:
+    face.session.conversation.forget()
+    face.show_dials()
+    face.tell("from the next turn on it is as it was trained; /undo takes that back")
+
+
+def _ways_to_learn(session: Session, beginning: str) -> Iterable[str]:
+    return [way for way in ("on", "off") if way.startswith(beginning)]
+
+
 def _dials(face: Face, argument: str) -> None:
     conversation = face.session.conversation
     values = conversation.dials.to_dict() | {"seed": conversation.seed}
@@ -320,6 +345,7 @@ _DIAL_HELP = {
     "relevance": "how much being likely anywhere counts against a reply",
     "length": "where a reply ends at the latest, in characters",
     "pace": "characters a second; 0 is as fast as it comes",
+    "learn": "how fast the model learns from what you say; off, on, or a rate",
 }
 assert list(_DIAL_HELP) == [one.name for one in fields(Dials)]
 
@@ -337,7 +363,10 @@ COMMANDS: tuple[Command, ...] = (
     *(
         Command(name.replace("_", "-"), "[VALUE]", help_, _dial(name), anytime=True)
         for name, help_ in _DIAL_HELP.items()
+        if name != "learn"
     ),
+    Command("learn", "[on|off|RATE]", _DIAL_HELP["learn"], _learn, _ways_to_learn, anytime=True),
+    Command("forget", "", "let the model forget what it has learned, from the next turn on", _forget),
     Command("seed", "[NUMBER]", "begin the random numbers anew", _seed, anytime=True),
     Command("dials", "", "show every dial", _dials, anytime=True),
     Command(

@@ -7,6 +7,9 @@ The text of a turn never changes once it is finished. Whatever would change one 
 text) makes a sibling, and the head moves to it. So the tree only grows, undo and redo move the head back and forth
 along the places where it was, and going anywhere costs nothing: every turn keeps a snapshot of what the model
 remembered after it. Only new text is ever read.
+
+A model that learns has snapshots as large as itself. Those of the last turns are kept; for others it reads again from
+the nearest one, in the same calls (`charlm.chat.learning`), so that it gets the same to the bit.
 """
 
 from __future__ import annotations
@@ -14,24 +17,31 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charlm.chat.dials import Dials
 from charlm.chat.drawing import Drawing, Hand, Passage, Snapshot
+from charlm.chat.learning import NO_LESSON, Lesson, Reader
+from charlm.chat.novelty import REMEMBERED
 from charlm.errors import UsageError
-from charlm.inference.engine import Engine
+from charlm.inference.engine import Array, Engine, State
 from charlm.inference.generate import Alternative, Piece, make_rng, new_seed
 from charlm.inference.reading import log_softmax, spell
 from charlm.inference.sampling import check_seed
+from charlm.inference.settings import LearnSettings
 from charlm.text.dialogue import Dialogue, is_name
 
 MAX_MOVES = 1000  # that can be undone
 DRAFT_SECONDS = 0.4  # between two savings of a reply that is under way
+LEARNED_BYTES = 64 << 20  # of what was learned, that snapshots may keep
+LEARNED_TURNS = 64  # that may keep it, however small it is
 
 YOU, BOT = "you", "bot"
 
@@ -50,7 +60,9 @@ class Turn:
             under way or if it was cut off by a crash.
         children: what followed it, in the order in which it came about.
         characters: in the context up to its end.
+        lesson: what is learned with it.
         snapshot: what the model remembers after it; None if that must be fetched or read again.
+        nats: how surprising each id of it was, (N,), if the model had learned something and that is known.
     """
 
     id: int
@@ -61,7 +73,9 @@ class Turn:
     reason: str = ""
     children: list[Turn] = field(default_factory=list)
     characters: int = 0
+    lesson: Lesson = NO_LESSON
     snapshot: Snapshot | None = field(default=None, repr=False)
+    nats: NDArray[np.float64] | None = field(default=None, repr=False)
     visited: Turn | None = field(default=None, repr=False)  # the child that was visible last
 
     @property
@@ -110,6 +124,38 @@ class Considered(NamedTuple):
     alternatives: tuple[Alternative, ...]
 
 
+class Learned(NamedTuple):
+    """What a model has learned in a conversation.
+
+    Attributes:
+        movement: how far its weights have moved, as a share of their own size.
+        saved: bits/char that learning has saved of late on what a person said.
+        characters: that were learned from.
+        shrinks: how often what was learned did harm, and was shrunk.
+    """
+
+    movement: float
+    saved: float
+    characters: int
+    shrinks: int
+
+    @property
+    def meter(self) -> str:
+        """As short as can be."""
+        shrunk = f" shrunk {self.shrinks}\u00d7" if self.shrinks else ""
+        return f"moved {self.movement:.1%} {self.saved:+.2f} bits{shrunk}"
+
+    @property
+    def told(self) -> str:
+        """In a sentence."""
+        better = f"{abs(self.saved):.2f} bits/char {'better' if self.saved >= 0 else 'worse'}"
+        shrunk = f"; what did harm was shrunk, {self.shrinks} times" if self.shrinks else ""
+        return (
+            f"its weights have moved by {self.movement:.1%}, learning from {self.characters:,} characters;"
+            f" of late it has foreseen what you said {better} than without{shrunk}"
+        )
+
+
 class Journal(Protocol):
     """Keeps a conversation while it happens: `charlm.chat.store` has one. Without it there is only memory.
 
@@ -133,7 +179,7 @@ class Journal(Protocol):
     def withdraw(self, turn: Turn) -> None:
         """A turn that had begun has said nothing: it is to be as if it had not."""
 
-    def fetch(self, turn: Turn, engine: Engine) -> Snapshot | None:
+    def fetch(self, turn: Turn, reader: Reader) -> Snapshot | None:
         """The snapshot of a finished turn, if there is one that this model can use."""
 
 
@@ -151,7 +197,8 @@ class Conversation:
         clock: seconds.
 
     Attributes:
-        engine: the model.
+        engine: the trained model.
+        reader: reads with it, and learns.
         dialogue: how its text writes turns.
         you: who a person plays.
         bot: who the model plays.
@@ -161,6 +208,7 @@ class Conversation:
         head: the last turn that is visible.
         moves: where the head was, the oldest first; turns before the cursor can be undone to, those after it redone.
         title: what the conversation is called; empty for what its first turn says.
+        forgets: whether the next turn begins with a model that has learned nothing.
     """
 
     def __init__(
@@ -176,12 +224,14 @@ class Conversation:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.engine = engine
+        self.reader = Reader(engine)
         self.dialogue = dialogue or Dialogue()
         self.you, self.bot = roles(self.dialogue, you, bot)
         self.seed = new_seed() if seed is None else seed
         check_seed(self.seed)
         self.hand = Hand(dials or Dials(), make_rng(self.seed))
         self.title = ""
+        self.forgets = False
         self.root = Turn(0, None, "", "")
         self.head = self.root
         self.moves: list[Turn] = [self.root]
@@ -189,6 +239,8 @@ class Conversation:
         self._journal = journal
         self._clock = clock
         self._next_id = 1
+        self._learned: OrderedDict[Turn, None] = OrderedDict()  # turns whose snapshots have learned something
+        self._keeping = threading.Lock()
         self._busy = threading.Lock()
         self._cancelled = threading.Event()
 
@@ -249,6 +301,15 @@ class Conversation:
         whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # half characters from a terminal
         return self.engine.vocabulary.replace_unknown(whole)
 
+    @property
+    def learned(self) -> Learned | None:
+        """What the model has learned up to the head; None if that is nothing, or is to be forgotten, or not at hand."""
+        snapshot = self.head.snapshot
+        if self.forgets or snapshot is None or snapshot.memory is None or not snapshot.memory.overlay:
+            return None
+        memory = snapshot.memory
+        return Learned(memory.overlay.movement, memory.gain / math.log(2), memory.learned, memory.shrinks)
+
     def text(self, turn: Turn | None = None) -> str:
         """Everything that the model has read up to the end of a turn, by default the head."""
         turns = list(self._upwards(turn or self.head))
@@ -269,25 +330,54 @@ class Conversation:
         another model.
         """
         missing = []
-        one: Turn | None = turn
-        while one is not None and one.snapshot is None:
+        one, found = turn, turn.snapshot
+        while found is None:
             if one.parent is None:
-                one.snapshot = Snapshot(*self._feed(None, self.dialogue.beginning))
+                found = Snapshot(*self._feed(self.dialogue.beginning))
             elif self._journal is not None:
-                one.snapshot = self._journal.fetch(one, self.engine)
-            if one.snapshot is None:
+                found = self._journal.fetch(one, self.reader)
+            if found is None:
                 missing.append(one)
+                assert one.parent is not None
                 one = one.parent
+                found = one.snapshot
+            else:
+                self._keep(one, found)
         for one in reversed(missing):
-            assert one.parent is not None
-            assert one.parent.snapshot is not None
-            one.snapshot = one.parent.snapshot.read(self.engine, self.lead(one)).read(self.engine, one.text)
-        assert turn.snapshot is not None
-        return turn.snapshot
+            found = self._take_in(found, one)
+            self._keep(one, found)
+        return found
 
-    def _feed(self, snapshot: Snapshot | None, text: str) -> Snapshot:
-        start = snapshot.state if snapshot is not None else self.engine.start()
-        return Snapshot(*self.engine.feed(start, spell(self.engine.vocabulary, text)[0]))
+    def _feed(self, text: str) -> tuple[State, Array]:
+        return self.engine.feed(self.engine.start(), spell(self.engine.vocabulary, text)[0])
+
+    def _take_in(self, before: Snapshot, turn: Turn, cancel: Callable[[], bool] = lambda: False) -> Snapshot:
+        """The snapshot after a turn, by the very calls in which it was read first, if something was learned."""
+        snapshot = self.reader.begin(before, self.lead(turn), turn.lesson)
+        learns = snapshot.memory is not None or turn.lesson.settings is not None
+        nats = []
+        for text in [passage.text for passage in turn.passages] if learns else [turn.text]:
+            snapshot, surprises = self.reader.read(snapshot, text, turn.lesson, self.dialogue.closing, cancel)
+            nats.append(surprises)
+        known = [one for one in nats if one is not None]
+        turn.nats = np.concatenate(known) if known and len(known) == len(nats) else None
+        return snapshot
+
+    def _keep(self, turn: Turn, snapshot: Snapshot) -> None:
+        """Keep a turn's snapshot; of those with something learned only the last few, but always two."""
+        with self._keeping:
+            turn.snapshot = snapshot
+            if snapshot.memory is not None and snapshot.memory.overlay:
+                self._learned[turn] = None
+                self._learned.move_to_end(turn)
+                while len(self._learned) > 2 and self._learned_is_too_much():
+                    oldest, _ = self._learned.popitem(last=False)
+                    oldest.snapshot = None
+
+    def _learned_is_too_much(self) -> bool:
+        memories = [turn.snapshot.memory for turn in self._learned if turn.snapshot is not None]
+        sizes = {id(memory.overlay): memory.overlay.size for memory in memories if memory is not None}  # many share one
+        return len(self._learned) > LEARNED_TURNS or sum(sizes.values()) > LEARNED_BYTES
 
     def consider(self, turn: Turn, alternatives: int = 5) -> list[Considered]:
         """How the model saw each character of a turn coming."""
@@ -295,13 +385,16 @@ class Conversation:
         text = turn.text
         if turn.parent is None or not text:
             return []
-        before = self.snapshot(turn.parent).read(self.engine, self.lead(turn))
         ids, _ = spell(vocabulary, text)
-        _, logits = self.engine.read(before.state, ids)
+        firsts = np.flatnonzero(vocabulary.begins[ids])
+        if not alternatives and turn.nats is not None and len(turn.nats) == len(ids):
+            bits = np.add.reduceat(turn.nats, firsts) / np.log(2)
+            return [Considered(character, float(one), ()) for character, one in zip(text, bits, strict=True)]
+        before = self.reader.begin(self.snapshot(turn.parent), self.lead(turn), turn.lesson)
+        _, logits = self.reader.engine(before).read(before.state, ids)
         predictions = log_softmax(np.concatenate((before.logits[None], logits[:-1])))
         surprises = -predictions[np.arange(len(ids)), ids] / np.log(2)
         # A character spelled in bytes is as surprising as its bytes together; its alternatives are its first byte's.
-        firsts = np.flatnonzero(vocabulary.begins[ids])
         order = np.argsort(-predictions[firsts], axis=-1, kind="stable")[:, :alternatives]
         return [
             Considered(
@@ -332,7 +425,7 @@ class Conversation:
         text = self.fit(text)
         with self._alone():
             if text:
-                turn = self._type(self.head, YOU, self.you, text)
+                turn = self._type(self.head, YOU, self.you, text, self._lesson(YOU))
                 self._move(turn)
                 if on_turn is not None:
                     on_turn(turn)
@@ -351,17 +444,23 @@ class Conversation:
             if head.author != BOT or not self.dialogue.has_turns:
                 return self._reply(head, on_piece, on_turn)
             assert head.parent is not None
-            start = self.snapshot(head)
-            return self._reply(head.parent, on_piece, on_turn, name=head.name, kept=head.passages, start=start)
+            lesson = self._lesson(like=head)
+            start = self.snapshot(head) if lesson == head.lesson else None
+            return self._reply(
+                head.parent, on_piece, on_turn, name=head.name, kept=head.passages, start=start, lesson=lesson
+            )
 
     def regenerate(
         self, on_piece: Callable[[Piece], None] | None = None, on_turn: Callable[[Turn], None] | None = None
     ) -> Reply:
         """Let the model reply once more; the old reply stays as a sibling."""
         with self._alone():
-            parent = self.head.parent if self.head.author == BOT else self.head
+            head = self.head
+            parent = head.parent if head.author == BOT else head
             assert parent is not None
-            return self._reply(parent, on_piece, on_turn)
+            return self._reply(
+                parent, on_piece, on_turn, lesson=self._lesson(like=head if head.author == BOT else None)
+            )
 
     def branch_at(
         self,
@@ -390,10 +489,13 @@ class Conversation:
         text, closing = turn.text[:character] + self._spellable(instead), self.dialogue.closing
         with self._alone():
             if closing and closing in text:  # the reply is to end here
-                ended = self._type(turn.parent, BOT, turn.name, text.partition(closing)[0])
+                lesson = self._lesson(like=turn)
+                ended = self._type(turn.parent, BOT, turn.name, text.partition(closing)[0], lesson)
                 self._move(ended)
                 return Reply(ended, "", 0.0, 0.0, "stop")
-            return self._reply(turn.parent, on_piece, on_turn, name=turn.name, kept=(Passage(text),) if text else ())
+            kept = (Passage(text),) if text else ()
+            lesson = self._lesson(like=turn)
+            return self._reply(turn.parent, on_piece, on_turn, name=turn.name, kept=kept, lesson=lesson)
 
     def edit(self, turn: Turn, text: str) -> Turn:
         """Put other words in a turn's place, yours or the model's; the old ones stay as a sibling.
@@ -406,17 +508,39 @@ class Conversation:
         if not text:
             raise UsageError("a turn cannot be empty", "undo takes turns back")
         with self._alone():
-            edited = self._type(turn.parent, turn.author, turn.name, text)
+            edited = self._type(turn.parent, turn.author, turn.name, text, self._lesson(turn.author, like=turn))
             self._move(edited)
             return edited
 
     def undo(self) -> bool:
         """Go back to where the head was before the last operation; false if there was none."""
+        if self.forgets:
+            self.remember()
+            return True
         return self._go(self.cursor - 1)
 
     def redo(self) -> bool:
         """Take an undo back; false if there is none."""
         return self._go(self.cursor + 1)
+
+    def forget(self) -> None:
+        """Let the model forget what it has learned, from the next turn on, whatever that is. Undo takes it back.
+
+        Raises:
+            UsageError: it has learned nothing.
+        """
+        with self._alone():
+            memory = self.snapshot(self.head).memory
+            if memory is None or not memory.overlay:
+                raise UsageError("nothing was learned yet", "/learn says what is")
+            self.forgets = True
+            self._commit(None)
+
+    def remember(self) -> None:
+        """Take `forget` back, as long as no turn has followed it."""
+        with self._alone():
+            self.forgets = False
+            self._commit(None)
 
     def siblings(self, turn: Turn) -> list[Turn]:
         """A turn and what else was said in its place, in the order in which it came about."""
@@ -443,18 +567,24 @@ class Conversation:
         finally:
             self._busy.release()
 
-    def _type(self, parent: Turn, author: str, name: str, text: str) -> Turn:
+    def _lesson(self, author: str = BOT, like: Turn | None = None) -> Lesson:
+        """Of a turn that is about to be; it may take another's place. Only what a person says is learned from."""
+        forget = self.forgets or (like is not None and like.lesson.forget)
+        rate = self.dials.learn if author == YOU else 0.0
+        return Lesson(forget, LearnSettings(rate=rate) if rate else None)
+
+    def _type(self, parent: Turn, author: str, name: str, text: str, lesson: Lesson = NO_LESSON) -> Turn:
         """Add a turn that a person wrote."""
         # Read before it is begun: should that fail, nothing has happened.
-        before = self.snapshot(parent).read(self.engine, self._lead_of(parent, name))
-        snapshot = before.read(self.engine, text, self._cancelled.is_set)
-        turn = self._begin(parent, author, name)
-        turn.passages, turn.reason = (Passage(text),), "typed"
+        typed = Turn(0, parent, author, name, (Passage(text),), lesson=lesson)
+        snapshot = self._take_in(self.snapshot(parent), typed, self._cancelled.is_set)
+        turn = self._begin(parent, author, name, lesson)
+        turn.passages, turn.reason, turn.nats = typed.passages, "typed", typed.nats
         self._finish(turn, snapshot)
         return turn
 
-    def _begin(self, parent: Turn, author: str, name: str) -> Turn:
-        turn = Turn(self._next_id, parent, author, name, reason="draft")
+    def _begin(self, parent: Turn, author: str, name: str, lesson: Lesson) -> Turn:
+        turn = Turn(self._next_id, parent, author, name, reason="draft", lesson=lesson)
         if self._journal is not None:
             turn.id = self._journal.begin(self, turn)
         self._next_id = turn.id + 1
@@ -463,7 +593,8 @@ class Conversation:
 
     def _finish(self, turn: Turn, snapshot: Snapshot | None) -> None:
         assert turn.parent is not None
-        turn.snapshot = snapshot
+        if snapshot is not None:
+            self._keep(turn, snapshot)
         turn.characters = turn.parent.characters + len(self.lead(turn)) + len(turn.text)
 
     def _reply(
@@ -475,6 +606,7 @@ class Conversation:
         name: str | None = None,
         kept: tuple[Passage, ...] = (),
         start: Snapshot | None = None,
+        lesson: Lesson | None = None,
         joins: bool = False,
     ) -> Reply:
         """Draw a turn of the model's after `parent`, beginning with what is kept, and move the head to it.
@@ -485,11 +617,12 @@ class Conversation:
         began, last_draft = self._clock(), -math.inf
         name = name or self.bot
         says_something = bool(kept) and start is None  # already: what is kept is not just what an older turn says
+        lesson = lesson or self._lesson()
         if start is None:
-            start = self.snapshot(parent).read(self.engine, self._lead_of(parent, name))
+            start = self.reader.begin(self.snapshot(parent), self._lead_of(parent, name), lesson)
             for passage in kept:
-                start = start.read(self.engine, passage.text)
-        turn = self._begin(parent, BOT, name)
+                start = self.reader.read(start, passage.text).snapshot
+        turn = self._begin(parent, BOT, name, lesson)
         turn.passages = kept
         drawing = self.drawing(turn, start, self.hand, self._cancelled.is_set)
         logprob = 0.0
@@ -532,16 +665,34 @@ class Conversation:
 
     def drawing(self, turn: Turn, start: Snapshot, hand: Hand, cancel: Callable[[], bool]) -> Drawing:
         """A passage of a turn of the model's, ready to be drawn; see `charlm.chat.replay`, which draws it again."""
+        chooses = self.dialogue.has_turns and hand.dials.candidates > 1
         return Drawing(
-            self.engine,
+            self.reader.engine(start),
             start,
             hand,
             stops=self.dialogue.stops,
-            nothing=self._nothing(turn.name) if self.dialogue.has_turns and hand.dials.candidates > 1 else None,
+            nothing=self._nothing(turn.name) if chooses else None,
+            base=self.engine,
+            read=lambda snapshot, text: self.reader.read(snapshot, text).snapshot,
+            said=self._said(turn) if chooses else (),
+            kept=turn.text,
             recent=self._recent(turn, hand.dials),
             before=self.dialogue.opening(turn.name) + turn.text,
             cancel=cancel,
         )
+
+    def _said(self, turn: Turn) -> list[str]:
+        """What a reply is not to say again: the last thing a person said, and the last replies; the newest first."""
+        said = []
+        assert turn.parent is not None
+        if turn.parent.author == YOU:
+            said.append(turn.parent.text)
+        for one in self._upwards(turn.parent):
+            if one.author == BOT:
+                said.append(one.text)
+                if len(said) > REMEMBERED:
+                    break
+        return said
 
     def _nothing(self, name: str) -> Snapshot:
         """What the model remembers where a conversation begins with this speaker's words."""
@@ -574,6 +725,8 @@ class Conversation:
             del self.moves[0]
             self.cursor -= 1
         self._show(head)
+        if new and head.lesson.forget:
+            self.forgets = False
         self._commit(head if new else None)
 
     def _go(self, cursor: int) -> bool:

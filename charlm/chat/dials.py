@@ -32,6 +32,7 @@ class Dials:
         relevance: how much a candidate's likelihood anywhere counts against it, see `most_relevant_first`.
         length: where a reply ends at the latest, in characters.
         pace: characters a second at which a reply is shown; 0 is as fast as it comes.
+        learn: the rate at which the model learns from what a person says next, see `LearnSettings`; 0 learns nothing.
 
     Raises:
         UsageError: a value out of range.
@@ -47,6 +48,7 @@ class Dials:
     relevance: float = 0.5
     length: int = 400
     pace: float = 0.0
+    learn: float = 0.0
 
     def __post_init__(self) -> None:
         _ = self.sampling  # checks its own
@@ -55,6 +57,7 @@ class Dials:
             ("relevance", self.relevance, 0, 10),
             ("length", self.length, 1, 1_000_000),
             ("pace", self.pace, 0, 1_000_000),
+            ("learn", self.learn, 0, 0.1),
         ):
             if not least <= value <= most:
                 raise UsageError(f"{name} is {value:g}, but must lie between {least} and {most}")

@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from charlm.chat import novelty
 from charlm.chat.dials import Dials
 from charlm.errors import CheckpointError, UsageError
 from charlm.inference.engine import SEGMENT, Array, Engine, State
 from charlm.inference.generate import Generation, Piece, generate_batch
+from charlm.inference.learner import Memory
 from charlm.inference.reading import spell
 from charlm.inference.sampling import SamplingParams
 from charlm.inference.search import most_relevant_first
@@ -30,13 +32,15 @@ class Snapshot(NamedTuple):
     Attributes:
         state: of one stream.
         logits: what may come next, (V,).
+        memory: the same and what was learned; None if nothing was, see `charlm.chat.learning`.
     """
 
     state: State
     logits: Array
+    memory: Memory | None = None
 
     def read(self, engine: Engine, text: str, cancel: Callable[[], bool] = lambda: False) -> Snapshot:
-        """The snapshot after a text; characters that the model cannot spell are replaced.
+        """The snapshot after a text, if nothing was learned; characters that the model cannot spell are replaced.
 
         Raises:
             UsageError: `cancel`, asked every few thousand characters, said so.
@@ -50,7 +54,7 @@ class Snapshot(NamedTuple):
         return snapshot
 
     def to_bytes(self, engine: Engine) -> bytes:
-        """For the database."""
+        """For the database. Without what was learned."""
         return self.logits.astype("<f4").tobytes() + engine.to_bytes(self.state)
 
     @classmethod
@@ -172,12 +176,17 @@ class Drawing:
     """A passage as it is drawn: iterate over its pieces; afterwards the rest can be read.
 
     Args:
-        engine: the model.
+        engine: the model, with what it has learned.
         start: what it remembers.
         hand: turns the dials and draws.
         stops: strings that end the passage and are not shown.
         nothing: what the model remembers before any conversation, where the speaker would begin; for relevance. None
-            for formats that do not say where a reply ends, which have no candidates.
+            for formats that do not say where a reply ends, which have no candidates. Once the model has learned
+            something its candidates are compared with what the trained model makes of them in the same place instead.
+        base: the trained model; None is `engine`.
+        read: how a model that has learned something reads what was shown, once it is whole.
+        said: what was said before and is not to be said again, while there are other candidates; newest first.
+        kept: what the turn said before this.
         recent: ids already read, for the repetition penalty.
         before: what the turn begins with; a stop string may have begun in it.
         cancel: asked before every character.
@@ -198,6 +207,10 @@ class Drawing:
         *,
         stops: Sequence[str] = (),
         nothing: Snapshot | None = None,
+        base: Engine | None = None,
+        read: Callable[[Snapshot, str], Snapshot] | None = None,
+        said: Sequence[str] = (),
+        kept: str = "",
         recent: Sequence[int] = (),
         before: str = "",
         cancel: Callable[[], bool] = lambda: False,
@@ -207,6 +220,10 @@ class Drawing:
         self._hand = hand
         self._stops = stops
         self._nothing = nothing
+        self._base = base or engine
+        self._read = read
+        self._said = said
+        self._kept = kept
         self._recent = recent
         self._before = before
         self._cancel = cancel
@@ -237,7 +254,11 @@ class Drawing:
         if not np.array_equal(spelled, self._ids):
             self._ids = spelled.tolist()
             after = self._read_again()
-        self.snapshot = after
+        if self._start.memory is None:
+            self.snapshot = after
+        else:
+            assert self._read is not None
+            self.snapshot = self._read(self._start, self.text)
 
     def _note(self) -> None:
         self._dials, self._rng = self._hand.dials, self._hand.rng
@@ -268,7 +289,8 @@ class Drawing:
         """Draw the candidates as one batch and show the best of them, as far as nobody stops it or turns the dials."""
         candidates = generate_batch(
             self._engine,
-            *self._start,
+            self._start.state,
+            self._start.logits,
             replace(self._dials.sampling, seed=int(self._rng.integers(1 << 62))),
             self._dials.candidates,
             max_chars=self._dials.length,
@@ -280,7 +302,11 @@ class Drawing:
         if any(one.reason == "cancelled" for one in candidates):
             self.reason = "cancelled"
             return
-        best = most_relevant_first(self._engine, candidates, self._dials.relevance, nothing)[0]
+        # What was learned is relevant as such: where there is something, it is weighed against not having learned it.
+        memory = self._start.memory
+        against = memory.base if memory is not None and memory.overlay else nothing
+        ranked = most_relevant_first(self._base, candidates, self._dials.relevance, (against.state, against.logits))
+        best = novelty.first_new(ranked, lambda one: self._kept + one.text, self._said)
         for piece in best.pieces:
             if self._cancel():
                 self.reason = "cancelled"
@@ -302,7 +328,8 @@ class Drawing:
 
         generation = Generation(
             self._engine,
-            *start,
+            start.state,
+            start.logits,
             steer,
             max_chars=max(0, self._dials.length - len(self.text)),
             stops=self._stops,

@@ -27,6 +27,7 @@ from charlm.chat.columns import one_line, whole
 from charlm.chat.conversation import BOT, MAX_MOVES, YOU, Conversation, Turn
 from charlm.chat.dials import Dials
 from charlm.chat.drawing import Passage, restored
+from charlm.chat.learning import NO_LESSON, Lesson
 from charlm.chat.record import Record
 from charlm.chat.summary import headline
 from charlm.errors import CharlmError, CheckpointError, UsageError
@@ -113,6 +114,7 @@ def to_json(kept: Record) -> str:
         "updated": _told(kept.updated),
         "moves": moves[-MAX_MOVES:],
         "cursor": cursor - max(0, len(moves) - MAX_MOVES),
+        **({"forgets": True} if kept.forgets else {}),
         "visited": _visited(kept.root, number),
         "turns": [
             {
@@ -124,6 +126,7 @@ def to_json(kept: Record) -> str:
                 "created": _told(kept.times.get(turn.id, kept.created)),
                 "visited": _visited(turn, number),
                 "passages": [passage.to_dict() for passage in turn.passages],
+                **({"lesson": turn.lesson.to_dict()} if turn.lesson != NO_LESSON else {}),
             }
             for turn in kept.turns
         ],
@@ -199,6 +202,7 @@ def _record(document: dict[str, Any]) -> Record:
         turns=[turn for turn in known.values() if turn is not root],
         moves=moves,
         cursor=cursor,
+        forgets=_a(bool, document.get("forgets", False)),
         created=_time(document["created"]),
         updated=_time(document["updated"]),
         times=times,
@@ -210,7 +214,9 @@ def _turn(one: dict[str, Any], known: Mapping[int, Turn]) -> Turn:
     _must(_a(int, one["parent"]) in known, "a turn follows one that comes after it")
     _must(one["author"] in (YOU, BOT) and one["reason"] in REASONS, "a turn is of an unknown kind")
     passages = tuple(_passage(_a(dict, passage)) for passage in _a(list, one["passages"]))
-    return Turn(one["id"], known[one["parent"]], one["author"], _name(one["name"]), passages, one["reason"])
+    lesson = Lesson.from_dict(_a(dict, one.get("lesson", {})))
+    name = _name(one["name"])
+    return Turn(one["id"], known[one["parent"]], one["author"], name, passages, one["reason"], lesson=lesson)
 
 
 def _passage(document: dict[str, Any]) -> Passage:

@@ -23,6 +23,7 @@ from charlm.chat.columns import (
     one_line,
     update_conversation,
     whole,
+    write_learned,
     write_snapshot,
     write_turn,
     write_visited,
@@ -30,11 +31,13 @@ from charlm.chat.columns import (
 from charlm.chat.conversation import Conversation, Turn, branch
 from charlm.chat.database import PATIENCE, Database
 from charlm.chat.drawing import Snapshot
+from charlm.chat.learning import Reader
 from charlm.chat.record import Record
 from charlm.errors import CharlmError, CheckpointError
-from charlm.inference.engine import Engine
+from charlm.inference.learner import Memory
 
 DRAFT_PATIENCE: Final = 0.05  # seconds; the next draft comes soon enough
+LESSONS: Final = 32  # turns, after which it is written what was learned; else only when a conversation is left
 
 
 class StoreJournal:
@@ -69,6 +72,9 @@ class StoreJournal:
         self._strange: list[Turn] = []  # whose snapshots were another model's, or damaged
         self._places: dict[Turn, tuple[int, str]] = {}  # how deep in the tree, and how its first turn begins
         self._unborn = 0  # turns that have begun but have no row
+        self._learned: Turn | None = None  # the last one for which it was written what was learned
+        self._lessons = 0  # turns since then
+        self._leaves = False  # whether the conversation may be left now
 
     def attach(self, conversation: Conversation) -> None:
         """Keep this conversation from now on; if it has been read from the database, it stands there as it is."""
@@ -106,6 +112,7 @@ class StoreJournal:
             self._moved = True
             if turn is not None:
                 self._will_save(turn)
+                self._lessons += 1
             for one in branch(self._head or conversation.root, conversation.head):
                 assert one.parent is not None
                 self._visits.add(one.parent)
@@ -121,16 +128,30 @@ class StoreJournal:
                 if turn.id > 0 and self._generation == self._database.generation:
                     connection.execute("DELETE FROM turn WHERE id = ? AND reason = 'draft'", (turn.id,))
 
-    def fetch(self, turn: Turn, engine: Engine) -> Snapshot | None:
+    def fetch(self, turn: Turn, reader: Reader) -> Snapshot | None:
         """The snapshot of a finished turn, if there is one that this model can use."""
+        if turn.id <= 0:
+            return None
         try:
             with self._database.reading() as connection:
                 found = connection.execute("SELECT data FROM snapshot WHERE turn = ?", (turn.id,)).fetchone()
+                learned = (
+                    found
+                    or connection.execute(
+                        "SELECT memory, overlay FROM learned WHERE conversation = ? AND turn = ?",
+                        (self.number, turn.id),
+                    ).fetchone()
+                )
         except CharlmError as error:
             self.trouble = error
             return None
+        snapshot = None
         try:
-            snapshot = Snapshot.from_bytes(engine, found[0]) if found is not None else None
+            if found is not None:
+                snapshot = Snapshot.from_bytes(reader.base, found[0])
+            elif learned is not None:
+                snapshot = reader.from_bytes(*learned)
+                self._learned = turn
         except CheckpointError:
             snapshot = None
         if snapshot is None:
@@ -144,9 +165,12 @@ class StoreJournal:
             conversation = self._conversation
             if conversation is None or conversation.busy or (self.number is None and not self._unsaved):
                 return
-            if self._moved or self._unsaved or self._state != self._state_of(conversation, {}):
-                self._moved = True
+            self._leaves = True
+            moved = self._state != self._state_of(conversation, {})
+            if moved or self._moved or self._unsaved or self._to_learn(conversation) is not None:
+                self._moved |= moved or bool(self._unsaved)
                 self._save()
+            self._leaves = False
 
     # -- how it is written ---------------------------------------------------------------------------------------------
 
@@ -187,6 +211,11 @@ class StoreJournal:
             for turn in self._unsaved:
                 ids[turn] = self._write_turn(connection, conversation, number, turn, ids)
             self._write_strange(connection, conversation)
+            learned = self._to_learn(conversation)
+            if learned is not None:
+                memory, overlay = conversation.reader.to_bytes(learned)
+                head = conversation.head
+                write_learned(connection, number, ids.get(head, head.id), memory, overlay)
             title, state = self._title, self._state
             if self._moved or made:
                 title, state = conversation.title, self._write_row(connection, conversation, number, ids)
@@ -195,9 +224,23 @@ class StoreJournal:
             turn.id = index
         self.number, self._title, self._state = number, title, state
         self._generation, self._moved = self._database.generation, False
+        if learned is not None:
+            self._learned, self._lessons = conversation.head, 0
         self._unsaved.clear()
         self._visits.clear()
         self._strange.clear()
+
+    def _to_learn(self, conversation: Conversation) -> Memory | None:
+        """What the model remembers where the head is, if it has learned something and that is to be written now.
+
+        It is as large as the model, and not needed as long as the conversation is open: not with every turn, then, but
+        often enough for a crash to be soon made up for.
+        """
+        head = conversation.head
+        memory = head.snapshot.memory if head.snapshot is not None else None
+        if memory is None or not memory.overlay or head is self._learned:
+            return None
+        return memory if self._leaves or self._lessons >= LESSONS else None
 
     def _is_there(self, connection: sqlite3.Connection, conversation: Conversation, *, begins: bool) -> bool:
         """Whether there is something to write: not if another process has removed the conversation.
@@ -239,14 +282,14 @@ class StoreJournal:
         parent = ids.get(turn.parent, turn.parent.id)
         assert parent >= 0, "parents are written before their children"
         row = write_turn(connection, number, turn, parent, self._now())
-        if turn.reason != "draft" and turn.snapshot is not None:
+        if turn.reason != "draft" and turn.snapshot is not None and turn.snapshot.memory is None:
             write_snapshot(connection, row, turn.snapshot.to_bytes(conversation.engine))
         return row
 
     def _write_strange(self, connection: sqlite3.Connection, conversation: Conversation) -> None:
         """What was read again because another model had read it need not be read a third time."""
         for turn in self._strange:
-            if turn.snapshot is not None and turn.id > 0:
+            if turn.snapshot is not None and turn.snapshot.memory is None and turn.id > 0:
                 write_snapshot(connection, turn.id, turn.snapshot.to_bytes(conversation.engine))
 
     def _write_row(
@@ -274,6 +317,7 @@ class StoreJournal:
             "rng": as_json(conversation.hand.rng.bit_generator.state),
             "moves": as_json([ids.get(turn, turn.id) for turn in conversation.moves]),
             "cursor": conversation.cursor,
+            "forgets": int(conversation.forgets),
             "visited": None if first is None else ids.get(first, first.id),
             "turns": turns,
             "characters": head.characters,

@@ -18,6 +18,7 @@ from charlm.chat.columns import (
     PassageReader,
     as_json,
     insert_conversation,
+    lesson_from_json,
     new_key,
     update_conversation,
     whole,
@@ -50,6 +51,7 @@ class Record:
         turns: all but the root, parents before children; the whole tree, whatever is visible.
         moves: ids of turns where the head was, the oldest first.
         cursor: which of them it is.
+        forgets: whether the next turn begins with a model that has learned nothing.
         created: when it began; seconds since 1970, as all times are.
         updated: when something last happened.
         times: when each turn began, by its id.
@@ -75,6 +77,7 @@ class Record:
     times: dict[int, float] = field(default_factory=dict)
     key: str = ""
     cut: Turn | None = None
+    forgets: bool = False
 
     @property
     def head(self) -> Turn:
@@ -111,6 +114,7 @@ class Record:
         conversation.you, conversation.bot = self.you, self.bot
         conversation.hand.rng = restored(self.rng)
         conversation.title = self.title
+        conversation.forgets = self.forgets
         conversation.root.visited = self.root.visited
         for turn in self.turns:
             if turn.parent is self.root:
@@ -142,6 +146,7 @@ class Record:
             turns=turns,
             moves=[turn.id for turn in conversation.moves],
             cursor=conversation.cursor,
+            forgets=conversation.forgets,
             created=(now := time.time()),
             updated=now,
         )
@@ -191,6 +196,7 @@ def read(connection: sqlite3.Connection, number: int) -> Record:
             times=times,
             key=row["key"],
             cut=turns[-1] if turns and turns[-1].reason == "draft" else None,
+            forgets=bool(row["forgets"]),
         )
     except (CharlmError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"conversation {number} is damaged in the database") from error
@@ -203,12 +209,13 @@ def _read_turns(
     visited: dict[Turn, int | None] = {root: first}
     reader = PassageReader()
     rows = connection.execute(
-        "SELECT id, parent, author, name, text, passages, reason, visited, created FROM turn "
+        "SELECT id, parent, author, name, text, passages, reason, visited, created, lesson FROM turn "
         "WHERE conversation = ? AND (reason != 'draft' OR text != '') ORDER BY id",
         (number,),
     )
-    for index, parent, author, name, text, passages, reason, child, created in rows:
+    for index, parent, author, name, text, passages, reason, child, created, lesson in rows:
         turn = Turn(index, known[parent], author, name, reader.read(text, passages), reason)
+        turn.lesson = lesson_from_json(lesson)
         known[index], visited[turn], times[index] = turn, child, created
     for turn, child in visited.items():
         there = known.get(child) if child is not None else None
@@ -223,7 +230,7 @@ def write(connection: sqlite3.Connection, kept: Record) -> int:
     for turn in kept.turns:
         assert turn.parent is not None
         created = kept.times.get(turn.id, kept.created)
-        new = Turn(0, turn.parent, turn.author, turn.name, turn.passages, turn.reason)
+        new = Turn(0, turn.parent, turn.author, turn.name, turn.passages, turn.reason, lesson=turn.lesson)
         rows[turn.id] = write_turn(connection, number, new, rows[turn.parent.id], created)
     for turn in kept.turns:
         if turn.visited is not None:
@@ -243,6 +250,7 @@ def write(connection: sqlite3.Connection, kept: Record) -> int:
             "rng": as_json(kept.rng),
             "moves": as_json([rows[move] for move in kept.moves]),
             "cursor": kept.cursor,
+            "forgets": int(kept.forgets),
             "visited": None if first is None else rows[first.id],
             "turns": len(path),
             "characters": len(kept.text),

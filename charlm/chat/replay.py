@@ -68,11 +68,12 @@ def replay(conversation: Conversation, on_turn: Callable[[Turn], None] | None = 
     for number, turn in enumerate(path, 1):
         if on_turn is not None:
             on_turn(turn)
-        snapshot = snapshot.read(conversation.engine, conversation.lead(turn))
+        snapshot = conversation.reader.begin(snapshot, conversation.lead(turn), turn.lesson)
         played: tuple[Passage, ...] = ()
         for passage in turn.passages:
             if not passage.settings:
-                snapshot = snapshot.read(conversation.engine, passage.text)
+                closing = conversation.dialogue.closing
+                snapshot = conversation.reader.read(snapshot, passage.text, turn.lesson, closing).snapshot
             else:
                 start = sum(len(one.text) for one in played)
                 drawing = _draw(conversation, turn, played, passage, snapshot)

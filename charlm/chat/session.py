@@ -15,6 +15,7 @@ from charlm import checkpoint
 from charlm.chat.conversation import Conversation, Turn
 from charlm.chat.dials import Dials, apply_preset, presets
 from charlm.chat.export import export
+from charlm.chat.learning import default_rate
 from charlm.chat.store import Store, Summary
 from charlm.errors import CharlmError, NotFoundError, OutputError, UsageError
 from charlm.files import write_bytes
@@ -86,7 +87,8 @@ class Session:
             if wish.you or wish.bot:
                 self._news.append("a conversation keeps its speakers; /you and /bot begin a new one with others")
         else:
-            self.conversation = self._create(wish.you, wish.bot, self._dials(Dials()), wish.seed)
+            dials = self._dials(Dials(learn=default_rate(self.dialogue)))
+            self.conversation = self._create(wish.you, wish.bot, dials, wish.seed)
 
     def _summary_wished(self) -> Summary | None:
         wish = self._wish
@@ -215,9 +217,11 @@ class Session:
 
     def use(self, name: str) -> None:
         """Take another model, and begin a new conversation with it."""
-        path = find_model(name)
+        path, dials, usual = find_model(name), self.conversation.dials, default_rate(self.dialogue)
         self._load(path)
-        self.conversation = self._create(None, None, self.conversation.dials, None)
+        if dials.learn == usual:  # nobody has turned it
+            dials = replace(dials, learn=default_rate(self.dialogue))
+        self.conversation = self._create(None, None, dials, None)
 
     def play(self, you: str | None, bot: str | None) -> None:
         """Take other roles, in a new conversation."""

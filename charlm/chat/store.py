@@ -185,8 +185,9 @@ class Store:
             said = [index for index, text in found if text]
             for index in said:  # only the last can be where the conversation goes on
                 connection.execute(
-                    "INSERT INTO turn (conversation, parent, author, name, text, passages, reason, created)"
-                    " SELECT conversation, parent, author, name, text, passages, ?, created FROM turn WHERE id = ?",
+                    "INSERT INTO turn (conversation, parent, author, name, text, passages, reason, created, lesson)"
+                    " SELECT conversation, parent, author, name, text, passages, ?, created, lesson"
+                    " FROM turn WHERE id = ?",
                     ("draft" if index == said[-1] else "cancelled", index),
                 )
             connection.executemany("DELETE FROM turn WHERE id = ?", [(index,) for index, _ in found])

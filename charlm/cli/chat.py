@@ -25,6 +25,8 @@ _DIALS: Final[dict[str, tuple[float, str]]] = {
 }
 """Defaults and help: those of `charlm.chat.dials.Dials`, which are not imported to print this."""
 
+_RATE: Final = 1e-4  # that of `charlm.inference.settings.LearnSettings`
+
 
 def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Speakers of the model's text, for the shell."""
@@ -60,6 +62,12 @@ def _dial_options(function: Callable[..., int]) -> Callable[..., int]:
 @click.option("--seed", type=int, help="Makes the same replies again.  [default: drawn]")
 @click.option("--preset", help="Several dials at once: precise, balanced, wild, or one of your config.toml.")
 @_dial_options
+@click.option(
+    "--learn/--no-learn",
+    default=None,
+    help="Learn from what you say, while you say it.  [default: learn, if the model's text has turns]",
+)
+@click.option("--rate", type=float, help=f"How fast it learns.  [default: {_RATE:g}]")
 @click.option("--no-save", is_flag=True, help="Do not write this conversation to the database.")
 @click.option("--plain", is_flag=True, help="Lines instead of the app; also where there is no terminal.")
 def command(**options: Any) -> int:
@@ -72,6 +80,9 @@ def command(**options: Any) -> int:
     terminal = all(one.isatty() for one in (sys.stdin, sys.stdout, sys.stderr)) and os.environ.get("TERM") != "dumb"
     wish = {name: options[name] for name in ("model", "resume", "number", "you", "bot", "seed", "preset")}
     dials = tuple((name, options[name]) for name in _DIALS if options[name] is not None)
+    if options["rate"] is not None or options["learn"] is not None:
+        rate = 0.0 if options["learn"] is False else _RATE if options["rate"] is None else options["rate"]
+        dials = (*dials, ("learn", rate))
     if terminal and not options["plain"]:
         # Textual reads it when it is imported. After a frame it waits one to two periods, and a key waits with it.
         os.environ.setdefault("TEXTUAL_FPS", "120")

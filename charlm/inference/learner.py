@@ -68,7 +68,7 @@ class Memory:
         learned: characters that were learned from.
         shrinks: how often the guard has shrunk the overlay.
         drift: nats/char by which recent text was predicted worse than without learning; what the guard watches.
-        gain: nats/char that learning had saved on what was read last.
+        gain: nats/char that learning has saved of late on what was learned, each before it was.
     """
 
     last: int
@@ -146,10 +146,16 @@ class Learner:
         state, last = self.base.start(), int(ids[-1])
         if len(ids) > 1:
             state, _ = self.base.feed(state, ids[:-1])
-        trail = Trail(state, *self.base.step(state, last))
-        return Memory(last, trail, trail, self._nothing)
+        return self.begin(state, last)
 
-    def read(self, memory: Memory, text: str | Ids, *, learn: bool = True) -> Read:
+    def begin(self, state: State, first: int) -> Memory:
+        """The memory of a model that begins to learn where the trained one stands, once it has read an id."""
+        trail = Trail(state, *self.base.step(state, first))
+        return Memory(first, trail, trail, self._nothing)
+
+    def read(
+        self, memory: Memory, text: str | Ids, *, learn: bool = True, then: int | None = None, rate: float | None = None
+    ) -> Read:
         """Read on.
 
         The text is cut into segments; its end always ends one. A short segment counts for as much less.
@@ -158,6 +164,9 @@ class Learner:
             memory: what came before.
             text: characters that the model cannot spell are replaced; or ids.
             learn: False only reads.
+            then: the id that comes after the text, if that is known: it is learned that the text ends so, but it is not
+                read yet.
+            rate: another one than the settings'.
         """
         ids = self._spell(text)
         nats, base_nats = np.empty(len(ids)), np.empty(len(ids))
@@ -166,7 +175,7 @@ class Learner:
         self._bench.put(memory.overlay)
         before, base_before = memory.now.before, memory.base.before
         inputs = np.concatenate(([memory.last], ids[:-1]))
-        drift, shrinks = memory.drift, memory.shrinks
+        drift, gain, shrinks = memory.drift, memory.gain, memory.shrinks
         for first in range(0, len(ids), self.settings.segment):
             part = slice(first, first + self.settings.segment)
             x, y = inputs[part], ids[part]
@@ -176,7 +185,9 @@ class Learner:
             nats[part] = _surprise(tape.logits, y)
             if learn:
                 stays = math.exp(-len(y) / GUARD_WINDOW)
-                drift = stays * drift + (1 - stays) * float((nats[part] - base_nats[part]).mean())
+                worse = float((nats[part] - base_nats[part]).mean())
+                drift = stays * drift + (1 - stays) * worse
+                gain = stays * gain - (1 - stays) * worse if math.isfinite(worse) else 0.0
                 drift = max(drift, -self.settings.margin)  # what learning was worth before excuses nothing for long
                 if not drift < HOPELESS:  # nor is it if something is no number
                     before, drift, shrinks = base_before, 0.0, shrinks + 1
@@ -185,7 +196,7 @@ class Learner:
                 if drift > self.settings.margin:
                     self._bench.shrink(GUARD_SHARE)
                     drift, shrinks = 0.0, shrinks + 1
-                elif not self._learn(tape, y, before):
+                elif not self._learn(tape, y, before, then if part.stop >= len(ids) else None, rate):
                     self._bench.shrink(0)
                     shrinks += 1
             before = tape.state
@@ -199,25 +210,27 @@ class Learner:
                 memory.learned + (len(ids) if learn else 0),
                 shrinks,
                 drift,
-                float((base_nats - nats).mean()),
+                gain,
             ),
             nats,
             base_nats,
         )
 
-    def _learn(self, tape: backward.Tape, targets: Ids, before: State) -> bool:
-        """The steps on one segment; False if they went wrong."""
+    def _learn(self, tape: backward.Tape, targets: Ids, before: State, then: int | None, rate: float | None) -> bool:
+        """The steps on one segment, and what comes after it; False if they went wrong."""
         settings, config = self.settings, self.base.config
+        rate = settings.rate if rate is None else rate
         share = len(targets) / settings.segment
+        x = tape.ids
+        if then is not None:
+            x, targets = np.append(x, targets[-1]), np.append(targets, then)
         for again in range(settings.passes):
-            if again:
-                tape = backward.read(config, self._bench.weights, tape.ids, before)
+            if again or then is not None:
+                tape = backward.read(config, self._bench.weights, x, before)
             d_logits = backward.d_cross_entropy(tape.logits, targets)
             d_logits /= settings.segment
             gradients = backward.go_back(config, self._bench.weights, tape, d_logits)
-            if not self._bench.step(
-                gradients, self._scales, self._pulls, rate=settings.rate, share=share, clip=settings.clip
-            ):
+            if not self._bench.step(gradients, self._scales, self._pulls, rate=rate, share=share, clip=settings.clip):
                 return False
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -50,6 +51,14 @@ def parrot_checkpoint(text: str, dialogue: Dialogue | None = None) -> Checkpoint
     tensors = {name: np.zeros(shape, np.float32) for name, shape in config.tensors().items()}
     tensors |= {"embedding": identity, "layers.0.w_x": 10 * identity, "output.w": follows}
     return Checkpoint(config, Vocabulary(characters, has_bytes=False), tensors, dialogue=dialogue or Dialogue())
+
+
+@cache
+def learning_engine(*, has_bytes: bool = False) -> Engine:
+    """A random model that knows how large its gradients are, so that it need not find out."""
+    made = random_checkpoint(has_bytes=has_bytes)
+    sizes = {name: np.full(shape, 1e-6, np.float32) for name, shape in made.config.statistics().items()}
+    return Engine(replace(made, statistics=sizes))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""A chat that streams until it is killed: `python -m tests.chat.streamer FILE SEED`.
+"""A chat that streams until it is killed: `python -m tests.chat.streamer FILE SEED RATE`. It learns at that rate.
 
 Writes what it does to standard output, a JSON array a line: ["said", text], ["shown", text, seconds] for each piece of
 a reply as it is shown, ["done"] when the reply is finished.
@@ -18,7 +18,7 @@ from charlm.chat.dials import Dials
 from charlm.chat.store import Store
 from charlm.inference.generate import Piece
 
-from .models import DIALOGUES, random_engine
+from .models import DIALOGUES, learning_engine
 
 
 def tell(*what: object) -> None:
@@ -26,13 +26,13 @@ def tell(*what: object) -> None:
     os.write(1, (json.dumps(what) + "\n").encode())
 
 
-def main(path: Path, seed: int) -> None:
+def main(path: Path, seed: int, rate: float) -> None:
     """Go on with the conversation, or begin it, for ever."""
     chance = random.Random(seed)
-    engine, dialogue = random_engine(), DIALOGUES["lines"]
+    engine, dialogue = learning_engine(), DIALOGUES["lines"]
     store = Store(path)
     if (latest := store.latest()) is None:
-        conversation = store.create("noise", engine, dialogue, dials=Dials(candidates=1), seed=seed)
+        conversation = store.create("noise", engine, dialogue, dials=Dials(candidates=1, learn=rate), seed=seed)
     else:
         conversation = store.open(latest.number, "noise", engine, dialogue).conversation
 
@@ -52,4 +52,4 @@ def main(path: Path, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))

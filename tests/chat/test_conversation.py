@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from charlm.chat.conversation import MAX_MOVES, Conversation, Turn
 from charlm.chat.dials import Dials
 from charlm.chat.drawing import EMPTY_TRIES, Snapshot
+from charlm.chat.learning import Reader
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, Piece, generate_batch, make_rng
@@ -525,7 +526,7 @@ def test_a_dial_turned_in_mid_reply_acts_on_the_next_character(dials: Dials, pla
 
     reply = conversation.say("hello", at(place, turn))
     engine, before = conversation.engine, after(conversation, reply.turn.parent)
-    state, logits = before
+    state, logits, _ = before
     for number, index in enumerate(engine.vocabulary.encode(reply.text).tolist()):
         if number >= place:
             assert index == int(logits.argmax())
@@ -577,7 +578,7 @@ def test_a_new_seed_in_mid_reply_acts_on_the_next_character(dials: Dials) -> Non
         text = conversation.head.text
         start = after(conversation, conversation.path[0]).read(conversation.engine, text[:6])
         expected = Generation(
-            conversation.engine, *start, dials.sampling, max_chars=STREAMED.length - 1, rng=make_rng(99)
+            conversation.engine, *start[:2], dials.sampling, max_chars=STREAMED.length - 1, rng=make_rng(99)
         )
         assert text[6:] == "".join([piece.text for piece in expected])
         passage = conversation.head.passages[-1]
@@ -612,7 +613,7 @@ def test_the_repetition_penalty_looks_back_over_the_context(kind: str, dials: Di
         start = after(conversation, turn.parent).read(conversation.engine, conversation.lead(turn))
         expected = Generation(
             conversation.engine,
-            *start,
+            *start[:2],
             dials.sampling,
             max_chars=STREAMED.length,
             recent=window,
@@ -632,7 +633,9 @@ def test_a_penalty_turned_up_in_mid_reply_looks_back_as_far() -> None:
     read = conversation.text(reply.turn)[1:].removesuffix(reply.text[3:])
     start = after(conversation, reply.turn.parent).read(conversation.engine, reply.text[:3])
     window = conversation.engine.vocabulary.encode(read)[-64:].tolist()
-    expected = Generation(conversation.engine, *start, penalised.sampling, max_chars=STREAMED.length - 3, recent=window)
+    expected = Generation(
+        conversation.engine, *start[:2], penalised.sampling, max_chars=STREAMED.length - 3, recent=window
+    )
     assert reply.text[3:] == "".join([piece.text for piece in expected])
 
 
@@ -913,7 +916,7 @@ def test_how_the_model_saw_a_turn_coming(kind: str, has_bytes: bool) -> None:
         assert "".join([one.text for one in seen]) == turn.text
         assert all(len(one.alternatives) == 3 for one in seen)
         engine = conversation.engine
-        state, logits = after(conversation, turn.parent).read(engine, conversation.lead(turn))
+        state, logits, _ = after(conversation, turn.parent).read(engine, conversation.lead(turn))
         nats, ids = 0.0, engine.vocabulary.encode(turn.text)
         first = np.exp(log_softmax(logits))
         assert [one.probability for one in seen[0].alternatives] == pytest.approx(sorted(first, reverse=True)[:3])
@@ -948,7 +951,7 @@ class Diary:
     def commit(self, conversation: Conversation, turn: Turn | None) -> None:
         self.told.append(("commit", turn.author if turn else "", turn.text if turn else conversation.head.text))
 
-    def fetch(self, turn: Turn, engine: Engine) -> Snapshot | None:
+    def fetch(self, turn: Turn, reader: Reader) -> Snapshot | None:
         return None
 
 

@@ -15,6 +15,7 @@ from charlm.cli import chat
 from charlm.errors import CharlmError, CheckpointError, UsageError
 from charlm.files import home
 from charlm.inference.sampling import SamplingParams
+from charlm.inference.settings import LearnSettings
 
 NAMES = [one.name for one in fields(Dials)]
 SAMPLING = {one.name for one in fields(SamplingParams)} & set(NAMES)
@@ -31,6 +32,7 @@ VALUES = st.fixed_dictionaries(
         "relevance": st.floats(0, 10),
         "length": st.integers(1, 1_000_000),
         "pace": st.floats(0, 1_000_000),
+        "learn": st.floats(0, 0.1),
     },
 )
 
@@ -59,7 +61,9 @@ def test_every_sampler_has_a_dial_with_the_same_default() -> None:
 
 
 def test_the_command_line_says_the_same_defaults() -> None:
-    assert {name: default for name, (default, _) in chat._DIALS.items()} == asdict(Dials())
+    # Whether it learns is a flag there, and its rate another option.
+    assert {name: default for name, (default, _) in chat._DIALS.items()} | {"learn": 0.0} == asdict(Dials())
+    assert LearnSettings().rate == chat._RATE
 
 
 @pytest.mark.parametrize(
@@ -69,6 +73,7 @@ def test_the_command_line_says_the_same_defaults() -> None:
         ("top_p", 0), ("top_p", 1.1), ("min_p", -0.1), ("typical", 0), ("repetition_penalty", 0.9), ("candidates", 0),
         ("candidates", 65), ("relevance", -1), ("relevance", 11), ("relevance", float("nan")), ("length", 0),
         ("length", 1_000_001), ("pace", -1), ("pace", float("inf")),
+        ("learn", -1e-9), ("learn", 0.2),
     ],
 )  # fmt: skip
 def test_a_value_out_of_range(name: str, value: float) -> None:

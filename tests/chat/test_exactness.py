@@ -3,31 +3,37 @@
 Random sequences of everything that can be done are played twice: in a conversation that is closed and opened again now
 and then, and in one that never is. After each, both say the same; the state is the one that reading the visible text
 from scratch gives, to float32's rounding; the database holds the same tree; and it can be played again.
+
+With learning on this holds for what was learned too, to the bit, however few of the snapshots are kept.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from charlm.chat import conversation as limits
 from charlm.chat.conversation import BOT, Conversation, Turn
 from charlm.chat.dials import Dials
 from charlm.chat.drawing import Snapshot
 from charlm.chat.replay import replay
 from charlm.chat.store import Store
+from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Piece
+from charlm.inference.learner import Learner, Memory
 from charlm.inference.reading import spell
 
-from .models import DIALOGUES, random_engine
+from .models import DIALOGUES, learning_engine, random_engine
 
 TEXTS = ("hello", "a", "how are you?", " what\n\nnow ", "AB: no", "\u00e9\U0001f600 or", "!")
 
@@ -52,13 +58,17 @@ WHATS = (
     *("say", "say", "say", "continue", "continue", "regenerate", "regenerate", "undo", "undo", "redo"),
     *("edit", "branch", "choose", "dial", "reseed", "reopen", "reopen"),
 )
-STEPS = st.lists(
-    st.builds(
-        Step, st.sampled_from(WHATS), st.integers(0, 50), st.one_of(st.just(99), st.integers(0, 9)), st.integers(0, 30)
-    ),
-    min_size=1,
-    max_size=14,
-)
+LEARNING_WHATS = (*WHATS, "forget", "rate", "say", "say", "undo")
+RATE = 3e-3
+
+
+def some_steps(whats: tuple[str, ...]) -> st.SearchStrategy[list[Step]]:
+    places = st.one_of(st.just(99), st.integers(0, 9))
+    one = st.builds(Step, st.sampled_from(whats), st.integers(0, 50), places, st.integers(0, 30))
+    return st.lists(one, min_size=1, max_size=14)
+
+
+STEPS, LEARNING_STEPS = some_steps(WHATS), some_steps(LEARNING_WHATS)
 
 
 def play(conversation: Conversation, step: Step) -> None:
@@ -95,6 +105,11 @@ def play(conversation: Conversation, step: Step) -> None:
         conversation.dials = replace(conversation.dials, repetition_penalty=1 + step.where % 2, top_p=0.8)
     elif step.what == "reseed":
         conversation.reseed(step.where)
+    elif step.what == "rate":
+        conversation.dials = replace(conversation.dials, learn=(RATE, 0.0, 2 * RATE)[step.where % 3])
+    elif step.what == "forget":
+        with suppress(UsageError):  # there may be nothing to forget
+            conversation.forget()
     elif turn is None:
         pass
     elif step.what == "edit":
@@ -107,7 +122,7 @@ def play(conversation: Conversation, step: Step) -> None:
 
 def tree(turn: Turn) -> tuple[object, ...]:
     """Everything below a turn, whatever its number."""
-    return (turn.author, turn.name, turn.reason, turn.passages, [tree(child) for child in turn.children])
+    return (turn.author, turn.name, turn.reason, turn.passages, turn.lesson, [tree(child) for child in turn.children])
 
 
 def texts(conversation: Conversation) -> list[str]:
@@ -117,6 +132,9 @@ def texts(conversation: Conversation) -> list[str]:
 def check_memory(conversation: Conversation, turn: Turn) -> None:
     """What the model remembers after a turn is what reading everything up to it gives."""
     engine = conversation.engine
+    if conversation.snapshot(turn).memory is not None:
+        check_learned(conversation, turn)
+        return
     afresh = Snapshot(*engine.feed(engine.start(), spell(engine.vocabulary, conversation.text(turn))[0]))
     found = conversation.snapshot(turn)
     for one, other in zip(found.state.arrays(), afresh.state.arrays(), strict=True):
@@ -124,8 +142,63 @@ def check_memory(conversation: Conversation, turn: Turn) -> None:
     np.testing.assert_allclose(found.logits, afresh.logits, rtol=0, atol=1e-4)
 
 
-def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: Path) -> None:
-    dials = Dials(candidates=candidates, length=12, temperature=1.0)
+def check_learned(conversation: Conversation, turn: Turn) -> None:
+    """What the model has learned up to a turn is what another learns that reads the same in the same pieces.
+
+    To the bit, if it has learned all along: reading without learning goes character by character as well as at once,
+    which float32 tells apart.
+    """
+    engine, dialogue, path = conversation.engine, conversation.dialogue, []
+    one: Turn | None = turn
+    while one is not None and one.parent is not None:
+        path.append(one)
+        one = one.parent
+    learner = Learner(engine)
+    memory: Memory | None = None
+    state, logits = engine.feed(engine.start(), spell(engine.vocabulary, dialogue.beginning)[0])
+    always = True
+    for one in reversed(path):
+        if one.lesson.forget and memory is not None:
+            state, memory = memory.base.state, None
+        how = one.lesson.settings
+        pieces = [(conversation.lead(one), False), *((passage.text, how is not None) for passage in one.passages)]
+        for text, learns in pieces:
+            ids = spell(engine.vocabulary, text)[0]
+            if memory is None and how is not None and len(ids):
+                memory, ids = learner.begin(state, int(ids[0])), ids[1:]
+            if memory is None:
+                always = always and not len(ids)
+                state, logits = engine.feed(state, ids) if len(ids) else (state, logits)
+            else:
+                then = spell(engine.vocabulary, dialogue.closing)[0]
+                memory = learner.read(
+                    memory,
+                    ids,
+                    learn=learns,
+                    then=int(then[0]) if learns and len(then) else None,
+                    rate=how.rate if how is not None and learns else None,
+                ).memory
+    assert memory is not None
+    found = conversation.snapshot(turn).memory
+    assert found is not None
+    if always:
+        assert learner.to_bytes(found) == learner.to_bytes(memory)
+        assert found.overlay.to_bytes() == memory.overlay.to_bytes()
+    for part, other in zip(found.state.arrays(), memory.state.arrays(), strict=True):
+        np.testing.assert_allclose(part, other, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(found.overlay.moved, memory.overlay.moved, rtol=0, atol=1e-3)
+
+
+def as_bytes(conversation: Conversation, turn: Turn) -> tuple[bytes, ...]:
+    """Everything that the model remembers after a turn."""
+    snapshot = conversation.snapshot(turn)
+    if snapshot.memory is not None:
+        return conversation.reader.to_bytes(snapshot.memory)
+    return (snapshot.to_bytes(conversation.engine),)
+
+
+def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: Path, learn: float = 0.0) -> None:
+    dials = Dials(candidates=candidates, length=12, temperature=1.0, learn=learn)
     never_closed = Conversation(engine, DIALOGUES[form], dials=dials, seed=1)
     store = Store(path)
     conversation = store.create("noise", engine, DIALOGUES[form], dials=dials, seed=1)
@@ -156,8 +229,8 @@ def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: P
     assert replay(conversation).difference is None
     reopen()
     assert texts(conversation) == texts(never_closed)
-    mine, other = conversation.snapshot(conversation.head), never_closed.snapshot(never_closed.head)
-    assert mine.to_bytes(engine) == other.to_bytes(engine)
+    for mine, other in zip(conversation.path[::-1], never_closed.path[::-1], strict=True):
+        assert as_bytes(conversation, mine) == as_bytes(never_closed, other)
     for turn in conversation.path:
         check_memory(conversation, turn)
     check_choices(conversation, never_closed)
@@ -192,6 +265,38 @@ def _below(turn: Turn) -> list[Turn]:
 def test_what_you_see_is_what_it_knows(form: str, candidates: int, steps: list[Step], has_bytes: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         check(random_engine(has_bytes=has_bytes), form, candidates, steps, Path(folder) / "c.db")
+
+
+@pytest.fixture
+def few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was learned is kept with three turns only."""
+    monkeypatch.setattr(limits, "LEARNED_TURNS", 3)
+
+
+@pytest.mark.usefixtures("few_are_kept")
+@pytest.mark.parametrize("form", DIALOGUES)
+@pytest.mark.parametrize("candidates", [1, 4])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=LEARNING_STEPS, has_bytes=st.booleans())
+def test_what_it_has_learned_is_what_you_said(form: str, candidates: int, steps: list[Step], has_bytes: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        engine = learning_engine(has_bytes=has_bytes)
+        check(engine, form, candidates, steps, Path(folder) / "c.db", learn=RATE)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_are_kept")
+@pytest.mark.parametrize("form", DIALOGUES)
+@pytest.mark.parametrize("candidates", [1, 4])
+@settings(
+    max_examples=int(os.environ.get("CHARLM_EXAMPLES", "25")),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(steps=LEARNING_STEPS, has_bytes=st.booleans())
+def test_two_hundred_lessons(form: str, candidates: int, steps: list[Step], has_bytes: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        engine = learning_engine(has_bytes=has_bytes)
+        check(engine, form, candidates, steps, Path(folder) / "c.db", learn=RATE)
 
 
 @pytest.mark.slow

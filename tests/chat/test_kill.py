@@ -17,18 +17,18 @@ import pytest
 from charlm.chat.conversation import BOT, Conversation
 from charlm.chat.store import Store
 
-from .models import DIALOGUES, random_engine
-from .test_exactness import check_memory
+from .models import DIALOGUES, learning_engine
+from .test_exactness import RATE, check_memory
 from .test_store import check_index, texts
 
 KILLS = 50
 MISSING = 0.6  # seconds of the last reply, at most
 
 
-def stream_and_kill(path: Path, seed: int, after: float) -> tuple[list[list[object]], float]:
+def stream_and_kill(path: Path, seed: int, rate: float, after: float) -> tuple[list[list[object]], float]:
     """Let a chat stream, and kill it so many seconds after it has shown something; what it told, and when it died."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.chat.streamer", str(path), str(seed)],
+        [sys.executable, "-m", "tests.chat.streamer", str(path), str(seed), str(rate)],
         cwd=Path(__file__).parent.parent.parent,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -58,13 +58,14 @@ def check_last_reply(saved: str, shown: list[tuple[str, float]], died: float) ->
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rate", "kills"), [(0.0, KILLS), (RATE, KILLS // 2)])
+def test_killed_at_random_moments(tmp_path: Path, rate: float, kills: int) -> None:
     path, chance = tmp_path / "c.db", random.Random(1)
-    engine, dialogue = random_engine(), DIALOGUES["lines"]
+    engine, dialogue = learning_engine(), DIALOGUES["lines"]
     before: list[str] = []
     in_mid_reply = 0
-    for seed in range(KILLS):
-        told, died = stream_and_kill(path, seed, after=chance.uniform(0, 0.9))
+    for seed in range(kills):
+        told, died = stream_and_kill(path, seed, rate, after=chance.uniform(0, 0.9))
         connection = sqlite3.connect(path)
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -98,7 +99,8 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
         assert _undone(conversation) == len(found) - step, "what was cut off is one step, with what was said"
         before = found
         store.close()
-    assert in_mid_reply > KILLS / 2
+    assert in_mid_reply > kills / 2
+    assert (conversation.snapshot(conversation.head).memory is not None) == (rate > 0)
     check_index(path)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.learning import Reader
 from charlm.chat.record import Record
 from charlm.chat.store import Store
 from charlm.errors import CharlmError, CheckpointError, NotFoundError, OutputError
@@ -99,7 +100,7 @@ def test_a_conversation_goes_on_in_memory_and_is_saved_when_that_is_possible_aga
     assert same_tree(again, never_in_trouble)
     for turn in again.path:
         assert again._journal is not None
-        assert again._journal.fetch(turn, engine) is not None
+        assert again._journal.fetch(turn, Reader(engine)) is not None
     check_index(store.path)
     while never_in_trouble.undo():
         assert again.undo()
@@ -267,7 +268,7 @@ def test_damage_that_shows_in_use_costs_only_what_is_damaged(path: Path, engine:
         opened = store.open(number, "noise", engine, LINES)
         assert texts(opened.conversation) == said[number]
         assert opened.conversation._journal is not None
-        assert opened.conversation._journal.fetch(opened.conversation.head, engine) is not None
+        assert opened.conversation._journal.fetch(opened.conversation.head, Reader(engine)) is not None
     assert store.setting("theme") == "dark"
     begin(store, engine, "new")
     assert store.list()[0].number > 5

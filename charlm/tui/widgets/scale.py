@@ -84,4 +84,5 @@ SCALES: Final = (
     Scale("relevance", "relevance", (*_every(0.1, 0, 1), 1.5, 2, 3, 5, 10), {0: "off"}),
     Scale("length", "length", (50, 100, 150, 200, 300, 400, 600, 800, 1000, 1500, 2000, 5000, 10_000)),
     Scale("pace", "pace", (5, 10, 15, 20, 30, 40, 60, 80, 120, 200, 400, 800, 0), {0: "no limit"}),
+    Scale("learn", "learning", (0, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 3e-4, 5e-4, 1e-3), {0: "off"}),
 )

@@ -1,0 +1,364 @@
+"""A conversation that learns: from whom, what undo and forgetting do to it, what it costs and what is kept."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charlm.chat import conversation as limits
+from charlm.chat import journal
+from charlm.chat.conversation import Conversation, Turn
+from charlm.chat.dials import Dials
+from charlm.chat.drawing import Snapshot
+from charlm.chat.learning import Lesson, Reader, default_rate
+from charlm.chat.replay import replay
+from charlm.chat.store import Store
+from charlm.errors import CheckpointError, UsageError
+from charlm.inference import backward, learner
+from charlm.inference.engine import Engine
+from charlm.inference.learner import Memory
+from charlm.inference.settings import LearnSettings
+
+from .conftest import Reopen
+from .models import DIALOGUES, learning_engine
+from .test_exactness import as_bytes, check_memory
+
+LINES, PLAY, PLAIN = DIALOGUES["lines"], DIALOGUES["play"], DIALOGUES["plain"]
+LEARNING = Dials(candidates=1, length=10, learn=3e-3)
+
+
+def begin(dials: Dials = LEARNING, seed: int = 1) -> Conversation:
+    return Conversation(learning_engine(), LINES, dials=dials, seed=seed)
+
+
+def memory(conversation: Conversation, turn: Turn | None = None) -> Memory:
+    found = conversation.snapshot(turn or conversation.head).memory
+    assert found is not None
+    return found
+
+
+def test_it_learns_from_you_and_not_from_itself() -> None:
+    conversation = begin()
+    conversation.say("so it goes")
+    mine, reply = conversation.path
+    assert memory(conversation, mine).overlay
+    assert memory(conversation, reply).overlay is memory(conversation, mine).overlay
+    assert memory(conversation).learned == len("o it goes"), "the very first character follows nothing"
+    edited = conversation.edit(reply, "some words that are put into its mouth")
+    assert memory(conversation, edited).overlay is memory(conversation, mine).overlay
+
+
+def test_the_reply_is_drawn_by_a_model_that_has_learned_what_it_replies_to() -> None:
+    conversation = begin(replace(LEARNING, temperature=0.0))
+    reply = conversation.say("so it goes")
+    assert reply.turn.parent is not None
+    before = conversation.reader.begin(
+        conversation.snapshot(reply.turn.parent), conversation.lead(reply.turn), Lesson()
+    )
+    engine, state, logits, text = conversation.reader.engine(before), before.state, before.logits, ""
+    assert engine is not conversation.engine
+    for _ in reply.text:
+        index = int(np.argmax(logits))
+        text += engine.vocabulary.characters[index]
+        state, logits = engine.step(state, index)
+    assert text == reply.text
+
+
+def test_what_was_said_often_is_expected() -> None:
+    conversation = begin(replace(LEARNING, learn=1e-2))
+    for _ in range(8):
+        conversation.say("so it goes")
+    said = [turn for turn in conversation.path if turn.author == "you"]
+    surprises = [sum(one.surprise for one in conversation.consider(turn, 0)) for turn in said]
+    assert surprises[-1] < 0.8 * surprises[0]
+    learned = conversation.learned
+    assert learned is not None
+    assert learned.saved > 0
+    assert learned.movement > 0
+    assert "better" in learned.told
+    assert "bits" in learned.meter
+
+
+def test_the_end_of_a_line_is_learned_too() -> None:
+    newline = LINES.closing
+    ends = {}
+    for closing in (newline, ""):
+        reader = Reader(learning_engine())
+        snapshot = Snapshot(*reader.base.feed(reader.base.start(), np.array([0])))
+        for _ in range(20):
+            snapshot = reader.read(snapshot, "abc", Lesson(settings=LearnSettings(rate=3e-3)), closing).snapshot
+            ends[closing] = snapshot.logits[learning_engine().vocabulary.encode(newline)[0]] - snapshot.logits.mean()
+            snapshot = reader.read(snapshot, newline).snapshot
+    assert ends[newline] > ends[""] + 0.1
+
+
+def test_undo_takes_back_what_was_learned_to_the_bit() -> None:
+    conversation = begin()
+    conversation.say("hello")
+    before = as_bytes(conversation, conversation.head)
+    conversation.say("how are you?")
+    after = as_bytes(conversation, conversation.head)
+    assert before[1] != after[1]
+    conversation.undo()
+    assert as_bytes(conversation, conversation.head) == before
+    conversation.redo()
+    assert as_bytes(conversation, conversation.head) == after
+
+
+def test_another_reply_learns_nothing_twice_and_an_edit_unlearns() -> None:
+    conversation = begin()
+    conversation.say("hello")
+    learned = memory(conversation).overlay
+    conversation.regenerate()
+    assert memory(conversation).overlay is learned
+    other = begin()
+    other.say("no")
+    conversation.edit(conversation.path[0], "no")
+    assert memory(conversation).overlay.to_bytes() == memory(other, other.path[0]).overlay.to_bytes()
+
+
+def test_turned_off_it_goes_on_with_what_it_has_learned() -> None:
+    conversation = begin()
+    conversation.say("hello")
+    learned = memory(conversation).overlay
+    conversation.dials = replace(conversation.dials, learn=0.0)
+    conversation.say("how are you?")
+    assert memory(conversation).overlay is learned
+    assert [turn.lesson.settings is None for turn in conversation.path] == [False, True, True, True]
+    conversation.dials = replace(conversation.dials, learn=1e-3)
+    conversation.say("well")
+    assert conversation.path[4].lesson.settings == LearnSettings(rate=1e-3)
+    check_memory(conversation, conversation.head)
+
+
+def test_one_that_does_not_learn_has_nothing_to_keep() -> None:
+    conversation = begin(replace(LEARNING, learn=0.0))
+    conversation.say("hello")
+    assert conversation.snapshot(conversation.head).memory is None
+    assert conversation.learned is None
+    with pytest.raises(UsageError, match="nothing was learned"):
+        conversation.forget()
+
+
+def test_forgetting_is_the_model_as_it_was_trained() -> None:
+    conversation = begin()
+    conversation.say("hello")
+    conversation.say("how are you?")
+    learned = as_bytes(conversation, conversation.head)
+    assert conversation.learned is not None
+    conversation.forget()
+    assert conversation.learned is None
+    head = conversation.head
+    reply = conversation.regenerate()
+    assert reply.turn.lesson.forget
+    assert conversation.snapshot(reply.turn).memory is None
+    text = conversation.text()
+    engine = conversation.engine
+    logits = engine.feed(engine.start(), engine.vocabulary.encode(text))[1]
+    np.testing.assert_allclose(conversation.snapshot(reply.turn).logits, logits, rtol=0, atol=1e-4)
+    assert not conversation.forgets, "once"
+    assert replay(conversation).difference is None
+    conversation.undo()
+    assert conversation.head is head
+    assert as_bytes(conversation, head) == learned
+    conversation.say("and on")
+    assert memory(conversation).learned == len("ello" + "how are you?" + "and on")
+
+
+def test_undo_takes_forgetting_back() -> None:
+    conversation = begin()
+    conversation.say("hello")
+    conversation.forget()
+    assert conversation.undo()
+    assert not conversation.forgets
+    assert len(conversation.path) == 2
+    conversation.say("again")
+    assert memory(conversation).learned == len("ello" + "again")
+
+
+def test_a_wish_to_forget_survives_closing(store: Store, reopen: Reopen) -> None:
+    conversation = store.create("noise", learning_engine(), LINES, dials=LEARNING, seed=1)
+    conversation.say("hello")
+    conversation.forget()
+    store.close()
+    again = reopen().open(1, "noise", learning_engine(), LINES).conversation
+    assert again.forgets
+    again.say("again")
+    assert memory(again).learned == len("again")
+
+
+# What it costs
+
+
+class Reads:
+    """Counts the ids that anything reads."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ids = 0
+        tape, read = backward.read, Engine._read
+
+        def taped(config, weights, ids, state):  # type: ignore[no-untyped-def]
+            self.ids += len(ids)
+            return tape(config, weights, ids, state)
+
+        def counted(engine, state, ids, *, last_only=False):  # type: ignore[no-untyped-def]
+            self.ids += len(ids)
+            return read(engine, state, ids, last_only=last_only)
+
+        monkeypatch.setattr(learner.backward, "read", taped)
+        monkeypatch.setattr(Engine, "_read", counted)
+
+    def of(self, do: Callable[[], object]) -> int:
+        before = self.ids
+        do()
+        return self.ids - before
+
+
+def test_a_turn_costs_the_same_at_turn_100_as_at_turn_6(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
+    reads = Reads(monkeypatch)
+    monkeypatch.setattr(limits, "LEARNED_TURNS", 4)
+    conversation = store.create("noise", learning_engine(), PLAIN, dials=LEARNING, seed=1)
+
+    def talk(turns: int) -> float:
+        while len(conversation.path) < turns:
+            conversation.say("go on")
+        return statistics.median([reads.of(lambda: conversation.say("go on")) for _ in range(5)])
+
+    assert talk(6) == talk(100)
+    assert reads.of(conversation.undo) == 0
+    kept, turn = 0, conversation.head
+    while turn.parent is not None:
+        kept += turn.snapshot is not None
+        turn = turn.parent
+    assert kept <= 4
+
+
+def test_what_is_kept_is_bounded_by_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    conversation = begin()
+    conversation.say("hello")
+    monkeypatch.setattr(limits, "LEARNED_BYTES", 3 * memory(conversation).overlay.size)
+    for _ in range(6):
+        conversation.say("hello")
+    kept = [turn for turn in conversation.path if turn.snapshot is not None]
+    assert len({id(memory(conversation, turn).overlay) for turn in kept}) == 3
+    first = conversation.path[0]
+    assert first.snapshot is None
+    check_memory(conversation, first)
+
+
+def test_going_far_back_is_learned_again_once_and_not_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LEARNED_TURNS", 8)
+    conversation = begin()
+    for _ in range(16):
+        conversation.say("hello")
+    reads = Reads(monkeypatch)
+    for _ in range(8):
+        conversation.undo()
+        conversation.snapshot(conversation.head)
+    whole = sum(len(conversation.lead(turn)) + len(turn.text) for turn in conversation.path)
+    assert reads.ids < 3 * 3 * whole, "by the learning model, by the trained one, and once more for what follows"
+    assert reads.of(lambda: [conversation.consider(turn, 0) for turn in conversation.path[::-1]]) < 9 * whole
+
+
+# What is kept
+
+
+def learned_rows(path: Path) -> list[tuple[int, ...]]:
+    import sqlite3
+
+    connection = sqlite3.connect(path)
+    found = connection.execute("SELECT conversation, turn, length(overlay) FROM learned ORDER BY written").fetchall()
+    assert connection.execute("SELECT count(*) FROM snapshot").fetchone() == (0,)
+    connection.close()
+    return found
+
+
+def test_what_was_learned_is_kept_once_where_a_conversation_is_left(
+    store: Store, path: Path, reopen: Reopen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = learning_engine()
+    conversation = store.create("noise", engine, LINES, dials=LEARNING, seed=1)
+    for text in ("hello", "how are you?", "well"):
+        conversation.say(text)
+    assert learned_rows(path) == []
+    store.close()
+    size = len(memory(conversation).overlay.to_bytes())
+    assert learned_rows(path) == [(1, conversation.head.id, size)]
+    again = reopen().open(1, "noise", engine, LINES).conversation
+    reads = Reads(monkeypatch)
+    assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
+    assert reads.ids <= 4, "the last character, by both models"
+
+
+def test_of_many_conversations_only_the_last_keep_what_they_learned(store: Store, path: Path, reopen: Reopen) -> None:
+    engine = learning_engine()
+    said = {}
+    for number in range(1, 6):
+        conversation = store.create("noise", engine, LINES, dials=LEARNING, seed=1)
+        conversation.say("hello " * number)
+        said[number] = as_bytes(conversation, conversation.head)
+    store.close()
+    assert [row[0] for row in learned_rows(path)] == [3, 4, 5]
+    other = reopen()
+    for number, expected in said.items():
+        again = other.open(number, "noise", engine, LINES).conversation
+        assert as_bytes(again, again.head) == expected, "learned again"
+
+
+def test_now_and_then_it_is_written_while_it_goes_on(store: Store, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "LESSONS", 6)
+    conversation = store.create("noise", learning_engine(), LINES, dials=LEARNING, seed=1)
+    for _ in range(4):
+        conversation.say("hello")
+    [(_, turn, _)] = learned_rows(path)
+    assert turn in [one.id for one in conversation.path[4:]]
+
+
+def test_damaged_lessons_are_learned_again(store: Store, path: Path, reopen: Reopen) -> None:
+    import sqlite3
+
+    engine = learning_engine()
+    conversation = store.create("noise", engine, LINES, dials=LEARNING, seed=1)
+    conversation.say("hello")
+    store.close()
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE learned SET overlay = substr(overlay, 1, 100)")
+    connection.commit()
+    connection.close()
+    again = reopen().open(1, "noise", engine, LINES).conversation
+    assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
+
+
+def test_lessons_are_told_and_read_back() -> None:
+    for lesson in (Lesson(), Lesson(forget=True), Lesson(True, LearnSettings(rate=1e-3, segment=20))):
+        assert Lesson.from_dict(lesson.to_dict()) == lesson
+    for wrong in ({"forget": 1}, {"learn": {"rate": 9}}, {"learn": []}, {"other": 1}, {"learn": {"speed": 1}}):
+        with pytest.raises(CheckpointError):
+            Lesson.from_dict(wrong)
+
+
+def test_a_format_with_turns_learns_unless_it_is_told_not_to() -> None:
+    assert [default_rate(dialogue) > 0 for dialogue in DIALOGUES.values()] == [False, True, True, True]
+
+
+def test_a_long_text_that_is_being_learned_can_be_stopped() -> None:
+    conversation = begin()
+    conversation.say("hello")
+    before = list(conversation.path)
+    asked = 0
+
+    def stopped() -> bool:
+        nonlocal asked
+        asked += 1
+        return True
+
+    reader, snapshot = conversation.reader, conversation.snapshot(conversation.head)
+    with pytest.raises(UsageError, match="nothing was said"):
+        reader.read(snapshot, "on and on " * 500, Lesson(settings=LearnSettings()), "\n", stopped)
+    assert asked == 1
+    assert conversation.path == before
