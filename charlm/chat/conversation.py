@@ -530,9 +530,8 @@ class Conversation:
             UsageError: it has learned nothing.
         """
         with self._alone():
-            memory = self.snapshot(self.head).memory
-            if memory is None or not memory.overlay:
-                raise UsageError("nothing was learned yet", "/learn says what is")
+            if not any(turn.lesson.settings is not None for turn in self._upwards(self.head)):
+                raise UsageError("nothing was learned yet", "/learn on lets it learn from what you say")
             self.forgets = True
             self._commit(None)
 

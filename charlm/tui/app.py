@@ -362,6 +362,7 @@ class ChatApp(App[int]):
         conversation = session.conversation
         status.model, status.state = session.name, "writing" if self._busy else "ready"
         status.seed = conversation.seed
+        status.learned = learned.meter if (learned := conversation.learned) is not None else ""
         if not self._busy:  # else it grows with what is shown
             self._show_place(conversation.head, len(conversation.head.text))
         for sentence in session.news():

@@ -19,7 +19,7 @@ _GAP = 3  # cells between two fields
 class StatusLine(Widget):
     """One line. A field that is None or empty is not shown, and where there is no room the least important ones go."""
 
-    IMPORTANCE: ClassVar = ("state", "model", "note", "turn", "speed", "characters", "seed")
+    IMPORTANCE: ClassVar = ("state", "model", "note", "turn", "learned", "speed", "characters", "seed")
     """The fields, the most important first."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"status--model", "status--state", "status--note"}
@@ -53,6 +53,9 @@ class StatusLine(Widget):
     turn: reactive[str] = reactive("")
     """Where the conversation stands: "turn 7  2/3"."""
 
+    learned: reactive[str] = reactive("")
+    """How far the model has moved while it learned, and what that saves."""
+
     seed: reactive[int | None] = reactive(None)
     """Of the random numbers."""
 
@@ -68,6 +71,7 @@ class StatusLine(Widget):
             ("model", self.model),
             ("state", self.state),
             ("turn", self.turn),
+            ("learned", self.learned),
             ("speed", speed),
             ("characters", characters),
             ("seed", seed),
