@@ -24,6 +24,7 @@ class StatusApp(App[None]):
         status = self.status
         status.model, status.state, status.turn, status.note = "harbour", "writing", "turn 7  2/3", "heat"
         status.speed, status.characters, status.seed = 3456.7, 1_234_567, 1_234_567_890
+        status.learned = "moved 1.2% +0.08 bits"
 
     @property
     def shown(self) -> str:
@@ -32,13 +33,14 @@ class StatusApp(App[None]):
 
 async def test_everything_is_shown_where_there_is_room() -> None:
     app = StatusApp()
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=(140, 40)) as pilot:
         app.fill()
         await pilot.pause()
-        assert app.shown.split("   ")[:7] == [
+        assert app.shown.split("   ")[:8] == [
             "harbour",
             "writing",
             "turn 7  2/3",
+            "moved 1.2% +0.08 bits",
             "3,457 chars/s",
             "1,234,567 characters",
             "seed 1234567890",

@@ -1,0 +1,155 @@
+"""What learning from a person is worth to a chat partner, on the text of a corpus that the model was not trained on.
+
+    python -m tests.benchmarks.learning ranking MODEL.safetensors HELD_OUT.txt --cases 200
+    python -m tests.benchmarks.learning talk MODEL.safetensors HELD_OUT.txt --conversations 50 --turns 30
+    python -m tests.benchmarks.learning recover MODEL.safetensors TEXT.txt --characters 100000
+
+`ranking`: the true reply among ten, by log p(reply | adapted to the last W turns) - lambda * log p(reply | trained).
+`talk`: scripted conversations, static and learning: the person says lines of the text, whatever is replied.
+`recover`: noise, one line over and over, another language, then the text: how soon it is predicted as well as by the
+trained model again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from charlm import checkpoint
+from charlm.chat.conversation import Conversation
+from charlm.chat.dials import Dials
+from charlm.chat.learning import default_rate
+from charlm.chat.manner import words_of
+from charlm.chat.novelty import near, normalised
+from charlm.chat.ranking import Case, Ranked, make_cases, ranked, score
+from charlm.inference.engine import Engine
+from charlm.inference.learner import Learner
+from charlm.inference.settings import LearnSettings
+from charlm.text.corpus import normalise
+from charlm.text.dialogue import Dialogue
+from charlm.text.turns import Said, conversations_in
+
+RATES, WINDOWS, WEIGHTS = (3e-5, 1e-4, 3e-4, 1e-3), (2, 4, 8), (0.0, 0.5, 0.75, 1.0, 1.25)
+COMMON = 150  # most frequent words, which are about nothing
+
+
+def show_ranking(engine: Engine, dialogue: Dialogue, texts: list[tuple[Said, ...]], count: int) -> None:
+    """A table: rate and window by lambda."""
+    cases = make_cases(texts, count)
+
+    def cell(one: Ranked) -> str:
+        return f"{one.hits:.3f}"
+
+    static = [score(engine, dialogue, case) for case in cases]
+    error = ranked(one.given for one in static).error
+    print(f"{len(cases)} cases of {len(cases[0].replies)}; one standard error about {error:.3f}")
+    print("static, log p(reply | context) - lambda log p(reply | name)")
+    print("  lambda " + "  ".join(f"{w:5g}" for w in WEIGHTS))
+    print(
+        "         " + "  ".join(cell(ranked(one.given - w * one.anyway for one in static)) for w in WEIGHTS), flush=True
+    )
+    print("learning, log p(reply | adapted, context) - lambda log p(reply | trained, context)")
+    for window, rate in itertools.product(WINDOWS, RATES):
+        learner = Learner(engine, LearnSettings(rate=rate))
+        short = [Case(case.context[-window:], case.name, case.replies) for case in cases]
+        scores = [score(engine, dialogue, case, learner) for case in short]
+        row = "  ".join(cell(ranked(one.learned - w * one.given for one in scores)) for w in WEIGHTS)
+        print(f"  rate {rate:g}, last {window} turns:  {row}", flush=True)
+
+
+def talk(engine: Engine, dialogue: Dialogue, lines: list[list[str]], dials: Dials, common: set[str]) -> None:
+    """Hold the conversations and print what the replies are like."""
+    began, distinct, echoes, topical, lengths = time.process_time(), [], [], [], []
+    finite = True
+    for number, said in enumerate(lines):
+        conversation = Conversation(engine, dialogue, dials=dials, seed=number)
+        replies = []
+        for place, line in enumerate(said):
+            reply = conversation.say(line).text
+            replies.append(normalised(reply))
+            lengths.append(len(reply))
+            echoes.append(near(normalised(reply), normalised(line)))
+            recent = {word for one in said[max(0, place - 1) : place + 1] for word in words_of(one)} - common
+            topical.append(bool(recent & set(words_of(reply))))
+        distinct.append(len(set(replies)) / len(replies))
+        finite &= bool(np.isfinite(conversation.snapshot(conversation.head).logits).all())
+    print(
+        f"  {'learning at ' + format(dials.learn, 'g') if dials.learn else 'static':20}"
+        f" distinct {np.mean(distinct):.1%} (worst {min(distinct):.1%})  echoes {np.mean(echoes):.1%}"
+        f"  share a content word {np.mean(topical):.1%}  mean length {np.mean(lengths):.0f}"
+        f"  {(time.process_time() - began) / len(echoes):.2f} processor s a reply{'' if finite else '  NOT FINITE'}",
+        flush=True,
+    )
+
+
+def show_talk(engine: Engine, dialogue: Dialogue, texts: list[tuple[Said, ...]], count: int, turns: int) -> None:
+    """Static beside learning."""
+    words = Counter(word for turns_ in texts for one in turns_ for word in words_of(one.text))
+    common = {word for word, _ in words.most_common(COMMON)}
+    # What one of the two says, conversation after conversation, until there are enough lines.
+    mine = [one.text for turns_ in texts for one in turns_[::2] if "\n" not in one.text]
+    each = turns // 2
+    lines = [mine[first : first + each] for first in range(0, len(mine) - each + 1, each)][:count]
+    print(f"{len(lines)} conversations of {turns} turns")
+    for rate in (0.0, default_rate(dialogue), 3 * default_rate(dialogue)):
+        talk(engine, dialogue, lines, replace(Dials(), learn=rate), common)
+
+
+def show_recovery(engine: Engine, text: str, characters: int) -> None:
+    """After each kind of bad text: over the next 3,000 characters, and the last 1,000 of them."""
+    rng = np.random.default_rng(1)
+    known = engine.vocabulary.characters
+    foreign = "det var en gang en konge som hadde tre sønner, og så skal du få høre hvordan det gikk dem. "
+    bad = {
+        "noise": "".join(rng.choice(list(known), characters)),
+        "one line": ("all work and no play makes jack a dull boy.\n" * (characters // 44 + 1))[:characters],
+        "another language": (foreign * (characters // len(foreign) + 1))[:characters],
+    }
+    normal = text[:3000]
+    for name, one in bad.items():
+        learner = Learner(engine)
+        memory, surprises, base = learner.read(learner.start(), one)
+        after = learner.read(memory, normal)
+        finite = bool(np.isfinite(surprises).all() and np.isfinite(after.nats).all())
+        print(
+            f"  {name}: {characters:,} characters at {surprises.mean():.3f} nats (trained {base.mean():.3f}),"
+            f" shrunk {memory.shrinks} times; then 3,000 of the text at {after.nats.mean():.4f}"
+            f" (trained {after.base_nats.mean():.4f}, {after.nats.mean() / after.base_nats.mean() - 1:+.2%}),"
+            f" the last 1,000 {after.nats[-1000:].mean() / after.base_nats[-1000:].mean() - 1:+.2%};"
+            f" finite: {finite}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["ranking", "talk", "recover"])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("text", type=Path)
+    parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--conversations", type=int, default=50)
+    parser.add_argument("--turns", type=int, default=30)
+    parser.add_argument("--characters", type=int, default=100_000)
+    asked = parser.parse_args()
+    loaded = checkpoint.load(asked.model)
+    engine, dialogue = Engine(loaded), loaded.dialogue
+    text = normalise(asked.text.read_text(encoding="utf-8")).strip("\n")
+    if asked.what == "recover":
+        show_recovery(engine, text, asked.characters)
+        return
+    texts = conversations_in(text, dialogue)
+    if asked.what == "ranking":
+        show_ranking(engine, dialogue, texts, asked.cases)
+    else:
+        show_talk(engine, dialogue, texts, asked.conversations, asked.turns)
+
+
+if __name__ == "__main__":
+    main()
