@@ -1,13 +1,49 @@
-"""What every cell needs: the array type and the logistic function."""
+"""What every cell needs: the array type, the logistic function, and how a cell names what there is to see."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
+
+Factors = tuple[Array, Array]
+"""The gradient of a matrix, as two factors: left (N, R) and right (N, C), for left.T @ right."""
+
+
+class Signal(NamedTuple):
+    """Something that can be watched in a cell at work: one number a unit and step.
+
+    Attributes:
+        meaning: in words.
+        low: the least value it can have; minus infinity if there is none.
+        high: the greatest.
+    """
+
+    meaning: str
+    low: float
+    high: float
+
+    @property
+    def is_gate(self) -> bool:
+        """Whether it opens (1) and closes (0)."""
+        return (self.low, self.high) == (0.0, 1.0)
+
+
+UNBOUNDED: Final = float("inf")
+
+
+def gate(meaning: str) -> Signal:
+    """A signal between 0, closed, and 1, open."""
+    return Signal(meaning, 0.0, 1.0)
+
+
+def look(signals: Mapping[str, Signal], trace: Any, after: Any) -> dict[str, Array]:
+    """The signals of one step, (B, H) each: what is not in the step's trace is in the state after it."""
+    return {name: getattr(trace if name in trace._fields else after, name) for name in signals}
 
 
 def sigmoid(a: Array) -> Array:

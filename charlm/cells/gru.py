@@ -16,13 +16,21 @@ reset gate scales it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from charlm.cells.common import Array, sigmoid
+from charlm.cells.common import Array, Factors, Signal, gate, sigmoid
 
 GATES = ("r", "z", "n")  # in the order of the rows of W_x, W_h and b
+SIGNALS = {
+    "r": gate("reset gate: how much of the past the candidate sees"),
+    "z": gate("update gate: how much of the past is kept"),
+    "n": Signal("candidate: what may be written", -1.0, 1.0),
+    "h": Signal("hidden state: what is kept and shown", -1.0, 1.0),
+}
+MEMORY = "h"  # the signal that is carried on and on
 
 
 class State(NamedTuple):
@@ -84,7 +92,7 @@ def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Ar
 
     Returns:
         The gradient with respect to W_x x + b and that with respect to W_h h, both (B, 3H), and that with respect to
-        the state before. The bias b_h has the gradient of the last third of the second.
+        the state before. Weight gradients are `d_weights`'.
     """
     before, r, z, n, u_n = trace
     d_a_n = d_after.h * (1 - z) * (1 - n**2)
@@ -92,3 +100,14 @@ def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Ar
     d_from_below = np.concatenate((d_gates, d_a_n), axis=-1)
     d_recurrent = np.concatenate((d_gates, d_a_n * r), axis=-1)
     return d_from_below, d_recurrent, State(h=d_recurrent @ weights.w_h + d_after.h * z)
+
+
+def d_weights(traces: Sequence[Trace], d_recurrent: Array) -> dict[str, Factors | Array]:
+    """The gradients of `Weights` over a segment.
+
+    Args:
+        traces: of its N steps.
+        d_recurrent: what `step_back` gave for them, (N, 3H).
+    """
+    h = np.concatenate([trace.before.h for trace in traces])
+    return {"w_h": (d_recurrent, h), "b_h": d_recurrent[:, -h.shape[-1] :].sum(axis=0)}

@@ -17,13 +17,23 @@ cheaper than by a product: the first layer reads it from a table with one row a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from charlm.cells.common import Array, activate
+from charlm.cells.common import UNBOUNDED, Array, Factors, Signal, activate, gate
 
 GATES = ("i", "f", "o", "g")  # in the order of the rows of W_x, W_h and b
+SIGNALS = {
+    "i": gate("input gate: how much of the candidate is written"),
+    "f": gate("forget gate: how much of the old cell is kept"),
+    "o": gate("output gate: how much of the cell is shown"),
+    "g": Signal("candidate: what may be written", -1.0, 1.0),
+    "c": Signal("cell state: what is kept", -UNBOUNDED, UNBOUNDED),
+    "h": Signal("hidden state: what is shown", -1.0, 1.0),
+}
+MEMORY = "c"  # the signal that is carried on and on
 
 
 class State(NamedTuple):
@@ -86,8 +96,7 @@ def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Ar
 
     Returns:
         The gradient with respect to W_x x + b and that with respect to W_h h, both (B, 4H) (for this cell the same),
-        and that with respect to the state before. Weight gradients are left to the caller, who has them for a whole
-        segment by one product: d_W_h = sum_t d_recurrent_t.T @ h_(t-1).
+        and that with respect to the state before. Weight gradients are `d_weights`': one product for a whole segment.
     """
     before, i, f, o, g, tanh_c = trace
     d_c = d_after.c + d_after.h * o * (1 - tanh_c**2)
@@ -101,3 +110,13 @@ def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Ar
         axis=-1,
     )  # (B, 4H)
     return d_a, d_a, State(h=d_a @ weights.w_h, c=d_c * f)
+
+
+def d_weights(traces: Sequence[Trace], d_recurrent: Array) -> dict[str, Factors | Array]:
+    """The gradients of `Weights` over a segment.
+
+    Args:
+        traces: of its N steps.
+        d_recurrent: what `step_back` gave for them, (N, 4H).
+    """
+    return {"w_h": (d_recurrent, np.concatenate([trace.before.h for trace in traces]))}

@@ -12,13 +12,16 @@ geometrically with distance (Bengio, Simard and Frasconi 1994): the reason why t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from charlm.cells.common import Array
+from charlm.cells.common import Array, Factors, Signal
 
 GATES = ("h",)  # the one block of rows of W_x, W_h and b
+SIGNALS = {"h": Signal("hidden state: what is kept and shown", -1.0, 1.0)}
+MEMORY = "h"  # the signal that is carried on and on
 
 
 class State(NamedTuple):
@@ -76,3 +79,13 @@ def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Ar
     """
     d_a = d_after.h * (1 - trace.h**2)  # (B, H)
     return d_a, d_a, State(h=d_a @ weights.w_h)
+
+
+def d_weights(traces: Sequence[Trace], d_recurrent: Array) -> dict[str, Factors | Array]:
+    """The gradients of `Weights` over a segment.
+
+    Args:
+        traces: of its N steps.
+        d_recurrent: what `step_back` gave for them, (N, H).
+    """
+    return {"w_h": (d_recurrent, np.concatenate([trace.before.h for trace in traces]))}

@@ -68,7 +68,7 @@ _PLANNED = "planned from text and budget"
     help="How the text writes turns, for chat; auto finds out.",
 )
 # The model.
-@click.option("--cell", help="lstm, gru or rnn.  [default: lstm]")
+@click.option("--cell", help="lstm, gru, rnn, peephole, cifg, multiplicative or slstm.  [default: lstm]")
 @click.option("--hidden", type=int, help=f"Width of each layer.  [default: {_PLANNED}]")
 @click.option("--layers", type=int, help=f"How many layers, 1 to 8.  [default: {_PLANNED}]")
 @click.option("--embedding", type=int, help="Width of a character's vector.  [default: as --hidden]")

@@ -53,7 +53,6 @@ class _LayerTape(NamedTuple):
     """What a layer leaves for the way back, over a segment."""
 
     x: Array  # (T, I) what it read
-    h_before: Array  # (T, H) its hidden state before each step
     traces: list[Any]  # of the cell, one a step
     normal: Array | None  # (T, H) normalised, before scale and shift; None without norm
     deviation: Array | None  # (T, 1) what it was divided by
@@ -104,20 +103,19 @@ def _read_layer(
     recurrent = cell.Weights(*[weights[f"layers.{layer}.{name}"] for name in cell.Weights._fields])
     from_below = x @ weights[f"layers.{layer}.w_x"].T  # (T, GH)
     from_below += weights[f"layers.{layer}.b"]
-    h = np.empty((len(x) + 1, config.hidden), dtype=from_below.dtype)  # before the first step and after each
-    h[0] = state.h[0]
+    out = np.empty((len(x), config.hidden), dtype=from_below.dtype)  # h after each step
     traces = []
     for step in range(len(x)):
         state, trace = cell.step(recurrent, from_below[step : step + 1], state)
         traces.append(trace)
-        h[step + 1] = state.h[0]
-    out, normal, deviation = h[1:], None, None
+        out[step] = state.h[0]
+    normal = deviation = None
     if config.norm:
         normal = out - out.mean(axis=-1, keepdims=True)
         deviation = np.sqrt(np.vecdot(normal, normal)[:, None] / config.hidden + NORM_EPSILON)
         normal /= deviation
         out = normal * weights[f"layers.{layer}.norm_scale"] + weights[f"layers.{layer}.norm_shift"]
-    return x + out if config.has_residual(layer) else out, _LayerTape(x, h[:-1], traces, normal, deviation), state
+    return x + out if config.has_residual(layer) else out, _LayerTape(x, traces, normal, deviation), state
 
 
 def d_cross_entropy(logits: Array, targets: Ids) -> Array:
@@ -172,10 +170,9 @@ def _go_back_layer(
         d_h = _d_layer_norm(d_out * weights[prefix + "norm_scale"], tape.normal, tape.deviation)
     d_below, d_recurrent = _d_recurrence(config, weights, layer, tape, d_h)
     gradients[prefix + "w_x"] = Outer(d_below, tape.x)
-    gradients[prefix + "w_h"] = Outer(d_recurrent, tape.h_before)
     gradients[prefix + "b"] = d_below.sum(axis=0)
-    if prefix + "b_h" in weights:  # the candidate's own, whose rows are the last
-        gradients[prefix + "b_h"] = d_recurrent[:, -config.hidden :].sum(axis=0)
+    for name, gradient in CELLS[config.cell].d_weights(tape.traces, d_recurrent).items():
+        gradients[prefix + name] = Outer(*gradient) if isinstance(gradient, tuple) else gradient
     d_x: Array = d_below @ weights[prefix + "w_x"]
     if config.has_residual(layer):
         d_x += d_out
@@ -204,7 +201,8 @@ def _d_recurrence(
         d_h: (T, H) gradient with respect to each hidden state, as far as it comes from above.
 
     Returns:
-        The gradient with respect to W_x x + b and that with respect to W_h h, (T, GH) each.
+        What the cell's `step_back` gives at each step: the gradient with respect to W_x x + b and that with respect to
+        the recurrent products, (T, GH) each.
     """
     cell = CELLS[config.cell]
     recurrent = cell.Weights(*[weights[f"layers.{layer}.{name}"] for name in cell.Weights._fields])

@@ -20,7 +20,7 @@ from charlm.cells import CELLS
 from charlm.config import ModelConfig
 from charlm.errors import UsageError
 from charlm.model import recurrent
-from charlm.model.recurrent import LayerState
+from charlm.model.stepwise import LayerState
 
 ModelState = tuple[LayerState, ...]
 
@@ -76,8 +76,8 @@ class Layer(nn.Module):
     def _initialise(self, config: ModelConfig) -> None:
         gates = CELLS[config.cell].GATES
         for name, parameter in self.named_parameters():
-            for block in parameter.data.chunk(len(gates)) if name in ("w_x", "w_h") else ():
-                (nn.init.orthogonal_ if name == "w_h" else nn.init.xavier_uniform_)(block)
+            for block in parameter.data.chunk(len(parameter) // config.hidden) if parameter.dim() == 2 else ():
+                (nn.init.xavier_uniform_ if name == "w_x" else nn.init.orthogonal_)(block)
         if "f" in gates:
             self.get_parameter("b").data.chunk(len(gates))[gates.index("f")].fill_(FORGET_BIAS)
 
@@ -85,7 +85,9 @@ class Layer(nn.Module):
         """Run a chunk, (T, B, I) to (T, B, H), from `state` to the state after it."""
         weights: dict[str, Tensor] = {name: self.get_parameter(name) for name in self._shapes}
         if weight_drop:
-            weights["w_h"] = F.dropout(weights["w_h"], weight_drop)
+            for name, weight in weights.items():
+                if weight.dim() == 2 and name != "w_x":
+                    weights[name] = F.dropout(weight, weight_drop)
         h, after = self._cell(x, state, weights)
         if self.norm_scale is not None:
             scale, shift = self.norm_scale, self.norm_shift

@@ -1,4 +1,4 @@
-"""The cells over a whole chunk, on torch's fused kernels.
+"""The cells over a whole chunk: on torch's fused kernels where there is one, else step by step (`stepwise`).
 
 Each function computes what the module of the same name in `charlm.cells` computes step by step; tests hold the two
 together. Weights come in that module's layout and are put into the kernel's here, which costs next to nothing.
@@ -13,7 +13,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-LayerState = tuple[Tensor, ...]  # (B, H) each, as the fields of the cell's State
+from charlm.model import stepwise
+from charlm.model.stepwise import LayerState
+
 Cell = Callable[[Tensor, LayerState, Mapping[str, Tensor]], tuple[Tensor, LayerState]]
 
 
@@ -63,4 +65,14 @@ def _swap_last_two_gates(rows: Tensor) -> Tensor:
     return torch.cat((i, f, g, o))
 
 
-CELLS: Final[Mapping[str, Cell]] = MappingProxyType({"lstm": lstm, "gru": gru, "rnn": rnn})
+CELLS: Final[Mapping[str, Cell]] = MappingProxyType(
+    {
+        "lstm": lstm,
+        "gru": gru,
+        "rnn": rnn,
+        "peephole": stepwise.peephole,
+        "cifg": stepwise.cifg,
+        "multiplicative": stepwise.multiplicative,
+        "slstm": stepwise.slstm,
+    }
+)

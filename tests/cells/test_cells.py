@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import expit
 
 from charlm.cells import CELLS
-from charlm.cells.common import sigmoid
+from charlm.cells.common import look, sigmoid
 from charlm.model import recurrent
 
 Array = NDArray[np.float64]
@@ -46,8 +46,15 @@ def make_case(cell: str, size: tuple[int, int, int, int, int], scale: float = 1.
         tensors=tensors,
         weights=module.Weights(*[tensors[name] for name in module.Weights._fields]),
         xs=frozen(rng.normal(0, scale, (steps, batch, inputs))),
-        state=module.State(*[frozen(rng.normal(0, 1, (batch, hidden))) for _ in module.State._fields]),
+        state=random_state(cell, rng, (batch, hidden)),
     )
+
+
+def random_state(cell: str, rng: np.random.Generator, shape: tuple[int, int]) -> Any:
+    """Any state that reading could lead to: a normaliser is at least 1."""
+    module = CELLS[cell]
+    parts = {name: rng.normal(0, 1, shape) for name in module.State._fields}
+    return module.State(**{name: frozen(1 + abs(part) if name == "n" else part) for name, part in parts.items()})
 
 
 def frozen(array: Array) -> Array:
@@ -86,12 +93,14 @@ def assert_torch_agrees(cell: str, case: Case, tolerance: float) -> None:
 @every_cell
 @given(size=sizes(), scale=st.sampled_from([0.1, 0.5]))
 @example(size=(100, 3, 5, 9, 1), scale=0.4)
+@settings(max_examples=40)
 def test_forward_is_torch(cell: str, size: tuple[int, int, int, int, int], scale: float) -> None:
     assert_torch_agrees(cell, make_case(cell, size, scale), 1e-12)
 
 
 @every_cell
 @given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=40)
 def test_saturated_units_are_torch_s(cell: str, seed: int) -> None:
     # The sums reach 1e5, so a unit that is by chance not saturated differs by their last bit, 1e-11.
     assert_torch_agrees(cell, make_case(cell, (1, 3, 5, 5, seed), scale=100), 1e-9)
@@ -100,6 +109,7 @@ def test_saturated_units_are_torch_s(cell: str, seed: int) -> None:
 @every_cell
 @given(size=sizes())
 @example(size=(40, 3, 5, 9, 1))
+@settings(max_examples=40)
 def test_steps_back_are_autograd(cell: str, size: tuple[int, int, int, int, int]) -> None:
     case = make_case(cell, size, 0.5)
     module, rng = CELLS[cell], np.random.default_rng(size[-1] + 1)
@@ -107,15 +117,15 @@ def test_steps_back_are_autograd(cell: str, size: tuple[int, int, int, int, int]
     d_hs = frozen(rng.normal(size=hs.shape))  # a loss that looks at every hidden state and at the last state
     d_last = module.State(*[frozen(rng.normal(size=part.shape)) for part in state])
 
-    d_from_below, d_w_h, d_b_h, d_state = [], np.zeros_like(case.weights.w_h), np.zeros(size[3]), d_last
+    d_from_below, d_recurrents, d_state = [], [], d_last
     for trace, d_h in zip(reversed(traces), d_hs[::-1], strict=True):
         d_after = d_state._replace(h=frozen(d_state.h + d_h))
         d_below, d_recurrent, d_state = module.step_back(case.weights, trace, d_after)
         for part in (d_below, d_recurrent, *d_state):
             frozen(part)
         d_from_below.append(d_below)
-        d_w_h += d_recurrent.T @ trace.before.h
-        d_b_h += d_recurrent[:, -size[3] :].sum(axis=0)
+        d_recurrents.append(d_recurrent)
+    d_weights = module.d_weights(traces, np.concatenate(d_recurrents[::-1]))
 
     # With W_x the identity and no bias, what comes from below is the input itself, and so is its gradient.
     below = torch.tensor(from_below(case), requires_grad=True)
@@ -129,9 +139,10 @@ def test_steps_back_are_autograd(cell: str, size: tuple[int, int, int, int, int]
     loss.backward()
 
     np.testing.assert_allclose(np.stack(d_from_below[::-1]), below.grad, rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(d_w_h, weights["w_h"].grad, rtol=1e-10, atol=1e-10)
-    if "b_h" in weights:
-        np.testing.assert_allclose(d_b_h, weights["b_h"].grad, rtol=1e-10, atol=1e-10)
+    assert d_weights.keys() == set(module.Weights._fields)
+    for name, d_weight in d_weights.items():
+        found = d_weight[0].T @ d_weight[1] if isinstance(d_weight, tuple) else d_weight
+        np.testing.assert_allclose(found, weights[name].grad, rtol=1e-10, atol=1e-10)
     for part, torch_part in zip(d_state, before, strict=True):
         np.testing.assert_allclose(part, torch_part.grad, rtol=1e-10, atol=1e-10)
 
@@ -143,7 +154,9 @@ def test_a_float32_layer_stays_float32(cell: str) -> None:
     weights, state = (type(each)(*[part.astype(np.float32) for part in each]) for each in (case.weights, case.state))
     after, trace = module.step(weights, from_below(case)[0].astype(np.float32), state)
     d_below, d_recurrent, d_before = module.step_back(weights, trace, after)
-    assert {part.dtype for part in (*after, *trace[1:], d_below, d_recurrent, *d_before)} == {np.dtype(np.float32)}
+    d_weights = [part for d_weight in module.d_weights([trace], d_recurrent).values() for part in d_weight]
+    parts = (*after, *trace[1:], d_below, d_recurrent, *d_before, *d_weights)
+    assert {part.dtype for part in parts} == {np.dtype(np.float32)}
 
 
 @every_cell
@@ -151,10 +164,69 @@ def test_gates_name_the_blocks_of_rows(cell: str) -> None:
     module = CELLS[cell]
     shapes = module.shapes(5, 7)
     assert shapes["w_x"] == (7 * len(module.GATES), 5)
-    assert shapes["w_h"] == (7 * len(module.GATES), 7)
     assert shapes["b"] == (7 * len(module.GATES),)
+    assert (
+        sum(rows for rows, *columns in (shapes[name] for name in module.Weights._fields) if columns)
+        == len(module.GATES) * 7
+    )
     assert shapes.keys() == {"w_x", "b", *module.Weights._fields}
     assert module.State._fields[0] == "h"
+
+
+@every_cell
+@given(size=sizes(), scale=st.sampled_from([0.5, 5.0]))
+@settings(max_examples=20)
+def test_signals_are_what_they_are_said_to_be(cell: str, size: tuple[int, int, int, int, int], scale: float) -> None:
+    case, module = make_case(cell, size, scale), CELLS[cell]
+    state = module.State(*[np.zeros_like(part) for part in case.state])
+    assert module.MEMORY in module.SIGNALS
+    for below in from_below(case):
+        state, trace = module.step(case.weights, below, state)
+        seen = look(module.SIGNALS, trace, state)
+        assert seen.keys() == module.SIGNALS.keys()
+        for name, signal in module.SIGNALS.items():
+            assert seen[name].shape == state.h.shape
+            assert (seen[name] >= signal.low).all(), name
+            assert (seen[name] <= signal.high).all(), name
+
+
+@every_cell
+def test_gradients_of_the_torch_cells(cell: str) -> None:
+    case = make_case(cell, (4, 2, 3, 3, 5), 0.7)
+    names = list(case.tensors)
+
+    def run(x: torch.Tensor, *rest: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        weights, state = dict(zip(names, rest, strict=False)), rest[len(names) :]
+        hs, after = recurrent.CELLS[cell](x, state, weights)
+        return hs, *after
+
+    inputs = [torch.tensor(part, requires_grad=True) for part in (case.xs, *case.tensors.values(), *case.state)]
+    assert torch.autograd.gradcheck(run, inputs)
+
+
+@every_cell
+@given(size=sizes())
+@settings(max_examples=20)
+def test_the_first_step_from_nothing_is_torch_s(cell: str, size: tuple[int, int, int, int, int]) -> None:
+    case = make_case(cell, size, 3.0)
+    nothing = type(case.state)(*[frozen(np.zeros_like(part)) for part in case.state])
+    assert_torch_agrees(cell, case._replace(state=nothing), 1e-11)
+
+
+def test_an_slstm_shows_the_weighted_mean_of_its_candidates() -> None:
+    """With all gates' weights by hand: what is shown is the mean of the candidates under exponential weights."""
+    module, rng = CELLS["slstm"], np.random.default_rng(0)
+    below = rng.normal(0, 2, (30, 1, 4))  # one unit, and nothing recurrent
+    state = module.State(*np.zeros((4, 1, 1)))
+    a_i, log_f = below[:, 0, 0], np.log(expit(below[:, 0, 1]))
+    for step in range(30):
+        state, trace = module.step(module.Weights(np.zeros((4, 1))), below[step], state)
+        later = np.concatenate((np.cumsum(log_f[step:0:-1])[::-1], [0.0]))  # by which each weight has shrunk since
+        weights = np.exp(a_i[: step + 1] + later)
+        mean = (weights * np.tanh(below[: step + 1, 0, 3])).sum() / weights.sum()
+        np.testing.assert_allclose(trace.v, [[mean]], rtol=1e-12)
+        np.testing.assert_allclose(state.h, [[expit(below[step, 0, 2]) * mean]], rtol=1e-12)
+        assert state.n >= 1
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1.5e-7), (np.float64, 3e-16)])

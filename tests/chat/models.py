@@ -24,11 +24,17 @@ DIALOGUES = {
 
 
 def random_checkpoint(
-    seed: int = 0, *, scale: float = 0.3, has_bytes: bool = False, hidden: int = 16, characters: str = CHARACTERS
+    seed: int = 0,
+    *,
+    scale: float = 0.3,
+    has_bytes: bool = False,
+    hidden: int = 16,
+    characters: str = CHARACTERS,
+    cell: str = "lstm",
 ) -> Checkpoint:
-    """An LSTM of two layers."""
+    """Two layers."""
     vocabulary = Vocabulary(characters, has_bytes=has_bytes)
-    config = ModelConfig(vocabulary=len(vocabulary), embedding=16, hidden=hidden, layers=2)
+    config = ModelConfig(vocabulary=len(vocabulary), cell=cell, embedding=16, hidden=hidden, layers=2)
     rng = np.random.default_rng(seed)
     tensors = {name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in config.tensors().items()}
     return Checkpoint(config, vocabulary, tensors)
@@ -62,9 +68,9 @@ def learning_engine(*, has_bytes: bool = False) -> Engine:
 
 
 @cache
-def random_engine(seed: int = 0, *, scale: float = 0.3, has_bytes: bool = False) -> Engine:
+def random_engine(seed: int = 0, *, scale: float = 0.3, has_bytes: bool = False, cell: str = "lstm") -> Engine:
     """It runs."""
-    return Engine(random_checkpoint(seed, scale=scale, has_bytes=has_bytes))
+    return Engine(random_checkpoint(seed, scale=scale, has_bytes=has_bytes, cell=cell))
 
 
 class CountingEngine(Engine):

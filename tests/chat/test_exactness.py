@@ -21,6 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from charlm.cells import CELLS
 from charlm.chat import conversation as limits
 from charlm.chat.conversation import BOT, Conversation, Turn
 from charlm.chat.dials import Dials
@@ -297,6 +298,14 @@ def test_two_hundred_lessons(form: str, candidates: int, steps: list[Step], has_
     with tempfile.TemporaryDirectory() as folder:
         engine = learning_engine(has_bytes=has_bytes)
         check(engine, form, candidates, steps, Path(folder) / "c.db", learn=RATE)
+
+
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell != "lstm"])
+@settings(max_examples=2)
+@given(steps=STEPS)
+def test_so_it_is_with_every_cell(cell: str, steps: list[Step]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        check(random_engine(cell=cell), "play", 2, steps, Path(folder) / "c.db")
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from charlm.cells import CELLS
 from charlm.checkpoint import load, save
 from charlm.inference.engine import Engine
 from charlm.inference.reading import UNKNOWN_NATS
@@ -78,7 +79,7 @@ def test_the_figures_are_those_of_step_by_step(charlm: Charlm, model: str, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_the_figures_are_torch_s(charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path, cell: str) -> None:
     import torch
 

@@ -38,10 +38,12 @@ def make_state(config: ModelConfig, rng: np.random.Generator, dtype: type = np.f
     cell = CELLS[config.cell]
     layers = []
     for _ in range(config.layers):
-        parts = [np.tanh(rng.normal(0, 1, (1, config.hidden))).astype(dtype) for _ in cell.State._fields]
-        for part in parts:
+        parts = {name: np.tanh(rng.normal(0, 1, (1, config.hidden))).astype(dtype) for name in cell.State._fields}
+        if "n" in parts:
+            parts["n"] = 1 + abs(parts["n"])  # a normaliser is at least 1 once something was read
+        for part in parts.values():
             part.flags.writeable = False
-        layers.append(cell.State(*parts))
+        layers.append(cell.State(**parts))
     return State(tuple(layers))
 
 

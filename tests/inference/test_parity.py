@@ -50,13 +50,17 @@ def assert_same_states(one: State, other: State, tolerance: float) -> None:
         np.testing.assert_allclose(part, expected, rtol=0, atol=tolerance)
 
 
+SHAPES = [("tied", 1), ("tied", 2), ("tied", 4), ("untied", 1), ("untied", 3), ("narrow", 1), ("narrow", 4)]
+FEW = [("tied", 1), ("narrow", 4)]  # what stands around a cell is the same for all of them
+ALL_SHAPES = ("lstm", "gru", "rnn")
+
+
 @pytest.mark.parametrize(
-    ("widths", "layers"),
-    [("tied", 1), ("tied", 2), ("tied", 4), ("untied", 1), ("untied", 3), ("narrow", 1), ("narrow", 4)],
+    ("cell", "widths", "layers"),
+    [(cell, *shape) for cell in CELLS for shape in (SHAPES if cell in ALL_SHAPES else FEW)],
 )
 @pytest.mark.parametrize("residual", [True, False])
 @pytest.mark.parametrize("norm", [True, False])
-@pytest.mark.parametrize("cell", CELLS)
 def test_numpy_is_torch(cell: str, norm: bool, residual: bool, widths: str, layers: int) -> None:
     embedding, tied = WIDTHS[widths]
     config = ModelConfig(

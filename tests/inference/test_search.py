@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from charlm.cells import CELLS
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine, State
 from charlm.inference.generate import Completion, Generation, generate_batch
@@ -95,7 +96,7 @@ def test_a_beam_wide_enough_finds_every_text_in_order(
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_a_beam_of_one_is_greedy(make_checkpoint: MakeCheckpoint, cell: str, seed: int) -> None:
     engine = Engine(make_checkpoint(cell=cell, seed=seed, scale=0.6))
     greedy = Generation(engine, *begin(engine, PROMPT), SamplingParams(temperature=0), max_chars=60)
