@@ -48,6 +48,7 @@ def folder(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
     (tmp_path / "checkpoints").mkdir()
     save(make_checkpoint(), tmp_path / "checkpoints" / "m.safetensors")
     (tmp_path / "t.txt").write_text("the ferry\nthe town\n", encoding="utf-8")
+    (tmp_path / "long.txt").write_text("the ferry\nthe town\n" * 20, encoding="utf-8")
     return tmp_path
 
 
@@ -82,6 +83,9 @@ def test_help_imports_no_torch(tmp_path: Path, command: str) -> None:
         ("corpora",),
         ("corpora", "show", "kjv"),
         ("completion", "bash"),
+        ("xray", "m", "the ferry"),
+        ("xray", "m", "the ferry", "--unit", "0:3"),
+        ("gradients", "m", "--text", "long.txt", "--steps", "5"),
     ],
     ids=" ".join,
 )

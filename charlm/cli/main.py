@@ -28,6 +28,8 @@ COMMANDS: Final = {
     "eval": "Measure a model on a text.",
     "score": "Find the most surprising lines of a text.",
     "adapt": "Let a model learn a text, and keep the result.",
+    "xray": "Look at a model's gates and cells while it reads.",
+    "gradients": "Measure how far gradients reach.",
     "models": "List models, show their cards.",
     "corpora": "Build texts to train on, show what they are.",
     "conversations": "List, search, export and replay conversations.",

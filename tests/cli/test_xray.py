@@ -1,0 +1,153 @@
+"""`charlm xray` and `charlm gradients`: what is printed and written is what was measured."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charlm.cells import CELLS
+from charlm.checkpoint import load, save
+from charlm.inference.engine import Engine
+from charlm.insight.recording import record
+
+from ..conftest import MakeCheckpoint
+from .conftest import HARBOUR, Charlm
+
+TEXT = "the ferry goes.\nand comes back, at nine?"
+
+
+@pytest.fixture
+def engine(model: str, tmp_path: Path) -> Engine:
+    return Engine(load(tmp_path / "checkpoints" / f"{model}.safetensors"))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_table_names_every_signal(
+    charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path, cell: str
+) -> None:
+    save(make_checkpoint(cell=cell), tmp_path / "m.safetensors")
+    plain = charlm("xray", "m.safetensors", TEXT)
+    assert plain.code == 0
+    document = json.loads(charlm("xray", "m.safetensors", TEXT, "--json").out)
+    assert document["cell"] == cell
+    assert document["chars"] == len(TEXT)
+    assert [(row["layer"], row["name"]) for row in document["signals"]] == [
+        (layer, name) for layer in range(2) for name in CELLS[cell].SIGNALS
+    ]
+    for row in document["signals"]:
+        assert re.search(rf"^ +{row['layer']} {row['name']} .*{re.escape(row['meaning'])}$", plain.out, re.M)
+
+
+def test_a_text_in_place_in_a_file_and_in_a_pipe(charlm: Charlm, model: str, engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text(TEXT)
+    values = record(engine, TEXT).signals[1, "c"][:, 5]
+    for given in (TEXT, "t.txt"):
+        document = json.loads(charlm("xray", model, given, "--unit", "1:5", "--json").out)
+        assert document["text"] == TEXT
+        np.testing.assert_allclose(document["values"], values, atol=1e-5)
+    short = json.loads(charlm("xray", model, "t.txt", "--unit", "1:5", "--chars", "7", "--json").out)
+    assert short["text"] == TEXT[:7]
+
+
+def test_a_coloured_text_where_there_are_no_colours(charlm: Charlm, model: str) -> None:
+    lines = charlm("xray", model, TEXT, "--unit", "0:3", "--signal", "f").out.splitlines()
+    assert "layer 0, unit 3, f: forget gate" in lines[0]
+    assert lines[1] == "the ferry goes."
+    assert re.fullmatch(r"\d{16}", lines[2])  # the newline has a value too
+    assert lines[3] == "and comes back, at nine?"
+    assert re.fullmatch(r"\d{24}", lines[4])
+
+
+def test_pictures(charlm: Charlm, model: str, engine: Engine, tmp_path: Path) -> None:
+    hostile = TEXT + " <b> & \x1b[2J"
+    files = ("--html", "u.html", "--svg", "u.svg", "--png", "u.png", "--npz", "u.npz")
+    assert charlm("xray", model, hostile, "--unit", "1:5", *files).code == 0
+    page = (tmp_path / "u.html").read_text()
+    assert "&lt;" in page
+    assert "\x1b" not in page
+    shown = "".join(ElementTree.fromstring((tmp_path / "u.svg").read_text()).itertext())
+    assert "<b>" in re.sub(r"\s", "", shown)
+    assert (tmp_path / "u.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    arrays = np.load(io.BytesIO((tmp_path / "u.npz").read_bytes()), allow_pickle=False)
+    np.testing.assert_allclose(arrays["1.c"], record(engine, hostile).signals[1, "c"])
+    assert "".join(map(chr, arrays["characters"])) == hostile
+    assert charlm("xray", model, TEXT, "--gates", "--layer", "1", "--svg", "g.svg", "--png", "g.png").code == 0
+    ElementTree.parse(tmp_path / "g.svg")
+    maps = charlm("xray", model, TEXT, "--gates").out
+    assert maps.count("the ferry") == 2 * len(CELLS["lstm"].SIGNALS)
+
+
+def test_units_are_looked_for(charlm: Charlm, model: str) -> None:
+    asked = ("xray", model, HARBOUR, "--chars", "3000", "--find", "--feature", "vowel=[aeiou]", "--top", "2")
+    document = json.loads(charlm(*asked, "--json").out)
+    found = {each["feature"]: each for each in document["features"]}
+    assert {"vowel", "start of a word", "position in the line"} <= found.keys()
+    assert len(found["vowel"]["units"]) == 2
+    assert abs(found["vowel"]["units"][0]["held_out"]) > 0.3  # which the character itself decides
+    for each in document["features"]:
+        if each["shuffled"]:
+            assert abs(each["shuffled"]["held_out"]) < 0.1
+    table = charlm(*asked, "--svg", "f.svg")
+    best = found["vowel"]["units"][0]
+    assert re.search(rf"^vowel +{best['layer']}:{best['number']} ", table.out, re.M)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--unit", "2:0"], "there is no unit 2:0"),
+        (["--unit", "x"], "'x' is no unit"),
+        (["--unit", "0:0", "--signal", "q"], "lstm has no signal 'q'"),
+        (["--unit", "0:0", "--gates"], "do not go together"),
+        (["--svg", "x.svg"], "something to draw"),
+        (["--feature", "a=b"], "something to look for"),
+        (["--find", "--feature", "ab"], "no feature"),
+        (["--gates", "--layer", "9"], "no layer 9"),
+        (["--chars", "1"], "chars is 1"),
+    ],
+)
+def test_what_cannot_be_is_said_so(charlm: Charlm, model: str, arguments: list[str], message: str) -> None:
+    result = charlm("xray", model, TEXT, *arguments)
+    assert result.code == 2
+    assert message in result.err
+
+
+def test_gradients_of_models_and_of_fresh_cells(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    asked = (
+        "gradients",
+        model,
+        "--text",
+        HARBOUR,
+        "--cell",
+        "rnn",
+        "--hidden",
+        "12",
+        "--steps",
+        "30",
+        "--windows",
+        "4",
+    )
+    document = json.loads(charlm(*asked, "--json").out)
+    named, fresh = document["models"]
+    assert (named["name"], named["cell"], fresh["name"]) == ("noise", "lstm", "fresh rnn")
+    assert np.array(named["norms"]["c"]).shape == (2, 30)
+    assert np.array(fresh["norms"]["h"]).shape == (1, 30)
+    plain = charlm(*asked, "--svg", "r.svg", "--png", "r.png")
+    assert re.search(r"^ +30 ", plain.out, re.M)
+    ElementTree.parse(tmp_path / "r.svg")
+    grown = json.loads(charlm(*asked, "--gain", "4", "--json").out)
+    assert grown["models"][1]["norms"] != fresh["norms"]
+    assert grown["models"][0] == named
+
+
+def test_gradients_need_something_to_measure(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("short")
+    assert "no model to measure" in charlm("gradients", "--text", HARBOUR).err
+    assert "5 characters" in charlm("gradients", model, "--text", "t.txt").err
+    assert charlm("gradients", "--cell", "lstn", "--text", HARBOUR).code == 2
