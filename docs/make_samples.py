@@ -1,0 +1,110 @@
+"""Write docs/smalltalk-samples.md: fifty openings and what the bundled model replies, unedited.
+
+    charlm corpora build smalltalk && python docs/make_samples.py [MODEL]
+
+Each opening begins a conversation of its own, at default settings, with the seed `SEED` plus its number. Words count as
+misspelt that are not in the text that the model was trained on.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import charlm
+from charlm.chat.manner import Exchange, hold, manner, words_of
+from charlm.corpora import shelf
+from charlm.files import write_bytes
+
+SEED = 1
+OPENINGS = """\
+hello
+hi, how are you?
+Good morning!
+hey, what's up?
+What is your name?
+Where are you from?
+How old are you?
+What do you like to do?
+Do you have any hobbies?
+What kind of music do you like?
+I just came back from a long walk.
+It has been raining all day here.
+What did you do today?
+Do you like to cook?
+What is your favorite food?
+I had pizza for dinner.
+Have you seen any good movies lately?
+What was the last book you read?
+Do you have any brothers or sisters?
+I have two cats and a dog.
+Do you like animals?
+Are you a student?
+What do you study?
+I have an exam tomorrow and I am nervous.
+What do you want to be when you grow up?
+My job is so boring.
+Do you play any instruments?
+I am learning to play the guitar.
+Do you like sports?
+Who is your favorite football team?
+Where would you like to travel?
+I am going to Japan next summer!
+What is the weather like where you live?
+I love the snow.
+What are you doing this weekend?
+Do you want to go out for coffee?
+I can't sleep.
+I feel a little sad today.
+Tell me something interesting.
+Tell me a joke.
+Are you a robot?
+Can you help me with something?
+What do you think about love?
+Do you believe in ghosts?
+What is the meaning of life?
+You are funny.
+I don't understand.
+That's not what I asked.
+Thank you, it was nice talking to you.
+Goodbye!
+""".splitlines()
+
+
+def replies(model: charlm.Model) -> list[Exchange]:
+    """An exchange for each opening."""
+    return [hold(model.chat(seed=SEED + number), [line])[0] for number, line in enumerate(OPENINGS)]
+
+
+def page(model: charlm.Model, exchanges: list[Exchange]) -> str:
+    """The page."""
+    known = frozenset(words_of(shelf.find("smalltalk").read_text(encoding="utf-8")))
+    found = manner(exchanges, known)
+    assert found.unknown is not None
+    rows = [f"| {cell(one.said)} | {cell(one.reply)} |" for one in exchanges]
+    return "\n".join(
+        [
+            "# Fifty openings",
+            "",
+            f"What `{model.name}` replies to a first line, at default settings, each with a seed of its own, unedited.",
+            "`python docs/make_samples.py` made this page.",
+            "",
+            f"Words misspelt: {found.unknown:.1%}. Echoes: {found.echoes:.0%}. Replies that repeat themselves: "
+            f"{found.repeats:.0%}. Empty: {found.empty:.0%}. Mean length: {found.length:.0f} characters.",
+            "",
+            "| you | reply |",
+            "|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def cell(text: str) -> str:
+    """Text as a cell of a table."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
+if __name__ == "__main__":
+    chosen = charlm.load(sys.argv[1] if len(sys.argv) > 1 else "smalltalk")
+    write_bytes(Path(__file__).parent / "smalltalk-samples.md", page(chosen, replies(chosen)).encode())
