@@ -1,3 +1,4 @@
+# make chat    sets up .venv, opens the chat with the bundled model; without a terminal, a short conversation in lines
 # make test    on a bare machine: sets up .venv, then runs every check and every test
 # make demo    sets up .venv, trains for a minute on a small text, shows what the model writes
 # make check   in a ready checkout: the checks and the quick tests
@@ -10,7 +11,10 @@ READY := $(VENV)/.ready
 # torch's threads soon sleep while they wait, rather than spin, so that tests do not crawl on a busy machine.
 export GOMP_SPINCOUNT = 1000
 
-.PHONY: setup test check lint quick slow demo bench clean
+# What is said where nobody types and nothing comes through a pipe.
+SAID := Hello! How are you?\nWhat do you like to do?\nWhy do you like it?
+
+.PHONY: setup chat test check lint quick slow demo bench clean
 
 setup: $(READY)
 
@@ -20,6 +24,11 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt hatchling editables
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	touch $(READY)
+
+chat: setup
+	@if [ -t 0 ]; then exec $(BIN)/charlm chat smalltalk; fi; \
+	said=$$(cat); [ -n "$$said" ] || said=$$(printf '$(SAID)'); \
+	printf '%s\n' "$$said" | $(BIN)/charlm chat smalltalk --plain --echo
 
 test: setup lint
 	$(BIN)/python -m pytest

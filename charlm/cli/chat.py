@@ -70,6 +70,7 @@ def _dial_options(function: Callable[..., int]) -> Callable[..., int]:
 @click.option("--rate", type=float, help=f"How fast it learns.  [default: {_RATE:g}]")
 @click.option("--no-save", is_flag=True, help="Do not write this conversation to the database.")
 @click.option("--plain", is_flag=True, help="Lines instead of the app; also where there is no terminal.")
+@click.option("--echo", is_flag=True, help="In a pipe: show what was said before each reply.")
 def command(**options: Any) -> int:
     """Talk to a model.
 
@@ -94,6 +95,6 @@ def command(**options: Any) -> int:
 
     session = Session(Wish(**wish, dials=dials, keep=not options["no_save"]))
     try:
-        return Lines(session, asks=sys.stdin.isatty()).run()
+        return Lines(session, asks=sys.stdin.isatty(), echoes=options["echo"]).run()
     finally:
         session.close()

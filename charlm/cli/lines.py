@@ -1,7 +1,8 @@
 """The chat as lines: for screen readers, pipes and scripts.
 
 A face of the same session that the app shows. What is typed is said, what begins with a slash is a command, the reply
-streams. Where input comes from a pipe, standard output holds the replies alone.
+streams. Where input comes from a pipe, standard output holds the replies
+alone, or with them what was said.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ class Lines:
     Args:
         session: the chat.
         asks: whether a person types, who is to be shown where.
+        echoes: whether what is said is shown before its reply, which a terminal does by itself.
     """
 
-    def __init__(self, session: Session, *, asks: bool) -> None:
+    def __init__(self, session: Session, *, asks: bool, echoes: bool = False) -> None:
         self.session = session
         self._asks = asks
+        self._echoes = echoes and not asks
         self._drawing = False
         self._interrupted = False
         self._wake = threading.Event()
@@ -91,6 +94,8 @@ class Lines:
             command.run(self, argument)
         else:
             conversation = self.session.conversation
+            if self._echoes:
+                self._write(f"{PROMPT}{line}\n")
             self.draw(lambda piece, turn: conversation.say(line, piece, turn))
 
     def _tell_news(self) -> None:
