@@ -266,7 +266,7 @@ def _rescue(connection: sqlite3.Connection, damaged: Path) -> tuple[int, int]:
     except sqlite3.Error:
         return 0, 0
     try:
-        if is_ours(connection, "damaged") and version_of(connection, "damaged") == VERSION:
+        if is_ours(connection, "damaged") and 0 < version_of(connection, "damaged") <= VERSION:
             for order in ("ASC", "DESC"):  # from both ends towards the damage
                 with suppress(sqlite3.Error):
                     for (number,) in connection.execute(f"SELECT id FROM damaged.conversation ORDER BY id {order}"):
@@ -286,8 +286,12 @@ def _copy(connection: sqlite3.Connection, number: int) -> bool:
     try:
         with _transaction(connection, "BEGIN IMMEDIATE"):
             for table, column in (("conversation", "id"), ("turn", "conversation")):
+                # Their names: an older version has fewer of them.
+                names = ", ".join(row[1] for row in connection.execute(f"PRAGMA damaged.table_info({table})"))
                 connection.execute(
-                    f"INSERT INTO main.{table} SELECT * FROM damaged.{table} WHERE {column} = ? ORDER BY id", (number,)
+                    f"INSERT INTO main.{table} ({names})"
+                    f" SELECT {names} FROM damaged.{table} WHERE {column} = ? ORDER BY id",
+                    (number,),
                 )
     except sqlite3.Error:
         return False

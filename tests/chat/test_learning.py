@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import sqlite3
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+import charlm
+from charlm import checkpoint
 from charlm.chat import conversation as limits
-from charlm.chat import journal
+from charlm.chat import database, journal
+from charlm.chat.commands import COMMANDS, Operation, find
 from charlm.chat.conversation import Conversation, Turn
 from charlm.chat.dials import Dials
 from charlm.chat.drawing import Snapshot
 from charlm.chat.learning import Lesson, Reader, default_rate
 from charlm.chat.replay import replay
+from charlm.chat.session import Session, Wish
 from charlm.chat.store import Store
+from charlm.cli import chat
 from charlm.errors import CheckpointError, UsageError
 from charlm.inference import backward, learner
 from charlm.inference.engine import Engine
@@ -269,8 +277,6 @@ def test_going_far_back_is_learned_again_once_and_not_at_every_step(monkeypatch:
 
 
 def learned_rows(path: Path) -> list[tuple[int, ...]]:
-    import sqlite3
-
     connection = sqlite3.connect(path)
     found = connection.execute("SELECT conversation, turn, length(overlay) FROM learned ORDER BY written").fetchall()
     assert connection.execute("SELECT count(*) FROM snapshot").fetchone() == (0,)
@@ -320,8 +326,6 @@ def test_now_and_then_it_is_written_while_it_goes_on(store: Store, path: Path, m
 
 
 def test_damaged_lessons_are_learned_again(store: Store, path: Path, reopen: Reopen) -> None:
-    import sqlite3
-
     engine = learning_engine()
     conversation = store.create("noise", engine, LINES, dials=LEARNING, seed=1)
     conversation.say("hello")
@@ -332,6 +336,41 @@ def test_damaged_lessons_are_learned_again(store: Store, path: Path, reopen: Reo
     connection.close()
     again = reopen().open(1, "noise", engine, LINES).conversation
     assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
+
+
+def make_old(path: Path) -> None:
+    """Take from a file what the version that learns has brought."""
+    connection = sqlite3.connect(path)
+    connection.execute("ALTER TABLE turn DROP COLUMN lesson")
+    connection.execute("ALTER TABLE conversation DROP COLUMN forgets")
+    connection.execute("DROP TABLE learned")
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize("rescued", [False, True])
+def test_what_the_version_before_this_has_kept_goes_on_and_learns(
+    store: Store, path: Path, reopen: Reopen, rescued: bool
+) -> None:
+    engine = learning_engine()
+    conversation = store.create("noise", engine, LINES, dials=replace(LEARNING, learn=0.0), seed=1)
+    conversation.say("hello")
+    said = [turn.text for turn in conversation.path]
+    store.close()
+    make_old(path)
+    if rescued:
+        old = path.rename(path.with_name("old.db"))
+        reopen().close()
+        connection = sqlite3.connect(path, isolation_level=None)
+        assert database._rescue(connection, old) == (1, 1)
+        connection.close()
+    again = reopen().open(1, "noise", engine, LINES).conversation
+    assert [turn.text for turn in again.path] == said
+    again.dials = LEARNING
+    again.say("how are you?")
+    assert memory(again).learned == len("how are you?")
+    check_memory(again, again.head)
 
 
 def test_lessons_are_told_and_read_back() -> None:
@@ -362,3 +401,100 @@ def test_a_long_text_that_is_being_learned_can_be_stopped() -> None:
         reader.read(snapshot, "on and on " * 500, Lesson(settings=LearnSettings()), "\n", stopped)
     assert asked == 1
     assert conversation.path == before
+
+
+# What a person can do about it
+
+
+class Silent:
+    """A face that only remembers what it was told."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.told: list[str] = []
+
+    def do(self, line: str) -> str:
+        """Run a command; what it told."""
+        self.told.clear()
+        command, argument = find(COMMANDS, line)
+        command.run(self, argument)
+        return "\n".join(self.told)
+
+    def tell(self, text: str) -> None:
+        self.told.append(text)
+
+    def draw(self, operation: Operation) -> None:
+        operation(lambda piece: None, lambda turn: None)
+
+    def show_conversation(self) -> None:
+        pass
+
+    def show_dials(self) -> None:
+        pass
+
+    def leave(self) -> None:
+        pass
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with two models, which is also where one works: one of lines, one of plain text."""
+    monkeypatch.chdir(tmp_path)
+    for name, form in (("talker", "lines"), ("writer", "plain")):
+        model = replace(learning_engine().checkpoint, dialogue=DIALOGUES[form])
+        checkpoint.save(model, tmp_path / f"{name}.safetensors")
+    return tmp_path
+
+
+def test_learn_and_forget_as_commands(models: Path) -> None:
+    face = Silent(Session(Wish(str(models / "talker.safetensors"), dials=(("length", 10), ("candidates", 1)))))
+    session = face.session
+    assert session.conversation.dials.learn == LearnSettings().rate, "on, since its text has turns"
+    assert "learns from what you say, at rate 0.0001" in face.do("/learn")
+    with pytest.raises(UsageError, match="nothing was learned"):
+        face.do("/forget")
+    session.conversation.say("hello there")
+    assert "moved" in face.do("/learn")
+    assert "undo" in face.do("/forget")
+    face.do("/undo")
+    assert not session.conversation.forgets
+    assert face.do("/learn off").startswith("it learns nothing")
+    assert session.conversation.dials.learn == 0
+    face.do("/learn 0.003")
+    assert session.conversation.dials.learn == 3e-3
+    face.do("/learn on")
+    assert session.conversation.dials.learn == LearnSettings().rate
+    for wrong in ("/learn fast", "/learn 7", "/learn -1"):
+        with pytest.raises(UsageError):
+            face.do(wrong)
+    command, _ = find(COMMANDS, "/learn")
+    assert list(command.complete(session, "o")) == ["on", "off"]
+    session.use(str(models / "writer.safetensors"))
+    assert session.conversation.dials.learn == 0, "a plain text has nobody to learn from"
+    session.use(str(models / "talker.safetensors"))
+    assert session.conversation.dials.learn == LearnSettings().rate
+    session.close()
+
+
+def test_the_command_line_says_whether_and_how_fast(models: Path) -> None:
+    asked: list[dict[str, Any]] = []
+    runner = CliRunner()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("charlm.chat.session.Session", lambda wish: asked.append(dict(wish.dials)) or 1 / 0)
+        for options in ([], ["--learn"], ["--no-learn"], ["--rate", "0.001"], ["--no-learn", "--rate", "0.001"]):
+            runner.invoke(chat.command, [str(models / "writer.safetensors"), *options])
+    assert asked == [{}, {"learn": 1e-4}, {"learn": 0.0}, {"learn": 1e-3}, {"learn": 0.0}]
+
+
+def test_from_python(models: Path) -> None:
+    talker, writer = (charlm.load(models / f"{name}.safetensors") for name in ("talker", "writer"))
+    assert talker.chat().dials.learn == LearnSettings().rate
+    assert writer.chat().dials.learn == 0
+    assert writer.chat(learn=True).dials.learn == LearnSettings().rate
+    assert talker.chat(learn=False).dials.learn == 0
+    conversation = talker.chat(learn=2e-4, length=10, candidates=1, seed=1)
+    before = {name: tensor.copy() for name, tensor in talker.engine.checkpoint.tensors.items()}
+    conversation.say("hello there")
+    assert conversation.learned is not None
+    for name, tensor in talker.engine.checkpoint.tensors.items():
+        assert np.array_equal(tensor, before[name]), "the model itself stays as it is"
