@@ -197,8 +197,7 @@ class Conversation:
         clock: seconds.
 
     Attributes:
-        engine: the trained model.
-        reader: reads with it, and learns.
+        reader: the model as it reads, and learns.
         dialogue: how its text writes turns.
         you: who a person plays.
         bot: who the model plays.
@@ -223,7 +222,6 @@ class Conversation:
         journal: Journal | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.engine = engine
         self.reader = Reader(engine)
         self.dialogue = dialogue or Dialogue()
         self.you, self.bot = roles(self.dialogue, you, bot)
@@ -245,6 +243,15 @@ class Conversation:
         self._cancelled = threading.Event()
 
     # -- what there is ------------------------------------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Engine:
+        """The trained model."""
+        return self.reader.base
+
+    @engine.setter
+    def engine(self, engine: Engine) -> None:
+        self.reader = Reader(engine)
 
     @property
     def dials(self) -> Dials:

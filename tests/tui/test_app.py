@@ -687,3 +687,22 @@ async def test_hostile_text_reaches_the_screen_only_as_symbols(
         await chat.pilot.pause(0.2)
         text = "".join(segment.text for y in range(24) for segment in app.transcript.render_line(y))
         assert not {one for one in text if one < " " or "\x7f" <= one <= "\x9f" or one in "\u202e\u2066"}
+
+
+async def test_it_learns_from_what_is_said_and_says_how_much(open_chat: Open) -> None:
+    async with open_chat(size=(140, 30), dials=replace(QUICK, learn=3e-3)) as chat:
+        assert chat.app.status.learned == ""
+        await chat.say("so it goes")
+        learned = chat.conversation.learned
+        assert learned is not None
+        assert chat.app.status.learned == learned.meter != ""
+        assert chat.shown == chat.turns
+        await chat.type("/learn")
+        assert "moved by" in chat.notes
+        await chat.type("/forget")
+        await chat.until(lambda: chat.app.status.learned == "")
+        await chat.press("f6")
+        assert chat.app.status.learned == learned.meter
+        await chat.press("f6")
+        assert chat.turns == []
+        await chat.until(lambda: chat.app.status.learned == "")
