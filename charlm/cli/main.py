@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "score": "Find the most surprising lines of a text.",
     "adapt": "Let a model learn a text, and keep the result.",
     "xray": "Look at a model's gates and cells while it reads.",
+    "memory": "Measure how long a model remembers.",
     "gradients": "Measure how far gradients reach.",
     "models": "List models, show their cards.",
     "corpora": "Build texts to train on, show what they are.",

@@ -1,4 +1,4 @@
-"""`charlm xray` and `charlm gradients`: what is printed and written is what was measured."""
+"""`charlm xray`, `charlm gradients` and `charlm memory`: what is printed and written is what was measured."""
 
 from __future__ import annotations
 
@@ -151,3 +151,19 @@ def test_gradients_need_something_to_measure(charlm: Charlm, model: str, tmp_pat
     assert "no model to measure" in charlm("gradients", "--text", HARBOUR).err
     assert "5 characters" in charlm("gradients", model, "--text", "t.txt").err
     assert charlm("gradients", "--cell", "lstn", "--text", HARBOUR).code == 2
+
+
+def test_memory(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    asked = ("memory", model, HARBOUR, "--longest", "70", "--blocks", "4", "--most", "3")
+    document = json.loads(charlm(*asked, "--json").out)
+    assert [row["length"] for row in document["context"]] == [1, 2, 4, 8, 16, 32, 64]
+    assert {row["kind"] for row in document["recall"]} == {"name"}
+    assert all(row["tried"] <= 3 and row["most"] <= 70 for row in document["recall"])
+    plain = charlm(*asked, "--svg", "m.svg")
+    for row in document["context"]:
+        assert re.search(rf"^ +{row['length']} +{row['bits']:.3f}", plain.out, re.M)
+    assert re.search(r"^name +64 to 70 ", plain.out, re.M)
+    ElementTree.parse(tmp_path / "m.svg")
+    assert json.loads(charlm(*asked, "--no-recall", "--json").out)["recall"] == []
+    (tmp_path / "t.txt").write_text("short")
+    assert "needs 128" in charlm("memory", model, "t.txt", "--longest", "64").err
