@@ -157,7 +157,7 @@ def test_memory(charlm: Charlm, model: str, tmp_path: Path) -> None:
     asked = ("memory", model, HARBOUR, "--longest", "70", "--blocks", "4", "--most", "3")
     document = json.loads(charlm(*asked, "--json").out)
     assert [row["length"] for row in document["context"]] == [1, 2, 4, 8, 16, 32, 64]
-    assert {row["kind"] for row in document["recall"]} == {"name"}
+    assert "name" in {row["kind"] for row in document["recall"]}
     assert all(row["tried"] <= 3 and row["most"] <= 70 for row in document["recall"])
     plain = charlm(*asked, "--svg", "m.svg")
     for row in document["context"]:
