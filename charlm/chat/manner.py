@@ -9,13 +9,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import Final
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.novelty import near, normalised
 from charlm.text.turns import Said
 
-ALIKE: Final = 0.9  # of two texts' letters in common, in order: from there on one echoes the other
 AGAIN: Final = 4  # words in a row that come twice in a reply make it one that repeats itself
 LINES: Final = 3  # that are said in each conversation
 
@@ -28,12 +27,8 @@ def words_of(text: str) -> list[str]:
 
 
 def is_alike(one: str, other: str) -> bool:
-    """Whether two texts say the same but for a letter here and there."""
-    one, other = (" ".join(words_of(text)) or text.strip() for text in (one, other))
-    if one == other:
-        return True
-    matcher = SequenceMatcher(None, one, other, autojunk=False)
-    return matcher.real_quick_ratio() >= ALIKE and matcher.quick_ratio() >= ALIKE and matcher.ratio() >= ALIKE
+    """Whether two texts say nearly the same, see `charlm.chat.novelty`."""
+    return near(normalised(one), normalised(other))
 
 
 def repeats_itself(text: str) -> bool:
