@@ -35,8 +35,9 @@ def imported(code: str, folder: Path, *arguments: str) -> set[str]:
         f"json.dump(list(sys.modules), open({str(report)!r}, 'w'))\n"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", program]
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        command, cwd=folder, env=environment, input="the ferry\n", capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     return set(HEAVY) & set(json.loads(report.read_text()))
@@ -76,6 +77,8 @@ def test_help_imports_no_torch(tmp_path: Path, command: str) -> None:
         ("adapt", "m", "t.txt", "-o", "adapted"),
         ("models",),
         ("models", "show", "m"),
+        ("chat", "m", "--length", "5"),
+        ("chat", "m", "--plain", "--json", "--length", "5"),
         ("conversations",),
         ("conversations", "list", "--json"),
         ("conversations", "search", "ferry"),
@@ -92,6 +95,11 @@ def test_help_imports_no_torch(tmp_path: Path, command: str) -> None:
 )
 def test_running_imports_no_torch(folder: Path, arguments: tuple[str, ...]) -> None:
     assert not imported(RUN, folder, *arguments) & {"torch", "textual", "rich", "matplotlib"}
+
+
+def test_the_app_waits_for_no_model_to_be_drawn(tmp_path: Path) -> None:
+    """What takes long is imported by the worker that loads the model, after the first paint."""
+    assert imported("import charlm.tui.app", tmp_path) == {"textual", "rich"}
 
 
 def test_the_package_imports_nothing_and_a_model_no_torch(folder: Path) -> None:

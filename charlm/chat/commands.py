@@ -58,6 +58,7 @@ class Command:
         run: does it; given what followed the name.
         complete: what may follow, given its beginning.
         anytime: whether it may be run while a reply is under way.
+        spoken_after: after how many words of the argument the rest is for the model; None if none of it is.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Command:
     run: Callable[[Face, str], object]
     complete: Callable[[Session, str], Iterable[str]] = lambda session, beginning: ()
     anytime: bool = False
+    spoken_after: int | None = None
 
 
 def find(commands: Sequence[Command], line: str) -> tuple[Command, str]:
@@ -310,7 +312,11 @@ def _restore(face: Face, argument: str) -> None:
 
 def _export(face: Face, argument: str) -> None:
     form, _, name = argument.partition(" ")
-    path = face.session.export(form or "md", Path(name.strip()).expanduser() if name.strip() else None)
+    try:
+        file = Path(name.strip()).expanduser() if name.strip() else None
+    except RuntimeError as error:
+        raise UsageError(f"nobody's folder is {name.split('/')[0].strip()}") from error
+    path = face.session.export(form or "md", file)
     face.tell(f"written: {path}")
 
 
@@ -357,9 +363,21 @@ COMMANDS: tuple[Command, ...] = (
     Command("previous", "", "the version before", _sibling(-1)),
     Command("undo", "", "take the last step back, whatever it was", _undo),
     Command("redo", "", "take an undo back", _redo),
-    Command("edit", "TEXT", "say something else instead of what you said last", _edit(YOU)),
-    Command("correct", "TEXT", "put other words in the model's mouth, instead of its last reply", _edit(BOT)),
-    Command("branch", "N [TEXT]", "keep N characters of the last reply, then TEXT, and go on from there", _branch),
+    Command("edit", "TEXT", "say something else instead of what you said last", _edit(YOU), spoken_after=0),
+    Command(
+        "correct",
+        "TEXT",
+        "put other words in the model's mouth, instead of its last reply",
+        _edit(BOT),
+        spoken_after=0,
+    ),
+    Command(
+        "branch",
+        "N [TEXT]",
+        "keep N characters of the last reply, then TEXT, and go on from there",
+        _branch,
+        spoken_after=1,
+    ),
     *(
         Command(name.replace("_", "-"), "[VALUE]", help_, _dial(name), anytime=True)
         for name, help_ in _DIAL_HELP.items()

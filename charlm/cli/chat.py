@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from charlm.cli.command import Command, complete_model
+from charlm.errors import UsageError
 
 _DIALS: Final[dict[str, tuple[float, str]]] = {
     "temperature": (0.8, "0 takes the likeliest; below 1 careful, above 1 wild."),
@@ -71,6 +72,7 @@ def _dial_options(function: Callable[..., int]) -> Callable[..., int]:
 @click.option("--no-save", is_flag=True, help="Do not write this conversation to the database.")
 @click.option("--plain", is_flag=True, help="Lines instead of the app; also where there is no terminal.")
 @click.option("--echo", is_flag=True, help="In a pipe: show what was said before each reply.")
+@click.option("--json", "as_json", is_flag=True, help="Lines, and each reply as one of JSON.")
 def command(**options: Any) -> int:
     """Talk to a model.
 
@@ -84,7 +86,9 @@ def command(**options: Any) -> int:
     if options["rate"] is not None or options["learn"] is not None:
         rate = 0.0 if options["learn"] is False else _RATE if options["rate"] is None else options["rate"]
         dials = (*dials, ("learn", rate))
-    if terminal and not options["plain"]:
+    if options["echo"] and options["as_json"]:
+        raise UsageError("--echo and --json exclude one another")
+    if terminal and not options["plain"] and not options["as_json"]:
         # Textual reads it when it is imported. After a frame it waits one to two periods, and a key waits with it.
         os.environ.setdefault("TEXTUAL_FPS", "120")
         from charlm.tui.app import run  # imports neither NumPy nor the model; both load while the first screen is up
@@ -95,6 +99,7 @@ def command(**options: Any) -> int:
 
     session = Session(Wish(**wish, dials=dials, keep=not options["no_save"]))
     try:
-        return Lines(session, asks=sys.stdin.isatty(), echoes=options["echo"]).run()
+        lines = Lines(session, asks=sys.stdin.isatty(), echoes=options["echo"], as_json=options["as_json"])
+        return lines.run()
     finally:
         session.close()

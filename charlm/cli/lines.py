@@ -1,25 +1,26 @@
 """The chat as lines: for screen readers, pipes and scripts.
 
 A face of the same session that the app shows. What is typed is said, what begins with a slash is a command, the reply
-streams. Where input comes from a pipe, standard output holds the replies
-alone, or with them what was said.
+streams. Where input comes from a pipe, standard output holds the replies alone, or with them what was said: a line each,
+or with a blank line after each reply where the format lets it have several lines; or it holds them as JSON.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from charlm.chat.commands import COMMANDS, Command, Face, Operation, find
-from charlm.chat.conversation import BOT, Turn
+from charlm.chat.conversation import BOT, Reply, Turn
 from charlm.chat.session import Session
 from charlm.errors import CharlmError
 from charlm.inference.generate import Piece
@@ -36,12 +37,14 @@ class Lines:
         session: the chat.
         asks: whether a person types, who is to be shown where.
         echoes: whether what is said is shown before its reply, which a terminal does by itself.
+        as_json: write each reply as a line of JSON when it is finished, instead of its text as it comes.
     """
 
-    def __init__(self, session: Session, *, asks: bool, echoes: bool = False) -> None:
+    def __init__(self, session: Session, *, asks: bool, echoes: bool = False, as_json: bool = False) -> None:
         self.session = session
         self._asks = asks
         self._echoes = echoes and not asks
+        self._as_json = as_json
         self._drawing = False
         self._interrupted = False
         self._wake = threading.Event()
@@ -145,9 +148,17 @@ class Lines:
         """Stream a reply."""
         conversation = self.session.conversation
         live = sys.stdout.isatty()
+        end = "\n" if self._asks or self.session.dialogue.closing == "\n" else "\n\n"
+        written = False
+
+        def write(text: str) -> None:
+            nonlocal written
+            if not self._as_json:
+                self._write(visible(text) if live else text)
+                written = True
 
         def show(piece: Piece) -> None:
-            self._write(visible(piece.text) if live else piece.text)
+            write(piece.text)
             if pace := conversation.dials.pace:
                 self._wake.wait(1 / pace)
 
@@ -155,16 +166,31 @@ class Lines:
             if self._interrupted or self._code is not None:  # before the conversation had begun, which forgot it
                 conversation.stop()
             if turn.author == BOT and turn.text:  # kept of an older reply
-                self._write(visible(turn.text) if live else turn.text)
+                write(turn.text)
 
         self._interrupted = False
         self._wake.clear()
         self._drawing = True
         try:
-            operation(show, begin)
+            reply = operation(show, begin)
+        except BaseException:
+            if written:
+                self._write(end)
+            raise
         finally:
             self._drawing = False
-        self._write("\n")
+        self._write(json.dumps(self._document(reply), ensure_ascii=live) + "\n" if self._as_json else end)
+
+    def _document(self, reply: Reply) -> dict[str, Any]:
+        conversation = self.session.conversation
+        return {
+            "text": reply.text if reply.reason == "cancelled" and not reply.text else reply.turn.text,
+            "reason": reply.reason,
+            "logprob": reply.logprob,
+            "seconds": reply.seconds,
+            "conversation": conversation.number,
+            "turn": len(conversation.path),
+        }
 
     def _write(self, text: str) -> None:
         sys.stdout.write(text)

@@ -229,6 +229,7 @@ class ChatApp(App[int]):
         self.prompt.substitute = session.substitute
         self.prompt.commands = [(one.name, f"{one.argument}  {one.help}".strip()) for one in self._commands]
         self.prompt.complete_argument = self._complete
+        self.prompt.spoken = {one.name: one.spoken_after for one in self._commands if one.spoken_after is not None}
         self.prompt.past = [turn.text for turn in session.conversation.path if turn.author == "you"]
         self.show_conversation()
         # What is loaded stays: a full collection that visits all of it would stop the keys for 40 ms.
@@ -461,6 +462,7 @@ class ChatApp(App[int]):
             for binding in self.BINDINGS
             if isinstance(binding, Binding) and not binding.key.isdigit()
         ]
+        keys.append((self.COMMAND_PALETTE_BINDING, "The command palette: search what there is to do, and do it"))
         self.push_screen(HelpScreen(keys, [(f"/{one.name} {one.argument}", one.help) for one in self._commands]))
 
     def action_heat(self) -> None:
@@ -560,7 +562,7 @@ class ChatApp(App[int]):
                 self._considered[turn.id] = await asyncio.to_thread(consider, turn)
             seen = self._considered[turn.id]
             if event.character < len(seen):
-                self.alternatives.show(*seen[event.character])
+                self.alternatives.show(*seen[event.character], offered=turn.author == "bot")
                 self.alternatives.display = True
 
     @on(Transcript.Opened)
@@ -582,6 +584,8 @@ class ChatApp(App[int]):
                 return
             key, character = self.transcript.cursor
             turn = self.view.turn(key)
+            if turn is not None and turn.author != "bot":
+                raise UsageError("only a reply of the model's can branch", "e edits a turn of your own")
             if turn is not None:
                 conversation = self.session.conversation
                 self._end_look()

@@ -119,6 +119,18 @@ async def test_a_click_chooses() -> None:
         assert app.chosen == ["\n"]
 
 
+async def test_what_a_person_wrote_has_nothing_to_choose() -> None:
+    app = AlternativesApp()
+    async with app.run_test() as pilot:
+        app.list.show("e", 1, WEIGHED, offered=False)
+        app.list.focus()
+        await pilot.press("enter", "down", "enter", "1")
+        await pilot.click(Alternatives, offset=(5, 3))
+        assert app.chosen == []
+        assert "branch" not in str(app.list.border_subtitle)
+        assert [line.split()[:2] for line in app.lines[::3]] == [["e", "61.0%"], ["日", "5.0%"]]
+
+
 async def test_bytes_alone_leave_nothing_to_choose() -> None:
     app = AlternativesApp()
     async with app.run_test() as pilot:

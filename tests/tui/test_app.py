@@ -15,6 +15,7 @@ import pytest
 from textual import events
 from textual.pilot import Pilot
 
+from charlm.chat.commands import COMMANDS
 from charlm.chat.dials import Dials
 from charlm.chat.session import Session, Wish
 from charlm.checkpoint import save
@@ -374,6 +375,22 @@ async def test_the_cursor_shows_alternatives_and_one_becomes_a_branch(open_chat:
         chat.assert_true()
 
 
+async def test_your_own_turn_offers_no_branch(open_chat: Open) -> None:
+    async with open_chat() as chat:
+        await chat.say("one")
+        turns = chat.turns
+        await chat.press("ctrl+l", "shift+tab")
+        await chat.until(lambda: chat.app.transcript.cursor == (chat.conversation.path[0].id, 0))
+        await chat.until(lambda: "expected of you" in str(chat.app.alternatives.border_subtitle))
+        await chat.press("1", "enter", "enter", "b")
+        assert "only a reply of the model's can branch" in chat.notes
+        assert chat.app.transcript.cursor is not None
+        assert chat.turns == turns
+        assert len(chat.conversation.path[0].siblings) == 1
+        await chat.press("e")
+        assert chat.app.prompt.value == "one"
+
+
 async def test_branch_here_draws_on_from_the_cursor(open_chat: Open) -> None:
     async with open_chat(dials=replace(QUICK, temperature=2.0)) as chat:
         await chat.say("one")
@@ -579,6 +596,9 @@ async def test_help_lists_every_command(open_chat: Open) -> None:
     async with open_chat(size=(100, 60)) as chat:
         await chat.press("f1")
         assert isinstance(chat.app.screen, HelpScreen)
+        rows = [row for _, rows in chat.app.screen._groups for row in rows]
+        assert {f"/{one.name}" for one in COMMANDS} <= {left.split()[0] for left, _ in rows}
+        assert any(left.endswith("p") and "palette" in text for left, text in rows)
         await chat.press("escape")
         assert not isinstance(chat.app.screen, HelpScreen)
 

@@ -396,6 +396,29 @@ async def test_a_command_is_not_marked() -> None:
         assert underlined(app) == "/MODEL"
 
 
+@pytest.mark.parametrize(
+    ("text", "marked"),
+    [
+        ("/edit AbC", "AC"),
+        ("/edit  AbC\n/edit D", "AC/D"),
+        ("/branch 12 AbC", "AC"),
+        ("/branch 12", ""),
+        ("/edit", ""),
+        ("/title A", ""),
+        ("/branch\nA", ""),
+    ],
+)
+async def test_what_a_command_says_to_the_model_is_marked(text: str, marked: str) -> None:
+    app = PromptApp()
+    async with app.run_test() as pilot:
+        app.prompt.substitute = replace
+        app.prompt.spoken = {"edit": 0, "branch": 1}
+        app.prompt.value = text
+        await pilot.pause()
+        assert underlined(app) == marked
+        assert bool(app.prompt.border_subtitle) == bool(marked)
+
+
 async def test_another_model_spells_other_characters() -> None:
     app = PromptApp()
     async with app.run_test() as pilot:

@@ -511,7 +511,7 @@ def test_the_same_words_in_every_face(chat: Start, trained: Path) -> None:
     done = subprocess.run(
         command, input="Who goes there?\n", env=environment(), capture_output=True, encoding="utf-8", timeout=60
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, shown + "\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, shown + "\n\n", "")
     session = Session(Wish(model=str(trained), seed=7, keep=False, dials=(("length", 60), ("candidates", 4))))
     assert session.conversation.say("Who goes there?").turn.text == shown
     assert np.isfinite(session.conversation.snapshot(session.conversation.head).logits).all()

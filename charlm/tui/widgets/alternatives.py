@@ -81,32 +81,39 @@ class Alternatives(Widget, can_focus=True):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)
         self._character = ""
+        self._offered = True
         self._alternatives: list[Alternative] = []
         self.show("", None, ())
 
-    def show(self, character: str, surprise_bits: float | None, alternatives: Sequence[Alternative]) -> None:
+    def show(
+        self, character: str, surprise_bits: float | None, alternatives: Sequence[Alternative], offered: bool = True
+    ) -> None:
         """Show what was weighed.
 
         Args:
             character: that stands there; empty if the cursor is nowhere.
             surprise_bits: how surprising it was; None if that is not known.
             alternatives: the likeliest first.
+            offered: whether one may be chosen; not where a person wrote what stands there.
         """
         self._character = character
         self._alternatives = list(alternatives[: self.ROWS])
+        self._offered = offered
         self.set_reactive(Alternatives.chosen, max(0, self._next(-1, 1)))
         bits = "" if surprise_bits is None else f", a surprise of {surprise_bits:.1f} bits"
         self.border_title = Content(f"{name(character)}{bits}" if character else "no character")
-        self.border_subtitle = "number or Enter: branch here" if self._can_choose else ""
+        can_choose = any(self._is_choice(one) for one in self._alternatives)
+        self.border_subtitle = (
+            "number or Enter: branch here" if can_choose else "" if offered else "what the model expected of you"
+        )
         self.refresh()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """The same whatever there is to show, so that nothing jumps; less on a small terminal."""
         return max(2, min(self.ROWS, (viewport.height - 8) // 2))
 
-    @property
-    def _can_choose(self) -> bool:
-        return any(not _is_byte(one) for one in self._alternatives)
+    def _is_choice(self, one: Alternative) -> bool:
+        return self._offered and not _is_byte(one)
 
     def render(self) -> Content:
         """A row each: number, character, probability, bar. Without room for all, those around the chosen one."""
@@ -120,13 +127,13 @@ class Alternatives(Widget, can_focus=True):
         return Content("\n").join([self._draw(place, one, widest, width) for place, one in rows])
 
     def _draw(self, place: int, one: Alternative, widest: int, width: int) -> Content:
-        byte = _is_byte(one)
+        byte, choice = _is_byte(one), self._is_choice(one)
         here = one.text == self._character
         shown = shorten(name(one.text), widest)
-        head = f"{' ' if byte else place + 1} {shown}{' ' * (widest - cells(shown))} {_percent(one.probability)} "
+        head = f"{place + 1 if choice else ' '} {shown}{' ' * (widest - cells(shown))} {_percent(one.probability)} "
         room = max(0, width - cells(head) - 2)
         bar = _bar(one.probability, room)
-        style = "dim" if byte else "reverse" if place == self.chosen and self.has_focus else ""
+        style = "dim" if byte else "reverse" if choice and place == self.chosen and self.has_focus else ""
         line = Content.assemble(
             (head, f"{style} bold" if here and not byte else style),
             (bar, "$foreground 30%" if byte else "$primary"),
@@ -159,7 +166,7 @@ class Alternatives(Widget, can_focus=True):
 
     def choose(self, place: int) -> None:
         """Choose an alternative by its place; bytes, and places where there is none, cannot be chosen."""
-        if 0 <= place < len(self._alternatives) and not _is_byte(self._alternatives[place]):
+        if 0 <= place < len(self._alternatives) and self._is_choice(self._alternatives[place]):
             self.post_message(self.Chosen(self._alternatives[place].text))
 
     def action_choose(self) -> None:
@@ -174,7 +181,7 @@ class Alternatives(Widget, can_focus=True):
         """The next place in a direction that can be chosen; the place itself if there is none."""
         found = place + by
         while 0 <= found < len(self._alternatives):
-            if not _is_byte(self._alternatives[found]):
+            if self._is_choice(self._alternatives[found]):
                 return found
             found += by
         return place

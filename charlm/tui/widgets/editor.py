@@ -73,7 +73,7 @@ class Editor(TextArea, inherit_bindings=False):
         # What TextArea's initialiser already needs comes before it.
         self._pasted = Pasted()
         self._readings: dict[str, str | None] = {}
-        self._marks: dict[str, list[Span]] = {}
+        self._marks: dict[tuple[str, int], list[Span]] = {}
         super().__init__(id=id, classes=classes, highlight_cursor_line=False)
         self.match_cursor_bracket = False
 
@@ -141,9 +141,9 @@ class Editor(TextArea, inherit_bindings=False):
         self._note_unknown()
 
     @property
-    def is_read(self) -> bool:
-        """Whether the text is for the model."""
-        return True
+    def unread(self) -> int:
+        """How many characters, at the beginning, are not for the model."""
+        return 0
 
     def _set_document(self, text: str, language: str | None) -> None:
         super()._set_document(text, language)
@@ -206,26 +206,28 @@ class Editor(TextArea, inherit_bindings=False):
     def get_line(self, line_index: int) -> Text:
         """A line of the text, with its marks."""
         text = self.document.get_line(line_index)
-        if text not in self._marks:  # asked for once a row
-            self._marks[text] = [
+        above = sum(len(self.document.get_line(row)) + 1 for row in range(line_index))
+        unread = min(max(0, self.unread - above), len(text))
+        if (text, unread) not in self._marks:  # asked for once a row
+            self._marks[text, unread] = [
                 Span(start, end, self.get_component_rich_style(f"editor--{part}", partial=True))
-                for part, spans in (("unknown", self._unknown(text)), ("pasted", self._pasted.spans(text)))
+                for part, spans in (("unknown", self._unknown(text, unread)), ("pasted", self._pasted.spans(text)))
                 for start, end in spans
             ]
-        return _Line(text, end="", no_wrap=True, spans=list(self._marks[text]))
+        return _Line(text, end="", no_wrap=True, spans=list(self._marks[text, unread]))
 
-    def _unknown(self, line: str) -> list[tuple[int, int]]:
+    def _unknown(self, line: str, unread: int) -> list[tuple[int, int]]:
         strange = {one for one in set(unicodedata.normalize("NFC", line)) if self._reading(one) is not None}
         if not strange:
             return []
         return [
             (start, end)
             for start, end, _ in clusters(line)
-            if not strange.isdisjoint(unicodedata.normalize("NFC", line[start:end]))
+            if start >= unread and not strange.isdisjoint(unicodedata.normalize("NFC", line[start:end]))
         ]
 
     def _reading(self, character: str) -> str | None:
-        if self.substitute is None or not self.is_read:
+        if self.substitute is None:
             return None
         if character not in self._readings:
             self._readings[character] = self.substitute(character)
@@ -234,7 +236,7 @@ class Editor(TextArea, inherit_bindings=False):
     def _note_unknown(self) -> None:
         """Say below the text what will be read in place of what."""
         readings: dict[str, list[str]] = {}
-        for one in dict.fromkeys(unicodedata.normalize("NFC", self._pasted.characters(self.text))):
+        for one in dict.fromkeys(unicodedata.normalize("NFC", self._pasted.characters(self.text[self.unread :]))):
             if (reading := self._reading(one)) is not None:
                 readings.setdefault(reading, []).append(name(one))
         room = self.content_size.width

@@ -6,7 +6,8 @@ it is told both, and says what was sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar, Final
 
 from textual.actions import SkipAction
@@ -21,6 +22,8 @@ from charlm.tui.widgets.completions import Completions, choices
 from charlm.tui.widgets.editor import Editor
 from charlm.tui.widgets.recall import Recall
 
+_COMMAND = re.compile(r"/(\S+) ")
+
 HINTS: Final = ("Write something", "Enter sends it", "/ lists commands", "ctrl+j begins a new line")
 
 
@@ -31,6 +34,7 @@ class Prompt(Editor):
 
     Attributes:
         commands: that can be completed, without the slash, and what each does.
+        spoken: commands by name part of whose argument is for the model: after how many of its words that begins.
         complete_argument: given a command and the beginning of what follows it, what may follow.
     """
 
@@ -68,6 +72,7 @@ class Prompt(Editor):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         # What the initialiser already needs comes before it.
         self.commands: Sequence[tuple[str, str]] = ()
+        self.spoken: Mapping[str, int] = {}
         self.complete_argument: Callable[[str, str], Iterable[str]] | None = None
         self._recall = Recall()
         self._choices: list[str] = []
@@ -107,9 +112,15 @@ class Prompt(Editor):
         self._recall = Recall(past)
 
     @property
-    def is_read(self) -> bool:
-        """A command is not for the model."""
-        return not self.text.startswith("/")
+    def unread(self) -> int:
+        """A command is not for the model, but what follows some of them is."""
+        if not self.text.startswith("/"):
+            return 0
+        words = _COMMAND.match(self.text)
+        if words is None or words[1] not in self.spoken:
+            return len(self.text)
+        begins = re.compile(r"\S+ " * self.spoken[words[1]]).match(self.text, words.end())
+        return len(self.text) if begins is None else begins.end()
 
     def update_suggestion(self) -> None:
         """The text has changed."""

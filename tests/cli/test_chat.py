@@ -1,0 +1,289 @@
+"""`charlm chat` in lines, as scripts, pipes and screen readers meet it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from charlm.chat.conversation import Turn
+from charlm.chat.store import Store
+from charlm.checkpoint import load, save
+from charlm.inference.engine import Engine
+from tests.chat.models import DIALOGUES, parrot_checkpoint
+from tests.chat.talkers import talking_checkpoint
+
+from .conftest import Charlm, Result
+from .terminal import environment
+
+OPTIONS = ("--seed", "1", "--length", "30", "--candidates", "1")
+HOSTILE = "\x1b]0;he\x07\x9b31m\u202e\x00a"
+
+Say = Callable[..., Result]
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A model of each format, and one that never comes to an end, in ./checkpoints."""
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for form, dialogue in DIALOGUES.items():
+        save(replace(talking_checkpoint(), dialogue=dialogue), folder / f"{form}.safetensors")
+    save(parrot_checkpoint("abcdefgh ", DIALOGUES["play"]), folder / "endless.safetensors")
+    save(parrot_checkpoint(HOSTILE, DIALOGUES["lines"]), folder / "hostile.safetensors")
+    return folder
+
+
+@pytest.fixture
+def say(charlm: Charlm, models: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
+    """Pipe lines into the chat: `say("play", "hello", "/undo")`, with options by `options=`."""
+
+    def call(model: str, *lines: str, options: tuple[str, ...] = OPTIONS) -> Result:
+        monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        return charlm("chat", *([model] if model else []), *options)
+
+    return call
+
+
+def kept(number: int | None = None) -> list[Turn]:
+    """The turns of a conversation, or of the last one."""
+    store = Store()
+    try:
+        latest = store.latest()
+        assert latest is not None
+        return store.turns(number or latest.number).path
+    finally:
+        store.close()
+
+
+def replies(turns: list[Turn]) -> list[str]:
+    return [turn.text for turn in turns if turn.author == "bot"]
+
+
+# -- pipes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["lines", "transcript", "play"])
+def test_a_script_can_tell_replies_apart(say: Say, form: str) -> None:
+    done = say(form, "hello", "how are you?", "what now", options=(*OPTIONS, "--temperature", "1.2"))
+    assert (done.code, done.err) == (0, "")
+    turns = kept()
+    assert [turn.text for turn in turns[::2]] == ["hello", "how are you?", "what now"]
+    end = "\n\n" if form == "play" else "\n"
+    assert done.out.removesuffix(end).split(end) == replies(turns)
+
+
+@pytest.mark.parametrize("form", DIALOGUES)
+def test_replies_as_json(say: Say, form: str) -> None:
+    done = say(form, "hello", "/temperature 1.5", "/branch 3 ab", "日本", options=(*OPTIONS, "--json"))
+    assert done.code == 0
+    found = [json.loads(line) for line in done.out.splitlines()]
+    turns = kept()
+    assert [one["text"] for one in found[1:]] == replies(turns)
+    assert found[1]["text"].startswith(found[0]["text"][:3] + "ab")
+    assert [one["turn"] for one in found] == [2, 2, 4]
+    assert all(one["reason"] in ("stop", "length") and one["logprob"] < 0 < one["seconds"] for one in found)
+    assert {one["conversation"] for one in found} == {1}
+
+
+def test_what_is_no_reply_goes_to_stderr_and_never_ends_the_chat(say: Say) -> None:
+    done = say("play", "/temprature 1", "/temperature 1", "/undo", "/branch 999", "hello", "/open 7", "/dials")
+    assert done.code == 0
+    assert done.out == kept()[1].text + "\n\n"
+    for said in ("did you mean /temperature?", "temperature 1", "nothing to undo", "no reply yet", "conversation 7"):
+        assert said in done.err
+    assert re.search(r"top-p +0\.95", done.err)
+
+
+def test_help_names_every_command(say: Say) -> None:
+    done = say("play", "/help", "/help temp")
+    assert done.out == ""
+    assert "/regenerate" in done.err
+    assert "/export [md|json|txt] [FILE]" in done.err
+    assert done.err.count("/temperature") == 2
+
+
+def test_quit_leaves_the_rest_unread(say: Say) -> None:
+    done = say("play", "hello", "/quit", "never said")
+    assert done.code == 0
+    assert len(kept()) == 2
+
+
+def test_an_empty_line_lets_the_model_speak(say: Say) -> None:
+    say("lines", "", "hello")
+    assert [turn.author for turn in kept()] == ["bot", "you", "bot"]
+
+
+def test_commands_do_in_lines_what_they_do_in_the_app(say: Say) -> None:
+    done = say("play", "hello", "/regenerate", "/edit goodbye", "/previous", "/undo", "/undo", "/title The end")
+    assert done.code == 0
+    assert "no other version" in done.err
+    store = Store()
+    record = store.turns(1)
+    store.close()
+    assert record.title == "The end"
+    hello, first, second, goodbye, third = record.turns
+    assert (hello.text, goodbye.text) == ("hello", "goodbye")
+    assert done.out == "".join(f"{turn.text}\n\n" for turn in (first, second, third))
+    assert record.path == [hello, second]
+
+
+def test_what_is_no_utf_8_ends_nothing(models: Path) -> None:
+    command = [sys.executable, "-m", "charlm", "chat", "lines", *OPTIONS]
+    given = b"hel\xfflo\ngood\x00bye\n"
+    done = subprocess.run(command, cwd=models.parent, env=environment(), input=given, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(done.stdout.decode().splitlines()) == 2
+
+
+# -- which conversation, who and how ----------------------------------------------------------------------------------
+
+
+def test_closed_and_continued_it_says_what_one_chat_says(say: Say) -> None:
+    whole = say("play", "hello", "and then?", "why?").out
+    parts = [say("play", "hello")] + [say("", one, options=("-c",)) for one in ("and then?", "why?")]
+    assert "".join(part.out for part in parts) == whole
+    assert [turn.text for turn in kept(1)] == [turn.text for turn in kept(2)]
+    assert say("", "/title x", options=("--id", "1")).code == 0
+    assert say("", options=("--id", "9")).code == 1
+
+
+def test_nothing_to_continue_is_said(say: Say) -> None:
+    done = say("play", "hello", options=("-c", *OPTIONS))
+    assert done.code == 0
+    assert "no conversation to go on with yet" in done.err
+    assert len(kept()) == 2
+
+
+def test_a_conversation_that_is_not_kept(say: Say) -> None:
+    assert say("play", "hello", options=(*OPTIONS, "--no-save")).out == say("play", "hello").out
+    assert len(kept()) == 2
+    done = say("", options=("-c", "--no-save"))
+    assert (done.code, done.out) == (2, "")
+    assert "--no-save" in done.err
+
+
+def test_roles(say: Say) -> None:
+    done = say("play", "hello", "/you", options=(*OPTIONS, "--you", "bob", "--bot", "bab"))
+    assert [turn.name for turn in kept()] == ["BOB", "BABA"]
+    assert "you are BOB, the model is BABA" in done.err
+    done = say("play", "hello", options=(*OPTIONS, "--you", "Zoë"))
+    assert "knows no speaker called Zoë" in done.err
+    assert [turn.name for turn in kept()] == ["Zoë", "ANNA"]
+    for wrong in (("--you", "ANNA", "--bot", "anna"), ("--bot", "a: b")):
+        done = say("play", "hello", options=wrong)
+        assert (done.code, done.out) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "code", "said"),
+    [
+        ("plai", (), 1, "did you mean plain or play?"),
+        ("play", ("--temperature", "9999"), 2, "temperature"),
+        ("play", ("--preset", "nobody"), 2, "precise"),
+        ("play", ("--seed", "-1"), 2, "seed"),
+    ],
+)
+def test_what_cannot_be_is_a_sentence(say: Say, model: str, options: tuple[str, ...], code: int, said: str) -> None:
+    done = say(model, "hello", options=options)
+    assert (done.code, done.out) == (code, "")
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_file_that_is_no_model(say: Say, tmp_path: Path) -> None:
+    (tmp_path / "text.safetensors").write_text("no model")
+    done = say("text.safetensors", "hello")
+    assert (done.code, done.out) == (1, "")
+    assert "text.safetensors" in done.err
+
+
+# -- a terminal -------------------------------------------------------------------------------------------------------
+
+Open = Callable[..., "pexpect.spawn[str]"]
+
+
+@pytest.fixture
+def terminal(models: Path) -> Iterator[Open]:
+    """The chat in lines, in a pseudo-terminal."""
+    children = []
+
+    def call(*arguments: str) -> pexpect.spawn[str]:
+        command = ["-m", "charlm", "chat", *arguments, "--plain"]
+        child = pexpect.spawn(
+            sys.executable, command, cwd=str(models.parent), env=environment(), encoding="utf-8", timeout=60, echo=False
+        )
+        children.append(child)
+        child.expect_exact("you> ")
+        return child
+
+    yield call
+    for child in children:
+        child.close(force=True)
+
+
+def code(child: pexpect.spawn[str]) -> int | None:
+    child.expect(pexpect.EOF)
+    child.wait()
+    return child.exitstatus
+
+
+def test_ctrl_c_stops_a_reply_and_then_the_chat(terminal: Open, models: Path) -> None:
+    child = terminal("endless", "--candidates", "1", "--length", "100000", "--pace", "200")
+    child.sendline("abc")
+    child.expect_exact("abcdefgh abc")
+    child.sendintr()
+    child.expect_exact("you> ")
+    asked, reply = kept()
+    assert (asked.text, reply.reason) == ("abc", "cancelled")
+    assert reply.text.startswith("abcdefgh abc")
+    assert len(reply.text) < 100_000
+    child.sendintr()
+    assert code(child) == 130
+
+
+def test_ctrl_d_leaves(terminal: Open) -> None:
+    child = terminal("play", *OPTIONS)
+    child.sendline("hello")
+    child.expect_exact("you> ")
+    assert isinstance(child.before, str)
+    assert child.before.replace("\r\n", "\n").strip("\n") == kept()[1].text.strip("\n")
+    child.sendeof()
+    assert code(child) == 0
+    child = terminal("-c")  # it shows where it stood
+    child.sendeof()
+    assert code(child) == 0
+
+
+def test_where_it_stood_is_shown_to_who_types(terminal: Open, models: Path) -> None:
+    store = Store()
+    loaded = load(models / "play.safetensors")
+    store.create("play", Engine(loaded), loaded.dialogue, seed=1).say("good morning")
+    store.close()
+    child = terminal("-c")
+    assert isinstance(child.before, str)
+    assert "ANNA: " in child.before
+    assert "BOB: good morning" in child.before
+    child.sendeof()
+    assert code(child) == 0
+
+
+def test_a_hostile_model_drives_no_terminal_and_passes_unchanged_into_a_pipe(terminal: Open, say: Say) -> None:
+    options = ("--candidates", "1", "--length", "60", "--temperature", "1", "--top-p", "1")
+    child = terminal("hostile", *options)
+    child.sendline("hello")
+    child.expect_exact("you> ")
+    assert isinstance(child.before, str)
+    assert not re.search("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", child.before)
+    assert "\u241b]0;he\u2407<9B>31m<202E>" in child.before
+    child.sendeof()
+    assert code(child) == 0
+    assert HOSTILE[1:] in say("hostile", "hello", options=options).out
