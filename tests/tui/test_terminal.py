@@ -35,6 +35,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reas
 ESCAPE, ENTER, LEFT, RIGHT, F5, CTRL_L, CTRL_Q = "\x1b", "\r", "\x1b[D", "\x1b[C", "\x1b[15~", "\x0c", "\x11"
 DOWN, END, F2, F4 = "\x1b[B", "\x1b[F", "\x1bOQ", "\x1bOS"
 LEFT_ON = {7, 25}  # modes that a terminal has on from the start: lines wrap, the cursor is seen
+HEAT = "surprise  0 "  # how the scale begins
 PATIENCE = 60.0
 
 
@@ -262,9 +263,11 @@ def test_closed_and_reopened_it_says_what_one_that_was_never_closed_says(
     assert [len(versions) for versions in said[0]] == [1, 2, 1, 2]
 
 
-def weighed(turn: Turn, model: Path, number: int) -> Considered:
-    """What a model thinks of one character of a turn."""
-    return Session(Wish(model=str(model), keep=False)).conversation.consider(turn)[number]
+def weighed(model: Path, character: int) -> Considered:
+    """What the model thought of one character of the last turn."""
+    session = Session(Wish(model=str(model), resume=True))
+    session.close()
+    return session.conversation.consider(session.conversation.head)[character]
 
 
 def test_a_visit(chat: Start, endless: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,15 +296,14 @@ def test_a_visit(chat: Start, endless: Path, tmp_path: Path, monkeypatch: pytest
     assert [one.text for one in kept(endless)[-1].siblings] == [first, second]
 
     terminal.press(F4)
-    terminal.until_seen("bits")
+    terminal.until_seen(HEAT)
     terminal.press(CTRL_L)
     terminal.until_seen("a surprise of")
     # So far that no character before it is the same: the panel says when the cursor has arrived.
     steps = next(n for n in range(3, 60) if second[n].isalpha() and second[n] not in second[:n])
     terminal.press(*[RIGHT] * steps)
     terminal.until_seen(f"{second[steps]}, a surprise of")
-    reply = kept(endless)[-1]
-    alternatives = weighed(reply, endless, steps).alternatives
+    alternatives = weighed(endless, steps).alternatives
     number, chosen = next(
         (n, one.text) for n, one in enumerate(alternatives, 1) if one.text.isalpha() and one.text != second[steps]
     )
@@ -309,7 +311,7 @@ def test_a_visit(chat: Start, endless: Path, tmp_path: Path, monkeypatch: pytest
     third = stop_after(60, "turn 2  3/3", second)
     assert third.startswith(second[:steps] + chosen)
     terminal.press(F4)
-    terminal.until(lambda: "bits" not in terminal.status)
+    terminal.until(lambda: HEAT not in terminal.status)
 
     terminal.say("And the pilot?")
     terminal.until(lambda: len(terminal.reply) > 60)
@@ -434,7 +436,7 @@ def test_what_a_hostile_model_writes_is_seen_and_drives_nothing(start: Start, ho
     terminal.press(ENTER)
     terminal.until_ready("turn 3")
     terminal.press(F4)
-    terminal.until_seen("bits")
+    terminal.until_seen(HEAT)
     terminal.press(CTRL_L)
     terminal.until_seen("a surprise of")
     for key in (RIGHT, RIGHT, DOWN, DOWN, END):
