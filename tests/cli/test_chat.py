@@ -103,6 +103,13 @@ def test_what_is_no_reply_goes_to_stderr_and_never_ends_the_chat(say: Say) -> No
     assert re.search(r"top-p +0\.95", done.err)
 
 
+def test_an_echo_makes_a_conversation_of_it(say: Say) -> None:
+    done = say("play", "hello", "/temperature 1", "and then?", options=(*OPTIONS, "--echo"))
+    turns = [turn.text for turn in kept()]
+    assert done.out == f"you> hello\n{turns[1]}\n\nyou> and then?\n{turns[3]}\n\n"
+    assert say("play", "hello", options=("--echo", "--json")).code == 2
+
+
 def test_help_names_every_command(say: Say) -> None:
     done = say("play", "/help", "/help temp")
     assert done.out == ""
