@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "xray": "Look at a model's gates and cells while it reads.",
     "memory": "Measure how long a model remembers.",
     "gradients": "Measure how far gradients reach.",
+    "compare": "Train cells side by side.",
     "models": "List models, show their cards.",
     "corpora": "Build texts to train on, show what they are.",
     "conversations": "List, search, export and replay conversations.",

@@ -1,0 +1,108 @@
+"""A comparison is fair, is what its runs say, and goes on where it was stopped."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charlm.cells import CELLS
+from charlm.checkpoint import load
+from charlm.errors import OutputError, UsageError
+from charlm.insight.compare import Comparison, Plan, Result, solve, training_bytes
+from charlm.training.events import Ended, Stepped
+
+from ..conftest import HARBOUR
+
+PLAN = Plan(
+    (str(HARBOUR),),
+    ("lstm", "slstm"),
+    parameters=12_000,
+    steps=6,
+    layers=1,
+    lanes=4,
+    chunk=16,
+    precision="fp32",
+    threads=1,
+)
+
+
+def results(comparison: Comparison) -> dict[tuple[str, int], Result]:
+    return {(told.cell, told.seed): told.event for told in comparison.events() if isinstance(told.event, Result)}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_widths_are_those_with_the_nearest_number_of_parameters(cell: str) -> None:
+    config = solve(cell, replace(PLAN, parameters=900_000, layers=2), vocabulary=65)
+    assert config.cell == cell
+    off = abs(config.parameters - 900_000)
+    assert off < 0.02 * 900_000
+    for width in (config.hidden - 4, config.hidden + 4):
+        assert abs(replace(config, hidden=width, embedding=width).parameters - 900_000) >= off
+    with pytest.raises(UsageError, match="no width"):
+        solve(cell, replace(PLAN, parameters=10), vocabulary=65)
+
+
+def test_what_a_step_holds_grows_with_what_it_reads() -> None:
+    config = solve("cifg", PLAN, 30)
+    small, large = (training_bytes(config, lanes, 20) for lanes in (4, 40))
+    kept = [held - 16 * config.parameters for held in (small, large)]
+    assert kept[0] > 0
+    assert 5 * kept[0] < kept[1] < 10 * kept[0]  # what is kept of weights is the same for both
+
+
+def test_a_stopped_comparison_goes_on_to_the_same_results(tmp_path: Path) -> None:
+    whole = results(Comparison(PLAN, tmp_path / "whole"))
+    assert whole.keys() == {("lstm", 1), ("slstm", 1)}
+    for (cell, seed), result in whole.items():
+        checkpoint = load(tmp_path / "whole" / f"{cell}-{seed}.safetensors")
+        assert checkpoint.config.cell == cell
+        assert checkpoint.config.parameters == result.parameters
+        assert checkpoint.record.validation == result.nats
+        assert result.bits == result.nats / math.log(2)
+        assert result.steps == 6
+        assert 300 < result.characters <= 6 * 4 * 16  # chunks end where an epoch does
+        assert result.curve[-1][1] == pytest.approx(result.nats, abs=1e-4)
+        assert result.state_bytes == 4 * result.hidden * len(CELLS[cell].State._fields)
+
+    first = Comparison(PLAN, tmp_path / "parts")
+    for told in first.events():
+        if told.cell == "slstm" and isinstance(told.event, Stepped) and told.event.step == 3:
+            first.request_stop()
+    assert first.stopped
+    second = Comparison(PLAN, tmp_path / "parts")
+    stepped, again = [], {}
+    for told in second.events():
+        if isinstance(told.event, Stepped):
+            stepped.append((told.cell, told.event.step))
+        if isinstance(told.event, Result):
+            again[told.cell, told.seed] = told.event
+    assert stepped == [("slstm", 4), ("slstm", 5), ("slstm", 6)]
+    assert {key: (one.nats, one.reach, one.left) for key, one in again.items()} == {
+        key: (one.nats, one.reach, one.left) for key, one in whole.items()
+    }
+
+    third = Comparison(PLAN, tmp_path / "parts")
+    assert [type(told.event) for told in third.events()] == [Result, Result]
+    with pytest.raises(OutputError, match="another comparison"):
+        Comparison(replace(PLAN, steps=7), tmp_path / "parts")
+    anew = list(Comparison(replace(PLAN, cells=("rnn",), steps=2), tmp_path / "parts", force=True).events())
+    assert sum(isinstance(told.event, Ended) for told in anew) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"cells": ("lstm", "lstm")}, "twice"),
+        ({"cells": ()}, "no cell"),
+        ({"cells": ("lstn",)}, "unknown cell"),
+        ({"minutes": 1.0}, "one budget"),
+        ({"seeds": 0}, "seeds is 0"),
+    ],
+)
+def test_plans_that_cannot_be(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        replace(PLAN, **wrong)
