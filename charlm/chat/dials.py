@@ -29,7 +29,8 @@ class Dials:
         repetition_penalty: see `SamplingParams`.
         candidates: of so many replies the most fitting is shown; with 1 a reply is shown as it is drawn. Only formats
             with turns have candidates, since only they say where a reply ends.
-        relevance: how much a candidate's likelihood anywhere counts against it, see `most_relevant_first`.
+        relevance: how much a candidate's likelihood anywhere counts against it, see `most_relevant_first`; 0 asks only
+            how likely it is. Once something was learned, any other value compares candidates by what that has changed.
         length: where a reply ends at the latest, in characters.
         pace: characters a second at which a reply is shown; 0 is as fast as it comes.
         learn: the rate at which the model learns from what a person says next, see `LearnSettings`; 0 learns nothing.

@@ -23,6 +23,9 @@ from charlm.inference.sampling import SamplingParams
 from charlm.inference.search import most_relevant_first
 
 BLOCK = 16 * SEGMENT  # ids between two looks at whether reading is to stop; whole segments, so that it changes no bit
+LEARNED_WEIGHT = (
+    1.0  # of the trained model's opinion, once it is compared with what was learned; see docs/experiments.md
+)
 EMPTY_TRIES = 8  # a reply that ends before it begins is drawn again, so many times
 
 
@@ -302,10 +305,12 @@ class Drawing:
         if any(one.reason == "cancelled" for one in candidates):
             self.reason = "cancelled"
             return
-        # What was learned is relevant as such: where there is something, it is weighed against not having learned it.
-        memory = self._start.memory
-        against = memory.base if memory is not None and memory.overlay else nothing
-        ranked = most_relevant_first(self._base, candidates, self._dials.relevance, (against.state, against.logits))
+        # Where something was learned, what counts is how much likelier that has made a reply, in the same place. No
+        # other weight than 1 shows it: it is little beside what makes one reply likelier than another anywhere.
+        memory, weight, after = self._start.memory, self._dials.relevance, (nothing.state, nothing.logits)
+        if weight and memory is not None and memory.overlay:
+            weight, after = LEARNED_WEIGHT, (memory.base.state, memory.base.logits)
+        ranked = most_relevant_first(self._base, candidates, weight, after)
         best = novelty.first_new(ranked, lambda one: self._kept + one.text, self._said)
         for piece in best.pieces:
             if self._cancel():

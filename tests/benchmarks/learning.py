@@ -2,10 +2,12 @@
 
     python -m tests.benchmarks.learning ranking MODEL.safetensors HELD_OUT.txt --cases 200
     python -m tests.benchmarks.learning talk MODEL.safetensors HELD_OUT.txt --conversations 50 --turns 30
+    python -m tests.benchmarks.learning pays MODEL.safetensors HELD_OUT.txt --characters 30000
     python -m tests.benchmarks.learning recover MODEL.safetensors TEXT.txt --characters 100000
 
 `ranking`: the true reply among ten, by log p(reply | adapted to the last W turns) - lambda * log p(reply | trained).
 `talk`: scripted conversations, static and learning: the person says lines of the text, whatever is replied.
+`pays`: conversations of the text are read, and every other turn is learned: what that is worth to the turns between.
 `recover`: noise, one line over and over, another language, then the text: how soon it is predicted as well as by the
 trained model again.
 """
@@ -24,22 +26,29 @@ import numpy as np
 from charlm import checkpoint
 from charlm.chat.conversation import Conversation
 from charlm.chat.dials import Dials
-from charlm.chat.learning import default_rate
 from charlm.chat.manner import words_of
 from charlm.chat.novelty import near, normalised
 from charlm.chat.ranking import Case, Ranked, make_cases, ranked, score
 from charlm.inference.engine import Engine
 from charlm.inference.learner import Learner
+from charlm.inference.reading import spell
 from charlm.inference.settings import LearnSettings
 from charlm.text.corpus import normalise
 from charlm.text.dialogue import Dialogue
 from charlm.text.turns import Said, conversations_in
 
-RATES, WINDOWS, WEIGHTS = (3e-5, 1e-4, 3e-4, 1e-3), (2, 4, 8), (0.0, 0.5, 0.75, 1.0, 1.25)
+RATES, WINDOWS, WEIGHTS = (3e-5, 1e-4, 3e-4), (2, 4, 8), (0.0, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25)
 COMMON = 150  # most frequent words, which are about nothing
 
 
-def show_ranking(engine: Engine, dialogue: Dialogue, texts: list[tuple[Said, ...]], count: int) -> None:
+def show_ranking(
+    engine: Engine,
+    dialogue: Dialogue,
+    texts: list[tuple[Said, ...]],
+    count: int,
+    rates: list[float],
+    windows: list[int],
+) -> None:
     """A table: rate and window by lambda."""
     cases = make_cases(texts, count)
 
@@ -55,7 +64,7 @@ def show_ranking(engine: Engine, dialogue: Dialogue, texts: list[tuple[Said, ...
         "         " + "  ".join(cell(ranked(one.given - w * one.anyway for one in static)) for w in WEIGHTS), flush=True
     )
     print("learning, log p(reply | adapted, context) - lambda log p(reply | trained, context)")
-    for window, rate in itertools.product(WINDOWS, RATES):
+    for window, rate in itertools.product(windows, rates):
         learner = Learner(engine, LearnSettings(rate=rate))
         short = [Case(case.context[-window:], case.name, case.replies) for case in cases]
         scores = [score(engine, dialogue, case, learner) for case in short]
@@ -88,7 +97,9 @@ def talk(engine: Engine, dialogue: Dialogue, lines: list[list[str]], dials: Dial
     )
 
 
-def show_talk(engine: Engine, dialogue: Dialogue, texts: list[tuple[Said, ...]], count: int, turns: int) -> None:
+def show_talk(
+    engine: Engine, dialogue: Dialogue, texts: list[tuple[Said, ...]], count: int, turns: int, rates: list[float]
+) -> None:
     """Static beside learning."""
     words = Counter(word for turns_ in texts for one in turns_ for word in words_of(one.text))
     common = {word for word, _ in words.most_common(COMMON)}
@@ -97,8 +108,39 @@ def show_talk(engine: Engine, dialogue: Dialogue, texts: list[tuple[Said, ...]],
     each = turns // 2
     lines = [mine[first : first + each] for first in range(0, len(mine) - each + 1, each)][:count]
     print(f"{len(lines)} conversations of {turns} turns")
-    for rate in (0.0, default_rate(dialogue), 3 * default_rate(dialogue)):
+    for rate in (0.0, *rates):
         talk(engine, dialogue, lines, replace(Dials(), learn=rate), common)
+
+
+def show_pays(engine: Engine, dialogue: Dialogue, texts: list[tuple[Said, ...]], characters: int) -> None:
+    """Nats a character, of the turns that are learned and of those between them."""
+    for rate in (3e-5, 1e-4, 3e-4):
+        learner = Learner(engine, LearnSettings(rate=rate))
+        closing = spell(engine.vocabulary, dialogue.closing)[0]
+        then = int(closing[0]) if len(closing) else None
+        nats, base = np.zeros(2), np.zeros(2)
+        read = np.zeros(2, dtype=np.int64)
+        for turns in texts:
+            if read.sum() >= characters:
+                break
+            memory = learner.start(dialogue.beginning or "\n")
+            for place, one in enumerate(turns):
+                lead = (dialogue.closing if place else "") + dialogue.opening(one.name)
+                if lead:
+                    memory = learner.read(memory, lead, learn=False).memory
+                mine = place % 2 == 0
+                memory, surprises, without = learner.read(memory, one.text, learn=mine, then=then if mine else None)
+                nats[place % 2] += surprises.sum()
+                base[place % 2] += without.sum()
+                read[place % 2] += len(surprises)
+                if read.sum() >= characters:
+                    break
+        learned, static = nats / read, base / read
+        print(
+            f"  rate {rate:g}: learned turns {learned[0]:.4f} (static {static[0]:.4f}),"
+            f" turns between {learned[1]:.4f} (static {static[1]:.4f}, {learned[1] - static[1]:+.4f})",
+            flush=True,
+        )
 
 
 def show_recovery(engine: Engine, text: str, characters: int) -> None:
@@ -130,10 +172,12 @@ def show_recovery(engine: Engine, text: str, characters: int) -> None:
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["ranking", "talk", "recover"])
+    parser.add_argument("what", choices=["ranking", "talk", "pays", "recover"])
     parser.add_argument("model", type=Path)
     parser.add_argument("text", type=Path)
     parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="of learning")
+    parser.add_argument("--windows", type=int, nargs="+", default=WINDOWS, help="turns that are learned")
     parser.add_argument("--conversations", type=int, default=50)
     parser.add_argument("--turns", type=int, default=30)
     parser.add_argument("--characters", type=int, default=100_000)
@@ -144,11 +188,16 @@ def main() -> None:
     if asked.what == "recover":
         show_recovery(engine, text, asked.characters)
         return
-    texts = conversations_in(text, dialogue)
+    if dialogue.has_turns:
+        texts = conversations_in(text, dialogue)
+    else:  # a line each, one after the other
+        texts = [tuple(Said("", line + "\n") for line in text.split("\n") if line)]
     if asked.what == "ranking":
-        show_ranking(engine, dialogue, texts, asked.cases)
+        show_ranking(engine, dialogue, texts, asked.cases, asked.rates, asked.windows)
+    elif asked.what == "pays":
+        show_pays(engine, dialogue, texts, asked.characters)
     else:
-        show_talk(engine, dialogue, texts, asked.conversations, asked.turns)
+        show_talk(engine, dialogue, texts, asked.conversations, asked.turns, asked.rates)
 
 
 if __name__ == "__main__":
