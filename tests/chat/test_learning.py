@@ -20,7 +20,7 @@ from charlm.chat import database, journal
 from charlm.chat.commands import COMMANDS, Operation, find
 from charlm.chat.conversation import Conversation, Turn
 from charlm.chat.dials import Dials
-from charlm.chat.drawing import Snapshot
+from charlm.chat.drawing import Snapshot, restored
 from charlm.chat.learning import Lesson, Reader, default_rate
 from charlm.chat.replay import replay
 from charlm.chat.session import Session, Wish
@@ -29,7 +29,9 @@ from charlm.cli import chat
 from charlm.errors import CheckpointError, UsageError
 from charlm.inference import backward, learner
 from charlm.inference.engine import Engine
+from charlm.inference.generate import generate_batch
 from charlm.inference.learner import Memory
+from charlm.inference.search import best_first, logprobs
 from charlm.inference.settings import LearnSettings
 
 from .conftest import Reopen
@@ -498,3 +500,39 @@ def test_from_python(models: Path) -> None:
     assert conversation.learned is not None
     for name, tensor in talker.engine.checkpoint.tensors.items():
         assert np.array_equal(tensor, before[name]), "the model itself stays as it is"
+
+
+# Which reply is chosen
+
+
+def test_what_learning_has_made_likelier_is_chosen() -> None:
+    dials = Dials(candidates=8, length=12, temperature=1.0, top_p=1.0, learn=1e-2)
+    otherwise = 0
+    for seed in range(4):
+        conversation = begin(dials, seed)
+        conversation.say("hello there")
+        reply = conversation.say("how are you?")
+        assert reply.turn.parent is not None
+        start = conversation.reader.begin(
+            conversation.snapshot(reply.turn.parent), conversation.lead(reply.turn), reply.turn.lesson
+        )
+        assert start.memory is not None
+        rng = restored(reply.turn.passages[0].settings[0].rng)
+        candidates = generate_batch(
+            conversation.reader.engine(start),
+            start.state,
+            start.logits,
+            replace(dials.sampling, seed=int(rng.integers(1 << 62))),
+            dials.candidates,
+            max_chars=dials.length,
+            stops=LINES.stops,
+        )
+        texts = [[piece.id for piece in one.pieces] for one in candidates]
+        base = logprobs(conversation.engine, (start.memory.base.state, start.memory.base.logits), texts)
+        gains = [
+            one.mean_logprob - was / len(ids) if ids else -np.inf
+            for one, was, ids in zip(candidates, base, texts, strict=True)
+        ]
+        assert reply.text == candidates[int(np.argmax(gains))].text
+        otherwise += reply.text != best_first(candidates)[0].text
+    assert otherwise, "it is not always the likeliest"
