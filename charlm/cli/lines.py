@@ -1,8 +1,8 @@
 """The chat as lines: for screen readers, pipes and scripts.
 
 A face of the same session that the app shows. What is typed is said, what begins with a slash is a command, the reply
-streams. Where input comes from a pipe, standard output holds the replies alone, or with them what was said: a line each,
-or with a blank line after each reply where the format lets it have several lines; or it holds them as JSON.
+streams. Where input comes from a pipe, standard output holds the replies, alone or with what was said: a line each, or
+with a blank line after each where the format lets it have several lines; or it holds them as JSON.
 """
 
 from __future__ import annotations
