@@ -10,11 +10,12 @@ from typing import Any
 
 import click
 
+from charlm.cards import ModelCard, cards, shape
 from charlm.checkpoint import TrainingRecord, load, read_card, save
 from charlm.cli.command import Command, Group, complete_model, shown
 from charlm.config import ModelConfig
-from charlm.errors import CharlmError, OutputError
-from charlm.library import find_model, models
+from charlm.errors import OutputError
+from charlm.library import find_model
 from charlm.text.dialogue import Dialogue
 from charlm.text.visible import visible
 from charlm.text.vocabulary import Vocabulary
@@ -39,7 +40,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    rows = [_summary(path) for path in models()]
+    rows = [_summary(card) for card in cards()]
     if as_json:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=sys.stdout.isatty()))
         return
@@ -49,14 +50,12 @@ def command(ctx: click.Context, as_json: bool) -> None:
         click.echo(shown(f"{row['name']:20}  {row['says']}", sys.stdout))
 
 
-def _summary(path: Path) -> dict[str, Any]:
-    try:
-        config, _, record, _ = read_card(path)
-    except CharlmError as error:
-        return {"name": path.stem, "path": str(path), "error": error.message, "says": f"unreadable: {error.message}"}
-    loss = f"{record.validation / math.log(2):.3f} bits/char" if record.validation is not None else "not measured"
-    says = f"{_shape(config)}, {path.stat().st_size / 1e6:.1f} MB, {loss}, {path.parent}"
-    return {"name": path.stem, "path": str(path), "says": says, **_card(path, config, record)}
+def _summary(card: ModelCard) -> dict[str, Any]:
+    named = {"name": card.name, "path": str(card.path)}
+    if card.whole is None:
+        return {**named, "error": card.error, "says": f"unreadable: {card.error}"}
+    says = f"{card.shape}, {card.size}, {card.loss}, {card.path.parent}"
+    return {**named, "says": says, **_card(card.path, card.whole.config, card.whole.record)}
 
 
 @command.command(
@@ -67,7 +66,7 @@ def _summary(path: Path) -> dict[str, Any]:
 def show(model: str, as_json: bool) -> None:
     """Print a model's card: shape, vocabulary, text, training, validation."""
     path = find_model(model)
-    config, vocabulary, record, dialogue = read_card(path)
+    config, vocabulary, record, dialogue = read_card(path)  # what is wrong with it is an error here
     if as_json:
         document = _card(path, config, record) | {
             "characters": "".join(vocabulary.characters),
@@ -102,10 +101,6 @@ def export(model: str, output: Path, full: bool, force: bool) -> None:
     click.echo(f"{path.stat().st_size / 1e6:.2f} MB are now {output.stat().st_size / 1e6:.2f}", err=True)
 
 
-def _shape(config: ModelConfig) -> str:
-    return f"{config.cell} {config.layers}x{config.hidden}"
-
-
 def _card(path: Path, config: ModelConfig, record: TrainingRecord) -> dict[str, Any]:
     return {
         "config": config.to_dict(),
@@ -126,7 +121,7 @@ def _rows(
     rows = [
         ("name", path.stem),
         ("file", f"{path}, {path.stat().st_size / 1e6:.2f} MB"),
-        ("shape", f"{_shape(config)}, embedding {config.embedding}, {' + '.join(extras) or 'plain'}"),
+        ("shape", f"{shape(config)}, embedding {config.embedding}, {' + '.join(extras) or 'plain'}"),
         ("parameters", f"{config.parameters:,}"),
         ("vocabulary", f"{len(vocabulary.characters)} characters" + (" and 256 bytes" if vocabulary.has_bytes else "")),
         ("", characters),

@@ -453,6 +453,10 @@ class ChatApp(App[int]):
         """Quit."""
         self.leave()
 
+    async def action_quit(self) -> None:
+        """Quit, as the command palette has it."""
+        self.leave()
+
     def action_help(self) -> None:
         """Keys and commands."""
         from charlm.tui.screens.help import HelpScreen
@@ -521,7 +525,7 @@ class ChatApp(App[int]):
     @work
     async def action_pick_model(self) -> None:
         """Choose among the models."""
-        from charlm.chat.cards import cards
+        from charlm.cards import cards
         from charlm.tui.screens.models import ModelPicker
 
         name = await self.push_screen_wait(ModelPicker(cards(), self.session.name))

@@ -650,6 +650,18 @@ async def test_quitting_in_the_middle_of_a_reply_keeps_it(open_chat: Open) -> No
         chat.assert_true()
 
 
+async def test_leaving_by_the_command_palette_keeps_a_reply_under_way(open_chat: Open) -> None:
+    async with open_chat(model="novel", dials=replace(QUICK, length=10_000)) as chat:
+        chat.engine.seconds = 0.005
+        await chat.type("talk")
+        await chat.until(lambda: len(chat.shown) == 2 and len(chat.shown[1]) > 10)
+        await chat.app.run_action("quit")
+        await chat.until(lambda: not chat.conversation.busy)
+        kept = chat.turns
+    async with open_chat(model="novel", resume=True, seed=None) as chat:
+        assert chat.turns == kept
+
+
 @pytest.mark.parametrize("size", [(40, 12), (60, 20), (80, 24), (120, 40)])
 async def test_panels_fold_where_there_is_no_room(open_chat: Open, size: tuple[int, int]) -> None:
     async with open_chat(size=size) as chat:

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Button, Input, Label, OptionList, Static
 
-from charlm.chat.cards import ModelCard
+from charlm.cards import ModelCard
 from charlm.text.visible import visible
 from charlm.tui.screens.ask import Ask, Confirm
 from charlm.tui.screens.help import HelpScreen
@@ -72,6 +72,14 @@ async def test_it_stays_within_the_terminal(size: tuple[int, int], make: Any) ->
         assert len(rows) == size[1]
         assert all(cell_len(row) == size[0] for row in rows)
         assert all(visible(row) == row for row in rows)
+
+
+async def test_a_box_is_as_high_as_what_it_holds() -> None:
+    app = Base()
+    async with app.run_test(size=(80, 24)) as pilot:
+        for screen, most in ((Ask("What?"), 6), (Confirm("Really?"), 6), (ModelPicker(CARDS[:1]), 5), (Welcome(), 14)):
+            await app.open(pilot, screen)
+            assert next(iter(app.screen.children)).region.height <= most
 
 
 # -- help -------------------------------------------------------------------------------------------------------------

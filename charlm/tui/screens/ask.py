@@ -8,27 +8,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
 from charlm.tui.glyphs import one_line, typeable
-
-_BOX = """
-    align: center middle;
-    & > Vertical {
-        width: 90%;
-        max-width: 64;
-        height: auto;
-        border: round $border;
-        border-subtitle-color: $text-muted;
-        background: $surface;
-        padding: 0 1;
-    }
-    & Label { width: 1fr; height: auto; }
-"""
+from charlm.tui.screens.box import Box
 
 
-class Ask(ModalScreen[str | None]):
+class Ask(Box[str | None]):
     """A question that is answered in words; None if it is not answered.
 
     Args:
@@ -36,13 +22,12 @@ class Ask(ModalScreen[str | None]):
         value: the answer as it stands, to be changed.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Never mind", show=False)]
-
-    DEFAULT_CSS = f"""
-    Ask {{
-        {_BOX}
-        & Input, & Input:focus {{ border: none; height: 1; padding: 0; margin: 1 0; background: $panel; }}
-    }}
+    DEFAULT_CSS = """
+    Ask {
+        & > Vertical { max-width: 64; }
+        & Label { width: 1fr; }
+        & Input, & Input:focus { margin: 1 0; }
+    }
     """
 
     def __init__(self, question: str, value: str = "") -> None:
@@ -63,7 +48,7 @@ class Ask(ModalScreen[str | None]):
         self.dismiss(event.value)
 
 
-class Confirm(ModalScreen[bool]):
+class Confirm(Box[bool]):
     """A question that is answered by yes or no; what is not confirmed is not done.
 
     Args:
@@ -77,12 +62,13 @@ class Confirm(ModalScreen[bool]):
         Binding("right", "app.focus_next", "The other", show=False),
     ]
 
-    DEFAULT_CSS = f"""
-    Confirm {{
-        {_BOX}
-        & Horizontal {{ height: auto; align-horizontal: right; margin-top: 1; }}
-        & Button {{ min-width: 9; margin-left: 2; }}
-    }}
+    DEFAULT_CSS = """
+    Confirm {
+        & > Vertical { max-width: 64; }
+        & Label { width: 1fr; }
+        & Horizontal { height: auto; align-horizontal: right; margin-top: 1; }
+        & Button { min-width: 9; margin-left: 2; }
+    }
     """
 
     def __init__(self, question: str) -> None:

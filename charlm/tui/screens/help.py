@@ -11,10 +11,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.keys import format_key
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from charlm.tui.glyphs import cells, one_line
+from charlm.tui.screens.box import Box
 
 Rows = Sequence[tuple[str, str]]
 
@@ -52,7 +52,7 @@ WIDGETS: Final[Sequence[tuple[str, Rows]]] = (
 )
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Box[None]):
     """A list that scrolls.
 
     Args:
@@ -60,25 +60,10 @@ class HelpScreen(ModalScreen[None]):
         commands: with their slashes and arguments, and what they do.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,f1,enter", "dismiss", "Close", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("q,f1,enter", "dismiss", "Close", show=False)]
 
     DEFAULT_CSS = """
-    HelpScreen {
-        align: center middle;
-        & > VerticalScroll {
-            width: 90%;
-            max-width: 84;
-            height: auto;
-            max-height: 95%;
-            border: round $border;
-            border-title-color: $text-primary;
-            border-subtitle-color: $text-muted;
-            background: $surface;
-            padding: 0 1;
-            scrollbar-size-vertical: 1;
-        }
-        & Static { height: auto; }
-    }
+    HelpScreen > VerticalScroll { max-width: 84; }
     """
 
     def __init__(self, bindings: Rows, commands: Rows) -> None:

@@ -11,16 +11,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from charlm.tui.glyphs import one_line
+from charlm.tui.screens.box import Box
 from charlm.tui.widgets.wrapping import LEAST_WIDTH, wrap
 
 
 class Card(Protocol):
-    """A model on one line: `charlm.chat.cards.ModelCard`."""
+    """A model on one line: `charlm.cards.ModelCard`."""
 
     @property
     def name(self) -> str:
@@ -31,12 +31,12 @@ class Card(Protocol):
         """Cell, layers and width."""
 
     @property
-    def megabytes(self) -> float:
+    def size(self) -> str:
         """Of the file."""
 
     @property
-    def validation(self) -> float | None:
-        """Bits per character; None if it was not measured."""
+    def loss(self) -> str:
+        """Bits per character, if that was measured."""
 
     @property
     def dialogue(self) -> str:
@@ -47,7 +47,7 @@ class Card(Protocol):
         """Why it cannot be read; empty if it can."""
 
 
-class ModelPicker(ModalScreen[str | None]):
+class ModelPicker(Box[str | None]):
     """A list and a field that narrows it down. The answer is a model's name, or None.
 
     Args:
@@ -56,7 +56,6 @@ class ModelPicker(ModalScreen[str | None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Never mind", show=False),
         Binding("up", "move('cursor_up')", "Up", show=False),
         Binding("down", "move('cursor_down')", "Down", show=False),
         Binding("pageup", "move('page_up')", "Page up", show=False),
@@ -65,18 +64,8 @@ class ModelPicker(ModalScreen[str | None]):
 
     DEFAULT_CSS = """
     ModelPicker {
-        align: center middle;
-        & > Vertical {
-            width: 90%;
-            max-width: 72;
-            height: auto;
-            max-height: 95%;
-            border: round $border;
-            border-title-color: $text-primary;
-            border-subtitle-color: $text-muted;
-            background: $surface;
-        }
-        & Input, & Input:focus { border: none; height: 1; padding: 0 1; background: $panel; }
+        & > Vertical { max-width: 72; padding: 0; }
+        & Input, & Input:focus { padding: 0 1; }
         & OptionList {
             height: auto;
             max-height: 100h;
@@ -156,8 +145,7 @@ class ModelPicker(ModalScreen[str | None]):
 
 
 def _row(card: Card, current: bool, width: int) -> Content:
-    loss = "not measured" if card.validation is None else f"{card.validation:.3f} bits/char"
-    about = one_line(card.error or f"{card.shape}  {card.dialogue}  {loss}  {card.megabytes:.1f} MB")
+    about = one_line(card.error or f"{card.shape}  {card.dialogue}  {card.loss}  {card.size}")
     if card.error:
         places = [*wrap(about, max(LEAST_WIDTH, width - 3)), len(about)]
         about = "\n  ".join(about[start:end] for start, end in pairwise(places))

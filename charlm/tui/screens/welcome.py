@@ -8,10 +8,10 @@ from typing import ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import Screen
 from textual.widgets import Static
 
 from charlm.tui.glyphs import one_line
+from charlm.tui.screens.box import Box
 
 COMMANDS: Final = (
     ("charlm train your-text.txt", "reads it, and makes a model in minutes"),
@@ -19,7 +19,7 @@ COMMANDS: Final = (
 )
 
 
-class Welcome(Screen[None]):
+class Welcome(Box[None]):
     """A friendly first run.
 
     Args:
@@ -30,19 +30,8 @@ class Welcome(Screen[None]):
 
     DEFAULT_CSS = """
     Welcome {
-        align: center middle;
-        & > VerticalScroll {
-            width: 90%;
-            max-width: 76;
-            height: auto;
-            max-height: 100%;
-            border: round $border;
-            border-title-color: $text-primary;
-            border-subtitle-color: $text-muted;
-            padding: 1 2;
-            scrollbar-size-vertical: 1;
-        }
-        & Static { height: auto; }
+        background: $background;
+        & > VerticalScroll { max-height: 100%; background: $background; padding: 1 2; }
         & .command { margin: 1 0 0 2; color: $text-success; text-style: bold; }
         & .text { margin-left: 2; }
     }
