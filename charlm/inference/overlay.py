@@ -163,21 +163,23 @@ class Bench:
         Returns:
             False if a gradient is not finite; then some weights may have moved, and the overlay is to be dropped.
         """
-        self._holds = None
+        self._holds, pace = None, np.float32(rate)
         for name, gradient in gradients.items():
             moved, scale = self._moved[name], scales[name]
             step = self._room[: moved.size].reshape(moved.shape)
             if isinstance(gradient, Outer):
                 assert isinstance(scale, Scale)
-                np.matmul((gradient.left * scale.rows).T, gradient.right * scale.columns, out=step)
+                np.matmul((gradient.left * (scale.rows * pace)).T, gradient.right * scale.columns, out=step)
             else:
-                np.multiply(gradient, scale, out=step)
+                np.multiply(gradient, scale * pace, out=step)
             size = math.sqrt(float(np.vdot(step, step)) / step.size)
             if not math.isfinite(size):
                 return False
-            step *= np.float32(rate * min(1.0, clip / max(size, 1e-30)))
+            if size > rate * clip:
+                step *= np.float32(rate * clip / size)
             given_up = np.multiply(moved, pulls[name], out=self._more_room[: moved.size].reshape(moved.shape))
-            given_up *= np.float32(share)
+            if share < 1:
+                given_up *= np.float32(share)
             step += given_up
             moved -= step
             np.add(self._trained[name], moved, out=self.weights[name])

@@ -21,7 +21,9 @@ from charlm.chat.commands import COMMANDS, Operation, find
 from charlm.chat.conversation import Conversation, Turn
 from charlm.chat.dials import Dials
 from charlm.chat.drawing import Snapshot, restored
+from charlm.chat.export import from_json, to_json
 from charlm.chat.learning import Lesson, Reader, default_rate
+from charlm.chat.record import Record
 from charlm.chat.replay import replay
 from charlm.chat.session import Session, Wish
 from charlm.chat.store import Store
@@ -536,3 +538,16 @@ def test_what_learning_has_made_likelier_is_chosen() -> None:
         assert reply.text == candidates[int(np.argmax(gains))].text
         otherwise += reply.text != best_first(candidates)[0].text
     assert otherwise, "it is not always the likeliest"
+
+
+def test_lessons_are_exported_and_learned_again() -> None:
+    conversation = begin()
+    conversation.say("hello")
+    conversation.say("how are you?")
+    conversation.forget()
+    kept = from_json(to_json(Record.of(conversation, "noise")))
+    assert kept.forgets
+    again = kept.conversation(conversation.engine)
+    assert [turn.lesson for turn in again.path] == [turn.lesson for turn in conversation.path]
+    assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
+    assert replay(again).difference is None
