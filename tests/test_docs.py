@@ -84,6 +84,9 @@ def cut(line: str) -> str:
         tiny = " ".join(TINY if "--layers" not in kept else [*TINY[:2], *TINY[4:]])
         shape = "--lanes 4 --chunk 16 --precision fp32 --threads 1" if "--from" in line else tiny
         line = f"{line} --steps 2 --evaluations 1 --quiet --force {shape}"
+    if "charlm compare" in line:
+        line = re.sub(r" --minutes \S+", "", line)
+        line += " --steps 2 --parameters 12000 --lanes 4 --chunk 16 --precision fp32 --threads 1"
     return line
 
 

@@ -293,6 +293,8 @@ def _print_painted(painted: Painted) -> None:
 
 
 def _maps(recording: Recording, layer: int | None) -> list[Map]:
+    import numpy as np
+
     from charlm.insight.draw import Map
     from charlm.insight.recording import signals_of
 
@@ -301,7 +303,8 @@ def _maps(recording: Recording, layer: int | None) -> list[Map]:
         if layer is not None and number != layer:
             continue
         signal = signals_of(recording.cell)[name]
-        reach = float(abs(values).max()) or 1.0
+        # A few units that count go far beyond all others, which would look alike.
+        reach = float(np.quantile(abs(values), 0.99)) or 1.0
         low = signal.low if math.isfinite(signal.low) else -reach
         high = signal.high if math.isfinite(signal.high) else reach
         maps.append(Map(f"layer {number}, {name}: {signal.meaning}", values, low, high))

@@ -140,6 +140,8 @@ def speakers(text: str, dialogue: Dialogue) -> dict[str, Column]:
     known = set(dialogue.names)
     turns = [match for match in re.finditer(rf"^([^\n:\uff1a]+?){colon}{end}", text, re.M) if match[1] in known]
     spoken: dict[str, list[tuple[int, int]]] = {}
+    if not turns:
+        return {}
     for turn, following in zip(turns, [*turns[1:], None], strict=True):
         spoken.setdefault(turn[1], []).append((turn.end(), following.start() if following else len(text)))
     talkative = sorted(spoken, key=lambda name: -sum(end - start for start, end in spoken[name]))

@@ -48,6 +48,7 @@ def test_speakers_of_every_format() -> None:
     transcript = speakers("Anna: hi\nBob: yo\n", Dialogue("transcript", ("Anna", "Bob")))
     assert transcript["Bob is speaking"].tolist() == [0] * 14 + [1] * 3
     assert speakers(play, Dialogue()) == {}
+    assert speakers("nobody speaks", Dialogue("play", ("ROMEO",))) == {}
 
 
 def test_a_feature_of_one_s_own() -> None:

@@ -1,0 +1,31 @@
+"""Make the pictures of docs/how-an-lstm-remembers.md from trained models.
+
+python docs/images/remember.py LSTM GRU RNN TEXT UNIT
+
+Each picture is what one command writes; the page names it. TEXT should be one that the models were not trained on, UNIT
+is the one that `charlm xray LSTM TEXT --find` names for the position in the line, as LAYER:INDEX.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from charlm.cli.main import run
+
+HERE = Path(__file__).parent
+VERSE = "ROMEO:\nBut soft, what light through yonder window breaks?\n\nJULIET:\nO Romeo"
+
+
+def make(*arguments: str) -> None:
+    """Run a command, or end with its exit code."""
+    if code := run(arguments):
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    lstm, gru, rnn, text, unit = sys.argv[1:]
+    make("xray", lstm, VERSE, "--gates", "--layer", "0", "--png", str(HERE / "gates.png"))
+    make("xray", lstm, VERSE, "--unit", unit, "--svg", str(HERE / "unit.svg"))
+    make("gradients", lstm, gru, rnn, "--text", text, "--svg", str(HERE / "reach.svg"))
+    make("memory", lstm, text, "--longest", "1024", "--no-recall", "--svg", str(HERE / "context.svg"))
