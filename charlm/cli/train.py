@@ -58,7 +58,11 @@ _PLANNED = "planned from text and budget"
 @click.option("--encoding", default="utf-8", help="How the files are encoded.")
 @click.option("--glob", "pattern", default="*", help="Which files of a folder to read.")
 @click.option("--min-count", default=2, help="Rarer characters are spelled as UTF-8 bytes.")
-@click.option("--val-fraction", default=0.1, help="Share of the text, from its end, that validates.")
+@click.option(
+    "--val-fraction",
+    default=0.1,
+    help="Share of the text, from its end, that validates; at most five million characters.",
+)
 @click.option("--val-file", metavar="FILE", help="Validate on this file instead.")
 @click.option(
     "--format",

@@ -3,13 +3,15 @@
 Owns reading (files, folders, .gz, standard input), decoding, normalisation, and the split into training and validation
 text. Everything is streamed: a corpus may be larger than memory. Knows nothing of lanes or models.
 
-The text is read twice, once to count its characters and once to spell them, and the result is kept beside the run under
-a name made of the text's hash, so that a resume finds it again.
+The text is read once, into a file of code points (`charlm.text.points`) that are then spelled as ids; an interrupted
+reading goes on where it was. The ids are kept beside the run under a name made of the text's hash, and a resume that
+finds them there, and the files as they were, reads nothing again.
 """
 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import gzip
 import hashlib
 import io
@@ -19,9 +21,10 @@ import shutil
 import sys
 import unicodedata
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,23 +33,21 @@ from numpy.typing import NDArray
 
 from charlm.errors import CorpusError, NotFoundError, UsageError
 from charlm.files import atomic_writer, write_bytes
-from charlm.text.vocabulary import CODE_POINTS, Vocabulary, code_points
+from charlm.text.points import Pages, Source, fingerprint
+from charlm.text.vocabulary import Vocabulary
 
 AnyIds = NDArray[np.unsignedinteger[Any]]
 
 STDIN = Path("-")
 BLOCK = 1 << 20  # bytes read at a time
 SNIFF = 1 << 13  # bytes at a file's start in which a zero makes it binary
+TOLD = 1 << 24  # characters from which is found out how a text writes turns and who speaks
+ROLES = ("text", "validation")
+MOST_SOURCES = 1000
+MOST_VALIDATION = (
+    5_000_000  # characters; a share of a text far larger than that would take longer to read than to learn
+)
 MIN_CHARACTERS = 200  # below this there is nothing to learn from and nothing to validate on
-
-
-@dataclass(frozen=True)
-class Source:
-    """One input as the model's card names it."""
-
-    name: str
-    sha256: str
-    bytes: int
 
 
 @dataclass(frozen=True)
@@ -160,16 +161,73 @@ def read_text(path: Path, encoding: str = "utf-8", on_bytes: Callable[[bytes], N
         CorpusError: the file cannot be read, is binary, or is not in that encoding.
         UsageError: there is no such encoding.
     """
+    for piece, _ in _read_from(path, 0, on_bytes or (lambda block: None), encoding=encoding):
+        yield piece
+
+
+def _read_from(
+    path: Path, start: int, on_bytes: Callable[[bytes], None], *, encoding: str
+) -> Iterator[tuple[str, int | None]]:
+    """As `read_text`, from a byte offset on that was given before, and with such an offset after each piece.
+
+    `on_bytes` is given what stands before `start` too. Only UTF-8 can be begun in the middle, which needs no memory of
+    what was read before; the offset is None in other encodings.
+    """
+    _decoder(encoding)
+    if codecs.lookup(encoding).name == "utf-8":
+        return _read_utf8(path, start, on_bytes)
+    return ((piece, None) for piece in _read_encoded(path, encoding, on_bytes))
+
+
+def _read_utf8(path: Path, start: int, on_bytes: Callable[[bytes], None]) -> Iterator[tuple[str, int]]:
+    with _open(path) as file:
+        for first in range(0, start, BLOCK):  # to hash it
+            on_bytes(_read_block(file, path, min(BLOCK, start - first)))
+        rest, offset = b"", start
+        while True:
+            block = _read_block(file, path, BLOCK)
+            on_bytes(block)
+            if offset == 0 and not rest:
+                _refuse_binary(block, path, "utf-8")
+            data = rest + block
+            try:
+                text, used = codecs.utf_8_decode(data, "strict", not block)
+            except UnicodeDecodeError as error:
+                raise _undecodable(path, "utf-8", error, offset + len(error.object)) from error
+            cut = _safe_cut(text) if block else len(text)
+            while cut and block and text[cut - 1] == "\r":
+                cut -= 1  # half of a line's end, perhaps
+            if cut or not block:
+                piece = text[:cut]
+                # Most text needs none of what follows, and a look is much quicker than the doing.
+                taken = cut if len(text) == used else len(piece.encode())
+                plain = piece.removeprefix("\ufeff") if offset == 0 else piece
+                if "\r" in plain:
+                    plain = plain.replace("\r\n", "\n").replace("\r", "\n")
+                rest, offset = data[taken:], offset + taken
+                if plain:
+                    yield plain if plain.isascii() else unicodedata.normalize("NFC", plain), offset
+            else:
+                rest = data
+            if not block:
+                return
+
+
+def _refuse_binary(block: bytes, path: Path, encoding: str) -> None:
+    if _looks_binary(block, encoding):
+        raise CorpusError(f"{path} is binary data, not text", "if it is UTF-16, say --encoding utf-16")
+
+
+def _read_encoded(path: Path, encoding: str, on_bytes: Callable[[bytes], None]) -> Iterator[str]:
     decoder = _decoder(encoding)
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     rest, offset, first = "", 0, True
     with _open(path) as file:
         while True:
             block = _read_block(file, path, BLOCK)
-            if on_bytes is not None:
-                on_bytes(block)
-            if offset == 0 and _looks_binary(block, encoding):
-                raise CorpusError(f"{path} is binary data, not text", "if it is UTF-16, say --encoding utf-16")
+            on_bytes(block)
+            if offset == 0:
+                _refuse_binary(block, path, encoding)
             offset += len(block)
             try:
                 text = decoder.decode(block, final=not block)
@@ -226,33 +284,6 @@ def _safe_cut(text: str) -> int:
     return len(text) if len(text) > 16 * BLOCK else 0
 
 
-class _Reader:
-    """Several files as one text, each ending in a newline; hashes and counts bytes as it reads."""
-
-    def __init__(self, files: Iterable[Path], encoding: str) -> None:
-        self.files = list(files)
-        self._encoding = encoding
-        self.bytes = 0  # read so far
-        self.sources: list[Source] = []
-
-    def __iter__(self) -> Iterator[str]:
-        self.sources = []
-        for number, path in enumerate(self.files):
-            digest = hashlib.sha256()
-            before = self.bytes
-
-            def take(block: bytes, digest: Any = digest) -> None:
-                digest.update(block)
-                self.bytes += len(block)
-
-            piece = ""
-            for piece in read_text(path, self._encoding, take):
-                yield piece
-            self.sources.append(Source(path.name, digest.hexdigest(), self.bytes - before))
-            if number < len(self.files) - 1 and piece and not piece.endswith("\n"):
-                yield "\n"
-
-
 def reading(
     paths: Sequence[str | Path],
     folder: Path,
@@ -273,13 +304,14 @@ def reading(
         encoding: how the files are encoded.
         pattern: which files of a folder count.
         min_count: characters seen less often are spelled in bytes.
-        val_fraction: the share of the text, from its end, that validates.
+        val_fraction: the share of the text, from its end, that validates; at most `MOST_VALIDATION` characters of it.
         val_file: validates instead; then all of `paths` trains.
         base: a vocabulary to extend (fine-tuning); all its characters stay, but not at the same ids.
-        on_text: given the text (without `val_file`'s) once, piece by piece.
+        on_text: given the first `TOLD` characters of the text (without `val_file`'s), piece by piece; then the text is
+            read even if its ids are there.
 
     Yields:
-        How many bytes were read so far, over both passes.
+        How many bytes were read so far.
 
     Returns:
         The corpus.
@@ -297,41 +329,52 @@ def reading(
     if [str(path) for path in paths].count("-") > 1:
         raise UsageError("standard input can be read only once", "say - once")
     files, skipped = find_files([_spool(folder) if str(path) == "-" else path for path in paths], pattern, encoding)
-    texts = [_Reader(files, encoding)]
+    texts = [files]
     if val_file is not None:
-        texts.append(_Reader(find_files([val_file], encoding=encoding)[0], encoding))
-    for path in (path for text in texts for path in text.files):
+        texts.append(find_files([val_file], encoding=encoding)[0])
+    for path in (path for text in texts for path in text):
         if not path.is_file():
-            raise CorpusError(f"{path} is a pipe or device, which cannot be read twice", f"cat {path} | charlm train -")
-    counts = []
-    for text in texts:
-        counts.append(np.zeros(CODE_POINTS, dtype=np.int64))
-        for piece in text:
-            found = np.bincount(code_points(piece))
-            counts[-1][: len(found)] += found
-            if on_text is not None and text is texts[0]:
-                on_text(piece)
-            yield sum(reader.bytes for reader in texts)
+            raise CorpusError(f"{path} is a pipe or device, which a resume cannot read", f"cat {path} | charlm train -")
+    marks = [fingerprint(text, encoding) for text in texts]
+    request = fingerprint([], *marks, min_count, val_fraction, base.fingerprint if base is not None else "")
+    if on_text is None and (found := _find(folder, request)) is not None:
+        return found
+    pages = [
+        Pages(text, partial(_read_from, encoding=encoding), folder / f"{role}.points", mark)
+        for text, role, mark in zip(texts, ROLES, marks, strict=False)
+    ]
+    try:
+        for one in pages:
+            for _ in one.fill():
+                yield sum(text.bytes for text in pages)
+        if marks != [fingerprint(text, encoding) for text in texts]:
+            raise CorpusError("the text changed while it was read", "train on a copy of it")
+    except CorpusError:
+        for one in pages:
+            one.drop()
+        raise
+    if on_text is not None:
+        _tell(pages[0], on_text)
+    counts = [one.counts for one in pages]
     called = "the text" if len(paths) != 1 else "standard input" if str(paths[0]) == "-" else str(paths[0])
     for count, name in zip(counts, [called, str(val_file)], strict=False):
         _check_enough(count, name)
     vocabulary = _vocabulary(counts, min_count, base)
-    key = _key([text.sources for text in texts], vocabulary, encoding, val_fraction)
+    sources = [one.sources for one in pages]
+    key = _key(sources, vocabulary, encoding, val_fraction, int(counts[0].sum()))
     dtype = _dtype(vocabulary)
     arrays: list[AnyIds] = []
-    for text, role in zip(texts, ("text", "validation"), strict=False):
+    for one, role in zip(pages, ROLES, strict=False):
         path = folder / f"{role}-{key}.ids"
-        expected = sum(_spelled_length(counts[len(arrays)], vocabulary)) * np.dtype(dtype).itemsize
+        expected = sum(_spelled_length(one.counts, vocabulary)) * np.dtype(dtype).itemsize
         if not path.exists() or path.stat().st_size != expected:
             for old in folder.glob(f"{role}-*.ids"):
                 old.unlink()
-            counted = text.sources
             with atomic_writer(path) as file:
-                for piece in text:
-                    file.write(vocabulary.encode(piece).astype(dtype).tobytes())
-                    yield sum(reader.bytes for reader in texts)
-                if text.sources != counted:
-                    raise CorpusError("the text changed while it was read", "train on a copy of it")
+                for points in one:
+                    file.write(vocabulary.encode_points(points).astype(dtype, copy=False).data)
+                    yield sum(text.bytes for text in pages)
+        one.drop()
         arrays.append(np.memmap(path, dtype=dtype, mode="r"))
     train, validation = arrays if len(arrays) == 2 else _split(arrays[0], val_fraction)
     corpus = Corpus(
@@ -339,17 +382,35 @@ def reading(
         train=train,
         validation=validation,
         counts=_id_counts(counts, vocabulary),
-        sources=tuple(texts[0].sources),
+        sources=_folded(pages[0].sources),
         skipped=tuple(skipped),
         key=key,
     )
-    _describe(corpus, folder)
+    _describe(corpus, folder, request)
     return corpus
 
 
-def _describe(corpus: Corpus, folder: Path) -> None:
+def _folded(sources: Sequence[Source]) -> tuple[Source, ...]:
+    """So many sources as a model's card can hold: a great many become one."""
+    if len(sources) <= MOST_SOURCES:
+        return tuple(sources)
+    digest = hashlib.sha256("".join(source.sha256 for source in sources).encode()).hexdigest()
+    return (Source(f"{len(sources):,} files", digest, sum(source.bytes for source in sources)),)
+
+
+def _tell(pages: Pages, on_text: Callable[[str], None]) -> None:
+    told = 0
+    for piece in pages.text():
+        on_text(piece[: TOLD - told])
+        told += len(piece)
+        if told >= TOLD:
+            break
+
+
+def _describe(corpus: Corpus, folder: Path, request: str) -> None:
     """Write what the ids in `folder` mean beside them."""
     document = {
+        "request": request,
         "characters": "".join(corpus.vocabulary.characters),
         "has_bytes": corpus.vocabulary.has_bytes,
         "train": len(corpus.train),
@@ -361,6 +422,15 @@ def _describe(corpus: Corpus, folder: Path) -> None:
     for old in folder.glob("text-*.json"):
         old.unlink()
     write_bytes(folder / f"text-{corpus.key}.json", json.dumps(document).encode())
+
+
+def _find(folder: Path, request: str) -> Corpus | None:
+    """What an earlier reading of the same files, as they still are, has left."""
+    for path in folder.glob("text-*.json"):
+        if json.loads(path.read_bytes()).get("request") == request:
+            with contextlib.suppress(CorpusError):
+                return reopen(folder, path.stem.removeprefix("text-"))
+    return None
 
 
 def reopen(folder: Path, key: str) -> Corpus:
@@ -375,12 +445,18 @@ def reopen(folder: Path, key: str) -> Corpus:
     document = json.loads(path.read_bytes())
     vocabulary = Vocabulary(document["characters"], has_bytes=document["has_bytes"])
     dtype, edge = _dtype(vocabulary), document["train"]
-    ids: AnyIds = np.memmap(folder / f"text-{key}.ids", dtype=dtype, mode="r")
-    apart = len(ids) == edge  # the validation text has a file of its own
+    try:
+        ids: AnyIds = np.memmap(folder / f"text-{key}.ids", dtype=dtype, mode="r")
+        apart = len(ids) == edge  # the validation text has a file of its own
+        validation = np.memmap(folder / f"validation-{key}.ids", dtype=dtype, mode="r") if apart else ids[edge:]
+    except (OSError, ValueError) as error:  # ValueError of an empty file
+        raise CorpusError(f"the ids of {path} cannot be opened: {error}") from error
+    if len(validation) != document["validation"]:
+        raise CorpusError(f"the ids of {path} were cut short")
     return Corpus(
         vocabulary=vocabulary,
         train=ids[:edge],
-        validation=np.memmap(folder / f"validation-{key}.ids", dtype=dtype, mode="r") if apart else ids[edge:],
+        validation=validation,
         counts=np.array(document["counts"], dtype=np.int64),
         sources=tuple(Source(**source) for source in document["sources"]),
         skipped=tuple(document["skipped"]),
@@ -445,7 +521,7 @@ def _id_counts(counts: list[NDArray[np.int64]], vocabulary: Vocabulary) -> NDArr
 
 
 def _split(ids: AnyIds, fraction: float) -> tuple[AnyIds, AnyIds]:
-    edge = int(len(ids) * (1 - fraction))
+    edge = max(int(len(ids) * (1 - fraction)), len(ids) - MOST_VALIDATION)
     if edge < MIN_CHARACTERS // 2 or len(ids) - edge < 2:
         raise CorpusError(
             f"a share of {fraction:g} leaves {edge} characters to train on and {len(ids) - edge} to validate",
@@ -454,9 +530,11 @@ def _split(ids: AnyIds, fraction: float) -> tuple[AnyIds, AnyIds]:
     return ids[:edge], ids[edge:]
 
 
-def _key(sources: list[list[Source]], vocabulary: Vocabulary, encoding: str, fraction: float) -> str:
+def _key(sources: list[list[Source]], vocabulary: Vocabulary, encoding: str, fraction: float, characters: int) -> str:
     hashes = [source.sha256 for text in sources for source in text]
     # The number of training files, because one that moves to the validation text leaves the hashes in the same order.
     split = f"{len(sources[0])} train" if len(sources) > 1 else repr(fraction)
+    if len(sources) == 1 and fraction * characters > MOST_VALIDATION:
+        split += f" at most {MOST_VALIDATION}"
     document = json.dumps([hashes, vocabulary.fingerprint, encoding, split])
     return hashlib.sha256(document.encode()).hexdigest()[:16]

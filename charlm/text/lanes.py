@@ -9,6 +9,7 @@ Knows nothing of models: it hands out ids and says where a new stretch starts.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,6 +21,9 @@ from charlm.errors import UsageError
 
 Ids = NDArray[np.int64]
 AnyIds = NDArray[np.integer[Any]]
+
+
+RELEASE = 1 << 12  # chunks after which the pages that were read are given back
 
 
 class Chunk(NamedTuple):
@@ -109,6 +113,8 @@ class Lanes:
         starts = [self.edges(lane)[0] for lane in range(self.lanes)]
         block = np.stack([self._ids[start + first : start + last + 1] for start in starts], axis=1).astype(np.int64)
         chunk = Chunk(block[:-1], block[1:], starts=self._chunk == 0)
+        if self._chunk % RELEASE == RELEASE - 1:
+            _release(self._ids)
         self._chunk += 1
         if self._chunk == self.chunks:
             self._epoch, self._chunk = self._epoch + 1, 0
@@ -117,6 +123,13 @@ class Lanes:
 
     def __iter__(self) -> Iterator[Chunk]:
         return self
+
+
+def _release(ids: AnyIds) -> None:
+    """Let go of a memory map's pages: they stay in the system's cache, but no longer count as this process's memory."""
+    pages = getattr(ids, "_mmap", None)
+    if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)
 
 
 def most_lanes(characters: int, chunk: int) -> int:

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,9 +79,9 @@ class Vocabulary:
         return {character: index for index, character in enumerate(self.characters)}
 
     @cached_property
-    def _table(self) -> NDArray[np.int64]:
+    def _table(self) -> NDArray[np.int32]:
         """The id of each code point, -1 where it has none, (0x110000,)."""
-        table = np.full(CODE_POINTS, -1, dtype=np.int64)
+        table = np.full(CODE_POINTS, -1, dtype=np.int32)
         table[[ord(character) for character in self.characters]] = np.arange(len(self.characters))
         return table
 
@@ -107,8 +108,15 @@ class Vocabulary:
                 return np.array([self._id_of[character] for character in text], dtype=np.int64)
             except KeyError:
                 pass
-        points = code_points(text)
-        ids = self._table[points]
+        return self.encode_points(code_points(text)).astype(np.int64, copy=False)
+
+    def encode_points(self, points: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.int32]:
+        """The ids of code points, (N,) to (M,); the same as of the text that they are.
+
+        Raises:
+            CorpusError: a character that this vocabulary cannot spell.
+        """
+        ids = self._table.take(points)
         unknown = np.flatnonzero(ids < 0)
         if not len(unknown):
             return ids
@@ -117,13 +125,15 @@ class Vocabulary:
             raise CorpusError(f"{strange!r} is not among the {len(self)} characters that this model knows")
         return self._spell(ids, unknown, points[unknown])
 
-    def _spell(self, ids: Ids, unknown: NDArray[np.intp], points: NDArray[np.uint32]) -> Ids:
+    def _spell(
+        self, ids: NDArray[np.int32], unknown: NDArray[np.intp], points: NDArray[np.unsignedinteger[Any]]
+    ) -> NDArray[np.int32]:
         # Each unknown character's place is widened to as many ids as its UTF-8 has bytes, then filled in.
         spelled = [chr(point).encode() for point in points.tolist()]
         widths = np.ones(len(ids), dtype=np.int64)
         widths[unknown] = [len(one) for one in spelled]
         result = np.repeat(ids, widths)
-        result[result < 0] = np.frombuffer(b"".join(spelled), np.uint8).astype(np.int64) + len(self.characters)
+        result[result < 0] = np.frombuffer(b"".join(spelled), np.uint8).astype(np.int32) + len(self.characters)
         return result
 
     def unknown(self, text: str) -> list[str]:

@@ -220,7 +220,8 @@ class Run:
             val_fraction=request.val_fraction,
             val_file=request.val_file,
             base=base.vocabulary if base else None,
-            on_text=listener.push,
+            # A run that is taken up has its dialogue format already, and need not read its text again.
+            on_text=listener.push if self._config is None or "dialogue" not in self._config else None,
         )
         self._base = base
         while True:

@@ -452,14 +452,14 @@ def test_tensorboard_gets_every_evaluation(charlm: Charlm, tmp_path: Path) -> No
 
 
 def test_ctrl_c_while_reading_ends_at_once(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from charlm.text import corpus
+    from charlm.text.points import Pages
 
-    def interrupt(text: str) -> object:
+    def interrupt(self: Pages, text: str, out: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        return usual(text)
+        usual(self, text, out)
 
-    usual = corpus.code_points
-    monkeypatch.setattr(corpus, "code_points", interrupt)
+    usual = Pages._write
+    monkeypatch.setattr(Pages, "_write", interrupt)
     result = charlm(*RUN, "--steps", "5")
     assert result.code == 130
     assert not (tmp_path / "checkpoints" / "m.safetensors").exists()

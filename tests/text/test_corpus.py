@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from charlm.errors import CorpusError, NotFoundError, UsageError
 from charlm.text import corpus as corpus_module
+from charlm.text import points
 from charlm.text.corpus import Corpus, Source, prepare, read_text, reading, reopen
 from charlm.text.vocabulary import Vocabulary
 
@@ -256,7 +257,7 @@ def test_a_file_that_moves_from_training_to_validation_changes_the_key(tmp_path:
 
 @pytest.mark.parametrize("option", ["paths", "val_file"])
 def test_what_can_be_read_only_once_is_refused(tmp_path: Path, option: str) -> None:
-    """A text is read twice; a pipe would be empty at the second time, or block for ever."""
+    """A resume would find a pipe empty, or block for ever."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     text = make_file(tmp_path / "text")
@@ -266,35 +267,104 @@ def test_what_can_be_read_only_once_is_refused(tmp_path: Path, option: str) -> N
     assert "charlm train -" in (caught.value.hint or "")
 
 
-def test_progress_counts_every_byte_of_both_passes(tmp_path: Path) -> None:
+def test_progress_counts_every_byte(tmp_path: Path) -> None:
     files = [make_file(tmp_path / name) for name in ("one", "two", "validation")]
     size = sum(path.stat().st_size for path in files)
-    for passes in (2, 1):  # the second time the ids are there already
-        seen = list(reading(files[:2], tmp_path / "run", val_file=files[2]))
-        assert seen == sorted(seen)
-        assert seen[-1] == passes * size
+    seen = list(reading(files[:2], tmp_path / "run", val_file=files[2]))
+    assert seen == sorted(seen)
+    assert seen[-1] == size
+    assert not list(reading(files[:2], tmp_path / "run", val_file=files[2])), "nothing is read again"
 
 
-def test_a_reading_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
+def test_a_listener_is_told_the_text_though_its_ids_are_there(tmp_path: Path) -> None:
+    path, told = make_file(tmp_path / "text"), list[str]()
+    prepare([path], tmp_path / "run")
+    prepare([path], tmp_path / "run", on_text=told.append)
+    assert "".join(told) == TEXT
+
+
+@given(
+    texts=st.lists(
+        st.lists(CHARACTER | st.sampled_from(["\r", "\r\n", "\ufeff"])).map("".join), min_size=1, max_size=4
+    ),
+    block=st.integers(8, 80),
+    journal=st.integers(40, 200),
+    stops=st.lists(st.integers(1, 30), max_size=3),
+)
+@settings(max_examples=25)
+def test_a_reading_that_is_interrupted_goes_on_where_it_was(
+    texts: list[str], block: int, journal: int, stops: list[int]
+) -> None:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus_module, "BLOCK", block)
+        patch.setattr(points, "JOURNAL", journal)
+        patch.setattr(os, "fsync", lambda handle: None)  # a journal at every word
+        files = [make_file(Path(name, f"{number}.txt"), text) for number, text in enumerate([TEXT, *texts])]
+        whole = prepare(files, Path(name, "whole"))
+        for stop in stops:
+            reader = reading(files, Path(name, "run"))
+            for _ in range(stop):
+                next(reader, None)
+            reader.close()
+        resumed = prepare(files, Path(name, "run"))
+        for field in ("vocabulary", "sources", "key"):
+            assert getattr(resumed, field) == getattr(whole, field)
+        assert decoded(resumed) == decoded(whole)
+        assert not list(Path(name, "run").glob("*.points"))
+
+
+def test_what_was_read_before_an_interruption_is_not_decoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus_module, "BLOCK", 64)
+    monkeypatch.setattr(points, "JOURNAL", 128)
+    path = make_file(tmp_path / "text", TEXT * 4)
+    reader = reading([path], tmp_path / "run")
+    while (read := next(reader)) < path.stat().st_size // 2:
+        pass
+    reader.close()
+    seen = list(reading([path], tmp_path / "run"))
+    assert seen[0] > read - 128 - 64
+    assert len(seen) < path.stat().st_size // 64
+
+
+def test_a_journal_of_other_files_is_of_no_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_module, "BLOCK", 64)
+    monkeypatch.setattr(points, "JOURNAL", 1)
     path = make_file(tmp_path / "text")
     reader = reading([path], tmp_path / "run")
-    while next(reader) <= path.stat().st_size:
-        pass
-    assert list((tmp_path / "run").iterdir())  # the ids are being written
+    next(reader)
+    next(reader)
     reader.close()
-    assert not list((tmp_path / "run").iterdir())
+    assert (tmp_path / "run" / "text.json").exists()
+    make_file(path, TEXT.replace("sieben", "acht"))
+    assert decoded(prepare([path], tmp_path / "run")) == TEXT.replace("sieben", "acht")
 
 
 def test_a_text_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
     path = make_file(tmp_path / "text")
     reader = reading([path], tmp_path / "run")
-    while next(reader) < path.stat().st_size:
-        pass
-    next(reader)  # what is left after the last block
+    next(reader)
     make_file(path, TEXT + TEXT)
     with pytest.raises(CorpusError, match="changed while it was read"):
         list(reader)
     assert not list((tmp_path / "run").iterdir())
+
+
+def test_validation_text_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_module, "MOST_VALIDATION", 20)
+    corpus = prepare([make_file(tmp_path / "text")], tmp_path / "run")
+    assert len(corpus.validation) == 20
+    assert decoded(corpus) == TEXT
+
+
+def test_a_great_many_sources_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_module, "MOST_SOURCES", 2)
+    files = [make_file(tmp_path / name) for name in "abc"]
+    two, three = prepare(files[:2], tmp_path / "run"), prepare(files, tmp_path / "run")
+    assert [source.name for source in two.sources] == ["a", "b"]
+    [source] = three.sources
+    assert (source.name, source.bytes) == ("3 files", 3 * len(TEXT.encode()))
 
 
 @pytest.mark.parametrize(
