@@ -11,6 +11,7 @@ Every cell module has the same names, so that whoever stacks, loads, trains or s
     Trace            a NamedTuple of what a step leaves for the step back and for whoever wants to look
     shapes(I, H)     the names and shapes of a layer's tensors, as stored in a model file
     step             (weights, from_below, state) -> (state, trace)
+    hold             (state, trace, units, values) -> state: the memory of some units held, after a step
     step_back        (weights, trace, d_after) -> (d_from_below, d_recurrent, d_before)
     d_weights        (traces, d_recurrent) -> the gradients of Weights, a matrix's as two factors
 """

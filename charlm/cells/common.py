@@ -46,6 +46,21 @@ def look(signals: Mapping[str, Signal], trace: Any, after: Any) -> dict[str, Arr
     return {name: getattr(trace if name in trace._fields else after, name) for name in signals}
 
 
+def held_cell(state: Any, o: Array, units: NDArray[np.intp], values: Array) -> Any:
+    """An LSTM's state after a step, with the cells of some units held: h = o * tanh(c) of those follows.
+
+    Args:
+        state: a NamedTuple with `h` and `c`, (B, H) each.
+        o: the output gate, (B, H).
+        units: U of them.
+        values: of their cells, (U,).
+    """
+    h, c = state.h.copy(), state.c.copy()
+    c[:, units] = values
+    h[:, units] = o[:, units] * np.tanh(values)
+    return state._replace(h=h, c=c)
+
+
 def sigmoid(a: Array) -> Array:
     """1 / (1 + exp(-a)), by tanh: exact at both ends, where the exponential overflows."""
     half: Array = np.tanh(a * 0.5)

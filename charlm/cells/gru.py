@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charlm.cells.common import Array, Factors, Signal, gate, sigmoid
 
@@ -80,6 +81,13 @@ def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trac
     n = np.tanh(from_below[:, 2 * hidden :] + r * u_n)
     h = n + z * (state.h - n)  # (1 - z) * n + z * h
     return State(h), Trace(state, r, z, n, u_n)
+
+
+def hold(state: State, trace: Trace, units: NDArray[np.intp], values: Array) -> State:
+    """The state after a step, with the memory of U units held at values, (U,), and what they show following it."""
+    h = state.h.copy()
+    h[:, units] = values
+    return State(h)
 
 
 def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Array, State]:

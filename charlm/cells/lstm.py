@@ -21,8 +21,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from charlm.cells.common import UNBOUNDED, Array, Factors, Signal, activate, gate
+from charlm.cells.common import UNBOUNDED, Array, Factors, Signal, activate, gate, held_cell
 
 GATES = ("i", "f", "o", "g")  # in the order of the rows of W_x, W_h and b
 SIGNALS = {
@@ -84,6 +85,12 @@ def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trac
     c = f * state.c + i * g
     tanh_c = np.tanh(c)
     return State(h=o * tanh_c, c=c), Trace(state, i, f, o, g, tanh_c)
+
+
+def hold(state: State, trace: Trace, units: NDArray[np.intp], values: Array) -> State:
+    """The state after a step, with the memory of U units held at values, (U,), and what they show following it."""
+    held: State = held_cell(state, trace.o, units, values)
+    return held
 
 
 def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Array, State]:

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charlm.cells.common import UNBOUNDED, Array, Factors, Signal, gate, sigmoid
 
@@ -107,6 +108,14 @@ def _log_sigmoid(a: Array) -> Array:
     """log(1 / (1 + exp(-a))), without overflow at either end."""
     result: Array = np.minimum(a, 0) - np.log1p(np.exp(-np.abs(a)))
     return result
+
+
+def hold(state: State, trace: Trace, units: NDArray[np.intp], values: Array) -> State:
+    """The state after a step, with the memory of U units held at values, (U,), and what they show following it."""
+    h, c = state.h.copy(), state.c.copy()
+    c[:, units] = values * state.n[:, units]
+    h[:, units] = trace.o[:, units] * values
+    return state._replace(h=h, c=c)
 
 
 def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Array, State]:

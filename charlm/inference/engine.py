@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.cells import CELLS
+from charlm.cells.common import look
 from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
-from charlm.errors import CheckpointError
+from charlm.errors import CheckpointError, UsageError
 from charlm.text.vocabulary import Vocabulary
 
 Array = NDArray[np.float32]
@@ -69,6 +71,21 @@ class _Layer(NamedTuple):
     b: Array  # (GH,)
     residual: bool
     norm: tuple[Array, Array] | None  # scale and shift, (H,) each
+    held: tuple[NDArray[np.intp], Array] | None = None  # units whose memory is clamped, and at what
+
+
+class Look(NamedTuple):
+    """What went on in a model while it read T ids.
+
+    Attributes:
+        state: after the last.
+        logits: after each, (T, V).
+        signals: layer by layer, by name as `SIGNALS` of the cell has them: (T, H) each, after each id.
+    """
+
+    state: State
+    logits: Array
+    signals: tuple[dict[str, Any], ...]
 
 
 class Engine:
@@ -168,7 +185,52 @@ class Engine:
             state, logits = self._read(state, ids[first : first + SEGMENT], last_only=True)
         return state, logits[0]
 
-    def _read(self, state: State, ids: Ids, *, last_only: bool = False) -> tuple[State, Array]:
+    def look(self, state: State, ids: Ids) -> Look:
+        """Read ids in a single stream, and keep what its cells did. Memory grows with T.
+
+        Args:
+            state: of one stream.
+            ids: (T,), at least one.
+        """
+        parts: list[list[dict[str, Any]]] = []
+        logits = []
+        for first in range(0, len(ids), SEGMENT):
+            parts.append([])
+            state, after = self._read(state, ids[first : first + SEGMENT], seen=parts[-1])
+            logits.append(after)
+        signals = tuple(
+            {name: np.concatenate([part[name] for part in of_layer]) for name in of_layer[0]}
+            for of_layer in zip(*parts, strict=True)
+        )
+        return Look(state, np.concatenate(logits), signals)
+
+    def clamped(self, values: Mapping[tuple[int, int], float]) -> Engine:
+        """The same model with the memory of some units held at a value: set to it after every character that is read.
+
+        Weights are shared. The state that it begins with is taken as it is.
+
+        Args:
+            values: (layer, unit) -> what the cell's memory (`charlm.cells`, MEMORY) is held at; none frees all.
+
+        Raises:
+            UsageError: there is no such unit.
+        """
+        for layer, unit in values:
+            if not (0 <= layer < self.config.layers and 0 <= unit < self.config.hidden):
+                raise UsageError(
+                    f"there is no unit {layer}:{unit}",
+                    f"layers are 0 to {self.config.layers - 1}, units 0 to {self.config.hidden - 1}",
+                )
+        engine = copy(self)
+        engine._layers = [
+            layer._replace(held=_held({unit: value for (at, unit), value in values.items() if at == number}))
+            for number, layer in enumerate(self._layers)
+        ]
+        return engine
+
+    def _read(
+        self, state: State, ids: Ids, *, last_only: bool = False, seen: list[dict[str, Any]] | None = None
+    ) -> tuple[State, Array]:
         # ids is (T * B,), all streams' first ids first. Layer by layer: what a layer gets from the one below, and the
         # logits, are one product for all steps; only the recurrence goes step by step.
         from_below = self._table.take(ids, axis=0)  # (T * B, GH)
@@ -178,7 +240,7 @@ class Engine:
             if layer.w_x is not None:
                 from_below = x @ layer.w_x
                 from_below += layer.b
-            last, h = self._recur(layer, from_below, before)
+            last, h = self._recur(layer, from_below, before, seen)
             after.append(last)
             if layer.norm is not None:
                 h = _layer_norm(h, *layer.norm)
@@ -189,16 +251,24 @@ class Engine:
         logits += self._b_out
         return State(tuple(after)), logits
 
-    def _recur(self, layer: _Layer, from_below: Array, state: Any) -> tuple[Any, Array]:
-        batch, step = len(state.h), self._cell.step
-        if len(from_below) == batch:
-            state, _ = step(layer.weights, from_below, state)
-            return state, state.h
-        hs = []
+    def _recur(
+        self, layer: _Layer, from_below: Array, state: Any, seen: list[dict[str, Any]] | None
+    ) -> tuple[Any, Array]:
+        batch, step, held = len(state.h), self._cell.step, layer.held
+        hs, signals = [], []
         for first in range(0, len(from_below), batch):
-            state, _ = step(layer.weights, from_below[first : first + batch], state)
+            state, trace = step(layer.weights, from_below[first : first + batch], state)
+            if held is not None:
+                state = self._cell.hold(state, trace, *held)
+            if seen is not None:
+                signals.append(look(self._cell.SIGNALS, trace, state))
             hs.append(state.h)
-        return state, np.concatenate(hs)
+        if seen is not None:
+            together = {name: np.concatenate([one[name] for one in signals]) for name in self._cell.SIGNALS}
+            if held is not None:  # where the trace has it, it is what it would have been
+                together[self._cell.MEMORY][:, held[0]] = held[1]
+            seen.append(together)
+        return state, hs[0] if len(hs) == 1 else np.concatenate(hs)
 
     def to_bytes(self, state: State) -> bytes:
         """A state as bytes that `from_bytes` of this model reads."""
@@ -226,6 +296,12 @@ class Engine:
         if not np.isfinite(values).all():
             raise CheckpointError("a model's state, but a damaged one: its values are not finite")
         return State(tuple(self._cell.State(*layer) for layer in values.astype(np.float32)))
+
+
+def _held(values: Mapping[int, float]) -> tuple[NDArray[np.intp], Array] | None:
+    if not values:
+        return None
+    return np.array(list(values), dtype=np.intp), np.array(list(values.values()), dtype=np.float32)
 
 
 def _layer_norm(x: Array, scale: Array, shift: Array) -> Array:

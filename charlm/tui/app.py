@@ -27,6 +27,7 @@ from charlm.errors import CharlmError, NotFoundError, UsageError
 from charlm.text.visible import visible
 from charlm.tui import preferences
 from charlm.tui.inbox import Began, Done, Event, Failed, Inbox, Loaded, Surprises, Wrote
+from charlm.tui.probe import Seen
 from charlm.tui.view import View
 from charlm.tui.widgets.alternatives import Alternatives
 from charlm.tui.widgets.conversations import ConversationsPanel
@@ -34,6 +35,7 @@ from charlm.tui.widgets.dials import DialsPanel
 from charlm.tui.widgets.prompt import Prompt
 from charlm.tui.widgets.status import StatusLine
 from charlm.tui.widgets.transcript import Transcript
+from charlm.tui.widgets.xray import XRay
 
 if TYPE_CHECKING:
     from charlm.chat.commands import Command, Operation
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 FRAMES = 30  # a second
 NARROW = 72  # columns; below, a panel takes the whole width
+PANEL = 34  # columns of a panel; for a second one there must be as many more
 
 
 class ChatApp(App[int]):
@@ -66,6 +69,7 @@ class ChatApp(App[int]):
         Binding("f8", "edit_last", "Edit", tooltip="Say something else instead of what you said last"),
         Binding("f9", "run('continue')", "Let the model write on", show=False),
         Binding("ctrl+l", "look", "Look", tooltip="Move over the text, see what else might have come, branch there"),
+        Binding("f10,ctrl+g", "toggle_panel('xray')", "X-ray", tooltip="X-ray: gates, memory, what may come next"),
         Binding("ctrl+n", "run('new')", "A new conversation", show=False),
         Binding("ctrl+o", "pick_model", "Choose among the models", show=False),
         Binding("ctrl+y", "copy_reply", "Copy the last reply, or what is selected", show=False),
@@ -90,8 +94,10 @@ class ChatApp(App[int]):
     Transcript { height: 1fr; }
     Alternatives { display: none; }
     .panel { width: 34; height: 1fr; display: none; }
+    #xray { width: 36%; min-width: 34; max-width: 56; }
     .shown { display: block; }
     .narrow .panel { width: 1fr; }
+    .narrow #xray { width: 1fr; min-width: 0; max-width: 100%; }
     .narrow.covered #talk { display: none; }
     ToastRack { dock: top; align: right top; margin: 0; }  /* not over the prompt */
     Toast { margin: 0; padding: 0 1; }
@@ -119,6 +125,7 @@ class ChatApp(App[int]):
         """Transcript over prompt, between two panels; a status line and the keys below."""
         self.transcript, self.prompt = Transcript(), Prompt()
         self.alternatives, self.status = Alternatives(), StatusLine()
+        self.xray = XRay(id="xray", classes="panel")
         self.view = View(self.transcript)
         with Horizontal(id="middle"):
             yield ConversationsPanel(id="conversations", classes="panel")
@@ -127,6 +134,7 @@ class ChatApp(App[int]):
                 yield self.alternatives
                 yield self.prompt
             yield DialsPanel(id="dials", classes="panel")
+            yield self.xray
         yield self.status
         yield Footer(show_command_palette=False, compact=True)
 
@@ -183,6 +191,10 @@ class ChatApp(App[int]):
     def _warm(self, turns: Sequence[Turn]) -> None:
         self._inbox.warm(self.session.conversation, turns)
 
+    @work(thread=True, group="xray", exit_on_error=False)
+    def _look_into(self) -> None:
+        self._inbox.probe.serve()
+
     def _empty_inbox(self) -> None:
         self._inbox.insist()
         for event in self._inbox.take():
@@ -204,6 +216,8 @@ class ChatApp(App[int]):
             case Surprises(turn, bits):
                 if self.view.turn(turn.id) is turn:
                     self.transcript.set_surprises(turn.id, bits)
+            case Seen(sight):
+                self.xray.sight = sight
             case Loaded(session):
                 with self._trying():
                     self._take_up(session)
@@ -384,6 +398,21 @@ class ChatApp(App[int]):
             with self._trying():
                 panel.show(session.search(), session.number)
         self.query_one(DialsPanel).show(session.conversation.dials, session.conversation.seed)
+        self._show_xray()
+
+    def _show_xray(self) -> None:
+        """See into the model at the character under the cursor, or the last one; a reply under way shows itself."""
+        probe, panel = self._inbox.probe, self.xray
+        probe.watching = panel.has_class("shown")
+        if self._session is None or not probe.watching or self._busy:
+            return
+        if not self.view.turns:
+            panel.sight = None
+            return
+        key, character = self.transcript.cursor or (0, 0)
+        turn = self.view.turn(key) or self.view.turns[-1]
+        if probe.ask(self.session.conversation, turn, character if turn.id == key else len(turn.text)):
+            self._look_into()
 
     # -- what a person writes -----------------------------------------------------------------------------------------
 
@@ -484,7 +513,8 @@ class ChatApp(App[int]):
             middle = self.screen_stack[0].query_one("#middle")
             panel = middle.query_one(f"#{name}")
             panel.toggle_class("shown")
-            if panel.has_class("shown") and self.size.width < NARROW:
+            beside = len(middle.query(".panel.shown"))
+            if panel.has_class("shown") and self.size.width < NARROW + PANEL * (beside - 1):
                 for other in middle.query(".panel").exclude(f"#{name}"):
                     other.remove_class("shown")
             self._fold(self.size.width)
@@ -557,6 +587,7 @@ class ChatApp(App[int]):
 
     @on(Transcript.CursorMoved)
     async def _look(self, event: Transcript.CursorMoved) -> None:
+        self._show_xray()
         turn = self.view.turn(event.key)
         if turn is None or self._busy:
             return
@@ -665,6 +696,11 @@ class ChatApp(App[int]):
     @on(DialsPanel.PresetChosen)
     def _choose_preset(self, event: DialsPanel.PresetChosen) -> None:
         self._submit(f"/preset {event.name}")
+
+    @on(XRay.Wanted)
+    def _look_closer(self, event: XRay.Wanted) -> None:
+        self._inbox.probe.width, self._inbox.probe.unit = event.width, event.unit
+        self._show_xray()
 
     def _idle(self) -> None:
         if self._busy:

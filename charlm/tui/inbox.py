@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from charlm.chat.session import Session
     from charlm.inference.generate import Piece
 
+from charlm.tui.probe import Probe, Seen
+
 CATCH_UP = 0.05  # seconds
 SHORTEST_PAUSE = 0.002  # seconds; shorter ones cost more than they last
 
@@ -75,13 +77,18 @@ class Failed(NamedTuple):
     loading: bool
 
 
-Event = Loaded | Began | Wrote | Done | Surprises | Failed
+Event = Loaded | Began | Wrote | Done | Surprises | Seen | Failed
 
 
 class Inbox:
-    """What the worker has to tell."""
+    """What the worker has to tell.
+
+    Attributes:
+        probe: looks into the model while it writes.
+    """
 
     def __init__(self) -> None:
+        self.probe = Probe(self.put)
         self._events: deque[Event] = deque()
         self._wake = threading.Event()
         self._stopped: Conversation | None = None
@@ -135,12 +142,14 @@ class Inbox:
         def begin(turn: Turn) -> None:
             self.insist()  # before the first character
             self.put(Began(turn, turn.text))
+            self.probe.begin(conversation, turn)
 
         def show(piece: Piece) -> None:
             nonlocal due
             if piece.text:
                 # A piece is one character, but for what broken bytes leave.
                 self.put(Wrote(piece.text, [-piece.logprob / _LN2] * len(piece.text)))
+            self.probe.piece(piece)
             if pace := conversation.dials.pace:
                 # What a slow step has cost is made up for, up to a frame or two.
                 now = time.monotonic()
@@ -150,7 +159,9 @@ class Inbox:
                     due = time.monotonic()
 
         try:
-            self.put(Done(operation(show, begin)))
+            reply = operation(show, begin)
+            self.probe.finish()
+            self.put(Done(reply))
         except Exception as error:
             self.put(Failed(error, loading=False))
 

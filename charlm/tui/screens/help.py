@@ -38,6 +38,14 @@ WIDGETS: Final[Sequence[tuple[str, Rows]]] = (
         ),
     ),
     (
+        "X-ray",
+        (
+            ("up, down", "another strip: a gate or what is remembered, over the units of a layer"),
+            ("left, right", "another unit; with ctrl, those under another cell of the strip"),
+            ("layer:unit", "typed, then Enter, goes there"),
+        ),
+    ),
+    (
         "Conversations",
         (
             ("Enter", "open"),
