@@ -171,6 +171,7 @@ class Bench:
                 assert isinstance(scale, Scale)
                 np.matmul((gradient.left * (scale.rows * pace)).T, gradient.right * scale.columns, out=step)
             else:
+                assert not isinstance(scale, Scale)
                 np.multiply(gradient, scale * pace, out=step)
             size = math.sqrt(float(np.vdot(step, step)) / step.size)
             if not math.isfinite(size):
