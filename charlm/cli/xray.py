@@ -347,11 +347,23 @@ def _print_map(drawn: Map, text: str) -> None:
     click.echo(f"{drawn.title} ({drawn.low:.3g} to {drawn.high:.3g})")
     for row in rows:
         if has_colour(sys.stdout):
-            painted = [click.style(" ", bg=tuple(colour)) for colour in colours(row, drawn.low, drawn.high).tolist()]
-            click.echo("".join(painted))
+            _print_strip(colours(row, drawn.low, drawn.high).tolist())
         else:
             click.echo(levels(row, drawn.low, drawn.high))
     click.echo(shown(text[:width].replace("\n", "\u21b5").replace("\t", "\u21e5"), sys.stdout))
+
+
+def _print_strip(row: list[tuple[int, int, int]]) -> None:
+    """A row of blocks, in as many colours as the terminal has."""
+    from rich.color import Color
+    from rich.console import Console
+    from rich.style import Style
+    from rich.text import Text
+
+    strip = Text(no_wrap=True)
+    for colour in row:
+        strip.append(" ", Style(bgcolor=Color.from_rgb(*colour)))
+    Console(file=sys.stdout, highlight=False).print(strip)
 
 
 # Units that track something

@@ -287,7 +287,9 @@ class Comparison:
         ids = corpus.validation[:].astype("int64")
         reach = measure(model, cut_windows(ids, length, REACH_WINDOWS), steps, cell)
         with folder.metrics_file.open(encoding="utf-8", newline="") as file:
-            curve = tuple((float(row["seconds"]), float(row["validation"])) for row in csv.DictReader(file))
+            # The last row is of the whole validation text, the others are of a part of it.
+            *rows, _ = csv.DictReader(file)
+        curve = tuple((float(row["seconds"]), float(row["validation"])) for row in rows)
         return Result(
             cell=cell,
             seed=seed,
