@@ -23,9 +23,7 @@ from charlm.inference.sampling import SamplingParams
 from charlm.inference.search import most_relevant_first
 
 BLOCK = 16 * SEGMENT  # ids between two looks at whether reading is to stop; whole segments, so that it changes no bit
-LEARNED_WEIGHT = (
-    1.0  # of the trained model's opinion, once it is compared with what was learned; see docs/experiments.md
-)
+LEARNED_WEIGHT = 0.9  # of what the trained model thinks of a candidate, once the model has learned; measured
 EMPTY_TRIES = 8  # a reply that ends before it begins is drawn again, so many times
 
 
@@ -306,7 +304,7 @@ class Drawing:
             self.reason = "cancelled"
             return
         # Where something was learned, what counts is how much likelier that has made a reply, in the same place. No
-        # other weight than 1 shows it: it is little beside what makes one reply likelier than another anywhere.
+        # weight far from 1 shows it: it is little beside what makes one reply likelier than another anywhere.
         memory, weight, after = self._start.memory, self._dials.relevance, (nothing.state, nothing.logits)
         if weight and memory is not None and memory.overlay:
             weight, after = LEARNED_WEIGHT, (memory.base.state, memory.base.logits)

@@ -20,7 +20,7 @@ from charlm.chat import database, journal
 from charlm.chat.commands import COMMANDS, Operation, find
 from charlm.chat.conversation import Conversation, Turn
 from charlm.chat.dials import Dials
-from charlm.chat.drawing import Snapshot, restored
+from charlm.chat.drawing import LEARNED_WEIGHT, Snapshot, restored
 from charlm.chat.export import from_json, to_json
 from charlm.chat.learning import Lesson, Reader, default_rate
 from charlm.chat.record import Record
@@ -532,7 +532,7 @@ def test_what_learning_has_made_likelier_is_chosen() -> None:
         texts = [[piece.id for piece in one.pieces] for one in candidates]
         base = logprobs(conversation.engine, (start.memory.base.state, start.memory.base.logits), texts)
         gains = [
-            one.mean_logprob - was / len(ids) if ids else -np.inf
+            one.mean_logprob - LEARNED_WEIGHT * was / len(ids) if ids else -np.inf
             for one, was, ids in zip(candidates, base, texts, strict=True)
         ]
         assert reply.text == candidates[int(np.argmax(gains))].text
