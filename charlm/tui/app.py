@@ -27,7 +27,7 @@ from charlm.errors import CharlmError, NotFoundError, UsageError
 from charlm.text.visible import visible
 from charlm.tui import preferences
 from charlm.tui.inbox import Began, Done, Event, Failed, Inbox, Loaded, Surprises, Wrote
-from charlm.tui.probe import Seen
+from charlm.tui.probe import Pin, Seen, Tints
 from charlm.tui.view import View
 from charlm.tui.widgets.alternatives import Alternatives
 from charlm.tui.widgets.conversations import ConversationsPanel
@@ -195,6 +195,10 @@ class ChatApp(App[int]):
     def _look_into(self) -> None:
         self._inbox.probe.serve()
 
+    @work(thread=True, exclusive=True, group="pin", exit_on_error=False)
+    def _follow(self, turns: Sequence[Turn]) -> None:
+        self._inbox.probe.follow(self.session.conversation, turns)
+
     def _empty_inbox(self) -> None:
         self._inbox.insist()
         for event in self._inbox.take():
@@ -218,6 +222,11 @@ class ChatApp(App[int]):
                     self.transcript.set_surprises(turn.id, bits)
             case Seen(sight):
                 self.xray.sight = sight
+            case Tints(pin, key, first, values, tint):
+                if pin == self._inbox.probe.pin:
+                    self.transcript.tint = tint
+                    self.transcript.set_tints(key, first, values)
+                    self._show_legend()
             case Loaded(session):
                 with self._trying():
                     self._take_up(session)
@@ -267,6 +276,8 @@ class ChatApp(App[int]):
             self.notify("the model had nothing to say", markup=False)
         if self.transcript.heat:  # the reply came with its surprises, what it answers did not
             self._warm(self.view.turns[-2:])
+        tinted = self.transcript.document.is_tinted
+        self._follow([turn for turn in self.view.turns[-2:] if not tinted(turn.id)])
         self._show_status()
 
     def _fail(self, error: Exception, *, loading: bool) -> None:
@@ -399,6 +410,19 @@ class ChatApp(App[int]):
                 panel.show(session.search(), session.number)
         self.query_one(DialsPanel).show(session.conversation.dials, session.conversation.seed)
         self._show_xray()
+        if self._inbox.probe.pin is not None and not self._busy:
+            self._pin(self._inbox.probe.pin if self._inbox.probe.fits(session.engine) else None)
+
+    def _pin(self, pin: Pin | None) -> None:
+        """Colour everything by what a unit does, from the last turn up; a reply under way colours itself."""
+        probe = self._inbox.probe
+        if pin != probe.pin:
+            probe.pin, self.xray.pinned, self.transcript.tint = pin, pin, None
+            self.transcript.document.forget_tints()
+            self._show_legend()
+        tinted = self.transcript.document.is_tinted
+        if pin is not None and not self._busy:
+            self._follow([turn for turn in self.view.turns[::-1] if not tinted(turn.id)])
 
     def _show_xray(self) -> None:
         """See into the model at the character under the cursor, or the last one; a reply under way shows itself."""
@@ -502,10 +526,15 @@ class ChatApp(App[int]):
         """Colour every character by its surprise, or no longer."""
         with self._trying():
             self.transcript.heat = not self.transcript.heat
-            self.status.note = self.transcript.heat_legend() if self.transcript.heat else ""
+            self._show_legend()
             if self.transcript.heat and not self._busy:
                 _ = self.session
                 self._warm(self.view.turns[::-1])
+
+    def _show_legend(self) -> None:
+        transcript = self.transcript
+        heat = transcript.heat_legend() if transcript.heat else ""
+        self.status.note = heat if transcript.tint is None else transcript.tint.legend
 
     def action_toggle_panel(self, name: str) -> None:
         """Show a panel, or put it away."""
@@ -696,6 +725,11 @@ class ChatApp(App[int]):
     @on(DialsPanel.PresetChosen)
     def _choose_preset(self, event: DialsPanel.PresetChosen) -> None:
         self._submit(f"/preset {event.name}")
+
+    @on(XRay.Pinned)
+    def _pin_unit(self, event: XRay.Pinned) -> None:
+        with self._trying():
+            self._pin(None if event.unit is None else Pin(*event.unit))
 
     @on(XRay.Wanted)
     def _look_closer(self, event: XRay.Wanted) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from charlm.chat.session import Session
     from charlm.inference.generate import Piece
 
-from charlm.tui.probe import Probe, Seen
+from charlm.tui.probe import Probe, Seen, Tints
 
 CATCH_UP = 0.05  # seconds
 SHORTEST_PAUSE = 0.002  # seconds; shorter ones cost more than they last
@@ -77,7 +77,7 @@ class Failed(NamedTuple):
     loading: bool
 
 
-Event = Loaded | Began | Wrote | Done | Surprises | Seen | Failed
+Event = Loaded | Began | Wrote | Done | Surprises | Seen | Tints | Failed
 
 
 class Inbox:

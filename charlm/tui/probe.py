@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from charlm.inference.engine import Engine, Look, State
     from charlm.inference.generate import Piece
     from charlm.insight.xray import Sight
+    from charlm.tui.widgets.painting import Tint
 
 PERIOD = 0.08  # seconds between two looks at a reply under way
 LINE = 400  # characters of a line, at most, whose entropies are shown
@@ -30,6 +31,38 @@ class Seen(NamedTuple):
     sight: Sight
 
 
+class Pin(NamedTuple):
+    """A unit that is followed through everything that is said.
+
+    Attributes:
+        layer: from 0, the lowest.
+        unit: from 0.
+        signal: of the cell.
+    """
+
+    layer: int
+    unit: int
+    signal: str
+
+
+class Tints(NamedTuple):
+    """What a pinned unit did.
+
+    Attributes:
+        pin: it.
+        turn: the number of the turn.
+        first: place of the first character in it.
+        values: one a character.
+        tint: the scale.
+    """
+
+    pin: Pin
+    turn: int
+    first: int
+    values: list[float]
+    tint: Tint
+
+
 class Probe:
     """Looks into the model.
 
@@ -41,14 +74,17 @@ class Probe:
         watching: whether anybody wants to see anything.
         width: into so many groups the units of a layer are folded.
         unit: layer and index of the one whose values are wanted.
+        pin: the unit that is followed.
     """
 
-    def __init__(self, put: Callable[[Seen], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, put: Callable[[Seen | Tints], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._put = put
         self._clock = clock
         self.watching = False
         self.width = 20
         self.unit: tuple[int, int] | None = None
+        self._pin: Pin | None = None
+        self._reach = 0.0  # how far from 0 the pinned unit has been
         self._next_look = 0.0
         self._conversation: Conversation | None = None
         self._turn: Turn | None = None
@@ -56,6 +92,9 @@ class Probe:
         self._engine: Engine | None = None
         self._known: State | None = None  # before the pending ids; None is where the turn begins
         self._pending: list[int] = []
+        self._lengths: list[int] = []  # characters that each of them completes
+        self._told = False  # whether what a pinned unit did at them is known
+        self._place = 0  # in the turn, of the first of those
         self._after: State | None = None  # the pending ids, if that is known without reading them
         self._text = ""  # the last character
         self._lock = threading.Lock()
@@ -64,6 +103,15 @@ class Probe:
         self._looked: tuple[Turn, str, Engine, Look] | None = None
         self._line: list[float] = []
 
+    @property
+    def pin(self) -> Pin | None:
+        """The unit that is followed; in any thread."""
+        return self._pin
+
+    @pin.setter
+    def pin(self, pin: Pin | None) -> None:
+        self._pin, self._reach = pin, 0.0
+
     # -- a reply under way --------------------------------------------------------------------------------------------
 
     def begin(self, conversation: Conversation, turn: Turn) -> None:
@@ -71,45 +119,104 @@ class Probe:
         self._conversation, self._turn = conversation, turn
         self._said, self._text = turn.text, ""
         self._engine = self._known = self._after = None
-        self._pending, self._line = [], []
+        self._pending, self._lengths, self._line = [], [], []
+        self._place = len(turn.text)
 
     def piece(self, piece: Piece) -> None:
         """The model has written on."""
-        if self._after is not None:
-            self._known, self._pending = self._after, []
+        if self._after is not None and (self._pin is None or self._told):
+            self._place += sum(self._lengths)
+            self._known, self._pending, self._lengths = self._after, [], []
         self._after = piece.state if piece.batch is not None else None
         self._pending.append(piece.id)
+        self._lengths.append(len(piece.text))
+        self._told = False
         self._line.append(piece.entropy / _LN2)
         if piece.text:
             self._text = piece.text[-1]
-        if self.watching and self._clock() >= self._next_look:
+        if (self.watching or self._pin is not None) and self._clock() >= self._next_look:
             self._look()
         if piece.text.endswith("\n"):
             self._line = []
 
     def finish(self) -> None:
         """The model has ended: its last character is seen in any case."""
-        if self.watching and self._pending:
+        if (self.watching or self._pin is not None) and self._pending:
             self._look()
         self._conversation = self._turn = self._engine = self._known = self._after = None
-        self._pending = []
+        self._pending, self._lengths = [], []
 
     def _look(self) -> None:
         import numpy as np
 
+        assert self._turn is not None
         if self._engine is None:
             assert self._conversation is not None
-            assert self._turn is not None
             start, self._engine = self._begin_of(self._conversation, self._turn, self._said)
             self._known = self._known or start
         assert self._known is not None
-        engine, known, ids = self._engine, self._known, np.array(self._pending)
+        engine, known, pin, ids = self._engine, self._known, self._pin, np.array(self._pending)
+        values: list[float] = []
         if len(ids) > 1:
-            known, _ = engine.feed(known, ids[:-1])
-        self._show(engine, engine.look(known, ids[-1:]), self._text, self._line)
-        if self._after is None:
-            self._known, self._pending = known, self._pending[-1:]
+            if pin is None:
+                known, _ = engine.feed(known, ids[:-1])
+            else:
+                before = engine.look(known, ids[:-1])
+                known = before.state
+                values += before.signals[pin.layer][pin.signal][:, pin.unit].tolist()
+        look = engine.look(known, ids[-1:])
+        if pin is not None:
+            values += look.signals[pin.layer][pin.signal][:, pin.unit].tolist()
+            of_characters = [value for value, length in zip(values, self._lengths, strict=True) for _ in range(length)]
+            self._tell(engine, pin, self._turn, self._place, of_characters)
+        if self.watching:
+            self._show(engine, look, self._text, self._line)
+        self._place += sum(self._lengths[:-1])
+        self._known, self._pending, self._lengths = known, self._pending[-1:], self._lengths[-1:]
+        self._told = True
         self._next_look = self._clock() + PERIOD
+
+    def _tell(self, engine: Engine, pin: Pin, turn: Turn, first: int, values: list[float]) -> None:
+        from charlm.insight.recording import signals_of
+        from charlm.insight.xray import inks, palette, span
+        from charlm.tui.widgets.painting import Tint
+
+        self._reach = max([self._reach, *map(abs, values)])
+        title = f"unit {pin.layer}:{pin.unit} {pin.signal}"
+        tint = Tint(title, *span(signals_of(engine.config.cell)[pin.signal], self._reach), palette(), inks())
+        if pin == self._pin:
+            self._put(Tints(pin, turn.id, first, values, tint))
+
+    # -- everything that was said -------------------------------------------------------------------------------------
+
+    def fits(self, engine: Engine) -> bool:
+        """Whether the model has the pinned unit."""
+        from charlm.insight.recording import signals_of
+
+        config, pin = engine.config, self._pin
+        return pin is None or (
+            pin.layer < config.layers and pin.unit < config.hidden and pin.signal in signals_of(config.cell)
+        )
+
+    def follow(self, conversation: Conversation, turns: Sequence[Turn]) -> None:
+        """Find out what the pinned unit did in turns. In a worker; given up as soon as a reply is under way."""
+        from charlm.inference.engine import SEGMENT
+        from charlm.inference.reading import spell
+
+        pin = self._pin
+        for turn in turns:
+            if pin is None or pin is not self._pin or conversation.busy or not self.fits(conversation.engine):
+                return
+            state, engine = self._begin_of(conversation, turn, "")
+            ids = spell(engine.vocabulary, turn.text)[0]
+            values: list[float] = []
+            for first in range(0, len(ids), SEGMENT):
+                look = engine.look(state, ids[first : first + SEGMENT])
+                state = look.state
+                values += look.signals[pin.layer][pin.signal][:, pin.unit].tolist()
+            # A character spelled in bytes is read when its last byte is.
+            ends = [*engine.vocabulary.begins[ids][1:].tolist(), True]
+            self._tell(engine, pin, turn, 0, [value for value, end in zip(values, ends, strict=False) if end])
 
     # -- a place in what was said -------------------------------------------------------------------------------------
 

@@ -42,7 +42,8 @@ WIDGETS: Final[Sequence[tuple[str, Rows]]] = (
         (
             ("up, down", "another strip: a gate or what is remembered, over the units of a layer"),
             ("left, right", "another unit; with ctrl, those under another cell of the strip"),
-            ("layer:unit", "typed, then Enter, goes there"),
+            ("Enter", "pins the unit: all that was said is coloured by it; once more lets it go"),
+            ("layer:unit", "typed, then Enter, pins that unit"),
         ),
     ),
     (

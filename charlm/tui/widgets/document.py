@@ -18,7 +18,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
-from math import nan
+from math import isnan, nan
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -93,6 +93,7 @@ class Document:
         spans: the blocks, in order.
         width: of a row, in cells.
         surprises: in bits, one a character; not a number where it is not known.
+        tints: what a unit of the model did, one a character; not a number where it is not known.
     """
 
     def __init__(self, width: int = DEFAULT_WIDTH) -> None:
@@ -103,6 +104,7 @@ class Document:
         """Forget everything."""
         self.spans: list[Span] = []
         self.surprises = array("f")
+        self.tints = array("f")
         self._index: dict[int, int] = {}  # of a key, in spans
         self._text = StringIO()
         self._starts = array("q")  # of the rows; never falls, since a header begins where its text does
@@ -217,6 +219,22 @@ class Document:
         known = array("f", surprises[: self.end(index) - start])
         self.surprises[start : start + len(known)] = known
 
+    def set_tints(self, key: int, first: int, tints: Sequence[float]) -> None:
+        """What a unit did at a block's characters, from a place in it on."""
+        index = self._index[key]
+        start = self.spans[index].start + first
+        known = array("f", tints[: max(0, self.end(index) - start)])
+        self.tints[start : start + len(known)] = known
+
+    def is_tinted(self, key: int) -> bool:
+        """Whether that is known for all characters of a block."""
+        index = self._index[key]
+        return not any(map(isnan, self.tints[self.spans[index].start : self.end(index)]))
+
+    def forget_tints(self) -> None:
+        """It is another unit now."""
+        self.tints = _UNKNOWN * len(self)
+
     def truncate(self, key: int) -> int:
         """Take away a block and all that follows.
 
@@ -234,7 +252,7 @@ class Document:
         del self.spans[index:]
         self._text.seek(end)
         self._text.truncate()
-        del self.surprises[end:]
+        del self.surprises[end:], self.tints[end:]
         y = self.row_at(max(start, end - 1))
         if y > 0 and self.is_text(y - 1):
             y -= 1  # a word that was too long for that row may now be short enough
@@ -280,6 +298,7 @@ class Document:
         known = array("f", surprises[: len(text)])
         self.surprises.extend(known)
         self.surprises.extend(_UNKNOWN * (len(text) - len(known)))
+        self.tints.extend(_UNKNOWN * len(text))
 
     def _wrap_from(self, y: int) -> int:
         start = self._starts[y]

@@ -9,8 +9,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isnan
-from typing import Final
+from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -42,6 +43,49 @@ def heat_scale(style: Callable[[int], ContentStyle]) -> Content:
     """
     steps = [(f" {bits:g} ", style(level)) for level, bits in enumerate(HEAT)]
     return Content.assemble("surprise ", *steps, " bits")
+
+
+class Tint(NamedTuple):
+    """The scale that shows what a unit does.
+
+    Attributes:
+        title: of the unit.
+        low: gets the first colour.
+        high: gets the last.
+        colours: from low to high.
+        inks: that can be read on them.
+    """
+
+    title: str
+    low: float
+    high: float
+    colours: tuple[str, ...]
+    inks: tuple[str, ...]
+
+    def step(self, value: float) -> int:
+        """The colour's number for a value; those outside get an end's."""
+        share = (value - self.low) / (self.high - self.low)
+        return min(max(0, int(share * len(self.colours))), len(self.colours) - 1)
+
+    def style(self, value: float) -> Style:
+        """Text on the value's colour."""
+        step = self.step(value)
+        return _on(self.inks[step], self.colours[step])
+
+    @property
+    def legend(self) -> Content:
+        """The scale for people to read."""
+        middle = (self.low + self.high) / 2
+        parts = []
+        for value in (self.low, middle, self.high):
+            step = self.step(value)
+            parts.append((f" {value:.3g} ", f"{self.inks[step]} on {self.colours[step]}"))
+        return Content.assemble(f"{self.title} ", *parts)
+
+
+@lru_cache(maxsize=256)
+def _on(ink: str, ground: str) -> Style:
+    return Style(color=ink, bgcolor=ground)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +122,7 @@ class Painter:
         heat: whether characters are coloured by their surprise.
         cursor: where it stands, if anywhere.
         selection: where selected text begins and ends.
+        tint: how characters are coloured by what a unit did; None if they are not. It comes before heat.
     """
 
     document: Document
@@ -86,6 +131,7 @@ class Painter:
     heat: bool = False
     cursor: int | None = None
     selection: tuple[int, int] = (0, 0)
+    tint: Tint | None = None
 
     def paint(self, y: int) -> Strip:
         """A row, by its number; beyond the end they are blank."""
@@ -150,7 +196,8 @@ class Painter:
     def _newline(self, place: int, cell: Cell) -> str:
         if cell.column >= self.document.width + RIGHT:
             return ""
-        if self.heat and heat_level(self.document.surprises[place]) >= 0:
+        known = self.document.tints if self.tint is not None else self.document.surprises
+        if (self.heat or self.tint is not None) and not isnan(known[place]):
             return NEWLINE
         return " " if place == self.cursor else ""
 
@@ -166,7 +213,10 @@ class Painter:
             while index + 1 < len(spans) and spans[index + 1].start <= place:
                 index += 1
             style = self.palette.text[spans[index].author]
-            if self.heat:
+            if self.tint is not None:
+                value = self.document.tints[place]
+                style = style if isnan(value) else self.tint.style(value)
+            elif self.heat:
                 level = heat_level(sum(self.document.surprises[place : row.start + cell.end]))
                 style = self.palette.heat[level] if level >= 0 else style
             if start <= place < end:

@@ -19,7 +19,7 @@ from textual.selection import Selection
 from charlm.tui.widgets import moving
 from charlm.tui.widgets.document import Block
 from charlm.tui.widgets.document_view import DocumentView
-from charlm.tui.widgets.painting import HEAT, Painter, Palette, heat_scale
+from charlm.tui.widgets.painting import HEAT, Painter, Palette, Tint, heat_scale
 
 __all__ = ["Block", "Transcript"]
 
@@ -31,6 +31,7 @@ class Transcript(DocumentView, can_focus=True):
 
     Attributes:
         heat: whether characters are coloured by their surprise.
+        tint: how they are coloured by what a unit of the model did, instead; None if they are not.
     """
 
     FOCUS_ON_CLICK = False  # who clicks to select some text is going on to write, not here
@@ -85,6 +86,7 @@ class Transcript(DocumentView, can_focus=True):
     """
 
     heat: reactive[bool] = reactive(False)
+    tint: reactive[Tint | None] = reactive(None)
 
     class CursorMoved(Message):
         """The cursor stands on another character.
@@ -121,6 +123,10 @@ class Transcript(DocumentView, can_focus=True):
     # -- watchers and events ------------------------------------------------------------------------------------------
 
     def watch_heat(self) -> None:
+        """Paint everything anew."""
+        self.repaint()
+
+    def watch_tint(self) -> None:
         """Paint everything anew."""
         self.repaint()
 
@@ -186,6 +192,12 @@ class Transcript(DocumentView, can_focus=True):
         """The surprises of a block's characters, in bits."""
         self.document.set_surprises(key, surprises)
         if self.heat:
+            self.repaint()
+
+    def set_tints(self, key: int, first: int, tints: Sequence[float]) -> None:
+        """What the unit did at a block's characters, from a place in it on."""
+        if key in self.document:
+            self.document.set_tints(key, first, tints)
             self.repaint()
 
     def load(self, blocks: Sequence[Block]) -> None:
@@ -348,7 +360,7 @@ class Transcript(DocumentView, can_focus=True):
     def make_painter(self) -> Painter:
         """With the theme's colours, and what is selected now."""
         selected = self._selected(self.text_selection)
-        return Painter(self.document, self._palette(), self.size.width, self.heat, self._cursor, selected)
+        return Painter(self.document, self._palette(), self.size.width, self.heat, self._cursor, selected, self.tint)
 
     def _palette(self) -> Palette:
         style = self.get_component_rich_style

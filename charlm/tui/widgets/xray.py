@@ -43,6 +43,7 @@ class XRay(Widget, can_focus=True):
         sight: what is seen; None before anything was.
         place: of the cursor: layer, number of the signal, unit.
         typed: a unit that is being typed; empty if none is.
+        pinned: layer, index and signal of the unit that is followed; None if none is.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -54,7 +55,7 @@ class XRay(Widget, can_focus=True):
         Binding("ctrl+right,pagedown", "group(1)", "Next cell", show=False),
         Binding("home", "unit(-1000000)", "First unit", show=False),
         Binding("end", "unit(1000000)", "Last unit", show=False),
-        Binding("enter", "accept", "Go to the unit", show=False),
+        Binding("enter", "accept", "Pin or unpin the unit", show=False),
         Binding("backspace", "rub_out", "Delete a digit", show=False),
         Binding("escape", "give_up", "Leave", show=False),
     ]
@@ -80,6 +81,18 @@ class XRay(Widget, can_focus=True):
     sight: reactive[Sight | None] = reactive(None, layout=False)
     place: reactive[tuple[int, int, int]] = reactive((0, 0, 0))
     typed: reactive[str] = reactive("")
+    pinned: reactive[tuple[int, int, str] | None] = reactive(None)
+
+    class Pinned(Message):
+        """A person wants a unit to be followed, or no longer.
+
+        Attributes:
+            unit: layer, index and signal; None for none.
+        """
+
+        def __init__(self, unit: tuple[int, int, str] | None) -> None:
+            super().__init__()
+            self.unit = unit
 
     class Wanted(Message):
         """Something else is to be seen.
@@ -96,7 +109,7 @@ class XRay(Widget, can_focus=True):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)
         self.border_title = "X-ray"
-        self.border_subtitle = "arrows or LAYER:UNIT"
+        self.border_subtitle = "arrows, Enter pins"
         self._rows: list[Strip] = []
         self._problem = ""
 
@@ -110,6 +123,10 @@ class XRay(Widget, can_focus=True):
     def watch_place(self) -> None:
         """The cursor has moved."""
         self._want()
+        self._redraw()
+
+    def watch_pinned(self) -> None:
+        """Mark it."""
         self._redraw()
 
     def watch_typed(self) -> None:
@@ -157,6 +174,13 @@ class XRay(Widget, can_focus=True):
         layer, _, unit = self.place
         return layer, unit
 
+    @property
+    def signal(self) -> str:
+        """The name of the one whose strip the cursor is on."""
+        assert self.sight is not None
+        layer, which, _ = self.place
+        return self.sight.layers[layer].bands[which].name
+
     def _want(self) -> None:
         if self.content_size.width:
             self.post_message(self.Wanted(self.strip_width, self.unit))
@@ -190,10 +214,13 @@ class XRay(Widget, can_focus=True):
             self._go(layer, signal, cell * hidden // width)
 
     def action_accept(self) -> None:
-        """To the unit that was typed."""
+        """Pin the unit under the cursor, or that was typed; if it is pinned, no longer."""
         written, self.typed = self.typed, ""
         if not written:
-            raise SkipAction
+            if self.sight is not None:
+                here = (*self.unit, self.signal)
+                self.post_message(self.Pinned(None if here == self.pinned else here))
+            return
         layer, _, unit = written.partition(":")
         sight = self.sight
         if sight is None or not (layer.isdecimal() and unit.isdecimal()):
@@ -203,6 +230,7 @@ class XRay(Widget, can_focus=True):
         else:
             names = [band.name for band in sight.layers[0].bands]
             self._go(int(layer), names.index(sight.memory), int(unit))
+            self.post_message(self.Pinned((int(layer), int(unit), sight.memory)))
 
     def action_rub_out(self) -> None:
         """Take back a digit."""
@@ -324,7 +352,8 @@ class XRay(Widget, can_focus=True):
         layer, which, unit = self.place
         band = sight.layers[layer].bands[which]
         value = "" if band.value is None else f" {band.value:+.2f}"
-        return self._line(f"unit {layer}:{unit}  {band.name}{value}", "" if self.has_focus else "xray--aside")
+        pinned = "  pinned" if (layer, unit, band.name) == self.pinned else ""
+        return self._line(f"unit {layer}:{unit}  {band.name}{value}{pinned}", "" if self.has_focus else "xray--aside")
 
     def _pair(self, left: str, right: str, name: str) -> Strip:
         room = self.content_size.width - cells(left) - cells(right)
