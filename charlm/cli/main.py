@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "eval": "Measure a model on a text.",
     "score": "Find the most surprising lines of a text.",
     "adapt": "Let a model learn a text, and keep the result.",
+    "bench": "Measure this machine, and charlm on it.",
     "xray": "Look at a model's gates and cells while it reads.",
     "memory": "Measure how long a model remembers.",
     "gradients": "Measure how far gradients reach.",

@@ -1,0 +1,210 @@
+"""`charlm bench`: what this machine can do, and what charlm makes of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charlm.cli.command import Command
+from charlm.errors import UsageError
+
+if TYPE_CHECKING:
+    from charlm.checkpoint import Checkpoint
+
+SAMPLED = 1000  # characters a turn
+TURNS = 3
+BANDWIDTH_BYTES = 1 << 28  # far more than any cache holds
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        ("charlm bench", "peaks, training, sampling and start-up times of this machine"),
+        ("charlm bench --json", "the same as one JSON document"),
+        ("charlm bench --learn novel.txt --minutes 1,4", "the loss that each budget reaches on a text"),
+    ),
+)
+@click.option("--seconds", default=8.0, help="How long to train with each of the two shapes.")
+@click.option("--learn", metavar="FILE", help="Train on this text instead, and report the loss reached.")
+@click.option("--minutes", default="1,4", metavar="M,M", help="Budgets for --learn.")
+@click.option("--seed", default=1, help="For --learn.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+def command(seconds: float, learn: str | None, minutes: str, seed: int, as_json: bool) -> None:
+    """Measure this machine, and charlm on it.
+
+    Have nothing else running: two busy threads on two cores suffer badly from a third.
+    """
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"seconds is {seconds:g}, but must be above 0")
+    if learn is not None:
+        report: dict[str, Any] = {"learn": _learn(learn, _budgets(minutes), seed)}
+    else:
+        # Sampling first: torch's threads are not there yet.
+        report = {"memory": _memory(), "sampling": _sampling(), "start": _starts(), **_training(seconds)}
+        for row in report["sampling"]:
+            row["share"] = row["chars_per_second"] * row["bytes_per_char"] / report["memory"]["bytes_per_second"]
+    if as_json:
+        click.echo(json.dumps(report))
+    else:
+        _show(report)
+
+
+def _budgets(minutes: str) -> list[float]:
+    try:
+        budgets = [float(one) for one in minutes.split(",")]
+    except ValueError:
+        budgets = [0.0]
+    if not all(0 < one < math.inf for one in budgets):
+        raise UsageError(f"--minutes is {minutes!r}, but must be numbers above 0", "--minutes 1,4")
+    return budgets
+
+
+def _learn(path: str, budgets: list[float], seed: int) -> list[dict[str, Any]]:
+    import charlm
+
+    rows = []
+    for minutes in budgets:
+        with tempfile.TemporaryDirectory() as folder:
+            begun = time.monotonic()
+            trained = charlm.train(path, output=Path(folder, "m"), minutes=minutes, seed=seed)
+            record = trained.record
+            rows.append(
+                {
+                    "minutes": minutes,
+                    "validation": trained.validation,
+                    "steps": record.steps,
+                    "characters": record.characters_seen,
+                    "seconds": time.monotonic() - begun,
+                }
+            )
+    return rows
+
+
+def _memory() -> dict[str, float]:
+    """How quickly one thread reads memory, by the product of a large matrix and a vector, as sampling does."""
+    import numpy as np
+
+    matrix = np.ones((BANDWIDTH_BYTES // 4 // 4096, 4096), dtype=np.float32)
+    vector = np.ones(4096, dtype=np.float32)
+    quickest = min(_timed(lambda: matrix @ vector) for _ in range(TURNS))
+    return {"bytes_per_second": matrix.nbytes / quickest}
+
+
+def _timed(work: Any) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _random_model(hidden: int) -> Checkpoint:
+    import numpy as np
+
+    from charlm.checkpoint import Checkpoint
+    from charlm.config import ModelConfig
+    from charlm.text.vocabulary import Vocabulary
+
+    vocabulary = Vocabulary([chr(0x20 + k) for k in range(64)] + ["\n"], has_bytes=False)
+    config = ModelConfig(vocabulary=len(vocabulary), hidden=hidden, embedding=hidden)
+    rng = np.random.default_rng(0)
+    shapes = config.tensors().items()
+    tensors = {name: rng.normal(0, hidden**-0.5, shape).astype(np.float32) for name, shape in shapes}
+    return Checkpoint(config, vocabulary, tensors)
+
+
+def _sampling() -> list[dict[str, Any]]:
+    from charlm.inference.engine import Engine
+    from charlm.inference.generate import Generation
+    from charlm.inference.reading import prime
+    from charlm.inference.sampling import SamplingParams
+
+    rows = []
+    for hidden in (256, 512):
+        loaded = _random_model(hidden)
+        engine = Engine(loaded)
+        primed = prime(engine, "")
+        params = SamplingParams(temperature=0.8, top_p=0.95, seed=1)
+
+        def stream(engine: Any = engine, primed: Any = primed, params: Any = params) -> None:
+            for _ in Generation(engine, primed.state, primed.logits, params, max_chars=SAMPLED):
+                pass
+
+        seconds = statistics.median(_timed(stream) for _ in range(TURNS))
+        # The first layer's product with its input is a look-up in a table.
+        names = [one for one in loaded.tensors if one.endswith((".w_h", ".w_x", "output.w")) and one != "layers.0.w_x"]
+        read = sum(loaded.tensors[name].nbytes for name in names)
+        rows.append({"hidden": hidden, "chars_per_second": SAMPLED / seconds, "bytes_per_char": read})
+    return rows
+
+
+def _starts() -> dict[str, float]:
+    from charlm import checkpoint
+
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder, "m.safetensors")
+        checkpoint.save(_random_model(256), model)
+        commands = {
+            "help": ["-m", "charlm", "--help"],
+            "sample": ["-m", "charlm", "sample", str(model), "-n", "1"],
+            "torch": ["-c", "import torch"],
+        }
+        return {
+            name: statistics.median(
+                _timed(lambda words=words: subprocess.run([sys.executable, *words], capture_output=True, check=True))
+                for _ in range(3)
+            )
+            for name, words in commands.items()
+        }
+
+
+def _training(seconds: float) -> dict[str, Any]:
+    from charlm.training import speed
+    from charlm.training.precision import pick_device
+
+    device = pick_device("auto")
+    peaks = {one.precision: one.flops for one in speed.products(device)}
+    rows = [asdict(one) for one in speed.trainings(device, seconds)]
+    for row in rows:
+        row["share"] = row["flops"] / peaks[row["precision"]]
+    return {"device": str(device), "products": peaks, "training": rows}
+
+
+def _show(report: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2), show_header=False)
+    for row in report.get("learn", []):
+        table.add_row(
+            f"{row['minutes']:g} minutes",
+            f"{row['validation']:.4f} nats/char ({row['validation'] / math.log(2):.4f} bits)",
+            f"{row['characters']:,} characters read, {row['seconds']:.0f} s in all",
+        )
+    if "memory" in report:
+        for name, flops in report["products"].items():
+            table.add_row("matrix products", f"{flops / 1e9:,.0f} GFLOP/s", f"{name} on {report['device']}")
+        table.add_row("memory, one thread", f"{report['memory']['bytes_per_second'] / 1e9:,.1f} GB/s", "")
+        for row in report["training"]:
+            table.add_row(
+                f"training 2x{row['hidden']}, {row['lanes']} lanes",
+                f"{row['characters_per_second']:,.0f} chars/s",
+                f"{row['precision']}, {row['share']:.0%} of the products' peak",
+            )
+        for row in report["sampling"]:
+            bound = f"{row['share']:.0%} of what memory allows" + ", so its weights stay in the cache" * (
+                row["share"] > 1
+            )
+            table.add_row(f"sampling 2x{row['hidden']}", f"{row['chars_per_second']:,.0f} chars/s", bound)
+        names = {"help": "charlm --help", "sample": "charlm sample -n 1", "torch": "import torch"}
+        for name, seconds in report["start"].items():
+            table.add_row(names[name], f"{seconds:.2f} s", "")
+    Console(highlight=False).print(table)
