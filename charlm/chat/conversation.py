@@ -452,10 +452,12 @@ class Conversation:
                 return self._reply(head, on_piece, on_turn)
             assert head.parent is not None
             lesson = self._lesson(like=head)
-            start = self.snapshot(head) if lesson == head.lesson else None
-            return self._reply(
-                head.parent, on_piece, on_turn, name=head.name, kept=head.passages, start=start, lesson=lesson
-            )
+            start, kept = None, head.passages
+            if lesson == head.lesson:
+                start = self.snapshot(head)
+            elif kept:  # it reads its own words with another memory than it drew them from
+                kept = (Passage(head.text),)
+            return self._reply(head.parent, on_piece, on_turn, name=head.name, kept=kept, start=start, lesson=lesson)
 
     def regenerate(
         self, on_piece: Callable[[Piece], None] | None = None, on_turn: Callable[[Turn], None] | None = None

@@ -182,6 +182,18 @@ def test_forgetting_is_the_model_as_it_was_trained() -> None:
     assert memory(conversation).learned == len("ello" + "how are you?" + "and on")
 
 
+@pytest.mark.parametrize("form", ["lines", "play"])
+def test_a_reply_that_is_continued_after_forgetting_can_be_played_again(form: str) -> None:
+    """Its beginning was drawn from a memory that is no longer there: it is read as it stands."""
+    dials = Dials(candidates=1, length=12, temperature=1.0, learn=3e-3)
+    conversation = Conversation(learning_engine(), DIALOGUES[form], dials=dials, seed=1)
+    said = conversation.say("hello").text
+    conversation.forget()
+    assert conversation.continue_().turn.text.startswith(said)
+    assert replay(conversation).difference is None
+    check_memory(conversation, conversation.head)
+
+
 def test_undo_takes_forgetting_back() -> None:
     conversation = begin()
     conversation.say("hello")
