@@ -112,7 +112,9 @@ def _whole_number(argument: str) -> int | None:
     return number if 0 <= number < 1 << 63 else None
 
 
-def _figure(value: float) -> str:
+def _figure(value: float | str) -> str:
+    if isinstance(value, str):
+        return value or "off"
     return str(value) if isinstance(value, int) else f"{value:g}"
 
 
@@ -352,6 +354,7 @@ _DIAL_HELP = {
     "length": "where a reply ends at the latest, in characters",
     "pace": "characters a second; 0 is as fast as it comes",
     "learn": "how fast the model learns from what you say; off, on, or a rate",
+    "clamp": "hold units of the model at a value: LAYER:UNIT=VALUE, several with commas; off lets them go",
 }
 assert list(_DIAL_HELP) == [one.name for one in fields(Dials)]
 

@@ -20,7 +20,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -227,7 +227,7 @@ class Conversation:
         self.you, self.bot = roles(self.dialogue, you, bot)
         self.seed = new_seed() if seed is None else seed
         check_seed(self.seed)
-        self.hand = Hand(dials or Dials(), make_rng(self.seed))
+        self.hand = Hand(_fitting(dials or Dials(), engine), make_rng(self.seed))
         self.title = ""
         self.forgets = False
         self.root = Turn(0, None, "", "")
@@ -260,6 +260,8 @@ class Conversation:
 
     @dials.setter
     def dials(self, dials: Dials) -> None:
+        if dials.clamp != self.hand.dials.clamp:
+            self.engine.clamped(dials.clamps)  # which checks that there are such units
         self.hand.dials = dials
 
     def reseed(self, seed: int) -> None:
@@ -807,6 +809,15 @@ def _last_visited(turn: Turn) -> Turn:
     while turn.children:
         turn = turn.visited or turn.children[-1]
     return turn
+
+
+def _fitting(dials: Dials, engine: Engine) -> Dials:
+    """The dials with no units held that this model has not."""
+    try:
+        engine.clamped(dials.clamps)
+    except UsageError:
+        return replace(dials, clamp="")
+    return dials
 
 
 def roles(dialogue: Dialogue, you: str | None, bot: str | None) -> tuple[str, str]:

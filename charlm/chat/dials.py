@@ -5,6 +5,8 @@ Owns the dials, their ranges, and the presets. Knows nothing of conversations.
 
 from __future__ import annotations
 
+import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -14,6 +16,12 @@ from typing import Any, Final
 from charlm.errors import CharlmError, CheckpointError, UsageError
 from charlm.files import home
 from charlm.inference.sampling import SamplingParams
+
+MOST_HELD: Final = 100.0  # no cell's memory comes near it
+
+_HELD = re.compile(
+    r"(?P<layer>\d{1,6}):(?P<unit>\d{1,6}) ?= ?(?P<value>[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d{1,3})?)", re.A | re.I
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,9 @@ class Dials:
         length: where a reply ends at the latest, in characters.
         pace: characters a second at which a reply is shown; 0 is as fast as it comes.
         learn: the rate at which the model learns from what a person says next, see `LearnSettings`; 0 learns nothing.
+        clamp: units of the model whose memory is held while a reply is drawn, as in "1:37=0, 0:4=1.5" (layer, unit and
+            value); empty for none. It acts from the next character that the model reads on, and only on what is drawn:
+            what the model remembers afterwards is what it makes of the text by itself.
 
     Raises:
         UsageError: a value out of range.
@@ -50,8 +61,10 @@ class Dials:
     length: int = 400
     pace: float = 0.0
     learn: float = 0.0
+    clamp: str = ""
 
     def __post_init__(self) -> None:
+        _ = self.clamps  # checks itself
         _ = self.sampling  # checks its own
         for name, value, least, most in (
             ("candidates", self.candidates, 1, 64),
@@ -75,6 +88,29 @@ class Dials:
             repetition_penalty=self.repetition_penalty,
         )
 
+    @cached_property
+    def clamps(self) -> dict[tuple[int, int], float]:
+        """The units that are held, as `Engine.clamped` takes them.
+
+        Raises:
+            UsageError: it is not written as it should be.
+        """
+        held: dict[tuple[int, int], float] = {}
+        for one in self.clamp.split(",") if self.clamp.strip() else ():
+            found = _HELD.fullmatch(one.strip())
+            value = float(found["value"]) if found is not None else math.nan
+            if found is None or not abs(value) <= MOST_HELD:
+                raise UsageError(
+                    f"{one.strip()!r} does not say what a unit is held at",
+                    f"write LAYER:UNIT=VALUE, as in 1:37=0; values lie between -{MOST_HELD:g} and {MOST_HELD:g}",
+                )
+            held[int(found["layer"]), int(found["unit"])] = value
+        return held
+
+    def with_clamps(self, clamps: Mapping[tuple[int, int], float]) -> Dials:
+        """The dials with these units held and no others."""
+        return replace(self, clamp=",".join([f"{layer}:{unit}={value:g}" for (layer, unit), value in clamps.items()]))
+
     def with_value(self, name: str, value: str) -> Dials:
         """One dial set to what a person typed.
 
@@ -85,6 +121,9 @@ class Dials:
         kinds: dict[str, Any] = {one.name: type(getattr(self, one.name)) for one in fields(self)}
         if name not in kinds:
             raise UsageError(f"there is no dial {name!r}", "dials are " + ", ".join(kinds))
+        if name == "clamp":
+            off = value.strip().casefold() in ("off", "0")
+            return replace(self, clamp="" if off else ",".join([one.strip() for one in value.split(",")]))
         try:
             return replace(self, **{name: kinds[name](value)})
         except ValueError as error:
@@ -109,7 +148,7 @@ class Dials:
         try:
             turned = {name: value for name, value in document.items() if name in kinds}
             for name, value in turned.items():
-                if type(value) is not int and not (type(value) is float and kinds[name] == "float"):
+                if type(value).__name__ != kinds[name] and not (type(value) is int and kinds[name] == "float"):
                     raise TypeError(name)
             return cls(**turned)
         except (AttributeError, TypeError, CharlmError) as error:

@@ -228,6 +228,7 @@ class Drawing:
         self._recent = recent
         self._before = before
         self._cancel = cancel
+        self._held = engine  # the model with the units held that are to be
         self._dials, self._rng = hand.dials, hand.rng  # that the last draw was made with
         self._ids: list[int] = []
         self.text = ""
@@ -246,15 +247,16 @@ class Drawing:
         after = self._start
         if self._dials.candidates > 1 and self._nothing is not None:
             yield from self._show_best(self._nothing)
-            after = self._read_again()
+            after = self._read_again(self._held)
         for _ in range(EMPTY_TRIES):
             if not self.reason or (self.reason == "stop" and not self.text):
                 after = yield from self._stream(after)
-        # A model may spell a known character in bytes, or leave one half spelled: it must remember what is seen.
+        # A model may spell a known character in bytes, or leave one half spelled: it must remember what is seen. And
+        # what was drawn with units held it must remember as it reads it by itself.
         spelled = self._engine.vocabulary.encode(self.text)
-        if not np.array_equal(spelled, self._ids):
+        if not np.array_equal(spelled, self._ids) or any(setting.dials.clamp for setting in self.settings):
             self._ids = spelled.tolist()
-            after = self._read_again()
+            after = self._read_again(self._engine)
         if self._start.memory is None:
             self.snapshot = after
         else:
@@ -263,6 +265,7 @@ class Drawing:
 
     def _note(self) -> None:
         self._dials, self._rng = self._hand.dials, self._hand.rng
+        self._held = self._engine.clamped(self._dials.clamps) if self._dials.clamp else self._engine
         self.settings.append(Setting(self.draws, self._dials, self._rng.bit_generator.state))
 
     def _turned(self) -> bool:
@@ -270,16 +273,21 @@ class Drawing:
         self._hand.at(self.draws)
         if self._hand.dials is self._dials and self._hand.rng is self._rng:
             return False
-        turned = self._hand.rng is not self._rng or self._hand.dials.sampling != self._dials.sampling
+        dials = self._hand.dials
+        turned = (
+            self._hand.rng is not self._rng
+            or dials.sampling != self._dials.sampling
+            or dials.clamp != self._dials.clamp
+        )
         if turned:
             self._note()
         return turned
 
-    def _read_again(self) -> Snapshot:
+    def _read_again(self, engine: Engine) -> Snapshot:
         """The snapshot after what was shown, read from the start in one go."""
         if not self._ids:
             return self._start
-        return Snapshot(*self._engine.feed(self._start.state, np.array(self._ids)))
+        return Snapshot(*engine.feed(self._start.state, np.array(self._ids)))
 
     def _show(self, piece: Piece) -> Piece:
         self.text += piece.text
@@ -289,7 +297,7 @@ class Drawing:
     def _show_best(self, nothing: Snapshot) -> Iterator[Piece]:
         """Draw the candidates as one batch and show the best of them, as far as nobody stops it or turns the dials."""
         candidates = generate_batch(
-            self._engine,
+            self._held,
             self._start.state,
             self._start.logits,
             replace(self._dials.sampling, seed=int(self._rng.integers(1 << 62))),
@@ -325,12 +333,12 @@ class Drawing:
 
         def steer() -> SamplingParams:
             if self._turned():
-                generation.rng = self._rng
+                generation.rng, generation.engine = self._rng, self._held
             self.draws += 1
             return self._dials.sampling
 
         generation = Generation(
-            self._engine,
+            self._held,
             start.state,
             start.logits,
             steer,

@@ -106,7 +106,9 @@ class Session:
     def _dials(self, dials: Dials) -> Dials:
         if self._wish.preset is not None:
             dials = self.preset(dials, self._wish.preset)
-        return replace(dials, **dict(self._wish.dials))
+        dials = replace(dials, **dict(self._wish.dials))
+        self.engine.clamped(dials.clamps)  # which checks that there are such units
+        return dials
 
     def _find(self, name: str) -> Path:
         """The file of a model; of one that was once given as a path, and has only its name in a conversation, that."""

@@ -69,6 +69,7 @@ def _dial_options(function: Callable[..., int]) -> Callable[..., int]:
     help="Learn from what you say, while you say it.  [default: learn, if the model's text has turns]",
 )
 @click.option("--rate", type=float, help=f"How fast it learns.  [default: {_RATE:g}]")
+@click.option("--clamp", metavar="LAYER:UNIT=VALUE,...", help="Hold units of the model at a value while it writes.")
 @click.option("--no-save", is_flag=True, help="Do not write this conversation to the database.")
 @click.option("--plain", is_flag=True, help="Lines instead of the app; also where there is no terminal.")
 @click.option("--echo", is_flag=True, help="In a pipe: show what was said before each reply.")
@@ -88,6 +89,8 @@ def command(**options: Any) -> int:
         dials = (*dials, ("learn", rate))
     if options["echo"] and options["as_json"]:
         raise UsageError("--echo and --json exclude one another")
+    if options["clamp"] is not None:
+        dials = (*dials, ("clamp", options["clamp"]))
     if terminal and not options["plain"] and not options["as_json"]:
         # Textual reads it when it is imported. After a frame it waits one to two periods, and a key waits with it.
         os.environ.setdefault("TEXTUAL_FPS", "120")

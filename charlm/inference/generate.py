@@ -165,7 +165,8 @@ class Stream:
 
 
 def _run(
-    engine: Engine,
+    vocabulary: Vocabulary,
+    step: Callable[[State, NDArray[np.int64]], tuple[State, Array]],
     state: State,
     logits: Array,
     steer: Callable[[], SamplingParams],
@@ -177,7 +178,8 @@ def _run(
     """The loop: for every stream that runs, draw, read, show.
 
     Args:
-        engine: the model.
+        vocabulary: the model's.
+        step: reads an id in each stream, see `Engine.step`.
         state: of B streams.
         logits: what may come next in each, (B, V).
         steer: asked for the sampling chain before every character.
@@ -199,15 +201,15 @@ def _run(
                 streams[number].reason = "cancelled"
             return
         if (now := steer()) is not params:
-            params, banned = now, _banned_ids(engine.vocabulary, now.banned)
+            params, banned = now, _banned_ids(vocabulary, now.banned)
             for number in running:
                 streams[number].recent = deque(streams[number].recent, maxlen=params.repetition_window)
         recent = [streams[number].recent for number in running] if params.repetition_penalty != 1 else None
         weights = relative(logits, params, banned, recent)
         ids = draw(weights, [streams[number].rng.random() for number in running])
         logprobs, entropies = _surprise(logits, ids)
-        choices = _alternatives(engine.vocabulary, logits, alternatives)
-        state, logits = engine.step(state, ids)
+        choices = _alternatives(vocabulary, logits, alternatives)
+        state, logits = step(state, ids)
         for row, (number, index) in enumerate(zip(running, ids.tolist(), strict=True)):
             stream = streams[number]
             text = stream.spell(index)
@@ -272,6 +274,7 @@ class Generation:
 
     Attributes:
         reason: why it ended, empty before it has: "stop", "length" or "cancelled".
+        engine: the model; another that has the same states may take its place at any time.
         rng: the random numbers; its `bit_generator.state` can be saved, and others may take its place at any time.
     """
 
@@ -295,9 +298,20 @@ class Generation:
             seed = steer().seed
             rng = make_rng(new_seed() if seed is None else seed)
         self._stream = _new_stream(engine, rng, max_chars, stops, recent, before)
+        self.engine = engine
         self._pieces = _run(
-            engine, state, logits[None], steer, [self._stream], cancel=cancel, alternatives=alternatives
+            engine.vocabulary,
+            self._step,
+            state,
+            logits[None],
+            steer,
+            [self._stream],
+            cancel=cancel,
+            alternatives=alternatives,
         )
+
+    def _step(self, state: State, ids: NDArray[np.int64]) -> tuple[State, Array]:
+        return self.engine.step(state, ids)
 
     @property
     def rng(self) -> np.random.Generator:
@@ -380,7 +394,14 @@ def generate_batch(
     pieces: list[list[Piece]] = [[] for _ in streams]
     batch = np.repeat(logits[None], count, axis=0)
     for number, piece in _run(
-        engine, state.repeat(count), batch, _always(params), streams, cancel=cancel, alternatives=alternatives
+        engine.vocabulary,
+        engine.step,
+        state.repeat(count),
+        batch,
+        _always(params),
+        streams,
+        cancel=cancel,
+        alternatives=alternatives,
     ):
         written = pieces[number]
         if written:

@@ -409,6 +409,7 @@ class ChatApp(App[int]):
             with self._trying():
                 panel.show(session.search(), session.number)
         self.query_one(DialsPanel).show(session.conversation.dials, session.conversation.seed)
+        self.xray.held = session.conversation.dials.clamps
         self._show_xray()
         if self._inbox.probe.pin is not None and not self._busy:
             self._pin(self._inbox.probe.pin if self._inbox.probe.fits(session.engine) else None)
@@ -716,6 +717,7 @@ class ChatApp(App[int]):
     def _turn_dials(self, event: DialsPanel.Changed) -> None:
         with self._trying():
             self.session.conversation.dials = event.dials
+            self.xray.held = event.dials.clamps
             self._inbox.hurry()
 
     @on(DialsPanel.Reseeded)
@@ -730,6 +732,13 @@ class ChatApp(App[int]):
     def _pin_unit(self, event: XRay.Pinned) -> None:
         with self._trying():
             self._pin(None if event.unit is None else Pin(*event.unit))
+
+    @on(XRay.Held)
+    def _hold_units(self, event: XRay.Held) -> None:
+        with self._trying():
+            conversation = self.session.conversation
+            conversation.dials = conversation.dials.with_clamps(event.units)
+            self.show_dials()
 
     @on(XRay.Wanted)
     def _look_closer(self, event: XRay.Wanted) -> None:

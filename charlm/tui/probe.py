@@ -149,13 +149,14 @@ class Probe:
     def _look(self) -> None:
         import numpy as np
 
+        assert self._conversation is not None
         assert self._turn is not None
         if self._engine is None:
-            assert self._conversation is not None
             start, self._engine = self._begin_of(self._conversation, self._turn, self._said)
             self._known = self._known or start
         assert self._known is not None
-        engine, known, pin, ids = self._engine, self._known, self._pin, np.array(self._pending)
+        engine = self._engine.clamped(self._conversation.dials.clamps)  # as it draws now
+        known, pin, ids = self._known, self._pin, np.array(self._pending)
         values: list[float] = []
         if len(ids) > 1:
             if pin is None:
@@ -257,13 +258,16 @@ class Probe:
         self._show(engine, looked, text[-1], entropies_of(looked.logits[:-1]).tolist())
 
     def _begin_of(self, conversation: Conversation, turn: Turn, text: str) -> tuple[State, Engine]:
-        """The model as it stands in a turn after some text of it, and what it remembers there."""
+        """The model as it stands in a turn after some text of it, and what it remembers there.
+
+        Where units were held while the turn was drawn they are held here too.
+        """
         from charlm.inference.reading import spell
 
         assert turn.parent is not None
         reader = conversation.reader
         before = reader.begin(conversation.snapshot(turn.parent), conversation.lead(turn), turn.lesson)
-        engine = reader.engine(before)
+        engine = _as_drawn(reader.engine(before), turn)
         state, ids = before.state, spell(engine.vocabulary, text)[0]
         if len(ids):
             state, _ = engine.feed(state, ids)
@@ -273,3 +277,12 @@ class Probe:
         from charlm.insight.xray import sight
 
         self._put(Seen(sight(engine, look, text, entropies[-LINE:], self.width, self.unit)))
+
+
+def _as_drawn(engine: Engine, turn: Turn) -> Engine:
+    """The model with the units held that were held last while a turn was drawn, as far as it has them."""
+    settings = [setting for passage in turn.passages for setting in passage.settings]
+    held = settings[-1].dials.clamps if settings else {}
+    config = engine.config
+    known = {at: value for at, value in held.items() if at[0] < config.layers and at[1] < config.hidden}
+    return engine.clamped(known) if known else engine

@@ -62,7 +62,9 @@ def test_every_sampler_has_a_dial_with_the_same_default() -> None:
 
 def test_the_command_line_says_the_same_defaults() -> None:
     # Whether it learns is a flag there, and its rate another option.
-    assert {name: default for name, (default, _) in chat._DIALS.items()} | {"learn": 0.0} == asdict(Dials())
+    assert {name: default for name, (default, _) in chat._DIALS.items()} | {"learn": 0.0, "clamp": ""} == asdict(
+        Dials()
+    )
     assert LearnSettings().rate == chat._RATE
 
 

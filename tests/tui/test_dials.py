@@ -84,7 +84,7 @@ async def go(pilot: Pilot[Any], name: str) -> None:
 
 
 def test_every_dial_has_a_scale_and_every_stop_is_allowed() -> None:
-    assert {scale.name for scale in SCALES} == set(Dials().to_dict())
+    assert {scale.name for scale in SCALES} == set(Dials().to_dict()) - {"clamp"}
     for scale in SCALES:
         for stop in scale.stops:
             dials = Dials().with_value(scale.name, f"{stop:g}")

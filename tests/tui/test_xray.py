@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charlm.chat.replay import replay
 from charlm.inference.reading import spell
 from charlm.tui.probe import Pin
 from charlm.tui.screens.help import HelpScreen
+from charlm.tui.widgets.dial_rows import HeldRow
 from charlm.tui.widgets.prompt import Prompt
 from charlm.tui.widgets.xray import XRay, _cell
 from tests.tui.test_app import QUICK, Chat, Open, open_chat
@@ -283,3 +285,88 @@ async def test_another_model_has_other_units(open_chat: Open) -> None:
         await chat.press("f6")
         assert chat.app._inbox.probe.pin is None
         assert pane(chat).pinned is None
+
+
+async def test_holding_a_unit_changes_what_is_said_and_is_undone_with_a_key(open_chat: Open) -> None:
+    async with open_chat() as chat:
+        await chat.say("hello")
+        free = chat.turns[-1]
+        await chat.press("f10")
+        await chat.until(lambda: pane(chat).sight is not None)
+        await chat.press("1", ":", "4", "enter", "a")
+        assert chat.conversation.dials.clamp == "1:4=0"
+        assert "held 0" in drawn(chat)[-1]
+        await chat.press("=", "-", "3", ".", "5", "enter")
+        assert chat.conversation.dials.clamps == {(1, 4): -3.5}
+        await chat.press("0", ":", "2", "=", "9", "enter")
+        assert chat.conversation.dials.clamps == {(1, 4): -3.5, (0, 2): 9}
+        assert "2 held" in str(pane(chat).border_subtitle)
+        await chat.type("/seed 1")
+        await chat.press("f6")
+        await chat.say("hello")
+        held = chat.turns[-1]
+        assert held != free
+        chat.assert_true()  # it remembers the text as it reads it by itself
+        assert replay(chat.conversation).difference is None
+        # The strips show it as it was drawn.
+        pane(chat).focus()
+        await chat.press("1", ":", "4", "enter")
+        await chat.until(lambda: pane(chat).sight.layers[1].bands[4].value == -3.5)  # type: ignore[union-attr]
+        await chat.press("u")
+        assert chat.conversation.dials.clamp == ""
+        assert "held" not in drawn(chat)[-1]
+        await chat.type("/seed 1")
+        await chat.press("f6")
+        await chat.say("hello")
+        assert chat.turns[-1] == free
+        chat.assert_true()
+
+
+async def test_a_unit_is_held_where_it_is(open_chat: Open) -> None:
+    async with open_chat() as chat:
+        await chat.say("hello")
+        await chat.press("f10")
+        await chat.until(lambda: pane(chat).sight is not None)
+        await chat.press("end", "c")
+        hidden = chat.engine.config.hidden
+        value = float(chat.conversation.head.snapshot.state.layers[0].c[0, -1])
+        assert chat.conversation.dials.clamps == {(0, hidden - 1): pytest.approx(value, abs=1e-3)}
+        await chat.press("=", ".", ".", "enter")
+        assert "is no value" in drawn(chat)[-1]
+
+
+async def test_a_unit_is_held_while_a_reply_streams(open_chat: Open) -> None:
+    async with open_chat(model="novel", dials=replace(QUICK, length=1_000_000, pace=400.0)) as chat:
+        await chat.press("f10")
+        await chat.type("talk")
+        await chat.until(lambda: pane(chat).sight is not None)
+        pane(chat).focus()
+        await chat.pilot.press("=", "5", "enter")
+        await chat.until(lambda: pane(chat).sight.layers[0].bands[4].value == 5)  # type: ignore[union-attr]
+        await chat.pilot.press("u")
+        await chat.until(lambda: pane(chat).sight.layers[0].bands[4].value != 5)  # type: ignore[union-attr]
+        await chat.press("escape")
+        settings = chat.conversation.head.passages[-1].settings
+        assert [setting.dials.clamp for setting in settings] == ["", "0:0=5", ""]
+        chat.assert_true()
+        assert replay(chat.conversation).difference is None
+
+
+async def test_units_are_held_by_the_dial_and_the_command_too(open_chat: Open) -> None:
+    async with open_chat() as chat:
+        await chat.type("/clamp 1:4=0.5")
+        assert chat.conversation.dials.clamps == {(1, 4): 0.5}
+        assert pane(chat).held == {(1, 4): 0.5}
+        await chat.type("/clamp 9:4=0")
+        assert "there is no unit 9:4" in chat.notes
+        await chat.press("f3", *["down"] * 11)  # the row before the seed's
+        row = chat.app.query_one(HeldRow)
+        assert row.current
+        assert "1:4=0.5" in str(row.render())
+        await chat.press("0", ":", "1", "=", "-", "1", "enter")
+        assert chat.conversation.dials.clamps == {(0, 1): -1}
+        await chat.press("9", "enter")
+        assert "does not say" in row.problem
+        await chat.press("left")
+        assert chat.conversation.dials.clamp == ""
+        assert pane(chat).held == {}

@@ -44,6 +44,9 @@ WIDGETS: Final[Sequence[tuple[str, Rows]]] = (
             ("left, right", "another unit; with ctrl, those under another cell of the strip"),
             ("Enter", "pins the unit: all that was said is coloured by it; once more lets it go"),
             ("layer:unit", "typed, then Enter, pins that unit"),
+            ("a, c", "hold the unit's memory at 0, or where it is, while the model writes"),
+            ("=value", "typed, then Enter, holds it there"),
+            ("u", "lets all units go again"),
         ),
     ),
     (

@@ -148,6 +148,30 @@ class DialRow(Row):
         return None if value == self.value else f"{value:g}"
 
 
+class HeldRow(Row):
+    """The units of the model that are held, as they are written.
+
+    Attributes:
+        value: what is written; empty for none.
+    """
+
+    value: reactive[str] = reactive("")
+    shown = ("value",)
+
+    def draw(self, width: int) -> Content:
+        """Name and value."""
+        text = self.value or "off" if self.typed is None else f"{self.typed}\u258f"
+        room = width - _LABEL
+        if cells(text) > room and self.typed is not None:
+            text = text[-room:]
+        value = Content.styled(shorten(text, room).rjust(room), "bold" if self.typed is None else "reverse")
+        return Content.assemble("clamp".ljust(_LABEL), value)
+
+    def stepped(self, by: int) -> str | None:
+        """All units go free, at either step."""
+        return "off" if self.value else None
+
+
 class SeedRow(Row):
     """The seed of the random numbers.
 

@@ -20,13 +20,14 @@ from textual.reactive import reactive
 
 from charlm.errors import CharlmError
 from charlm.tui.keys import act
-from charlm.tui.widgets.dial_rows import MOST_SEED, DialRow, PresetsRow, Row, SeedRow
+from charlm.tui.widgets.dial_rows import MOST_SEED, DialRow, HeldRow, PresetsRow, Row, SeedRow
 from charlm.tui.widgets.scale import SCALES
 
 if TYPE_CHECKING:
     from charlm.chat.dials import Dials  # at run time this would import NumPy before the first paint
 
 _TYPED: Final = frozenset("0123456789.")
+_TYPED_HELD: Final = _TYPED | frozenset(":=,-+ ")
 
 
 class DialsPanel(VerticalScroll, inherit_bindings=False):
@@ -107,8 +108,9 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
         self.border_subtitle = "left, right or a number"
         self._dials: Dials | None = None
         self._presets = PresetsRow()
+        self._held = HeldRow()
         self._seed = SeedRow()
-        self._rows: list[Row] = [self._presets, *map(DialRow, SCALES), self._seed]
+        self._rows: list[Row] = [self._presets, *map(DialRow, SCALES), self._held, self._seed]
         self._place = 1
         self._row.current = True
 
@@ -133,6 +135,7 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
         self._dials = dials
         for row in self._dial_rows():
             row.value = getattr(dials, row.scale.name)
+        self._held.value = dials.clamp
         self._seed.value = seed
         self._mark_active()
 
@@ -162,12 +165,13 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
     async def on_key(self, event: events.Key) -> None:
         """Digits are a value that is being typed."""
         row = self._row
-        if event.character is None or event.character not in _TYPED or isinstance(row, PresetsRow):
+        typed = _TYPED_HELD if isinstance(row, HeldRow) and (row.typed or event.character != " ") else _TYPED
+        if event.character is None or event.character not in typed or isinstance(row, PresetsRow):
             await act(self, event)
             return
         event.stop()
         row.problem = ""
-        row.typed = ((row.typed or "") + event.character)[:20]
+        row.typed = ((row.typed or "") + event.character)[: 60 if isinstance(row, HeldRow) else 20]
 
     def on_click(self, event: events.Click) -> None:
         """On a minus, a plus, a place of the bar, or a preset."""
@@ -208,6 +212,8 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
             self._commit()
         elif isinstance(row, PresetsRow) and row.names:
             self.post_message(self.PresetChosen(row.names[row.chosen]))
+        elif isinstance(row, HeldRow):
+            self._set(row, "off")
         elif isinstance(row, SeedRow):
             self._set(row, str(random.getrandbits(32)))
 
@@ -236,9 +242,9 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
                 return False
             row.value = int(text)
             self.post_message(self.Reseeded(row.value))
-        elif isinstance(row, DialRow) and self._dials is not None:
+        elif isinstance(row, DialRow | HeldRow) and self._dials is not None:
             try:
-                dials = self._dials.with_value(row.scale.name, text)
+                dials = self._dials.with_value("clamp" if isinstance(row, HeldRow) else row.scale.name, text)
             except CharlmError as error:
                 row.problem = error.message
                 return False

@@ -6,6 +6,7 @@ Owns how it is drawn, and a cursor over units. What there is to be seen comes as
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -32,8 +33,9 @@ LEAST: Final = Size(20, 3)  # cells; in fewer nothing can be shown
 BLOCKS: Final = " \u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 MOST_BITS: Final = 6.0  # of the sparkline
 CHOICES: Final = 12
+HINT: Final = "Enter pins, a ablates"
 
-_TYPED: Final = frozenset("0123456789:")
+_TYPED: Final = frozenset("0123456789:=.-")
 
 
 class XRay(Widget, can_focus=True):
@@ -44,6 +46,7 @@ class XRay(Widget, can_focus=True):
         place: of the cursor: layer, number of the signal, unit.
         typed: a unit that is being typed; empty if none is.
         pinned: layer, index and signal of the unit that is followed; None if none is.
+        held: the units whose memory is held, and at what.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -56,6 +59,9 @@ class XRay(Widget, can_focus=True):
         Binding("home", "unit(-1000000)", "First unit", show=False),
         Binding("end", "unit(1000000)", "Last unit", show=False),
         Binding("enter", "accept", "Pin or unpin the unit", show=False),
+        Binding("a", "hold(0)", "Ablate the unit: hold its memory at 0", show=False),
+        Binding("c", "hold_here", "Clamp the unit: hold its memory where it is", show=False),
+        Binding("u", "free", "Undo: let all units go", show=False),
         Binding("backspace", "rub_out", "Delete a digit", show=False),
         Binding("escape", "give_up", "Leave", show=False),
     ]
@@ -83,6 +89,19 @@ class XRay(Widget, can_focus=True):
     typed: reactive[str] = reactive("")
     pinned: reactive[tuple[int, int, str] | None] = reactive(None)
 
+    held: reactive[Mapping[tuple[int, int], float]] = reactive(dict)
+
+    class Held(Message):
+        """A person wants the memory of units to be held while the model writes.
+
+        Attributes:
+            units: all that are to be, by layer and index, and at what.
+        """
+
+        def __init__(self, units: Mapping[tuple[int, int], float]) -> None:
+            super().__init__()
+            self.units = units
+
     class Pinned(Message):
         """A person wants a unit to be followed, or no longer.
 
@@ -109,7 +128,7 @@ class XRay(Widget, can_focus=True):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)
         self.border_title = "X-ray"
-        self.border_subtitle = "arrows, Enter pins"
+        self.border_subtitle = HINT
         self._rows: list[Strip] = []
         self._problem = ""
 
@@ -127,6 +146,11 @@ class XRay(Widget, can_focus=True):
 
     def watch_pinned(self) -> None:
         """Mark it."""
+        self._redraw()
+
+    def watch_held(self) -> None:
+        """Say so."""
+        self.border_subtitle = f"{len(self.held)} held, u lets go" if self.held else HINT
         self._redraw()
 
     def watch_typed(self) -> None:
@@ -159,7 +183,7 @@ class XRay(Widget, can_focus=True):
             return
         event.stop()
         self._problem = ""
-        self.typed = (self.typed + event.character)[:12]
+        self.typed = (self.typed + event.character)[:20]
 
     # -- the cursor ---------------------------------------------------------------------------------------------------
 
@@ -221,6 +245,8 @@ class XRay(Widget, can_focus=True):
                 here = (*self.unit, self.signal)
                 self.post_message(self.Pinned(None if here == self.pinned else here))
             return
+        written, equals, value = written.partition("=")
+        written = written or "{}:{}".format(*self.unit)
         layer, _, unit = written.partition(":")
         sight = self.sight
         if sight is None or not (layer.isdecimal() and unit.isdecimal()):
@@ -230,7 +256,35 @@ class XRay(Widget, can_focus=True):
         else:
             names = [band.name for band in sight.layers[0].bands]
             self._go(int(layer), names.index(sight.memory), int(unit))
-            self.post_message(self.Pinned((int(layer), int(unit), sight.memory)))
+            if equals:
+                self._hold(value)
+            else:
+                self.post_message(self.Pinned((int(layer), int(unit), sight.memory)))
+
+    def action_hold(self, value: float) -> None:
+        """Hold the memory of the unit under the cursor."""
+        if self.sight is not None:
+            self.post_message(self.Held({**self.held, self.unit: float(value)}))
+
+    def action_hold_here(self) -> None:
+        """Hold it at what it is now."""
+        if self.sight is not None:
+            bands = self.sight.layers[self.place[0]].bands
+            value = next(band.value for band in bands if band.name == self.sight.memory)
+            if value is not None:
+                self.action_hold(float(f"{value:.4g}"))
+
+    def action_free(self) -> None:
+        """Hold none."""
+        if not self.held:
+            raise SkipAction
+        self.post_message(self.Held({}))
+
+    def _hold(self, written: str) -> None:
+        try:
+            self.action_hold(float(written))
+        except ValueError:
+            self._say(f"{written!r} is no value to hold a unit at")
 
     def action_rub_out(self) -> None:
         """Take back a digit."""
@@ -353,7 +407,10 @@ class XRay(Widget, can_focus=True):
         band = sight.layers[layer].bands[which]
         value = "" if band.value is None else f" {band.value:+.2f}"
         pinned = "  pinned" if (layer, unit, band.name) == self.pinned else ""
-        return self._line(f"unit {layer}:{unit}  {band.name}{value}{pinned}", "" if self.has_focus else "xray--aside")
+        held = f"  held {self.held[layer, unit]:g}" if (layer, unit) in self.held else ""
+        return self._line(
+            f"unit {layer}:{unit}  {band.name}{value}{pinned}{held}", "" if self.has_focus else "xray--aside"
+        )
 
     def _pair(self, left: str, right: str, name: str) -> Strip:
         room = self.content_size.width - cells(left) - cells(right)

@@ -1,0 +1,183 @@
+"""Units that are held while a reply is drawn: the text changes, what is remembered of it does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.cells import CELLS
+from charlm.chat.conversation import Conversation
+from charlm.chat.dials import MOST_HELD, Dials
+from charlm.chat.replay import replay
+from charlm.chat.session import Session, Wish
+from charlm.chat.store import Store
+from charlm.checkpoint import save
+from charlm.errors import CheckpointError, UsageError
+from charlm.inference.generate import Piece
+from charlm.inference.reading import spell
+
+from .models import DIALOGUES, learning_engine, random_checkpoint, random_engine
+
+QUICK = Dials(candidates=1, length=60)
+HELD = replace(QUICK, clamp="0:3=9,1:5=-9")
+
+
+def assert_exact(conversation: Conversation) -> None:
+    """What is remembered is what reading the visible text gives, with nothing held."""
+    engine = conversation.engine
+    state, logits = engine.feed(engine.start(), spell(engine.vocabulary, conversation.text())[0])
+    snapshot = conversation.snapshot(conversation.head)
+    for one, other in zip(snapshot.state.arrays(), state.arrays(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    np.testing.assert_allclose(snapshot.logits, logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_what_is_said_changes_and_what_is_remembered_is_exact(cell: str, candidates: int) -> None:
+    engine = random_engine(cell=cell)  # larger weights make some cells chaotic: then the last bit decides
+    said = []
+    for dials in (QUICK, HELD):
+        dials = replace(dials, candidates=candidates)
+        conversation = Conversation(engine, DIALOGUES["play"], dials=dials, seed=3)
+        said.append([conversation.say("hello").text, conversation.continue_().text])
+        assert_exact(conversation)
+        replayed = replay(conversation)
+        assert replayed.difference is None
+        assert replayed.characters > 0
+    assert said[0] != said[1]
+
+
+def test_the_first_character_is_the_free_model_s_and_then_it_acts() -> None:
+    """Held from the next character that is read on: what had been read was read."""
+    engine = random_engine(scale=0.6)
+    pieces: list[list[Piece]] = [[], []]
+    for dials, into in zip((QUICK, HELD), pieces, strict=True):
+        conversation = Conversation(engine, DIALOGUES["plain"], dials=dials, seed=3)
+        conversation.say("hello", into.append)
+    free, held = pieces
+    assert free[0].id == held[0].id
+    assert free[0].logprob == held[0].logprob
+    assert all(piece.state.layers[0].c[0, 3] == 9 for piece in held)
+    assert all(piece.state.layers[1].c[0, 5] == -9 for piece in held)
+    assert held[1].entropy != free[1].entropy
+
+
+def test_turned_while_it_writes_it_acts_at_once_and_is_recorded() -> None:
+    engine = random_engine(scale=0.6)
+    conversation = Conversation(engine, DIALOGUES["plain"], dials=QUICK, seed=3)
+    seen: list[Piece] = []
+
+    def turn(piece: Piece) -> None:
+        seen.append(piece)
+        if len(seen) == 10:
+            conversation.dials = HELD
+        elif len(seen) == 30:
+            conversation.dials = QUICK
+
+    reply = conversation.say("hello", turn)
+    assert [(one.draw, one.dials.clamp) for one in reply.turn.passages[0].settings] == [
+        (0, ""),
+        (10, HELD.clamp),
+        (30, ""),
+    ]
+    held = [piece.state.layers[0].c[0, 3] == 9 for piece in seen]
+    assert held == [10 <= place < 30 for place in range(len(seen))]
+    assert_exact(conversation)
+    assert replay(conversation).difference is None
+
+
+def test_a_model_that_learns_remembers_as_it_reads() -> None:
+    conversation = Conversation(
+        learning_engine(), DIALOGUES["play"], dials=replace(HELD, learn=1e-3, length=20), seed=3
+    )
+    conversation.say("hello")
+    conversation.say("and again")
+    memory = conversation.snapshot(conversation.head).memory
+    assert memory is not None
+    assert memory.overlay
+    other = Conversation(learning_engine(), DIALOGUES["play"], dials=replace(QUICK, learn=1e-3), seed=3)
+    head = other.root
+    for turn in conversation.path:
+        head = other._type(head, turn.author, turn.name, turn.text, turn.lesson)
+    expected = other.snapshot(head).state
+    for one, two in zip(conversation.snapshot(conversation.head).state.arrays(), expected.arrays(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert replay(conversation).difference is None
+
+
+def test_it_is_kept_and_opened_again(store: Store) -> None:
+    engine = random_engine(scale=0.6)
+    conversation = store.create("model", engine, DIALOGUES["play"], dials=HELD, seed=3)
+    conversation.say("hello")
+    assert conversation.number is not None
+    opened = store.open(conversation.number, "model", engine, DIALOGUES["play"]).conversation
+    assert opened.dials == HELD
+    assert opened.head.passages[0].settings[0].dials == HELD
+    assert replay(opened).difference is None
+    one, two = conversation.continue_().text, opened.continue_().text
+    assert one == two
+
+
+held_units = st.dictionaries(
+    st.tuples(st.integers(0, 99), st.integers(0, 999)),
+    st.floats(-MOST_HELD, MOST_HELD, width=16).map(lambda value: float(f"{value:g}")),
+    max_size=5,
+)
+
+
+@given(held_units)
+def test_what_is_written_is_read(units: dict[tuple[int, int], float]) -> None:
+    dials = Dials().with_clamps(units)
+    assert dials.clamps == units
+    assert list(dials.clamps) == list(units)
+    assert Dials.from_dict(dials.to_dict()) == dials
+    assert Dials().with_value("clamp", f" {dials.clamp.replace(',', ' , ')} ").clamps == units
+
+
+@pytest.mark.parametrize(
+    "written", ["1", "1:2", "1:2=", "1:2=x", "1:2=nan", "1:2=inf", "1:2=1e9", "-1:2=0", "1:2=0;3:4=0", "1:2=0,,", "=0"]
+)
+def test_nothing_else_is_read(written: str) -> None:
+    with pytest.raises(UsageError, match="does not say what a unit is held at"):
+        Dials(clamp=written)
+    with pytest.raises(UsageError):
+        Dials().with_value("clamp", written)
+    with pytest.raises(CheckpointError):
+        Dials.from_dict({"clamp": written})
+
+
+@pytest.mark.parametrize("damaged", [0, 1.5, None, ["1:2=0"]])
+def test_a_damaged_record_is_refused(damaged: object) -> None:
+    with pytest.raises(CheckpointError):
+        Dials.from_dict({"clamp": damaged})
+
+
+@pytest.mark.parametrize("written", ["off", "OFF", "0", ""])
+def test_it_can_be_turned_off(written: str) -> None:
+    assert HELD.with_value("clamp", written).clamps == {}
+
+
+def test_only_units_that_the_model_has() -> None:
+    conversation = Conversation(random_engine(), dials=QUICK)
+    with pytest.raises(UsageError, match="there is no unit 0:16"):
+        conversation.dials = replace(QUICK, clamp="0:16=0")
+    assert conversation.dials == QUICK
+    assert Conversation(random_engine(), dials=replace(QUICK, clamp="0:16=0")).dials == QUICK
+
+
+def test_a_session_refuses_units_that_there_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "one.safetensors"
+    save(random_checkpoint(), path)
+    wish = Wish(model=str(path), keep=False, dials=(("clamp", "1:5=0"),))
+    session = Session(wish)
+    assert session.conversation.dials.clamps == {(1, 5): 0}
+    session.new()
+    assert session.conversation.dials.clamps == {(1, 5): 0}
+    with pytest.raises(UsageError, match="there is no unit 2:5"):
+        Session(replace(wish, dials=(("clamp", "2:5=0"),)))
