@@ -89,7 +89,7 @@ def break_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def broken(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr("charlm.cli.models.models", broken)
+    monkeypatch.setattr("charlm.cli.models.cards", broken)
 
 
 def test_our_own_mistakes_are_one_sentence_too(charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
