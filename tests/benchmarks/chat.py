@@ -1,8 +1,11 @@
-"""How quickly the chat answers to keys, and how soon it is on the screen: `python -m tests.benchmarks.chat [MODEL]`.
+"""How quickly the chat answers to keys, and how soon it is on the screen: `python -m tests.benchmarks.chat [--xray]`.
 
 A key's way is timed as a person sees it: written into a pseudo-terminal of 100 by 40, until the character that it makes
 comes back out of it. Meanwhile a model writes. The first paint is timed from the start of the process to the first
 frame.
+
+With `--xray` the terminal has 120 columns, the model writes 500 characters a second, and keys are timed without the
+X-ray pane, with it, and with a unit pinned too, so that all that comes is coloured.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["TEXTUAL_FPS"] = "120"  # as charlm chat does
 from charlm.tui.app import ChatApp
 
-path, rate, already = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+path, rate, already, look = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 
 def start():
     from charlm.chat.dials import Dials
@@ -57,6 +60,12 @@ class Timed(ChatApp):
             line = "the quick brown fox jumps over the lazy dog, and the dog does not mind it at all.\\n"
             self.transcript.begin(-99, "note", "")
             self.transcript.append(line * (already // len(line)))
+        if look != "plain":
+            self.action_toggle_panel("xray")
+            self.prompt.focus()
+        if look == "pinned":
+            from charlm.tui.probe import Pin
+            self._pin(Pin(1, 7, "c"))
         if rate:
             self._submit("go on")
 
@@ -72,12 +81,14 @@ if app._session is not None and rate:
 
 
 @contextlib.contextmanager
-def chat(model: Path, rate: float, already: int) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def chat(
+    model: Path, rate: float, already: int, look: str = "plain", columns: int = 100
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """The app in a pseudo-terminal."""
     leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "CHARLM_HOME": str(model.parent)}
-    command = [sys.executable, "-c", _CHILD, str(model), str(rate), str(already)]
+    command = [sys.executable, "-c", _CHILD, str(model), str(rate), str(already), look]
     process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment)
     os.close(follower)
     try:
@@ -115,12 +126,14 @@ def first_paint(model: Path) -> float:
         return time.monotonic() - began
 
 
-def keys(model: Path, rate: float, already: int) -> tuple[list[float], list[int]]:
+def keys(
+    model: Path, rate: float, already: int, look: str = "plain", columns: int = 100
+) -> tuple[list[float], list[int]]:
     """Milliseconds from each key to its character, and what the child says at its end."""
-    with chat(model, rate, already) as (_, leader):
+    with chat(model, rate, already, look, columns) as (_, leader):
         drain(leader, b"writing", 60)
         end, lags = time.monotonic() + SECONDS, []
-        alphabet = "QXZ"  # that the model never writes
+        alphabet = "QJZ"  # that neither the model nor the X-ray ever writes
         number = 0
         while time.monotonic() < end:
             key = alphabet[number % len(alphabet)].encode()
@@ -149,24 +162,31 @@ def make_model(path: Path) -> None:
     save(replace(Checkpoint(config, vocabulary, tensors)), path)
 
 
+def measure(model: Path, rate: float, already: int, look: str = "plain", columns: int = 100) -> None:
+    """Time keys and print."""
+    lags, (drawn, shown, kibibytes) = keys(model, rate, already, look, columns)
+    lags.sort()
+    p99 = lags[min(len(lags) - 1, int(len(lags) * 0.99))]
+    print(f"{rate} chars/s offered, {already:,} characters there, {look}, {columns} columns, {len(lags)} keys")
+    print(f"  key to screen: median {statistics.median(lags):.1f} ms, p99 {p99:.1f} ms, worst {lags[-1]:.1f} ms")
+    print(f"  {drawn:,} drawn, {drawn / SECONDS:,.0f} a second, {drawn - shown:,} of them not shown")
+    print(f"  {kibibytes / 1024:.0f} MiB at most")
+
+
 def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "noise.safetensors"
         make_model(model)
+        if "--xray" in sys.argv[1:]:
+            for look in ("plain", "xray", "pinned"):
+                measure(model, 500, 0, look, columns=120)
+            return
         paints = [first_paint(model) for _ in range(RUNS)]
         least, most = min(paints), max(paints)
         print(f"first paint: median {statistics.median(paints):.3f} s of {RUNS}, from {least:.3f} to {most:.3f}")
-        for rate, already in ((3000, 0), (3000, 1_000_000)):
-            lags, (drawn, shown, kibibytes) = keys(model, rate, already)
-            lags.sort()
-            p99 = lags[min(len(lags) - 1, int(len(lags) * 0.99))]
-            print(f"{rate} chars/s offered, {already:,} characters there, {len(lags)} keys")
-            print(
-                f"  key to screen: median {statistics.median(lags):.1f} ms, p99 {p99:.1f} ms, worst {lags[-1]:.1f} ms"
-            )
-            print(f"  {drawn:,} drawn, {drawn / SECONDS:,.0f} a second, {drawn - shown:,} of them not shown")
-            print(f"  {kibibytes / 1024:.0f} MiB at most")
+        for already in (0, 1_000_000):
+            measure(model, 3000, already)
 
 
 if __name__ == "__main__":
