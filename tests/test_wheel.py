@@ -1,0 +1,68 @@
+"""The wheel: what a person who does not clone gets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from charlm.checkpoint import load
+from charlm.library import BUNDLED
+
+ROOT = Path(__file__).parents[1]
+LARGEST_MODEL, LARGEST_WHEEL = 8_000_000, 40_000_000  # bytes
+
+
+def included() -> dict[str, str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    targets: dict[str, str] = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    return targets
+
+
+def test_the_bundled_models_are_small_whole_and_known_by_name() -> None:
+    for source, target in included().items():
+        path = ROOT / source
+        assert target == f"charlm/checkpoints/{path.name}"
+        assert path.stem in BUNDLED
+        assert path.stat().st_size < LARGEST_MODEL
+        model = load(path)
+        assert model.record.validation is not None
+        assert model.statistics is not None, "it could not learn at once"
+        assert not any("/" in source["name"] for source in model.record.sources)
+
+
+@pytest.mark.slow
+def test_what_is_installed_from_the_wheel_talks_from_any_folder(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    (wheel,) = (tmp_path / "dist").iterdir()
+    assert wheel.stat().st_size < LARGEST_WHEEL
+    with zipfile.ZipFile(wheel) as archive:
+        assert set(included().values()) <= set(archive.namelist())
+        archive.extractall(tmp_path / "site")
+    home = {"CHARLM_HOME": str(tmp_path / "home"), "PYTHONPATH": str(tmp_path / "site")}
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for arguments, said in (
+        (["chat", "--plain", "--no-save"], "hello\n"),
+        (["sample", "-n", "20", "--seed", "1"], ""),
+        (["models"], ""),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "charlm", *arguments],
+            cwd=elsewhere,
+            env={**os.environ, **home},
+            input=said,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip()
+        assert "smalltalk" in done.stdout or arguments[0] != "models"
