@@ -190,12 +190,13 @@ def test_passes_learn_more_from_the_same() -> None:
 
 def test_what_was_read_is_expected_next_time(learner: Learner) -> None:
     text = "the ferry goes over to farside.\n"
-    memory, first, base = learner.read(learner.start(), text)
+    memory, first, _ = learner.read(learner.start(), text)
+    gains = []
     for _ in range(10):
         memory, nats, base = learner.read(memory, text)
+        gains.append(base.mean() - nats.mean())
     assert nats.mean() < 0.7 * first.mean()
-    assert memory.gain == pytest.approx(base.mean() - nats.mean())
-    assert memory.gain > 0
+    assert gains[0] < memory.gain < gains[-1]  # what was saved of late, not only on the last line
     assert memory.learned == 11 * len(text)
 
 
