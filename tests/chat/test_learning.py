@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 import charlm
 from charlm import checkpoint
@@ -27,7 +26,7 @@ from charlm.chat.record import Record
 from charlm.chat.replay import replay
 from charlm.chat.session import Session, Wish
 from charlm.chat.store import Store
-from charlm.cli import chat
+from charlm.cli.main import run
 from charlm.errors import CheckpointError, UsageError
 from charlm.inference import backward, learner
 from charlm.inference.engine import Engine
@@ -494,11 +493,10 @@ def test_learn_and_forget_as_commands(models: Path) -> None:
 
 def test_the_command_line_says_whether_and_how_fast(models: Path) -> None:
     asked: list[dict[str, Any]] = []
-    runner = CliRunner()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("charlm.chat.session.Session", lambda wish: asked.append(dict(wish.dials)) or 1 / 0)
         for options in ([], ["--learn"], ["--no-learn"], ["--rate", "0.001"], ["--no-learn", "--rate", "0.001"]):
-            runner.invoke(chat.command, [str(models / "writer.safetensors"), *options])
+            assert run(["chat", str(models / "writer.safetensors"), *options]) == 1
     assert asked == [{}, {"learn": 1e-4}, {"learn": 0.0}, {"learn": 1e-3}, {"learn": 0.0}]
 
 
