@@ -23,6 +23,7 @@ import numpy as np
 from charlm.chat.conversation import Conversation
 from charlm.chat.dials import Dials
 from charlm.chat.drawing import Passage
+from charlm.chat.learning import NO_LESSON
 from charlm.chat.store import Store
 from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
@@ -120,7 +121,7 @@ def _grow(conversation: Conversation, turns: int) -> None:
         parent = conversation.head
         text = "".join(characters[k] for k in rng.integers(0, len(characters), LENGTH))
         author = "you" if parent.author == "bot" else "bot"
-        turn = conversation._begin(parent, author, author)
+        turn = conversation._begin(parent, author, author, NO_LESSON)
         turn.passages = (Passage(text, passage.settings, LENGTH) if author == "bot" else Passage(text),)
         turn.reason = "length" if author == "bot" else "typed"
         assert parent.snapshot is not None
