@@ -107,12 +107,13 @@ def _scores(engine: Engine, how: LearnSettings, cases: Sequence[Case]) -> list[S
 
 
 def _ranks(scores: list[Scores], weight: float) -> dict[str, Ranked]:
+    from charlm.chat.drawing import LEARNED_WEIGHT
     from charlm.chat.ranking import ranked
 
     return {
         "likelihood": ranked(one.given for one in scores),
         "relevance": ranked(one.given - weight * one.anyway for one in scores),
-        "learning, against the base": ranked(one.learned - one.given for one in scores),
+        "learning, against the base": ranked(one.learned - LEARNED_WEIGHT * one.given for one in scores),
     }
 
 
