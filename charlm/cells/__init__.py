@@ -12,7 +12,8 @@ Every cell module has the same names, so that whoever stacks, loads, trains or s
     shapes(I, H)     the names and shapes of a layer's tensors, as stored in a model file
     step             (weights, from_below, state) -> (state, trace)
     hold             (state, trace, units, values) -> state: the memory of some units held, after a step
-    step_back        (weights, trace, d_after) -> (d_from_below, d_recurrent, d_before)
+    slopes_of        trace -> Slopes: what of a step back its trace alone decides; of many steps at once as well
+    step_back        (weights, trace, d_after, slopes) -> (d_from_below, d_recurrent, d_before)
     d_weights        (traces, d_recurrent) -> the gradients of Weights, a matrix's as two factors
 """
 

@@ -58,6 +58,14 @@ class Trace(NamedTuple):
     tanh_c: Array
 
 
+class Slopes(NamedTuple):
+    """How what a step gives follows what it was made of: the factors of the chain rule that the trace alone decides."""
+
+    c: Array  # (B, H) from c' to h'
+    f: Array  # from c to c'
+    a: Array  # (B, 3H) from a_f and a_g to c', from a_o to h'
+
+
 def shapes(inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
     """The tensors of a layer, as a model file stores them."""
     return {"w_x": (3 * hidden, inputs), "w_h": (3 * hidden, hidden), "b": (3 * hidden,)}
@@ -90,29 +98,33 @@ def hold(state: State, trace: Trace, units: NDArray[np.intp], values: Array) -> 
     return held
 
 
-def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Array, State]:
+def slopes_of(trace: Trace) -> Slopes:
+    """The slopes of a step; or of many, whose traces are one below the other."""
+    before, f, o, g, tanh_c = trace
+    a = ((before.c - g) * f * (1 - f), tanh_c * o * (1 - o), (1 - f) * (1 - g**2))
+    return Slopes(c=o * (1 - tanh_c**2), f=f, a=np.concatenate(a, axis=-1))
+
+
+def step_back(
+    weights: Weights, trace: Trace, d_after: State, slopes: Slopes | None = None
+) -> tuple[Array, Array, State]:
     """Carry the loss's gradient from after a step to before it.
 
     Args:
         weights: as in `step`.
         trace: what `step` left.
         d_after: gradient with respect to the state after the step; its `h` also holds what came from above.
+        slopes: those of the trace, where they were worked out for many steps at once.
 
     Returns:
         The gradient with respect to W_x x + b and that with respect to W_h h, both (B, 3H) (for this cell the same),
         and that with respect to the state before. Weight gradients are `d_weights`'.
     """
-    before, f, o, g, tanh_c = trace
-    d_c = d_after.c + d_after.h * o * (1 - tanh_c**2)
-    d_a = np.concatenate(
-        (
-            d_c * (before.c - g) * f * (1 - f),
-            d_after.h * tanh_c * o * (1 - o),
-            d_c * (1 - f) * (1 - g**2),
-        ),
-        axis=-1,
-    )  # (B, 3H)
-    return d_a, d_a, State(h=d_a @ weights.w_h, c=d_c * f)
+    slopes = slopes or slopes_of(trace)
+    d_c = d_after.c + d_after.h * slopes.c
+    d_a = np.concatenate((d_c, d_after.h, d_c), axis=-1)  # (B, 3H)
+    d_a *= slopes.a
+    return d_a, d_a, State(h=d_a @ weights.w_h, c=d_c * slopes.f)
 
 
 def d_weights(traces: Sequence[Trace], d_recurrent: Array) -> dict[str, Factors | Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -31,6 +31,17 @@ class Signal(NamedTuple):
     def is_gate(self) -> bool:
         """Whether it opens (1) and closes (0)."""
         return (self.low, self.high) == (0.0, 1.0)
+
+
+def stacked(traces: Sequence[Any]) -> Any:
+    """What steps have left as one: each of their arrays, (B, H), one below the other, (N * B, H).
+
+    Args:
+        traces: of N steps, or their states; NamedTuples of arrays and of such NamedTuples.
+    """
+    first = traces[0]
+    parts = zip(*traces, strict=True)
+    return type(first)(*[stacked(part) if isinstance(part[0], tuple) else np.concatenate(part) for part in parts])
 
 
 UNBOUNDED: Final = float("inf")

@@ -57,6 +57,14 @@ class Trace(NamedTuple):
     u_n: Array  # W_hn h + b_h, before the reset gate
 
 
+class Slopes(NamedTuple):
+    """How what a step gives follows what it was made of: the factors of the chain rule that the trace alone decides."""
+
+    below: Array  # (B, 3H) from a_r, a_z and a_n to h'
+    recurrent: Array  # from u_r, u_z and u_n + b_h to h'
+    z: Array  # (B, H) from h to h', past the gates
+
+
 def shapes(inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
     """The tensors of a layer, as a model file stores them."""
     return {"w_x": (3 * hidden, inputs), "w_h": (3 * hidden, hidden), "b": (3 * hidden,), "b_h": (hidden,)}
@@ -90,24 +98,33 @@ def hold(state: State, trace: Trace, units: NDArray[np.intp], values: Array) -> 
     return State(h)
 
 
-def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Array, State]:
+def slopes_of(trace: Trace) -> Slopes:
+    """The slopes of a step; or of many, whose traces are one below the other."""
+    before, r, z, n, u_n = trace
+    a_n = (1 - z) * (1 - n**2)
+    gates = (a_n * u_n * r * (1 - r), (before.h - n) * z * (1 - z))
+    return Slopes(np.concatenate((*gates, a_n), axis=-1), np.concatenate((*gates, a_n * r), axis=-1), z)
+
+
+def step_back(
+    weights: Weights, trace: Trace, d_after: State, slopes: Slopes | None = None
+) -> tuple[Array, Array, State]:
     """Carry the loss's gradient from after a step to before it.
 
     Args:
         weights: as in `step`.
         trace: what `step` left.
         d_after: gradient with respect to the state after the step, with what came from above.
+        slopes: those of the trace, where they were worked out for many steps at once.
 
     Returns:
         The gradient with respect to W_x x + b and that with respect to W_h h, both (B, 3H), and that with respect to
         the state before. Weight gradients are `d_weights`'.
     """
-    before, r, z, n, u_n = trace
-    d_a_n = d_after.h * (1 - z) * (1 - n**2)
-    d_gates = np.concatenate((d_a_n * u_n * r * (1 - r), d_after.h * (before.h - n) * z * (1 - z)), axis=-1)  # (B, 2H)
-    d_from_below = np.concatenate((d_gates, d_a_n), axis=-1)
-    d_recurrent = np.concatenate((d_gates, d_a_n * r), axis=-1)
-    return d_from_below, d_recurrent, State(h=d_recurrent @ weights.w_h + d_after.h * z)
+    slopes = slopes or slopes_of(trace)
+    d_h = np.concatenate((d_after.h, d_after.h, d_after.h), axis=-1)  # (B, 3H)
+    d_recurrent = d_h * slopes.recurrent
+    return d_h * slopes.below, d_recurrent, State(h=d_recurrent @ weights.w_h + d_after.h * slopes.z)
 
 
 def d_weights(traces: Sequence[Trace], d_recurrent: Array) -> dict[str, Factors | Array]:

@@ -68,6 +68,16 @@ class Trace(NamedTuple):
     tanh_c: Array
 
 
+class Slopes(NamedTuple):
+    """How what a step gives follows what it was made of: the factors of the chain rule that the trace alone decides."""
+
+    c: Array  # (B, H) from c' to h'
+    f: Array  # from c to c'
+    a: Array  # (B, 4H) from a_i, a_f and a_g to c', from a_o to h'
+    by: Array  # (B, H) from W_m h to m
+    turned: Array  # from W_mx x + b_m to m
+
+
 def shapes(inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
     """The tensors of a layer, as a model file stores them."""
     matrices = {"w_x": (5 * hidden, inputs), "w_h": (4 * hidden, hidden), "w_m": (hidden, hidden)}
@@ -104,34 +114,37 @@ def hold(state: State, trace: Trace, units: NDArray[np.intp], values: Array) -> 
     return held
 
 
-def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Array, State]:
+def slopes_of(trace: Trace) -> Slopes:
+    """The slopes of a step; or of many, whose traces are one below the other."""
+    before, i, f, o, g, _, by, turned, tanh_c = trace
+    a = (g * i * (1 - i), before.c * f * (1 - f), tanh_c * o * (1 - o), i * (1 - g**2))
+    return Slopes(c=o * (1 - tanh_c**2), f=f, a=np.concatenate(a, axis=-1), by=by, turned=turned)
+
+
+def step_back(
+    weights: Weights, trace: Trace, d_after: State, slopes: Slopes | None = None
+) -> tuple[Array, Array, State]:
     """Carry the loss's gradient from after a step to before it.
 
     Args:
         weights: as in `step`.
         trace: what `step` left.
         d_after: gradient with respect to the state after the step; its `h` also holds what came from above.
+        slopes: those of the trace, where they were worked out for many steps at once.
 
     Returns:
         The gradient with respect to W_x x + b, (B, 5H); that with respect to W_h m and W_m h, side by side, (B, 5H);
         and that with respect to the state before. Weight gradients are `d_weights`'.
     """
-    before, i, f, o, g, _, by, turned, tanh_c = trace
-    d_c = d_after.c + d_after.h * o * (1 - tanh_c**2)
-    d_a = np.concatenate(
-        (
-            d_c * g * i * (1 - i),
-            d_c * before.c * f * (1 - f),
-            d_after.h * tanh_c * o * (1 - o),
-            d_c * i * (1 - g**2),
-        ),
-        axis=-1,
-    )  # (B, 4H)
+    slopes = slopes or slopes_of(trace)
+    d_c = d_after.c + d_after.h * slopes.c
+    d_a = np.concatenate((d_c, d_c, d_after.h, d_c), axis=-1)  # (B, 4H)
+    d_a *= slopes.a
     d_m = d_a @ weights.w_h
-    d_turned = d_m * by
-    d_from_below = np.concatenate((d_a, d_m * turned), axis=-1)
+    d_turned = d_m * slopes.by
+    d_from_below = np.concatenate((d_a, d_m * slopes.turned), axis=-1)
     d_recurrent = np.concatenate((d_a, d_turned), axis=-1)
-    return d_from_below, d_recurrent, State(h=d_turned @ weights.w_m, c=d_c * f)
+    return d_from_below, d_recurrent, State(h=d_turned @ weights.w_m, c=d_c * slopes.f)
 
 
 def d_weights(traces: Sequence[Trace], d_recurrent: Array) -> dict[str, Factors | Array]:

@@ -65,6 +65,15 @@ class Trace(NamedTuple):
     tanh_c: Array
 
 
+class Slopes(NamedTuple):
+    """How what a step gives follows what it was made of: the factors of the chain rule that the trace alone decides."""
+
+    c: Array  # (B, H) from c' to h', but for the output gate's look at it
+    f: Array  # from c to c', but for what the gates see of it
+    o: Array  # from a_o to h'
+    a: Array  # (B, 4H) from a_i, a_f and a_g to c', from a_o to h'
+
+
 def shapes(inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
     """The tensors of a layer, as a model file stores them."""
     matrices = {"w_x": (4 * hidden, inputs), "w_h": (4 * hidden, hidden), "b": (4 * hidden,)}
@@ -101,25 +110,35 @@ def hold(state: State, trace: Trace, units: NDArray[np.intp], values: Array) -> 
     return held
 
 
-def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Array, State]:
+def slopes_of(trace: Trace) -> Slopes:
+    """The slopes of a step; or of many, whose traces are one below the other."""
+    before, i, f, o, g, _, tanh_c = trace
+    a = (g * i * (1 - i), before.c * f * (1 - f), tanh_c * o * (1 - o), i * (1 - g**2))
+    return Slopes(c=o * (1 - tanh_c**2), f=f, o=a[2], a=np.concatenate(a, axis=-1))
+
+
+def step_back(
+    weights: Weights, trace: Trace, d_after: State, slopes: Slopes | None = None
+) -> tuple[Array, Array, State]:
     """Carry the loss's gradient from after a step to before it.
 
     Args:
         weights: as in `step`.
         trace: what `step` left.
         d_after: gradient with respect to the state after the step; its `h` also holds what came from above.
+        slopes: those of the trace, where they were worked out for many steps at once.
 
     Returns:
         The gradient with respect to W_x x + b and that with respect to W_h h, both (B, 4H) (for this cell the same),
         and that with respect to the state before. Weight gradients are `d_weights`'.
     """
-    before, i, f, o, g, _, tanh_c = trace
-    d_a_o = d_after.h * tanh_c * o * (1 - o)
-    d_c = d_after.c + d_after.h * o * (1 - tanh_c**2) + d_a_o * weights.p_o
-    d_a_i = d_c * g * i * (1 - i)
-    d_a_f = d_c * before.c * f * (1 - f)
-    d_a = np.concatenate((d_a_i, d_a_f, d_a_o, d_c * i * (1 - g**2)), axis=-1)  # (B, 4H)
-    return d_a, d_a, State(h=d_a @ weights.w_h, c=d_c * f + d_a_i * weights.p_i + d_a_f * weights.p_f)
+    slopes = slopes or slopes_of(trace)
+    hidden = d_after.h.shape[-1]
+    d_c = d_after.c + d_after.h * (slopes.c + slopes.o * weights.p_o)
+    d_a = np.concatenate((d_c, d_c, d_after.h, d_c), axis=-1)  # (B, 4H)
+    d_a *= slopes.a
+    d_a_i, d_a_f = d_a[:, :hidden], d_a[:, hidden : 2 * hidden]
+    return d_a, d_a, State(h=d_a @ weights.w_h, c=d_c * slopes.f + d_a_i * weights.p_i + d_a_f * weights.p_f)
 
 
 def d_weights(traces: Sequence[Trace], d_recurrent: Array) -> dict[str, Factors | Array]:

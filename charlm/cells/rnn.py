@@ -44,6 +44,12 @@ class Trace(NamedTuple):
     h: Array  # (B, H)
 
 
+class Slopes(NamedTuple):
+    """How what a step gives follows what it was made of: the factors of the chain rule that the trace alone decides."""
+
+    a: Array  # (B, H) from a to h'
+
+
 def shapes(inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
     """The tensors of a layer, as a model file stores them."""
     return {"w_x": (hidden, inputs), "w_h": (hidden, hidden), "b": (hidden,)}
@@ -73,19 +79,28 @@ def hold(state: State, trace: Trace, units: NDArray[np.intp], values: Array) -> 
     return State(h)
 
 
-def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Array, State]:
+def slopes_of(trace: Trace) -> Slopes:
+    """The slopes of a step; or of many, whose traces are one below the other."""
+    return Slopes(a=1 - trace.h**2)
+
+
+def step_back(
+    weights: Weights, trace: Trace, d_after: State, slopes: Slopes | None = None
+) -> tuple[Array, Array, State]:
     """Carry the loss's gradient from after a step to before it.
 
     Args:
         weights: as in `step`.
         trace: what `step` left.
         d_after: gradient with respect to the state after the step, with what came from above.
+        slopes: those of the trace, where they were worked out for many steps at once.
 
     Returns:
         The gradient with respect to W_x x + b and that with respect to W_h h, both (B, H) (for this cell the same), and
         that with respect to the state before.
     """
-    d_a = d_after.h * (1 - trace.h**2)  # (B, H)
+    slopes = slopes or slopes_of(trace)
+    d_a = d_after.h * slopes.a  # (B, H)
     return d_a, d_a, State(h=d_a @ weights.w_h)
 
 

@@ -72,6 +72,20 @@ class Trace(NamedTuple):
     opened: Array  # sigma(a_f), the forget gate before it was stabilised
 
 
+class Slopes(NamedTuple):
+    """How what a step gives follows what it was made of: the factors of the chain rule that the trace alone decides."""
+
+    c: Array  # (B, H) from c' to h'
+    n: Array  # from n' to h'
+    i: Array  # from log i to n'
+    z_i: Array  # from log i to c'
+    f: Array  # from c to c', and from n to n'
+    c_f: Array  # from log f to c'
+    n_f: Array  # from log f to n'
+    keeps: NDArray[np.bool_]  # where m' is log f~ + m, so that f is 1; elsewhere it is a_i, and i is 1
+    a: Array  # (B, 4H) from a_i to log i, from a_f to log f~, from a_o to h', from a_z to c'
+
+
 def shapes(inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
     """The tensors of a layer, as a model file stores them."""
     return {"w_x": (4 * hidden, inputs), "w_h": (4 * hidden, hidden), "b": (4 * hidden,)}
@@ -118,32 +132,50 @@ def hold(state: State, trace: Trace, units: NDArray[np.intp], values: Array) -> 
     return state._replace(h=h, c=c)
 
 
-def step_back(weights: Weights, trace: Trace, d_after: State) -> tuple[Array, Array, State]:
+def slopes_of(trace: Trace) -> Slopes:
+    """The slopes of a step; or of many, whose traces are one below the other."""
+    before, i, f, o, z, v, n, opened = trace
+    a = (np.ones_like(i), 1 - opened, v * o * (1 - o), i * (1 - z**2))
+    shown = o / n
+    return Slopes(
+        c=shown,
+        n=-v * shown,
+        i=i,
+        z_i=z * i,
+        f=f,
+        c_f=before.c * f,
+        n_f=before.n * f,
+        keeps=i < 1,
+        a=np.concatenate(a, axis=-1),
+    )
+
+
+def step_back(
+    weights: Weights, trace: Trace, d_after: State, slopes: Slopes | None = None
+) -> tuple[Array, Array, State]:
     """Carry the loss's gradient from after a step to before it.
 
     Args:
         weights: as in `step`.
         trace: what `step` left.
         d_after: gradient with respect to the state after the step; its `h` also holds what came from above.
+        slopes: those of the trace, where they were worked out for many steps at once.
 
     Returns:
         The gradient with respect to W_x x + b and that with respect to W_h h, both (B, 4H) (for this cell the same),
         and that with respect to the state before. Weight gradients are `d_weights`'.
     """
-    before, i, f, o, z, v, n, opened = trace
-    d_v = d_after.h * o / n
-    d_c = d_after.c + d_v
-    d_n = d_after.n - d_v * v
-    d_log_i = (d_c * z + d_n) * i
-    d_log_f = (d_c * before.c + d_n * before.n) * f
+    slopes = slopes or slopes_of(trace)
+    d_c = d_after.c + d_after.h * slopes.c
+    d_n = d_after.n + d_after.h * slopes.n
+    d_log_i = d_c * slopes.z_i + d_n * slopes.i
+    d_log_f = d_c * slopes.c_f + d_n * slopes.n_f
     # m' is subtracted from both logarithms and is one of them: that one has no gradient but what comes through m'.
-    keeps = i < 1
-    d_kept = np.where(keeps, d_after.m - d_log_i, d_log_f)
-    d_a_i = np.where(keeps, d_log_i, d_after.m - d_log_f)
-    d_a = np.concatenate(
-        (d_a_i, d_kept * (1 - opened), d_after.h * v * o * (1 - o), d_c * i * (1 - z**2)), axis=-1
-    )  # (B, 4H)
-    return d_a, d_a, State(h=d_a @ weights.w_h, c=d_c * f, n=d_n * f, m=d_kept)
+    d_kept = np.where(slopes.keeps, d_after.m - d_log_i, d_log_f)
+    d_a_i = np.where(slopes.keeps, d_log_i, d_after.m - d_log_f)
+    d_a = np.concatenate((d_a_i, d_kept, d_after.h, d_c), axis=-1)  # (B, 4H)
+    d_a *= slopes.a
+    return d_a, d_a, State(h=d_a @ weights.w_h, c=d_c * slopes.f, n=d_n * slopes.f, m=d_kept)
 
 
 def d_weights(traces: Sequence[Trace], d_recurrent: Array) -> dict[str, Factors | Array]:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from charlm.cells import CELLS
-from charlm.cells.common import Array
+from charlm.cells.common import Array, stacked
 from charlm.config import ModelConfig
 from charlm.inference.engine import NORM_EPSILON, Ids, State
 
@@ -168,10 +168,11 @@ def _go_back_layer(
         gradients[prefix + "norm_scale"] = (d_out * tape.normal).sum(axis=0)
         gradients[prefix + "norm_shift"] = d_out.sum(axis=0)
         d_h = _d_layer_norm(d_out * weights[prefix + "norm_scale"], tape.normal, tape.deviation)
-    d_below, d_recurrent = _d_recurrence(config, weights, layer, tape, d_h)
+    trace = stacked(tape.traces)
+    d_below, d_recurrent = _d_recurrence(config, weights, layer, trace, d_h)
     gradients[prefix + "w_x"] = Outer(d_below, tape.x)
     gradients[prefix + "b"] = d_below.sum(axis=0)
-    for name, gradient in CELLS[config.cell].d_weights(tape.traces, d_recurrent).items():
+    for name, gradient in CELLS[config.cell].d_weights([trace], d_recurrent).items():
         gradients[prefix + name] = Outer(*gradient) if isinstance(gradient, tuple) else gradient
     d_x: Array = d_below @ weights[prefix + "w_x"]
     if config.has_residual(layer):
@@ -189,15 +190,17 @@ def _d_layer_norm(d_normal: Array, normal: Array, deviation: Array) -> Array:
 
 
 def _d_recurrence(
-    config: ModelConfig, weights: Weights, layer: int, tape: _LayerTape, d_h: Array
+    config: ModelConfig, weights: Weights, layer: int, trace: Any, d_h: Array
 ) -> tuple[Array, Array]:
     """Back through time, from the last step to the first.
+
+    Only what depends on the step after is worked out step by step.
 
     Args:
         config: the model's shape.
         weights: its tensors.
         layer: which.
-        tape: what it left.
+        trace: what all its steps left, stacked.
         d_h: (T, H) gradient with respect to each hidden state, as far as it comes from above.
 
     Returns:
@@ -206,11 +209,12 @@ def _d_recurrence(
     """
     cell = CELLS[config.cell]
     recurrent = cell.Weights(*[weights[f"layers.{layer}.{name}"] for name in cell.Weights._fields])
-    steps, rows = len(d_h), len(weights[f"layers.{layer}.b"])
-    d_below, d_recurrent = np.empty((steps, rows), d_h.dtype), np.empty((steps, rows), d_h.dtype)
-    zero = np.zeros_like(d_h[:1])
-    d_after = cell.State(*[zero] * len(cell.State._fields))  # nothing comes from beyond the segment
-    for step in reversed(range(steps)):
-        d_after = d_after._replace(h=d_after.h + d_h[step])
-        d_below[step], d_recurrent[step], d_after = cell.step_back(recurrent, tape.traces[step], d_after)
-    return d_below, d_recurrent
+    slopes = [cell.Slopes(*parts) for parts in zip(*[part[:, None] for part in cell.slopes_of(trace)], strict=True)]
+    d_belows, d_recurrents = [], []
+    d_after = cell.State(*[np.zeros_like(d_h[:1]) for _ in cell.State._fields])  # nothing comes from beyond the segment
+    for slope, d_above in zip(reversed(slopes), d_h[::-1], strict=True):
+        np.add(d_after.h, d_above, out=d_after.h)  # the step back has just made it
+        d_below, d_recurrent, d_after = cell.step_back(recurrent, trace, d_after, slope)
+        d_belows.append(d_below)
+        d_recurrents.append(d_recurrent)
+    return np.concatenate(d_belows[::-1]), np.concatenate(d_recurrents[::-1])
