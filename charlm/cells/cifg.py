@@ -86,7 +86,7 @@ def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trac
     a = state.h @ weights.w_h.T  # (B, 3H)
     a += from_below
     activate(a, gates=2 * hidden)  # sigma for f and o, tanh for g
-    f, o, g = (a[:, block : block + hidden] for block in range(0, 3 * hidden, hidden))
+    f, o, g = a[:, :hidden], a[:, hidden : 2 * hidden], a[:, 2 * hidden :]
     c = g + f * (state.c - g)  # f * c + (1 - f) * g
     tanh_c = np.tanh(c)
     return State(h=o * tanh_c, c=c), Trace(state, f, o, g, tanh_c)

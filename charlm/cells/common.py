@@ -46,6 +46,8 @@ def stacked(traces: Sequence[Any]) -> Any:
 
 UNBOUNDED: Final = float("inf")
 
+_HALF: Final = np.float32(0.5)  # exact in every precision, and a call with it is quicker than with Python's
+
 
 def gate(meaning: str) -> Signal:
     """A signal between 0, closed, and 1, open."""
@@ -90,8 +92,8 @@ def activate(a: Array, gates: int) -> Array:
         gates: how many columns, from the left, are gates.
     """
     left = a[:, :gates]
-    left *= 0.5
+    left *= _HALF
     np.tanh(a, out=a)
-    left *= 0.5
-    left += 0.5
+    left *= _HALF
+    left += _HALF
     return a

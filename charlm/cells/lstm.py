@@ -89,8 +89,9 @@ def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trac
     a = state.h @ weights.w_h.T  # (B, 4H)
     a += from_below
     activate(a, gates=3 * hidden)  # sigma for i, f and o, tanh for g
-    i, f, o, g = (a[:, block : block + hidden] for block in range(0, 4 * hidden, hidden))
-    c = f * state.c + i * g
+    i, f, o, g = a[:, :hidden], a[:, hidden : 2 * hidden], a[:, 2 * hidden : 3 * hidden], a[:, 3 * hidden :]
+    c = f * state.c
+    c += i * g
     tanh_c = np.tanh(c)
     return State(h=o * tanh_c, c=c), Trace(state, i, f, o, g, tanh_c)
 

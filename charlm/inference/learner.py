@@ -127,7 +127,7 @@ class Learner:
         self.settings = settings or LearnSettings()
         self.statistics = statistics or self.base.checkpoint.statistics or of_itself(self.base)
         self._scales = scales(self.base.config, self.statistics, self.settings.epsilon)
-        self._pulls = pulls(self._scales, self.settings.decay)
+        self._keeps = {name: 1 - pull for name, pull in pulls(self._scales, self.settings.decay).items()}
         self._bench = Bench(self.base.checkpoint)
         self._nothing = nothing(self.base.checkpoint)
         self._engines: dict[int, tuple[Overlay, Engine]] = {}
@@ -230,7 +230,7 @@ class Learner:
             d_logits = backward.d_cross_entropy(tape.logits, targets)
             d_logits /= settings.segment
             gradients = backward.go_back(config, self._bench.weights, tape, d_logits)
-            if not self._bench.step(gradients, self._scales, self._pulls, rate=rate, share=share, clip=settings.clip):
+            if not self._bench.step(gradients, self._scales, self._keeps, rate=rate, share=share, clip=settings.clip):
                 return False
         return True
 

@@ -140,7 +140,7 @@ class Bench:
         self,
         gradients: Gradients,
         scales: Mapping[str, Scale | Array],
-        pulls: Tensors,
+        keeps: Tensors,
         *,
         rate: float,
         share: float,
@@ -155,7 +155,7 @@ class Bench:
         Args:
             gradients: of the loss.
             scales: see `charlm.inference.statistics.scales`.
-            pulls: see `charlm.inference.statistics.pulls`.
+            keeps: one less the pull, see `charlm.inference.statistics.pulls`.
             rate: how far a gradient of the usual size moves its weight.
             share: of a whole segment that was read; so much of the pull is applied.
             clip: the most that a tensor's gradient, in units of the usual size, may have as its root mean square.
@@ -178,10 +178,11 @@ class Bench:
                 return False
             if size > rate * clip:
                 step *= np.float32(rate * clip / size)
-            given_up = np.multiply(moved, pulls[name], out=self._more_room[: moved.size].reshape(moved.shape))
-            if share < 1:
-                given_up *= np.float32(share)
-            step += given_up
+            keep = keeps[name]
+            if share < 1:  # 1 - share * pull
+                keep = np.multiply(keep, np.float32(share), out=self._more_room[: moved.size].reshape(moved.shape))
+                keep += np.float32(1 - share)
+            moved *= keep
             moved -= step
             np.add(self._trained[name], moved, out=self.weights[name])
         return True
