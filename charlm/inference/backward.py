@@ -189,9 +189,7 @@ def _d_layer_norm(d_normal: Array, normal: Array, deviation: Array) -> Array:
     return d_h
 
 
-def _d_recurrence(
-    config: ModelConfig, weights: Weights, layer: int, trace: Any, d_h: Array
-) -> tuple[Array, Array]:
+def _d_recurrence(config: ModelConfig, weights: Weights, layer: int, trace: Any, d_h: Array) -> tuple[Array, Array]:
     """Back through time, from the last step to the first.
 
     Only what depends on the step after is worked out step by step.

@@ -4,18 +4,22 @@
     python -m tests.benchmarks.learning talk MODEL.safetensors HELD_OUT.txt --conversations 50 --turns 30
     python -m tests.benchmarks.learning pays MODEL.safetensors HELD_OUT.txt --characters 30000
     python -m tests.benchmarks.learning recover MODEL.safetensors TEXT.txt --characters 100000
+    python -m tests.benchmarks.learning speed MODEL.safetensors TEXT.txt
 
 `ranking`: the true reply among ten, by log p(reply | adapted to the last W turns) - lambda * log p(reply | trained).
 `talk`: scripted conversations, static and learning: the person says lines of the text, whatever is replied.
 `pays`: conversations of the text are read, and every other turn is learned: what that is worth to the turns between.
 `recover`: noise, one line over and over, another language, then the text: how soon it is predicted as well as by the
 trained model again.
+`speed`: characters a second with learning, and how long a turn of 200 characters takes; medians. On a quiet machine,
+and with one thread (OPENBLAS_NUM_THREADS=1), as the command line has it.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import statistics
 import time
 from collections import Counter
 from dataclasses import replace
@@ -169,10 +173,29 @@ def show_recovery(engine: Engine, text: str, characters: int) -> None:
         )
 
 
+def show_speed(engine: Engine, text: str) -> None:
+    """By the clock and by the processor's, whose difference says whether the machine was quiet."""
+    learner = Learner(engine)
+    memory = learner.read(learner.start(), text[:1000]).memory
+    for characters, runs in ((2000, 11), (200, 41)):
+        wall, processor = [], []
+        for _ in range(runs):
+            began, worked = time.perf_counter(), time.process_time()
+            learner.read(memory, text[:characters])
+            wall.append(time.perf_counter() - began)
+            processor.append(time.process_time() - worked)
+        seconds = statistics.median(wall)
+        print(
+            f"  {characters:5,} characters learned in {seconds:.3f} s: {characters / seconds:,.0f} chars/s, median of"
+            f" {runs}, from {min(wall):.3f} to {max(wall):.3f} s; processor {statistics.median(processor):.3f} s",
+            flush=True,
+        )
+
+
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["ranking", "talk", "pays", "recover"])
+    parser.add_argument("what", choices=["ranking", "talk", "pays", "recover", "speed"])
     parser.add_argument("model", type=Path)
     parser.add_argument("text", type=Path)
     parser.add_argument("--cases", type=int, default=200)
@@ -185,6 +208,9 @@ def main() -> None:
     loaded = checkpoint.load(asked.model)
     engine, dialogue = Engine(loaded), loaded.dialogue
     text = normalise(asked.text.read_text(encoding="utf-8")).strip("\n")
+    if asked.what == "speed":
+        show_speed(engine, text)
+        return
     if asked.what == "recover":
         show_recovery(engine, text, asked.characters)
         return
