@@ -89,7 +89,8 @@ def command(
 
 def _read(paths: tuple[str, ...], pattern: str, encoding: str) -> tuple[str, list[dict[str, Any]]]:
     """The text, and how the model's card names where it came from."""
-    from charlm.text.corpus import STDIN, find_files, read_text
+    from charlm.text.decoding import STDIN, read_text
+    from charlm.text.inputs import find_files
 
     named = [STDIN if path == "-" else Path(path) for path in paths]
     files = [file for path in named for file in ([path] if path == STDIN else find_files([path], pattern, encoding)[0])]

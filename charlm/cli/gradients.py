@@ -74,7 +74,8 @@ def command(models: tuple[str, ...], path: str, cells: tuple[str, ...], encoding
 
 
 def _read(path: str, encoding: str) -> str:
-    from charlm.text.corpus import STDIN, find_files, normalise, read_text
+    from charlm.text.decoding import STDIN, normalise, read_text
+    from charlm.text.inputs import find_files
 
     files = [STDIN] if path == "-" else find_files([Path(path)], encoding=encoding)[0]
     return normalise("".join("".join(read_text(file, encoding)) for file in files))

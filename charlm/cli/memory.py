@@ -65,7 +65,8 @@ def command(
     from charlm.inference.engine import Engine
     from charlm.inference.reading import spell
     from charlm.insight import memory
-    from charlm.text.corpus import STDIN, find_files, normalise, read_text
+    from charlm.text.decoding import STDIN, normalise, read_text
+    from charlm.text.inputs import find_files
 
     engine = Engine(checkpoint.load(model_path(model)))
     files = [STDIN] if path == "-" else find_files([Path(path)], encoding=encoding)[0]

@@ -45,7 +45,7 @@ def report(
     from charlm.chat.manner import manner, words_of
     from charlm.chat.ranking import make_cases
     from charlm.inference.engine import Engine
-    from charlm.text.corpus import normalise
+    from charlm.text.decoding import normalise
     from charlm.text.turns import conversations_in
 
     model = checkpoint.load(path)

@@ -149,7 +149,7 @@ def _check(options: dict[str, Any]) -> None:
 
 
 def _prompt(options: dict[str, Any]) -> str:
-    from charlm.text.corpus import read_text
+    from charlm.text.decoding import read_text
 
     path, prompt = options["prompt_file"], options["prompt"]
     if path is not None and prompt:
@@ -170,7 +170,7 @@ def _learned(path: Path, how: LearnSettings, page: Path, prompt: str) -> tuple[E
     """The model once it has learned a page, and read the prompt after it."""
     from charlm.inference.prequential import learn
     from charlm.inference.reading import Primed, prime, spell
-    from charlm.text.corpus import read_text
+    from charlm.text.decoding import read_text
 
     text = "".join(read_text(page))
     learns = learner(path, how)

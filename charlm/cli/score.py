@@ -100,7 +100,8 @@ def _ordered(scores: Iterable[LineScore], order: str, top: int) -> list[LineScor
 
 
 def _lines(path: str, encoding: str) -> Iterator[str]:
-    from charlm.text.corpus import find_files, read_text
+    from charlm.text.decoding import read_text
+    from charlm.text.inputs import find_files
 
     if path != "-":
         (file, *more), _ = find_files([Path(path)], encoding=encoding)

@@ -118,7 +118,8 @@ def _check(options: Mapping[str, Any], chars: int | None) -> None:
 
 
 def _text(given: str, encoding: str, limit: int) -> str:
-    from charlm.text.corpus import STDIN, find_files, normalise, read_text
+    from charlm.text.decoding import STDIN, normalise, read_text
+    from charlm.text.inputs import find_files
 
     path = Path(given)
     if given == "-":

@@ -20,7 +20,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from charlm.corpora.units import Files, Tally, Unit
-from charlm.text.corpus import normalise
+from charlm.text.decoding import normalise
 from charlm.text.dialogue import is_name
 
 REPAIRS: Final = (

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from charlm.corpora.units import Files, Tally, Unit
-from charlm.text.corpus import normalise
+from charlm.text.decoding import normalise
 
 
 def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]) -> list[Unit]:

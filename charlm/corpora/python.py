@@ -22,7 +22,7 @@ from typing import Any, Final
 from charlm.corpora import contacts
 from charlm.corpora.likeness import Copies
 from charlm.corpora.units import Files, Tally, Unit
-from charlm.text.corpus import normalise
+from charlm.text.decoding import normalise
 
 NOBODY: Final = "someone@example.com"
 LONGEST_LINE: Final = 120  # characters; a module with many longer ones is not written by hand

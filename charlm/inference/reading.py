@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from charlm.errors import CorpusError
 from charlm.inference.engine import Array, Engine, Ids, State
-from charlm.text.corpus import normalise
+from charlm.text.decoding import normalise
 from charlm.text.lanes import read_once
 from charlm.text.vocabulary import CODE_POINTS, Vocabulary, code_points
 

@@ -28,7 +28,7 @@ from charlm.errors import CheckpointError, OutputError, UsageError
 from charlm.files import write_bytes
 from charlm.insight.gradients import cut_windows, measure
 from charlm.model.lm import CharLM
-from charlm.text.corpus import Corpus, reading
+from charlm.text.corpus import Corpus, prepare
 from charlm.training.events import Ended, Event
 from charlm.training.folder import RunFolder
 from charlm.training.run import Request, Run
@@ -219,7 +219,7 @@ class Comparison:
         if self._force:
             for old in self.folder.glob("*-*.json"):
                 old.unlink()
-        corpus = self._read()
+        corpus = prepare(self.plan.paths, self.folder)
         configs = {cell: solve(cell, self.plan, len(corpus.vocabulary)) for cell in self.plan.cells}
         write_bytes(self._note, json.dumps(self._document, indent=1).encode())
         for seed in range(1, self.plan.seeds + 1):
@@ -235,15 +235,6 @@ class Comparison:
                     path = self.folder / f"{cell}-{seed}.json"
                     write_bytes(path, json.dumps(result.to_dict(), indent=1).encode())
                 yield Told(cell, seed, result)
-
-    def _read(self) -> Corpus:
-        reader = reading(self.plan.paths, self.folder)
-        while True:
-            try:
-                next(reader)
-            except StopIteration as done:
-                corpus: Corpus = done.value
-                return corpus
 
     def _finished(self, cell: str, seed: int) -> Result | None:
         path = self.folder / f"{cell}-{seed}.json"

@@ -19,7 +19,7 @@ from charlm.cells.common import Signal, look
 from charlm.inference import backward
 from charlm.inference.engine import SEGMENT, Array, Engine, State
 from charlm.inference.reading import log_softmax, spell
-from charlm.text.corpus import normalise
+from charlm.text.decoding import normalise
 
 SHUT, OPEN = 0.1, 0.9  # beyond these a gate counts as saturated
 FLAT = 0.9  # and beyond this, either way, what lies between -1 and 1

@@ -21,7 +21,7 @@ from functools import cache, lru_cache
 from typing import Any, Final
 
 from charlm.errors import CheckpointError, UsageError
-from charlm.text.corpus import normalise
+from charlm.text.decoding import normalise
 
 FORMATS: Final = ("plain", "lines", "transcript", "play")
 COLONS: Final = (":", "\uff1a", " :", "\u00a0:")

@@ -37,7 +37,7 @@ from charlm.inference.engine import Engine
 from charlm.inference.learner import Learner
 from charlm.inference.reading import spell
 from charlm.inference.settings import LearnSettings
-from charlm.text.corpus import normalise
+from charlm.text.decoding import normalise
 from charlm.text.dialogue import Dialogue
 from charlm.text.turns import Said, conversations_in
 

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from charlm.errors import CorpusError, NotFoundError, UsageError
 from charlm.text import corpus as corpus_module
-from charlm.text import points
-from charlm.text.corpus import Corpus, Source, prepare, read_text, reading, reopen
+from charlm.text import decoding, points
+from charlm.text.corpus import Corpus, Source, prepare, reading, reopen
+from charlm.text.decoding import read_text
 from charlm.text.vocabulary import Vocabulary
 
 TEXT = "Die Fähre legt um sieben ab.\nAm Kai steht niemand mehr.\n" * 8
@@ -296,7 +297,7 @@ def test_a_reading_that_is_interrupted_goes_on_where_it_was(
     texts: list[str], block: int, journal: int, stops: list[int]
 ) -> None:
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus_module, "BLOCK", block)
+        patch.setattr(decoding, "BLOCK", block)
         patch.setattr(points, "JOURNAL", journal)
         patch.setattr(os, "fsync", lambda handle: None)  # a journal at every word
         files = [make_file(Path(name, f"{number}.txt"), text) for number, text in enumerate([TEXT, *texts])]
@@ -316,7 +317,7 @@ def test_a_reading_that_is_interrupted_goes_on_where_it_was(
 def test_what_was_read_before_an_interruption_is_not_decoded_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpus_module, "BLOCK", 64)
+    monkeypatch.setattr(decoding, "BLOCK", 64)
     monkeypatch.setattr(points, "JOURNAL", 128)
     path = make_file(tmp_path / "text", TEXT * 4)
     reader = reading([path], tmp_path / "run")
@@ -329,7 +330,7 @@ def test_what_was_read_before_an_interruption_is_not_decoded_again(
 
 
 def test_a_journal_of_other_files_is_of_no_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus_module, "BLOCK", 64)
+    monkeypatch.setattr(decoding, "BLOCK", 64)
     monkeypatch.setattr(points, "JOURNAL", 1)
     path = make_file(tmp_path / "text")
     reader = reading([path], tmp_path / "run")

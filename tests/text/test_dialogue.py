@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.errors import CheckpointError, UsageError
-from charlm.text.corpus import normalise
+from charlm.text.decoding import normalise
 from charlm.text.dialogue import COLONS, FORMATS, MAX_NAME, MAX_NAMES, Dialogue, is_name
 
 ALL = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.errors import CorpusError, NotFoundError, UsageError
-from charlm.text import corpus
-from charlm.text.corpus import STDIN, find_files, read_text
+from charlm.errors import CorpusError, UsageError
+from charlm.text import decoding
+from charlm.text.decoding import STDIN, read_text
 
 # Newlines, marks of several classes, kana and Hangul that compose, exceptions to composition, and what joins nothing.
 COMPOSING = [
@@ -46,7 +45,7 @@ def read_in_blocks(file: Path, data: bytes, block: int, encoding: str = "utf-8")
     file.write_bytes(data)
     blocks: list[bytes] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "BLOCK", block)
+        patch.setattr(decoding, "BLOCK", block)
         try:
             return list(read_text(file, encoding, blocks.append))
         finally:
@@ -140,9 +139,9 @@ def test_offsets_are_exact_in_every_encoding(file: Path, encoding: str, data: by
 
 
 def test_an_offset_is_exact_beyond_the_first_block_as_it_is(file: Path) -> None:
-    data = "ä".encode() * corpus.BLOCK + b"\xe4"
+    data = "ä".encode() * decoding.BLOCK + b"\xe4"
     with pytest.raises(CorpusError, match=f"0xE4 at offset {len(data) - 1}$"):
-        read_in_blocks(file, data, corpus.BLOCK)
+        read_in_blocks(file, data, decoding.BLOCK)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
@@ -205,80 +204,6 @@ def test_a_damaged_compressed_file_is_refused(tmp_path: Path, damage: Callable[[
 def test_a_file_that_vanished_cannot_be_read(tmp_path: Path, name: str) -> None:
     with pytest.raises(CorpusError, match=r"cannot read .*No such file"):
         list(read_text(tmp_path / name))
-
-
-def make_files(folder: Path, *names: str, content: bytes = b"text") -> list[Path]:
-    paths = [folder / name for name in names]
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return paths
-
-
-def test_a_folder_is_searched_at_every_depth_and_sorted(tmp_path: Path) -> None:
-    paths = make_files(tmp_path, "b.txt", "a/z.txt", "a/b/c.md", "c/a.txt", "B", "empty")
-    (tmp_path / "empty").write_bytes(b"")
-    assert find_files([tmp_path]) == (sorted(paths), [])
-
-
-def test_hidden_files_are_ignored_and_binary_ones_reported(tmp_path: Path) -> None:
-    paths = make_files(tmp_path, "a.txt", "sub/b.txt")
-    make_files(tmp_path, ".hidden", ".git/config", "sub/.hidden.txt")
-    binary = make_files(tmp_path, "image.png", "sub/model.bin", content=b"\x89PNG\0")
-    (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
-    assert find_files([tmp_path]) == (paths, [str(path) for path in binary])
-
-
-def test_a_hidden_or_binary_file_that_is_named_is_meant(tmp_path: Path) -> None:
-    (hidden,) = make_files(tmp_path, ".hidden")
-    (binary,) = make_files(tmp_path, "binary", content=b"\0")
-    assert find_files([binary, hidden]) == ([binary, hidden], [])
-
-
-def test_inputs_keep_their_order(tmp_path: Path) -> None:
-    b, one, two, a = make_files(tmp_path, "b", "folder/1", "folder/2", "a")
-    assert find_files([b, str(tmp_path / "folder"), a]) == ([b, one, two, a], [])
-
-
-def test_a_pattern_chooses_among_a_folders_files_only(tmp_path: Path) -> None:
-    named, text, deep, _ = make_files(tmp_path / "x", "named.log", "folder/b.txt", "folder/sub/a.txt", "folder/c.md")
-    folder = tmp_path / "x" / "folder"
-    assert find_files([named, folder], "*.txt") == ([named, text, deep], [])
-    assert find_files([folder], "sub/*") == ([deep], [])
-
-
-def test_a_folder_of_utf_16_is_not_taken_for_binary(tmp_path: Path) -> None:
-    paths = make_files(tmp_path, "a.txt", "b.txt", content="text".encode("utf-16"))
-    assert find_files([tmp_path], encoding="utf-16") == (paths, [])
-    with pytest.raises(CorpusError):
-        find_files([tmp_path])
-
-
-def only_binary(folder: Path) -> None:
-    make_files(folder, "a.bin", content=b"\0")
-
-
-def only_hidden(folder: Path) -> None:
-    make_files(folder, ".a.txt", ".git/config")
-
-
-@pytest.mark.parametrize("fill", [only_binary, only_hidden, lambda _: None], ids=["binary", "hidden", "empty"])
-def test_a_folder_without_text_is_refused(tmp_path: Path, fill: Callable[[Path], None]) -> None:
-    fill(tmp_path)
-    with pytest.raises(CorpusError, match="no text in the folder") as caught:
-        find_files([tmp_path])
-    assert "--glob" in (caught.value.hint or "")
-
-
-def test_a_path_where_nothing_is_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"no such file or folder: .*nothing\.txt"):
-        find_files([make_files(tmp_path, "here")[0], tmp_path / "nothing.txt"])
-
-
-def test_a_pipe_is_a_file_for_those_who_read_it_once(tmp_path: Path) -> None:
-    path = tmp_path / "pipe"
-    os.mkfifo(path)
-    assert find_files([path]) == ([path], [])
 
 
 def test_standard_input_is_read_and_left_open(monkeypatch: pytest.MonkeyPatch) -> None:

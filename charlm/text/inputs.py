@@ -1,0 +1,61 @@
+"""Which files a command line names.
+
+Owns the walk through folders: what is hidden or binary there is passed over, what is named is meant. Knows nothing of
+what is read from the files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from charlm.errors import CorpusError, NotFoundError
+from charlm.text.decoding import check_encoding, is_binary
+
+
+def find_files(
+    paths: Sequence[str | Path], pattern: str = "*", encoding: str = "utf-8"
+) -> tuple[list[Path], list[str]]:
+    """The text files that a command line names.
+
+    Args:
+        paths: files, and folders that are searched at every depth; hidden files in them are ignored.
+        pattern: a glob that a folder's files must match.
+        encoding: of the files; what is binary depends on it.
+
+    Returns:
+        The files in order (a folder's sorted by path), and the names of a folder's binary files, which are left out.
+
+    Raises:
+        NotFoundError: nothing is at a path.
+        CorpusError: a folder holds no text.
+        UsageError: there is no such encoding.
+    """
+    check_encoding(encoding)
+    found: list[Path] = []
+    skipped: list[str] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            before = len(found)
+            for file in sorted(_walk(path, pattern)):
+                if is_binary(file, encoding):
+                    skipped.append(str(file))
+                else:
+                    found.append(file)
+            if len(found) == before:
+                raise CorpusError(f"no text in the folder {path}", f"files there must match {pattern!r}; see --glob")
+        elif path.exists():
+            found.append(path)
+        else:
+            raise NotFoundError(f"no such file or folder: {path}")
+    return found, skipped
+
+
+def _walk(folder: Path, pattern: str) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(parent, name)
+            if not name.startswith(".") and path.match(pattern) and path.is_file():
+                yield path
