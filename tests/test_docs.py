@@ -52,7 +52,18 @@ def study(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
     text = HARBOUR.read_text(encoding="utf-8")
     (tmp_path / "corpora").mkdir()
     (tmp_path / "letters").mkdir()
-    names = ["your-text", "novel", "page", "poems", "letters", "draft", "chapter7", "tinyshakespeare", "smalltalk"]
+    names = [
+        "your-text",
+        "novel",
+        "page",
+        "poems",
+        "letters",
+        "draft",
+        "chapter7",
+        "tinyshakespeare",
+        "dream",
+        "smalltalk",
+    ]
     for place in [*(f"{name}.txt" for name in names), "letters/one.txt", "app.log", "today.log", "corpora/harbour.txt"]:
         (tmp_path / place).write_text(text[:4000], encoding="utf-8")
     talks = [[f"turn {turn} of talk {talk}" for turn in range(6)] for talk in range(100)]

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 @click.argument("path", metavar="PATH")
 @click.option("--longest", default=4096, help="The longest context, and the greatest distance, in characters.")
 @click.option("--blocks", default=48, help="Stretches of 32 characters that are predicted, all over the text.")
-@click.option("--most", default=48, help="Names, brackets and quotes that are tried at each distance.")
-@click.option("--recall/--no-recall", "recalls", default=True, help="Whether to try names, brackets and quotes.")
+@click.option("--most", default=48, help="Of each kind, so many are tried at each distance.")
+@click.option(
+    "--recall/--no-recall", "recalls", default=True, help="Whether to try names, brackets, quotes and rhymes."
+)
 @click.option("--svg", "svg_file", type=click.Path(path_type=Path), help="Plot bits/char against context as SVG.")
 @click.option("--png", "png_file", type=click.Path(path_type=Path), help="The same as PNG.")
 @click.option("--encoding", default="utf-8", help="How the text is encoded.")
@@ -51,8 +53,12 @@ def command(
     """Measure how long a model remembers.
 
     First the bits/char of the same characters with 1, 2, 4 ... characters of context. Then recall: a name that comes
-    again, and what closes a quote or bracket, with its first place in the context and without; the difference is
-    memory. PATH may be - for standard input. Take a text that the model was not trained on.
+    again, and what closes a quote or bracket, with its first place in the context and without; and what rhymes, with
+    the word that it rhymes with and with another in its place. The difference is memory. PATH may be - for standard
+    input. Take a text that the model was not trained on.
+
+    A rhyme is found by its spelling: two words at the ends of lines at most four apart, written alike from the last
+    vowels on. Where lines end anywhere, some do by chance; how many is said.
     """
     for name, value, least, greatest in (
         ("longest", longest, 1, 100_000),
@@ -64,7 +70,7 @@ def command(
     from charlm import checkpoint
     from charlm.inference.engine import Engine
     from charlm.inference.reading import spell
-    from charlm.insight import memory
+    from charlm.insight import memory, places
     from charlm.text.decoding import STDIN, normalise, read_text
     from charlm.text.inputs import find_files
 
@@ -73,14 +79,13 @@ def command(
     text = normalise("".join("".join(read_text(file, encoding)) for file in files))
     ids, _ = spell(engine.vocabulary, text)
     lengths = [1 << power for power in range(longest.bit_length()) if 1 << power <= longest]
+    # Places are counted in characters, and so are ids unless some are bytes.
+    tries = recalls and len(ids) == len(text)
+    found = list(places.places(text)) if tries else []
+    rhymes = {"found": sum(each.kind == "rhyme" for each in found), "by_chance": places.by_chance(text) if tries else 0}
     with _progress() as advance:
         contexts = memory.by_context(engine, ids, lengths, blocks, on_read=advance)
-        recalled: list[Recall] = []
-        # Places are counted in characters, and so are ids unless some are bytes.
-        if recalls and len(ids) == len(text):
-            recalled = memory.recall(
-                engine, ids, list(memory.places(text)), longest=longest, most=most, on_read=advance
-            )
+        recalled = memory.recall(engine, ids, found, longest=longest, most=most, on_read=advance)
     for file in (svg_file, png_file):
         if file:
             _plot(contexts, model_path(model).stem, file)
@@ -89,11 +94,21 @@ def command(
             "model": model_path(model).stem,
             "context": [row._asdict() for row in contexts],
             "recall": [row._asdict() for row in recalled],
+            "rhymes": rhymes if tries else None,
         }
         click.echo(json.dumps(document))
         return
-    _print(contexts, recalled)
-    if recalls and len(ids) != len(text):
+    _print_contexts(contexts)
+    if tries:
+        _print_recalled(recalled)
+        if missing := [kind for kind in places.KINDS if kind not in {each.kind for each in recalled}]:
+            click.echo(f"note: nothing to recall of the kind {', '.join(missing)} in this text", err=True)
+        if rhymes["found"]:
+            click.echo(
+                "note: {found:,} rhymes; {by_chance:,} if the lines' last words were shuffled".format(**rhymes),
+                err=True,
+            )
+    elif recalls:
         click.echo("note: some characters are spelled in bytes, so recall was not tried; say --no-recall", err=True)
 
 
@@ -117,17 +132,24 @@ def _progress() -> Iterator[Callable[[int], None]]:
     sys.stderr.flush()
 
 
-def _print(contexts: list[Context], recalled: list[Recall]) -> None:
+def _print_contexts(contexts: list[Context]) -> None:
     click.echo(f"{'context':>8} {'bits/char':>10} {'more than with all':>19}")
     for row in contexts:
         more = f"{row.bits - contexts[-1].bits:+.3f} +- {row.error:.3f}"
         click.echo(f"{row.length:>8} {row.bits:>10.3f} {more if row is not contexts[-1] else '':>19}")
+
+
+def _print_recalled(recalled: list[Recall]) -> None:
     if not recalled:
         return
-    click.echo(f"\n{'recall':8} {'distance':>13} {'tried':>6} {'right':>7} {'without':>8} {'bits':>7} {'without':>8}")
+    click.echo(
+        f"\n{'recall':8} {'distance':>13} {'tried':>6} {'right':>7} {'without':>8} {'bits':>7} {'more without':>15}"
+    )
     for each in recalled:
         distance = f"{each.least} to {each.most}"
-        shares = f"{each.accuracy:7.1%} {each.without:8.1%} {each.bits:7.2f} {each.bits_without:8.2f}"
+        error = "" if each.error is None else f" +- {each.error:.2f}"
+        more = f"{each.bits_without - each.bits:+.2f}{error}"
+        shares = f"{each.accuracy:7.1%} {each.without:8.1%} {each.bits:7.2f} {more:>15}"
         click.echo(f"{each.kind:8} {distance:>13} {each.tried:>6} {shares}")
 
 

@@ -1,19 +1,19 @@
 """How long a model remembers.
 
-Two measurements, both by cutting the context off and starting from nothing:
+Two measurements, both starting from nothing:
 
 - the surprise at the same characters, with more and more of the text before them: where it stops falling, context stops
   paying;
-- recall: a name that comes again, or what closes a quote or bracket, k characters after it stood or was opened. It is
-  predicted twice, once with that first place in the context and once with the context beginning just after it. What the
-  model can do in the first case only, it does from memory.
+- recall: a name that comes again, what closes a quote or bracket, or what rhymes, k characters after it stood or was
+  opened. It is predicted twice: once with that first place in the context; and once with the context beginning just
+  after it or, for a rhyme, with a word in its place that does not rhyme. What the model can do in the first case only,
+  it does from memory.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -22,12 +22,10 @@ from numpy.typing import NDArray
 from charlm.errors import CorpusError
 from charlm.inference.engine import SEGMENT, Array, Engine, Ids, State
 from charlm.inference.reading import log_softmax
+from charlm.insight.places import KINDS, Place
 
 STREAMS = 64  # read at once, at most
 LEAD = 32  # characters before the first place, which are read as well when it is part of the context
-KINDS = ("name", "bracket", "quote")
-LEAST_NAME = 4  # letters
-_PAIRS = {"(": ")", "[": "]", "{": "}", "\u201c": "\u201d", "\u300c": "\u300d", "\u300e": "\u300f"}
 
 
 class Context(NamedTuple):
@@ -116,58 +114,6 @@ def _surprise_at_end(engine: Engine, windows: Ids, last: int, on_read: Callable[
     return -np.take_along_axis(predictions, windows[lead:][..., None], axis=-1)[..., 0].astype(np.float64)
 
 
-class Place(NamedTuple):
-    """Something that is there to be recalled.
-
-    Attributes:
-        kind: one of `KINDS`.
-        begin: where what is remembered begins, as the next in characters.
-        end: where it ends.
-        target: where what is to be recalled begins.
-        stop: and ends.
-    """
-
-    kind: str
-    begin: int
-    end: int
-    target: int
-    stop: int
-
-    @property
-    def distance(self) -> int:
-        """Characters from the end of the one to the beginning of the other."""
-        return self.target - self.end
-
-
-def places(text: str) -> Iterator[Place]:
-    """Names that come again, and what closes brackets and quotes.
-
-    A name is a capitalised word of at least four letters inside a sentence or alone on a line. Of one that comes again,
-    its first letter is given and the rest is to be recalled. A bracket or quote counts if it closes on the same
-    paragraph as it opens.
-    """
-    last: dict[str, re.Match[str]] = {}
-    for match in re.finditer(rf"(?<![.!?]\s)\b[A-Z][\w]{{{LEAST_NAME - 1},}}\b", text):
-        if (earlier := last.get(match[0])) is not None:
-            yield Place("name", earlier.start(), earlier.end(), match.start() + 1, match.end())
-        last[match[0]] = match
-    opened: list[tuple[str, int]] = []
-    quoted: int | None = None
-    for place, character in enumerate(text):
-        if character == "\n" and text[place - 1 : place] == "\n":
-            opened, quoted = [], None
-        elif character == '"':
-            if quoted is not None:
-                yield Place("quote", quoted, quoted + 1, place, place + 1)
-            quoted = place if quoted is None else None
-        elif character in _PAIRS:
-            opened.append((_PAIRS[character], place))
-        elif opened and character == opened[-1][0]:
-            _, start = opened.pop()
-            kind = "quote" if character in "\u201d\u300d\u300f" else "bracket"
-            yield Place(kind, start, start + 1, place, place + 1)
-
-
 class Recall(NamedTuple):
     """How well something is recalled at a distance.
 
@@ -177,9 +123,10 @@ class Recall(NamedTuple):
         most: ... to here.
         tried: how many there were.
         accuracy: the share of characters that the model thinks likeliest, with the first place in the context.
-        without: the same with the context beginning just after it.
+        without: the same without it: the context begins just after it, or another word stands there.
         bits: the mean surprise of a character with it.
         bits_without: and without.
+        error: the standard error of the difference between the two; None where only one was tried.
     """
 
     kind: str
@@ -190,6 +137,7 @@ class Recall(NamedTuple):
     without: float
     bits: float
     bits_without: float
+    error: float | None
 
 
 def recall(
@@ -207,7 +155,7 @@ def recall(
     Args:
         engine: the model.
         ids: the text; a character must be one id, as it is without byte fallback.
-        found: what `places` found.
+        found: what `charlm.insight.places` found.
         longest: the greatest distance.
         most: of a kind and distance, at most so many, drawn at random.
         seed: of what is drawn.
@@ -223,39 +171,61 @@ def recall(
             if len(some) > most:
                 some = [some[index] for index in sorted(rng.choice(len(some), most, replace=False))]
             if some:
-                right, nats = _predict(engine, ids, some, [max(0, each.begin - LEAD) for each in some], on_read)
-                wrong, more = _predict(engine, ids, some, [each.end for each in some], on_read)
-                bits = (nats / math.log(2), more / math.log(2))
-                rows.append(Recall(kind, least, upper, len(some), right, wrong, *bits))
+                sizes = np.array([each.stop - each.target for each in some])
+                right, nats = _predict(engine, [_window(ids, each) for each in some], sizes, on_read)
+                by_chance, more = _predict(engine, [_without(ids, each) for each in some], sizes, on_read)
+                total = sizes.sum()
+                bits, bits_without = nats.sum() / total / math.log(2), more.sum() / total / math.log(2)
+                gain = (more - nats) / math.log(2) - (bits_without - bits) * sizes  # of each, beyond the mean
+                error = float(np.sqrt((gain**2).sum() * len(some) / (len(some) - 1)) / total) if len(some) > 1 else None
+                shares = float(right.sum() / total), float(by_chance.sum() / total)
+                rows.append(Recall(kind, least, upper, len(some), *shares, float(bits), float(bits_without), error))
             least *= 2
     return rows
 
 
-def _predict(
-    engine: Engine, ids: Ids, some: list[Place], starts: list[int], on_read: Callable[[int], None]
-) -> tuple[float, float]:
-    """The share of the targets' characters that are thought likeliest, and their mean nats.
+def _window(ids: Ids, place: Place) -> Ids:
+    """From a little before what is remembered to the end of what is recalled."""
+    return ids[max(0, place.begin - LEAD) : place.stop]
 
-    Stream b reads from starts[b] up to its target's end. All end together, so those with less to read begin later.
+
+def _without(ids: Ids, place: Place) -> Ids:
+    """The same without what is remembered."""
+    if place.instead is None:
+        return ids[place.end : place.stop]
+    window = _window(ids, place).copy()
+    first, length = len(window) - (place.stop - place.begin), place.end - place.begin
+    window[first : first + length] = ids[place.instead : place.instead + length]
+    return window
+
+
+def _predict(
+    engine: Engine, windows: list[Ids], sizes: NDArray[np.int64], on_read: Callable[[int], None]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Read windows from nothing; of the last sizes[b] ids of window b, how many are thought likeliest, and their nats.
+
+    All end together, so those that are shorter begin later.
+
+    Returns:
+        (B,) and (B,), sums.
     """
-    lengths = np.array([each.stop - start for each, start in zip(some, starts, strict=True)])
-    steps, streams = int(lengths.max()), len(some)
+    lengths = np.array([len(window) for window in windows])
+    steps, streams = int(lengths.max()), len(windows)
+    padded = np.stack([np.concatenate([np.zeros(steps - len(window), np.int64), window]) for window in windows], axis=1)
     state = engine.start(streams)
     logits: Array | None = None
-    likeliest, nats = [], []
+    right, nats = np.zeros(streams, np.int64), np.zeros(streams)
     for step in range(steps):
-        at = np.array([each.stop for each in some]) - steps + step  # may lie before the stream's beginning
-        if logits is not None:
-            predictions = log_softmax(logits)
-            for stream, each in enumerate(some):
-                if each.target <= at[stream] and lengths[stream] > steps - step:
-                    truth = ids[at[stream]]
-                    likeliest.append(predictions[stream].argmax() == truth)
-                    nats.append(-float(predictions[stream, truth]))
+        (asked,) = np.nonzero(steps - step <= sizes)
+        if len(asked):
+            assert logits is not None  # something always comes before what is recalled
+            truth = padded[step, asked]
+            right[asked] += logits[asked].argmax(axis=1) == truth
+            nats[asked] -= log_softmax(logits[asked])[np.arange(len(asked)), truth]
         begun = steps - step <= lengths
-        state, logits = engine.step(state, np.where(begun, ids[np.maximum(at, 0)], 0))
+        state, logits = engine.step(state, padded[step])
         if not begun.all():
             keep = begun[:, None]
             state = State(tuple(type(layer)(*[part * keep for part in layer]) for layer in state.layers))
         on_read(streams)
-    return float(np.mean(likeliest)) if likeliest else math.nan, float(np.mean(nats)) if nats else math.nan
+    return right, nats

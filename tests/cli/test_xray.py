@@ -164,6 +164,12 @@ def test_memory(charlm: Charlm, model: str, tmp_path: Path) -> None:
         assert re.search(rf"^ +{row['length']} +{row['bits']:.3f}", plain.out, re.M)
     assert re.search(r"^name +64 to 70 ", plain.out, re.M)
     ElementTree.parse(tmp_path / "m.svg")
-    assert json.loads(charlm(*asked, "--no-recall", "--json").out)["recall"] == []
+    assert "rhyme" in {row["kind"] for row in document["recall"]}
+    assert document["rhymes"]["found"] > 2 * document["rhymes"]["by_chance"]  # it is verse in part
+    none = json.loads(charlm(*asked, "--no-recall", "--json").out)
+    assert (none["recall"], none["rhymes"]) == ([], None)
+    (tmp_path / "p.txt").write_text("the ferry goes. " * 12)
+    prose = charlm("memory", model, "p.txt", "--longest", "64", "--blocks", "2")
+    assert "nothing to recall of the kind name, bracket, quote, rhyme" in prose.err
     (tmp_path / "t.txt").write_text("short")
     assert "needs 128" in charlm("memory", model, "t.txt", "--longest", "64").err

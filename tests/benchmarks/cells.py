@@ -1,0 +1,43 @@
+"""What a training step of each cell costs, beside the LSTM's: `python -m tests.benchmarks.cells`.
+
+The models are those of `charlm compare`: two layers, as wide as 900,000 parameters make them, 32 lanes of 64
+characters. They take turns, so that all meet the same load, and each one's quickest step counts: a machine that does
+other work as well can say how they compare, though not how quick they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import torch
+from torch.nn import functional as F
+
+from charlm.cells import CELLS
+from charlm.insight.compare import Plan, solve
+from charlm.model.lm import CharLM
+
+CHARACTERS = 65  # of tinyshakespeare
+
+
+def main() -> None:
+    """Print a line a cell."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=6)
+    turns = parser.parse_args().turns
+    plan = Plan(("-",), tuple(CELLS), steps=1)
+    models = {cell: CharLM(solve(cell, plan, CHARACTERS)) for cell in CELLS}
+    ids = torch.randint(0, CHARACTERS, (plan.chunk, plan.lanes))
+    quickest = dict.fromkeys(models, float("inf"))
+    for _ in range(turns):
+        for cell, model in models.items():
+            begun = time.perf_counter()
+            logits, _ = model(ids, model.start(plan.lanes))
+            F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()  # type: ignore[no-untyped-call]  # torch's
+            quickest[cell] = min(quickest[cell], time.perf_counter() - begun)
+    for cell, seconds in quickest.items():
+        print(f"{cell:15} {ids.numel() / seconds:8,.0f} chars/s  {quickest['lstm'] / seconds:.2f} of the LSTM's")
+
+
+if __name__ == "__main__":
+    main()
