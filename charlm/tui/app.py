@@ -66,7 +66,7 @@ class ChatApp(App[int]):
         Binding("f5", "run('regenerate')", "Again", tooltip="Another reply; the old one stays, as a version"),
         Binding("f6", "run('undo')", "Undo", tooltip="Take the last step back, whatever it was"),
         Binding("f7", "run('redo')", "Take an undo back", show=False),
-        Binding("f8", "edit_last", "Edit", tooltip="Say something else instead of what you said last"),
+        Binding("f8", "edit_last", "Say something else instead of what you said last", show=False),
         Binding("f9", "run('continue')", "Let the model write on", show=False),
         Binding("ctrl+l", "look", "Look", tooltip="Move over the text, see what else might have come, branch there"),
         Binding("f10,ctrl+g", "toggle_panel('xray')", "X-ray", tooltip="X-ray: gates, memory, what may come next"),

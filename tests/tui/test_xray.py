@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from textual.widgets import Footer
 
 from charlm.chat.replay import replay
 from charlm.inference.reading import spell
@@ -187,6 +188,13 @@ async def test_two_panels_where_there_is_room_for_one(open_chat: Open) -> None:
     async with open_chat(size=(120, 30)) as chat:
         await chat.press("f3", "f10")
         assert len(chat.app.query(".panel.shown")) == 2
+
+
+async def test_every_key_of_the_footer_is_seen_at_80_columns(open_chat: Open) -> None:
+    async with open_chat(size=(80, 24)) as chat:
+        keys = list(chat.app.query_one(Footer).query("FooterKey"))
+        assert "X-ray" in [str(key.description) for key in keys]  # type: ignore[attr-defined]
+        assert all(key.region.right <= 80 for key in keys)
 
 
 async def test_the_help_tells_of_it(open_chat: Open) -> None:
