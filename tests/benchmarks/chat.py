@@ -1,4 +1,8 @@
-"""How quickly the chat answers to keys, and how soon it is on the screen: `python -m tests.benchmarks.chat [--xray]`.
+"""How quickly the chat answers to keys, and how soon it is on the screen.
+
+    python -m tests.benchmarks.chat
+    python -m tests.benchmarks.chat --xray
+    python -m tests.benchmarks.chat --learn
 
 A key's way is timed as a person sees it: written into a pseudo-terminal of 100 by 40, until the character that it makes
 comes back out of it. Meanwhile a model writes. The first paint is timed from the start of the process to the first
@@ -6,6 +10,8 @@ frame.
 
 With `--xray` the terminal has 120 columns, the model writes 500 characters a second, and keys are timed without the
 X-ray pane, with it, and with a unit pinned too, so that all that comes is coloured.
+
+With `--learn` keys are timed while the model learns from a turn so long that it learns all the while.
 """
 
 from __future__ import annotations
@@ -23,13 +29,13 @@ import tempfile
 import termios
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from charlm.checkpoint import Checkpoint, save
 from charlm.config import ModelConfig
+from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
 SECONDS = 20.0
@@ -50,7 +56,7 @@ def start():
     from charlm.chat.dials import Dials
     from charlm.chat.session import Session, Wish
     session = Session(Wish(model=path, seed=1, keep=False))
-    session.conversation.dials = Dials(candidates=1, length=1_000_000, pace=rate)
+    session.conversation.dials = Dials(candidates=1, length=1_000_000, pace=rate, learn=1e-4 * (look == "learning"))
     return session
 
 class Timed(ChatApp):
@@ -60,13 +66,15 @@ class Timed(ChatApp):
             line = "the quick brown fox jumps over the lazy dog, and the dog does not mind it at all.\\n"
             self.transcript.begin(-99, "note", "")
             self.transcript.append(line * (already // len(line)))
-        if look != "plain":
+        if look in ("xray", "pinned"):
             self.action_toggle_panel("xray")
             self.prompt.focus()
         if look == "pinned":
             from charlm.tui.probe import Pin
             self._pin(Pin(1, 7, "c"))
-        if rate:
+        if look == "learning":
+            self._submit("the ferry goes over to the far side, and back again. " * 10_000)
+        elif rate:
             self._submit("go on")
 
 app = Timed({"model": path})
@@ -129,9 +137,9 @@ def first_paint(model: Path) -> float:
 def keys(
     model: Path, rate: float, already: int, look: str = "plain", columns: int = 100
 ) -> tuple[list[float], list[int]]:
-    """Milliseconds from each key to its character, and what the child says at its end."""
+    """Milliseconds from each key to its character, and what the child says at its end, unless it was learning."""
     with chat(model, rate, already, look, columns) as (_, leader):
-        drain(leader, b"writing", 60)
+        drain(leader, b"thinking" if look == "learning" else b"writing", 60)
         end, lags = time.monotonic() + SECONDS, []
         alphabet = "QJZ"  # that neither the model nor the X-ray ever writes
         number = 0
@@ -146,6 +154,9 @@ def keys(
             while (left := until - time.monotonic()) > 0:
                 read(leader, left)
         os.write(leader, b"\x1b")
+        if look == "learning":
+            drain(leader, b"stopped after", 20)  # so it was learning until now
+            return lags, []
         drain(leader, b"ready", 20)
         os.write(leader, b"\x11")
         result = drain(leader, b"RESULT ", 20)
@@ -153,34 +164,40 @@ def keys(
         return lags, [int(one) for one in result.rpartition(b"RESULT ")[2].split()[:3]]
 
 
-def make_model(path: Path) -> None:
+def make_model(path: Path, dialogue: Dialogue) -> None:
     """A 2x256 model with random weights: it writes at the speed of a trained one."""
     vocabulary = Vocabulary("\n abcdefghijklmnopqrstuvwxyz,.", has_bytes=False)
     config = ModelConfig(vocabulary=len(vocabulary), embedding=256, hidden=256, layers=2)
     rng = np.random.default_rng(0)
     tensors = {name: rng.normal(0, 0.08, shape).astype(np.float32) for name, shape in config.tensors().items()}
-    save(replace(Checkpoint(config, vocabulary, tensors)), path)
+    save(Checkpoint(config, vocabulary, tensors, dialogue=dialogue), path)
 
 
 def measure(model: Path, rate: float, already: int, look: str = "plain", columns: int = 100) -> None:
     """Time keys and print."""
-    lags, (drawn, shown, kibibytes) = keys(model, rate, already, look, columns)
+    lags, said = keys(model, rate, already, look, columns)
     lags.sort()
     p99 = lags[min(len(lags) - 1, int(len(lags) * 0.99))]
     print(f"{rate} chars/s offered, {already:,} characters there, {look}, {columns} columns, {len(lags)} keys")
     print(f"  key to screen: median {statistics.median(lags):.1f} ms, p99 {p99:.1f} ms, worst {lags[-1]:.1f} ms")
-    print(f"  {drawn:,} drawn, {drawn / SECONDS:,.0f} a second, {drawn - shown:,} of them not shown")
-    print(f"  {kibibytes / 1024:.0f} MiB at most")
+    if said:
+        drawn, shown, kibibytes = said
+        print(f"  {drawn:,} drawn, {drawn / SECONDS:,.0f} a second, {drawn - shown:,} of them not shown")
+        print(f"  {kibibytes / 1024:.0f} MiB at most")
 
 
 def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "noise.safetensors"
-        make_model(model)
+        # A model of a format with turns learns; one of a plain text writes for ever.
+        make_model(model, Dialogue("lines" if "--learn" in sys.argv[1:] else "plain"))
         if "--xray" in sys.argv[1:]:
             for look in ("plain", "xray", "pinned"):
                 measure(model, 500, 0, look, columns=120)
+            return
+        if "--learn" in sys.argv[1:]:
+            measure(model, 0, 0, "learning")
             return
         paints = [first_paint(model) for _ in range(RUNS)]
         least, most = min(paints), max(paints)
