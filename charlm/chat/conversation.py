@@ -357,6 +357,14 @@ class Conversation:
             self._keep(one, found)
         return found
 
+    def recall(self) -> None:
+        """Have at hand what the model remembers after the head, if the journal has it; nothing is read again."""
+        head = self.head
+        if head.snapshot is None and head.parent is not None and self._journal is not None:
+            found = self._journal.fetch(head, self.reader)
+            if found is not None:
+                self._keep(head, found)
+
     def _feed(self, text: str) -> tuple[State, Array]:
         return self.engine.feed(self.engine.start(), spell(self.engine.vocabulary, text)[0])
 

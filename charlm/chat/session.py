@@ -175,6 +175,7 @@ class Session:
                 self._news.append(f"the model {summary.model} is no longer there; {self.name} reads the text instead")
         opened = store.open(number, self.name, self.engine, self.dialogue)
         self.conversation = opened.conversation
+        self.conversation.recall()  # what was learned is shown before the next turn
         if opened.reread:
             self._news.append(f"{self.name} has changed since this conversation; it reads the text again")
 

@@ -450,7 +450,7 @@ class ChatApp(App[int]):
             self._submit(event.text)
 
     def _submit(self, text: str) -> None:
-        from charlm.chat.commands import edit, find
+        from charlm.chat.commands import edit
 
         with self._trying():
             if self._editing is not None:
@@ -458,13 +458,22 @@ class ChatApp(App[int]):
                 self._end_editing()
                 edit(self, turn, text)
             elif text.startswith("/"):
-                command, argument = find(self._commands, text)
-                if not command.anytime:
-                    self._idle()
-                command.run(self, argument)
+                self._command(text)
             else:
                 conversation = self.session.conversation
                 self.draw(lambda piece, turn: conversation.say(text, piece, turn))
+
+    def _command(self, line: str) -> None:
+        """Run a slash command, whoever gave it. An edit under way is left: its turn may be gone afterwards."""
+        from charlm.chat.commands import find
+
+        with self._trying():
+            command, argument = find(self._commands, line)
+            if not command.anytime:
+                self._idle()
+                if self._editing is not None:
+                    self._end_editing()
+            command.run(self, argument)
 
     def _complete(self, name: str, beginning: str) -> Sequence[str]:
         found = [one for one in self._commands if one.name == name]
@@ -472,6 +481,7 @@ class ChatApp(App[int]):
 
     def _edit(self, turn: Turn) -> None:
         self._editing = turn
+        self.prompt.takes_commands = False
         self.prompt.value = turn.text
         self.prompt.border_title = (
             f"other words for {'yours' if turn.author == 'you' else 'the reply'}; Esc leaves them"
@@ -480,6 +490,7 @@ class ChatApp(App[int]):
 
     def _end_editing(self) -> None:
         self._editing = None
+        self.prompt.takes_commands = True
         self.prompt.border_title = ""
         self.prompt.value = ""
 
@@ -487,7 +498,7 @@ class ChatApp(App[int]):
 
     def action_run(self, name: str) -> None:
         """Run a slash command."""
-        self._submit(f"/{name}")
+        self._command(f"/{name}")
 
     @on(Prompt.Left)
     def action_stop(self) -> None:
@@ -590,7 +601,7 @@ class ChatApp(App[int]):
 
         name = await self.push_screen_wait(ModelPicker(cards(), self.session.name))
         if name is not None:
-            self._submit(f"/model {name}")
+            self._command(f"/model {name}")
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette offers every slash command that needs nothing more."""
@@ -688,7 +699,7 @@ class ChatApp(App[int]):
 
     @on(ConversationsPanel.Opened)
     def _open_conversation(self, event: ConversationsPanel.Opened) -> None:
-        self._submit(f"/open {event.number}")
+        self._command(f"/open {event.number}")
 
     @on(ConversationsPanel.New)
     def _new_conversation(self) -> None:
@@ -707,8 +718,10 @@ class ChatApp(App[int]):
     async def _rename_conversation(self, event: ConversationsPanel.Renamed) -> None:
         from charlm.tui.screens.ask import Ask
 
-        title = await self.push_screen_wait(Ask("What is it to be called?", ""))
         with self._trying():
+            store = self.session.store
+            present = store.summary(event.number).title if store is not None else ""
+            title = await self.push_screen_wait(Ask("What is it to be called?", present))
             if title and self.session.store is not None:
                 self.session.store.rename(event.number, title)
                 self._show_panels()
@@ -722,11 +735,11 @@ class ChatApp(App[int]):
 
     @on(DialsPanel.Reseeded)
     def _reseed(self, event: DialsPanel.Reseeded) -> None:
-        self._submit(f"/seed {event.seed}")
+        self._command(f"/seed {event.seed}")
 
     @on(DialsPanel.PresetChosen)
     def _choose_preset(self, event: DialsPanel.PresetChosen) -> None:
-        self._submit(f"/preset {event.name}")
+        self._command(f"/preset {event.name}")
 
     @on(XRay.Pinned)
     def _pin_unit(self, event: XRay.Pinned) -> None:

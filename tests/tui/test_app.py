@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from textual import events
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from charlm.chat.commands import COMMANDS
 from charlm.chat.dials import Dials
@@ -344,6 +345,31 @@ async def test_editing_what_was_said_brings_another_reply(open_chat: Open) -> No
         assert chat.turns[0] == "another thing"
 
 
+async def test_an_edit_that_begins_with_a_slash_is_no_command(open_chat: Open) -> None:
+    async with open_chat() as chat:
+        await chat.say("one")
+        await chat.press("f8")
+        chat.app.prompt.value = "/undo"
+        await chat.pilot.pause()
+        assert not chat.app.prompt.completing
+        assert chat.app.prompt.unread == 0
+        await chat.press("enter")
+        assert chat.turns[0] == chat.conversation.fit("/undo")
+        assert len(chat.turns) == 2
+        chat.app.prompt.value = "/undo"
+        assert chat.app.prompt.unread == len("/undo")
+
+
+async def test_a_key_that_is_a_command_is_no_edit(open_chat: Open) -> None:
+    async with open_chat() as chat:
+        await chat.say("one")
+        await chat.press("f8", "f6")
+        assert chat.turns == []
+        assert chat.app.prompt.value == ""
+        await chat.say("two")
+        assert chat.turns[0] == "two"
+
+
 async def test_any_turn_can_be_edited_from_the_cursor(open_chat: Open) -> None:
     async with open_chat() as chat:
         await chat.say("one")
@@ -482,7 +508,9 @@ async def test_a_conversation_can_be_renamed(open_chat: Open) -> None:
         panel = chat.app.query_one(ConversationsPanel)
         panel.post_message(ConversationsPanel.Renamed(chat.app.session.number))
         await chat.until(lambda: isinstance(chat.app.screen, Ask))
-        await chat.pilot.press(*"verona", "enter")
+        await chat.pilot.pause()
+        assert chat.app.screen.query_one(Input).value == chat.app.session.search()[0].title == "hello"
+        await chat.pilot.press("ctrl+u", *"verona", "enter")
         await chat.until(lambda: chat.app.session.search()[0].title == "verona")
         await chat.type("/title padua")
         await chat.until(lambda: chat.app.session.search()[0].title == "padua")
@@ -731,6 +759,11 @@ async def test_it_learns_from_what_is_said_and_says_how_much(open_chat: Open) ->
         assert chat.shown == chat.turns
         await chat.type("/learn")
         assert "moved by" in chat.notes
+        number = chat.app.session.number
+        await chat.type("/new")
+        await chat.until(lambda: chat.app.status.learned == "")
+        await chat.type(f"/open {number}")
+        await chat.until(lambda: chat.app.status.learned == learned.meter)
         await chat.type("/forget")
         await chat.until(lambda: chat.app.status.learned == "")
         await chat.press("f6")

@@ -36,6 +36,7 @@ class Prompt(Editor):
         commands: that can be completed, without the slash, and what each does.
         spoken: commands by name part of whose argument is for the model: after how many of its words that begins.
         complete_argument: given a command and the beginning of what follows it, what may follow.
+        takes_commands: whether a text that begins with a slash is a command, and not for the model.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -74,6 +75,7 @@ class Prompt(Editor):
         self.commands: Sequence[tuple[str, str]] = ()
         self.spoken: Mapping[str, int] = {}
         self.complete_argument: Callable[[str, str], Iterable[str]] | None = None
+        self.takes_commands = True
         self._recall = Recall()
         self._choices: list[str] = []
         self._completions = Completions(self._take)
@@ -114,7 +116,7 @@ class Prompt(Editor):
     @property
     def unread(self) -> int:
         """A command is not for the model, but what follows some of them is."""
-        if not self.text.startswith("/"):
+        if not (self.takes_commands and self.text.startswith("/")):
             return 0
         words = _COMMAND.match(self.text)
         if words is None or words[1] not in self.spoken:
@@ -125,7 +127,8 @@ class Prompt(Editor):
     def update_suggestion(self) -> None:
         """The text has changed."""
         super().update_suggestion()
-        self._offer(choices(self.text, self.commands, self.complete_argument) if self.cursor_at_end_of_text else [])
+        offers = self.takes_commands and self.cursor_at_end_of_text
+        self._offer(choices(self.text, self.commands, self.complete_argument) if offers else [])
 
     # -- what was said before -----------------------------------------------------------------------------------------
 
