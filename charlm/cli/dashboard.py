@@ -27,6 +27,7 @@ from charlm.training.events import (
     Planned,
     Reading,
     Recovered,
+    Remade,
     Sampled,
     Saved,
     SaveFailed,
@@ -103,7 +104,7 @@ class PlainView(QuietView):
                 self._console.print(plan_table(event))
             case Evaluated():
                 self._console.print(evaluation_line(event))
-            case Recovered() | SaveFailed():
+            case Remade() | Recovered() | SaveFailed():
                 self._console.print(notice(event))
             case Ended():
                 self._console.print(farewell(event))
@@ -164,7 +165,7 @@ class Dashboard(QuietView):
                     self._train.append(event.train)
             case Sampled():
                 self._sample = visible(event.text).replace("\t", "    ")
-            case Recovered() | SaveFailed():
+            case Remade() | Recovered() | SaveFailed():
                 self._notices = [*self._notices[-2:], notice(event)]
             case Ended():
                 self._ended = event
@@ -297,8 +298,10 @@ def evaluation_line(event: Evaluated) -> str:
     )
 
 
-def notice(event: Recovered | SaveFailed) -> str:
+def notice(event: Remade | Recovered | SaveFailed) -> str:
     """Something that went wrong and was dealt with."""
+    if isinstance(event, Remade):
+        return visible(event.message)
     if isinstance(event, Recovered):
         back = f"back to step {event.step} with {event.rate_scale:g} of the learning rate"
         return f"the loss exploded ({event.loss:.3g}); {back}"

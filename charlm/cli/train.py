@@ -23,7 +23,18 @@ if TYPE_CHECKING:
 # What a resume may say anew, because the run does not depend on it.
 _FREE = {"paths", "resume", "quiet", "as_json", "tensorboard", "save_every"}
 # What does not go into the plan.
-_REQUESTED = ("output", "base", "force", "encoding", "pattern", "min_count", "val_fraction", "val_file", "form")
+_REQUESTED = (
+    "output",
+    "base",
+    "force",
+    "encoding",
+    "pattern",
+    "min_count",
+    "val_fraction",
+    "val_file",
+    "shards",
+    "form",
+)
 _ELSEWHERE = _FREE | {*_REQUESTED}
 _PLANNED = "planned from text and budget"
 
@@ -64,6 +75,12 @@ _PLANNED = "planned from text and budget"
     help="Share of the text, from its end, that validates; at most five million characters.",
 )
 @click.option("--val-file", metavar="FILE", help="Validate on this file instead.")
+@click.option(
+    "--shards",
+    type=int,
+    help="Files to write the encoded text into; interrupted, it goes on with the one where it stood.  "
+    "[default: one of every GiB of characters]",
+)
 @click.option(
     "--format",
     "form",

@@ -4,19 +4,18 @@ Owns what becomes of the text that `charlm.text.inputs` and `charlm.text.decodin
 split into training and validation text. Everything is streamed: a corpus may be larger than memory. Knows nothing of
 lanes or models.
 
-The text is read once, into a file of code points (`charlm.text.points`) that are then spelled as ids; an interrupted
-reading goes on where it was. The ids are kept beside the run under a name made of the text's hash, and a resume that
-finds them there, and the files as they were, reads nothing again.
+The text is read once, into a file of code points (`charlm.text.points`) that are then spelled as ids
+(`charlm.text.shards`); an interrupted reading goes on where it was. The ids are kept beside the run under a name made
+of the text's hash, and a resume that finds them there, and the files as they were, reads nothing again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -30,9 +29,8 @@ from charlm.files import atomic_writer, write_bytes
 from charlm.text.decoding import BLOCK, check_encoding, read_from
 from charlm.text.inputs import find_files
 from charlm.text.points import Pages, Source, fingerprint
+from charlm.text.shards import AnyIds, Shards, Store, check, number_for
 from charlm.text.vocabulary import Vocabulary
-
-AnyIds = NDArray[np.unsignedinteger[Any]]
 
 TOLD = 1 << 24  # characters from which is found out how a text writes turns and who speaks
 ROLES = ("text", "validation")
@@ -49,8 +47,8 @@ class Corpus:
 
     Attributes:
         vocabulary: the mapping that made the ids.
-        train: ids to train on, a read-only memory map, (N,).
-        validation: ids to validate on, (M,).
+        train: ids to train on, (N,), memory-mapped, read-only; `Shards` where they are in several files.
+        validation: ids to validate on, (M,), likewise.
         counts: how often each id occurs in `train` and `validation` together, (V,).
         sources: what it was read from.
         skipped: names of binary files that were passed over in folders.
@@ -58,8 +56,8 @@ class Corpus:
     """
 
     vocabulary: Vocabulary
-    train: AnyIds
-    validation: AnyIds
+    train: AnyIds | Shards
+    validation: AnyIds | Shards
     counts: NDArray[np.int64]
     sources: tuple[Source, ...]
     skipped: tuple[str, ...]
@@ -76,7 +74,9 @@ def reading(
     val_fraction: float = 0.1,
     val_file: str | Path | None = None,
     base: Vocabulary | None = None,
+    shards: int | None = None,
     on_text: Callable[[str], None] | None = None,
+    on_damage: Callable[[str], None] | None = None,
 ) -> Generator[int, None, Corpus]:
     """Read text into a memory-mapped array of ids in `folder`, or find it there from an earlier run.
 
@@ -89,8 +89,11 @@ def reading(
         val_fraction: the share of the text, from its end, that validates; at most `MOST_VALIDATION` characters of it.
         val_file: validates instead; then all of `paths` trains.
         base: a vocabulary to extend (fine-tuning); all its characters stay, but not at the same ids.
+        shards: how many files the ids of `paths` are written into; None makes one of every `charlm.text.shards.MOST`
+            characters.
         on_text: given the first `TOLD` characters of the text (without `val_file`'s), piece by piece; then the text is
             read even if its ids are there.
+        on_damage: told in a sentence which ids of an earlier run are missing or damaged and are made again.
 
     Yields:
         How many bytes were read so far.
@@ -101,8 +104,9 @@ def reading(
     Raises:
         CorpusError: text that cannot be read, or is too short or too uniform to learn from.
         NotFoundError: a path that does not exist.
-        UsageError: an impossible split, or an unknown encoding.
+        UsageError: an impossible split or number of shards, or an unknown encoding.
     """
+    check(shards)
     if not 0 < val_fraction < 1:
         raise UsageError(f"--val-fraction is {val_fraction}, but must lie between 0 and 1")
     if min_count < 1:
@@ -119,7 +123,7 @@ def reading(
             raise CorpusError(f"{path} is a pipe or device, which a resume cannot read", f"cat {path} | charlm train -")
     marks = [fingerprint(text, encoding) for text in texts]
     request = fingerprint([], *marks, min_count, val_fraction, base.fingerprint if base is not None else "")
-    if on_text is None and (found := _find(folder, request)) is not None:
+    if on_text is None and (found := _find(folder, request, on_damage)) is not None:
         return found
     pages = [
         Pages(text, partial(read_from, encoding=encoding), folder / f"{role}.points", mark)
@@ -144,20 +148,14 @@ def reading(
     vocabulary = _vocabulary(counts, min_count, base)
     sources = [one.sources for one in pages]
     key = _key(sources, vocabulary, encoding, val_fraction, int(counts[0].sum()))
-    dtype = _dtype(vocabulary)
-    arrays: list[AnyIds] = []
-    for one, role in zip(pages, ROLES, strict=False):
-        path = folder / f"{role}-{key}.ids"
-        expected = sum(_spelled_length(one.counts, vocabulary)) * np.dtype(dtype).itemsize
-        if not path.exists() or path.stat().st_size != expected:
-            for old in folder.glob(f"{role}-*.ids"):
-                old.unlink()
-            with atomic_writer(path) as file:
-                for points in one:
-                    file.write(vocabulary.encode_points(points).astype(dtype, copy=False).data)
-                    yield sum(text.bytes for text in pages)
-        one.drop()
-        arrays.append(np.memmap(path, dtype=dtype, mode="r"))
+    arrays: list[AnyIds | Shards] = []
+    lengths: list[list[int]] = []
+    for one, role, number in zip(pages, ROLES, (shards, None), strict=False):
+        store = Store(folder, f"{role}-{key}", _dtype(vocabulary), number_for(int(one.counts.sum()), number))
+        for _ in store.encode(one, vocabulary):
+            yield sum(text.bytes for text in pages)
+        lengths.append(store.lengths)
+        arrays.append(store.open(store.lengths))
     train, validation = arrays if len(arrays) == 2 else _split(arrays[0], val_fraction)
     corpus = Corpus(
         vocabulary=vocabulary,
@@ -168,7 +166,9 @@ def reading(
         skipped=tuple(skipped),
         key=key,
     )
-    _describe(corpus, folder, request)
+    _describe(corpus, folder, request, lengths)
+    for one in pages:
+        one.drop()
     return corpus
 
 
@@ -189,7 +189,7 @@ def _tell(pages: Pages, on_text: Callable[[str], None]) -> None:
             break
 
 
-def _describe(corpus: Corpus, folder: Path, request: str) -> None:
+def _describe(corpus: Corpus, folder: Path, request: str, lengths: list[list[int]]) -> None:
     """Write what the ids in `folder` mean beside them."""
     document = {
         "request": request,
@@ -197,6 +197,7 @@ def _describe(corpus: Corpus, folder: Path, request: str) -> None:
         "has_bytes": corpus.vocabulary.has_bytes,
         "train": len(corpus.train),
         "validation": len(corpus.validation),
+        "lengths": lengths,
         "counts": corpus.counts.tolist(),
         "sources": [asdict(source) for source in corpus.sources],
         "skipped": corpus.skipped,
@@ -206,12 +207,16 @@ def _describe(corpus: Corpus, folder: Path, request: str) -> None:
     write_bytes(folder / f"text-{corpus.key}.json", json.dumps(document).encode())
 
 
-def _find(folder: Path, request: str) -> Corpus | None:
+def _find(folder: Path, request: str, on_damage: Callable[[str], None] | None) -> Corpus | None:
     """What an earlier reading of the same files, as they still are, has left."""
     for path in folder.glob("text-*.json"):
-        if json.loads(path.read_bytes()).get("request") == request:
-            with contextlib.suppress(CorpusError):
+        document = json.loads(path.read_bytes())
+        if document.get("request") == request and "lengths" in document:  # which older versions did not write
+            try:
                 return reopen(folder, path.stem.removeprefix("text-"))
+            except CorpusError as error:
+                if on_damage is not None:
+                    on_damage(f"{error.message}; the text is read again")
     return None
 
 
@@ -226,18 +231,14 @@ def reopen(folder: Path, key: str) -> Corpus:
         raise CorpusError(f"{path} is not there", "all machines of a run need the same disk at the same place")
     document = json.loads(path.read_bytes())
     vocabulary = Vocabulary(document["characters"], has_bytes=document["has_bytes"])
-    dtype, edge = _dtype(vocabulary), document["train"]
-    try:
-        ids: AnyIds = np.memmap(folder / f"text-{key}.ids", dtype=dtype, mode="r")
-        apart = len(ids) == edge  # the validation text has a file of its own
-        validation = np.memmap(folder / f"validation-{key}.ids", dtype=dtype, mode="r") if apart else ids[edge:]
-    except (OSError, ValueError) as error:  # ValueError of an empty file
-        raise CorpusError(f"the ids of {path} cannot be opened: {error}") from error
-    if len(validation) != document["validation"]:
-        raise CorpusError(f"the ids of {path} were cut short")
+    texts = [
+        Store(folder, f"{role}-{key}", _dtype(vocabulary), len(lengths)).open(lengths)
+        for role, lengths in zip(ROLES, document["lengths"], strict=False)
+    ]
+    train, validation = texts if len(texts) == 2 else _cut(texts[0], document["train"])
     return Corpus(
         vocabulary=vocabulary,
-        train=ids[:edge],
+        train=train,
         validation=validation,
         counts=np.array(document["counts"], dtype=np.int64),
         sources=tuple(Source(**source) for source in document["sources"]),
@@ -288,12 +289,6 @@ def _vocabulary(counts: list[NDArray[np.int64]], min_count: int, base: Vocabular
     return Vocabulary(sorted(known), has_bytes=has_bytes)
 
 
-def _spelled_length(counts: NDArray[np.int64], vocabulary: Vocabulary) -> Iterator[int]:
-    for point in np.flatnonzero(counts).tolist():
-        width = 1 if chr(point) in vocabulary else len(chr(point).encode())
-        yield int(counts[point]) * width
-
-
 def _id_counts(counts: list[NDArray[np.int64]], vocabulary: Vocabulary) -> NDArray[np.int64]:
     result = np.zeros(len(vocabulary), dtype=np.int64)
     total = sum(counts)
@@ -302,14 +297,18 @@ def _id_counts(counts: list[NDArray[np.int64]], vocabulary: Vocabulary) -> NDArr
     return result
 
 
-def _split(ids: AnyIds, fraction: float) -> tuple[AnyIds, AnyIds]:
+def _split(ids: AnyIds | Shards, fraction: float) -> tuple[AnyIds | Shards, AnyIds]:
     edge = max(int(len(ids) * (1 - fraction)), len(ids) - MOST_VALIDATION)
     if edge < MIN_CHARACTERS // 2 or len(ids) - edge < 2:
         raise CorpusError(
             f"a share of {fraction:g} leaves {edge} characters to train on and {len(ids) - edge} to validate",
             "give more text, or another --val-fraction",
         )
-    return ids[:edge], ids[edge:]
+    return _cut(ids, edge)
+
+
+def _cut(ids: AnyIds | Shards, edge: int) -> tuple[AnyIds | Shards, AnyIds]:
+    return (ids.until(edge) if isinstance(ids, Shards) else ids[:edge]), ids[edge:]
 
 
 def _key(sources: list[list[Source]], vocabulary: Vocabulary, encoding: str, fraction: float, characters: int) -> str:

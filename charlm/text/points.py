@@ -154,11 +154,19 @@ class Pages:
 
     def __iter__(self) -> Iterator[Points]:
         """The code points, in stretches of a block."""
+        return self.between(0, int(self.counts.sum()))
+
+    def between(self, first: int, last: int) -> Iterator[Points]:
+        """The code points of a stretch of the text, by characters, in stretches of a block."""
         with self._path.open("rb") as file:
+            start = place = 0  # of the run: its first character, its first byte
             for width, characters in self._now.runs:
-                for first in range(0, characters, BLOCK):
-                    count = min(BLOCK, characters - first)
+                lower, upper = max(first - start, 0), min(last - start, characters)
+                file.seek(place + width * lower)
+                for begin in range(lower, upper, BLOCK):
+                    count = min(BLOCK, upper - begin)
                     yield np.frombuffer(file.read(width * count), _WIDTHS[width])
+                start, place = start + characters, place + width * characters
 
     def text(self) -> Iterator[str]:
         """The text again, piece by piece."""

@@ -24,6 +24,13 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Remade:
+    """Ids on disk are missing or damaged, and are made again from the text."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class Planned:
     """The run is about to start."""
 
@@ -127,7 +134,7 @@ class Ended:
     record: TrainingRecord
 
 
-Event = Reading | Planned | Stepped | Evaluated | Sampled | Saved | SaveFailed | Recovered | Ended
+Event = Reading | Remade | Planned | Stepped | Evaluated | Sampled | Saved | SaveFailed | Recovered | Ended
 
 
 def to_dict(event: Event) -> dict[str, Any]:

@@ -109,10 +109,13 @@ class RunFolder:
     def claim(self, *, force: bool) -> None:
         """Make the folder; refuse if a model or run of this name is there already.
 
+        A folder in which no run was begun, since the reading of the text was interrupted, is taken up.
+
         Raises:
             OutputError: it is, and `force` is not set; or the folder cannot be made.
         """
-        if (self.model.exists() or self.path.exists()) and not force:
+        begun = self.path / "config.json"
+        if (self.model.exists() or begun.exists()) and not force:
             raise OutputError(
                 f"{self.model if self.model.exists() else self.path} is there already",
                 f"choose another name with -o, go on with --resume {self.name}, or overwrite with --force",

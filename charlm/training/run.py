@@ -41,6 +41,7 @@ from charlm.training.events import (
     Event,
     Planned,
     Reading,
+    Remade,
     Sampled,
     Saved,
     SaveFailed,
@@ -69,6 +70,7 @@ class Request:
         min_count: rarer characters are spelled in bytes.
         val_fraction: the share of the text that validates.
         val_file: validates instead.
+        shards: how many files its ids are written into; None leaves it to `charlm.text.corpus`.
         form: how the text writes turns, one of `charlm.text.dialogue.FORMATS`; "auto" finds out.
         base: the model to fine-tune.
         force: overwrite a model of the same name.
@@ -82,6 +84,7 @@ class Request:
     min_count: int = 2
     val_fraction: float = 0.1
     val_file: str | None = None
+    shards: int | None = None
     form: str = "auto"
     base: str | None = None
     force: bool = False
@@ -211,6 +214,7 @@ class Run:
         if self._config is None:
             self.folder.claim(force=request.force or is_ours)
             self.folder.sign(self._launch.identity)
+        damage: list[str] = []
         reader = reading(
             request.paths,
             self.folder.path,
@@ -219,9 +223,11 @@ class Run:
             min_count=request.min_count,
             val_fraction=request.val_fraction,
             val_file=request.val_file,
+            shards=request.shards,
             base=base.vocabulary if base else None,
             # A run that is taken up has its dialogue format already, and need not read its text again.
             on_text=listener.push if self._config is None or "dialogue" not in self._config else None,
+            on_damage=damage.append,
         )
         self._base = base
         while True:
@@ -229,6 +235,8 @@ class Run:
                 raise KeyboardInterrupt  # there is no step to finish and nothing to save yet
             try:
                 yield Reading(next(reader))
+                while damage:
+                    yield Remade(damage.pop())
             except StopIteration as done:
                 corpus: Corpus = done.value
                 self._speech = settle(listener.heard(), request.form, base.dialogue if base else None)

@@ -102,6 +102,36 @@ def test_several_inputs_a_folder_and_gz(charlm: Charlm, tmp_path: Path) -> None:
     assert names == ["a.txt", "b.txt.gz"]
 
 
+def test_shards_change_nothing_that_is_learnt(charlm: Charlm, tmp_path: Path) -> None:
+    rows, weights = [], []
+    for shards in ("1", "5"):
+        assert charlm(*RUN, "--steps", "12", "--evaluations", "2", "--shards", shards, "--quiet", "--force").code == 0
+        folder = tmp_path / "checkpoints" / "m.run"
+        assert len(list(folder.glob("text-*.ids"))) == int(shards)
+        rows.append([(row["train"], row["validation"], row["gradient_norm"]) for row in read_metrics(folder)])
+        weights.append(checkpoint.load(tmp_path / "checkpoints" / "m.safetensors").tensors)
+    assert rows[0] == rows[1]
+    assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_resume_says_which_shard_is_lost_and_goes_on(charlm: Charlm, tmp_path: Path) -> None:
+    stop_at(charlm, 4, *RUN, "--steps", "8", "--shards", "3", "--quiet")
+    lost = next((tmp_path / "checkpoints" / "m.run").glob("text-*-2-of-3.ids"))
+    lost.unlink()
+    result = charlm("train", "--resume", "m")
+    assert result.code == 0
+    assert f"shard 2 of 3 of the text is missing: checkpoints/m.run/{lost.name}; the text is read again" in result.err
+    assert lost.exists()
+
+
+def test_a_reading_that_was_interrupted_needs_no_force(charlm: Charlm, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints" / "m.run"
+    folder.mkdir(parents=True)
+    (folder / "text.points").write_bytes(b"half")
+    assert charlm(*RUN, "--steps", "2", "--quiet").code == 0
+    assert not (folder / "text.points").exists()
+
+
 def test_options_come_from_the_environment(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CHARLM_TRAIN_STEPS", "3")
     monkeypatch.setenv("CHARLM_TRAIN_QUIET", "1")
