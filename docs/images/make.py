@@ -1,4 +1,8 @@
-"""Make the pictures of the README, from a real run: `python docs/images/make.py` in a ready checkout."""
+"""Make the pictures of the README, from real runs, in a ready checkout.
+
+python docs/images/make.py         all of them; trains for a minute
+python docs/images/make.py xray    the X-ray alone, of the small talk that comes with charlm
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from charlm.tui.app import ChatApp
 
 HERE = Path(__file__).parent
 HARBOUR = HERE.parent.parent / "corpora" / "harbour.txt"
+SMALLTALK = HERE.parent.parent / "checkpoints" / "smalltalk.safetensors"
 WIDTH = 96
 
 
@@ -103,9 +108,34 @@ async def chat(model: Path) -> None:
         app.save_screenshot(str(HERE / "branches.svg"))
 
 
+async def xray() -> None:
+    """Look inside while it talks, one unit pinned."""
+    app = ChatApp({"model": str(SMALLTALK), "seed": 5, "keep": False})
+    async with app.run_test(size=(120, 36)) as pilot:
+
+        async def idle() -> None:
+            await asyncio.sleep(0.5)
+            while app.status.state != "ready":
+                await asyncio.sleep(0.05)
+
+        await idle()
+        await pilot.press("f10")
+        for line in ("Hello! How was your weekend?", "Do you play an instrument?", "What do you like to cook?"):
+            app.prompt.focus()
+            app.prompt.value = line
+            await pilot.press("enter")
+            await idle()
+        app.xray.focus()
+        await pilot.press(*["right"] * 3, "enter")
+        await asyncio.sleep(1.0)
+        app.save_screenshot(str(HERE / "xray.svg"))
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["CHARLM_HOME"] = str(Path(temporary) / "home")
-        trained = train(Path(temporary))
-        heat(trained)
-        asyncio.run(chat(trained))
+        if sys.argv[1:] != ["xray"]:
+            trained = train(Path(temporary))
+            heat(trained)
+            asyncio.run(chat(trained))
+        asyncio.run(xray())
