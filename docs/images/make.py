@@ -2,6 +2,8 @@
 
 python docs/images/make.py         all of them; trains for a minute
 python docs/images/make.py xray    the X-ray alone, of the small talk that comes with charlm
+
+The X-ray's picture needs no training; the others are of a model that does not exist before.
 """
 
 from __future__ import annotations
