@@ -64,7 +64,14 @@ def study(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
         "dream",
         "smalltalk",
     ]
-    for place in [*(f"{name}.txt" for name in names), "letters/one.txt", "app.log", "today.log", "corpora/harbour.txt"]:
+    for place in [
+        *(f"{name}.txt" for name in names),
+        "letters/one.txt",
+        "app.log",
+        "today.log",
+        "corpora/harbour.txt",
+        "corpora/python.txt",
+    ]:
         (tmp_path / place).write_text(text[:4000], encoding="utf-8")
     talks = [[f"turn {turn} of talk {talk}" for turn in range(6)] for talk in range(100)]
     (tmp_path / "smalltalk.txt").write_text("\n\n".join("\n".join(turns) for turns in talks), encoding="utf-8")
@@ -95,6 +102,7 @@ def cut(line: str) -> str:
         tiny = " ".join(TINY if "--layers" not in kept else [*TINY[:2], *TINY[4:]])
         shape = "--lanes 4 --chunk 16 --precision fp32 --threads 1" if "--from" in line else tiny
         line = f"{line} --steps 2 --evaluations 1 --quiet --force {shape}"
+    line = re.sub(r"--unit (\d):\d+", r"--unit \1:5", line)  # models of tests are narrow
     if "charlm compare" in line:
         line = re.sub(r" --minutes \S+", "", line)
         line += " --steps 2 --parameters 12000 --lanes 4 --chunk 16 --precision fp32 --threads 1"

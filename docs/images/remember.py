@@ -3,7 +3,8 @@
 python docs/images/remember.py LSTM GRU RNN TEXT UNIT
 
 Each picture is what one command writes; the page names it. TEXT should be one that the models were not trained on, UNIT
-is the one that `charlm xray LSTM TEXT --find` names for the position in the line, as LAYER:INDEX.
+is the one that `charlm xray LSTM TEXT --find` names for the position in the line, as LAYER:INDEX. The brackets
+are those of the Python model that comes with charlm.
 """
 
 from __future__ import annotations
@@ -14,6 +15,12 @@ from pathlib import Path
 from charlm.cli.main import run
 
 HERE = Path(__file__).parent
+BILL = """\
+def total(prices, tax=0.2):
+    \"\"\"What it costs.\"\"\"
+    bill = [round(price * (1 + tax), 2) for price in prices]
+    return sum(bill), len(bill)
+"""
 VERSE = "ROMEO:\nBut soft, what light through yonder window breaks?\n\nJULIET:\nO Romeo"
 
 
@@ -27,5 +34,6 @@ if __name__ == "__main__":
     lstm, gru, rnn, text, unit = sys.argv[1:]
     make("xray", lstm, VERSE, "--gates", "--layer", "0", "--png", str(HERE / "gates.png"))
     make("xray", lstm, VERSE, "--unit", unit, "--svg", str(HERE / "unit.svg"))
+    make("xray", "python", BILL, "--unit", "0:101", "--svg", str(HERE / "brackets.svg"))
     make("gradients", lstm, gru, rnn, "--text", text, "--svg", str(HERE / "reach.svg"))
     make("memory", lstm, text, "--longest", "1024", "--no-recall", "--svg", str(HERE / "context.svg"))
