@@ -123,12 +123,14 @@ def reading(
             raise CorpusError(f"{path} is a pipe or device, which a resume cannot read", f"cat {path} | charlm train -")
     marks = [fingerprint(text, encoding) for text in texts]
     request = fingerprint([], *marks, min_count, val_fraction, base.fingerprint if base is not None else "")
-    if on_text is None and (found := _find(folder, request, on_damage)) is not None:
-        return found
     pages = [
         Pages(text, partial(read_from, encoding=encoding), folder / f"{role}.points", mark)
         for text, role, mark in zip(texts, ROLES, marks, strict=False)
     ]
+    if on_text is None and (found := _find(folder, request, on_damage)) is not None:
+        for one in pages:
+            one.drop()  # left by a run that was killed between writing the last ids and this
+        return found
     try:
         for one in pages:
             for _ in one.fill():

@@ -429,3 +429,13 @@ def test_files_that_are_missing_are_not_found(tmp_path: Path) -> None:
         prepare([tmp_path / "nothing"], tmp_path)
     with pytest.raises(NotFoundError):
         prepare([path], tmp_path, val_file=tmp_path / "nothing")
+
+
+def test_what_a_kill_left_of_the_reading_is_cleared_away(tmp_path: Path) -> None:
+    source, run = make_file(tmp_path / "text.txt"), tmp_path / "run"
+    first = prepare([source], run)
+    left = [run / "text.points", run / "text.json"]
+    for path in left:
+        path.write_bytes(b"{}")
+    assert prepare([source], run).key == first.key
+    assert not any(path.exists() for path in left)
