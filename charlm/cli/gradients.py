@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import Command, complete_model, model_path, shown
+from charlm.cli.command import Command, complete_model, model_path, read_whole, shown
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def command(models: tuple[str, ...], path: str, cells: tuple[str, ...], encoding
     ):
         if not least <= options[name] <= most:
             raise UsageError(f"{name} is {options[name]}, but must lie between {least} and {most}")
-    text = _read(path, encoding)
+    text = read_whole(path, encoding)
     reaches = list(_measure(models, cells, text, options))
     for file in (options["svg_file"], options["png_file"]):
         if file:
@@ -71,14 +71,6 @@ def command(models: tuple[str, ...], path: str, cells: tuple[str, ...], encoding
         click.echo(json.dumps({"steps": options["steps"], "models": [document(reach) for reach in reaches]}))
     else:
         _print(reaches, options["steps"])
-
-
-def _read(path: str, encoding: str) -> str:
-    from charlm.text.decoding import STDIN, normalise, read_text
-    from charlm.text.inputs import find_files
-
-    files = [STDIN] if path == "-" else find_files([Path(path)], encoding=encoding)[0]
-    return normalise("".join("".join(read_text(file, encoding)) for file in files))
 
 
 def _measure(models: tuple[str, ...], cells: tuple[str, ...], text: str, options: dict[str, Any]) -> Iterator[Reach]:

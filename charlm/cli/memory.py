@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from charlm.cli.command import Command, complete_model, is_live, model_path
+from charlm.cli.command import Command, complete_model, is_live, model_path, read_whole
 from charlm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,12 +71,9 @@ def command(
     from charlm.inference.engine import Engine
     from charlm.inference.reading import spell
     from charlm.insight import memory, places
-    from charlm.text.decoding import STDIN, normalise, read_text
-    from charlm.text.inputs import find_files
 
     engine = Engine(checkpoint.load(model_path(model)))
-    files = [STDIN] if path == "-" else find_files([Path(path)], encoding=encoding)[0]
-    text = normalise("".join("".join(read_text(file, encoding)) for file in files))
+    text = read_whole(path, encoding)
     ids, _ = spell(engine.vocabulary, text)
     lengths = [1 << power for power in range(longest.bit_length()) if 1 << power <= longest]
     # Places are counted in characters, and so are ids unless some are bytes.
