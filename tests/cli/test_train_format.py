@@ -88,7 +88,9 @@ def test_a_resume_keeps_the_format(charlm: Charlm, texts: Path, form: str, is_ca
     assert (refused.code, "--format cannot change" in refused.err) == (2, True)
     result = charlm("train", "--resume", "m", "--json")
     assert result.code == 0
-    event = json.loads(result.out.splitlines()[0])
+    told = [json.loads(line) for line in result.out.splitlines()]
+    assert ("remade" in [event["event"] for event in told]) != is_cached
+    event = next(event for event in told if event["event"] == "planned")
     assert event["resumed_at"] == 3
     assert Dialogue.from_dict(event["dialogue"]) == dialogue_of(texts, "m") == before
     assert event["dialogue_chosen_by"] == ("text" if form == "auto" else "user")
