@@ -286,7 +286,7 @@ def train(
     on_event: Callable[[Event], None] | None = None,
     encoding: str = "utf-8",
     pattern: str = "*",
-    min_count: int = 2,
+    min_count: int | None = None,
     val_fraction: float = 0.1,
     val_file: str | Path | None = None,
     shards: int | None = None,
@@ -305,7 +305,7 @@ def train(
         on_event: told everything that happens, see `charlm.training.events`.
         encoding: of the files.
         pattern: which files of a folder count.
-        min_count: rarer characters are spelled in bytes.
+        min_count: rarer characters are spelled in bytes; None keeps all of up to 256, and means 2 where there are more.
         val_fraction: the share of the text that validates.
         val_file: validates instead.
         shards: how many files the encoded text is written into; None makes one of every GiB of characters.

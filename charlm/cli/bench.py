@@ -17,6 +17,7 @@ import click
 
 from charlm.cli.command import Command
 from charlm.errors import UsageError
+from charlm.training import host
 
 if TYPE_CHECKING:
     from charlm.checkpoint import Checkpoint
@@ -70,6 +71,7 @@ def _budgets(minutes: str) -> list[float]:
 
 
 def _learn(path: str, budgets: list[float], seed: int) -> list[dict[str, Any]]:
+    host.wait_well()
     import charlm
 
     rows = []
@@ -167,6 +169,7 @@ def _starts() -> dict[str, float]:
 
 
 def _training(seconds: float) -> dict[str, Any]:
+    host.wait_well()
     from charlm.training import speed
     from charlm.training.precision import pick_device
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import click
 from charlm.cells import CELLS
 from charlm.cli.command import Command, is_live, shown
 from charlm.errors import UsageError
+from charlm.training import host
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -58,9 +58,7 @@ def command(paths: tuple[str, ...], cells: str, **options: Any) -> int:
     Everything but cell and width is the same for all. Ctrl-C stops after the step under way; the same command goes on
     where it stood. The runs are models like any other, and stay.
     """
-    # torch's threads: see `charlm train`.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    host.wait_well()
     from charlm.corpora import shelf
 
     texts = tuple(str(Path(path).absolute()) for path in shelf.resolve(paths))

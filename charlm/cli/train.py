@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import click
 from charlm.cli.command import Command, complete_model, is_live
 from charlm.errors import UsageError
 from charlm.text.dialogue import FORMATS
+from charlm.training import host
 from charlm.training.launch import Launch
 
 if TYPE_CHECKING:
@@ -68,7 +68,11 @@ _PLANNED = "planned from text and budget"
 # The text.
 @click.option("--encoding", default="utf-8", help="How the files are encoded.")
 @click.option("--glob", "pattern", default="*", help="Which files of a folder to read.")
-@click.option("--min-count", default=2, help="Rarer characters are spelled as UTF-8 bytes.")
+@click.option(
+    "--min-count",
+    type=int,
+    help="Rarer characters are spelled as UTF-8 bytes.  [default: 1 up to 256 different characters, then 2]",
+)
 @click.option(
     "--val-fraction",
     default=0.1,
@@ -170,10 +174,8 @@ def _make_run(ctx: click.Context, options: dict[str, Any], live: bool) -> Run:
     else:
         options = _with_corpora(options)
     _announce(live)
-    # torch takes seconds to import, so only now, after everything that can be said without it. Its threads would wait
-    # for each other in long busy loops, and all but halt beside any other busy program; after a short one they share.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # torch takes seconds to import, so only now, after everything that can be said without it.
+    host.wait_well()
     from charlm.training.run import Request, Run
 
     sample_every = 4.0 if live else None

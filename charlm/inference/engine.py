@@ -70,7 +70,7 @@ class _Layer(NamedTuple):
     w_x: Array | None  # (I, GH), transposed; None for the first layer, whose product is a table
     b: Array  # (GH,)
     residual: bool
-    norm: tuple[Array, Array, Array] | None  # scale, shift, and ones, (H,) each
+    norm: tuple[Array, Array, Array] | None  # scale, shift, and 1 / H, (H,) each
     held: tuple[NDArray[np.intp], Array] | None = None  # units whose memory is clamped, and at what
 
 
@@ -119,7 +119,11 @@ class Engine:
             w_x=np.ascontiguousarray(tensor("w_x").T) if layer else None,
             b=tensor("b"),
             residual=self.config.has_residual(layer),
-            norm=(tensor("norm_scale"), tensor("norm_shift"), np.ones(self.config.hidden, dtype=np.float32))
+            norm=(
+                tensor("norm_scale"),
+                tensor("norm_shift"),
+                np.full(self.config.hidden, 1 / self.config.hidden, dtype=np.float32),
+            )
             if self.config.norm
             else None,
         )
@@ -306,21 +310,22 @@ def _held(values: Mapping[int, float]) -> tuple[NDArray[np.intp], Array] | None:
     return np.array(list(values), dtype=np.intp), np.array(list(values.values()), dtype=np.float32)
 
 
-def _layer_norm(x: Array, scale: Array, shift: Array, ones: Array) -> Array:
+def _layer_norm(x: Array, scale: Array, shift: Array, shares: Array) -> Array:
     """Layer normalisation over the last axis (Ba, Kiros and Hinton 2016).
 
     Args:
         x: (N, H).
         scale: (H,).
         shift: (H,).
-        ones: (H,); a product with them is a sum, and of one row half as long under way.
+        shares: (H,), 1 / H each; a product with them is a mean, and of one row half as long under way.
     """
     centred: Array
     width = x.shape[-1]
     if len(x) == 1:  # one stream: scalars where calls on tiny arrays would cost more than the arithmetic
         row = x[0]
-        centred = row - float(np.dot(row, ones)) / width
-        centred *= scale * (1 / math.sqrt(float(np.dot(centred, centred)) / width + NORM_EPSILON))
+        centred = row - row.dot(shares)
+        centred *= 1 / math.sqrt(float(centred.dot(centred)) / width + NORM_EPSILON)
+        centred *= scale
         centred += shift
         return centred[None]
     centred = x - np.add.reduce(x, axis=-1, keepdims=True) / width

@@ -210,13 +210,16 @@ def _run(
         logprobs, entropies = _surprise(logits, ids)
         choices = _alternatives(vocabulary, logits, alternatives)
         state, logits = step(state, ids)
-        for row, (number, index) in enumerate(zip(running, ids.tolist(), strict=True)):
+        has_ended = False
+        for row, index in enumerate(ids.tolist()):
+            number = running[row]
             stream = streams[number]
-            text = stream.spell(index)
             alternative = choices[row] if choices else ()
-            for shown in stream.accept(Piece(text, index, logprobs[row], entropies[row], alternative, state, row)):
+            piece = Piece(stream.spell(index), index, logprobs[row], entropies[row], alternative, state, row)
+            for shown in stream.accept(piece):
                 yield number, shown
-        if any(streams[number].reason for number in running):
+            has_ended = has_ended or bool(stream.reason)
+        if has_ended:
             rows = [row for row, number in enumerate(running) if not streams[number].reason]
             running = [running[row] for row in rows]
             state, logits = state.rows(rows), logits[rows]

@@ -119,10 +119,15 @@ def relative(
     weights = logits.astype(np.float64)
     if len(banned_ids):
         weights[:, banned_ids] = -math.inf
-    most = np.maximum.reduce(weights, axis=-1, keepdims=True)
-    if not all(map(math.isfinite, most[:, 0].tolist())):
-        weights, most = _without_infinities(weights, most)
-    weights -= most
+    # One stream: a row, and calls that cost more than their arithmetic are chosen for how long they are under way.
+    single = weights[0] if len(weights) == 1 else None
+    if single is not None and math.isfinite(most := float(single[single.argmax()])):
+        single -= most
+    else:
+        peaks = np.maximum.reduce(weights, axis=-1, keepdims=True)
+        if not np.isfinite(peaks).all():
+            weights, peaks = _without_infinities(weights, peaks)
+        weights -= peaks
     if params.repetition_penalty != 1 and recent is not None:
         _penalise(weights, recent, params.repetition_penalty)
     if params.temperature == 0:
@@ -175,14 +180,16 @@ def _penalise(weights: Probabilities, recent: Sequence[Sequence[int]], penalty: 
 
 def _keep_nucleus(weights: Probabilities, mass: float) -> None:
     # From the least likely up: what may be left out is the longest run that weighs at most 1 - mass.
-    ordered = weights.copy()
-    ordered.sort(axis=-1)
-    summed = np.add.accumulate(ordered, axis=-1)
     if len(weights) == 1:
-        row = summed[0]
-        least = row[:-1].searchsorted((1 - mass) * row[-1], side="right")  # the likeliest stays, however small the mass
-        weights *= weights >= ordered[0, least]
+        row = weights[0]
+        rising = row.copy()
+        rising.sort()
+        upto = np.add.accumulate(rising)
+        least = upto[:-1].searchsorted((1 - mass) * float(upto[-1]), "right")  # the likeliest stays at any mass
+        row *= row >= rising[least]
         return
+    ordered = np.sort(weights, axis=-1)
+    summed = np.add.accumulate(ordered, axis=-1)
     kept = summed > (1 - mass) * summed[:, -1:]
     kept[:, -1] = True
     least = ordered[np.arange(len(ordered)), kept.argmax(axis=-1)]
@@ -212,10 +219,10 @@ def draw(probabilities: Probabilities, uniforms: Sequence[float] | NDArray[np.fl
     Returns:
         One id a row, (B,), never one of probability zero.
     """
+    if len(probabilities) == 1:
+        row = np.add.accumulate(probabilities[0])
+        return np.array((row.searchsorted(float(uniforms[0]) * float(row[-1]), "right"),))
     summed = np.add.accumulate(probabilities, axis=-1)
-    if len(summed) == 1:
-        row = summed[0]
-        return np.array((row.searchsorted(uniforms[0] * row[-1], side="right"),))
     targets = np.asarray(uniforms)[:, None] * summed[:, -1:]
     ids: NDArray[np.int64] = (summed > targets).argmax(axis=-1)
     return ids

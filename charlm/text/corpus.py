@@ -38,6 +38,9 @@ MOST_SOURCES = 1000
 MOST_VALIDATION = (
     5_000_000  # characters; a share of a text far larger than that would take longer to read than to learn
 )
+ALPHABET = (
+    256  # different characters; fewer cost less than the ids of 256 bytes, which hardly ever occur in such a text
+)
 MIN_CHARACTERS = 200  # below this there is nothing to learn from and nothing to validate on
 
 
@@ -70,7 +73,7 @@ def reading(
     *,
     encoding: str = "utf-8",
     pattern: str = "*",
-    min_count: int = 2,
+    min_count: int | None = None,
     val_fraction: float = 0.1,
     val_file: str | Path | None = None,
     base: Vocabulary | None = None,
@@ -85,7 +88,8 @@ def reading(
         folder: where the ids are kept.
         encoding: how the files are encoded.
         pattern: which files of a folder count.
-        min_count: characters seen less often are spelled in bytes.
+        min_count: characters seen less often are spelled in bytes; None keeps all while they are few, `ALPHABET`, and
+            is 2 where there are more.
         val_fraction: the share of the text, from its end, that validates; at most `MOST_VALIDATION` characters of it.
         val_file: validates instead; then all of `paths` trains.
         base: a vocabulary to extend (fine-tuning); all its characters stay, but not at the same ids.
@@ -109,7 +113,7 @@ def reading(
     check(shards)
     if not 0 < val_fraction < 1:
         raise UsageError(f"--val-fraction is {val_fraction}, but must lie between 0 and 1")
-    if min_count < 1:
+    if min_count is not None and min_count < 1:
         raise UsageError(f"--min-count is {min_count}, but must be at least 1")
     check_encoding(encoding)
     if [str(path) for path in paths].count("-") > 1:
@@ -283,7 +287,9 @@ def _check_enough(counts: NDArray[np.int64], name: str) -> None:
         raise CorpusError(f"{name} repeats a single character", "at least two different characters are needed")
 
 
-def _vocabulary(counts: list[NDArray[np.int64]], min_count: int, base: Vocabulary | None) -> Vocabulary:
+def _vocabulary(counts: list[NDArray[np.int64]], min_count: int | None, base: Vocabulary | None) -> Vocabulary:
+    if min_count is None:
+        min_count = 1 if np.count_nonzero(counts[0]) <= ALPHABET else 2
     own = Vocabulary.from_counts(counts[0], min_count)
     known = set(own.characters) | (set(base.characters) if base else set())
     seen = set(map(chr, np.flatnonzero(sum(counts)).tolist()))

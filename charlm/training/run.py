@@ -33,7 +33,7 @@ from charlm.text.corpus import Corpus, reading, reopen
 from charlm.text.detection import Listener
 from charlm.text.lanes import Lanes
 from charlm.text.vocabulary import BYTES, Vocabulary
-from charlm.training import plot, resume
+from charlm.training import host, plot, resume
 from charlm.training.distributed import Ranks
 from charlm.training.events import (
     Ended,
@@ -67,7 +67,7 @@ class Request:
         said: fields of `ModelConfig` and `TrainConfig` that are not to be planned; see `charlm.training.plan`.
         encoding: of the files.
         pattern: which files of a folder count.
-        min_count: rarer characters are spelled in bytes.
+        min_count: rarer characters are spelled in bytes; None leaves it to `charlm.text.corpus`.
         val_fraction: the share of the text that validates.
         val_file: validates instead.
         shards: how many files its ids are written into; None leaves it to `charlm.text.corpus`.
@@ -81,7 +81,7 @@ class Request:
     said: Mapping[str, Any] = field(default_factory=dict)
     encoding: str = "utf-8"
     pattern: str = "*"
-    min_count: int = 2
+    min_count: int | None = None
     val_fraction: float = 0.1
     val_file: str | None = None
     shards: int | None = None
@@ -176,6 +176,7 @@ class Run:
                 yield self._ended()  # who died had nothing left to do
                 return
         corpus = yield from self._read(is_ours)
+        host.keep_memory()
         trainer, planned = self._build(corpus, device)
         self._trainer = trainer
         if self._stop:

@@ -17,6 +17,7 @@ import torch
 from charlm.config import ModelConfig
 from charlm.model.lm import CharLM, Dropout
 from charlm.text.lanes import Lanes
+from charlm.training import host
 from charlm.training.events import Stepped
 from charlm.training.loop import Trainer
 from charlm.training.precision import measure
@@ -82,6 +83,7 @@ def trainings(device: torch.device, seconds: float) -> Iterator[Training]:
 
 def training(device: torch.device, hidden: int, lanes: int, seconds: float) -> Training:
     """Time whole steps of a model of two layers on noise."""
+    host.keep_memory()
     precision = measure(device, "lstm", "auto").precision
     config = ModelConfig(vocabulary=VOCABULARY, hidden=hidden, embedding=hidden, layers=2)
     settings = TrainConfig(minutes=60, lanes=lanes, chunk=CHUNK, precision=precision, device=device.type, evaluations=1)

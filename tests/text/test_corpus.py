@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from charlm.errors import CorpusError, NotFoundError, UsageError
 from charlm.text import corpus as corpus_module
 from charlm.text import decoding, points
-from charlm.text.corpus import Corpus, Source, prepare, reading, reopen
+from charlm.text.corpus import ALPHABET, Corpus, Source, prepare, reading, reopen
 from charlm.text.decoding import read_text
 from charlm.text.vocabulary import Vocabulary
 
@@ -169,11 +169,19 @@ def test_characters_that_are_rare_in_the_text_are_spelled_in_bytes(tmp_path: Pat
         assert vocabulary.has_bytes == (known != {"日", "本"})
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_small_alphabet_is_kept_whole(tmp_path: Path, more: int) -> None:
+    letters = "".join(chr(0x4E00 + number) for number in range(ALPHABET - len(set(TEXT)) + more))
+    vocabulary = prepare([make_file(tmp_path / "text", TEXT + letters)], tmp_path / "run").vocabulary
+    assert vocabulary.has_bytes == bool(more)
+    assert set(vocabulary.characters) == set(TEXT) | (set() if more else set(letters))
+
+
 @pytest.mark.parametrize("has_bytes", [False, True])
 @pytest.mark.parametrize("more", ["", "本", "本本"])
 def test_a_base_vocabulary_keeps_all_its_characters(tmp_path: Path, has_bytes: bool, more: str) -> None:
     base = Vocabulary("xyzD日", has_bytes=has_bytes)
-    vocabulary = prepare([make_file(tmp_path / "text", TEXT + more)], tmp_path, base=base).vocabulary
+    vocabulary = prepare([make_file(tmp_path / "text", TEXT + more)], tmp_path, min_count=2, base=base).vocabulary
     assert set(vocabulary.characters) == set(TEXT) | set(base.characters) | ({"本"} if more == "本本" else set())
     assert vocabulary.has_bytes == (has_bytes or more == "本")
 
