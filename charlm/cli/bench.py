@@ -21,6 +21,7 @@ from charlm.training import host
 
 if TYPE_CHECKING:
     from charlm.checkpoint import Checkpoint
+    from charlm.training.events import Event
 
 SAMPLED = 1000  # characters a turn
 TURNS = 3
@@ -78,7 +79,8 @@ def _learn(path: str, budgets: list[float], seed: int) -> list[dict[str, Any]]:
     for minutes in budgets:
         with tempfile.TemporaryDirectory() as folder:
             begun = time.monotonic()
-            trained = charlm.train(path, output=Path(folder, "m"), minutes=minutes, seed=seed)
+            steps = _Steps()
+            trained = charlm.train(path, output=Path(folder, "m"), minutes=minutes, seed=seed, on_event=steps)
             record = trained.record
             rows.append(
                 {
@@ -87,9 +89,26 @@ def _learn(path: str, budgets: list[float], seed: int) -> list[dict[str, Any]]:
                     "steps": record.steps,
                     "characters": record.characters_seen,
                     "seconds": time.monotonic() - begun,
+                    "steps_share": steps.seconds / record.seconds,
                 }
             )
     return rows
+
+
+class _Steps:
+    """Told the events of a run, knows how long its steps took."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._last = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        from charlm.training.events import Stepped
+
+        now = time.monotonic()
+        if isinstance(event, Stepped):
+            self.seconds += now - self._last
+        self._last = now
 
 
 def _memory() -> dict[str, float]:
@@ -190,7 +209,8 @@ def _show(report: dict[str, Any]) -> None:
         table.add_row(
             f"{row['minutes']:g} minutes",
             f"{row['validation']:.4f} nats/char ({row['validation'] / math.log(2):.4f} bits)",
-            f"{row['characters']:,} characters read, {row['seconds']:.0f} s in all",
+            f"{row['characters']:,} characters read, {row['steps_share']:.1%} of the time in training steps, "
+            f"{row['seconds']:.0f} s in all",
         )
     if "memory" in report:
         for name, flops in report["products"].items():

@@ -35,15 +35,15 @@ def peephole(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tup
         h after every step, (T, B, H), and the state after the last.
     """
     below, w_h = _from_below(x, weights, output=2), _output_first(weights["w_h"], 2, state[0].shape[1])
-    parts = [part.to(below.dtype) for part in state]
-    hs, c = _Peephole.apply(below, w_h, weights["p_i"], weights["p_f"], weights["p_o"], *parts)  # type: ignore[no-untyped-call]  # torch\'s
+    parts = _like(below, w_h, weights["p_i"], weights["p_f"], weights["p_o"], *state)
+    hs, c = _Peephole.apply(below, *parts)  # type: ignore[no-untyped-call]  # torch\'s
     return hs, (hs[-1], c)
 
 
 def cifg(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
     """Run a chunk through a layer with coupled gates; as `peephole`."""
     below, w_h = _from_below(x, weights, output=1), _output_first(weights["w_h"], 1, state[0].shape[1])
-    hs, c = _Cifg.apply(below, w_h, *[part.to(below.dtype) for part in state])  # type: ignore[no-untyped-call]  # torch\'s
+    hs, c = _Cifg.apply(below, *_like(below, w_h, *state))  # type: ignore[no-untyped-call]  # torch\'s
     return hs, (hs[-1], c)
 
 
@@ -51,23 +51,29 @@ def multiplicative(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) 
     """Run a chunk through a multiplicative layer; as `peephole`."""
     below, w_h = _from_below(x, weights, output=2), _output_first(weights["w_h"], 2, state[0].shape[1])
     gates = len(w_h)
-    parts = [part.to(below.dtype) for part in state]
-    hs, c = _Multiplicative.apply(below[..., :gates], below[..., gates:], w_h, weights["w_m"], *parts)  # type: ignore[no-untyped-call]  # torch\'s
+    parts = _like(below, w_h, weights["w_m"], *state)
+    hs, c = _Multiplicative.apply(below[..., :gates], below[..., gates:], *parts)  # type: ignore[no-untyped-call]  # torch\'s
     return hs, (hs[-1], c)
 
 
 def slstm(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
     """Run a chunk through an sLSTM layer; as `peephole`, with h, c, n and m for a state."""
+    # Exponentials of what adds up over a text: in the weights' own precision, whatever the products run in.
     below = F.linear(x, weights["w_x"], weights["b"]).to(weights["w_h"].dtype)
-    hs, c, n, m = _SLSTM.apply(below, weights["w_h"], *[part.to(below.dtype) for part in state])  # type: ignore[no-untyped-call]  # torch\'s
+    hs, c, n, m = _SLSTM.apply(below, weights["w_h"], *_like(below, *state))  # type: ignore[no-untyped-call]  # torch\'s
     return hs, (hs[-1], c, n, m)
 
 
 def _from_below(x: Tensor, weights: Mapping[str, Tensor], output: int) -> Tensor:
-    """W_x x + b, (T, B, GH), the output gate's block first; the loop goes on in the weights' own precision."""
+    """W_x x + b, (T, B, GH), the output gate's block first; in the precision of the product, as is all that follows."""
     hidden = weights["w_h"].shape[1]
     w_x, b = (_output_first(weights[name], output, hidden) for name in ("w_x", "b"))
-    return F.linear(x, w_x, b).to(weights["w_h"].dtype)
+    return F.linear(x, w_x, b)
+
+
+def _like(one: Tensor, *others: Tensor) -> list[Tensor]:
+    """The others in the precision of one."""
+    return [other.to(one.dtype) for other in others]
 
 
 def _output_first(rows: Tensor, output: int, hidden: int) -> Tensor:

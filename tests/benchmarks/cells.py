@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from charlm.cells import CELLS
 from charlm.insight.compare import Plan, solve
 from charlm.model.lm import CharLM
+from charlm.training import host
+from charlm.training.precision import autocast
 
 CHARACTERS = 65  # of tinyshakespeare
 
@@ -24,16 +26,20 @@ def main() -> None:
     """Print a line a cell."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=6)
-    turns = parser.parse_args().turns
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    arguments = parser.parse_args()
+    host.keep_memory()
     plan = Plan(("-",), tuple(CELLS), steps=1)
     models = {cell: CharLM(solve(cell, plan, CHARACTERS)) for cell in CELLS}
     ids = torch.randint(0, CHARACTERS, (plan.chunk, plan.lanes))
     quickest = dict.fromkeys(models, float("inf"))
-    for _ in range(turns):
+    for _ in range(arguments.turns):
         for cell, model in models.items():
             begun = time.perf_counter()
-            logits, _ = model(ids, model.start(plan.lanes))
-            F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()  # type: ignore[no-untyped-call]  # torch's
+            with autocast(torch.device("cpu"), arguments.precision):
+                logits, _ = model(ids, model.start(plan.lanes))
+            loss = F.cross_entropy(logits.float().flatten(0, 1), ids.flatten())
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's
             quickest[cell] = min(quickest[cell], time.perf_counter() - begun)
     for cell, seconds in quickest.items():
         print(f"{cell:15} {ids.numel() / seconds:8,.0f} chars/s  {quickest['lstm'] / seconds:.2f} of the LSTM's")

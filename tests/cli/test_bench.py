@@ -50,6 +50,7 @@ def test_learning_is_reported_at_each_budget(charlm: Charlm, tmp_path: Path) -> 
     report = json.loads(charlm("bench", "--learn", HARBOUR, "--minutes", "0.01,0.02", "--json").out)
     assert [row["minutes"] for row in report["learn"]] == [0.01, 0.02]
     for row in report["learn"]:
+        assert 0 < row["steps_share"] < 1
         assert row["validation"] > 0
         assert row["seconds"] > 60 * row["minutes"]
     assert not list(tmp_path.iterdir()), "nothing is left"

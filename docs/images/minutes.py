@@ -1,0 +1,67 @@
+"""Make the chart of the README: what a budget of minutes reaches, beside what others have measured or published.
+
+python docs/images/minutes.py RUN ...
+
+Each RUN is a folder that `charlm train` leaves, NAME.run; its metrics.csv ends with the loss over the whole validation
+text. Runs with the same budget, of different seeds, become one point, their median.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from charlm.files import write_bytes
+from charlm.training.plot import COLOURS
+
+PICTURE = Path(__file__).with_name("minutes.svg")
+
+# Nats per character on the last tenth of tinyshakespeare: minutes, loss, whose, where the words stand.
+OTHERS = (
+    (129 / 60, 1.886, "nanoGPT, its recipe for\nprocessors, same kind of machine", (8, -4)),
+    (3.0, 1.470, "nanoGPT, published,\nthree minutes of an A100", (8, 4)),
+)
+
+
+def reached(folders: list[Path]) -> dict[float, float]:
+    """The median loss of each budget, minutes to nats per character."""
+    losses = defaultdict(list)
+    for folder in folders:
+        minutes = json.loads((folder / "config.json").read_text())["train"]["minutes"]
+        with (folder / "metrics.csv").open(newline="") as file:
+            losses[minutes].append(float(list(csv.DictReader(file))[-1]["validation"]))
+    return {minutes: statistics.median(found) for minutes, found in sorted(losses.items())}
+
+
+def draw(points: dict[float, float]) -> None:
+    """Write the picture."""
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(list(points), list(points.values()), "o-", color=COLOURS[0], label="charlm, two cores of a processor")
+    for minutes, loss in points.items():
+        axes.annotate(f"{loss:.3f}", (minutes, loss), xytext=(0, -14), textcoords="offset points", ha="center")
+    for minutes, loss, whose, offset in OTHERS:
+        axes.plot(minutes, loss, "s", color=COLOURS[1])
+        axes.annotate(f"{loss:.3f} {whose}", (minutes, loss), xytext=offset, textcoords="offset points", fontsize=9)
+    axes.set_xscale("log")
+    ticks = [1, 2, 4, 10, 20, 60]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.margins(y=0.15)
+    axes.set(xlabel="minutes of training", ylabel="nats per character", title="Shakespeare, the last tenth held out")
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(frameon=False, loc="upper right")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg")
+    write_bytes(PICTURE, buffer.getvalue())
+
+
+if __name__ == "__main__":
+    draw(reached([Path(name) for name in sys.argv[1:]]))
