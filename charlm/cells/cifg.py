@@ -83,7 +83,7 @@ def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trac
         The state after it, and the trace of how it came about.
     """
     hidden = state.h.shape[-1]
-    a = state.h @ weights.w_h.T  # (B, 3H)
+    a = state.h.dot(weights.w_h.T)  # (B, 3H)
     a += from_below
     activate(a, gates=2 * hidden)  # sigma for f and o, tanh for g
     f, o, g = a[:, :hidden], a[:, hidden : 2 * hidden], a[:, 2 * hidden :]

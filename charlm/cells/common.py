@@ -93,7 +93,7 @@ def activate(a: Array, gates: int) -> Array:
     """
     left = a[:, :gates]
     left *= _HALF
-    np.tanh(a, out=a)
+    np.tanh(a, a)
     left *= _HALF
     left += _HALF
     return a

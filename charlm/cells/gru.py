@@ -82,7 +82,7 @@ def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trac
         The state after it, and the trace of how it came about.
     """
     hidden = state.h.shape[-1]
-    u = state.h @ weights.w_h.T  # (B, 3H)
+    u = state.h.dot(weights.w_h.T)  # (B, 3H)
     gates = sigmoid(from_below[:, : 2 * hidden] + u[:, : 2 * hidden])  # (B, 2H)
     r, z = gates[:, :hidden], gates[:, hidden:]
     u_n = u[:, 2 * hidden :] + weights.b_h

@@ -97,9 +97,9 @@ def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trac
     """
     hidden = state.h.shape[-1]
     by = from_below[:, 4 * hidden :]
-    turned = state.h @ weights.w_m.T
+    turned = state.h.dot(weights.w_m.T)
     m = by * turned
-    a = m @ weights.w_h.T  # (B, 4H)
+    a = m.dot(weights.w_h.T)  # (B, 4H)
     a += from_below[:, : 4 * hidden]
     activate(a, gates=3 * hidden)  # sigma for i, f and o, tanh for g
     i, f, o, g = a[:, :hidden], a[:, hidden : 2 * hidden], a[:, 2 * hidden : 3 * hidden], a[:, 3 * hidden :]

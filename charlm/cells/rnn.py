@@ -66,7 +66,7 @@ def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trac
     Returns:
         The state after it, and the trace of how it came about.
     """
-    a = state.h @ weights.w_h.T  # (B, H)
+    a = state.h.dot(weights.w_h.T)  # (B, H)
     a += from_below
     h = np.tanh(a)
     return State(h), Trace(state, h)

@@ -103,7 +103,7 @@ def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trac
         The state after it, and the trace of how it came about.
     """
     hidden = state.h.shape[-1]
-    a = state.h @ weights.w_h.T  # (B, 4H)
+    a = state.h.dot(weights.w_h.T)  # (B, 4H)
     a += from_below
     a_i, a_f, a_o, a_z = (a[:, block : block + hidden] for block in range(0, 4 * hidden, hidden))
     kept = state.m + _log_sigmoid(a_f)

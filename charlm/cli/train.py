@@ -111,7 +111,7 @@ _PLANNED = "planned from text and budget"
 @click.option("--warmup", type=float, help="Share of the budget over which the rate rises.  [default: 0.02]")
 @click.option("--beta1", type=float, help="AdamW's decay of the first moment.  [default: 0.9]")
 @click.option("--beta2", type=float, help="AdamW's decay of the second moment.  [default: 0.99]")
-@click.option("--weight-decay", type=float, help="AdamW's, on matrices only.  [default: 0.01]")
+@click.option("--weight-decay", type=float, help="AdamW's, on matrices only.  [default: 0.3]")
 @click.option("--clip", type=float, help="Cut the gradient's norm to this.  [default: 1]")
 @click.option("--dropout", type=float, help=f"Locked dropout at all three places.  [default: {_PLANNED}]")
 @click.option("--dropout-input", type=float, help="Locked dropout of the embedding.  [default: as --dropout]")

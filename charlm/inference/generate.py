@@ -409,7 +409,7 @@ def generate_batch(
     ):
         written = pieces[number]
         if written:
-            written[-1] = written[-1]._replace(batch=None)
+            written[-1] = Piece(*written[-1][:-2], batch=None, row=written[-1].row)  # a third of _replace's time
         written.append(piece)
     return [
         Completion(

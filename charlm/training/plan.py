@@ -150,7 +150,7 @@ def _dropout(epochs: float) -> float:
 
     In steps of .05, so that the measurement of the machine, which is noisy, seldom changes the plan.
     """
-    return round(20 * min(0.4, max(0.0, 0.016 * (epochs - 2)))) / 20
+    return round(20 * min(0.4, max(0.0, 0.008 * (epochs - 2)))) / 20
 
 
 def _rebase(base: ModelConfig, vocabulary: int, shape: Mapping[str, Any]) -> ModelConfig:

@@ -56,7 +56,7 @@ class TrainConfig:
     warmup: float = 0.02
     beta1: float = 0.9
     beta2: float = 0.99
-    weight_decay: float = 0.1
+    weight_decay: float = 0.3
     clip: float = 1.0
     dropout_input: float = 0.0
     dropout_hidden: float = 0.0

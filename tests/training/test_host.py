@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import resource
 
 import numpy as np
@@ -41,6 +42,7 @@ def test_a_machine_that_cannot_be_asked_counts_as_busy(monkeypatch: pytest.Monke
     assert host._idle_share() == 0
 
 
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc's")
 def test_large_memory_that_was_freed_is_used_again_without_new_pages() -> None:
     host.keep_memory()
     size = 1 << 24  # far above what is kept by itself
