@@ -1,7 +1,12 @@
 """Whether a model can tell the reply that was given from replies that were given elsewhere.
 
-Owns the cases, made of a text, and the score by which replies are ranked: that of `charlm chat` for its candidates.
-Chance is one in as many replies as a case has.
+Owns the cases, made of a text, and the scores by which replies are ranked. Chance is one in as many replies as a case
+has.
+
+The other replies are drawn from the same text, so what tells the true one is how much likelier the context makes it: by
+Bayes' rule log p(reply | context) - log p(reply), over the whole reply (Li et al. 2016, with lambda 1). Log p(reply) is
+a mean over conversations that the model made up itself, since at the beginning of one hardly anything but a greeting is
+likely. (`charlm chat` chooses among its own candidates by means over characters: it wants a well written one too.)
 """
 
 from __future__ import annotations
@@ -15,8 +20,10 @@ from numpy.typing import NDArray
 
 from charlm.errors import CorpusError
 from charlm.inference.engine import Array, Engine, State
+from charlm.inference.generate import generate_batch
 from charlm.inference.learner import Learner
 from charlm.inference.reading import spell
+from charlm.inference.sampling import SamplingParams
 from charlm.inference.search import logprobs
 from charlm.text.dialogue import Dialogue
 from charlm.text.turns import Said
@@ -24,6 +31,10 @@ from charlm.text.turns import Said
 CONTEXT = 8  # turns before the reply
 OTHERS = 9  # replies from elsewhere
 LONGEST = 400  # characters of a reply; what is longer is cut
+IMAGINED, WRITTEN = 8, 400  # conversations that the model makes up, and characters of each
+
+Place = tuple[State, Array]
+"""Where a model stands: the state of one stream, and the logits of what may come next, (V,)."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +53,19 @@ class Case:
 
 
 class Scores(NamedTuple):
-    """How likely each reply of a case is, (N,); nats per character, the mean over a reply and its end.
+    """How likely each reply of a case is, (N,): log p of a reply and its end, nats.
 
     Attributes:
         given: after the context.
-        anyway: after nothing but the speaker's name.
+        anyway: after other contexts, the mean.
         learned: after the context, by a model that has learned from it; as `given` if it has not.
+        lengths: how many ids a reply and its end have.
     """
 
     given: NDArray[np.float64]
     anyway: NDArray[np.float64]
     learned: NDArray[np.float64]
+    lengths: NDArray[np.int64]
 
 
 def make_cases(conversations: Sequence[Sequence[Said]], count: int, seed: int = 1) -> list[Case]:
@@ -86,37 +99,47 @@ def make_cases(conversations: Sequence[Sequence[Said]], count: int, seed: int = 
     return found
 
 
-def score(engine: Engine, dialogue: Dialogue, case: Case, learner: Learner | None = None) -> Scores:
+def imagine(engine: Engine, dialogue: Dialogue, seed: int = 1) -> list[Place]:
+    """Where the model stands after each of some conversations that it makes up, when somebody is about to speak."""
+    beginning, closing = dialogue.beginning, dialogue.closing
+    params = SamplingParams(temperature=1, top_p=1, seed=seed)
+    made_up = generate_batch(engine, *_read(engine, beginning), params, IMAGINED, max_chars=WRITTEN)
+    turns = [one.text.rpartition(closing)[0].rstrip("\n") for one in made_up]  # the last is not whole
+    return [_read(engine, beginning + one + closing) for one in turns]
+
+
+def score(
+    engine: Engine, dialogue: Dialogue, case: Case, elsewhere: Sequence[Place], learner: Learner | None = None
+) -> Scores:
     """How likely a case's replies are.
 
     Args:
         engine: the model.
         dialogue: how its text writes turns.
         case: what to look at.
+        elsewhere: what `imagine` gave.
         learner: of the same model; learns from the context, turn by turn. None learns nothing.
     """
     ids = [spell(engine.vocabulary, reply + dialogue.closing)[0].tolist() for reply in case.replies]
     lengths = np.array([len(one) for one in ids])
-
-    def likely(model: Engine, after: tuple[State, Array]) -> NDArray[np.float64]:
-        means: NDArray[np.float64] = logprobs(model, after, ids) / lengths
-        return means
-
     opening = dialogue.opening(case.name)
+    named = spell(engine.vocabulary, opening)[0]
     turns = [dialogue.opening(one.name) + one.text + dialogue.closing for one in case.context]
-    anyway = likely(engine, _read(engine, dialogue.beginning + opening))
-    given = likely(engine, _read(engine, dialogue.beginning + "".join(turns) + opening))
+    others = [engine.feed(place[0], named) if opening else place for place in elsewhere]
+    anyway = np.mean([logprobs(engine, place, ids) for place in others], axis=0)
+    given = logprobs(engine, _read(engine, dialogue.beginning + "".join(turns) + opening), ids)
     if learner is None:
-        return Scores(given, anyway, given)
+        return Scores(given, anyway, given, lengths)
     memory = learner.start(dialogue.beginning)
     for turn in turns:
         memory = learner.read(memory, turn).memory
     if opening:
         memory = learner.read(memory, opening, learn=False).memory
-    return Scores(given, anyway, likely(learner.engine(memory), (memory.state, memory.logits)))
+    learned = logprobs(learner.engine(memory), (memory.state, memory.logits), ids)
+    return Scores(given, anyway, learned, lengths)
 
 
-def _read(engine: Engine, text: str) -> tuple[State, Array]:
+def _read(engine: Engine, text: str) -> Place:
     return engine.feed(engine.start(), spell(engine.vocabulary, text)[0])
 
 

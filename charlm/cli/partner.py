@@ -41,7 +41,6 @@ def report(
         as_json: one object, for a script.
     """
     from charlm import checkpoint
-    from charlm.chat.dials import Dials
     from charlm.chat.manner import manner, words_of
     from charlm.chat.ranking import make_cases
     from charlm.inference.engine import Engine
@@ -60,17 +59,17 @@ def report(
     ]
     chosen = make_cases(conversations, cases, seed)
     scores = _scores(engine, how, chosen)
-    weight = Dials().relevance
-    ranks = _ranks(scores, weight)
+    ranks = _ranks(scores)
     exchanges = _replies(engine, conversations, seed)
     known = frozenset(words_of(words)) if words else None
     figures = manner(exchanges, known)
-    bits = float(sum(-one.given[0] for one in scores) / len(scores) / math.log(2))
-    learned = float(sum(-one.learned[0] for one in scores) / len(scores) / math.log(2))
+    characters = float(sum(one.lengths[0] for one in scores)) * math.log(2)
+    bits = float(sum(-one.given[0] for one in scores)) / characters
+    learned = float(sum(-one.learned[0] for one in scores)) / characters
     if as_json:
         ranking = {name: {"hits_at_1": one.hits, "mrr": one.reciprocal} for name, one in ranks.items()}
         document: dict[str, Any] = {"model": path.stem, "cases": len(scores), "ranking": ranking}
-        document |= {"reply_bits_per_char": bits, "reply_bits_per_char_learning": learned, "relevance": weight}
+        document |= {"reply_bits_per_char": bits, "reply_bits_per_char_learning": learned}
         click.echo(json.dumps(document | {"replies": asdict(figures), "learning": how.to_dict(), "seed": seed}))
         return
     click.echo(
@@ -94,26 +93,26 @@ def report(
 
 
 def _scores(engine: Engine, how: LearnSettings, cases: Sequence[Case]) -> list[Scores]:
-    from charlm.chat.ranking import score
+    from charlm.chat.ranking import imagine, score
     from charlm.inference.learner import Learner
 
     learner = Learner(engine, how)
     dialogue = engine.checkpoint.dialogue
+    elsewhere = imagine(engine, dialogue)
     if not is_live():
-        return [score(engine, dialogue, case, learner) for case in cases]
+        return [score(engine, dialogue, case, elsewhere, learner) for case in cases]
     bar: Iterable[Case]
     with click.progressbar(cases, label="ranking", file=sys.stderr) as bar:
-        return [score(engine, dialogue, case, learner) for case in bar]
+        return [score(engine, dialogue, case, elsewhere, learner) for case in bar]
 
 
-def _ranks(scores: list[Scores], weight: float) -> dict[str, Ranked]:
-    from charlm.chat.drawing import LEARNED_WEIGHT
+def _ranks(scores: list[Scores]) -> dict[str, Ranked]:
     from charlm.chat.ranking import ranked
 
     return {
         "likelihood": ranked(one.given for one in scores),
-        "relevance": ranked(one.given - weight * one.anyway for one in scores),
-        "learning, against the base": ranked(one.learned - LEARNED_WEIGHT * one.given for one in scores),
+        "relevance": ranked(one.given - one.anyway for one in scores),
+        "relevance, learning": ranked(one.learned - one.anyway for one in scores),
     }
 
 

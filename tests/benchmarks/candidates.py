@@ -19,7 +19,7 @@ import numpy as np
 import charlm
 from charlm.chat.conversation import Conversation
 from charlm.chat.dials import Dials
-from charlm.chat.ranking import make_cases, ranked, score
+from charlm.chat.ranking import imagine, make_cases, ranked, score
 from charlm.inference.engine import Engine
 from charlm.text.detection import listen
 from charlm.text.dialogue import Dialogue
@@ -32,8 +32,9 @@ LONGEST = 400  # characters of a reply
 
 def hits(engine: Engine, dialogue: Dialogue, conversations: Sequence[Sequence[Said]], count: int) -> dict[float, float]:
     """hits@1 for each weight."""
-    scores = [score(engine, dialogue, case) for case in make_cases(conversations, count)]
-    gain = np.stack([one.given - one.anyway for one in scores])
+    elsewhere = imagine(engine, dialogue)
+    scores = [score(engine, dialogue, case, elsewhere) for case in make_cases(conversations, count)]
+    gain = np.stack([(one.given - one.anyway) / one.lengths for one in scores])
     print(
         f"{len(scores)} cases of {gain.shape[1]}; the context is worth {gain[:, 0].mean():.4f} nats a character", end=""
     )

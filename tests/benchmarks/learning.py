@@ -6,7 +6,7 @@
     python -m tests.benchmarks.learning recover MODEL.safetensors TEXT.txt --characters 100000
     python -m tests.benchmarks.learning speed MODEL.safetensors TEXT.txt
 
-`ranking`: the true reply among ten, by log p(reply | adapted to the last W turns) - lambda * log p(reply | trained).
+`ranking`: the true reply among ten, by log p(reply | adapted to the last W turns) - lambda * log p(reply).
 `talk`: scripted conversations, static and learning: the person says lines of the text, whatever is replied.
 `pays`: conversations of the text are read, and every other turn is learned: what that is worth to the turns between.
 `recover`: noise, one line over and over, another language, then the text: how soon it is predicted as well as by the
@@ -32,7 +32,7 @@ from charlm.chat.conversation import Conversation
 from charlm.chat.dials import Dials
 from charlm.chat.manner import words_of
 from charlm.chat.novelty import near, normalised
-from charlm.chat.ranking import Case, Ranked, make_cases, ranked, score
+from charlm.chat.ranking import Case, Ranked, imagine, make_cases, ranked, score
 from charlm.inference.engine import Engine
 from charlm.inference.learner import Learner
 from charlm.inference.reading import spell
@@ -59,20 +59,21 @@ def show_ranking(
     def cell(one: Ranked) -> str:
         return f"{one.hits:.3f}"
 
-    static = [score(engine, dialogue, case) for case in cases]
+    elsewhere = imagine(engine, dialogue)
+    static = [score(engine, dialogue, case, elsewhere) for case in cases]
     error = ranked(one.given for one in static).error
     print(f"{len(cases)} cases of {len(cases[0].replies)}; one standard error about {error:.3f}")
-    print("static, log p(reply | context) - lambda log p(reply | name)")
+    print("static, log p(reply | context) - lambda log p(reply | other contexts)")
     print("  lambda " + "  ".join(f"{w:5g}" for w in WEIGHTS))
     print(
         "         " + "  ".join(cell(ranked(one.given - w * one.anyway for one in static)) for w in WEIGHTS), flush=True
     )
-    print("learning, log p(reply | adapted, context) - lambda log p(reply | trained, context)")
+    print("learning, log p(reply | adapted, context) - lambda log p(reply | trained, other contexts)")
     for window, rate in itertools.product(windows, rates):
         learner = Learner(engine, LearnSettings(rate=rate))
         short = [Case(case.context[-window:], case.name, case.replies) for case in cases]
-        scores = [score(engine, dialogue, case, learner) for case in short]
-        row = "  ".join(cell(ranked(one.learned - w * one.given for one in scores)) for w in WEIGHTS)
+        scores = [score(engine, dialogue, case, elsewhere, learner) for case in short]
+        row = "  ".join(cell(ranked(one.learned - w * one.anyway for one in scores)) for w in WEIGHTS)
         print(f"  rate {rate:g}, last {window} turns:  {row}", flush=True)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from charlm.chat import ranking
-from charlm.chat.ranking import OTHERS, make_cases, ranked, score
+from charlm.chat.ranking import IMAGINED, OTHERS, imagine, make_cases, ranked, score
 from charlm.errors import CorpusError
-from charlm.inference.engine import Engine
+from charlm.inference.engine import Array, Engine, State
 from charlm.inference.learner import Learner
 from charlm.inference.reading import log_softmax, spell
 from charlm.text.dialogue import Dialogue
@@ -46,7 +46,7 @@ def test_too_few_replies_are_refused() -> None:
 
 @pytest.mark.parametrize("learns", [False, True])
 @pytest.mark.parametrize("form", ["lines", "play"])
-def test_scores_are_the_means_of_reading_one_reply_after_the_other(
+def test_scores_are_what_reading_one_reply_after_the_other_costs(
     make_checkpoint: MakeCheckpoint, form: str, learns: bool
 ) -> None:
     engine = Engine(make_checkpoint(characters="\n :abcdefghijklmnopqrstuvwxyz"))
@@ -61,14 +61,19 @@ def test_scores_are_the_means_of_reading_one_reply_after_the_other(
         1,
     )[0]
     learner = Learner(engine) if learns else None
-    scores = score(engine, dialogue, case, learner)
+    elsewhere = imagine(engine, dialogue)
+    assert len(elsewhere) == IMAGINED
+    scores = score(engine, dialogue, case, elsewhere, learner)
     turns = [dialogue.opening(one.name) + one.text + dialogue.closing for one in case.context]
     opening = dialogue.opening(case.name)
     told = dialogue.beginning + "".join(turns) + opening
     for number, reply in enumerate(case.replies):
         end = reply + dialogue.closing
-        for found, before in ((scores.given, told), (scores.anyway, dialogue.beginning + opening)):
-            assert found[number] == pytest.approx(-mean_surprise(engine, before, end), abs=1e-5)
+        assert scores.lengths[number] == len(end)
+        given = surprise(engine, engine.start(), told, end)
+        assert scores.given[number] == pytest.approx(-given, rel=1e-5)
+        anyway = [surprise(engine, state, opening, end, logits) for state, logits in elsewhere]
+        assert scores.anyway[number] == pytest.approx(-np.mean(anyway), rel=1e-5)
     if learner is None:
         assert (scores.learned == scores.given).all()
         return
@@ -77,18 +82,28 @@ def test_scores_are_the_means_of_reading_one_reply_after_the_other(
         memory = learner.read(memory, turn).memory
     if opening:
         memory = learner.read(memory, opening, learn=False).memory
-    expected = [learner.read(memory, reply + dialogue.closing, learn=False).nats.mean() for reply in case.replies]
-    np.testing.assert_allclose(scores.learned, [-one for one in expected], atol=1e-4)
+    expected = [learner.read(memory, reply + dialogue.closing, learn=False).nats.sum() for reply in case.replies]
+    np.testing.assert_allclose(scores.learned, [-one for one in expected], rtol=1e-4)
     assert (scores.learned != scores.given).all()
 
 
-def mean_surprise(engine: Engine, before: str, text: str) -> float:
-    state, logits = engine.feed(engine.start(), spell(engine.vocabulary, before)[0])
-    surprise = []
+def surprise(engine: Engine, state: State, before: str, text: str, logits: Array | None = None) -> float:
+    if before:
+        state, logits = engine.feed(state, spell(engine.vocabulary, before)[0])
+    nats = 0.0
     for index in spell(engine.vocabulary, text)[0]:
-        surprise.append(-log_softmax(logits)[index])
+        assert logits is not None
+        nats -= float(log_softmax(logits)[index])
         state, logits = engine.step(state, int(index))
-    return float(np.mean(surprise))
+    return nats
+
+
+def test_what_is_made_up_is_several_conversations_and_always_the_same(make_checkpoint: MakeCheckpoint) -> None:
+    engine = Engine(make_checkpoint(characters="\n abcdefghij"))
+    places = [engine.to_bytes(state) for state, _ in imagine(engine, LINES)]
+    assert len(set(places)) == IMAGINED
+    assert places == [engine.to_bytes(state) for state, _ in imagine(engine, LINES)]
+    assert not set(places) & {engine.to_bytes(state) for state, _ in imagine(engine, LINES, seed=9)}
 
 
 def test_ranks() -> None:
