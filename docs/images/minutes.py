@@ -51,13 +51,14 @@ def draw(points: dict[float, float]) -> None:
         axes.plot(minutes, loss, "s", color=COLOURS[1])
         axes.annotate(f"{loss:.3f} {whose}", (minutes, loss), xytext=offset, textcoords="offset points", fontsize=9)
     axes.set_xscale("log")
-    ticks = [1, 2, 4, 10, 20, 60]
+    axes.set_xlim(0.8 * min(points), 1.5 * max(points))
+    ticks = [tick for tick in (1, 2, 3, 4, 6, 10, 20, 60) if tick <= 1.5 * max(points)]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
     axes.margins(y=0.15)
     axes.set(xlabel="minutes of training", ylabel="nats per character", title="Shakespeare, the last tenth held out")
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(frameon=False, loc="upper right")
+    axes.legend(frameon=False, loc="center left")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg")
     write_bytes(PICTURE, buffer.getvalue())
