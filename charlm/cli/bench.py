@@ -89,26 +89,33 @@ def _learn(path: str, budgets: list[float], seed: int) -> list[dict[str, Any]]:
                     "steps": record.steps,
                     "characters": record.characters_seen,
                     "seconds": time.monotonic() - begun,
-                    "steps_share": steps.seconds / record.seconds,
+                    "steps_share": steps.share,
                 }
             )
     return rows
 
 
 class _Steps:
-    """Told the events of a run, knows how long its steps took."""
+    """Told the events of a run, knows what share of its budget went into training steps."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
-        self._last = time.monotonic()
+        self._steps = self._all = 0.0  # seconds
+        self._last: float | None = None  # nothing counts before the plan is made
 
     def __call__(self, event: Event) -> None:
-        from charlm.training.events import Stepped
+        from charlm.training.events import Ended, Planned, Stepped
 
         now = time.monotonic()
-        if isinstance(event, Stepped):
-            self.seconds += now - self._last
-        self._last = now
+        if self._last is not None and not isinstance(event, Ended):  # at the end all of the text validates
+            self._all += now - self._last
+            self._steps += (now - self._last) * isinstance(event, Stepped)
+        if self._last is not None or isinstance(event, Planned):
+            self._last = now
+
+    @property
+    def share(self) -> float:
+        """Of the time from the plan to the last save."""
+        return self._steps / self._all
 
 
 def _memory() -> dict[str, float]:
