@@ -38,9 +38,8 @@ MOST_SOURCES = 1000
 MOST_VALIDATION = (
     5_000_000  # characters; a share of a text far larger than that would take longer to read than to learn
 )
-ALPHABET = (
-    256  # different characters; fewer cost less than the ids of 256 bytes, which hardly ever occur in such a text
-)
+# So few different characters are cheaper than the ids of 256 bytes, which hardly ever occur in such a text.
+ALPHABET = 256
 MIN_CHARACTERS = 200  # below this there is nothing to learn from and nothing to validate on
 
 
