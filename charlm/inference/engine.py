@@ -68,9 +68,9 @@ class _Layer(NamedTuple):
 
     weights: Any  # of the cell
     w_x: Array | None  # (I, GH), transposed; None for the first layer, whose product is a table
-    b: Array  # (GH,)
+    b: Array | None  # (GH,), with what the shifts of the norms below come to; None for the first layer
     residual: bool
-    norm: tuple[Array, Array, Array] | None  # scale, shift, and 1 / H, (H,) each
+    norm: tuple[Array, Array] | None  # scale, and 1 / H, (H,) each
     held: tuple[NDArray[np.intp], Array] | None = None  # units whose memory is clamped, and at what
 
 
@@ -104,13 +104,20 @@ class Engine:
         self._cell = CELLS[self.config.cell]
         tensors = checkpoint.tensors
         self._embedding = tensors["embedding"]  # (V, E)
-        self._layers = [self._fuse(layer) for layer in range(self.config.layers)]
         # What the first layer gets from below depends on nothing but the id: a product of matrices becomes a table.
         self._table = self._embedding @ tensors["layers.0.w_x"].T + tensors["layers.0.b"]  # (V, GH)
-        self._w_out = np.ascontiguousarray(tensors["embedding" if self.config.tied else "output.w"].T)  # (H, V)
-        self._b_out = tensors["output.b"]
+        # A norm's shift is the same at every step: what it adds to all that is above is part of the biases there.
+        shift: Array | float = 0.0
+        self._layers = []
+        for layer in range(self.config.layers):
+            self._layers.append(self._fuse(layer, shift))
+            own = tensors[f"layers.{layer}.norm_shift"] if self.config.norm else 0.0
+            shift = shift + own if self.config.has_residual(layer) else own
+        w_out = tensors["embedding" if self.config.tied else "output.w"]  # (V, H)
+        self._w_out = np.ascontiguousarray(w_out.T)
+        self._b_out = _bias(tensors["output.b"], w_out, shift)
 
-    def _fuse(self, layer: int) -> _Layer:
+    def _fuse(self, layer: int, shift: Array | float) -> _Layer:
         def tensor(name: str) -> Array:
             return self._checkpoint.tensors[f"layers.{layer}.{name}"]
 
@@ -119,13 +126,9 @@ class Engine:
             # sixteen of them, and never slower.
             weights=self._cell.Weights(*[np.asfortranarray(tensor(name)) for name in self._cell.Weights._fields]),
             w_x=np.ascontiguousarray(tensor("w_x").T) if layer else None,
-            b=tensor("b"),
+            b=_bias(tensor("b"), tensor("w_x"), shift) if layer else None,
             residual=self.config.has_residual(layer),
-            norm=(
-                tensor("norm_scale"),
-                tensor("norm_shift"),
-                np.full(self.config.hidden, 1 / self.config.hidden, dtype=np.float32),
-            )
+            norm=(tensor("norm_scale"), np.full(self.config.hidden, 1 / self.config.hidden, dtype=np.float32))
             if self.config.norm
             else None,
         )
@@ -241,8 +244,12 @@ class Engine:
     ) -> tuple[State, Array]:
         # ids is (T * B,), all streams' first ids first. Layer by layer: what a layer gets from the one below, and the
         # logits, are one product for all steps; only the recurrence goes step by step.
-        from_below = self._table.take(ids, axis=0)  # (T * B, GH)
-        x = self._embedding.take(ids, axis=0)  # (T * B, E)
+        if len(ids) == 1:  # a view: half as long under way as a copy
+            one = slice(index := int(ids[0]), index + 1)
+            from_below, x = self._table[one], self._embedding[one]
+        else:
+            from_below = self._table.take(ids, axis=0)  # (T * B, GH)
+            x = self._embedding.take(ids, axis=0)  # (T * B, E)
         after = []
         for layer, before in zip(self._layers, state.layers, strict=True):
             if layer.w_x is not None:
@@ -315,13 +322,17 @@ def _held(values: Mapping[int, float]) -> tuple[NDArray[np.intp], Array] | None:
     return np.array(list(values), dtype=np.intp), np.array(list(values.values()), dtype=np.float32)
 
 
-def _layer_norm(x: Array, scale: Array, shift: Array, shares: Array) -> Array:
-    """Layer normalisation over the last axis (Ba, Kiros and Hinton 2016).
+def _bias(b: Array, w: Array, shift: Array | float) -> Array:
+    """The bias (R,) of a product with w (R, C) whose input still lacks a shift, (C,), or nothing."""
+    return b if isinstance(shift, float) else b + w @ shift
+
+
+def _layer_norm(x: Array, scale: Array, shares: Array) -> Array:
+    """Layer normalisation over the last axis (Ba, Kiros and Hinton 2016), but for the shift, which is in the biases.
 
     Args:
         x: (N, H).
         scale: (H,).
-        shift: (H,).
         shares: (H,), 1 / H each; a product with them is a mean, and of one row half as long under way.
     """
     centred: Array
@@ -331,11 +342,9 @@ def _layer_norm(x: Array, scale: Array, shift: Array, shares: Array) -> Array:
         centred = row - row.dot(shares)
         centred *= 1 / math.sqrt(float(centred.dot(centred)) / width + NORM_EPSILON)
         centred *= scale
-        centred += shift
         return centred[None]
     centred = x - np.add.reduce(x, axis=-1, keepdims=True) / width
     variance = np.vecdot(centred, centred)[:, None] / width
     centred /= np.sqrt(variance + NORM_EPSILON)
     centred *= scale
-    centred += shift
     return centred

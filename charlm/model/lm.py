@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from charlm.cells import CELLS
 from charlm.config import ModelConfig
 from charlm.errors import UsageError
-from charlm.model import recurrent
+from charlm.model import recurrent, stepwise
 from charlm.model.stepwise import LayerState
 
 ModelState = tuple[LayerState, ...]
@@ -29,6 +32,8 @@ FORGET_BIAS = 1.0  # Gers et al. (2000), Jozefowicz et al. (2015): begin by keep
 # Measured, docs/experiments.md: an output layer that begins at nothing leaves the first steps to the frequencies in its
 # bias, and is worth more than any other choice made here.
 EMBEDDING_STD, TIED_STD = 0.5, 0.05
+# Units from which a loop of our own that reads a table is quicker than a fused kernel that multiplies. Measured, too.
+LOOP_PAYS = 512
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Layer(nn.Module):
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         self._cell = recurrent.CELLS[config.cell]
+        self._loop = stepwise.LOOPS.get(config.cell)
         self._shapes = CELLS[config.cell].shapes(config.inputs(layer), config.hidden)
         self._residual = config.has_residual(layer)
         for name, shape in self._shapes.items():
@@ -81,17 +87,29 @@ class Layer(nn.Module):
         if "f" in gates:
             self.get_parameter("b").data.chunk(len(gates))[gates.index("f")].fill_(FORGET_BIAS)
 
-    def forward(self, x: Tensor, state: LayerState, weight_drop: float) -> tuple[Tensor, LayerState]:
-        """Run a chunk, (T, B, I) to (T, B, H), from `state` to the state after it."""
+    def forward(
+        self, x: Tensor, state: LayerState, weight_drop: float, below: Tensor | None = None
+    ) -> tuple[Tensor, LayerState]:
+        """Run a chunk, (T, B, I) to (T, B, H), from `state` to the state after it.
+
+        Args:
+            x: what the layer gets from below.
+            state: before it.
+            weight_drop: share of the recurrent weights that is left out.
+            below: W_x x + b, (T, B, GH), where that is there already.
+        """
         weights: dict[str, Tensor] = {name: self.get_parameter(name) for name in self._shapes}
         if weight_drop:
             for name, weight in weights.items():
                 if weight.dim() == 2 and name != "w_x":
                     weights[name] = F.dropout(weight, weight_drop)
-        h, after = self._cell(x, state, weights)
+        if below is None:
+            h, after = self._cell(x, state, weights)
+        else:
+            assert self._loop is not None
+            h, after = self._loop(below, state, weights)
         if self.norm_scale is not None:
-            scale, shift = self.norm_scale, self.norm_shift
-            h = F.layer_norm(h.to(scale.dtype), scale.shape, scale, shift, NORM_EPSILON)
+            h = F.layer_norm(h, self.norm_scale.shape, self.norm_scale, self.norm_shift, NORM_EPSILON)
         return x + h if self._residual else h, after
 
 
@@ -138,16 +156,39 @@ class CharLM(nn.Module):
             Logits of what comes after each id, (T, B, V), and the state after the last; not detached.
         """
         dropout = self.dropout if self.training else Dropout()
-        x = _locked_dropout(F.embedding(ids, self.embedding), dropout.input)
+        first = self.layers[0]
+        below = None
+        if self._has_table and not dropout.input:
+            below = _Rows.apply(F.linear(self.embedding, first.w_x, first.b), ids)  # type: ignore[no-untyped-call]  # torch's
+        # What runs between the products runs in their precision: half as much memory to go through.
+        x = _locked_dropout(F.embedding(ids, self.embedding).to(self._precision()), dropout.input)
         after = []
         for number, layer in enumerate(self.layers):
             if number:
                 x = _locked_dropout(x, dropout.hidden)
-            x, last = layer(x, state[number], dropout.weight)
+            x, last = layer(x, state[number], dropout.weight, None if number else below)
             after.append(last)
         x = _locked_dropout(x, dropout.output)
         w = self.embedding if self.output.w is None else self.output.w
         return F.linear(x, w, self.output.b), tuple(after)
+
+    def _precision(self) -> torch.dtype:
+        device = self.embedding.device.type
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.embedding.dtype
+
+    @property
+    def _has_table(self) -> bool:
+        """Whether the first layer's W_x x + b is read from a table with a row an id, instead of multiplied.
+
+        That spares a quarter of a model of two layers its products, but torch's own kernels cannot read it.
+        """
+        config = self.config
+        return (
+            self.embedding.device.type == "cpu"
+            and config.cell in stepwise.LOOPS
+            and (config.cell not in recurrent.FUSED or config.hidden >= LOOP_PAYS)
+            and config.vocabulary <= config.embedding
+        )
 
     @torch.no_grad()
     def set_frequencies(self, counts: NDArray[np.int64]) -> None:
@@ -159,6 +200,27 @@ class CharLM(nn.Module):
 def detach(state: ModelState) -> ModelState:
     """The same values with no history: where backpropagation through time is cut."""
     return tuple(tuple(part.detach() for part in layer) for layer in state)
+
+
+class _Rows(Function):
+    """Rows of a table (V, R) by id, (T, B, R).
+
+    The gradient is a product, with the ids as one-hot vectors: quicker than adding up row by row, and a product adds up
+    in fp32 where its factors have less.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:
+        ctx.save_for_backward(ids)
+        ctx.rows = len(table)
+        return F.embedding(ids, table)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_rows: Tensor) -> tuple[Tensor, None]:
+        (ids,) = ctx.saved_tensors
+        one_hot = d_rows.new_zeros(ctx.rows, ids.numel()).scatter_(0, ids.reshape(1, -1), 1)
+        return one_hot @ d_rows.flatten(0, 1), None
 
 
 def _locked_dropout(x: Tensor, rate: float) -> Tensor:

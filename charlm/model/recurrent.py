@@ -1,4 +1,4 @@
-"""The cells over a whole chunk: on torch's fused kernels where there is one, else step by step (`stepwise`).
+"""The cells over a whole chunk: on torch's fused kernels where there is one, else in loops of our own (`stepwise`).
 
 Each function computes what the module of the same name in `charlm.cells` computes step by step; tests hold the two
 together. Weights come in that module's layout and are put into the kernel's here, which costs next to nothing.
@@ -12,6 +12,7 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from charlm.model import stepwise
 from charlm.model.stepwise import LayerState
@@ -31,7 +32,7 @@ def lstm(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[T
         h after every step, (T, B, H), and the state after the last.
     """
     # The kernel wants the candidate's rows before the output gate's.
-    w_x, w_h, b = (_swap_last_two_gates(weights[name]) for name in ("w_x", "w_h", "b"))
+    w_x, w_h, b = (_swap_last_two_gates(weights[name].to(x.dtype)) for name in ("w_x", "w_h", "b"))
     h, c = (part.unsqueeze(0).to(x.dtype) for part in state)
     output, h, c = torch.lstm(x, (h, c), [w_x, w_h, b, torch.zeros_like(b)], True, 1, 0.0, True, False, False)
     return output, (h.squeeze(0), c.squeeze(0))
@@ -65,14 +66,14 @@ def _swap_last_two_gates(rows: Tensor) -> Tensor:
     return torch.cat((i, f, g, o))
 
 
+def _in_a_loop(loop: stepwise.Loop) -> Cell:
+    def cell(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+        return loop(F.linear(x, weights["w_x"], weights["b"]), state, weights)
+
+    return cell
+
+
+FUSED: Final[Mapping[str, Cell]] = MappingProxyType({"lstm": lstm, "gru": gru, "rnn": rnn})
 CELLS: Final[Mapping[str, Cell]] = MappingProxyType(
-    {
-        "lstm": lstm,
-        "gru": gru,
-        "rnn": rnn,
-        "peephole": stepwise.peephole,
-        "cifg": stepwise.cifg,
-        "multiplicative": stepwise.multiplicative,
-        "slstm": stepwise.slstm,
-    }
+    {**{name: _in_a_loop(loop) for name, loop in stepwise.LOOPS.items()}, **FUSED}
 )

@@ -1,18 +1,19 @@
-"""The cells that torch has no fused kernel for, over a whole chunk, with the way back written by hand.
+"""The cells over a whole chunk in loops of our own, with the way back written by hand.
 
 Owns the arithmetic. Each function computes what the module of the same name in `charlm.cells` computes step by step;
 tests hold the two together.
 
-What makes a loop over steps quick enough: what comes from below is one product for the whole chunk, made outside; going
-forward writes into memory that is there already; and whatever of the way back does not depend on the gradient that
-comes from later (slopes of gates, what a cell was) is worked out for all steps at once. What is left in the loop are a
-product and a handful of operations on (B, H).
+What makes a loop over steps quick enough: what comes from below is one product for the whole chunk, made outside, or
+rows of a table; going forward writes into memory that is there already; and whatever of the way back does not depend on
+the gradient that comes from later (slopes of gates, what a cell was) is worked out for all steps at once. What is left
+in the loop are a product and a handful of operations on (B, H).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,54 +22,56 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 LayerState = tuple[Tensor, ...]  # (B, H) each, as the fields of the cell's State
+Loop = Callable[[Tensor, LayerState, Mapping[str, Tensor]], tuple[Tensor, LayerState]]
 
 
-def peephole(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through an LSTM layer with peepholes.
+def lstm(below: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+    """Run a chunk through an LSTM layer.
 
     Args:
-        x: (T, B, I).
+        below: W_x x + b, (T, B, GH), in the precision in which everything is to run.
         state: h and c before it.
-        weights: as `charlm.cells.peephole.shapes` says.
+        weights: the recurrent ones, as `charlm.cells.lstm.Weights` names them; others may be there.
 
     Returns:
         h after every step, (T, B, H), and the state after the last.
     """
-    below, w_h = _from_below(x, weights, output=2), _output_first(weights["w_h"], 2, state[0].shape[1])
-    parts = _like(below, w_h, weights["p_i"], weights["p_f"], weights["p_o"], *state)
-    hs, c = _Peephole.apply(below, *parts)  # type: ignore[no-untyped-call]  # torch\'s
+    hs, c = _LSTM.apply(below, *_like(below, weights["w_h"], *state))  # type: ignore[no-untyped-call]  # torch's
     return hs, (hs[-1], c)
 
 
-def cifg(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through a layer with coupled gates; as `peephole`."""
-    below, w_h = _from_below(x, weights, output=1), _output_first(weights["w_h"], 1, state[0].shape[1])
-    hs, c = _Cifg.apply(below, *_like(below, w_h, *state))  # type: ignore[no-untyped-call]  # torch\'s
+def peephole(below: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+    """Run a chunk through an LSTM layer with peepholes; as `lstm`."""
+    parts = _like(below, *[weights[name] for name in ("w_h", "p_i", "p_f", "p_o")], *state)
+    hs, c = _Peephole.apply(below, *parts)  # type: ignore[no-untyped-call]  # torch's
     return hs, (hs[-1], c)
 
 
-def multiplicative(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through a multiplicative layer; as `peephole`."""
-    below, w_h = _from_below(x, weights, output=2), _output_first(weights["w_h"], 2, state[0].shape[1])
-    gates = len(w_h)
-    parts = _like(below, w_h, weights["w_m"], *state)
-    hs, c = _Multiplicative.apply(below[..., :gates], below[..., gates:], *parts)  # type: ignore[no-untyped-call]  # torch\'s
+def cifg(below: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+    """Run a chunk through a layer with coupled gates; as `lstm`."""
+    hs, c = _Cifg.apply(below, *_like(below, weights["w_h"], *state))  # type: ignore[no-untyped-call]  # torch's
     return hs, (hs[-1], c)
 
 
-def slstm(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through an sLSTM layer; as `peephole`, with h, c, n and m for a state."""
+def multiplicative(below: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+    """Run a chunk through a multiplicative layer; as `lstm`."""
+    gates = len(weights["w_h"])
+    parts = _like(below, weights["w_h"], weights["w_m"], *state)
+    hs, c = _Multiplicative.apply(below[..., :gates], below[..., gates:], *parts)  # type: ignore[no-untyped-call]  # torch's
+    return hs, (hs[-1], c)
+
+
+def slstm(below: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+    """Run a chunk through an sLSTM layer; as `lstm`, with h, c, n and m for a state."""
     # Exponentials of what adds up over a text: in the weights' own precision, whatever the products run in.
-    below = F.linear(x, weights["w_x"], weights["b"]).to(weights["w_h"].dtype)
-    hs, c, n, m = _SLSTM.apply(below, weights["w_h"], *_like(below, *state))  # type: ignore[no-untyped-call]  # torch\'s
+    below = below.to(weights["w_h"].dtype)
+    hs, c, n, m = _SLSTM.apply(below, weights["w_h"], *_like(below, *state))  # type: ignore[no-untyped-call]  # torch's
     return hs, (hs[-1], c, n, m)
 
 
-def _from_below(x: Tensor, weights: Mapping[str, Tensor], output: int) -> Tensor:
-    """W_x x + b, (T, B, GH), the output gate's block first; in the precision of the product, as is all that follows."""
-    hidden = weights["w_h"].shape[1]
-    w_x, b = (_output_first(weights[name], output, hidden) for name in ("w_x", "b"))
-    return F.linear(x, w_x, b)
+LOOPS: Final[Mapping[str, Loop]] = MappingProxyType(
+    {"lstm": lstm, "peephole": peephole, "cifg": cifg, "multiplicative": multiplicative, "slstm": slstm}
+)
 
 
 def _like(one: Tensor, *others: Tensor) -> list[Tensor]:
@@ -76,17 +79,11 @@ def _like(one: Tensor, *others: Tensor) -> list[Tensor]:
     return [other.to(one.dtype) for other in others]
 
 
-def _output_first(rows: Tensor, output: int, hidden: int) -> Tensor:
-    """Blocks of H rows with number `output` moved to the front, so that the gates adjoin, and what writes the cell."""
-    blocks = list(rows.chunk(len(rows) // hidden))
-    return torch.cat([blocks.pop(output), *blocks])
-
-
 class _Chunk:
-    """Memory for a chunk through a cell with h and c.
+    """Memory for a chunk through a cell with h and c, and views of it step by step.
 
     Attributes:
-        a: (T, B, G, H) pre-activations, which become the gates, the output gate first and the candidate last.
+        a: (T, B, G, H) pre-activations, which become the gates: those that write, the output gate, the candidate.
         h: (T + 1, B, H) before the first step and after each, as the next.
         c: the cell.
         tanh_c: (T, B, H) of the cell after each step.
@@ -99,10 +96,29 @@ class _Chunk:
         self.h[0], self.c[0] = h, c
         self.tanh_c = below.new_empty(steps, *c.shape)
 
-    def show(self, step: int) -> None:
+    def __iter__(self) -> Iterator[_Step]:
+        a, h, c = self.a, self.h, self.c
+        parts = (a.flatten(2), a[:, :, :-1], a[:, :, -2], a[:, :, -1], h[:-1], c[:-1], h[1:], c[1:], self.tanh_c)
+        return map(_Step._make, zip(*[part.unbind() for part in parts], strict=True))
+
+
+class _Step(NamedTuple):
+    """What `_Chunk` holds of one step: all of it views."""
+
+    a: Tensor  # (B, GH)
+    gates: Tensor  # (B, G - 1, H) all but the candidate
+    o: Tensor  # (B, H) output gate, and so the others
+    g: Tensor  # candidate
+    h: Tensor  # before the step
+    c: Tensor
+    next_h: Tensor  # after it
+    next_c: Tensor
+    tanh_c: Tensor
+
+    def show(self) -> None:
         """From the cell to what it shows."""
-        torch.tanh(self.c[step + 1], out=self.tanh_c[step])
-        torch.mul(self.a[step, :, 0], self.tanh_c[step], out=self.h[step + 1])
+        torch.tanh(self.next_c, out=self.tanh_c)
+        torch.mul(self.o, self.tanh_c, out=self.next_h)
 
 
 def _cell_back(
@@ -120,7 +136,7 @@ def _cell_back(
     Args:
         d_hs: (T, B, H) gradient with respect to each h, as far as it comes from above.
         d_c: (B, H) with respect to the last c; overwritten.
-        d_a: (T, B, G, H) takes the gradient with respect to the pre-activations, the output gate's first.
+        d_a: (T, B, G, H) takes the gradient with respect to the pre-activations, in the order of the gates.
         shows: (T, B, H) d h / d c, through the tanh.
         opens: (T, B, H) d h / d a_o.
         writes: (T, B, G - 1, H) d c / d a, of the other blocks.
@@ -131,14 +147,42 @@ def _cell_back(
         The gradient with respect to h and c before the first step.
     """
     d_h = torch.zeros_like(d_c)
+    of_gates, of_output, of_candidate = d_a[:, :, :-2].unbind(), d_a[:, :, -2].unbind(), d_a[:, :, -1].unbind()
+    gates_write, candidate_writes = writes[:, :, :-1].unbind(), writes[:, :, -1].unbind()
     for step in reversed(range(len(d_hs))):
         d_h = d_h + d_hs[step]
         d_c.addcmul_(d_h, shows[step])
-        torch.mul(d_h, opens[step], out=d_a[step, :, 0])
-        torch.mul(d_c.unsqueeze(1), writes[step], out=d_a[step, :, 1:])
+        torch.mul(d_h, opens[step], out=of_output[step])
+        torch.mul(d_c.unsqueeze(1), gates_write[step], out=of_gates[step])
+        torch.mul(d_c, candidate_writes[step], out=of_candidate[step])
         d_c.mul_(keeps[step])
         d_h = to_h(step)
     return d_h, d_c
+
+
+def _slope(gate: Tensor) -> Tensor:
+    """Of the logistic function, from its value: s (1 - s)."""
+    return torch.addcmul(gate, gate, gate, value=-1)
+
+
+def _shows(o: Tensor, tanh_c: Tensor) -> Tensor:
+    """d h / d c where h = o tanh(c): o (1 - tanh(c)^2)."""
+    return torch.addcmul(o, o * tanh_c, tanh_c, value=-1)
+
+
+def _writes(gates: Tensor, c: Tensor) -> Tensor:
+    """d c' / d a where c' = f c + i g, of i, f and g, (T, B, 3, H).
+
+    Args:
+        gates: i, f, o and g, (T, B, 4, H).
+        c: before each step, (T, B, H).
+    """
+    i, f, _, g = gates.unbind(2)
+    writes = torch.empty_like(gates[:, :, 1:])
+    torch.mul(_slope(i), g, out=writes[:, :, 0])
+    torch.mul(_slope(f), c, out=writes[:, :, 1])
+    torch.addcmul(i, i * g, g, value=-1, out=writes[:, :, 2])
+    return writes
 
 
 def _product(d_a: Tensor, h: Tensor) -> Tensor:
@@ -146,55 +190,19 @@ def _product(d_a: Tensor, h: Tensor) -> Tensor:
     return d_a.flatten(0, 1).flatten(1).T @ h.flatten(0, 1)
 
 
-class _Peephole(Function):
-    """Blocks o, i, f, g."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, below: Tensor, w_h: Tensor, p_i: Tensor, p_f: Tensor, p_o: Tensor, h: Tensor, c: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        chunk, looks = _Chunk(below, h, c), torch.stack((p_i, p_f))  # (2, H)
-        for step in range(len(below)):
-            a, c = chunk.a[step], chunk.c[step]
-            torch.addmm(below[step], chunk.h[step], w_h.T, out=a.flatten(1))
-            a[:, 1:3].addcmul_(looks, c.unsqueeze(1)).sigmoid_()
-            a[:, 3].tanh_()
-            torch.mul(a[:, 2], c, out=chunk.c[step + 1]).addcmul_(a[:, 1], a[:, 3])
-            a[:, 0].addcmul_(p_o, chunk.c[step + 1]).sigmoid_()
-            chunk.show(step)
-        ctx.save_for_backward(w_h, p_i, p_f, p_o, chunk.a, chunk.h, chunk.c, chunk.tanh_c)
-        return chunk.h[1:].clone(), chunk.c[-1].clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_hs: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
-        w_h, p_i, p_f, p_o, gates, h, c, tanh_c = ctx.saved_tensors
-        o, i, f, g = gates.unbind(2)
-        d_a = torch.empty_like(gates)
-        opens = tanh_c * o * (1 - o)
-        writes = torch.stack((g * i * (1 - i), c[:-1] * f * (1 - f), i * (1 - g * g)), dim=2)
-        shows = o * (1 - tanh_c * tanh_c) + opens * p_o
-        keeps = f + writes[:, :, 0] * p_i + writes[:, :, 1] * p_f
-        d_h0, d_c0 = _cell_back(
-            d_hs, d_c.clone(), d_a, shows, opens, writes, keeps, lambda step: d_a[step].flatten(1) @ w_h
-        )
-        d_p = [(d_a[:, :, block] * cell).sum((0, 1)) for block, cell in ((1, c[:-1]), (2, c[:-1]), (0, c[1:]))]
-        return d_a.flatten(2), _product(d_a, h[:-1]), *d_p, d_h0, d_c0
-
-
-class _Cifg(Function):
-    """Blocks o, f, g."""
+class _LSTM(Function):
+    """Blocks i, f, o, g."""
 
     @staticmethod
     def forward(ctx: Any, below: Tensor, w_h: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        chunk = _Chunk(below, h, c)
-        for step in range(len(below)):
-            a = chunk.a[step]
-            torch.addmm(below[step], chunk.h[step], w_h.T, out=a.flatten(1))
-            a[:, :2].sigmoid_()
-            a[:, 2].tanh_()
-            torch.lerp(a[:, 2], chunk.c[step], a[:, 1], out=chunk.c[step + 1])  # g + f * (c - g)
-            chunk.show(step)
+        chunk, w_h_t = _Chunk(below, h, c), w_h.T
+        i, f = (chunk.a[:, :, block].unbind() for block in (0, 1))
+        for step, (from_below, at) in enumerate(zip(below.unbind(), chunk, strict=True)):
+            torch.addmm(from_below, at.h, w_h_t, out=at.a)
+            at.gates.sigmoid_()
+            at.g.tanh_()
+            torch.mul(f[step], at.c, out=at.next_c).addcmul_(i[step], at.g)
+            at.show()
         ctx.save_for_backward(w_h, chunk.a, chunk.h, chunk.c, chunk.tanh_c)
         return chunk.h[1:].clone(), chunk.c[-1].clone()
 
@@ -202,34 +210,95 @@ class _Cifg(Function):
     @once_differentiable
     def backward(ctx: Any, d_hs: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
         w_h, gates, h, c, tanh_c = ctx.saved_tensors
-        o, f, g = gates.unbind(2)
+        o, f = gates[:, :, 2], gates[:, :, 1]
         d_a = torch.empty_like(gates)
-        writes = torch.stack(((c[:-1] - g) * f * (1 - f), (1 - f) * (1 - g * g)), dim=2)
-        shows, opens = o * (1 - tanh_c * tanh_c), tanh_c * o * (1 - o)
-        d_h0, d_c0 = _cell_back(
-            d_hs, d_c.clone(), d_a, shows, opens, writes, f, lambda step: d_a[step].flatten(1) @ w_h
-        )
+        rows = d_a.flatten(2).unbind()
+        shows, opens, writes = _shows(o, tanh_c), _slope(o) * tanh_c, _writes(gates, c[:-1])
+        d_h0, d_c0 = _cell_back(d_hs, d_c.clone(), d_a, shows, opens, writes, f, lambda step: rows[step] @ w_h)
+        return d_a.flatten(2), _product(d_a, h[:-1]), d_h0, d_c0
+
+
+class _Peephole(Function):
+    """Blocks i, f, o, g."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, below: Tensor, w_h: Tensor, p_i: Tensor, p_f: Tensor, p_o: Tensor, h: Tensor, c: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        chunk, looks, w_h_t = _Chunk(below, h, c), torch.stack((p_i, p_f)), w_h.T  # looks: (2, H)
+        for step, (from_below, at) in enumerate(zip(below.unbind(), chunk, strict=True)):
+            i, f = chunk.a[step, :, 0], chunk.a[step, :, 1]
+            torch.addmm(from_below, at.h, w_h_t, out=at.a)
+            at.gates[:, :2].addcmul_(looks, at.c.unsqueeze(1)).sigmoid_()
+            at.g.tanh_()
+            torch.mul(f, at.c, out=at.next_c).addcmul_(i, at.g)
+            at.o.addcmul_(p_o, at.next_c).sigmoid_()
+            at.show()
+        ctx.save_for_backward(w_h, p_i, p_f, p_o, chunk.a, chunk.h, chunk.c, chunk.tanh_c)
+        return chunk.h[1:].clone(), chunk.c[-1].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_hs: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
+        w_h, p_i, p_f, p_o, gates, h, c, tanh_c = ctx.saved_tensors
+        o, f = gates[:, :, 2], gates[:, :, 1]
+        d_a = torch.empty_like(gates)
+        rows = d_a.flatten(2).unbind()
+        opens, writes = _slope(o) * tanh_c, _writes(gates, c[:-1])
+        shows = _shows(o, tanh_c) + opens * p_o
+        keeps = f + writes[:, :, 0] * p_i + writes[:, :, 1] * p_f
+        d_h0, d_c0 = _cell_back(d_hs, d_c.clone(), d_a, shows, opens, writes, keeps, lambda step: rows[step] @ w_h)
+        d_p = [(d_a[:, :, block] * cell).sum((0, 1)) for block, cell in ((0, c[:-1]), (1, c[:-1]), (2, c[1:]))]
+        return d_a.flatten(2), _product(d_a, h[:-1]), *d_p, d_h0, d_c0
+
+
+class _Cifg(Function):
+    """Blocks f, o, g."""
+
+    @staticmethod
+    def forward(ctx: Any, below: Tensor, w_h: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        chunk, w_h_t = _Chunk(below, h, c), w_h.T
+        f = chunk.a[:, :, 0].unbind()
+        for step, (from_below, at) in enumerate(zip(below.unbind(), chunk, strict=True)):
+            torch.addmm(from_below, at.h, w_h_t, out=at.a)
+            at.gates.sigmoid_()
+            at.g.tanh_()
+            torch.lerp(at.g, at.c, f[step], out=at.next_c)  # g + f * (c - g)
+            at.show()
+        ctx.save_for_backward(w_h, chunk.a, chunk.h, chunk.c, chunk.tanh_c)
+        return chunk.h[1:].clone(), chunk.c[-1].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_hs: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
+        w_h, gates, h, c, tanh_c = ctx.saved_tensors
+        f, o, g = gates.unbind(2)
+        d_a = torch.empty_like(gates)
+        rows = d_a.flatten(2).unbind()
+        writes = torch.stack(((c[:-1] - g) * _slope(f), (1 - f) * (1 - g * g)), dim=2)
+        shows, opens = _shows(o, tanh_c), _slope(o) * tanh_c
+        d_h0, d_c0 = _cell_back(d_hs, d_c.clone(), d_a, shows, opens, writes, f, lambda step: rows[step] @ w_h)
         return d_a.flatten(2), _product(d_a, h[:-1]), d_h0, d_c0
 
 
 class _Multiplicative(Function):
-    """Blocks o, i, f, g; what turns the past comes by itself."""
+    """Blocks i, f, o, g; what turns the past comes by itself."""
 
     @staticmethod
     def forward(
         ctx: Any, below: Tensor, by: Tensor, w_h: Tensor, w_m: Tensor, h: Tensor, c: Tensor
     ) -> tuple[Tensor, Tensor]:
-        chunk = _Chunk(below, h, c)
+        chunk, w_h_t, w_m_t = _Chunk(below, h, c), w_h.T, w_m.T
         turned, m = chunk.h.new_empty(by.shape), chunk.h.new_empty(by.shape)
-        for step in range(len(below)):
-            a = chunk.a[step]
-            torch.mm(chunk.h[step], w_m.T, out=turned[step])
+        i, f = (chunk.a[:, :, block].unbind() for block in (0, 1))
+        for step, (from_below, at) in enumerate(zip(below.unbind(), chunk, strict=True)):
+            torch.mm(at.h, w_m_t, out=turned[step])
             torch.mul(by[step], turned[step], out=m[step])
-            torch.addmm(below[step], m[step], w_h.T, out=a.flatten(1))
-            a[:, :3].sigmoid_()
-            a[:, 3].tanh_()
-            torch.mul(a[:, 2], chunk.c[step], out=chunk.c[step + 1]).addcmul_(a[:, 1], a[:, 3])
-            chunk.show(step)
+            torch.addmm(from_below, m[step], w_h_t, out=at.a)
+            at.gates.sigmoid_()
+            at.g.tanh_()
+            torch.mul(f[step], at.c, out=at.next_c).addcmul_(i[step], at.g)
+            at.show()
         ctx.save_for_backward(w_h, w_m, by, turned, m, chunk.a, chunk.h, chunk.c, chunk.tanh_c)
         return chunk.h[1:].clone(), chunk.c[-1].clone()
 
@@ -237,13 +306,13 @@ class _Multiplicative(Function):
     @once_differentiable
     def backward(ctx: Any, d_hs: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
         w_h, w_m, by, turned, m, gates, h, c, tanh_c = ctx.saved_tensors
-        o, i, f, g = gates.unbind(2)
+        o, f = gates[:, :, 2], gates[:, :, 1]
         d_a, d_m, d_turned = torch.empty_like(gates), torch.empty_like(m), torch.empty_like(m)
-        writes = torch.stack((g * i * (1 - i), c[:-1] * f * (1 - f), i * (1 - g * g)), dim=2)
-        shows, opens = o * (1 - tanh_c * tanh_c), tanh_c * o * (1 - o)
+        rows = d_a.flatten(2).unbind()
+        shows, opens, writes = _shows(o, tanh_c), _slope(o) * tanh_c, _writes(gates, c[:-1])
 
         def to_h(step: int) -> Tensor:
-            torch.mm(d_a[step].flatten(1), w_h, out=d_m[step])
+            torch.mm(rows[step], w_h, out=d_m[step])
             d_h: Tensor = torch.mul(d_m[step], by[step], out=d_turned[step]) @ w_m
             return d_h
 

@@ -11,6 +11,7 @@ import torch
 from charlm.cells import CELLS
 from charlm.config import ModelConfig
 from charlm.errors import UsageError
+from charlm.model import stepwise
 from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
 
 
@@ -40,6 +41,36 @@ def test_a_chunk_in_parts_is_the_chunk(cell: str, shape: dict[str, Any]) -> None
     for layer, other in zip(state, last, strict=True):
         for part, same in zip(layer, other, strict=True):
             torch.testing.assert_close(part, same, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", stepwise.LOOPS)
+@pytest.mark.parametrize("shape", [{}, {"residual": False}, {"tied": True}])
+def test_a_first_layer_that_reads_a_table_is_one_that_multiplies(
+    cell: str, shape: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {"cell": cell, "vocabulary": 11, "embedding": 16, "hidden": 16, **shape}
+    outcomes = []
+    for has_table in (True, False):
+        monkeypatch.setattr(CharLM, "_has_table", has_table)
+        model = make(**config)
+        logits, after = model(IDS, model.start(3))
+        model.zero_grad()
+        (logits.logsumexp(-1).sum() + after[0][1].sum()).backward()
+        outcomes.append((logits, *[parameter.grad for parameter in model.parameters()]))
+    for read, multiplied in zip(*outcomes, strict=True):
+        torch.testing.assert_close(read, multiplied, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_in_half_precision_a_model_is_nearly_the_same(cell: str) -> None:
+    model = make(cell=cell, hidden=32, embedding=32).eval()
+    exact, _ = model(IDS, model.start(3))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded, after = model(IDS, model.start(3))
+    assert rounded.dtype == torch.bfloat16
+    assert (rounded - exact).abs().mean() < 0.02 * exact.abs().mean()
+    _, again = model(IDS, after)  # what one chunk leaves, the next can take
+    assert all(part.isfinite().all() for layer in again for part in layer)
 
 
 @pytest.mark.parametrize("cell", CELLS)
