@@ -33,6 +33,7 @@ SIGNALS = {
     "h": Signal("hidden state: what is shown", -1.0, 1.0),
 }
 MEMORY = "c"  # the signal that is carried on and on
+ONE_PRODUCT = True  # W_x x + W_h h may be one
 
 
 class State(NamedTuple):
@@ -82,7 +83,7 @@ def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trac
     Returns:
         The state after it, and the trace of how it came about.
     """
-    hidden = state.h.shape[-1]
+    hidden = state.c.shape[-1]
     a = state.h.dot(weights.w_h.T)  # (B, 3H)
     a += from_below
     activate(a, gates=2 * hidden)  # sigma for f and o, tanh for g

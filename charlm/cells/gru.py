@@ -32,6 +32,7 @@ SIGNALS = {
     "h": Signal("hidden state: what is kept and shown", -1.0, 1.0),
 }
 MEMORY = "h"  # the signal that is carried on and on
+ONE_PRODUCT = False  # the reset gate comes between
 
 
 class State(NamedTuple):

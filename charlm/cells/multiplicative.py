@@ -38,6 +38,7 @@ SIGNALS = {
     "h": Signal("hidden state: what is shown", -1.0, 1.0),
 }
 MEMORY = "c"  # the signal that is carried on and on
+ONE_PRODUCT = False  # what turns the past comes between
 
 
 class State(NamedTuple):

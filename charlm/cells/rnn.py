@@ -23,6 +23,7 @@ from charlm.cells.common import Array, Factors, Signal
 GATES = ("h",)  # the one block of rows of W_x, W_h and b
 SIGNALS = {"h": Signal("hidden state: what is kept and shown", -1.0, 1.0)}
 MEMORY = "h"  # the signal that is carried on and on
+ONE_PRODUCT = True  # W_x x + W_h h may be one
 
 
 class State(NamedTuple):

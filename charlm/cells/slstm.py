@@ -42,6 +42,7 @@ SIGNALS = {
     "h": Signal("hidden state: what is shown", -1.0, 1.0),
 }
 MEMORY = "v"  # the signal that is carried on and on
+ONE_PRODUCT = True  # W_x x + W_h h may be one
 
 
 class State(NamedTuple):
@@ -102,7 +103,7 @@ def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trac
     Returns:
         The state after it, and the trace of how it came about.
     """
-    hidden = state.h.shape[-1]
+    hidden = state.c.shape[-1]
     a = state.h.dot(weights.w_h.T)  # (B, 4H)
     a += from_below
     a_i, a_f, a_o, a_z = (a[:, block : block + hidden] for block in range(0, 4 * hidden, hidden))

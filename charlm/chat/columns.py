@@ -11,10 +11,10 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from charlm.chat.conversation import Turn
 from charlm.chat.dials import Dials
 from charlm.chat.drawing import Passage, Setting
 from charlm.chat.learning import NO_LESSON, Lesson
+from charlm.chat.tree import Turn
 from charlm.errors import CheckpointError
 from charlm.text.dialogue import Dialogue
 

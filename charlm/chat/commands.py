@@ -11,9 +11,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol
 
-from charlm.chat.conversation import BOT, YOU, Conversation, Reply, Turn
+from charlm.chat.conversation import Conversation, Reply
 from charlm.chat.dials import Dials, presets
 from charlm.chat.session import Session
+from charlm.chat.tree import BOT, YOU, Turn
 from charlm.errors import UsageError
 from charlm.inference.generate import Piece
 from charlm.inference.settings import LearnSettings

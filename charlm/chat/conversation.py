@@ -6,10 +6,7 @@ Owns the operations: say, continue, stop, regenerate, undo, redo, edit, branch. 
 The text of a turn never changes once it is finished. Whatever would change one (another reply, an edit, a branch, more
 text) makes a sibling, and the head moves to it. So the tree only grows, undo and redo move the head back and forth
 along the places where it was, and going anywhere costs nothing: every turn keeps a snapshot of what the model
-remembered after it. Only new text is ever read.
-
-A model that learns has snapshots as large as itself. Those of the last turns are kept; for others it reads again from
-the nearest one, in the same calls (`charlm.chat.learning`), so that it gets the same to the bit.
+remembered after it (`charlm.chat.recall`). Only new text is ever read.
 """
 
 from __future__ import annotations
@@ -17,79 +14,26 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import NamedTuple, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from charlm.chat.dials import Dials
 from charlm.chat.drawing import Drawing, Hand, Passage, Snapshot
 from charlm.chat.learning import NO_LESSON, Lesson, Reader
 from charlm.chat.novelty import REMEMBERED
+from charlm.chat.recall import Considered, Recall, Source
+from charlm.chat.tree import BOT, YOU, Turn, branch, last_visited, upwards
 from charlm.errors import UsageError
-from charlm.inference.engine import Array, Engine, State
-from charlm.inference.generate import Alternative, Piece, make_rng, new_seed
-from charlm.inference.reading import log_softmax, spell
+from charlm.inference.engine import Engine
+from charlm.inference.generate import Piece, make_rng, new_seed
 from charlm.inference.sampling import check_seed
 from charlm.inference.settings import LearnSettings
 from charlm.text.dialogue import Dialogue, is_name
 
 MAX_MOVES = 1000  # that can be undone
 DRAFT_SECONDS = 0.4  # between two savings of a reply that is under way
-LEARNED_BYTES = 64 << 20  # of what was learned, that snapshots may keep
-LEARNED_TURNS = 64  # that may keep it, however small it is
-
-YOU, BOT = "you", "bot"
-
-
-@dataclass(eq=False)
-class Turn:
-    """One turn: yours or the model's.
-
-    Attributes:
-        id: its number, unique in a conversation; 0 for the root, which says nothing.
-        parent: the turn before it; None for the root.
-        author: "you" or "bot"; empty for the root.
-        name: of the speaker.
-        passages: what it says, and where each part came from.
-        reason: why it ended: "stop", "length" or "cancelled"; "typed" for what a person wrote, "draft" while it is
-            under way or if it was cut off by a crash.
-        children: what followed it, in the order in which it came about.
-        characters: in the context up to its end.
-        lesson: what is learned with it.
-        snapshot: what the model remembers after it; None if that must be fetched or read again.
-        nats: how surprising each id of it was, (N,), if the model had learned something and that is known.
-    """
-
-    id: int
-    parent: Turn | None
-    author: str
-    name: str
-    passages: tuple[Passage, ...] = ()
-    reason: str = ""
-    children: list[Turn] = field(default_factory=list)
-    characters: int = 0
-    lesson: Lesson = NO_LESSON
-    snapshot: Snapshot | None = field(default=None, repr=False)
-    nats: NDArray[np.float64] | None = field(default=None, repr=False)
-    visited: Turn | None = field(default=None, repr=False)  # the child that was visible last
-
-    @property
-    def text(self) -> str:
-        """What it says."""
-        return "".join([passage.text for passage in self.passages])
-
-    @property
-    def siblings(self) -> list[Turn]:
-        """It and what else followed the turn before it."""
-        return self.parent.children if self.parent is not None else [self]
-
-    def __repr__(self) -> str:
-        return f"Turn({self.id}, {self.author}, {self.text!r}, {self.reason})"
 
 
 class Reply(NamedTuple):
@@ -108,20 +52,6 @@ class Reply(NamedTuple):
     logprob: float
     seconds: float
     reason: str
-
-
-class Considered(NamedTuple):
-    """One character of a turn, as the model saw it coming.
-
-    Attributes:
-        text: the character.
-        surprise: -log2 p, in bits.
-        alternatives: what else it thought likely, the likeliest first.
-    """
-
-    text: str
-    surprise: float
-    alternatives: tuple[Alternative, ...]
 
 
 class Learned(NamedTuple):
@@ -156,7 +86,7 @@ class Learned(NamedTuple):
         )
 
 
-class Journal(Protocol):
+class Journal(Source, Protocol):
     """Keeps a conversation while it happens: `charlm.chat.store` has one. Without it there is only memory.
 
     A journal that cannot write raises nothing: the conversation goes on in memory, and is written when that is possible
@@ -179,9 +109,6 @@ class Journal(Protocol):
     def withdraw(self, turn: Turn) -> None:
         """A turn that had begun has said nothing: it is to be as if it had not."""
 
-    def fetch(self, turn: Turn, reader: Reader) -> Snapshot | None:
-        """The snapshot of a finished turn, if there is one that this model can use."""
-
 
 class Conversation:
     """A conversation with a model.
@@ -197,7 +124,6 @@ class Conversation:
         clock: seconds.
 
     Attributes:
-        reader: the model as it reads, and learns.
         dialogue: how its text writes turns.
         you: who a person plays.
         bot: who the model plays.
@@ -222,8 +148,8 @@ class Conversation:
         journal: Journal | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.reader = Reader(engine)
         self.dialogue = dialogue or Dialogue()
+        self._recall = Recall(Reader(engine), self.dialogue, journal)
         self.you, self.bot = roles(self.dialogue, you, bot)
         self.seed = new_seed() if seed is None else seed
         check_seed(self.seed)
@@ -237,12 +163,15 @@ class Conversation:
         self._journal = journal
         self._clock = clock
         self._next_id = 1
-        self._learned: OrderedDict[Turn, None] = OrderedDict()  # turns whose snapshots have learned something
-        self._keeping = threading.Lock()
         self._busy = threading.Lock()
         self._cancelled = threading.Event()
 
     # -- what there is ------------------------------------------------------------------------------------------------
+
+    @property
+    def reader(self) -> Reader:
+        """The model as it reads, and learns."""
+        return self._recall.reader
 
     @property
     def engine(self) -> Engine:
@@ -251,7 +180,7 @@ class Conversation:
 
     @engine.setter
     def engine(self, engine: Engine) -> None:
-        self.reader = Reader(engine)
+        self._recall.reader = Reader(engine)
 
     @property
     def dials(self) -> Dials:
@@ -283,18 +212,13 @@ class Conversation:
     @property
     def path(self) -> list[Turn]:
         """The visible turns, from the first to the head."""
-        turns = list(self._upwards(self.head))
+        turns = list(upwards(self.head))
         return turns[::-1]
 
     @property
     def busy(self) -> bool:
         """Whether an operation is under way."""
         return self._busy.locked()
-
-    def _upwards(self, turn: Turn) -> Iterator[Turn]:
-        while turn.parent is not None:
-            yield turn
-            turn = turn.parent
 
     def fit(self, text: str) -> str:
         """A person's words as the model will read them, and as they will be shown.
@@ -321,108 +245,23 @@ class Conversation:
 
     def text(self, turn: Turn | None = None) -> str:
         """Everything that the model has read up to the end of a turn, by default the head."""
-        turns = list(self._upwards(turn or self.head))
-        return self.dialogue.beginning + "".join(self.lead(one) + one.text for one in reversed(turns))
+        return self._recall.text(turn or self.head)
 
     def lead(self, turn: Turn) -> str:
         """What is read before a turn's own text: the end of the turn before it, and the speaker."""
-        return self._lead_of(turn.parent, turn.name)
-
-    def _lead_of(self, parent: Turn | None, name: str) -> str:
-        first = parent is None or parent.parent is None
-        return ("" if first else self.dialogue.closing) + self.dialogue.opening(name)
+        return self._recall.lead(turn)
 
     def snapshot(self, turn: Turn) -> Snapshot:
-        """What the model remembers after a turn.
-
-        Fetched, or read again from the nearest turn that has a snapshot; that is only needed after a crash or with
-        another model.
-        """
-        missing = []
-        one, found = turn, turn.snapshot
-        while found is None:
-            if one.parent is None:
-                found = Snapshot(*self._feed(self.dialogue.beginning))
-            elif self._journal is not None:
-                found = self._journal.fetch(one, self.reader)
-            if found is None:
-                missing.append(one)
-                assert one.parent is not None
-                one = one.parent
-                found = one.snapshot
-            else:
-                self._keep(one, found)
-        for one in reversed(missing):
-            found = self._take_in(found, one)
-            self._keep(one, found)
-        return found
+        """What the model remembers after a turn; see `charlm.chat.recall`."""
+        return self._recall.snapshot(turn)
 
     def recall(self) -> None:
         """Have at hand what the model remembers after the head, if the journal has it; nothing is read again."""
-        head = self.head
-        if head.snapshot is None and head.parent is not None and self._journal is not None:
-            found = self._journal.fetch(head, self.reader)
-            if found is not None:
-                self._keep(head, found)
-
-    def _feed(self, text: str) -> tuple[State, Array]:
-        return self.engine.feed(self.engine.start(), spell(self.engine.vocabulary, text)[0])
-
-    def _take_in(self, before: Snapshot, turn: Turn, cancel: Callable[[], bool] = lambda: False) -> Snapshot:
-        """The snapshot after a turn, by the very calls in which it was read first, if something was learned."""
-        snapshot = self.reader.begin(before, self.lead(turn), turn.lesson)
-        learns = snapshot.memory is not None or turn.lesson.settings is not None
-        nats = []
-        for text in [passage.text for passage in turn.passages] if learns else [turn.text]:
-            snapshot, surprises = self.reader.read(snapshot, text, turn.lesson, self.dialogue.closing, cancel)
-            nats.append(surprises)
-        known = [one for one in nats if one is not None]
-        turn.nats = np.concatenate(known) if known and len(known) == len(nats) else None
-        return snapshot
-
-    def _keep(self, turn: Turn, snapshot: Snapshot) -> None:
-        """Keep a turn's snapshot; of those with something learned only the last few, but always two."""
-        with self._keeping:
-            turn.snapshot = snapshot
-            if snapshot.memory is not None and snapshot.memory.overlay:
-                self._learned[turn] = None
-                self._learned.move_to_end(turn)
-                while len(self._learned) > 2 and self._learned_is_too_much():
-                    oldest, _ = self._learned.popitem(last=False)
-                    oldest.snapshot = None
-
-    def _learned_is_too_much(self) -> bool:
-        memories = [turn.snapshot.memory for turn in self._learned if turn.snapshot is not None]
-        sizes = {id(memory.overlay): memory.overlay.size for memory in memories if memory is not None}  # many share one
-        return len(self._learned) > LEARNED_TURNS or sum(sizes.values()) > LEARNED_BYTES
+        self._recall.have_at_hand(self.head)
 
     def consider(self, turn: Turn, alternatives: int = 5) -> list[Considered]:
         """How the model saw each character of a turn coming."""
-        vocabulary = self.engine.vocabulary
-        text = turn.text
-        if turn.parent is None or not text:
-            return []
-        ids, _ = spell(vocabulary, text)
-        firsts = np.flatnonzero(vocabulary.begins[ids])
-        if not alternatives and turn.nats is not None and len(turn.nats) == len(ids):
-            bits = np.add.reduceat(turn.nats, firsts) / np.log(2)
-            return [Considered(character, float(one), ()) for character, one in zip(text, bits, strict=True)]
-        before = self.reader.begin(self.snapshot(turn.parent), self.lead(turn), turn.lesson)
-        _, logits = self.reader.engine(before).read(before.state, ids)
-        predictions = log_softmax(np.concatenate((before.logits[None], logits[:-1])))
-        surprises = -predictions[np.arange(len(ids)), ids] / np.log(2)
-        # A character spelled in bytes is as surprising as its bytes together; its alternatives are its first byte's.
-        order = np.argsort(-predictions[firsts], axis=-1, kind="stable")[:, :alternatives]
-        return [
-            Considered(
-                character,
-                float(surprise),
-                tuple(Alternative(vocabulary.label(i), i, float(np.exp(predictions[row, i]))) for i in likeliest),
-            )
-            for character, surprise, row, likeliest in zip(
-                text, np.add.reduceat(surprises, firsts), firsts.tolist(), order.tolist(), strict=True
-            )
-        ]
+        return self._recall.consider(turn, alternatives)
 
     # -- what can be done ---------------------------------------------------------------------------------------------
 
@@ -549,7 +388,7 @@ class Conversation:
             UsageError: it has learned nothing.
         """
         with self._alone():
-            if not any(turn.lesson.settings is not None for turn in self._upwards(self.head)):
+            if not any(turn.lesson.settings is not None for turn in upwards(self.head)):
                 raise UsageError("nothing was learned yet", "/learn on lets it learn from what you say")
             self.forgets = True
             self._commit(None)
@@ -567,7 +406,7 @@ class Conversation:
     def choose(self, turn: Turn) -> None:
         """Show a turn, and what last followed it."""
         with self._alone():
-            self._move(_last_visited(turn), new=False)
+            self._move(last_visited(turn), new=False)
 
     def stop(self) -> None:
         """End the operation that is under way within one character; what was shown stays. For another thread."""
@@ -595,7 +434,7 @@ class Conversation:
         """Add a turn that a person wrote."""
         # Read before it is begun: should that fail, nothing has happened.
         typed = Turn(0, parent, author, name, (Passage(text),), lesson=lesson)
-        snapshot = self._take_in(self.snapshot(parent), typed, self._cancelled.is_set)
+        snapshot = self._recall.take_in(self.snapshot(parent), typed, self._cancelled.is_set)
         turn = self._begin(parent, author, name, lesson)
         turn.passages, turn.reason, turn.nats = typed.passages, "typed", typed.nats
         self._finish(turn, snapshot)
@@ -612,7 +451,7 @@ class Conversation:
     def _finish(self, turn: Turn, snapshot: Snapshot | None) -> None:
         assert turn.parent is not None
         if snapshot is not None:
-            self._keep(turn, snapshot)
+            self._recall.keep(turn, snapshot)
         turn.characters = turn.parent.characters + len(self.lead(turn)) + len(turn.text)
 
     def _reply(
@@ -637,7 +476,7 @@ class Conversation:
         says_something = bool(kept) and start is None  # already: what is kept is not just what an older turn says
         lesson = lesson or self._lesson()
         if start is None:
-            start = self.reader.begin(self.snapshot(parent), self._lead_of(parent, name), lesson)
+            start = self.reader.begin(self.snapshot(parent), self._recall.lead_of(parent, name), lesson)
             for passage in kept:
                 start = self.reader.read(start, passage.text).snapshot
         turn = self._begin(parent, BOT, name, lesson)
@@ -694,7 +533,7 @@ class Conversation:
             read=lambda snapshot, text: self.reader.read(snapshot, text).snapshot,
             said=self._said(turn) if chooses else (),
             kept=turn.text,
-            recent=self._recent(turn, hand.dials),
+            recent=self._recall.recent(turn, hand.dials.sampling.repetition_window),
             before=self.dialogue.opening(turn.name) + turn.text,
             cancel=cancel,
         )
@@ -705,7 +544,7 @@ class Conversation:
         assert turn.parent is not None
         if turn.parent.author == YOU:
             said.append(turn.parent.text)
-        for one in self._upwards(turn.parent):
+        for one in upwards(turn.parent):
             if one.author == BOT:
                 said.append(one.text)
                 if len(said) > REMEMBERED:
@@ -715,17 +554,6 @@ class Conversation:
     def _nothing(self, name: str) -> Snapshot:
         """What the model remembers where a conversation begins with this speaker's words."""
         return self.snapshot(self.root).read(self.engine, self.dialogue.opening(name))
-
-    def _recent(self, turn: Turn, dials: Dials) -> list[int]:
-        """The ids that the repetition penalty looks at: the last of the context."""
-        window = dials.sampling.repetition_window
-        text = ""
-        for one in self._upwards(turn):
-            text = self.lead(one) + one.text + text
-            if len(text) >= window:
-                break
-        ids: list[int] = spell(self.engine.vocabulary, text[-window:])[0].tolist()
-        return ids[-window:]
 
     def _move(self, head: Turn, *, joins: bool = False, new: bool = True) -> None:
         """Put the head somewhere, and remember where it was.
@@ -794,29 +622,6 @@ class Conversation:
             newest.snapshot = None
             _ = self.snapshot(newest)
             self._move(newest, joins=newest.parent is self.head)
-
-
-def branch(here: Turn, there: Turn) -> list[Turn]:
-    """The turns up to one of two from where their paths part, the last first. It takes as long as that is far away."""
-    mine, theirs = {here}, {there}
-    left, right = here, there
-    while left not in theirs and right not in mine:
-        left, right = left.parent or left, right.parent or right
-        mine.add(left)
-        theirs.add(right)
-    parting = left if left in theirs else right
-    turns = []
-    while there is not parting:
-        turns.append(there)
-        assert there.parent is not None
-        there = there.parent
-    return turns
-
-
-def _last_visited(turn: Turn) -> Turn:
-    while turn.children:
-        turn = turn.visited or turn.children[-1]
-    return turn
 
 
 def _fitting(dials: Dials, engine: Engine) -> Dials:

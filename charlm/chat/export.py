@@ -24,12 +24,13 @@ from itertools import pairwise
 from typing import Any, Final, NoReturn, TypeVar
 
 from charlm.chat.columns import one_line, whole
-from charlm.chat.conversation import BOT, MAX_MOVES, YOU, Conversation, Turn
+from charlm.chat.conversation import MAX_MOVES, Conversation
 from charlm.chat.dials import Dials
 from charlm.chat.drawing import Passage, restored
 from charlm.chat.learning import NO_LESSON, Lesson
 from charlm.chat.record import Record
 from charlm.chat.summary import headline
+from charlm.chat.tree import BOT, YOU, Turn
 from charlm.errors import CharlmError, CheckpointError, UsageError
 from charlm.text.dialogue import Dialogue
 

@@ -28,11 +28,12 @@ from charlm.chat.columns import (
     write_turn,
     write_visited,
 )
-from charlm.chat.conversation import Conversation, Turn, branch
+from charlm.chat.conversation import Conversation
 from charlm.chat.database import PATIENCE, Database
 from charlm.chat.drawing import Snapshot
 from charlm.chat.learning import Reader
 from charlm.chat.record import Record
+from charlm.chat.tree import Turn, branch
 from charlm.errors import CharlmError, CheckpointError
 from charlm.inference.learner import Memory
 

@@ -6,7 +6,7 @@ passages and its lesson are all that must be kept for what was learned to be lea
 
 As long as nothing was learned, the model reads by its engine, and remembers a state. From the first lesson on it
 remembers a `Memory`, until it is told to forget: two states, and what was learned. Of those in a conversation only a
-few are kept, since what was learned is as large as the model (`charlm.chat.conversation`).
+few are kept, since what was learned is as large as the model (`charlm.chat.recall`).
 """
 
 from __future__ import annotations

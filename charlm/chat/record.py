@@ -25,9 +25,10 @@ from charlm.chat.columns import (
     write_turn,
     write_visited,
 )
-from charlm.chat.conversation import Conversation, Journal, Turn
+from charlm.chat.conversation import Conversation, Journal
 from charlm.chat.dials import Dials
 from charlm.chat.drawing import restored
+from charlm.chat.tree import Turn
 from charlm.errors import CharlmError, CheckpointError, NotFoundError
 from charlm.inference.engine import Engine
 from charlm.text.dialogue import Dialogue

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from charlm.chat.conversation import Conversation, Turn
+from charlm.chat.conversation import Conversation
 from charlm.chat.drawing import Drawing, Passage, RecordedHand, Snapshot
+from charlm.chat.tree import Turn
 from charlm.errors import CheckpointError
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from charlm import checkpoint
-from charlm.chat.conversation import Conversation, Turn
+from charlm.chat.conversation import Conversation
 from charlm.chat.dials import Dials, apply_preset, presets
 from charlm.chat.export import export
 from charlm.chat.learning import default_rate
 from charlm.chat.store import Store, Summary
+from charlm.chat.tree import Turn
 from charlm.errors import CharlmError, NotFoundError, OutputError, UsageError
 from charlm.files import write_bytes
 from charlm.inference.engine import Engine

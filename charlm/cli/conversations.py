@@ -18,11 +18,11 @@ from charlm.cli.command import Command, Group, complete_model, is_live, shown
 from charlm.errors import CheckpointError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from charlm.chat.conversation import Turn
     from charlm.chat.record import Record
     from charlm.chat.replay import Replayed
     from charlm.chat.store import Store
     from charlm.chat.summary import Summary
+    from charlm.chat.tree import Turn
 
 DEEPEST = 20  # levels of indentation in a tree
 

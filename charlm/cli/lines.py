@@ -20,8 +20,9 @@ from typing import Any, Final
 import click
 
 from charlm.chat.commands import COMMANDS, Command, Face, Operation, find
-from charlm.chat.conversation import BOT, Reply, Turn
+from charlm.chat.conversation import Reply
 from charlm.chat.session import Session
+from charlm.chat.tree import BOT, Turn
 from charlm.errors import CharlmError
 from charlm.inference.generate import Piece
 from charlm.text.visible import visible

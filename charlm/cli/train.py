@@ -114,7 +114,7 @@ _PLANNED = "planned from text and budget"
 @click.option("--weight-decay", type=float, help="AdamW's, on matrices only.  [default: 0.3]")
 @click.option("--clip", type=float, help="Cut the gradient's norm to this.  [default: 1]")
 @click.option("--dropout", type=float, help=f"Locked dropout at all three places.  [default: {_PLANNED}]")
-@click.option("--dropout-input", type=float, help="Locked dropout of the embedding.  [default: as --dropout]")
+@click.option("--dropout-input", type=float, help="Locked dropout of the embedding.  [default: as --dropout, else 0]")
 @click.option("--dropout-hidden", type=float, help="Locked dropout between layers.  [default: as --dropout]")
 @click.option("--dropout-output", type=float, help="Locked dropout before the output.  [default: as --dropout]")
 @click.option("--weight-drop", type=float, help="DropConnect on recurrent weights.  [default: 0]")

@@ -67,6 +67,7 @@ class _Layer(NamedTuple):
     """The weights of a layer, in the form in which they are used."""
 
     weights: Any  # of the cell
+    both: Any  # the same with [W_x W_h] for W_h; None for the first layer, and where the cell has no such product
     w_x: Array | None  # (I, GH), transposed; None for the first layer, whose product is a table
     b: Array | None  # (GH,), with what the shifts of the norms below come to; None for the first layer
     residual: bool
@@ -121,11 +122,21 @@ class Engine:
         def tensor(name: str) -> Array:
             return self._checkpoint.tensors[f"layers.{layer}.{name}"]
 
+        # Columns lie together: a cell takes the product with the transpose, which is quicker so for one row to sixteen
+        # of them, and never slower.
+        weights = self._cell.Weights(*[np.asfortranarray(tensor(name)) for name in self._cell.Weights._fields])
+        both = w_x = None
+        if layer and self._cell.ONE_PRODUCT:
+            side_by_side = np.asfortranarray(np.concatenate((tensor("w_x"), tensor("w_h")), axis=1))
+            inputs = self.config.inputs(layer)
+            both, weights = weights._replace(w_h=side_by_side), weights._replace(w_h=side_by_side[:, inputs:])
+            w_x = side_by_side[:, :inputs].T
+        elif layer:
+            w_x = np.ascontiguousarray(tensor("w_x").T)
         return _Layer(
-            # Columns lie together: a cell takes the product with the transpose, which is quicker so for one row to
-            # sixteen of them, and never slower.
-            weights=self._cell.Weights(*[np.asfortranarray(tensor(name)) for name in self._cell.Weights._fields]),
-            w_x=np.ascontiguousarray(tensor("w_x").T) if layer else None,
+            weights=weights,
+            both=both,
+            w_x=w_x,
             b=_bias(tensor("b"), tensor("w_x"), shift) if layer else None,
             residual=self.config.has_residual(layer),
             norm=(tensor("norm_scale"), np.full(self.config.hidden, 1 / self.config.hidden, dtype=np.float32))
@@ -251,11 +262,16 @@ class Engine:
             from_below = self._table.take(ids, axis=0)  # (T * B, GH)
             x = self._embedding.take(ids, axis=0)  # (T * B, E)
         after = []
+        is_one_step, step = len(ids) == state.batch and seen is None, self._cell.step
         for layer, before in zip(self._layers, state.layers, strict=True):
-            if layer.w_x is not None:
-                from_below = x.dot(layer.w_x)
-                from_below += layer.b
-            last, h = self._recur(layer, from_below, before, seen)
+            if is_one_step and layer.both is not None and layer.held is None:  # by far the most frequent case
+                last, _ = step(layer.both, layer.b, type(before)(np.concatenate((x, before.h), axis=1), *before[1:]))
+                h = last.h
+            else:
+                if layer.w_x is not None:
+                    from_below = x.dot(layer.w_x)
+                    from_below += layer.b
+                last, h = self._recur(layer, from_below, before, seen)
             after.append(last)
             if layer.norm is not None:
                 h = _layer_norm(h, *layer.norm)
@@ -270,7 +286,7 @@ class Engine:
         self, layer: _Layer, from_below: Array, state: Any, seen: list[dict[str, Any]] | None
     ) -> tuple[Any, Array]:
         batch, step, held = len(state.h), self._cell.step, layer.held
-        if len(from_below) == batch and held is None and seen is None:  # by far the most frequent case
+        if len(from_below) == batch and held is None and seen is None:
             state, _ = step(layer.weights, from_below, state)
             return state, state.h
         hs, signals = [], []

@@ -156,10 +156,10 @@ class CharLM(nn.Module):
             Logits of what comes after each id, (T, B, V), and the state after the last; not detached.
         """
         dropout = self.dropout if self.training else Dropout()
-        first = self.layers[0]
         below = None
         if self._has_table and not dropout.input:
-            below = _Rows.apply(F.linear(self.embedding, first.w_x, first.b), ids)  # type: ignore[no-untyped-call]  # torch's
+            w_x, b = (self.layers[0].get_parameter(name) for name in ("w_x", "b"))
+            below = _Rows.apply(F.linear(self.embedding, w_x, b), ids)  # type: ignore[no-untyped-call]  # torch's
         # What runs between the products runs in their precision: half as much memory to go through.
         x = _locked_dropout(F.embedding(ids, self.embedding).to(self._precision()), dropout.input)
         after = []

@@ -4,9 +4,8 @@ Owns the arithmetic. Each function computes what the module of the same name in 
 tests hold the two together.
 
 What makes a loop over steps quick enough: what comes from below is one product for the whole chunk, made outside, or
-rows of a table; going forward writes into memory that is there already; and whatever of the way back does not depend on
-the gradient that comes from later (slopes of gates, what a cell was) is worked out for all steps at once. What is left
-in the loop are a product and a handful of operations on (B, H).
+rows of a table; so is the gradient of a recurrent matrix; going forward writes into memory that is there already; and
+the few operations on (B, H) beside the one product that is left in the loop find everything in the processor's cache.
 """
 
 from __future__ import annotations
@@ -121,68 +120,64 @@ class _Step(NamedTuple):
         torch.mul(self.o, self.tanh_c, out=self.next_h)
 
 
+class _Slopes(NamedTuple):
+    """How what a step of a cell with h and c gives follows what it was made of, (B, H) each."""
+
+    shows: Tensor  # d h' / d c'
+    opens: Tensor  # d h' / d a_o
+    writes: tuple[Tensor, ...]  # d c' / d a of the other blocks
+    keeps: Tensor  # d c' / d c
+
+
 def _cell_back(
-    d_hs: Tensor,
-    d_c: Tensor,
-    d_a: Tensor,
-    shows: Tensor,
-    opens: Tensor,
-    writes: Tensor,
-    keeps: Tensor,
-    to_h: Callable[[int], Tensor],
+    d_hs: Tensor, d_c: Tensor, d_a: Tensor, slopes: Callable[[int], _Slopes], to_h: Callable[[int], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Back through time for a cell with h and c.
 
     Args:
         d_hs: (T, B, H) gradient with respect to each h, as far as it comes from above.
-        d_c: (B, H) with respect to the last c; overwritten.
+        d_c: (B, H) with respect to the last c.
         d_a: (T, B, G, H) takes the gradient with respect to the pre-activations, in the order of the gates.
-        shows: (T, B, H) d h / d c, through the tanh.
-        opens: (T, B, H) d h / d a_o.
-        writes: (T, B, G - 1, H) d c / d a, of the other blocks.
-        keeps: (T, B, H) d c_t / d c_(t-1).
+        slopes: those of a step. Worked out step by step they stay in the processor's cache.
         to_h: from a step, for which `d_a` is there, to the gradient with respect to the h before it.
 
     Returns:
         The gradient with respect to h and c before the first step.
     """
-    d_h = torch.zeros_like(d_c)
-    of_gates, of_output, of_candidate = d_a[:, :, :-2].unbind(), d_a[:, :, -2].unbind(), d_a[:, :, -1].unbind()
-    gates_write, candidate_writes = writes[:, :, :-1].unbind(), writes[:, :, -1].unbind()
+    d_c, d_h = d_c.clone(), torch.zeros_like(d_c)
+    *writers, output, candidate = (block.unbind() for block in d_a.unbind(2))
+    written = (*writers, candidate)
     for step in reversed(range(len(d_hs))):
+        slope = slopes(step)
         d_h = d_h + d_hs[step]
-        d_c.addcmul_(d_h, shows[step])
-        torch.mul(d_h, opens[step], out=of_output[step])
-        torch.mul(d_c.unsqueeze(1), gates_write[step], out=of_gates[step])
-        torch.mul(d_c, candidate_writes[step], out=of_candidate[step])
-        d_c.mul_(keeps[step])
+        d_c.addcmul_(d_h, slope.shows)
+        torch.mul(d_h, slope.opens, out=output[step])
+        for d_block, writes in zip(written, slope.writes, strict=True):
+            torch.mul(d_c, writes, out=d_block[step])
+        d_c.mul_(slope.keeps)
         d_h = to_h(step)
     return d_h, d_c
 
 
-def _slope(gate: Tensor) -> Tensor:
-    """Of the logistic function, from its value: s (1 - s)."""
-    return torch.addcmul(gate, gate, gate, value=-1)
+def _minus_product(one: Tensor, two: Tensor, three: Tensor) -> Tensor:
+    """One - two * three, going through memory once."""
+    return torch.addcmul(one, two, three, value=-1)
 
 
-def _shows(o: Tensor, tanh_c: Tensor) -> Tensor:
-    """d h / d c where h = o tanh(c): o (1 - tanh(c)^2)."""
-    return torch.addcmul(o, o * tanh_c, tanh_c, value=-1)
+def _lstm_slopes(i: Tensor, f: Tensor, o: Tensor, g: Tensor, c: Tensor, next_h: Tensor, tanh_c: Tensor) -> _Slopes:
+    """Of c' = f c + i g and h' = o tanh(c'), where s (1 - s) is the slope of a gate and 1 - t^2 that of a tanh."""
+    written, kept = i * g, f * c
+    return _Slopes(
+        shows=_minus_product(o, next_h, tanh_c),
+        opens=_minus_product(next_h, next_h, o),
+        writes=(_minus_product(written, written, i), _minus_product(kept, kept, f), _minus_product(i, written, g)),
+        keeps=f,
+    )
 
 
-def _writes(gates: Tensor, c: Tensor) -> Tensor:
-    """d c' / d a where c' = f c + i g, of i, f and g, (T, B, 3, H).
-
-    Args:
-        gates: i, f, o and g, (T, B, 4, H).
-        c: before each step, (T, B, H).
-    """
-    i, f, _, g = gates.unbind(2)
-    writes = torch.empty_like(gates[:, :, 1:])
-    torch.mul(_slope(i), g, out=writes[:, :, 0])
-    torch.mul(_slope(f), c, out=writes[:, :, 1])
-    torch.addcmul(i, i * g, g, value=-1, out=writes[:, :, 2])
-    return writes
+def _unbound(*parts: Tensor) -> list[tuple[Tensor, ...]]:
+    """Views of each part step by step: quicker to get all at once than by index."""
+    return [part.unbind() for part in parts]
 
 
 def _product(d_a: Tensor, h: Tensor) -> Tensor:
@@ -210,11 +205,11 @@ class _LSTM(Function):
     @once_differentiable
     def backward(ctx: Any, d_hs: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
         w_h, gates, h, c, tanh_c = ctx.saved_tensors
-        o, f = gates[:, :, 2], gates[:, :, 1]
         d_a = torch.empty_like(gates)
-        rows = d_a.flatten(2).unbind()
-        shows, opens, writes = _shows(o, tanh_c), _slope(o) * tanh_c, _writes(gates, c[:-1])
-        d_h0, d_c0 = _cell_back(d_hs, d_c.clone(), d_a, shows, opens, writes, f, lambda step: rows[step] @ w_h)
+        rows, parts = d_a.flatten(2).unbind(), _unbound(*gates.unbind(2), c[:-1], h[1:], tanh_c)
+        d_h0, d_c0 = _cell_back(
+            d_hs, d_c, d_a, lambda step: _lstm_slopes(*[part[step] for part in parts]), lambda step: rows[step] @ w_h
+        )
         return d_a.flatten(2), _product(d_a, h[:-1]), d_h0, d_c0
 
 
@@ -241,13 +236,15 @@ class _Peephole(Function):
     @once_differentiable
     def backward(ctx: Any, d_hs: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
         w_h, p_i, p_f, p_o, gates, h, c, tanh_c = ctx.saved_tensors
-        o, f = gates[:, :, 2], gates[:, :, 1]
         d_a = torch.empty_like(gates)
-        rows = d_a.flatten(2).unbind()
-        opens, writes = _slope(o) * tanh_c, _writes(gates, c[:-1])
-        shows = _shows(o, tanh_c) + opens * p_o
-        keeps = f + writes[:, :, 0] * p_i + writes[:, :, 1] * p_f
-        d_h0, d_c0 = _cell_back(d_hs, d_c.clone(), d_a, shows, opens, writes, keeps, lambda step: rows[step] @ w_h)
+        rows, parts = d_a.flatten(2).unbind(), _unbound(*gates.unbind(2), c[:-1], h[1:], tanh_c)
+
+        def slopes(step: int) -> _Slopes:
+            plain = _lstm_slopes(*[part[step] for part in parts])
+            of_i, of_f, _ = plain.writes
+            return plain._replace(shows=plain.shows + plain.opens * p_o, keeps=plain.keeps + of_i * p_i + of_f * p_f)
+
+        d_h0, d_c0 = _cell_back(d_hs, d_c, d_a, slopes, lambda step: rows[step] @ w_h)
         d_p = [(d_a[:, :, block] * cell).sum((0, 1)) for block, cell in ((0, c[:-1]), (1, c[:-1]), (2, c[1:]))]
         return d_a.flatten(2), _product(d_a, h[:-1]), *d_p, d_h0, d_c0
 
@@ -272,12 +269,20 @@ class _Cifg(Function):
     @once_differentiable
     def backward(ctx: Any, d_hs: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
         w_h, gates, h, c, tanh_c = ctx.saved_tensors
-        f, o, g = gates.unbind(2)
         d_a = torch.empty_like(gates)
-        rows = d_a.flatten(2).unbind()
-        writes = torch.stack(((c[:-1] - g) * _slope(f), (1 - f) * (1 - g * g)), dim=2)
-        shows, opens = _shows(o, tanh_c), _slope(o) * tanh_c
-        d_h0, d_c0 = _cell_back(d_hs, d_c.clone(), d_a, shows, opens, writes, f, lambda step: rows[step] @ w_h)
+        rows, parts = d_a.flatten(2).unbind(), _unbound(*gates.unbind(2), c[:-1], h[1:], tanh_c)
+
+        def slopes(step: int) -> _Slopes:
+            f, o, g, before, next_h, tanh = (part[step] for part in parts)
+            kept, coupled = f * (before - g), 1 - f
+            return _Slopes(
+                shows=_minus_product(o, next_h, tanh),
+                opens=_minus_product(next_h, next_h, o),
+                writes=(_minus_product(kept, kept, f), coupled * (1 - g * g)),
+                keeps=f,
+            )
+
+        d_h0, d_c0 = _cell_back(d_hs, d_c, d_a, slopes, lambda step: rows[step] @ w_h)
         return d_a.flatten(2), _product(d_a, h[:-1]), d_h0, d_c0
 
 
@@ -306,17 +311,15 @@ class _Multiplicative(Function):
     @once_differentiable
     def backward(ctx: Any, d_hs: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
         w_h, w_m, by, turned, m, gates, h, c, tanh_c = ctx.saved_tensors
-        o, f = gates[:, :, 2], gates[:, :, 1]
         d_a, d_m, d_turned = torch.empty_like(gates), torch.empty_like(m), torch.empty_like(m)
-        rows = d_a.flatten(2).unbind()
-        shows, opens, writes = _shows(o, tanh_c), _slope(o) * tanh_c, _writes(gates, c[:-1])
+        rows, parts = d_a.flatten(2).unbind(), _unbound(*gates.unbind(2), c[:-1], h[1:], tanh_c)
 
         def to_h(step: int) -> Tensor:
             torch.mm(rows[step], w_h, out=d_m[step])
             d_h: Tensor = torch.mul(d_m[step], by[step], out=d_turned[step]) @ w_m
             return d_h
 
-        d_h0, d_c0 = _cell_back(d_hs, d_c.clone(), d_a, shows, opens, writes, f, to_h)
+        d_h0, d_c0 = _cell_back(d_hs, d_c, d_a, lambda step: _lstm_slopes(*[part[step] for part in parts]), to_h)
         d_w_m = d_turned.flatten(0, 1).T @ h[:-1].flatten(0, 1)
         return d_a.flatten(2), d_m * turned, _product(d_a, m), d_w_m, d_h0, d_c0
 

@@ -7,6 +7,7 @@ behind the numbers. No torch, no files.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -36,7 +37,7 @@ SIZES = (
     Size(until=0.4, hidden=128, layers=1, learning_rate=9e-3),
     Size(until=3.5, hidden=256, layers=1, learning_rate=8e-3),
     Size(until=40, hidden=256, layers=2, learning_rate=6e-3),
-    Size(until=150, hidden=384, layers=2, learning_rate=5e-3),
+    Size(until=70, hidden=384, layers=2, learning_rate=5e-3),
     Size(until=float("inf"), hidden=512, layers=2, learning_rate=4e-3),
 )
 # A text is learnt by heart once the weights outnumber its characters by far.
@@ -92,12 +93,12 @@ def plan(
         shape = {"hidden": size.hidden, "layers": size.layers, **shape}
         model = ModelConfig(**{"vocabulary": vocabulary, "embedding": shape["hidden"], **shape})
     seen = _characters_seen(settings, characters, step, machine, model)
-    rate = _dropout(seen / characters) if dropout is None else dropout
+    rate = _dropout(seen / characters, _weights(model) / characters) if dropout is None else dropout
     planned = {
         "lanes": lanes,
         "chunk": chunk,
         "learning_rate": size.learning_rate * (0.25 if base is not None else 1.0),
-        "dropout_input": rate,
+        "dropout_input": dropout or 0.0,  # planned there is none: it would cost the table that the first layer reads
         "dropout_hidden": rate,
         "dropout_output": rate,
         "val_chars": max(6_000, int(seen * VALIDATION_SHARE / settings.get("evaluations", TrainConfig.evaluations))),
@@ -139,18 +140,22 @@ def _characters_seen(
         return float(settings["epochs"] * characters)
     if "steps" in settings:
         return float(settings["steps"] * step)
+    return float(settings["minutes"] * 60 * machine.speed / (TRAINING_PASSES * _weights(model)))
+
+
+def _weights(model: ModelConfig) -> int:
+    """Those that a character is multiplied with."""
     gates = len(CELLS[model.cell].GATES)
-    weights = sum(gates * model.hidden * (model.inputs(layer) + model.hidden) for layer in range(model.layers))
-    weights += model.vocabulary * model.hidden
-    return float(settings["minutes"] * 60 * machine.speed / (TRAINING_PASSES * weights))
+    layers = sum(gates * model.hidden * (model.inputs(layer) + model.hidden) for layer in range(model.layers))
+    return layers + model.vocabulary * model.hidden
 
 
-def _dropout(epochs: float) -> float:
-    """None while the text is new; the more often it is read again, the more.
+def _dropout(epochs: float, weights_per_character: float) -> float:
+    """None while the text is new; the more often it is read again, and the larger the model, the more.
 
     In steps of .05, so that the measurement of the machine, which is noisy, seldom changes the plan.
     """
-    return round(20 * min(0.4, max(0.0, 0.008 * (epochs - 2)))) / 20
+    return round(20 * min(0.4, max(0.0, 0.015 * (epochs * math.sqrt(weights_per_character) - 5)))) / 20
 
 
 def _rebase(base: ModelConfig, vocabulary: int, shape: Mapping[str, Any]) -> ModelConfig:

@@ -39,8 +39,10 @@ from charlm.tui.widgets.xray import XRay
 
 if TYPE_CHECKING:
     from charlm.chat.commands import Command, Operation
-    from charlm.chat.conversation import Considered, Reply, Turn
+    from charlm.chat.conversation import Reply
+    from charlm.chat.recall import Considered
     from charlm.chat.session import Session
+    from charlm.chat.tree import Turn
 
 FRAMES = 30  # a second
 NARROW = 72  # columns; below, a panel takes the whole width

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from charlm.chat.commands import Operation
-    from charlm.chat.conversation import Conversation, Reply, Turn
+    from charlm.chat.conversation import Conversation, Reply
     from charlm.chat.session import Session
+    from charlm.chat.tree import Turn
     from charlm.inference.generate import Piece
 
 from charlm.tui.probe import Probe, Seen, Tints

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from charlm.chat.conversation import Conversation, Turn
+    from charlm.chat.conversation import Conversation
+    from charlm.chat.tree import Turn
     from charlm.inference.engine import Engine, Look, State
     from charlm.inference.generate import Piece
     from charlm.insight.xray import Sight

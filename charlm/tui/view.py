@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from charlm.tui.widgets.transcript import Block, Transcript
 
 if TYPE_CHECKING:
-    from charlm.chat.conversation import Conversation, Turn
+    from charlm.chat.conversation import Conversation
     from charlm.chat.session import Session
+    from charlm.chat.tree import Turn
 
 
 class View:

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.chat.conversation import MAX_MOVES, Conversation, Turn
+from charlm.chat.conversation import MAX_MOVES, Conversation
 from charlm.chat.dials import Dials
 from charlm.chat.drawing import EMPTY_TRIES, Snapshot
 from charlm.chat.learning import Reader
+from charlm.chat.tree import Turn
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, Piece, generate_batch, make_rng

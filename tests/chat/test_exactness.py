@@ -22,12 +22,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charlm.cells import CELLS
-from charlm.chat import conversation as limits
-from charlm.chat.conversation import BOT, Conversation, Turn
+from charlm.chat import recall as limits
+from charlm.chat.conversation import Conversation
 from charlm.chat.dials import Dials
 from charlm.chat.drawing import Snapshot
 from charlm.chat.replay import replay
 from charlm.chat.store import Store
+from charlm.chat.tree import BOT, Turn
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Piece

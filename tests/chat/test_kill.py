@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from charlm.chat.conversation import BOT, Conversation
+from charlm.chat.conversation import Conversation
 from charlm.chat.store import Store
+from charlm.chat.tree import BOT
 
 from .models import DIALOGUES, learning_engine
 from .test_exactness import RATE, check_memory

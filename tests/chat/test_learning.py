@@ -14,10 +14,10 @@ import pytest
 
 import charlm
 from charlm import checkpoint
-from charlm.chat import conversation as limits
+from charlm.chat import recall as limits
 from charlm.chat import database, journal
 from charlm.chat.commands import COMMANDS, Operation, find
-from charlm.chat.conversation import Conversation, Turn
+from charlm.chat.conversation import Conversation
 from charlm.chat.dials import Dials
 from charlm.chat.drawing import LEARNED_WEIGHT, Snapshot, restored
 from charlm.chat.export import from_json, to_json
@@ -26,6 +26,7 @@ from charlm.chat.record import Record
 from charlm.chat.replay import replay
 from charlm.chat.session import Session, Wish
 from charlm.chat.store import Store
+from charlm.chat.tree import Turn
 from charlm.cli.main import run
 from charlm.errors import CheckpointError, UsageError
 from charlm.inference import backward, learner

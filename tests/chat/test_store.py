@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.chat.conversation import Conversation, Turn
+from charlm.chat.conversation import Conversation
 from charlm.chat.drawing import Snapshot
 from charlm.chat.schema import VERSION
 from charlm.chat.store import DAY, Store
+from charlm.chat.tree import Turn
 from charlm.errors import CheckpointError, NotFoundError
 from charlm.inference.engine import Engine
 from charlm.text.dialogue import Dialogue

@@ -14,8 +14,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from charlm.chat.conversation import Turn
 from charlm.chat.store import Store
+from charlm.chat.tree import Turn
 from charlm.checkpoint import load, save
 from charlm.inference.engine import Engine
 from tests.chat.models import DIALOGUES, parrot_checkpoint

@@ -60,6 +60,13 @@ def test_more_time_never_makes_a_smaller_model() -> None:
     assert sizes[0] < sizes[-1]
 
 
+def test_planned_dropout_leaves_the_embedding_alone_and_grows_with_the_model() -> None:
+    said = {"epochs": 12.0, "layers": 2}
+    small, large = (plan(1_000_000, 65, {**said, "hidden": hidden})[1] for hidden in (256, 512))
+    assert small.dropout_input == large.dropout_input == 0
+    assert 0 < small.dropout_hidden == small.dropout_output < large.dropout_hidden
+
+
 def test_a_small_text_gets_a_small_model_and_dropout_where_it_is_read_often() -> None:
     small, often = plan(30_000, 65, {"minutes": 30})
     large, once = plan(10**9, 65, {"minutes": 30})

@@ -19,8 +19,9 @@ import numpy as np
 import pexpect
 import pytest
 
-from charlm.chat.conversation import Considered, Turn
+from charlm.chat.recall import Considered
 from charlm.chat.session import Session, Wish
+from charlm.chat.tree import Turn
 from charlm.checkpoint import load, save
 from charlm.text.visible import visible
 from tests.chat.models import parrot_checkpoint
