@@ -109,7 +109,7 @@ class Layer(nn.Module):
             assert self._loop is not None
             h, after = self._loop(below, state, weights)
         if self.norm_scale is not None:
-            h = F.layer_norm(h, self.norm_scale.shape, self.norm_scale, self.norm_shift, NORM_EPSILON)
+            h = F.layer_norm(h.to(x.dtype), self.norm_scale.shape, self.norm_scale, self.norm_shift, NORM_EPSILON)
         return x + h if self._residual else h, after
 
 
@@ -160,7 +160,6 @@ class CharLM(nn.Module):
         if self._has_table and not dropout.input:
             w_x, b = (self.layers[0].get_parameter(name) for name in ("w_x", "b"))
             below = _Rows.apply(F.linear(self.embedding, w_x, b), ids)  # type: ignore[no-untyped-call]  # torch's
-        # What runs between the products runs in their precision: half as much memory to go through.
         x = _locked_dropout(F.embedding(ids, self.embedding).to(self._precision()), dropout.input)
         after = []
         for number, layer in enumerate(self.layers):
@@ -173,8 +172,9 @@ class CharLM(nn.Module):
         return F.linear(x, w, self.output.b), tuple(after)
 
     def _precision(self) -> torch.dtype:
-        device = self.embedding.device.type
-        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.embedding.dtype
+        """Of what runs between the products: on a processor that of the products, half as much memory to go through."""
+        is_rounded = self.embedding.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        return torch.get_autocast_dtype("cpu") if is_rounded else self.embedding.dtype
 
     @property
     def _has_table(self) -> bool:

@@ -14,8 +14,8 @@ import pytest
 
 import charlm
 from charlm import checkpoint
-from charlm.chat import recall as limits
 from charlm.chat import database, journal
+from charlm.chat import recall as limits
 from charlm.chat.commands import COMMANDS, Operation, find
 from charlm.chat.conversation import Conversation
 from charlm.chat.dials import Dials
