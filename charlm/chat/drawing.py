@@ -350,9 +350,10 @@ class Drawing:
             recent=[*self._recent, *self._ids],
             before=self._before + self.text,
         )
-        before, last = start.state, None
+        before, after, last = start.state, start.state, None
         for piece in generation:
-            before, last = (before if last is None else last.state), piece
+            assert piece.state is not None
+            before, after, last = after, piece.state, piece
             yield self._show(piece)
         self.reason = generation.reason
         return start if last is None else Snapshot(*self._engine.step(before, last.id))

@@ -44,9 +44,7 @@ class Piece(NamedTuple):
         logprob: log p of the id by the model itself, before the sampling chain; nats.
         entropy: of the model's distribution; nats.
         alternatives: the likeliest ids at this place, if asked for.
-        batch: the states of all streams after this id, and `row`, the stream's place in it: see `state`. None in the
-            pieces of a finished batch but the last, which would otherwise keep every state there was.
-        row: see `batch`.
+        state: the model's after this id; None in a batch, which would keep every state there was.
     """
 
     text: str
@@ -54,14 +52,7 @@ class Piece(NamedTuple):
     logprob: float
     entropy: float
     alternatives: tuple[Alternative, ...]
-    batch: State | None
-    row: int
-
-    @property
-    def state(self) -> State:
-        """The model's state after this id."""
-        assert self.batch is not None, "only the last piece of a finished batch has its state"
-        return self.batch if self.batch.batch == 1 else self.batch.rows([self.row])
+    state: State | None
 
 
 def new_seed() -> int:
@@ -210,12 +201,12 @@ def _run(
         logprobs, entropies = _surprise(logits, ids)
         choices = _alternatives(vocabulary, logits, alternatives)
         state, logits = step(state, ids)
+        shown_state = state if len(streams) == 1 else None
         has_ended = False
-        for row, index in enumerate(ids.tolist()):
-            number = running[row]
+        for row, (number, index) in enumerate(zip(running, ids.tolist(), strict=True)):
             stream = streams[number]
             alternative = choices[row] if choices else ()
-            piece = Piece(stream.spell(index), index, logprobs[row], entropies[row], alternative, state, row)
+            piece = Piece(stream.spell(index), index, logprobs[row], entropies[row], alternative, shown_state)
             for shown in stream.accept(piece):
                 yield number, shown
             has_ended = has_ended or bool(stream.reason)
@@ -407,10 +398,7 @@ def generate_batch(
         cancel=cancel,
         alternatives=alternatives,
     ):
-        written = pieces[number]
-        if written:
-            written[-1] = Piece(*written[-1][:-2], batch=None, row=written[-1].row)  # a third of _replace's time
-        written.append(piece)
+        pieces[number].append(piece)
     return [
         Completion(
             text="".join([piece.text for piece in written]),

@@ -170,13 +170,13 @@ class Decoder:
     """Ids to text, one at a time; holds back the bytes of a character that is not whole yet."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
+        self._characters = vocabulary.characters
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
         self.pending = False  # whether bytes are held back
 
     def push(self, index: int) -> str:
         """The text that this id completes: nothing while a character is spelled, else one or more characters."""
-        characters = self._vocabulary.characters
+        characters = self._characters
         if index < len(characters):
             return self.flush() + characters[index] if self.pending else characters[index]
         text = self._bytes.decode(bytes((index - len(characters),)))

@@ -128,7 +128,7 @@ class Probe:
         if self._after is not None and (self._pin is None or self._told):
             self._place += sum(self._lengths)
             self._known, self._pending, self._lengths = self._after, [], []
-        self._after = piece.state if piece.batch is not None else None
+        self._after = piece.state
         self._pending.append(piece.id)
         self._lengths.append(len(piece.text))
         self._told = False

@@ -90,6 +90,19 @@ def assert_torch_agrees(cell: str, case: Case, tolerance: float) -> None:
         np.testing.assert_allclose(part, expected, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize("cell", [name for name, module in CELLS.items() if module.ONE_PRODUCT])
+@given(size=sizes())
+@settings(max_examples=20)
+def test_one_product_gives_the_sum_of_two(cell: str, size: tuple[int, int, int, int, int]) -> None:
+    case, module = make_case(cell, size, 0.5), CELLS[cell]
+    both = frozen(np.concatenate((case.tensors["w_x"], case.tensors["w_h"]), axis=1))
+    x_and_h = frozen(np.concatenate((case.xs[0], case.state.h), axis=1))
+    apart, _ = module.step(case.weights, from_below(case)[0], case.state)
+    at_once, _ = module.step(case.weights._replace(w_h=both), case.tensors["b"], case.state._replace(h=x_and_h))
+    for part, expected in zip(at_once, apart, strict=True):
+        np.testing.assert_allclose(part, expected, rtol=0, atol=1e-12)
+
+
 @every_cell
 @given(size=sizes(), scale=st.sampled_from([0.1, 0.5]))
 @example(size=(100, 3, 5, 9, 1), scale=0.4)

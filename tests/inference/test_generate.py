@@ -144,21 +144,33 @@ def test_alternatives_are_at_most_all_ids(engine: Engine) -> None:
 @pytest.mark.parametrize("has_bytes", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_piece_s_state_has_read_all_ids_so_far(make_checkpoint: MakeCheckpoint, cell: str, has_bytes: bool) -> None:
-    # In a batch whose streams end one after the other, so that places move.
+    engine = Engine(make_checkpoint(cell=cell, characters="ab .", has_bytes=has_bytes))
+    start, params = begin(engine, "abba. "), SamplingParams(temperature=2, top_p=1, seed=3)
+    state = start[0]
+    for piece in write(engine, params, "abba. ", max_chars=30):
+        state, _ = engine.step(state, piece.id)
+        assert piece.state is not None
+        assert piece.state.batch == 1
+        for part, expected in zip(piece.state.arrays(), state.arrays(), strict=True):
+            np.testing.assert_allclose(part, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("has_bytes", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_batch_s_streams_read_their_own_ids(make_checkpoint: MakeCheckpoint, cell: str, has_bytes: bool) -> None:
+    # Streams end one after the other, so that places move: each goes on from what it has written itself.
     engine = Engine(make_checkpoint(cell=cell, characters="ab .", has_bytes=has_bytes))
     start, params = begin(engine, "abba. "), SamplingParams(temperature=2, top_p=1, seed=3)
     completions = generate_batch(engine, *start, params, 8, max_chars=30, stops=["ab", "\ufffd\ufffd"])
     assert len({len(completion.pieces) for completion in completions}) > 3
-    for pieces in (write(engine, params, "abba. ", max_chars=30), *(each.pieces for each in completions)):
-        state = start[0]
-        for piece in pieces:
-            state, _ = engine.step(state, piece.id)
-            if piece.batch is None:
-                assert piece is not pieces[-1]
-                continue
-            assert piece.state.batch == 1
-            for part, expected in zip(piece.state.arrays(), state.arrays(), strict=True):
-                np.testing.assert_allclose(part, expected, rtol=0, atol=1e-5)
+    for completion in completions:
+        state, logits = start
+        for piece in completion.pieces:
+            shifted = logits - logits.max()
+            expected = float(shifted[piece.id] - np.log(np.exp(shifted).sum()))
+            assert piece.logprob == pytest.approx(expected, abs=1e-4)
+            assert piece.state is None
+            state, logits = engine.step(state, piece.id)
 
 
 # Where it ends
