@@ -155,7 +155,7 @@ def _dropout(epochs: float, weights_per_character: float) -> float:
 
     In steps of .05, so that the measurement of the machine, which is noisy, seldom changes the plan.
     """
-    return round(20 * min(0.4, max(0.0, 0.015 * (epochs * math.sqrt(weights_per_character) - 5)))) / 20
+    return round(20 * min(0.5, max(0.0, 0.0175 * (epochs * math.sqrt(weights_per_character) - 6)))) / 20
 
 
 def _rebase(base: ModelConfig, vocabulary: int, shape: Mapping[str, Any]) -> ModelConfig:
