@@ -7,7 +7,6 @@ behind the numbers. No torch, no files.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -155,7 +154,7 @@ def _dropout(epochs: float, weights_per_character: float) -> float:
 
     In steps of .05, so that the measurement of the machine, which is noisy, seldom changes the plan.
     """
-    return round(20 * min(0.5, max(0.0, 0.0175 * (epochs * math.sqrt(weights_per_character) - 6)))) / 20
+    return round(20 * min(0.4, max(0.0, 0.01 * (epochs * weights_per_character - 1)))) / 20
 
 
 def _rebase(base: ModelConfig, vocabulary: int, shape: Mapping[str, Any]) -> ModelConfig:

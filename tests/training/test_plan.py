@@ -65,6 +65,7 @@ def test_planned_dropout_leaves_the_embedding_alone_and_grows_with_the_model() -
     small, large = (plan(1_000_000, 65, {**said, "hidden": hidden})[1] for hidden in (256, 512))
     assert small.dropout_input == large.dropout_input == 0
     assert 0 < small.dropout_hidden == small.dropout_output < large.dropout_hidden
+    assert plan(1_000_000, 65, {**said, "epochs": 0.9, "hidden": 256})[1].dropout_hidden == 0
 
 
 def test_a_small_text_gets_a_small_model_and_dropout_where_it_is_read_often() -> None:
