@@ -36,7 +36,7 @@ SIZES = (
     Size(until=0.4, hidden=128, layers=1, learning_rate=9e-3),
     Size(until=3.5, hidden=256, layers=1, learning_rate=8e-3),
     Size(until=40, hidden=256, layers=2, learning_rate=6e-3),
-    Size(until=70, hidden=384, layers=2, learning_rate=5e-3),
+    Size(until=60, hidden=384, layers=2, learning_rate=5e-3),
     Size(until=float("inf"), hidden=512, layers=2, learning_rate=4e-3),
 )
 # A text is learnt by heart once the weights outnumber its characters by far.
@@ -154,7 +154,7 @@ def _dropout(epochs: float, weights_per_character: float) -> float:
 
     In steps of .05, so that the measurement of the machine, which is noisy, seldom changes the plan.
     """
-    return round(20 * min(0.4, max(0.0, 0.01 * (epochs * weights_per_character - 1)))) / 20
+    return round(20 * min(0.4, max(0.0, 0.006 * (epochs * weights_per_character - 1)))) / 20
 
 
 def _rebase(base: ModelConfig, vocabulary: int, shape: Mapping[str, Any]) -> ModelConfig:

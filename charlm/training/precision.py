@@ -14,10 +14,10 @@ from charlm.model import recurrent
 
 # A processor without bf16 instructions refuses some kernels and emulates others a thousand times slower than fp32, so
 # the measurement feels its way up from shapes that even then take milliseconds, and gives up at the first that says no.
-_SHAPES = ((2, 4, 32), (8, 16, 128), (16, 32, 256))  # steps, lanes, hidden
+_SHAPES = ((2, 4, 32), (8, 16, 128), (64, 32, 256))  # steps, lanes, hidden
 _HOPELESS = 20.0  # times slower than fp32, even where the first call is slow to set itself up
-# Passes, and seconds for the last shape: a machine that looks slow by chance gets a smaller model.
-_PASSES, _SECONDS, _SLOW = 5, 0.1, 0.25
+_PASSES = 3  # at least: the first sets things up
+_SLOW = 0.25  # seconds; whatever takes so long is not repeated
 
 
 class Measured(NamedTuple):
@@ -27,13 +27,14 @@ class Measured(NamedTuple):
     speed: float  # multiply-adds a second at that precision
 
 
-def measure(device: torch.device, cell: str, precision: str) -> Measured:
+def measure(device: torch.device, cell: str, precision: str, seconds: float = 0.0) -> Measured:
     """Time a layer's forward and backward pass.
 
     Args:
         device: where.
         cell: which.
         precision: "fp32" or "bf16" to measure only that, "auto" to find the quicker.
+        seconds: how long to go on with each, since a machine may look slow by chance; 0 for as few passes as will do.
 
     Returns:
         The precision to train with and the speed that it reaches.
@@ -43,25 +44,27 @@ def measure(device: torch.device, cell: str, precision: str) -> Measured:
     """
     candidates = ["fp32", "bf16"] if precision == "auto" else [precision]
     for shape in _SHAPES:
-        seconds = {name: _time_step(device, cell, name, *shape) for name in candidates}
-        candidates = [name for name in candidates if seconds[name] < _HOPELESS * min(seconds.values())]
-    best = min(candidates, key=lambda name: seconds[name], default=None)
+        goes_on = seconds if shape == _SHAPES[-1] else 0.0
+        times = {name: _time_step(device, cell, name, *shape, goes_on) for name in candidates}
+        candidates = [name for name in candidates if times[name] < _HOPELESS * min(times.values())]
+    best = min(candidates, key=lambda name: times[name], default=None)
     if best is None:
         raise UsageError(f"this machine has no {precision} arithmetic", "leave --precision out")
     steps, lanes, hidden = _SHAPES[-1]
     multiply_adds = 3 * steps * lanes * len(CELLS[cell].GATES) * hidden * 2 * hidden
-    return Measured(best, multiply_adds / seconds[best])
+    return Measured(best, multiply_adds / times[best])
 
 
-def _time_step(device: torch.device, cell: str, precision: str, steps: int, lanes: int, hidden: int) -> float:
-    """The quickest of some passes, in seconds; slow ones are not repeated. Infinity if there is no such kernel."""
+def _time_step(
+    device: torch.device, cell: str, precision: str, steps: int, lanes: int, hidden: int, seconds: float
+) -> float:
+    """The quickest of the passes that so many seconds allow, in seconds. Infinity if there is no such kernel."""
     with torch.random.fork_rng(devices=[]):
         shapes = CELLS[cell].shapes(hidden, hidden)
         weights = {name: torch.randn(shape, device=device, requires_grad=True) for name, shape in shapes.items()}
         x = torch.randn(steps, lanes, hidden, device=device, requires_grad=True)
         state = tuple(torch.zeros(lanes, hidden, device=device) for _ in CELLS[cell].State._fields)
-        quickest, passes = math.inf, 0
-        until = time.perf_counter() + (_SECONDS if (steps, lanes, hidden) == _SHAPES[-1] else 0.0)
+        quickest, passes, until = math.inf, 0, time.perf_counter() + seconds
         while passes < _PASSES or time.perf_counter() < until:
             start = time.perf_counter()
             try:

@@ -49,7 +49,7 @@ from charlm.training.events import (
 from charlm.training.folder import RunFolder
 from charlm.training.launch import Launch
 from charlm.training.loop import Trainer
-from charlm.training.plan import Machine, plan
+from charlm.training.plan import DEFAULT_MINUTES, Machine, plan
 from charlm.training.precision import measure, pick_device
 from charlm.training.settings import TrainConfig
 from charlm.training.speech import Speech, settle
@@ -309,7 +309,8 @@ class Run:
         if not self._ranks.is_first:
             shape, training = self._ranks.share()
             return ModelConfig.from_dict(shape), TrainConfig.from_dict(training)
-        measured = measure(device, cell, said.get("precision") or "auto")
+        minutes = 0.0 if said.get("steps") or said.get("epochs") else said.get("minutes") or DEFAULT_MINUTES
+        measured = measure(device, cell, said.get("precision") or "auto", seconds=min(0.5, 0.5 * minutes))
         machine = Machine(measured.speed * self._ranks.size, self._ranks.size)
         model, train = plan(len(corpus.train), len(corpus.vocabulary), said, machine, base)
         train = replace(train, precision=measured.precision, device=device.type)
