@@ -394,7 +394,7 @@ def _child(arguments: list[str], folder: str) -> None:
 @pytest.mark.slow
 def test_twenty_five_kills_lose_nothing(charlm: Charlm, tmp_path: Path) -> None:
     """SIGKILL at random moments; the file is always whole, and in the end the run is as if nothing had happened."""
-    settings = [*TINY, "--steps", "3000", "--evaluations", "12", "--dropout", "0.1", "--save-every", "0.05"]
+    settings = [*TINY, "--steps", "8000", "--evaluations", "12", "--dropout", "0.1", "--save-every", "0.05"]
     context = multiprocessing.get_context("forkserver")
     # torch imports its compiler with the first optimizer; preloaded, a child is in the loop within a second.
     context.set_forkserver_preload(

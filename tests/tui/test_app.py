@@ -44,10 +44,12 @@ class Fake(Engine):
         seconds: a step takes.
         steps_left: until it fails.
         gate: a step waits until it is set.
+        waits: whether one does.
     """
 
     seconds = 0.0
     steps_left: float = float("inf")
+    waits = False
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -55,7 +57,9 @@ class Fake(Engine):
         self.gate.set()
 
     def step(self, state: Any, ids: Any) -> Any:
+        self.waits = True
         assert self.gate.wait(20)
+        self.waits = False
         if self.seconds:
             time.sleep(self.seconds)
         self.steps_left -= 1
@@ -93,6 +97,12 @@ class Chat:
 
     async def idle(self) -> None:
         await self.until(lambda: not self.app._busy and not self.app._inbox._events)
+        await self.pilot.pause()  # notes are messages, too
+
+    async def stop(self) -> None:
+        """Esc, and wait until the worker has been told."""
+        await self.pilot.press("escape")
+        await self.until(lambda: self.app._inbox._stopped is not None)
 
     async def type(self, text: str) -> None:
         self.app.prompt.focus()
@@ -242,18 +252,18 @@ async def test_escape_before_the_first_character_leaves_what_you_said(open_chat:
         for key in ("f5", "f9"):
             chat.engine.gate.clear()
             await chat.pilot.press(key)
-            await chat.until(lambda: chat.conversation.busy)
-            await chat.pilot.press("escape")
+            await chat.until(lambda: chat.engine.waits)
+            await chat.stop()
             chat.engine.gate.set()
             await chat.idle()
             assert chat.turns == both
-            assert "stopped before it said anything" in chat.notes
+            await chat.until(lambda: "stopped before it said anything" in chat.notes)
             assert chat.app.status.turn == "turn 2"
             chat.assert_true()
         chat.engine.gate.clear()
         await chat.type("and now?")
-        await chat.until(lambda: chat.conversation.busy)
-        await chat.pilot.press("escape")
+        await chat.until(lambda: chat.engine.waits)
+        await chat.stop()
         chat.engine.gate.set()
         await chat.idle()
         assert chat.turns == [*both, "and now?"]
