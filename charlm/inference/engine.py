@@ -124,18 +124,17 @@ class Engine:
 
         # Columns lie together: a cell takes the product with the transpose, which is quicker so for one row to sixteen
         # of them, and never slower.
-        weights = self._cell.Weights(*[np.asfortranarray(tensor(name)) for name in self._cell.Weights._fields])
-        both = w_x = None
+        parts, both, w_x = {name: tensor(name) for name in self._cell.Weights._fields}, None, None
         if layer and self._cell.ONE_PRODUCT:
-            side_by_side = np.asfortranarray(np.concatenate((tensor("w_x"), tensor("w_h")), axis=1))
             inputs = self.config.inputs(layer)
-            both, weights = weights._replace(w_h=side_by_side), weights._replace(w_h=side_by_side[:, inputs:])
-            w_x = side_by_side[:, :inputs].T
+            both = np.asfortranarray(np.concatenate((tensor("w_x"), tensor("w_h")), axis=1))
+            w_x, parts["w_h"] = both[:, :inputs].T, both[:, inputs:]  # views
         elif layer:
             w_x = np.ascontiguousarray(tensor("w_x").T)
+        weights = self._cell.Weights(*[np.asfortranarray(part) for part in parts.values()])
         return _Layer(
             weights=weights,
-            both=both,
+            both=None if both is None else weights._replace(w_h=both),
             w_x=w_x,
             b=_bias(tensor("b"), tensor("w_x"), shift) if layer else None,
             residual=self.config.has_residual(layer),
