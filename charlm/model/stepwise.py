@@ -114,6 +114,13 @@ class _Step(NamedTuple):
     next_c: Tensor
     tanh_c: Tensor
 
+    def write(self, i: Tensor, f: Tensor) -> None:
+        """From an LSTM's pre-activations, of which i and f are two, to its gates, cell and what it shows."""
+        self.gates.sigmoid_()
+        self.g.tanh_()
+        torch.mul(f, self.c, out=self.next_c).addcmul_(i, self.g)
+        self.show()
+
     def show(self) -> None:
         """From the cell to what it shows."""
         torch.tanh(self.next_c, out=self.tanh_c)
@@ -194,10 +201,7 @@ class _LSTM(Function):
         i, f = (chunk.a[:, :, block].unbind() for block in (0, 1))
         for step, (from_below, at) in enumerate(zip(below.unbind(), chunk, strict=True)):
             torch.addmm(from_below, at.h, w_h_t, out=at.a)
-            at.gates.sigmoid_()
-            at.g.tanh_()
-            torch.mul(f[step], at.c, out=at.next_c).addcmul_(i[step], at.g)
-            at.show()
+            at.write(i[step], f[step])
         ctx.save_for_backward(w_h, chunk.a, chunk.h, chunk.c, chunk.tanh_c)
         return chunk.h[1:].clone(), chunk.c[-1].clone()
 
@@ -300,10 +304,7 @@ class _Multiplicative(Function):
             torch.mm(at.h, w_m_t, out=turned[step])
             torch.mul(by[step], turned[step], out=m[step])
             torch.addmm(from_below, m[step], w_h_t, out=at.a)
-            at.gates.sigmoid_()
-            at.g.tanh_()
-            torch.mul(f[step], at.c, out=at.next_c).addcmul_(i[step], at.g)
-            at.show()
+            at.write(i[step], f[step])
         ctx.save_for_backward(w_h, w_m, by, turned, m, chunk.a, chunk.h, chunk.c, chunk.tanh_c)
         return chunk.h[1:].clone(), chunk.c[-1].clone()
 
