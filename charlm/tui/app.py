@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from textual import on, work
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.driver import Driver
 from textual.events import Resize
 from textual.screen import Screen
 from textual.widgets import Footer
@@ -122,6 +124,14 @@ class ChatApp(App[int]):
         self._commands: Sequence[Command] = ()
 
     # -- the screen ---------------------------------------------------------------------------------------------------
+
+    def get_driver_class(self) -> type[Driver]:
+        """What reads keys and writes to the terminal."""
+        if sys.platform == "win32":
+            return super().get_driver_class()
+        from charlm.tui.driver import LastingDriver
+
+        return LastingDriver
 
     def compose(self) -> ComposeResult:
         """Transcript over prompt, between two panels; a status line and the keys below."""

@@ -86,7 +86,9 @@ class Terminal:
         child: the process.
     """
 
-    def __init__(self, arguments: Sequence[str | Path], size: tuple[int, int], variables: dict[str, str]) -> None:
+    def __init__(
+        self, arguments: Sequence[str | Path], size: tuple[int, int], deaf: bool, variables: dict[str, str]
+    ) -> None:
         self.screen = Screen(*size)
         self.sent = ""
         self.child = pexpect.spawn(
@@ -95,6 +97,7 @@ class Terminal:
             env=environment(**variables),
             dimensions=size[::-1],
             encoding="utf-8",
+            ignore_sighup=deaf,
         )
         self.child.delaybeforesend = None
         self.modes = termios.tcgetattr(self.child.child_fd)
@@ -146,7 +149,11 @@ class Terminal:
         return self.exit_code()
 
     def exit_code(self) -> int:
-        self.child.wait()
+        end = time.monotonic() + PATIENCE
+        while self.child.isalive():
+            if time.monotonic() > end:
+                pytest.fail(f"it does not end:\n{self.screen}")
+            time.sleep(0.01)
         return int(self.child.exitstatus if self.child.exitstatus is not None else -self.child.signalstatus)
 
     def leave(self) -> int:
@@ -199,8 +206,10 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     monkeypatch.chdir(tmp_path)
     terminals: list[Terminal] = []
 
-    def call(*arguments: str | Path, size: tuple[int, int] = (120, 40), **variables: str) -> Terminal:
-        terminals.append(Terminal(arguments, size, variables))
+    def call(
+        *arguments: str | Path, size: tuple[int, int] = (120, 40), deaf: bool = False, **variables: str
+    ) -> Terminal:
+        terminals.append(Terminal(arguments, size, deaf, variables))
         return terminals[-1]
 
     yield call
@@ -394,6 +403,17 @@ def test_ended_from_outside_in_the_middle_of_a_reply_nothing_that_was_shown_is_l
     assert len(reply.text) < 2000
     if code is not None and not plain:
         assert terminal.screen.modes == LEFT_ON
+
+
+def test_the_app_ends_when_its_terminal_is_gone_though_no_signal_says_so(start: Start, trained: Path) -> None:
+    """As under `nohup`."""
+    terminal = start("chat", trained, "--length", "5000", "--pace", "300", "--seed", "2", deaf=True, TERM="xterm")
+    terminal.until_ready()
+    terminal.say("Tell me everything.")
+    terminal.until(lambda: len(terminal.reply) > 20)
+    hang_up(terminal)
+    terminal.exit_code()
+    assert kept(trained)[0].text == "Tell me everything."
 
 
 def test_pasting_a_million_characters_sends_nothing_and_keys_go_on(chat: Start) -> None:
