@@ -9,20 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from charlm.cells import CELLS
 from charlm.config import ModelConfig
 from charlm.errors import UsageError
-from charlm.model import recurrent, stepwise
+from charlm.model import recurrent
 from charlm.model.stepwise import LayerState
 
 ModelState = tuple[LayerState, ...]
@@ -32,8 +29,8 @@ FORGET_BIAS = 1.0  # Gers et al. (2000), Jozefowicz et al. (2015): begin by keep
 # Measured, docs/experiments.md: an output layer that begins at nothing leaves the first steps to the frequencies in its
 # bias, and is worth more than any other choice made here.
 EMBEDDING_STD, TIED_STD = 0.5, 0.05
-# Units from which a loop of our own that reads a table is quicker than a fused kernel that multiplies. Measured, too.
-LOOP_PAYS = 512
+# One-hot vectors come in few widths, as a kernel is made for each, and are worth it up to a share of the embedding's.
+WIDTHS, WORTH_IT = 32, 0.5
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,6 @@ class Layer(nn.Module):
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         self._cell = recurrent.CELLS[config.cell]
-        self._loop = stepwise.LOOPS.get(config.cell)
         self._shapes = CELLS[config.cell].shapes(config.inputs(layer), config.hidden)
         self._residual = config.has_residual(layer)
         for name, shape in self._shapes.items():
@@ -88,7 +84,7 @@ class Layer(nn.Module):
             self.get_parameter("b").data.chunk(len(gates))[gates.index("f")].fill_(FORGET_BIAS)
 
     def forward(
-        self, x: Tensor, state: LayerState, weight_drop: float, below: Tensor | None = None
+        self, x: Tensor, state: LayerState, weight_drop: float, spelled: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, LayerState]:
         """Run a chunk, (T, B, I) to (T, B, H), from `state` to the state after it.
 
@@ -96,18 +92,15 @@ class Layer(nn.Module):
             x: what the layer gets from below.
             state: before it.
             weight_drop: share of the recurrent weights that is left out.
-            below: W_x x + b, (T, B, GH), where that is there already.
+            spelled: what the cell reads in the place of x, (T, B, U), and the matrix for it, (GH, U), if not x itself.
         """
         weights: dict[str, Tensor] = {name: self.get_parameter(name) for name in self._shapes}
         if weight_drop:
             for name, weight in weights.items():
                 if weight.dim() == 2 and name != "w_x":
                     weights[name] = F.dropout(weight, weight_drop)
-        if below is None:
-            h, after = self._cell(x, state, weights)
-        else:
-            assert self._loop is not None
-            h, after = self._loop(below, state, weights)
+        source, weights["w_x"] = (x, weights["w_x"]) if spelled is None else spelled
+        h, after = self._cell(source, state, weights)
         if self.norm_scale is not None:
             h = F.layer_norm(h.to(x.dtype), self.norm_scale.shape, self.norm_scale, self.norm_shift, NORM_EPSILON)
         return x + h if self._residual else h, after
@@ -156,16 +149,13 @@ class CharLM(nn.Module):
             Logits of what comes after each id, (T, B, V), and the state after the last; not detached.
         """
         dropout = self.dropout if self.training else Dropout()
-        below = None
-        if self._has_table and not dropout.input:
-            w_x, b = (self.layers[0].get_parameter(name) for name in ("w_x", "b"))
-            below = _Rows.apply(F.linear(self.embedding, w_x, b), ids)  # type: ignore[no-untyped-call]  # torch's
         x = _locked_dropout(F.embedding(ids, self.embedding).to(self._precision()), dropout.input)
+        spelled = None if dropout.input else self._spell(ids, x.dtype)
         after = []
         for number, layer in enumerate(self.layers):
             if number:
                 x = _locked_dropout(x, dropout.hidden)
-            x, last = layer(x, state[number], dropout.weight, None if number else below)
+            x, last = layer(x, state[number], dropout.weight, None if number else spelled)
             after.append(last)
         x = _locked_dropout(x, dropout.output)
         w = self.embedding if self.output.w is None else self.output.w
@@ -176,19 +166,20 @@ class CharLM(nn.Module):
         is_rounded = self.embedding.device.type == "cpu" and torch.is_autocast_enabled("cpu")
         return torch.get_autocast_dtype("cpu") if is_rounded else self.embedding.dtype
 
-    @property
-    def _has_table(self) -> bool:
-        """Whether the first layer's W_x x + b is read from a table with a row an id, instead of multiplied.
+    def _spell(self, ids: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
+        """The first layer's input as one-hot vectors, with the matrix for them; None where that spares nothing.
 
-        That spares a quarter of a model of two layers its products, but torch's own kernels cannot read it.
+        W_x e is a column of W_x E^T, which has one for each id that the chunk has. A text has few different characters,
+        so the product is much narrower than with an embedding, and the layer takes a third less time.
         """
-        config = self.config
-        return (
-            self.embedding.device.type == "cpu"
-            and config.cell in stepwise.LOOPS
-            and (config.cell not in recurrent.FUSED or config.hidden >= LOOP_PAYS)
-            and config.vocabulary <= config.embedding
-        )
+        if ids.device.type != "cpu":  # elsewhere what counts is how many kernels there are to start
+            return None
+        used, place = torch.unique(ids, return_inverse=True)
+        used = F.pad(used, (0, -len(used) % WIDTHS))
+        if len(used) > WORTH_IT * self.config.embedding:
+            return None
+        one_hot = torch.zeros(*ids.shape, len(used), dtype=dtype).scatter_(2, place.unsqueeze(2), 1)
+        return one_hot, F.linear(self.layers[0].get_parameter("w_x"), self.embedding[used])
 
     @torch.no_grad()
     def set_frequencies(self, counts: NDArray[np.int64]) -> None:
@@ -200,27 +191,6 @@ class CharLM(nn.Module):
 def detach(state: ModelState) -> ModelState:
     """The same values with no history: where backpropagation through time is cut."""
     return tuple(tuple(part.detach() for part in layer) for layer in state)
-
-
-class _Rows(Function):
-    """Rows of a table (V, R) by id, (T, B, R).
-
-    The gradient is a product, with the ids as one-hot vectors: quicker than adding up row by row, and a product adds up
-    in fp32 where its factors have less.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:
-        ctx.save_for_backward(ids)
-        ctx.rows = len(table)
-        return F.embedding(ids, table)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_rows: Tensor) -> tuple[Tensor, None]:
-        (ids,) = ctx.saved_tensors
-        one_hot = d_rows.new_zeros(ctx.rows, ids.numel()).scatter_(0, ids.reshape(1, -1), 1)
-        return one_hot @ d_rows.flatten(0, 1), None
 
 
 def _locked_dropout(x: Tensor, rate: float) -> Tensor:

@@ -73,7 +73,6 @@ def _in_a_loop(loop: stepwise.Loop) -> Cell:
     return cell
 
 
-FUSED: Final[Mapping[str, Cell]] = MappingProxyType({"lstm": lstm, "gru": gru, "rnn": rnn})
 CELLS: Final[Mapping[str, Cell]] = MappingProxyType(
-    {**{name: _in_a_loop(loop) for name, loop in stepwise.LOOPS.items()}, **FUSED}
+    {"lstm": lstm, "gru": gru, "rnn": rnn, **{name: _in_a_loop(loop) for name, loop in stepwise.LOOPS.items()}}
 )

@@ -3,9 +3,9 @@
 Owns the arithmetic. Each function computes what the module of the same name in `charlm.cells` computes step by step;
 tests hold the two together.
 
-What makes a loop over steps quick enough: what comes from below is one product for the whole chunk, made outside, or
-rows of a table; so is the gradient of a recurrent matrix; going forward writes into memory that is there already; and
-the few operations on (B, H) beside the one product that is left in the loop find everything in the processor's cache.
+What makes a loop over steps quick enough: what comes from below is one product for the whole chunk, made outside; so is
+the gradient of a recurrent matrix; going forward writes into memory that is there already; and the few operations on
+(B, H) beside the one product that is left in the loop find everything in the processor's cache.
 """
 
 from __future__ import annotations
@@ -24,36 +24,30 @@ LayerState = tuple[Tensor, ...]  # (B, H) each, as the fields of the cell's Stat
 Loop = Callable[[Tensor, LayerState, Mapping[str, Tensor]], tuple[Tensor, LayerState]]
 
 
-def lstm(below: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through an LSTM layer.
+def peephole(below: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+    """Run a chunk through an LSTM layer with peepholes.
 
     Args:
         below: W_x x + b, (T, B, GH), in the precision in which everything is to run.
         state: h and c before it.
-        weights: the recurrent ones, as `charlm.cells.lstm.Weights` names them; others may be there.
+        weights: the recurrent ones, as `charlm.cells.peephole.Weights` names them; others may be there.
 
     Returns:
         h after every step, (T, B, H), and the state after the last.
     """
-    hs, c = _LSTM.apply(below, *_like(below, weights["w_h"], *state))  # type: ignore[no-untyped-call]  # torch's
-    return hs, (hs[-1], c)
-
-
-def peephole(below: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through an LSTM layer with peepholes; as `lstm`."""
     parts = _like(below, *[weights[name] for name in ("w_h", "p_i", "p_f", "p_o")], *state)
     hs, c = _Peephole.apply(below, *parts)  # type: ignore[no-untyped-call]  # torch's
     return hs, (hs[-1], c)
 
 
 def cifg(below: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through a layer with coupled gates; as `lstm`."""
+    """Run a chunk through a layer with coupled gates; as `peephole`."""
     hs, c = _Cifg.apply(below, *_like(below, weights["w_h"], *state))  # type: ignore[no-untyped-call]  # torch's
     return hs, (hs[-1], c)
 
 
 def multiplicative(below: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through a multiplicative layer; as `lstm`."""
+    """Run a chunk through a multiplicative layer; as `peephole`."""
     gates = len(weights["w_h"])
     parts = _like(below, weights["w_h"], weights["w_m"], *state)
     hs, c = _Multiplicative.apply(below[..., :gates], below[..., gates:], *parts)  # type: ignore[no-untyped-call]  # torch's
@@ -61,7 +55,7 @@ def multiplicative(below: Tensor, state: LayerState, weights: Mapping[str, Tenso
 
 
 def slstm(below: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through an sLSTM layer; as `lstm`, with h, c, n and m for a state."""
+    """Run a chunk through an sLSTM layer; as `peephole`, with h, c, n and m for a state."""
     # Exponentials of what adds up over a text: in the weights' own precision, whatever the products run in.
     below = below.to(weights["w_h"].dtype)
     hs, c, n, m = _SLSTM.apply(below, weights["w_h"], *_like(below, *state))  # type: ignore[no-untyped-call]  # torch's
@@ -69,7 +63,7 @@ def slstm(below: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tu
 
 
 LOOPS: Final[Mapping[str, Loop]] = MappingProxyType(
-    {"lstm": lstm, "peephole": peephole, "cifg": cifg, "multiplicative": multiplicative, "slstm": slstm}
+    {"peephole": peephole, "cifg": cifg, "multiplicative": multiplicative, "slstm": slstm}
 )
 
 
@@ -190,31 +184,6 @@ def _unbound(*parts: Tensor) -> list[tuple[Tensor, ...]]:
 def _product(d_a: Tensor, h: Tensor) -> Tensor:
     """The gradient of a recurrent matrix: one product for all steps, (R, H)."""
     return d_a.flatten(0, 1).flatten(1).T @ h.flatten(0, 1)
-
-
-class _LSTM(Function):
-    """Blocks i, f, o, g."""
-
-    @staticmethod
-    def forward(ctx: Any, below: Tensor, w_h: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        chunk, w_h_t = _Chunk(below, h, c), w_h.T
-        i, f = (chunk.a[:, :, block].unbind() for block in (0, 1))
-        for step, (from_below, at) in enumerate(zip(below.unbind(), chunk, strict=True)):
-            torch.addmm(from_below, at.h, w_h_t, out=at.a)
-            at.write(i[step], f[step])
-        ctx.save_for_backward(w_h, chunk.a, chunk.h, chunk.c, chunk.tanh_c)
-        return chunk.h[1:].clone(), chunk.c[-1].clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_hs: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
-        w_h, gates, h, c, tanh_c = ctx.saved_tensors
-        d_a = torch.empty_like(gates)
-        rows, parts = d_a.flatten(2).unbind(), _unbound(*gates.unbind(2), c[:-1], h[1:], tanh_c)
-        d_h0, d_c0 = _cell_back(
-            d_hs, d_c, d_a, lambda step: _lstm_slopes(*[part[step] for part in parts]), lambda step: rows[step] @ w_h
-        )
-        return d_a.flatten(2), _product(d_a, h[:-1]), d_h0, d_c0
 
 
 class _Peephole(Function):

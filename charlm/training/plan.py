@@ -97,7 +97,7 @@ def plan(
         "lanes": lanes,
         "chunk": chunk,
         "learning_rate": size.learning_rate * (0.25 if base is not None else 1.0),
-        "dropout_input": dropout or 0.0,  # planned there is none: it would cost the table that the first layer reads
+        "dropout_input": dropout or 0.0,  # none is planned: one-hot vectors, which are quicker, can't have it
         "dropout_hidden": rate,
         "dropout_output": rate,
         "val_chars": max(6_000, int(seen * VALIDATION_SHARE / settings.get("evaluations", TrainConfig.evaluations))),

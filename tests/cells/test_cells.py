@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from charlm.cells import CELLS
 from charlm.cells.common import look, sigmoid
-from charlm.model import recurrent, stepwise
+from charlm.model import recurrent
 
 Array = NDArray[np.float64]
 
@@ -215,25 +215,6 @@ def test_gradients_of_the_torch_cells(cell: str) -> None:
 
     inputs = [torch.tensor(part, requires_grad=True) for part in (case.xs, *case.tensors.values(), *case.state)]
     assert torch.autograd.gradcheck(run, inputs)
-
-
-@given(size=sizes())
-@example(size=(40, 3, 5, 9, 1))
-@settings(max_examples=20)
-def test_the_lstm_s_loop_is_the_fused_kernel(size: tuple[int, int, int, int, int]) -> None:
-    case = make_case("lstm", size, 0.5)
-    inputs = [torch.tensor(part, requires_grad=True) for part in (case.xs, *case.tensors.values(), *case.state)]
-    x, *rest = inputs
-    weights, state = dict(zip(case.tensors, rest, strict=False)), tuple(rest[len(case.tensors) :])
-    outcomes = []
-    for hs, after in (
-        recurrent.lstm(x, state, weights),
-        stepwise.lstm(x @ weights["w_x"].T + weights["b"], state, weights),
-    ):
-        gradients = torch.autograd.grad((hs**2).sum() + sum((part**3).sum() for part in after), inputs)
-        outcomes.append((hs, *after, *gradients))
-    for fused, looped in zip(*outcomes, strict=True):
-        torch.testing.assert_close(looped, fused, rtol=1e-12, atol=1e-12)
 
 
 @every_cell

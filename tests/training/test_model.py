@@ -11,7 +11,7 @@ import torch
 from charlm.cells import CELLS
 from charlm.config import ModelConfig
 from charlm.errors import UsageError
-from charlm.model import stepwise
+from charlm.model import lm
 from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
 
 
@@ -43,22 +43,22 @@ def test_a_chunk_in_parts_is_the_chunk(cell: str, shape: dict[str, Any]) -> None
             torch.testing.assert_close(part, same, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("cell", stepwise.LOOPS)
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("shape", [{}, {"residual": False}, {"tied": True}])
-def test_a_first_layer_that_reads_a_table_is_one_that_multiplies(
+def test_a_first_layer_that_reads_one_hot_vectors_is_one_that_reads_embeddings(
     cell: str, shape: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = {"cell": cell, "vocabulary": 11, "embedding": 16, "hidden": 16, **shape}
     outcomes = []
-    for has_table in (True, False):
-        monkeypatch.setattr(CharLM, "_has_table", has_table)
+    for worth_it in (float("inf"), 0.0):
+        monkeypatch.setattr(lm, "WORTH_IT", worth_it)
         model = make(**config)
         logits, after = model(IDS, model.start(3))
         model.zero_grad()
-        (logits.logsumexp(-1).sum() + after[0][1].sum()).backward()
+        (logits.logsumexp(-1).sum() + after[0][0].sum()).backward()
         outcomes.append((logits, *[parameter.grad for parameter in model.parameters()]))
-    for read, multiplied in zip(*outcomes, strict=True):
-        torch.testing.assert_close(read, multiplied, rtol=1e-4, atol=1e-5)
+    for spelled, embedded in zip(*outcomes, strict=True):
+        torch.testing.assert_close(spelled, embedded, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("cell", CELLS)
