@@ -165,6 +165,7 @@ class Conversation:
         self._next_id = 1
         self._busy = threading.Lock()
         self._cancelled = threading.Event()
+        self._ending = threading.RLock()  # a signal may come while it is held, and its handler stop
 
     # -- what there is ------------------------------------------------------------------------------------------------
 
@@ -410,7 +411,9 @@ class Conversation:
 
     def stop(self) -> None:
         """End the operation that is under way within one character; what was shown stays. For another thread."""
-        self._cancelled.set()
+        with self._ending:
+            if self.busy:
+                self._cancelled.set()
 
     # -- how it is done -----------------------------------------------------------------------------------------------
 
@@ -419,10 +422,11 @@ class Conversation:
         if not self._busy.acquire(blocking=False):
             raise UsageError("a reply is under way", "stop it first")
         try:
-            self._cancelled.clear()
             yield
         finally:
-            self._busy.release()
+            with self._ending:  # whoever stops now means this operation, or else the next
+                self._busy.release()
+                self._cancelled.clear()
 
     def _lesson(self, author: str = BOT, like: Turn | None = None) -> Lesson:
         """Of a turn that is about to be; it may take another's place. Only what a person says is learned from."""
