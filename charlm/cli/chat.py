@@ -13,7 +13,7 @@ from charlm.cli.command import Command, complete_model
 from charlm.errors import UsageError
 
 _DIALS: Final[dict[str, tuple[float, str]]] = {
-    "temperature": (0.8, "0 takes the likeliest; below 1 careful, above 1 wild."),
+    "temperature": (0.65, "0 takes the likeliest; below 1 careful, above 1 wild."),
     "top_k": (0, "Draw among the k likeliest; 0 is off."),
     "top_p": (0.95, "Draw among the likeliest that make up this share; 1 is off."),
     "min_p": (0.0, "Draw among those this share as likely as the likeliest; 0 is off."),

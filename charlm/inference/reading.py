@@ -24,6 +24,9 @@ UNKNOWN_NATS = math.log(CODE_POINTS)
 """The cost of a character that a model can't spell: that of guessing among all code points."""
 
 
+HAS_PARAGRAPHS = 0.03  # after a line's end: the probability of a blank line, from which on a text has paragraphs
+
+
 class Primed(NamedTuple):
     """A model that has read a prompt.
 
@@ -45,7 +48,8 @@ def prime(engine: Engine, prompt: str, state: State | None = None) -> Primed:
 
     Args:
         engine: the model.
-        prompt: composed (NFC) and with plain newlines, as corpora are; if it is empty, a new line is begun.
+        prompt: composed (NFC) and with plain newlines, as corpora are; if it is empty, a paragraph is begun, or a line
+            where the model knows no paragraphs.
         state: goes on from here; None starts afresh.
     """
     vocabulary = engine.vocabulary
@@ -53,7 +57,16 @@ def prime(engine: Engine, prompt: str, state: State | None = None) -> Primed:
     spelled, unknown = spell(vocabulary, prompt or "\n")
     strange = () if not prompt else tuple(dict.fromkeys(compress(prompt, unknown)))
     state, logits = engine.feed(engine.start() if state is None else state, spelled)
+    if not prompt and "\n" in vocabulary and _probability(logits, int(spelled[0])) > HAS_PARAGRAPHS:
+        # Most lines stand in the middle of something: of a block of code, whose indentation would never be taken back.
+        state, logits = engine.feed(state, spelled)
+        spelled = np.concatenate((spelled, spelled))
     return Primed(state, logits, spelled, strange)
+
+
+def _probability(logits: Array, index: int) -> float:
+    weights = np.exp(logits - logits.max())
+    return float(weights[index] / weights.sum())
 
 
 def spell(vocabulary: Vocabulary, text: str) -> tuple[Ids, NDArray[np.bool_]]:
@@ -201,7 +214,7 @@ class LineScorer:
 
 
 def _reader(engine: Engine) -> Callable[[Ids], NDArray[np.float64]]:
-    state, logits, _, _ = prime(engine, "")
+    state, logits, _, _ = prime(engine, "\n")
 
     def read(ids: Ids) -> NDArray[np.float64]:
         nonlocal state, logits

@@ -35,8 +35,8 @@ def most_relevant_first(
         engine: the model that wrote them.
         completions: their `logprob` is given the context.
         weight: lambda; 0 is `best_first`.
-        nothing: a state of one stream, and logits (V,), of a model that has read no context; None for the start of a
-            line.
+        nothing: a state of one stream, and logits (V,), of a model that has read no context; None for the start of
+            a text.
     """
     if nothing is None:
         primed = prime(engine, "")

@@ -195,7 +195,7 @@ def test_without_turns_what_needs_one_says_so(face: Told) -> None:
 
 
 def test_dials(face: Told) -> None:
-    assert face.run("/temperature") == ["temperature 0.8"]
+    assert face.run("/temperature") == ["temperature 0.65"]
     assert face.dials_shown == 0
     assert face.run("/temperature 1.5") == ["temperature 1.5"]
     assert face.run("/top-k 7") == ["top-k 7"]

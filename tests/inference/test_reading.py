@@ -77,10 +77,16 @@ def test_a_primed_model_has_read_the_prompt(engine: Engine, prompt: str) -> None
     assert primed.unknown == (() if engine.vocabulary.has_bytes else tuple(strange))
 
 
-def test_without_a_prompt_a_line_begins(engine: Engine) -> None:
-    nothing, newline = prime(engine, ""), prime(engine, "\n")
-    assert_same_state(nothing.state, newline.state)
-    np.testing.assert_array_equal(nothing.logits, newline.logits)
+@pytest.mark.parametrize(("bias", "begun"), [(-9.0, "\n"), (9.0, "\n\n")], ids=["lines", "paragraphs"])
+def test_without_a_prompt_a_paragraph_begins_where_there_are_such(
+    bias: float, begun: str, make_checkpoint: MakeCheckpoint
+) -> None:
+    checkpoint = make_checkpoint()
+    checkpoint.tensors["output.b"][checkpoint.vocabulary.encode("\n")] = bias
+    nothing, given = prime(Engine(checkpoint), ""), prime(Engine(checkpoint), begun)
+    assert_same_state(nothing.state, given.state)
+    np.testing.assert_allclose(nothing.logits, given.logits, atol=1e-5)
+    assert nothing.ids.tolist() == given.ids.tolist()
     assert nothing.unknown == ()
 
 
