@@ -156,7 +156,7 @@ class Dials:
 
 
 PRESETS: Final = {
-    "precise": {"temperature": 0.4, "top_p": 0.9, "min_p": 0.0, "top_k": 0},
+    "precise": {"temperature": 0.5, "top_p": 0.9, "min_p": 0.0, "top_k": 0},
     "balanced": {"temperature": 0.65, "top_p": 0.95, "min_p": 0.0, "top_k": 0},
     "wild": {"temperature": 1.2, "top_p": 1.0, "min_p": 0.02, "top_k": 0},
 }

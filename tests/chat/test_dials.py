@@ -55,9 +55,10 @@ def test_dials_are_kept_typed_and_read_back(values: dict[str, Any]) -> None:
     }
 
 
-def test_every_sampler_has_a_dial_with_the_same_default() -> None:
+def test_every_sampler_has_a_dial_with_the_same_default_but_a_chat_is_cooler() -> None:
     assert {one.name for one in fields(SamplingParams)} - SAMPLING == {"repetition_window", "banned", "seed"}
-    assert Dials().sampling == SamplingParams()
+    assert Dials(temperature=SamplingParams().temperature).sampling == SamplingParams()
+    assert Dials().temperature < SamplingParams().temperature
 
 
 def test_the_command_line_says_the_same_defaults() -> None:

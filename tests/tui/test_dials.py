@@ -120,10 +120,10 @@ async def test_keys_turn_the_dial_that_they_go_to() -> None:
     app = DialsApp()
     async with app.run_test() as pilot:
         await pilot.press("right", "plus", "left")
-        assert [dials.temperature for dials in app.got if isinstance(dials, Dials)] == [0.85, 0.9, 0.85]
+        assert [dials.temperature for dials in app.got if isinstance(dials, Dials)] == [0.7, 0.75, 0.7]
         await go(pilot, "candidates")
         await pilot.press("minus")
-        assert app.got[-1] == Dials(temperature=0.85, candidates=3)
+        assert app.got[-1] == Dials(temperature=0.7, candidates=3)
         assert text(app.row("candidates")).split()[:2] == ["candidates", "3"]
 
 
@@ -224,7 +224,7 @@ async def test_the_mouse_turns_too() -> None:
         row = app.row("temperature")
         line = text(row)
         await pilot.click(row, offset=(line.index("\u2212"), 0))
-        assert app.got == [Dials(temperature=0.75)]
+        assert app.got == [Dials(temperature=0.6)]
         await pilot.click(row, offset=(line.index("+"), 0))
         assert app.got[1:] == [Dials()]
         await pilot.click(row, offset=(line.index("+") - 1, 0))
