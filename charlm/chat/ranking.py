@@ -51,6 +51,10 @@ class Case:
     name: str
     replies: tuple[str, ...]
 
+    def turns(self, dialogue: Dialogue) -> list[str]:
+        """The context, turn by turn, as the text writes it."""
+        return [dialogue.opening(one.name) + one.text + dialogue.closing for one in self.context]
+
 
 class Scores(NamedTuple):
     """How likely each reply of a case is, (N,): log p of a reply and its end, nats.
@@ -108,6 +112,11 @@ def imagine(engine: Engine, dialogue: Dialogue, seed: int = 1) -> list[Place]:
     return [_read(engine, beginning + one + closing) for one in turns]
 
 
+def after_context(engine: Engine, dialogue: Dialogue, case: Case) -> Place:
+    """Where the model stands when the reply of a case is to come."""
+    return _read(engine, dialogue.beginning + "".join(case.turns(dialogue)) + dialogue.opening(case.name))
+
+
 def score(
     engine: Engine, dialogue: Dialogue, case: Case, elsewhere: Sequence[Place], learner: Learner | None = None
 ) -> Scores:
@@ -124,10 +133,10 @@ def score(
     lengths = np.array([len(one) for one in ids])
     opening = dialogue.opening(case.name)
     named = spell(engine.vocabulary, opening)[0]
-    turns = [dialogue.opening(one.name) + one.text + dialogue.closing for one in case.context]
+    turns = case.turns(dialogue)
     others = [engine.feed(place[0], named) if opening else place for place in elsewhere]
     anyway = np.mean([logprobs(engine, place, ids) for place in others], axis=0)
-    given = logprobs(engine, _read(engine, dialogue.beginning + "".join(turns) + opening), ids)
+    given = logprobs(engine, after_context(engine, dialogue, case), ids)
     if learner is None:
         return Scores(given, anyway, given, lengths)
     memory = learner.start(dialogue.beginning)

@@ -23,7 +23,6 @@ from charlm.text.vocabulary import CODE_POINTS, Vocabulary, code_points
 UNKNOWN_NATS = math.log(CODE_POINTS)
 """The cost of a character that a model can't spell: that of guessing among all code points."""
 
-
 HAS_PARAGRAPHS = 0.03  # after a line's end: the probability of a blank line, from which on a text has paragraphs
 
 
@@ -57,16 +56,11 @@ def prime(engine: Engine, prompt: str, state: State | None = None) -> Primed:
     spelled, unknown = spell(vocabulary, prompt or "\n")
     strange = () if not prompt else tuple(dict.fromkeys(compress(prompt, unknown)))
     state, logits = engine.feed(engine.start() if state is None else state, spelled)
-    if not prompt and "\n" in vocabulary and _probability(logits, int(spelled[0])) > HAS_PARAGRAPHS:
+    if not prompt and "\n" in vocabulary and math.exp(log_softmax(logits)[spelled[0]]) > HAS_PARAGRAPHS:
         # Most lines stand in the middle of something: of a block of code, whose indentation would never be taken back.
         state, logits = engine.feed(state, spelled)
         spelled = np.concatenate((spelled, spelled))
     return Primed(state, logits, spelled, strange)
-
-
-def _probability(logits: Array, index: int) -> float:
-    weights = np.exp(logits - logits.max())
-    return float(weights[index] / weights.sum())
 
 
 def spell(vocabulary: Vocabulary, text: str) -> tuple[Ids, NDArray[np.bool_]]:

@@ -10,7 +10,7 @@ judges what it likes best. Variety is distinct-2, which the number of words deci
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,10 +19,9 @@ import numpy as np
 
 import charlm
 from charlm.chat.manner import Exchange, manner, words_of
-from charlm.chat.ranking import LONGEST, Case, imagine, make_cases, score
+from charlm.chat.ranking import LONGEST, Case, Scores, after_context, imagine, make_cases, score
 from charlm.inference.engine import Engine
 from charlm.inference.generate import generate_batch
-from charlm.inference.reading import spell
 from charlm.inference.sampling import SamplingParams
 from charlm.text.detection import listen
 from charlm.text.dialogue import Dialogue
@@ -35,19 +34,15 @@ WORDS = 1500  # of each row that variety is measured on
 
 def draw(engine: Engine, dialogue: Dialogue, case: Case, temperature: float) -> tuple[str, ...]:
     """Replies to a case's context, each as it comes."""
-    turns = [dialogue.opening(one.name) + one.text + dialogue.closing for one in case.context]
-    read = dialogue.beginning + "".join(turns) + dialogue.opening(case.name)
-    after = engine.feed(engine.start(), spell(engine.vocabulary, read)[0])
     params = SamplingParams(temperature=temperature, seed=1)
+    after = after_context(engine, dialogue, case)
     drawn = generate_batch(engine, *after, params, EACH, max_chars=LONGEST, stops=dialogue.stops)
     return tuple(one.text for one in drawn)
 
 
-def row(name: str, judge: Engine, dialogue: Dialogue, cases: Sequence[Case], known: frozenset[str]) -> str:
+def row(name: str, cases: Sequence[Case], judge: Callable[[Case], Scores], known: frozenset[str]) -> str:
     """The figures of the replies of some cases, all of one kind."""
-    elsewhere = imagine(judge, dialogue)
-    scores = [score(judge, dialogue, case, elsewhere) for case in cases]
-    fits = np.concatenate([one.given - one.anyway for one in scores])
+    fits = np.concatenate([one.given - one.anyway for one in map(judge, cases)])
     figures = manner([Exchange(case.context[-1].text, reply) for case in cases for reply in case.replies], known)
     words = [word for case in cases for reply in case.replies for word in words_of(reply)][:WORDS]
     pairs = list(pairwise(words))
@@ -66,15 +61,19 @@ def main() -> None:
     parser.add_argument("text", type=Path)
     parser.add_argument("--cases", type=int, default=150)
     options = parser.parse_args()
-    engine, judge = charlm.load(options.model).engine, charlm.load(options.judge).engine
+    engine, other = charlm.load(options.model).engine, charlm.load(options.judge).engine
     text = options.text.read_text(encoding="utf-8")
     dialogue = listen([text]).dialogue
     cases = make_cases(conversations_in(text[int(len(text) * 0.95) :], dialogue), options.cases)
-    known = frozenset(words_of(text))
-    print(row("true", judge, dialogue, [replace(case, replies=case.replies[:1]) for case in cases], known), flush=True)
+    known, elsewhere = frozenset(words_of(text)), imagine(other, dialogue)
+
+    def judge(case: Case) -> Scores:
+        return score(other, dialogue, case, elsewhere)
+
+    print(row("true", [replace(case, replies=case.replies[:1]) for case in cases], judge, known), flush=True)
     for temperature in TEMPERATURES:
         drawn = [replace(case, replies=draw(engine, dialogue, case, temperature)) for case in cases]
-        print(row(f"{temperature:g}", judge, dialogue, drawn, known), flush=True)
+        print(row(f"{temperature:g}", drawn, judge, known), flush=True)
 
 
 if __name__ == "__main__":

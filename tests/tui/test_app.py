@@ -34,7 +34,7 @@ from charlm.tui.widgets.dials import DialsPanel
 from tests.conftest import MakeCheckpoint
 
 PLAY = Dialogue("play", ("Romeo", "Juliet"))
-QUICK = Dials(candidates=1, length=40)
+QUICK = Dials(temperature=0.8, candidates=1, length=40)  # hot: many times the same letter magnifies rounding
 
 
 class Fake(Engine):
@@ -145,8 +145,7 @@ class Chat:
         state, _ = conversation.engine.feed(conversation.engine.start(), ids)
         known = conversation.snapshot(conversation.head).state
         for one, other in zip(state.arrays(), known.arrays(), strict=True):
-            # Products of one row and of many differ in the last bit, and random weights magnify that over a long reply.
-            np.testing.assert_allclose(one, other, atol=1e-3)
+            np.testing.assert_allclose(one, other, atol=1e-5)
         session = self.app.session
         if session.store is not None and session.number is not None:
             opened = session.store.open(session.number, session.name, session.engine, session.dialogue)
