@@ -314,7 +314,7 @@ def farewell(event: Ended) -> RenderableType:
     name = path.removeprefix("checkpoints/").removesuffix(".safetensors")
     if event.reason == "interrupted":
         lines = [
-            f"stopped at step {event.record.steps}, saved",
+            f"stopped at step {event.step}, saved",
             f"go on:  charlm train --resume {name}",
         ]
         return Text("\n".join(lines))

@@ -128,6 +128,7 @@ class Ended:
     """The run is over, or was interrupted."""
 
     reason: str  # "budget", "patience" or "interrupted"
+    step: int  # the last; the file's weights, which are the best, may be of an earlier one: record.steps
     path: str
     bytes: int
     validation: float | None  # of the weights in the file, over all validation text; None if interrupted

@@ -390,13 +390,14 @@ class Run:
 
     def _ended(self) -> Ended:
         """How the run in the folder has ended."""
-        reason = resume.load(self.folder.resume_file).numbers["progress"]["reason"]
+        progress = resume.load(self.folder.resume_file).numbers["progress"]
         record = checkpoint.read_card(self.folder.model).record
         return Ended(
-            reason=reason or "interrupted",
+            reason=progress["reason"] or "interrupted",
+            step=progress["step"],
             path=str(self.folder.model),
             bytes=self.folder.model.stat().st_size,
-            validation=record.validation if reason else None,
+            validation=record.validation if progress["reason"] else None,
             record=record,
         )
 

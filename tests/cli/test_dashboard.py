@@ -78,6 +78,7 @@ EVALUATED = Evaluated(
 )
 ENDED = Ended(
     reason="budget",
+    step=240,
     path="checkpoints/novel.safetensors",
     bytes=1_500_000,
     validation=2.125 * math.log(2),
@@ -202,7 +203,7 @@ def test_an_interrupted_run_is_130_and_says_how_to_go_on() -> None:
     dashboard, output = play([*RUN, ended])
     assert dashboard.exit_code == 130
     assert "charlm train --resume novel" in output
-    assert "stopped at step 200, saved" in output
+    assert "stopped at step 240, saved" in output  # where it goes on, not where the best weights are from
     assert "100%" not in output
     for view in (QuietView(), JsonView(io.StringIO()), PlainView(io.StringIO())):
         assert exit_code(view, [*RUN, ENDED]) == 0

@@ -184,6 +184,7 @@ class TestGoingOn:
         settings = ("--steps", "40", "--evaluations", "8", "--dropout", "0.2", "--weight-drop", "0.1")
         result = stop_at(charlm, 17, *RUN, *settings)
         assert result.code == 130
+        assert "stopped at step 17, saved" in result.err
         assert "charlm train --resume m" in result.err
         assert charlm("train", "--resume", "m").code == 0
         assert charlm("train", HARBOUR, "-o", "whole", *TINY, *settings).code == 0
