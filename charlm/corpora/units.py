@@ -84,11 +84,12 @@ def split(units: Sequence[Unit]) -> tuple[list[Unit], list[Unit]]:
     Units marked `last` are held out if there are any; else units are, in the order of their names' hashes, until they
     are a tenth of the text, but for those that would make it much more. A single unit is not divided.
     """
-    chosen = {unit.name for unit in units if unit.last} or _by_hash(units)
+    chosen = {unit.name for unit in units if unit.last} or by_hash(units)
     return [unit for unit in units if unit.name not in chosen], [unit for unit in units if unit.name in chosen]
 
 
-def _by_hash(units: Sequence[Unit]) -> set[str]:
+def by_hash(units: Sequence[Unit]) -> set[str]:
+    """The names of pieces that are a tenth of these, but never of all."""
     sizes: Counter[str] = Counter()
     for unit in units:
         sizes[unit.name] += len(unit.text)

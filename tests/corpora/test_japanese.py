@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.corpora import japanese
-from charlm.corpora.japanese import Example
+from charlm.corpora.japanese import Entry, Example
 from charlm.corpora.units import Tally
 from charlm.errors import CorpusError
 
@@ -71,7 +72,7 @@ def test_from_files_to_pieces() -> None:
         entry("船", "船が来た", "船が来た!"),
         entry("来る", "船が来た"),
         entry("朝", "朝が来た", "朝が来た？", "朝だ", "朝だ。船だ！", "朝だ！", "朝？"),
-        entry("夜", "夜だ", "船か"),
+        entry("よる", "夜だ", "船か"),
         entry("薔薇", "薔薇が来た"),
         entry("x", "this is a boat", "x" * 300),
         {"word": "なし"},
@@ -81,6 +82,7 @@ def test_from_files_to_pieces() -> None:
     found = japanese.units({"a": {"n.json": json.dumps(entries)}, "b": {"y.yml": yaml}}, tally, {})
     texts = [unit.text for unit in found]
     assert texts[0] == "船が来た。\n船が来た！"
+    assert texts[-1] == "船。\n朝。", "the vocabulary follows"
     assert "船が来た？\n朝が来た。" in texts
     assert not any("夜" in text for text in texts), "nor the question that it answers"
     assert texts.count("船が来た？") == 0
@@ -89,6 +91,39 @@ def test_from_files_to_pieces() -> None:
     assert tally.removed["sentences with foreign words"][0] == 2
     assert tally.removed["entries with foreign words"][0] == 1
     assert tally.removed["sentences given for a second word"][0] == 1
+
+
+def test_only_what_the_model_is_for_is_held_out() -> None:
+    entries = [
+        {"word": word, "examples": [{"ja": f"{word}が来た。"}]} for word in map("".join, product("船蟹朝", repeat=4))
+    ]
+    found = japanese.units(
+        {"a": {"n.json": json.dumps(entries)}, "b": {"book.txt": "船が見えた。\n朝だ。" * 50}}, Tally(), {}
+    )
+    held_out = [unit.text for unit in found if unit.last]
+    assert held_out
+    assert all("が来た" in text for text in held_out)
+
+
+def test_words_come_with_their_readings_each_once() -> None:
+    entries = [Entry("船", "ふね", []), Entry("朝", "あさ", []), Entry("カニ", "", []), Entry("船", "ふね", [])]
+    assert list(japanese.listed(entries)) == [["船（ふね）。", "朝（あさ）。", "カニ。"]]
+    many = [Entry(str(number), "", []) for number in range(japanese.WORDS_TOGETHER * 2 + 1)]
+    assert [len(words) for words in japanese.listed(many)] == [japanese.WORDS_TOGETHER] * 2 + [1]
+
+
+def test_books_give_passages_that_are_never_held_out() -> None:
+    lines = ["船《ふね》が来た。朝が来た。", "「船か」", "「船だ」"]
+    lines += ["朝※［＃「魚＋船」］が来た。", "boats が来た。", "朝" * 201]
+    book = "\n".join([*lines * 3, "底本：「船」"])
+    tally = Tally()
+    found = japanese.units({"a": {"book.txt": book}}, tally, {})
+    texts = [unit.text for unit in found]
+    assert texts[:2] == ["船が来た。\n朝が来た。", "船か。\n船だ。"]
+    assert not any(unit.last for unit in found)
+    assert set("".join(texts)) <= set("船が来た朝だか。\n")
+    for reason in ("a character that could not be typed", "foreign words", "more than 200 characters"):
+        assert any(reason in told and count == 3 for told, (count, _) in tally.removed.items()), reason
 
 
 @pytest.mark.parametrize("text", ["{", '[{"examples": [{"ja": "x"}]}]', '[{"word": "x", "examples": [{}]}]', "[3]"])

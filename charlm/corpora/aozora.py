@@ -1,0 +1,69 @@
+"""Japanese books in the notation of Aozora Bunko, as sentences and speeches.
+
+    -------------------------------------------------------
+    what the signs mean
+    -------------------------------------------------------
+    \u3000\u543e\u8f29\u300a\u308f\u304c\u306f\u3044\u300b\u306f\u732b\u3067\u3042\u308b\u3002
+    \u5e95\u672c\uff1a the edition, and who typed it
+
+Ruby (a reading, in double angle brackets) is left out, as are notes (in square ones, after a number sign) and headings.
+A note may stand for a character that could not be typed, after a reference mark; its sentence cannot be used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Final
+
+UNTYPED: Final = "\u203b"
+"""Stands where a character could not be typed."""
+_RULE = re.compile(r"^-{20,}\n", re.MULTILINE)
+_COLOPHON = re.compile(r"^\u5e95\u672c[\uff1a:]", re.MULTILINE)
+_HEADING = re.compile(r"\uff3b\uff03[^\uff3d]*\u898b\u51fa\u3057[^\uff3d]*\uff3d")
+_NOTE = re.compile(r"\uff3b\uff03[^\uff3d]*\uff3d|\u300a[^\u300b]*\u300b|\uff5c")
+_ENDS: Final = "\u3002\uff01\uff1f"
+_OPENS: Final = "\u300c\u300e\uff08"
+_CLOSES: Final = "\u300d\u300f\uff09"
+
+
+def paragraphs(text: str) -> list[str]:
+    """The body's lines that are not empty, without ruby, notes and headings."""
+    body = _RULE.split(text)[-1]
+    if colophon := _COLOPHON.search(body):
+        body = body[: colophon.start()]
+    lines = (_NOTE.sub("", line).strip() for line in body.splitlines() if not _HEADING.search(line))
+    return [line for line in lines if line]
+
+
+def passages(text: str, longest: int) -> list[list[str]]:
+    """The body's paragraphs, each as its sentences; speeches in a row as one passage, each as a turn.
+
+    Args:
+        text: a file.
+        longest: characters of a speech; a longer one is told like a paragraph, in sentences.
+    """
+    found = []
+    for is_speech, lines in groupby(paragraphs(text), lambda line: _is_speech(line, longest)):
+        if is_speech:
+            found.append([line[1:-1] for line in lines])
+        else:
+            found.extend(list(sentences(line)) for line in lines)
+    return found
+
+
+def sentences(paragraph: str) -> Iterator[str]:
+    """A paragraph cut after the signs that end a sentence, but for those within brackets."""
+    depth = begin = 0
+    for at, letter in enumerate(paragraph):
+        depth += (letter in _OPENS) - (letter in _CLOSES)
+        if letter in _ENDS and depth <= 0 and paragraph[at + 1 : at + 2] not in (*_ENDS, *_CLOSES):
+            yield paragraph[begin : at + 1]
+            begin, depth = at + 1, 0
+    if begin < len(paragraph):
+        yield paragraph[begin:]
+
+
+def _is_speech(line: str, longest: int) -> bool:
+    return line[0] == "\u300c" and line.find("\u300d") == len(line) - 1 and len(line) <= longest + 2

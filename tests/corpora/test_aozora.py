@@ -1,0 +1,65 @@
+"""Books in Aozora Bunko's notation become sentences and speeches."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.corpora import aozora
+
+BOOK = """蟹と船
+作者
+
+-------------------------------------------------------
+【テキスト中に現れる記号について】
+
+《》：ルビ
+-------------------------------------------------------
+
+［＃５字下げ］一［＃「一」は中見出し］
+
+　蟹《かに》が｜夕方《ゆうがた》来た。「船か。船だ」と云った。寒い！
+「船はどこだ。見えない」
+「あそこだ」
+
+　※［＃「魚＋船」、第4水準2-88-74］を食べた［＃「食べた」に傍点］。
+
+
+
+底本：「蟹全集1」
+入力：誰か
+"""
+
+
+def test_from_notation_to_passages() -> None:
+    assert aozora.passages(BOOK, 100) == [
+        ["蟹が夕方来た。", "「船か。船だ」と云った。", "寒い！"],
+        ["船はどこだ。見えない", "あそこだ"],
+        [aozora.UNTYPED + "を食べた。"],
+    ]
+
+
+def test_a_long_speech_is_told_like_a_paragraph() -> None:
+    assert aozora.passages(BOOK, 5)[1:3] == [["「船はどこだ。見えない」"], ["あそこだ"]]
+
+
+@pytest.mark.parametrize(
+    ("paragraph", "expected"),
+    [
+        ("来た。見た。", ["来た。", "見た。"]),
+        ("本当か？！そうだ", ["本当か？！", "そうだ"]),
+        ("（来た。見た。）そうだ。", ["（来た。見た。）そうだ。"]),
+        ("「来た。」「見た。」", ["「来た。」「見た。」"]),
+        ("来た」と云う。見た。", ["来た」と云う。", "見た。"]),
+    ],
+)
+def test_sentences(paragraph: str, expected: list[str]) -> None:
+    assert list(aozora.sentences(paragraph)) == expected
+
+
+@given(st.text("船蟹。！？「」（）", min_size=1))
+def test_no_letter_is_lost(paragraph: str) -> None:
+    found = list(aozora.sentences(paragraph))
+    assert "".join(found) == paragraph
+    assert all(found)
