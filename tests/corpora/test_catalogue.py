@@ -97,6 +97,12 @@ def test_an_unknown_name_has_near_ones_in_its_hint(tmp_path: Path) -> None:
         ('url = "https://harbour.example/letters.txt"', 'package = "x"', "needs an exact version"),
         ('url = "https://harbour.example/letters.txt"', 'package = "-x"\nversion = "1"', "needs an exact version"),
         ('url = "https://harbour.example/letters.txt"', 'package = "x"\nversion = ">1"', "needs an exact version"),
+        ("bytes = 1000", 'backend = "maturin"', "the backend of https://harbour.example/letters.txt must be"),
+        (
+            'url = "https://harbour.example/letters.txt"',
+            'package = "x"\nversion = "1"\nkind = "sdist"\nbackend = "../x"',
+            "the backend of x 1 must be a module's name",
+        ),
         ('licence = "CC0"\n', "", "lacks licence"),
     ],
 )
