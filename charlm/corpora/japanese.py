@@ -150,7 +150,7 @@ def _usable_passages(book: str, tally: Tally) -> Iterator[list[str]]:
             text = tidy(sentence)
             if aozora.UNTYPED in text:
                 tally.remove("sentences of books with a character that could not be typed", text)
-            elif not _JAPANESE.search(text) or len(_LATIN.findall(text)) > 4:
+            elif not _is_japanese(text):
                 tally.remove("sentences of books with foreign words", text)
             elif len(text) > LONGEST_IN_BOOKS:
                 tally.remove(f"sentences of books of more than {LONGEST_IN_BOOKS} characters", text)
@@ -163,7 +163,7 @@ def _usable_examples(examples: Iterable[Example], tally: Tally) -> list[Example]
     found: dict[Example, None] = {}
     for word, sentence in examples:
         text = tidy(sentence)
-        if not _JAPANESE.search(text) or len(_LATIN.findall(text)) > 4:
+        if not _is_japanese(text):
             tally.remove("sentences with foreign words", text)
         elif len(text) > LONGEST:
             tally.remove(f"sentences of more than {LONGEST} characters", text)
@@ -205,6 +205,10 @@ def strung(examples: Sequence[Example]) -> list[list[str]]:
     return chains
 
 
+def _is_japanese(text: str) -> bool:
+    return bool(_JAPANESE.search(text)) and len(_LATIN.findall(text)) <= 4
+
+
 def _containing(word: str, sentences: Iterable[str]) -> list[str]:
     return [sentence for sentence in sentences if word in sentence]
 
@@ -212,7 +216,7 @@ def _containing(word: str, sentences: Iterable[str]) -> list[str]:
 def _japanese_only(pairs: Sequence[list[str]], tally: Tally) -> list[list[str]]:
     kept = []
     for turns in pairs:
-        if all(_JAPANESE.search(turn) and len(_LATIN.findall(turn)) <= 4 for turn in turns):
+        if all(map(_is_japanese, turns)):
             kept.append(turns)
         else:
             tally.remove("entries with foreign words", sum(map(len, turns)))
