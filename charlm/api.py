@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charlm import checkpoint
+from charlm.adapt.dynamic_eval import learn
+from charlm.adapt.learner import Learner
+from charlm.adapt.settings import LearnConfig
+from charlm.chat.adaptive_reader import default_rate
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import Dials
-from charlm.chat.learning import default_rate
+from charlm.chat.dials import ChatConfig
 from charlm.checkpoint import Checkpoint, TrainingRecord
 from charlm.config import ModelConfig
 from charlm.errors import UsageError
 from charlm.inference.engine import Array, Engine, Ids, State
 from charlm.inference.generate import Completion, Generation, generate_batch
-from charlm.inference.learner import Learner
-from charlm.inference.prequential import learn
-from charlm.inference.reading import LineScore, LineScorer, Measured, measuring, prime
-from charlm.inference.sampling import SamplingParams
-from charlm.inference.settings import LearnSettings
-from charlm.library import find_model
+from charlm.inference.sampling import SamplingConfig
+from charlm.inference.scoring import LineScore, LineScorer, TextScore, measuring, prime
+from charlm.registry import find_model
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
@@ -98,7 +98,7 @@ class Model:
         stop: str | Sequence[str] = (),
         cancel: Callable[[], bool] | None = None,
         alternatives: int = 0,
-        params: SamplingParams | None = None,
+        params: SamplingConfig | None = None,
         **sampling: Any,
     ) -> Generation:
         """Write on from a prompt, piece by piece.
@@ -110,7 +110,7 @@ class Model:
             cancel: asked before every character; true ends the text.
             alternatives: how many likeliest characters each piece names.
             params: how to draw.
-            **sampling: fields of `SamplingParams`, changing `params`.
+            **sampling: fields of `SamplingConfig`, changing `params`.
 
         Raises:
             UsageError: a value out of range.
@@ -139,7 +139,7 @@ class Model:
         *,
         max_chars: int = 400,
         stop: str | Sequence[str] = (),
-        params: SamplingParams | None = None,
+        params: SamplingConfig | None = None,
         **sampling: Any,
     ) -> list[Completion]:
         """Several texts from one prompt, as one batch; text k has the seed of the first plus k.
@@ -150,7 +150,7 @@ class Model:
             max_chars: where each ends at the latest.
             stop: what ends a text.
             params: how to draw.
-            **sampling: fields of `SamplingParams`, changing `params`.
+            **sampling: fields of `SamplingConfig`, changing `params`.
         """
         primed = prime(self.engine, prompt)
         return generate_batch(
@@ -180,44 +180,44 @@ class Model:
             bot: who the model is.
             seed: makes the same replies again.
             learn: whether the model learns from what you say, or at which rate; None does where that pays, see
-                `charlm.chat.learning.default_rate`. The model itself stays as it is.
-            **dials: fields of `charlm.chat.dials.Dials`.
+                `charlm.chat.adaptive_reader.default_rate`. The model itself stays as it is.
+            **dials: fields of `charlm.chat.dials.ChatConfig`.
 
         Raises:
             UsageError: a name or a dial that cannot be.
         """
         if learn is None or isinstance(learn, bool):
-            usual = default_rate(self.dialogue) if learn is None else LearnSettings().rate
+            usual = default_rate(self.dialogue) if learn is None else LearnConfig().rate
             learn = usual if learn is not False else 0.0
         try:
-            turned = Dials(**dials, learn=learn)
+            turned = ChatConfig(**dials, learn=learn)
         except TypeError as error:
             raise UsageError(f"unknown dial: {', '.join(dials)}") from error
         return Conversation(self.engine, self.dialogue, you=you, bot=bot, dials=turned, seed=seed)
 
     def learner(self, **settings: Any) -> Learner:
-        """The model as one that learns from what it reads, see `charlm.inference.learner`. It stays as it is itself.
+        """The model as one that learns from what it reads, see `charlm.adapt.learner`. It stays as it is itself.
 
             learner = model.learner()
             memory, nats, base_nats = learner.read(learner.start(), "Some text, learned as it is read.")
             engine = learner.engine(memory)
 
         Args:
-            **settings: fields of `LearnSettings`.
+            **settings: fields of `LearnConfig`.
 
         Raises:
             UsageError: an unknown one, or a value out of range.
         """
-        return Learner(self.engine, LearnSettings.from_dict(settings))
+        return Learner(self.engine, LearnConfig.from_dict(settings))
 
-    def eval(self, text: str, lanes: int = 1, *, dynamic: bool = False, **settings: Any) -> Measured:
+    def eval(self, text: str, lanes: int = 1, *, dynamic: bool = False, **settings: Any) -> TextScore:
         """How well the model predicts a text.
 
         Args:
             text: at least two characters; the first is read but not predicted.
-            lanes: so many stretches are read at once, for speed; see `charlm.inference.reading.measuring`.
+            lanes: so many stretches are read at once, for speed; see `charlm.inference.scoring.measuring`.
             dynamic: learn as it reads; each character is predicted before anything is learned from it.
-            **settings: fields of `LearnSettings`, with `dynamic`.
+            **settings: fields of `LearnConfig`, with `dynamic`.
 
         Raises:
             CorpusError: the text is too short.
@@ -315,7 +315,7 @@ def train(
     Raises:
         CharlmError: the text, an option or the disk does not allow it.
     """
-    from charlm.corpora import shelf
+    from charlm.corpora import registry
     from charlm.training.events import Ended
     from charlm.training.run import Request, Run
     from charlm.training.settings import TrainConfig
@@ -330,10 +330,10 @@ def train(
     else:
         names = [str(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
         if format == "auto":
-            format = shelf.form(names) or format  # noqa: A001
+            format = registry.form(names) or format  # noqa: A001
         run = Run(
             Request(
-                paths=tuple(shelf.resolve(names)),
+                paths=tuple(registry.resolve(names)),
                 output=None if output is None else str(output),
                 said={"minutes": minutes, **settings} if minutes is not None else settings,
                 encoding=encoding,
@@ -357,9 +357,9 @@ def train(
     return Trained(Path(ended.path), ended.reason, ended.validation, ended.record)
 
 
-def _params(params: SamplingParams | None, sampling: dict[str, Any]) -> SamplingParams:
+def _params(params: SamplingConfig | None, sampling: dict[str, Any]) -> SamplingConfig:
     try:
-        return replace(params or SamplingParams(), **sampling)
+        return replace(params or SamplingConfig(), **sampling)
     except TypeError as error:
         raise UsageError(f"unknown sampling option: {', '.join(sampling)}") from error
 

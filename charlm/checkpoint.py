@@ -129,7 +129,7 @@ class Checkpoint:
         return digest.hexdigest()[:16]
 
 
-class Card(NamedTuple):
+class ModelHeader(NamedTuple):
     """A model's description: what a `Checkpoint` is without its weights."""
 
     config: ModelConfig
@@ -171,7 +171,7 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
     write_bytes(path, safetensors.numpy.save(tensors, {"charlm": json.dumps(document)}))
 
 
-def read_card(path: Path) -> Card:
+def read_card(path: Path) -> ModelHeader:
     """A model's description, without its weights.
 
     Raises:
@@ -192,7 +192,7 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(card.config, card.vocabulary, tensors, card.record, card.dialogue, statistics)
 
 
-def _read(path: Path, *, weights: bool) -> tuple[Card, Tensors, Tensors | None]:
+def _read(path: Path, *, weights: bool) -> tuple[ModelHeader, Tensors, Tensors | None]:
     try:
         _check_header(path)
         with safetensors.safe_open(str(path), framework="numpy") as file:
@@ -238,7 +238,7 @@ def _check_header(path: Path) -> None:
         raise CheckpointError(f"its header is {length:,} bytes long, more than any model's")
 
 
-def _read_document(metadata: dict[str, str] | None) -> Card:
+def _read_document(metadata: dict[str, str] | None) -> ModelHeader:
     if not metadata or "charlm" not in metadata:
         raise CheckpointError(
             "a safetensors file, but not a charlm model", "charlm reads the models that it trained itself"
@@ -267,7 +267,7 @@ def _read_document(metadata: dict[str, str] | None) -> Card:
             f"its vocabulary has {len(vocabulary)} entries, but its configuration says {config.vocabulary}"
         )
     record = TrainingRecord.from_dict(document["record"])
-    return Card(config, vocabulary, record, Dialogue.from_dict(document["dialogue"]))
+    return ModelHeader(config, vocabulary, record, Dialogue.from_dict(document["dialogue"]))
 
 
 def _read_vocabulary(document: dict[str, Any]) -> Vocabulary:

@@ -116,7 +116,7 @@ class ModelConfig:
         """The name and shape of every tensor that describes the size of training's gradients.
 
         A matrix of R rows and C columns has `NAME.rows`, (R,), and `NAME.columns`, (C,); a vector has its own shape.
-        `charlm.inference.statistics` says what they hold.
+        `charlm.adapt.gradient_rms` says what they hold.
         """
         shapes: dict[str, tuple[int, ...]] = {}
         for name, shape in self.tensors().items():

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 import charlm
-from charlm.chat.manner import Exchange, hold, manner, words_of
-from charlm.corpora import shelf
+from charlm.corpora import registry
 from charlm.files import write_bytes
+from charlm.insight.reply_metrics import ReplyPair, hold, measure, words_of
 
 SEED = 1
 OPENINGS = """\
@@ -71,15 +71,15 @@ Goodbye!
 """.splitlines()
 
 
-def replies(model: charlm.Model) -> list[Exchange]:
+def replies(model: charlm.Model) -> list[ReplyPair]:
     """An exchange for each opening."""
     return [hold(model.chat(seed=SEED + number), [line])[0] for number, line in enumerate(OPENINGS)]
 
 
-def page(model: charlm.Model, exchanges: list[Exchange]) -> str:
+def page(model: charlm.Model, exchanges: list[ReplyPair]) -> str:
     """The page."""
-    known = frozenset(words_of(shelf.find("smalltalk").read_text(encoding="utf-8")))
-    found = manner(exchanges, known)
+    known = frozenset(words_of(registry.find("smalltalk").read_text(encoding="utf-8")))
+    found = measure(exchanges, known)
     assert found.unknown is not None
     rows = [f"| {cell(one.said)} | {cell(one.reply)} |" for one in exchanges]
     return "\n".join(

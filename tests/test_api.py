@@ -18,8 +18,8 @@ from charlm.cli.main import run
 from charlm.errors import CharlmError, CheckpointError, CorpusError, NotFoundError, UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation
-from charlm.inference.reading import LineScorer
-from charlm.inference.sampling import SamplingParams
+from charlm.inference.sampling import SamplingConfig
+from charlm.inference.scoring import LineScorer
 from charlm.text.dialogue import Dialogue
 
 from .conftest import HARBOUR, MakeCheckpoint
@@ -132,16 +132,16 @@ def test_a_stop_a_cancel_and_alternatives(model: charlm.Model) -> None:
 
 
 def test_sampling_options_change_params(model: charlm.Model) -> None:
-    params = SamplingParams(temperature=0, seed=1)
+    params = SamplingConfig(temperature=0, seed=1)
     greedy = model.generate("the ", params=params)
     assert greedy == model.generate("the ", temperature=0)
     assert model.generate("the ", params=params, temperature=2.0) == model.generate("the ", temperature=2.0, seed=1)
-    assert params == SamplingParams(temperature=0, seed=1)
+    assert params == SamplingConfig(temperature=0, seed=1)
     penalised = model.generate("the ", params=params, repetition_penalty=5.0)
     primed = model.feed(model.start(), "the ")
     window = model.vocabulary.encode("the ").tolist()
     by_hand = Generation(
-        model.engine, *primed, SamplingParams(temperature=0, repetition_penalty=5.0), max_chars=400, recent=window
+        model.engine, *primed, SamplingConfig(temperature=0, repetition_penalty=5.0), max_chars=400, recent=window
     )
     assert penalised == "".join([piece.text for piece in by_hand]) != greedy
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from charlm.checkpoint import load
-from charlm.library import BUNDLED
+from charlm.registry import BUNDLED
 
 ROOT = Path(__file__).parents[1]
 LARGEST_MODEL, LARGEST_WHEEL = 8_000_000, 40_000_000  # bytes

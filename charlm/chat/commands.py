@@ -1,6 +1,6 @@
 """The slash commands, the same in the app and in the line mode.
 
-Owns their names, their help and what they do to a session. How anything looks is a `Face`'s affair.
+Owns their names, their help and what they do to a session. How anything looks is a `ChatUI`'s affair.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol
 
+from charlm.adapt.settings import LearnConfig
 from charlm.chat.conversation import Conversation, Reply
-from charlm.chat.dials import Dials, presets
+from charlm.chat.dials import ChatConfig, presets
 from charlm.chat.session import Session
-from charlm.chat.tree import BOT, YOU, Turn
+from charlm.chat.turns import BOT, YOU, Turn
 from charlm.errors import UsageError
 from charlm.inference.generate import Piece
-from charlm.inference.settings import LearnSettings
-from charlm.library import models
+from charlm.registry import models
 
 OnPiece = Callable[[Piece], None]
 OnTurn = Callable[[Turn], None]
 Operation = Callable[[OnPiece, OnTurn], Reply]
 
 
-class Face(Protocol):
+class ChatUI(Protocol):
     """What a command needs of the app or the line mode."""
 
     @property
@@ -65,7 +65,7 @@ class Command:
     name: str
     argument: str
     help: str
-    run: Callable[[Face, str], object]
+    run: Callable[[ChatUI, str], object]
     complete: Callable[[Session, str], Iterable[str]] = lambda session, beginning: ()
     anytime: bool = False
     spoken_after: int | None = None
@@ -119,33 +119,33 @@ def _figure(value: float | str) -> str:
     return str(value) if isinstance(value, int) else f"{value:g}"
 
 
-def _new(face: Face, argument: str) -> None:
+def _new(face: ChatUI, argument: str) -> None:
     face.session.new()
     face.show_conversation()
 
 
-def _regenerate(face: Face, argument: str) -> None:
+def _regenerate(face: ChatUI, argument: str) -> None:
     face.draw(face.session.conversation.regenerate)
 
 
-def _continue(face: Face, argument: str) -> None:
+def _continue(face: ChatUI, argument: str) -> None:
     face.draw(face.session.conversation.continue_)
 
 
-def _undo(face: Face, argument: str) -> None:
+def _undo(face: ChatUI, argument: str) -> None:
     if not face.session.conversation.undo():
         raise UsageError("there is nothing to undo")
     face.show_conversation()
 
 
-def _redo(face: Face, argument: str) -> None:
+def _redo(face: ChatUI, argument: str) -> None:
     if not face.session.conversation.redo():
         raise UsageError("there is nothing to redo")
     face.show_conversation()
 
 
-def _edit(author: str) -> Callable[[Face, str], None]:
-    def run(face: Face, argument: str) -> None:
+def _edit(author: str) -> Callable[[ChatUI, str], None]:
+    def run(face: ChatUI, argument: str) -> None:
         conversation = face.session.conversation
         turn = last_turn(conversation, author)
         if not argument:
@@ -155,7 +155,7 @@ def _edit(author: str) -> Callable[[Face, str], None]:
     return run
 
 
-def edit(face: Face, turn: Turn, text: str) -> None:
+def edit(face: ChatUI, turn: Turn, text: str) -> None:
     """Put other words in a turn's place; one of yours gets a reply."""
     conversation = face.session.conversation
     conversation.edit(turn, text)
@@ -164,14 +164,14 @@ def edit(face: Face, turn: Turn, text: str) -> None:
         face.draw(conversation.continue_)
 
 
-def _sibling(step: int) -> Callable[[Face, str], None]:
-    def run(face: Face, argument: str) -> None:
+def _sibling(step: int) -> Callable[[ChatUI, str], None]:
+    def run(face: ChatUI, argument: str) -> None:
         turn_to(face, last_turn(face.session.conversation, BOT), step)
 
     return run
 
 
-def turn_to(face: Face, turn: Turn, step: int) -> None:
+def turn_to(face: ChatUI, turn: Turn, step: int) -> None:
     """Show another version of a turn: the next, or the one before."""
     versions = turn.siblings
     if len(versions) < 2:
@@ -180,7 +180,7 @@ def turn_to(face: Face, turn: Turn, step: int) -> None:
     face.show_conversation()
 
 
-def _branch(face: Face, argument: str) -> None:
+def _branch(face: ChatUI, argument: str) -> None:
     conversation = face.session.conversation
     turn = last_turn(conversation, BOT)
     written, _, instead = argument.partition(" ")
@@ -190,8 +190,8 @@ def _branch(face: Face, argument: str) -> None:
     face.draw(lambda piece, shown: conversation.branch_at(turn, number, instead, piece, shown))
 
 
-def _dial(name: str) -> Callable[[Face, str], None]:
-    def run(face: Face, argument: str) -> None:
+def _dial(name: str) -> Callable[[ChatUI, str], None]:
+    def run(face: ChatUI, argument: str) -> None:
         conversation = face.session.conversation
         if argument:
             conversation.dials = conversation.dials.with_value(name, argument)
@@ -201,10 +201,10 @@ def _dial(name: str) -> Callable[[Face, str], None]:
     return run
 
 
-def _learn(face: Face, argument: str) -> None:
+def _learn(face: ChatUI, argument: str) -> None:
     conversation = face.session.conversation
     if argument:
-        value = {"on": f"{LearnSettings().rate:g}", "off": "0"}.get(argument.casefold(), argument)
+        value = {"on": f"{LearnConfig().rate:g}", "off": "0"}.get(argument.casefold(), argument)
         conversation.dials = conversation.dials.with_value("learn", value)
         face.show_dials()
     rate = conversation.dials.learn
@@ -215,7 +215,7 @@ def _learn(face: Face, argument: str) -> None:
     face.tell("; ".join(sentences))
 
 
-def _forget(face: Face, argument: str) -> None:
+def _forget(face: ChatUI, argument: str) -> None:
     face.session.conversation.forget()
     face.show_dials()
     face.tell("from the next turn on it is as it was trained; /undo takes that back")
@@ -225,13 +225,13 @@ def _ways_to_learn(session: Session, beginning: str) -> Iterable[str]:
     return [way for way in ("on", "off") if way.startswith(beginning)]
 
 
-def _dials(face: Face, argument: str) -> None:
+def _dials(face: ChatUI, argument: str) -> None:
     conversation = face.session.conversation
     values = conversation.dials.to_dict() | {"seed": conversation.seed}
     face.tell("\n".join(f"{name.replace('_', '-'):20} {_figure(value)}" for name, value in values.items()))
 
 
-def _preset(face: Face, argument: str) -> None:
+def _preset(face: ChatUI, argument: str) -> None:
     if not argument:
         face.tell("\n".join(f"{name:12} {values}" for name, values in presets().items()))
         return
@@ -241,7 +241,7 @@ def _preset(face: Face, argument: str) -> None:
     face.tell(f"preset {argument}")
 
 
-def _seed(face: Face, argument: str) -> None:
+def _seed(face: ChatUI, argument: str) -> None:
     conversation = face.session.conversation
     if argument:
         seed = _whole_number(argument)
@@ -252,7 +252,7 @@ def _seed(face: Face, argument: str) -> None:
     face.tell(f"seed {conversation.seed}")
 
 
-def _model(face: Face, argument: str) -> None:
+def _model(face: ChatUI, argument: str) -> None:
     if not argument:
         face.tell(
             "\n".join(path.stem + ("  (this one)" if path.stem == face.session.name else "") for path in models())
@@ -262,8 +262,8 @@ def _model(face: Face, argument: str) -> None:
     face.show_conversation()
 
 
-def _role(which: str) -> Callable[[Face, str], None]:
-    def run(face: Face, argument: str) -> None:
+def _role(which: str) -> Callable[[ChatUI, str], None]:
+    def run(face: ChatUI, argument: str) -> None:
         conversation = face.session.conversation
         if not argument:
             names = ", ".join(face.session.dialogue.names[:40]) or "none"
@@ -275,20 +275,20 @@ def _role(which: str) -> Callable[[Face, str], None]:
     return run
 
 
-def _title(face: Face, argument: str) -> None:
+def _title(face: ChatUI, argument: str) -> None:
     if not argument:
         raise UsageError("say what to call it", "/title a name")
     face.session.rename(argument)
     face.show_conversation()
 
 
-def _list(face: Face, argument: str) -> None:
+def _list(face: ChatUI, argument: str) -> None:
     found = face.session.search(argument)
     rows = [f"{one.number:5}  {one.title[:50]:50}  {one.model}, {one.turns} turns" for one in found]
     face.tell("\n".join(rows) or "no conversation" + (f" holds {argument!r}" if argument else " yet"))
 
 
-def _open(face: Face, argument: str) -> None:
+def _open(face: ChatUI, argument: str) -> None:
     number = _whole_number(argument)
     if number is None:
         raise UsageError("say which, by its number", "/list shows them")
@@ -296,7 +296,7 @@ def _open(face: Face, argument: str) -> None:
     face.show_conversation()
 
 
-def _delete(face: Face, argument: str) -> None:
+def _delete(face: ChatUI, argument: str) -> None:
     number = face.session.number
     if number is None:
         raise UsageError("this conversation has not begun")
@@ -305,7 +305,7 @@ def _delete(face: Face, argument: str) -> None:
     face.tell(f"conversation {number} is deleted; /restore {number} brings it back")
 
 
-def _restore(face: Face, argument: str) -> None:
+def _restore(face: ChatUI, argument: str) -> None:
     number = _whole_number(argument)
     if number is None:
         raise UsageError("say which, by its number")
@@ -313,7 +313,7 @@ def _restore(face: Face, argument: str) -> None:
     face.show_conversation()
 
 
-def _export(face: Face, argument: str) -> None:
+def _export(face: ChatUI, argument: str) -> None:
     form, _, name = argument.partition(" ")
     try:
         file = Path(name.strip()).expanduser() if name.strip() else None
@@ -323,7 +323,7 @@ def _export(face: Face, argument: str) -> None:
     face.tell(f"written: {path}")
 
 
-def _quit(face: Face, argument: str) -> None:
+def _quit(face: ChatUI, argument: str) -> None:
     face.leave()
 
 
@@ -357,7 +357,7 @@ _DIAL_HELP = {
     "learn": "how fast the model learns from what you say; off, on, or a rate",
     "clamp": "hold units of the model at a value: LAYER:UNIT=VALUE, several with commas; off lets them go",
 }
-assert list(_DIAL_HELP) == [one.name for one in fields(Dials)]
+assert list(_DIAL_HELP) == [one.name for one in fields(ChatConfig)]
 
 COMMANDS: tuple[Command, ...] = (
     Command("new", "", "begin a new conversation", _new),

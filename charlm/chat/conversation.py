@@ -6,7 +6,7 @@ Owns the operations: say, continue, stop, regenerate, undo, redo, edit, branch. 
 The text of a turn never changes once it is finished. Whatever would change one (another reply, an edit, a branch, more
 text) makes a sibling, and the head moves to it. So the tree only grows, undo and redo move the head back and forth
 along the places where it was, and going anywhere costs nothing: every turn keeps a snapshot of what the model
-remembered after it (`charlm.chat.recall`). Only new text is ever read.
+remembered after it (`charlm.chat.context_cache`). Only new text is ever read.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from charlm.chat.dials import Dials
-from charlm.chat.drawing import Drawing, Hand, Passage, Snapshot
-from charlm.chat.learning import NO_LESSON, Lesson, Reader
-from charlm.chat.novelty import REMEMBERED
-from charlm.chat.recall import Considered, Recall, Source
-from charlm.chat.tree import BOT, YOU, Turn, branch, last_visited, upwards
+from charlm.adapt.settings import LearnConfig
+from charlm.chat.adaptive_reader import NO_LESSON, LearnPolicy, Reader
+from charlm.chat.context_cache import CharScore, ContextCache, ContextSource
+from charlm.chat.dials import ChatConfig
+from charlm.chat.near_duplicates import REMEMBERED
+from charlm.chat.reply_sampler import ReplySampler, SamplerControls, Segment, Snapshot
+from charlm.chat.turns import BOT, YOU, Turn, branch, last_visited, upwards
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Piece, make_rng, new_seed
 from charlm.inference.sampling import check_seed
-from charlm.inference.settings import LearnSettings
 from charlm.text.dialogue import Dialogue, is_name
 
 MAX_MOVES = 1000  # that can be undone
@@ -86,8 +86,8 @@ class Learned(NamedTuple):
         )
 
 
-class Journal(Source, Protocol):
-    """Keeps a conversation while it happens: `charlm.chat.store` has one. Without it there is only memory.
+class Journal(ContextSource, Protocol):
+    """Keeps a conversation while it happens: `charlm.chat.storage.store` has one. Without it there is only memory.
 
     A journal that cannot write raises nothing: the conversation goes on in memory, and is written when that is possible
     again.
@@ -143,17 +143,17 @@ class Conversation:
         *,
         you: str | None = None,
         bot: str | None = None,
-        dials: Dials | None = None,
+        dials: ChatConfig | None = None,
         seed: int | None = None,
         journal: Journal | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.dialogue = dialogue or Dialogue()
-        self._recall = Recall(Reader(engine), self.dialogue, journal)
+        self._recall = ContextCache(Reader(engine), self.dialogue, journal)
         self.you, self.bot = roles(self.dialogue, you, bot)
         self.seed = new_seed() if seed is None else seed
         check_seed(self.seed)
-        self.hand = Hand(_fitting(dials or Dials(), engine), make_rng(self.seed))
+        self.hand = SamplerControls(_fitting(dials or ChatConfig(), engine), make_rng(self.seed))
         self.title = ""
         self.forgets = False
         self.root = Turn(0, None, "", "")
@@ -184,12 +184,12 @@ class Conversation:
         self._recall.reader = Reader(engine)
 
     @property
-    def dials(self) -> Dials:
+    def dials(self) -> ChatConfig:
         """How the next character is drawn; may be set at any time, also while a reply is under way."""
         return self.hand.dials
 
     @dials.setter
-    def dials(self, dials: Dials) -> None:
+    def dials(self, dials: ChatConfig) -> None:
         if dials.clamp != self.hand.dials.clamp:
             self.engine.clamped(dials.clamps)  # which checks that there are such units
         self.hand.dials = dials
@@ -253,14 +253,14 @@ class Conversation:
         return self._recall.lead(turn)
 
     def snapshot(self, turn: Turn) -> Snapshot:
-        """What the model remembers after a turn; see `charlm.chat.recall`."""
+        """What the model remembers after a turn; see `charlm.chat.context_cache`."""
         return self._recall.snapshot(turn)
 
     def recall(self) -> None:
         """Have at hand what the model remembers after the head, if the journal has it; nothing is read again."""
         self._recall.have_at_hand(self.head)
 
-    def consider(self, turn: Turn, alternatives: int = 5) -> list[Considered]:
+    def consider(self, turn: Turn, alternatives: int = 5) -> list[CharScore]:
         """How the model saw each character of a turn coming."""
         return self._recall.consider(turn, alternatives)
 
@@ -306,7 +306,7 @@ class Conversation:
             if lesson == head.lesson:
                 start = self.snapshot(head)
             elif kept:  # it reads its own words with another memory than it drew them from
-                kept = (Passage(head.text),)
+                kept = (Segment(head.text),)
             return self._reply(head.parent, on_piece, on_turn, name=head.name, kept=kept, start=start, lesson=lesson)
 
     def regenerate(
@@ -352,7 +352,7 @@ class Conversation:
                 ended = self._type(turn.parent, BOT, turn.name, text.partition(closing)[0], lesson)
                 self._move(ended)
                 return Reply(ended, "", 0.0, 0.0, "stop")
-            kept = (Passage(text),) if text else ()
+            kept = (Segment(text),) if text else ()
             lesson = self._lesson(like=turn)
             return self._reply(turn.parent, on_piece, on_turn, name=turn.name, kept=kept, lesson=lesson)
 
@@ -428,23 +428,23 @@ class Conversation:
                 self._busy.release()
                 self._cancelled.clear()
 
-    def _lesson(self, author: str = BOT, like: Turn | None = None) -> Lesson:
+    def _lesson(self, author: str = BOT, like: Turn | None = None) -> LearnPolicy:
         """Of a turn that is about to be; it may take another's place. Only what a person says is learned from."""
         forget = self.forgets or (like is not None and like.lesson.forget)
         rate = self.dials.learn if author == YOU else 0.0
-        return Lesson(forget, LearnSettings(rate=rate) if rate else None)
+        return LearnPolicy(forget, LearnConfig(rate=rate) if rate else None)
 
-    def _type(self, parent: Turn, author: str, name: str, text: str, lesson: Lesson = NO_LESSON) -> Turn:
+    def _type(self, parent: Turn, author: str, name: str, text: str, lesson: LearnPolicy = NO_LESSON) -> Turn:
         """Add a turn that a person wrote."""
         # Read before it is begun: should that fail, nothing has happened.
-        typed = Turn(0, parent, author, name, (Passage(text),), lesson=lesson)
+        typed = Turn(0, parent, author, name, (Segment(text),), lesson=lesson)
         snapshot = self._recall.take_in(self.snapshot(parent), typed, self._cancelled.is_set)
         turn = self._begin(parent, author, name, lesson)
         turn.passages, turn.reason, turn.nats = typed.passages, "typed", typed.nats
         self._finish(turn, snapshot)
         return turn
 
-    def _begin(self, parent: Turn, author: str, name: str, lesson: Lesson) -> Turn:
+    def _begin(self, parent: Turn, author: str, name: str, lesson: LearnPolicy) -> Turn:
         turn = Turn(self._next_id, parent, author, name, reason="draft", lesson=lesson)
         if self._journal is not None:
             turn.id = self._journal.begin(self, turn)
@@ -465,9 +465,9 @@ class Conversation:
         on_turn: Callable[[Turn], None] | None,
         *,
         name: str | None = None,
-        kept: tuple[Passage, ...] = (),
+        kept: tuple[Segment, ...] = (),
         start: Snapshot | None = None,
-        lesson: Lesson | None = None,
+        lesson: LearnPolicy | None = None,
         joins: bool = False,
     ) -> Reply:
         """Draw a turn of the model's after `parent`, beginning with what is kept, and move the head to it.
@@ -505,7 +505,7 @@ class Conversation:
                 self._withdraw(turn)
                 raise
             shown = "".join([passage.text for passage in kept]) + drawing.text
-            turn.passages, turn.reason = ((Passage(shown),) if shown else ()), "cancelled"
+            turn.passages, turn.reason = ((Segment(shown),) if shown else ()), "cancelled"
             self._finish(turn, None)
             self._move(turn, joins=joins)
             raise
@@ -524,10 +524,10 @@ class Conversation:
         if self._journal is not None:
             self._journal.withdraw(turn)
 
-    def drawing(self, turn: Turn, start: Snapshot, hand: Hand, cancel: Callable[[], bool]) -> Drawing:
+    def drawing(self, turn: Turn, start: Snapshot, hand: SamplerControls, cancel: Callable[[], bool]) -> ReplySampler:
         """A passage of a turn of the model's, ready to be drawn; see `charlm.chat.replay`, which draws it again."""
         chooses = self.dialogue.has_turns and hand.dials.candidates > 1
-        return Drawing(
+        return ReplySampler(
             self.reader.engine(start),
             start,
             hand,
@@ -628,7 +628,7 @@ class Conversation:
             self._move(newest, joins=newest.parent is self.head)
 
 
-def _fitting(dials: Dials, engine: Engine) -> Dials:
+def _fitting(dials: ChatConfig, engine: Engine) -> ChatConfig:
     """The dials with no units held that this model has not."""
     try:
         engine.clamped(dials.clamps)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from charlm.errors import CharlmError, CheckpointError, UsageError
 from charlm.files import home
-from charlm.inference.sampling import SamplingParams
+from charlm.inference.sampling import SamplingConfig
 
 MOST_HELD: Final = 100.0  # no cell's memory comes near it
 
@@ -25,23 +25,23 @@ _HELD = re.compile(
 
 
 @dataclass(frozen=True)
-class Dials:
+class ChatConfig:
     """How a reply is drawn and shown.
 
     Attributes:
-        temperature: see `SamplingParams`, as are the next five.
-        top_k: see `SamplingParams`.
-        top_p: see `SamplingParams`.
-        min_p: see `SamplingParams`.
-        typical: see `SamplingParams`.
-        repetition_penalty: see `SamplingParams`.
+        temperature: see `SamplingConfig`, as are the next five.
+        top_k: see `SamplingConfig`.
+        top_p: see `SamplingConfig`.
+        min_p: see `SamplingConfig`.
+        typical: see `SamplingConfig`.
+        repetition_penalty: see `SamplingConfig`.
         candidates: of so many replies the most fitting is shown; with 1 a reply is shown as it is drawn. Only formats
             with turns have candidates, since only they say where a reply ends.
         relevance: how much a candidate's likelihood anywhere counts against it, see `most_relevant_first`; 0 asks only
             how likely it is. Once something was learned, any other value compares candidates by what that has changed.
         length: where a reply ends at the latest, in characters.
         pace: characters a second at which a reply is shown; 0 is as fast as it comes.
-        learn: the rate at which the model learns from what a person says next, see `LearnSettings`; 0 learns nothing.
+        learn: the rate at which the model learns from what a person says next, see `LearnConfig`; 0 learns nothing.
         clamp: units of the model whose memory is held while a reply is drawn, as in "1:37=0, 0:4=1.5" (layer, unit and
             value); empty for none. It acts from the next character that the model reads on, and only on what is drawn:
             what the model remembers afterwards is what it makes of the text by itself.
@@ -77,9 +77,9 @@ class Dials:
                 raise UsageError(f"{name} is {value:g}, but must lie between {least} and {most}")
 
     @cached_property
-    def sampling(self) -> SamplingParams:
+    def sampling(self) -> SamplingConfig:
         """The chain that draws."""
-        return SamplingParams(
+        return SamplingConfig(
             temperature=self.temperature,
             top_k=self.top_k,
             top_p=self.top_p,
@@ -107,11 +107,11 @@ class Dials:
             held[int(found["layer"]), int(found["unit"])] = value
         return held
 
-    def with_clamps(self, clamps: Mapping[tuple[int, int], float]) -> Dials:
+    def with_clamps(self, clamps: Mapping[tuple[int, int], float]) -> ChatConfig:
         """The dials with these units held and no others."""
         return replace(self, clamp=",".join([f"{layer}:{unit}={value:g}" for (layer, unit), value in clamps.items()]))
 
-    def with_value(self, name: str, value: str) -> Dials:
+    def with_value(self, name: str, value: str) -> ChatConfig:
         """One dial set to what a person typed.
 
         Raises:
@@ -138,7 +138,7 @@ class Dials:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Dials:
+    def from_dict(cls, document: Mapping[str, Any]) -> ChatConfig:
         """Read back what `to_dict` made; what a later version added is left out, what it lacks has its default.
 
         Raises:
@@ -185,13 +185,13 @@ def presets() -> dict[str, dict[str, Any]]:
         if not isinstance(values, dict):
             raise UsageError(f"{path}: {name} must be a table", "[presets.NAME], then a dial a line")
         try:
-            apply_preset(Dials(), values)
+            apply_preset(ChatConfig(), values)
         except CharlmError as error:
             raise UsageError(f"{path}: preset {name}: {error.message}", error.hint) from error
     return {**PRESETS, **own}
 
 
-def apply_preset(dials: Dials, values: Mapping[str, Any]) -> Dials:
+def apply_preset(dials: ChatConfig, values: Mapping[str, Any]) -> ChatConfig:
     """The dials with some of them set.
 
     Raises:

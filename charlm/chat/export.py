@@ -23,14 +23,14 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Final, NoReturn, TypeVar
 
-from charlm.chat.columns import one_line, whole
+from charlm.chat.adaptive_reader import NO_LESSON, LearnPolicy
 from charlm.chat.conversation import MAX_MOVES, Conversation
-from charlm.chat.dials import Dials
-from charlm.chat.drawing import Passage, restored
-from charlm.chat.learning import NO_LESSON, Lesson
-from charlm.chat.record import Record
-from charlm.chat.summary import headline
-from charlm.chat.tree import BOT, YOU, Turn
+from charlm.chat.dials import ChatConfig
+from charlm.chat.reply_sampler import Segment, restored
+from charlm.chat.storage.conversation_data import ConversationData
+from charlm.chat.storage.listing import headline
+from charlm.chat.storage.rows import one_line, whole
+from charlm.chat.turns import BOT, YOU, Turn
 from charlm.errors import CharlmError, CheckpointError, UsageError
 from charlm.text.dialogue import Dialogue
 
@@ -44,7 +44,7 @@ _INLINE = re.compile(r"[\\`*_\[\]<>|~&$]")
 _AT_BEGINNING = re.compile(r"^(\d*)([-+#=.)])")  # of a line: lists and headings
 
 
-def export(conversation: Conversation | Record, form: str, model: str = "") -> str:
+def export(conversation: Conversation | ConversationData, form: str, model: str = "") -> str:
     """A conversation as the text of a file.
 
     Args:
@@ -55,19 +55,19 @@ def export(conversation: Conversation | Record, form: str, model: str = "") -> s
     Raises:
         UsageError: there is no such form.
     """
-    kept = Record.of(conversation, model) if isinstance(conversation, Conversation) else conversation
+    kept = ConversationData.of(conversation, model) if isinstance(conversation, Conversation) else conversation
     forms = {"md": to_markdown, "json": to_json, "txt": to_text}
     if form not in forms:
         raise UsageError(f"there is no form {form!r}", f"it is one of {', '.join(FORMS)}")
     return whole(forms[form](kept))
 
 
-def to_text(kept: Record) -> str:
+def to_text(kept: ConversationData) -> str:
     """The visible turns, as the dialogue's format writes them."""
     return kept.text + "\n"
 
 
-def to_markdown(kept: Record) -> str:
+def to_markdown(kept: ConversationData) -> str:
     """The visible turns, to be read: what was said looks as it was said, whatever it may mean in Markdown."""
     path = kept.path
     title = kept.title or headline(path[0].text if path else "") or "A conversation"
@@ -91,7 +91,7 @@ def _escaped(line: str) -> str:
     return "\u00a0" * (len(line) - len(line.lstrip())) + said  # else indented text would be code
 
 
-def to_json(kept: Record) -> str:
+def to_json(kept: ConversationData) -> str:
     """Everything but the snapshots."""
     number = {0: 0} | {turn.id: place for place, turn in enumerate(kept.turns, 1)}
     head = number[kept.head.id]
@@ -146,7 +146,7 @@ def _told(seconds: float) -> str:
 # -- back again -------------------------------------------------------------------------------------------------------
 
 
-def from_json(text: str) -> Record:
+def from_json(text: str) -> ConversationData:
     """Read back what `to_json` made.
 
     Raises:
@@ -173,7 +173,7 @@ def from_json(text: str) -> Record:
         raise CheckpointError(f"a conversation that charlm has exported, but damaged: {what}") from error
 
 
-def _record(document: dict[str, Any]) -> Record:
+def _record(document: dict[str, Any]) -> ConversationData:
     root = Turn(0, None, "", "")
     known, times = {0: root}, {}
     for one in _a(list, document["turns"]):
@@ -189,14 +189,14 @@ def _record(document: dict[str, Any]) -> Record:
     cursor, seed = _a(int, document["cursor"]), _a(int, document["seed"])
     _must(0 <= cursor < len(moves) and seed >= 0, "a number is out of range")
     restored(_a(dict, document["rng"]))
-    return Record(
+    return ConversationData(
         title=one_line(_a(str, document["title"])),
         model=_a(str, document["model"]),
         fingerprint=_a(str, document["fingerprint"]),
         dialogue=Dialogue.from_dict(_a(dict, document["dialogue"])),
         you=_name(document["you"]),
         bot=_name(document["bot"]),
-        dials=Dials.from_dict(_a(dict, document["dials"])),
+        dials=ChatConfig.from_dict(_a(dict, document["dials"])),
         seed=seed,
         rng=document["rng"],
         root=root,
@@ -215,12 +215,12 @@ def _turn(one: dict[str, Any], known: Mapping[int, Turn]) -> Turn:
     _must(_a(int, one["parent"]) in known, "a turn follows one that comes after it")
     _must(one["author"] in (YOU, BOT) and one["reason"] in REASONS, "a turn is of an unknown kind")
     passages = tuple(_passage(_a(dict, passage)) for passage in _a(list, one["passages"]))
-    lesson = Lesson.from_dict(_a(dict, one.get("lesson", {})))
+    lesson = LearnPolicy.from_dict(_a(dict, one.get("lesson", {})))
     name = _name(one["name"])
     return Turn(one["id"], known[one["parent"]], one["author"], name, passages, one["reason"], lesson=lesson)
 
 
-def _passage(document: dict[str, Any]) -> Passage:
+def _passage(document: dict[str, Any]) -> Segment:
     _a(str, document["text"])
     draws, last = _a(int, document["draws"]), 0
     _must(draws >= 0, "a number is out of range")
@@ -228,7 +228,7 @@ def _passage(document: dict[str, Any]) -> Passage:
         _must(last <= _a(int, draw) <= draws, "a dial is turned at a character that was never drawn")
         _a(dict, dials), _a(dict, rng)
         last = draw
-    return Passage.from_dict(document)
+    return Segment.from_dict(document)
 
 
 def _name(value: object) -> str:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.drawing import Drawing, Passage, RecordedHand, Snapshot
-from charlm.chat.tree import Turn
+from charlm.chat.reply_sampler import RecordedControls, ReplySampler, Segment, Snapshot
+from charlm.chat.turns import Turn
 from charlm.errors import CheckpointError
 
 
@@ -70,7 +70,7 @@ def replay(conversation: Conversation, on_turn: Callable[[Turn], None] | None = 
         if on_turn is not None:
             on_turn(turn)
         snapshot = conversation.reader.begin(snapshot, conversation.lead(turn), turn.lesson)
-        played: tuple[Passage, ...] = ()
+        played: tuple[Segment, ...] = ()
         for passage in turn.passages:
             if not passage.settings:
                 closing = conversation.dialogue.closing
@@ -91,11 +91,11 @@ def replay(conversation: Conversation, on_turn: Callable[[Turn], None] | None = 
 
 
 def _draw(
-    conversation: Conversation, turn: Turn, before: tuple[Passage, ...], passage: Passage, start: Snapshot
-) -> Drawing:
+    conversation: Conversation, turn: Turn, before: tuple[Segment, ...], passage: Segment, start: Snapshot
+) -> ReplySampler:
     """Draw a passage as it was drawn, after those before it in its turn."""
     try:
-        hand = RecordedHand(passage)
+        hand = RecordedControls(passage)
         grown = Turn(turn.id, turn.parent, turn.author, turn.name, before)
         drawing = conversation.drawing(grown, start, hand, lambda: drawing.draws >= passage.draws)
         for _ in drawing:

@@ -12,22 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from charlm import checkpoint
+from charlm.chat.adaptive_reader import default_rate
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import Dials, apply_preset, presets
+from charlm.chat.dials import ChatConfig, apply_preset, presets
 from charlm.chat.export import export
-from charlm.chat.learning import default_rate
-from charlm.chat.store import Store, Summary
-from charlm.chat.tree import Turn
+from charlm.chat.storage.store import ConversationStore, ConversationSummary
+from charlm.chat.turns import Turn
 from charlm.errors import CharlmError, NotFoundError, OutputError, UsageError
 from charlm.files import write_bytes
 from charlm.inference.engine import Engine
-from charlm.library import default_model, find_model
+from charlm.registry import default_model, find_model
 
 _PATH = "model "  # before a model's name: the setting that holds where it is
 
 
 @dataclass(frozen=True)
-class Wish:
+class ChatOptions:
     """What a person asked for on the command line.
 
     Attributes:
@@ -70,8 +70,8 @@ class Session:
         CharlmError: there is no such model or conversation, or it cannot be read.
     """
 
-    def __init__(self, wish: Wish) -> None:
-        self.store = Store() if wish.keep else None
+    def __init__(self, wish: ChatOptions) -> None:
+        self.store = ConversationStore() if wish.keep else None
         self._news = [self.store.notice] if self.store is not None and self.store.notice else []
         self._wish = wish
         summary = self._summary_wished()
@@ -88,10 +88,10 @@ class Session:
             if wish.you or wish.bot:
                 self._news.append("a conversation keeps its speakers; /you and /bot begin a new one with others")
         else:
-            dials = self._dials(Dials(learn=default_rate(self.dialogue)))
+            dials = self._dials(ChatConfig(learn=default_rate(self.dialogue)))
             self.conversation = self._create(wish.you, wish.bot, dials, wish.seed)
 
-    def _summary_wished(self) -> Summary | None:
+    def _summary_wished(self) -> ConversationSummary | None:
         wish = self._wish
         if not wish.resume and wish.number is None:
             return None
@@ -104,7 +104,7 @@ class Session:
             self._news.append("there is no conversation to go on with yet; this is a new one")
         return latest
 
-    def _dials(self, dials: Dials) -> Dials:
+    def _dials(self, dials: ChatConfig) -> ChatConfig:
         if self._wish.preset is not None:
             dials = self.preset(dials, self._wish.preset)
         dials = replace(dials, **dict(self._wish.dials))
@@ -135,7 +135,7 @@ class Session:
         self.name, self.path = path.stem, path
         self.engine, self.dialogue = Engine(loaded), loaded.dialogue
 
-    def _create(self, you: str | None, bot: str | None, dials: Dials, seed: int | None) -> Conversation:
+    def _create(self, you: str | None, bot: str | None, dials: ChatConfig, seed: int | None) -> Conversation:
         if self.store is None:
             made = Conversation(self.engine, self.dialogue, you=you, bot=bot, dials=dials, seed=seed)
         else:
@@ -197,7 +197,7 @@ class Session:
         if self.number is not None:
             self._kept().rename(self.number, title)
 
-    def search(self, query: str = "") -> list[Summary]:
+    def search(self, query: str = "") -> list[ConversationSummary]:
         """Conversations, the newest first; with a query those that hold it."""
         return self._kept().list(query)
 
@@ -212,7 +212,7 @@ class Session:
         write_bytes(path, text.encode())
         return path
 
-    def _kept(self) -> Store:
+    def _kept(self) -> ConversationStore:
         if self.store is None:
             raise UsageError("conversations are not kept in this chat", "start it without --no-save")
         return self.store
@@ -234,7 +234,7 @@ class Session:
         old = self.conversation
         self.conversation = self._create(you or old.you, bot or old.bot, old.dials, None)
 
-    def preset(self, dials: Dials, name: str) -> Dials:
+    def preset(self, dials: ChatConfig, name: str) -> ChatConfig:
         """The dials with a preset's values.
 
         Raises:

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import Command, complete_model, is_live, model_path, shown
-from charlm.cli.learning import comparison, learner, learning_options, settings
+from charlm.cli.command import CharlmCommand, complete_model, is_live, model_path, shown
+from charlm.cli.dynamic_options import comparison, learner, learning_options, settings
 from charlm.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
+    from charlm.adapt.dynamic_eval import AdaptResult
+    from charlm.adapt.learner import Learner
     from charlm.checkpoint import Checkpoint
-    from charlm.inference.learner import Learner
-    from charlm.inference.prequential import Lesson
 
 
 @click.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm adapt novel letters.txt -o letters", "a model that knows the letters too"),
         ("charlm adapt novel letters.txt -o letters --times 3", "that knows them better"),
@@ -58,10 +58,10 @@ def command(
         raise UsageError(f"times is {times}, but must lie between 1 and 1000")
     how = settings(options)
     from charlm import checkpoint
-    from charlm.training.folder import RunFolder  # knows how models are named, and nothing of torch
+    from charlm.training.run_dir import RunDir  # knows how models are named, and nothing of torch
 
     base = model_path(model)
-    target = RunFolder.named(output)
+    target = RunDir.named(output)
     if (target.model.exists() or target.path.exists()) and not options["force"]:
         raise OutputError(
             f"{target.model if target.model.exists() else target.path} is there already",
@@ -108,8 +108,8 @@ def _read(paths: tuple[str, ...], pattern: str, encoding: str) -> tuple[str, lis
     return "".join(texts), sources
 
 
-def _learn(learns: Learner, text: str, times: int) -> Lesson:
-    from charlm.inference.prequential import learning
+def _learn(learns: Learner, text: str, times: int) -> AdaptResult:
+    from charlm.adapt.dynamic_eval import learning
 
     if not is_live():
         *_, lesson = learning(learns, text, times)
@@ -122,7 +122,7 @@ def _learn(learns: Learner, text: str, times: int) -> Lesson:
     return lesson
 
 
-def _described(learns: Learner, lesson: Lesson, base: str, sources: list[dict[str, Any]]) -> Checkpoint:
+def _described(learns: Learner, lesson: AdaptResult, base: str, sources: list[dict[str, Any]]) -> Checkpoint:
     """The model with what it has learned, and a card that says so."""
     import charlm
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import Command
+from charlm.cli.command import CharlmCommand
 from charlm.errors import UsageError
-from charlm.training import host
+from charlm.training import runtime_tuning
 
 if TYPE_CHECKING:
     from charlm.checkpoint import Checkpoint
@@ -29,7 +29,7 @@ BANDWIDTH_BYTES = 1 << 28  # far more than any cache holds
 
 
 @click.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm bench", "peaks, training, sampling and start-up times of this machine"),
         ("charlm bench --json", "the same as one JSON document"),
@@ -72,7 +72,7 @@ def _budgets(minutes: str) -> list[float]:
 
 
 def _learn(path: str, budgets: list[float], seed: int) -> list[dict[str, Any]]:
-    host.wait_well()
+    runtime_tuning.wait_well()
     import charlm
 
     rows = []
@@ -152,15 +152,15 @@ def _random_model(hidden: int) -> Checkpoint:
 def _sampling() -> list[dict[str, Any]]:
     from charlm.inference.engine import Engine
     from charlm.inference.generate import Generation
-    from charlm.inference.reading import prime
-    from charlm.inference.sampling import SamplingParams
+    from charlm.inference.sampling import SamplingConfig
+    from charlm.inference.scoring import prime
 
     rows = []
     for hidden in (256, 512):
         loaded = _random_model(hidden)
         engine = Engine(loaded)
         primed = prime(engine, "")
-        params = SamplingParams(temperature=0.8, top_p=0.95, seed=1)
+        params = SamplingConfig(temperature=0.8, top_p=0.95, seed=1)
 
         def stream(engine: Any = engine, primed: Any = primed, params: Any = params) -> None:
             for _ in Generation(engine, primed.state, primed.logits, params, max_chars=SAMPLED):
@@ -195,7 +195,7 @@ def _starts() -> dict[str, float]:
 
 
 def _training(seconds: float) -> dict[str, Any]:
-    host.wait_well()
+    runtime_tuning.wait_well()
     from charlm.training import speed
     from charlm.training.precision import pick_device
 

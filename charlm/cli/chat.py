@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from charlm.cli.command import Command, complete_model
+from charlm.cli.command import CharlmCommand, complete_model
 from charlm.errors import UsageError
 
 _DIALS: Final[dict[str, tuple[float, str]]] = {
@@ -24,9 +24,9 @@ _DIALS: Final[dict[str, tuple[float, str]]] = {
     "length": (400, "Where a reply ends at the latest, in characters."),
     "pace": (0.0, "Characters a second; 0 is as fast as it comes."),
 }
-"""Defaults and help: those of `charlm.chat.dials.Dials`, which are not imported to print this."""
+"""Defaults and help: those of `charlm.chat.dials.ChatConfig`, which are not imported to print this."""
 
-_RATE: Final = 1e-4  # that of `charlm.inference.settings.LearnSettings`
+_RATE: Final = 1e-4  # that of `charlm.adapt.settings.LearnConfig`
 
 
 def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -46,7 +46,7 @@ def _dial_options(function: Callable[..., int]) -> Callable[..., int]:
 
 
 @click.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm chat", "talk to your newest model, or the bundled one"),
         ("charlm chat shakespeare --you ROMEO --bot JULIET", "choose who speaks"),
@@ -97,12 +97,12 @@ def command(**options: Any) -> int:
         from charlm.tui.app import run  # imports neither NumPy nor the model; both load while the first screen is up
 
         return run({**wish, "dials": dials, "keep": not options["no_save"]})
-    from charlm.chat.session import Session, Wish
-    from charlm.cli.lines import Lines
+    from charlm.chat.session import ChatOptions, Session
+    from charlm.cli.plain_chat import PlainChat
 
-    session = Session(Wish(**wish, dials=dials, keep=not options["no_save"]))
+    session = Session(ChatOptions(**wish, dials=dials, keep=not options["no_save"]))
     try:
-        lines = Lines(session, asks=sys.stdin.isatty(), echoes=options["echo"], as_json=options["as_json"])
+        lines = PlainChat(session, asks=sys.stdin.isatty(), echoes=options["echo"], as_json=options["as_json"])
         return lines.run()
     finally:
         session.close()

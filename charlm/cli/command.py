@@ -9,10 +9,10 @@ from typing import Any, TextIO
 
 import click
 
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 
 
-class Command(click.Command):
+class CharlmCommand(click.Command):
     """A command whose help shows examples before options.
 
     Args:
@@ -40,11 +40,11 @@ class Command(click.Command):
         super().format_options(ctx, formatter)
 
 
-class Group(click.Group):
+class CharlmGroup(click.Group):
     """A group of commands whose help shows examples before options.
 
     Args:
-        examples: as of a `Command`.
+        examples: as of a `CharlmCommand`.
     """
 
     def __init__(self, *args: Any, examples: tuple[tuple[str, str], ...] = (), **kwargs: Any) -> None:
@@ -65,14 +65,14 @@ def _write_examples(examples: tuple[tuple[str, str], ...], formatter: click.Help
 
 def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Names of models, for the shell."""
-    from charlm.library import models
+    from charlm.registry import models
 
     return [path.stem for path in models() if path.stem.startswith(incomplete)]
 
 
 def model_path(name: str | None) -> Path:
     """The file of a model that was named, or of the one that is meant where none is."""
-    from charlm.library import default_model, find_model
+    from charlm.registry import default_model, find_model
 
     return default_model() if name is None else find_model(name)
 

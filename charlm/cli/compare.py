@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cells import CELLS
-from charlm.cli.command import Command, is_live, shown
+from charlm.cli.command import CharlmCommand, is_live, shown
 from charlm.errors import UsageError
-from charlm.training import host
+from charlm.training import runtime_tuning
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from charlm.insight.compare import Comparison, Result, Told
+    from charlm.insight.compare import Comparison, Result, RunEvent
 
 INTERRUPTED = 130
 
 
 @click.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm compare novel.txt --minutes 2", "every cell, two minutes each"),
         ("charlm compare novel.txt --cells lstm,gru,rnn --minutes 5 --seeds 3", "three runs of each"),
@@ -58,10 +58,10 @@ def command(paths: tuple[str, ...], cells: str, **options: Any) -> int:
     Everything but cell and width is the same for all. Ctrl-C stops after the step under way; the same command goes on
     where it stood. The runs are models like any other, and stay.
     """
-    host.wait_well()
-    from charlm.corpora import shelf
+    runtime_tuning.wait_well()
+    from charlm.corpora import registry
 
-    texts = tuple(str(Path(path).absolute()) for path in shelf.resolve(paths))
+    texts = tuple(str(Path(path).absolute()) for path in registry.resolve(paths))
     if any(path == "-" for path in paths):
         raise UsageError("a comparison reads its text several times", "give a file")
     minutes = 2.0 if options["minutes"] is None and options["steps"] is None else options["minutes"]
@@ -81,9 +81,9 @@ def command(paths: tuple[str, ...], cells: str, **options: Any) -> int:
     live = is_live() and not options["as_json"]
     if live:
         click.echo("loading torch ...", err=True)
-    from charlm.insight.compare import Comparison, Plan
+    from charlm.insight.compare import Comparison, ComparisonPlan
 
-    plan = Plan(
+    plan = ComparisonPlan(
         texts,
         tuple(cell for cell in cells.split(",") if cell),
         minutes=minutes,
@@ -140,7 +140,7 @@ def _view(live: bool) -> Iterator[Any]:
 
     if not live:
 
-        def line(told: Told) -> None:
+        def line(told: RunEvent) -> None:
             if isinstance(told.event, Result):
                 click.echo(f"{told.cell}, seed {told.seed}: {told.event.bits:.4f} bits/char", err=True)
 
@@ -153,13 +153,13 @@ def _view(live: bool) -> Iterator[Any]:
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     with Live(get_renderable=lambda: _live_table(rows), console=console, refresh_per_second=4, transient=True):
 
-        def redraw(told: Told) -> None:
+        def redraw(told: RunEvent) -> None:
             _take(rows, told)
 
         yield redraw
 
 
-def _take(rows: dict[tuple[str, int], list[str]], told: Told) -> None:
+def _take(rows: dict[tuple[str, int], list[str]], told: RunEvent) -> None:
     """Keep what an event says of its run: width, share done, bits/char, speed."""
     from charlm.cli.dashboard import bits
     from charlm.insight.compare import Result
@@ -220,7 +220,7 @@ def _print(results: list[Result]) -> None:
 def _plot(results: list[Result], path: Path) -> None:
     import math
 
-    from charlm.insight.draw import Curve, curves
+    from charlm.insight.plots import Curve, curves
 
     lines = [
         Curve(

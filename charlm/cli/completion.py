@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from charlm.cli.command import Command
+from charlm.cli.command import CharlmCommand
 
 
 @click.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ('eval "$(charlm completion bash)"', "in ~/.bashrc"),
         ("charlm completion fish > ~/.config/fish/completions/charlm.fish", "for fish"),

@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from charlm.cli.command import Command, Group, complete_model, is_live, shown
+from charlm.cli.command import CharlmCommand, CharlmGroup, complete_model, is_live, shown
 from charlm.errors import CheckpointError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from charlm.chat.record import Record
     from charlm.chat.replay import Replayed
-    from charlm.chat.store import Store
-    from charlm.chat.summary import Summary
-    from charlm.chat.tree import Turn
+    from charlm.chat.storage.conversation_data import ConversationData
+    from charlm.chat.storage.listing import ConversationSummary
+    from charlm.chat.storage.store import ConversationStore
+    from charlm.chat.turns import Turn
 
 DEEPEST = 20  # levels of indentation in a tree
 
 
 @contextmanager
-def _store() -> Iterator[Store]:
-    from charlm.chat.store import Store
+def _store() -> Iterator[ConversationStore]:
+    from charlm.chat.storage.store import ConversationStore
 
-    with closing(Store()) as store:
+    with closing(ConversationStore()) as store:
         if store.notice:
             _say(store.notice)
         try:
@@ -65,7 +65,7 @@ _one = click.argument("number", metavar="ID", type=int, shell_complete=_complete
 
 
 @click.group(
-    cls=Group,
+    cls=CharlmGroup,
     invoke_without_command=True,
     context_settings={"show_default": True},
     examples=(
@@ -92,7 +92,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 @command.command(
     "list",
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm conversations list", "the newest first"),
         ("charlm conversations list --model novel", "those with one model"),
@@ -114,7 +114,7 @@ def _list(as_json: bool, model: str | None) -> None:
 
 
 @command.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm conversations search ferry", "in titles and in every turn, visible or not"),
         ("charlm conversations search '\u6e21\u3057\u8239'", "in any script"),
@@ -133,7 +133,7 @@ def search(text: str, as_json: bool) -> None:
     _print_list(found, as_json)
 
 
-def _print_list(found: list[Summary], as_json: bool) -> None:
+def _print_list(found: list[ConversationSummary], as_json: bool) -> None:
     if as_json:
         _print_json([_summary(one) for one in found])
         return
@@ -144,7 +144,7 @@ def _print_list(found: list[Summary], as_json: bool) -> None:
         )
 
 
-def _summary(one: Summary) -> dict[str, Any]:
+def _summary(one: ConversationSummary) -> dict[str, Any]:
     return asdict(one) | {"created": _exactly(one.created), "updated": _exactly(one.updated)}
 
 
@@ -160,7 +160,7 @@ def _exactly(seconds: float) -> str:
 
 
 @command.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm conversations show 7", "what is visible of it"),
         ("charlm conversations show 7 --tree", "every version of every turn, a line each"),
@@ -186,7 +186,7 @@ def show(number: int, as_json: bool, tree: bool) -> None:
         _print(f"{turn.name}:\n{turn.text}\n" if kept.dialogue.has_turns else turn.text)
 
 
-def _turn(turn: Turn, kept: Record, visible: set[Turn]) -> dict[str, Any]:
+def _turn(turn: Turn, kept: ConversationData, visible: set[Turn]) -> dict[str, Any]:
     return {
         "id": turn.id,
         "parent": turn.parent.id if turn.parent is not None else 0,
@@ -199,7 +199,7 @@ def _turn(turn: Turn, kept: Record, visible: set[Turn]) -> dict[str, Any]:
     }
 
 
-def _print_tree(kept: Record, visible: set[Turn]) -> None:
+def _print_tree(kept: ConversationData, visible: set[Turn]) -> None:
     """Every turn on a line; each place where the conversation divides is a step to the right."""
     children: dict[Turn | None, list[Turn]] = {}
     for turn in kept.turns:
@@ -221,7 +221,7 @@ def _print_tree(kept: Record, visible: set[Turn]) -> None:
 
 
 @command.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm conversations export 7 --format md", "to be read"),
         ("charlm conversations export 7 --format json -o 7.json", "all of it, to be imported elsewhere"),
@@ -247,7 +247,7 @@ def export(number: int, form: str, output: str) -> None:
 
 @command.command(
     "import",
-    cls=Command,
+    cls=CharlmCommand,
     examples=(("charlm conversations import 7.json", "prints the number that it gets here"),),
 )
 @click.argument("file")
@@ -270,7 +270,7 @@ def import_(file: str) -> None:
     _say(f"taken in; charlm chat --id {number} goes on with it")
 
 
-@command.command(cls=Command, examples=(("charlm conversations remove 3 4", "asks first"),))
+@command.command(cls=CharlmCommand, examples=(("charlm conversations remove 3 4", "asks first"),))
 @click.argument("numbers", metavar="ID...", type=int, nargs=-1, required=True, shell_complete=_complete_id)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(numbers: tuple[int, ...], yes: bool) -> None:
@@ -289,10 +289,10 @@ def remove(numbers: tuple[int, ...], yes: bool) -> None:
     _say(f"removed: {', '.join(map(str, titles))}")
 
 
-@command.command(cls=Command, examples=(("charlm conversations path", "where conversations are kept"),))
+@command.command(cls=CharlmCommand, examples=(("charlm conversations path", "where conversations are kept"),))
 def path() -> None:
     """Print the path of the file in which conversations are kept."""
-    from charlm.chat.store import FILE
+    from charlm.chat.storage.store import FILE
     from charlm.files import home
 
     click.echo(str(home() / FILE))
@@ -302,7 +302,7 @@ def path() -> None:
 
 
 @command.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(("charlm conversations replay 7", "does it come out the same? exit code 1 if not"),),
 )
 @_one
@@ -313,7 +313,7 @@ def replay(number: int, as_json: bool, model: str | None) -> int:
     from charlm import checkpoint
     from charlm.chat.replay import replay as play
     from charlm.inference.engine import Engine
-    from charlm.library import find_model
+    from charlm.registry import find_model
 
     with _store() as store:
         kept = store.turns(number)

@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from charlm.cli.command import Command, Group, shown
+from charlm.cli.command import CharlmCommand, CharlmGroup, shown
 from charlm.corpora import build as building
-from charlm.corpora import catalogue, fetch, shelf
+from charlm.corpora import catalogue, fetch, registry
 from charlm.corpora.catalogue import Recipe
 from charlm.errors import CharlmError, UsageError
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 
 SAMPLE_LINES = 14
 WIDTH = 100
@@ -23,11 +23,11 @@ WIDTH = 100
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Names of corpora, for the shell."""
-    return [name for name in catalogue.recipes(shelf.folder()) if name.startswith(incomplete)]
+    return [name for name in catalogue.recipes(registry.folder()) if name.startswith(incomplete)]
 
 
 @click.group(
-    cls=Group,
+    cls=CharlmGroup,
     invoke_without_command=True,
     context_settings={"show_default": True},
     examples=(
@@ -51,15 +51,15 @@ def command(ctx: click.Context) -> None:
 
 @command.command(
     "list",
-    cls=Command,
+    cls=CharlmCommand,
     examples=(("charlm corpora list", "a line each"), ("charlm corpora list --json", "for programs")),
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def list_(as_json: bool) -> None:
     """List the corpora that can be built, and those that are."""
-    known = catalogue.recipes(shelf.folder())
+    known = catalogue.recipes(registry.folder())
     rows = [_row(recipe) for recipe in known.values()]
-    rows += [_found(name) for name in shelf.built() if name not in known]
+    rows += [_found(name) for name in registry.built() if name not in known]
     if as_json:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=sys.stdout.isatty()))
         return
@@ -68,7 +68,7 @@ def list_(as_json: bool) -> None:
 
 
 def _row(recipe: Recipe) -> dict[str, Any]:
-    manifest, path = shelf.manifest(recipe.name), shelf.text_path(recipe.name)
+    manifest, path = registry.manifest(recipe.name), registry.text_path(recipe.name)
     size = f"{path.stat().st_size / 1e6:.1f} MB" if path.is_file() else "not built"
     state = "" if manifest or not path.is_file() else " (changed since it was built)"
     return {
@@ -85,13 +85,13 @@ def _row(recipe: Recipe) -> dict[str, Any]:
 
 
 def _found(name: str) -> dict[str, Any]:
-    path = shelf.text_path(name)
+    path = registry.text_path(name)
     size = f"{path.stat().st_size / 1e6:.1f} MB"
     return {"name": name, "built": False, "path": str(path), "says": f"{size:>9}  a text in {path.parent}"}
 
 
 @command.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm corpora build smalltalk", "fetch its packages, check them, clean the text, write it"),
         ("charlm corpora build --all", "every one"),
@@ -111,10 +111,10 @@ def build(names: tuple[str, ...], every: bool, files: Path | None, quiet: bool) 
     """
     if bool(names) == every:
         raise UsageError("say which corpora to build, or --all", "charlm corpora lists them")
-    folder = shelf.folder()
+    folder = registry.folder()
     chosen = list(catalogue.recipes(folder).values()) if every else [catalogue.find(name, folder) for name in names]
     for recipe in chosen:
-        before = shelf.manifest(recipe.name)
+        before = registry.manifest(recipe.name)
         try:
             manifest = building.build(
                 recipe,
@@ -127,26 +127,28 @@ def build(names: tuple[str, ...], every: bool, files: Path | None, quiet: bool) 
         if not quiet:
             again = ", the same as before" if before and before["text"]["sha256"] == manifest["text"]["sha256"] else ""
             click.echo(visible(f"{recipe.name}: {_size(manifest)}{again}"), err=True)
-        click.echo(shown(str(shelf.text_path(recipe.name)), sys.stdout))
-
-
-@command.command(cls=Command, examples=(("charlm train $(charlm corpora path kjv) notes.txt", "in a shell's command"),))
-@click.argument("name", shell_complete=_complete)
-def path(name: str) -> None:
-    """Print where a built corpus stands."""
-    click.echo(shown(str(shelf.find(name)), sys.stdout))
+        click.echo(shown(str(registry.text_path(recipe.name)), sys.stdout))
 
 
 @command.command(
-    cls=Command,
+    cls=CharlmCommand, examples=(("charlm train $(charlm corpora path kjv) notes.txt", "in a shell's command"),)
+)
+@click.argument("name", shell_complete=_complete)
+def path(name: str) -> None:
+    """Print where a built corpus stands."""
+    click.echo(shown(str(registry.find(name)), sys.stdout))
+
+
+@command.command(
+    cls=CharlmCommand,
     examples=(("charlm corpora show kjv", "what it is"), ("charlm corpora show kjv --json", "all of it, for programs")),
 )
 @click.argument("name", shell_complete=_complete)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(name: str, as_json: bool) -> None:
     """Show a corpus: size, distinct characters, licence, what was removed and why, a sample."""
-    recipe = catalogue.find(name, shelf.folder())
-    manifest, text = shelf.manifest(name), shelf.text_path(name)
+    recipe = catalogue.find(name, registry.folder())
+    manifest, text = registry.manifest(name), registry.text_path(name)
     if as_json:
         row = {key: value for key, value in _row(recipe).items() if key != "says"}
         click.echo(json.dumps(row | (manifest or {}), indent=1, ensure_ascii=sys.stdout.isatty()))
@@ -180,7 +182,7 @@ def _rows(recipe: Recipe, manifest: dict[str, Any] | None) -> list[tuple[str, st
         return rows
     held_out = manifest["held_out"]
     rows += [
-        ("file", str(shelf.text_path(recipe.name))),
+        ("file", str(registry.text_path(recipe.name))),
         ("size", _size(manifest)),
         ("sha256", manifest["text"]["sha256"]),
         (

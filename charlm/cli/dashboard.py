@@ -19,15 +19,15 @@ from rich.text import Text
 
 from charlm.cli.main import INTERRUPTED
 from charlm.text.dialogue import MAX_NAMES
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 from charlm.training.events import (
+    CacheRebuilt,
     Ended,
     Evaluated,
     Event,
     Planned,
     Reading,
-    Recovered,
-    Remade,
+    RolledBack,
     Sampled,
     Saved,
     SaveFailed,
@@ -40,7 +40,7 @@ NAMES = 4  # of speakers that are named in the plan
 _ENDS = {"budget": "the budget is spent", "patience": "it stopped getting better", "interrupted": "stopped"}
 
 
-class View(Protocol):
+class ProgressView(Protocol):
     """Something that shows a run."""
 
     exit_code: int
@@ -104,7 +104,7 @@ class PlainView(QuietView):
                 self._console.print(plan_table(event))
             case Evaluated():
                 self._console.print(evaluation_line(event))
-            case Remade() | Recovered() | SaveFailed():
+            case CacheRebuilt() | RolledBack() | SaveFailed():
                 self._console.print(notice(event))
             case Ended():
                 self._console.print(farewell(event))
@@ -165,7 +165,7 @@ class Dashboard(QuietView):
                     self._train.append(event.train)
             case Sampled():
                 self._sample = visible(event.text).replace("\t", "    ")
-            case Remade() | Recovered() | SaveFailed():
+            case CacheRebuilt() | RolledBack() | SaveFailed():
                 self._notices = [*self._notices[-2:], notice(event)]
             case Ended():
                 self._ended = event
@@ -298,11 +298,11 @@ def evaluation_line(event: Evaluated) -> str:
     )
 
 
-def notice(event: Remade | Recovered | SaveFailed) -> str:
+def notice(event: CacheRebuilt | RolledBack | SaveFailed) -> str:
     """Something that went wrong and was dealt with."""
-    if isinstance(event, Remade):
+    if isinstance(event, CacheRebuilt):
         return visible(event.message)
-    if isinstance(event, Recovered):
+    if isinstance(event, RolledBack):
         back = f"back to step {event.step} with {event.rate_scale:g} of the learning rate"
         return f"the loss exploded ({event.loss:.3g}); {back}"
     return f"not saved at step {event.step}: {event.message}; the last good files still stand"

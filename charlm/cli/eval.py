@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from charlm.cli.command import Command, complete_model, is_live, model_path, shown
-from charlm.cli.learning import learner, learning_options, settings
+from charlm.cli.command import CharlmCommand, complete_model, is_live, model_path, shown
+from charlm.cli.dynamic_options import learner, learning_options, settings
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
-    from charlm.inference.reading import Measured
-    from charlm.inference.settings import LearnSettings
+    from charlm.adapt.settings import LearnConfig
+    from charlm.inference.scoring import TextScore
 
-    Results: TypeAlias = tuple[Measured, ...]  # with --dynamic two: learning, and static
+    Results: TypeAlias = tuple[TextScore, ...]  # with --dynamic two: learning, and static
 
 SINGLE_LANE = 200_000  # characters up to which one lane, the exact way, is quick enough
 MANY_LANES = 16
 
 
 @click.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm eval novel chapter7.txt", "how well does it predict this?"),
         ("charlm eval novel chapter7.txt --dynamic", "if it may learn from each line before the next?"),
@@ -81,12 +81,12 @@ def command(model: str, paths: tuple[str, ...], pattern: str, encoding: str, as_
     if last is not None:
         texts = {name: _end(text, last) for name, text in texts.items()}
     if options["dialogue"]:
-        from charlm.cli.partner import report
+        from charlm.cli.dialogue_eval import report
 
         words = "".join(_read((options["words"],), "*", encoding).values()) if options["words"] else ""
         report(path, texts, how, options["cases"], options["seed"], words, as_json)
         return
-    from charlm.inference.reading import Measured
+    from charlm.inference.scoring import TextScore
 
     measure = _learning(path, how) if dynamic else _static(path, lanes)
     start = time.perf_counter()
@@ -99,7 +99,7 @@ def command(model: str, paths: tuple[str, ...], pattern: str, encoding: str, as_
                 before = measured[0].characters
                 results[name] = measured
     seconds = time.perf_counter() - start
-    total = tuple(sum(column, Measured()) for column in zip(*results.values(), strict=True))
+    total = tuple(sum(column, TextScore()) for column in zip(*results.values(), strict=True))
     speed = total[0].characters / seconds
     if as_json:
         document = {"model": path.stem, **_figures(total), "chars_per_second": speed}
@@ -124,7 +124,7 @@ def _static(path: Path, lanes: int | None) -> Callable[[str], Iterator[Results]]
     """Measures a text with the model as it is."""
     from charlm import checkpoint
     from charlm.inference.engine import Engine
-    from charlm.inference.reading import measuring
+    from charlm.inference.scoring import measuring
 
     engine = Engine(checkpoint.load(path))
 
@@ -135,9 +135,9 @@ def _static(path: Path, lanes: int | None) -> Callable[[str], Iterator[Results]]
     return measure
 
 
-def _learning(path: Path, how: LearnSettings) -> Callable[[str], Iterator[Results]]:
+def _learning(path: Path, how: LearnConfig) -> Callable[[str], Iterator[Results]]:
     """Measures a text with a model that learns, and with the model as it is."""
-    from charlm.inference.prequential import learning
+    from charlm.adapt.dynamic_eval import learning
 
     learns = learner(path, how)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import Command, complete_model, model_path, read_whole, shown
+from charlm.cli.command import CharlmCommand, complete_model, model_path, read_whole, shown
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ PRINTED = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
 @click.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm gradients novel --text novel.txt", "how far back do this model's gradients reach?"),
         ("charlm gradients --cell rnn --cell lstm --text novel.txt", "cells as training begins them"),
@@ -76,7 +76,7 @@ def command(models: tuple[str, ...], path: str, cells: tuple[str, ...], encoding
 def _measure(models: tuple[str, ...], cells: tuple[str, ...], text: str, options: dict[str, Any]) -> Iterator[Reach]:
     from charlm import checkpoint
     from charlm.config import ModelConfig
-    from charlm.inference.reading import spell
+    from charlm.inference.scoring import spell
     from charlm.insight.gradients import cut_windows, fresh, measure
     from charlm.text.vocabulary import Vocabulary
 
@@ -133,7 +133,7 @@ def _print(reaches: list[Reach], steps: int) -> None:
 
 
 def _plot(reaches: list[Reach], path: Path) -> None:
-    from charlm.insight.draw import Curve, curves
+    from charlm.insight.plots import Curve, curves
 
     lines = []
     for reach in reaches:

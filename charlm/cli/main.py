@@ -16,7 +16,7 @@ import click
 
 import charlm
 from charlm.errors import CharlmError, UsageError
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141  # 128 + SIGPIPE, as the shell has it

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from charlm.cli.command import Command, complete_model, is_live, model_path, read_whole
+from charlm.cli.command import CharlmCommand, complete_model, is_live, model_path, read_whole
 from charlm.errors import UsageError
 
 if TYPE_CHECKING:
-    from charlm.insight.memory import Context, Recall
+    from charlm.insight.context_length import ContextGain, RecallScore
 
 
 @click.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm memory novel chapter7.txt", "how much context pays, and what is recalled from how far"),
         ("charlm memory novel chapter7.txt --longest 512 --json", "quicker, for a script"),
@@ -69,8 +69,8 @@ def command(
             raise UsageError(f"{name} is {value}, but must lie between {least} and {greatest}")
     from charlm import checkpoint
     from charlm.inference.engine import Engine
-    from charlm.inference.reading import spell
-    from charlm.insight import memory, places
+    from charlm.inference.scoring import spell
+    from charlm.insight import context_length, recall_targets
 
     engine = Engine(checkpoint.load(model_path(model)))
     text = read_whole(path, encoding)
@@ -78,11 +78,14 @@ def command(
     lengths = [1 << power for power in range(longest.bit_length()) if 1 << power <= longest]
     # Places are counted in characters, and so are ids unless some are bytes.
     tries = recalls and len(ids) == len(text)
-    found = list(places.places(text)) if tries else []
-    rhymes = {"found": sum(each.kind == "rhyme" for each in found), "by_chance": places.by_chance(text) if tries else 0}
+    found = list(recall_targets.places(text)) if tries else []
+    rhymes = {
+        "found": sum(each.kind == "rhyme" for each in found),
+        "by_chance": recall_targets.by_chance(text) if tries else 0,
+    }
     with _progress() as advance:
-        contexts = memory.by_context(engine, ids, lengths, blocks, on_read=advance)
-        recalled = memory.recall(engine, ids, found, longest=longest, most=most, on_read=advance)
+        contexts = context_length.by_context(engine, ids, lengths, blocks, on_read=advance)
+        recalled = context_length.recall(engine, ids, found, longest=longest, most=most, on_read=advance)
     for file in (svg_file, png_file):
         if file:
             _plot(contexts, model_path(model).stem, file)
@@ -98,7 +101,7 @@ def command(
     _print_contexts(contexts)
     if tries:
         _print_recalled(recalled)
-        if missing := [kind for kind in places.KINDS if kind not in {each.kind for each in recalled}]:
+        if missing := [kind for kind in recall_targets.KINDS if kind not in {each.kind for each in recalled}]:
             click.echo(f"note: nothing to recall of the kind {', '.join(missing)} in this text", err=True)
         if rhymes["found"]:
             click.echo(
@@ -129,14 +132,14 @@ def _progress() -> Iterator[Callable[[int], None]]:
     sys.stderr.flush()
 
 
-def _print_contexts(contexts: list[Context]) -> None:
+def _print_contexts(contexts: list[ContextGain]) -> None:
     click.echo(f"{'context':>8} {'bits/char':>10} {'more than with all':>19}")
     for row in contexts:
         more = f"{row.bits - contexts[-1].bits:+.3f} +- {row.error:.3f}"
         click.echo(f"{row.length:>8} {row.bits:>10.3f} {more if row is not contexts[-1] else '':>19}")
 
 
-def _print_recalled(recalled: list[Recall]) -> None:
+def _print_recalled(recalled: list[RecallScore]) -> None:
     if not recalled:
         return
     click.echo(
@@ -150,8 +153,8 @@ def _print_recalled(recalled: list[Recall]) -> None:
         click.echo(f"{each.kind:8} {distance:>13} {each.tried:>6} {shares}")
 
 
-def _plot(contexts: list[Context], name: str, path: Path) -> None:
-    from charlm.insight.draw import Curve, curves
+def _plot(contexts: list[ContextGain], name: str, path: Path) -> None:
+    from charlm.insight.plots import Curve, curves
 
     line = Curve(name, [row.length for row in contexts], [row.bits for row in contexts])
     labels = {"title": "What context is worth", "xlabel": "characters of context", "ylabel": "bits per character"}

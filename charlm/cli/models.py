@@ -10,19 +10,19 @@ from typing import Any
 
 import click
 
-from charlm.cards import ModelCard, cards, shape
 from charlm.checkpoint import TrainingRecord, load, read_card, save
-from charlm.cli.command import Command, Group, complete_model, shown
+from charlm.cli.command import CharlmCommand, CharlmGroup, complete_model, shown
 from charlm.config import ModelConfig
 from charlm.errors import OutputError
-from charlm.library import find_model
+from charlm.model_info import ModelCard, cards, shape
+from charlm.registry import find_model
 from charlm.text.dialogue import Dialogue
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 from charlm.text.vocabulary import Vocabulary
 
 
 @click.group(
-    cls=Group,
+    cls=CharlmGroup,
     invoke_without_command=True,
     context_settings={"show_default": True},
     examples=(
@@ -59,7 +59,8 @@ def _summary(card: ModelCard) -> dict[str, Any]:
 
 
 @command.command(
-    cls=Command, examples=(("charlm models show novel", "its card"), ("charlm models show novel --json", "all of it"))
+    cls=CharlmCommand,
+    examples=(("charlm models show novel", "its card"), ("charlm models show novel --json", "all of it")),
 )
 @click.argument("model", shell_complete=complete_model)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
@@ -81,7 +82,7 @@ def show(model: str, as_json: bool) -> None:
 
 
 @command.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm models export novel -o novel-half.safetensors", "half the size, to share"),
         ("charlm models export novel -o copy.safetensors --full", "as it is"),

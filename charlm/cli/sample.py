@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import Command, complete_model, model_path, shown
-from charlm.cli.learning import comparison, learner, learning_options, settings
+from charlm.cli.command import CharlmCommand, complete_model, model_path, shown
+from charlm.cli.dynamic_options import comparison, learner, learning_options, settings
 from charlm.cli.main import INTERRUPTED
 from charlm.errors import CorpusError, NotFoundError, UsageError
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 
 if TYPE_CHECKING:
+    from charlm.adapt.settings import LearnConfig
     from charlm.inference.engine import Engine
     from charlm.inference.generate import Completion, Piece
-    from charlm.inference.reading import Primed
-    from charlm.inference.sampling import SamplingParams
-    from charlm.inference.settings import LearnSettings
+    from charlm.inference.sampling import SamplingConfig
+    from charlm.inference.scoring import Primed
 
 
 @click.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm sample", "a text by your newest model"),
         ("charlm sample novel -p 'It was' -n 500 --seed 7", "the same text every time"),
@@ -81,11 +81,11 @@ def command(**options: Any) -> int:
     from charlm import checkpoint
     from charlm.inference.engine import Engine
     from charlm.inference.generate import new_seed
-    from charlm.inference.reading import prime
-    from charlm.inference.sampling import SamplingParams
+    from charlm.inference.sampling import SamplingConfig
+    from charlm.inference.scoring import prime
 
     drawn = options["seed"] is None
-    params = SamplingParams(
+    params = SamplingConfig(
         temperature=options["temperature"],
         top_k=options["top_k"],
         top_p=options["top_p"],
@@ -166,10 +166,10 @@ def _prompt(options: dict[str, Any]) -> str:
     return str(prompt)
 
 
-def _learned(path: Path, how: LearnSettings, page: Path, prompt: str) -> tuple[Engine, Primed]:
+def _learned(path: Path, how: LearnConfig, page: Path, prompt: str) -> tuple[Engine, Primed]:
     """The model once it has learned a page, and read the prompt after it."""
-    from charlm.inference.prequential import learn
-    from charlm.inference.reading import Primed, prime, spell
+    from charlm.adapt.dynamic_eval import learn
+    from charlm.inference.scoring import Primed, prime, spell
     from charlm.text.decoding import read_text
 
     text = "".join(read_text(page))
@@ -185,7 +185,7 @@ def _learned(path: Path, how: LearnSettings, page: Path, prompt: str) -> tuple[E
 class _Writer:
     """Puts text on stdout: raw into a pipe, made visible on a terminal, at a pace."""
 
-    def __init__(self, options: dict[str, Any], prompt: str, model: str, params: SamplingParams) -> None:
+    def __init__(self, options: dict[str, Any], prompt: str, model: str, params: SamplingConfig) -> None:
         from charlm.cli.heat import Heat
 
         self.options = options
@@ -273,7 +273,7 @@ class _Writer:
         self.end()
 
 
-def _write(engine: Engine, primed: Primed, params: SamplingParams, options: dict[str, Any], writer: _Writer) -> None:
+def _write(engine: Engine, primed: Primed, params: SamplingConfig, options: dict[str, Any], writer: _Writer) -> None:
     writer.legend()
     if options["beam"] is not None:
         _write_beam(engine, primed, options, writer)
@@ -285,7 +285,7 @@ def _write(engine: Engine, primed: Primed, params: SamplingParams, options: dict
 
 
 def _write_stream(
-    engine: Engine, primed: Primed, params: SamplingParams, options: dict[str, Any], writer: _Writer
+    engine: Engine, primed: Primed, params: SamplingConfig, options: dict[str, Any], writer: _Writer
 ) -> None:
     from charlm.inference.generate import Generation
 
@@ -323,7 +323,7 @@ def _flushing(pieces: Iterator[Piece], every: float = 0.03) -> Iterator[Piece]:
 
 
 def _write_batch(
-    engine: Engine, primed: Primed, params: SamplingParams, options: dict[str, Any], writer: _Writer
+    engine: Engine, primed: Primed, params: SamplingConfig, options: dict[str, Any], writer: _Writer
 ) -> None:
     from charlm.inference.generate import generate_batch
     from charlm.inference.search import best_first, most_relevant_first

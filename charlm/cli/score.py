@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import Command, complete_model, is_live, model_path
-from charlm.cli.learning import learner, learning_options, settings
+from charlm.cli.command import CharlmCommand, complete_model, is_live, model_path
+from charlm.cli.dynamic_options import learner, learning_options, settings
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
+    from charlm.adapt.settings import LearnConfig
     from charlm.cli.heat import Heat
-    from charlm.inference.reading import LineScore, LineScorer
-    from charlm.inference.settings import LearnSettings
+    from charlm.inference.scoring import LineScore, LineScorer
 
 
 @click.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm score novel chapter7.txt", "the twenty lines least like the rest"),
         ("charlm score app app.log --threshold 3", "every line above 3 bits/char"),
@@ -81,14 +81,14 @@ def command(
 def _static(path: Path) -> LineScorer:
     from charlm import checkpoint
     from charlm.inference.engine import Engine
-    from charlm.inference.reading import LineScorer
+    from charlm.inference.scoring import LineScorer
 
     return LineScorer(Engine(checkpoint.load(path)))
 
 
-def _learning(path: Path, how: LearnSettings) -> LineScorer:
-    from charlm.inference.prequential import line_reader
-    from charlm.inference.reading import LineScorer
+def _learning(path: Path, how: LearnConfig) -> LineScorer:
+    from charlm.adapt.dynamic_eval import line_reader
+    from charlm.inference.scoring import LineScorer
 
     learns = learner(path, how)
     return LineScorer(learns.base, line_reader(learns))

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import Command, complete_model, is_live
+from charlm.cli.command import CharlmCommand, complete_model, is_live
 from charlm.errors import UsageError
 from charlm.text.dialogue import FORMATS
-from charlm.training import host
-from charlm.training.launch import Launch
+from charlm.training import runtime_tuning
+from charlm.training.torchrun_env import TorchrunEnv
 
 if TYPE_CHECKING:
     from charlm.training.run import Run
@@ -40,7 +40,7 @@ _PLANNED = "planned from text and budget"
 
 
 @click.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm train novel.txt", "plan for five minutes, train, write checkpoints/novel.safetensors"),
         ("charlm train letters/ notes.txt.gz -o me --minutes 30", "folders, .gz, several inputs"),
@@ -141,11 +141,11 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     from charlm.cli import dashboard
 
     # Of several processes one shows what happens.
-    is_shown = Launch.of().rank == 0 and not options["quiet"]
+    is_shown = TorchrunEnv.of().rank == 0 and not options["quiet"]
     live = is_live() and is_shown and not options["as_json"]
     run = _make_run(ctx, options, live)
-    if options["as_json"] and Launch.of().rank == 0:
-        view: dashboard.View = dashboard.JsonView(sys.stdout)
+    if options["as_json"] and TorchrunEnv.of().rank == 0:
+        view: dashboard.ProgressView = dashboard.JsonView(sys.stdout)
     elif not is_shown:
         view = dashboard.QuietView()
     else:
@@ -175,7 +175,7 @@ def _make_run(ctx: click.Context, options: dict[str, Any], live: bool) -> Run:
         options = _with_corpora(options)
     _announce(live)
     # torch takes seconds to import, so only now, after everything that can be said without it.
-    host.wait_well()
+    runtime_tuning.wait_well()
     from charlm.training.run import Request, Run
 
     sample_every = 4.0 if live else None
@@ -195,10 +195,10 @@ def _option(ctx: click.Context, name: str) -> str:
 
 def _with_corpora(options: dict[str, Any]) -> dict[str, Any]:
     """The options with the names of built corpora replaced by their files, and their format, which is known."""
-    from charlm.corpora import shelf
+    from charlm.corpora import registry
 
-    form = shelf.form(options["paths"]) if options["form"] == "auto" else None
-    return options | {"paths": tuple(shelf.resolve(options["paths"])), "form": form or options["form"]}
+    form = registry.form(options["paths"]) if options["form"] == "auto" else None
+    return options | {"paths": tuple(registry.resolve(options["paths"])), "form": form or options["form"]}
 
 
 def _announce(live: bool) -> None:
@@ -212,7 +212,7 @@ def _stopping(run: Run, view: Any) -> Iterator[None]:
 
     torchrun passes on a Ctrl-C that the terminal has told us of already; it kills by itself what then takes too long.
     """
-    under_torchrun = bool(Launch.of().identity)
+    under_torchrun = bool(TorchrunEnv.of().identity)
 
     def stop(number: int, frame: FrameType | None) -> None:
         run.request_stop()

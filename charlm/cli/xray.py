@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import Command, complete_model, has_colour, is_live, model_path, shown
+from charlm.cli.command import CharlmCommand, complete_model, has_colour, is_live, model_path, shown
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
     from charlm.checkpoint import Checkpoint
-    from charlm.insight.draw import Map, Painted
-    from charlm.insight.finding import Found, Match, Unit
-    from charlm.insight.recording import Recording, Summary, Watched
+    from charlm.insight.activations import Recording, SignalSummary, Watched
+    from charlm.insight.plots import Map, Painted
+    from charlm.insight.probing import Match, ProbeResult, UnitIndex
 
 TRACKED = 40_000  # characters that --find reads, unless told otherwise
 READ = 4_000  # and that the rest reads
@@ -28,7 +28,7 @@ EXAMPLE = 320  # characters of an example
 
 
 @click.command(
-    cls=Command,
+    cls=CharlmCommand,
     examples=(
         ("charlm xray novel 'It was a dark night.'", "what gates and cells do, summed up"),
         ("charlm xray novel page.txt --unit 1:37", "the text coloured by unit 37 of layer 1"),
@@ -70,14 +70,14 @@ def command(model: str, text: str, encoding: str, chars: int | None, as_json: bo
     text = _text(text, encoding, chars or (TRACKED if options["finds"] else READ))
     from charlm import checkpoint
     from charlm.inference.engine import Engine
-    from charlm.insight.recording import only, record
+    from charlm.insight.activations import only, record
 
     engine = Engine(checkpoint.load(model_path(model)))
     watched: Watched = lambda layer, name: True  # noqa: E731  # a value
     columns = {}
     if options["finds"]:
-        from charlm.insight.finding import tracked
-        from charlm.insight.recording import memory_of
+        from charlm.insight.activations import memory_of
+        from charlm.insight.probing import tracked
 
         watched = only(tracked(memory_of(engine.config.cell)))
         columns = _features(text, engine.checkpoint, options["named"])
@@ -154,9 +154,9 @@ def _features(text: str, model: Checkpoint, named: tuple[str, ...]) -> dict[str,
     return columns
 
 
-def _unit(written: str, signal: str | None, model: Checkpoint) -> Unit:
-    from charlm.insight.finding import Unit
-    from charlm.insight.recording import memory_of, signals_of
+def _unit(written: str, signal: str | None, model: Checkpoint) -> UnitIndex:
+    from charlm.insight.activations import memory_of, signals_of
+    from charlm.insight.probing import UnitIndex
 
     config = model.config
     layer, separator, index = written.partition(":")
@@ -169,7 +169,7 @@ def _unit(written: str, signal: str | None, model: Checkpoint) -> Unit:
     signal = signal or memory_of(config.cell)
     if signal not in signals_of(config.cell):
         raise UsageError(f"{config.cell} has no signal {signal!r}", f"it has {', '.join(signals_of(config.cell))}")
-    return Unit(int(layer), int(index), signal)
+    return UnitIndex(int(layer), int(index), signal)
 
 
 @contextmanager
@@ -185,7 +185,7 @@ def _progress(characters: int) -> Iterator[Callable[[int], None]]:
 
 
 def _show_summary(recording: Recording, as_json: bool) -> None:
-    from charlm.insight.recording import summarise
+    from charlm.insight.activations import summarise
 
     rows = summarise(recording)
     if as_json:
@@ -201,7 +201,7 @@ def _show_summary(recording: Recording, as_json: bool) -> None:
     )
 
 
-def _summary_line(row: Summary) -> str:
+def _summary_line(row: SignalSummary) -> str:
     def share(value: float | None) -> str:
         return "" if value is None else f"{value:.1%}"
 
@@ -224,9 +224,9 @@ def _about(recording: Recording) -> dict[str, Any]:
 # One unit
 
 
-def _painted(recording: Recording, unit: Unit, start: int = 0, stop: int | None = None) -> Painted:
-    from charlm.insight.draw import Painted
-    from charlm.insight.recording import signals_of
+def _painted(recording: Recording, unit: UnitIndex, start: int = 0, stop: int | None = None) -> Painted:
+    from charlm.insight.activations import signals_of
+    from charlm.insight.plots import Painted
 
     values = recording.signals[unit.layer, unit.signal][:, unit.number]
     signal = signals_of(recording.cell)[unit.signal]
@@ -236,7 +236,7 @@ def _painted(recording: Recording, unit: Unit, start: int = 0, stop: int | None 
     return Painted(recording.text[start:stop], values[start:stop], low, high, title)
 
 
-def _show_unit(recording: Recording, unit: Unit, options: Mapping[str, Any], as_json: bool) -> None:
+def _show_unit(recording: Recording, unit: UnitIndex, options: Mapping[str, Any], as_json: bool) -> None:
     painted = _painted(recording, unit)
     _write_pictures([painted], options)
     if as_json:
@@ -248,14 +248,14 @@ def _show_unit(recording: Recording, unit: Unit, options: Mapping[str, Any], as_
 
 def _write_pictures(parts: list[Painted], options: Mapping[str, Any]) -> None:
     from charlm.files import write_bytes
-    from charlm.insight import draw
+    from charlm.insight import plots
 
     if path := options["html_file"]:
-        write_bytes(path, draw.to_html(parts).encode())
+        write_bytes(path, plots.to_html(parts).encode())
     if path := options["svg_file"]:
-        write_bytes(path, draw.to_svg(parts).encode())
+        write_bytes(path, plots.to_svg(parts).encode())
     if path := options["png_file"]:
-        draw.text_to_png(parts, path)
+        plots.text_to_png(parts, path)
 
 
 def _print_painted(painted: Painted) -> None:
@@ -296,8 +296,8 @@ def _print_painted(painted: Painted) -> None:
 def _maps(recording: Recording, layer: int | None) -> list[Map]:
     import numpy as np
 
-    from charlm.insight.draw import Map
-    from charlm.insight.recording import signals_of
+    from charlm.insight.activations import signals_of
+    from charlm.insight.plots import Map
 
     maps = []
     for (number, name), values in recording.signals.items():
@@ -315,12 +315,12 @@ def _maps(recording: Recording, layer: int | None) -> list[Map]:
 
 
 def _show_gates(recording: Recording, options: Mapping[str, Any], as_json: bool) -> None:
-    from charlm.insight import draw
+    from charlm.insight import plots
 
     maps = _maps(recording, options["layer"])
     for path in (options["svg_file"], options["png_file"]):
         if path:
-            draw.heat_maps(maps, recording.text, path)
+            plots.heat_maps(maps, recording.text, path)
     if as_json:
         signals = [
             {"layer": layer, "signal": name, "values": values.round(5).tolist()}
@@ -371,7 +371,7 @@ def _print_strip(row: list[tuple[int, int, int]]) -> None:
 
 
 def _show_found(recording: Recording, columns: dict[str, Any], options: Mapping[str, Any], as_json: bool) -> None:
-    from charlm.insight.finding import find
+    from charlm.insight.probing import find
 
     if len(recording.text) < 200:
         raise CorpusError("the text is too short to find anything in", "give a file of some thousand characters")
@@ -397,7 +397,7 @@ def _show_found(recording: Recording, columns: dict[str, Any], options: Mapping[
             _print_painted(painted)
 
 
-def _example(recording: Recording, found: Found, columns: dict[str, Any]) -> tuple[Painted, Match]:
+def _example(recording: Recording, found: ProbeResult, columns: dict[str, Any]) -> tuple[Painted, Match]:
     """A passage of the second half where the feature changes most often, coloured by the best unit."""
     from dataclasses import replace
 
@@ -417,7 +417,7 @@ def _example(recording: Recording, found: Found, columns: dict[str, Any]) -> tup
     ), match
 
 
-def _found_document(found: Found) -> dict[str, Any]:
+def _found_document(found: ProbeResult) -> dict[str, Any]:
     def figures(match: Match) -> dict[str, Any]:
         return {**match.unit._asdict(), "held_out": match.held_out, "chosen": match.chosen}
 

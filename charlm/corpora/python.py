@@ -19,9 +19,9 @@ import tokenize
 from collections.abc import Mapping
 from typing import Any, Final
 
-from charlm.corpora import contacts
-from charlm.corpora.likeness import Copies
-from charlm.corpora.units import Files, Tally, Unit
+from charlm.corpora import pii
+from charlm.corpora.documents import CleaningReport, Document, Files
+from charlm.corpora.near_duplicates import NearDuplicateFilter
 from charlm.text.decoding import normalise
 
 NOBODY: Final = "someone@example.com"
@@ -47,7 +47,7 @@ _AUTHOR = re.compile(
 _EMAIL = re.compile(r"<?[\w.+-]+@[\w-]+(?:\.[\w-]+)+>?")
 
 
-def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]) -> list[Unit]:
+def units(sources: Mapping[str, Files], tally: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
     """Each module as a piece, by its path.
 
     Args:
@@ -56,20 +56,20 @@ def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]
         options: none.
     """
     found = []
-    copies = Copies()
+    copies = NearDuplicateFilter()
     for files in sources.values():
         for path, text in files.items():
             if _LEFT_OUT.search(path):
                 tally.remove("tests, generated and foreign modules", text)
             elif kept := module(text, tally):
                 if copies.is_new(kept.split()):
-                    found.append(Unit(path, kept))
+                    found.append(Document(path, kept))
                 else:
                     tally.remove("modules that are copies of others", text)
     return found
 
 
-def module(text: str, tally: Tally) -> str:
+def module(text: str, tally: CleaningReport) -> str:
     """A module without tables, credits and addresses; nothing if it is not worth reading."""
     lines = normalise(text).expandtabs(4).split("\n")
     written = [line for line in lines if line.strip()]
@@ -88,7 +88,7 @@ def module(text: str, tally: Tally) -> str:
     return ""
 
 
-def _without_credits(lines: list[str], tally: Tally) -> str:
+def _without_credits(lines: list[str], tally: CleaningReport) -> str:
     """A module without the comments that say who wrote it; a block at its head that does goes as a whole."""
     head = next((at for at, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
     if any(_CREDIT.search(line) for line in lines[:head]):
@@ -96,7 +96,7 @@ def _without_credits(lines: list[str], tally: Tally) -> str:
         lines = lines[head:]
     kept = []
     for line, is_comment in zip(lines, _comments(lines), strict=True):
-        if is_comment and (_CREDIT.search(line) or _EMAIL.search(line) or contacts.LINK.search(line.lower())):
+        if is_comment and (_CREDIT.search(line) or _EMAIL.search(line) or pii.LINK.search(line.lower())):
             tally.remove("comments that say who wrote it" if _CREDIT.search(line) else "comments with addresses", line)
         else:
             kept.append(line)
@@ -116,7 +116,7 @@ def _comments(lines: list[str]) -> list[bool]:
     return found
 
 
-def _plain(text: str, tally: Tally) -> str:
+def _plain(text: str, tally: CleaningReport) -> str:
     text, authors = _AUTHOR.subn("", text)
     tally.remove("assignments of authors", times=authors)
     text, addresses = _EMAIL.subn(lambda match: f"<{NOBODY}>" if match[0].startswith("<") else NOBODY, text)
@@ -125,7 +125,7 @@ def _plain(text: str, tally: Tally) -> str:
     return re.sub(r"\n{4,}", "\n\n\n", "\n".join(lines)).strip("\n\x0c ")
 
 
-def short_docstrings(text: str, tally: Tally) -> str:
+def short_docstrings(text: str, tally: CleaningReport) -> str:
     """A module whose docstrings end with their first paragraph.
 
     Raises:

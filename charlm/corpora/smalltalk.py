@@ -28,9 +28,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from charlm.corpora import chatterbot, spelling, unusable, wording
-from charlm.corpora.likeness import Copies
-from charlm.corpora.units import Files, Tally, Unit
+from charlm.corpora import chatterbot, filters, normalise_english, spelling
+from charlm.corpora.documents import CleaningReport, Document, Files
+from charlm.corpora.near_duplicates import NearDuplicateFilter
 from charlm.errors import CorpusError
 
 LONGEST: Final = 200  # characters of a turn
@@ -46,12 +46,12 @@ _GREETS = re.compile(
 _ANSWERS = re.compile(
     r"(?:I|I'd|I'm|I've|My|It|It's|If|Probably|Maybe|Definitely|That|We|We'd|They|Well|Yes|No|The|A|Mine|Honestly|To)\b"
 )
-_SAYS_LITTLE = wording.word_set(
+_SAYS_LITTLE = normalise_english.word_set(
     "what would have that with your about this they were from when will does them like most ever"
 )
 
 
-class Heard(NamedTuple):
+class RawConversation(NamedTuple):
     """A conversation as it was found.
 
     Attributes:
@@ -65,7 +65,7 @@ class Heard(NamedTuple):
     turns: list[list[str]]
 
 
-def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]) -> list[Unit]:
+def units(sources: Mapping[str, Files], tally: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
     """Each conversation as a piece, those of chitchat-dataset first.
 
     Args:
@@ -76,17 +76,17 @@ def units(sources: Mapping[str, Files], tally: Tally, options: Mapping[str, Any]
     paths = {path: text for files in sources.values() for path, text in files.items()}
     conversations = [one for path, text in paths.items() if path.endswith(".json") for one in read(text)]
     entries = [one for path, text in paths.items() if path.endswith(".yml") for one in chatterbot.read(path, text)]
-    copies = Copies()
+    copies = NearDuplicateFilter()
     found = []
-    for name, turns in clean(conversations, tally) + chatterbot.clean(entries, tally, tidy=wording.tidy):
-        if copies.is_new(wording.words(" ".join(turns))):
-            found.append(Unit(name, "\n".join(turns)))
+    for name, turns in clean(conversations, tally) + chatterbot.clean(entries, tally, tidy=normalise_english.tidy):
+        if copies.is_new(normalise_english.words(" ".join(turns))):
+            found.append(Document(name, "\n".join(turns)))
         else:
             tally.remove("conversations that are copies of others", sum(map(len, turns)))
     return found
 
 
-def read(text: str) -> list[Heard]:
+def read(text: str) -> list[RawConversation]:
     """The conversations of chitchat-dataset's JSON file.
 
     Raises:
@@ -94,7 +94,7 @@ def read(text: str) -> list[Heard]:
     """
     try:
         return [
-            Heard(
+            RawConversation(
                 name,
                 one.get("prompt") or "",
                 [[message["text"] for message in turn] for turn in one["messages"] if turn],
@@ -105,7 +105,7 @@ def read(text: str) -> list[Heard]:
         raise CorpusError("the conversations are not in the form that this version of the package has") from error
 
 
-def clean(conversations: Sequence[Heard], tally: Tally) -> list[tuple[str, list[str]]]:
+def clean(conversations: Sequence[RawConversation], tally: CleaningReport) -> list[tuple[str, list[str]]]:
     """Conversations that a small model can learn from, by name; those that were divided keep their name."""
     kept = []
     for one in conversations:
@@ -156,7 +156,7 @@ def join(messages: Sequence[str], known: Mapping[str, int]) -> str:
         going_on = len(message) in _CUT and message[-1] not in ".!?"
     if going_on:
         whole[-1] = re.sub(r"(?:^|(?<=[.!?] ))[^.!?]*$", "", whole[-1])
-    return " ".join(text for text in (wording.regular(message, known) for message in whole) if text)
+    return " ".join(text for text in (normalise_english.regular(message, known) for message in whole) if text)
 
 
 def shorten(turn: str, longest: int = LONGEST) -> str:
@@ -174,7 +174,7 @@ def shorten(turn: str, longest: int = LONGEST) -> str:
 
 
 def divided(
-    turns: Sequence[str], messages: Sequence[Sequence[str]], counts: Mapping[str, int], tally: Tally
+    turns: Sequence[str], messages: Sequence[Sequence[str]], counts: Mapping[str, int], tally: CleaningReport
 ) -> list[list[str]]:
     """A conversation, divided where a turn cannot be used; long turns are shortened.
 
@@ -187,8 +187,8 @@ def divided(
     parts: list[list[str]] = [[]]
     said: set[str] = set()
     typed = [" ".join(one) for one in messages]
-    for turn, raw, website in zip(turns, typed, unusable.about_website(typed), strict=True):
-        reason = unusable.why(turn, raw, wording.words(turn), website, counts, said)
+    for turn, raw, website in zip(turns, typed, filters.about_website(typed), strict=True):
+        reason = filters.why(turn, raw, normalise_english.words(turn), website, counts, said)
         short = turn
         if reason is None and len(turn) > LONGEST:
             short = shorten(turn) if len(turn) <= MONOLOGUE else ""
@@ -204,10 +204,10 @@ def divided(
     return [part for part in parts if part]
 
 
-def _past_greetings(turns: list[str], greeted: Counter[str], tally: Tally) -> list[str]:
+def _past_greetings(turns: list[str], greeted: Counter[str], tally: CleaningReport) -> list[str]:
     """A conversation without the greetings that others began with often enough."""
     while turns and len(turns[0]) <= 40 and _GREETS.search(turns[0]):
-        key = " ".join(wording.words(turns[0]))
+        key = " ".join(normalise_english.words(turns[0]))
         if greeted[key] < GREETINGS:
             greeted[key] += 1
             break
@@ -216,12 +216,12 @@ def _past_greetings(turns: list[str], greeted: Counter[str], tally: Tally) -> li
     return turns
 
 
-def _opened(prompt: str, turns: list[str], tally: Tally) -> list[str]:
+def _opened(prompt: str, turns: list[str], tally: CleaningReport) -> list[str]:
     """A conversation with the question it was about before it, if its first turn seems to be an answer to that."""
     if not prompt or not turns or len(turns[0]) < 15 or "?" in turns[0] or _GREETS.search(turns[0]):
         return turns
     question = re.sub(r"\s*\([^)]*\)", "", prompt).strip()
-    shared = (set(wording.words(question)) & set(wording.words(turns[0]))) - _SAYS_LITTLE
+    shared = (set(normalise_english.words(question)) & set(normalise_english.words(turns[0]))) - _SAYS_LITTLE
     supposes = "would" in turns[0] + question and _ANSWERS.match(turns[0])
     if not supposes and not any(len(word) > 3 for word in shared):
         return turns

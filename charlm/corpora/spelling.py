@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from charlm.corpora.wording import WORD, words
+from charlm.corpora.normalise_english import WORD, words
 
 OFTEN: Final = 200
 """How many times more often than a slip the right word must come."""

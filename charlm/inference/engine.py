@@ -75,7 +75,7 @@ class _Layer(NamedTuple):
     held: tuple[NDArray[np.intp], Array] | None = None  # units whose memory is clamped, and at what
 
 
-class Look(NamedTuple):
+class Activations(NamedTuple):
     """What went on in a model while it read T ids.
 
     Attributes:
@@ -206,7 +206,7 @@ class Engine:
             state, logits = self._read(state, ids[first : first + SEGMENT], last_only=True)
         return state, logits[0]
 
-    def look(self, state: State, ids: Ids) -> Look:
+    def look(self, state: State, ids: Ids) -> Activations:
         """Read ids in a single stream, and keep what its cells did. Memory grows with T.
 
         Args:
@@ -223,7 +223,7 @@ class Engine:
             {name: np.concatenate([part[name] for part in of_layer]) for name in of_layer[0]}
             for of_layer in zip(*parts, strict=True)
         )
-        return Look(state, np.concatenate(logits), signals)
+        return Activations(state, np.concatenate(logits), signals)
 
     def clamped(self, values: Mapping[tuple[int, int], float]) -> Engine:
         """The same model with the memory of some units held at a value: set to it after every character that is read.

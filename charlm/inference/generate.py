@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from charlm.errors import UsageError
 from charlm.inference.engine import Array, Engine, State
-from charlm.inference.sampling import SamplingParams, draw, relative
+from charlm.inference.sampling import SamplingConfig, draw, relative
 from charlm.text.stops import StopMatcher
 from charlm.text.vocabulary import Vocabulary
 
@@ -160,7 +160,7 @@ def _run(
     step: Callable[[State, NDArray[np.int64]], tuple[State, Array]],
     state: State,
     logits: Array,
-    steer: Callable[[], SamplingParams],
+    steer: Callable[[], SamplingConfig],
     streams: Sequence[Stream],
     *,
     cancel: Callable[[], bool] | None,
@@ -181,7 +181,7 @@ def _run(
     Yields:
         The number of a stream, and a piece of it that may be shown.
     """
-    params: SamplingParams | None = None
+    params: SamplingConfig | None = None
     banned: list[int] = []
     running = [number for number, stream in enumerate(streams) if not stream.reason]
     if len(running) < len(streams):
@@ -278,7 +278,7 @@ class Generation:
         engine: Engine,
         state: State,
         logits: Array,
-        params: SamplingParams | Callable[[], SamplingParams],
+        params: SamplingConfig | Callable[[], SamplingConfig],
         *,
         max_chars: int | None = None,
         stops: Sequence[str] = (),
@@ -288,7 +288,7 @@ class Generation:
         recent: Sequence[int] = (),
         before: str = "",
     ) -> None:
-        steer = _always(params) if isinstance(params, SamplingParams) else params
+        steer = _always(params) if isinstance(params, SamplingConfig) else params
         if rng is None:
             seed = steer().seed
             rng = make_rng(new_seed() if seed is None else seed)
@@ -357,7 +357,7 @@ def generate_batch(
     engine: Engine,
     state: State,
     logits: Array,
-    params: SamplingParams,
+    params: SamplingConfig,
     count: int,
     *,
     max_chars: int,
@@ -411,7 +411,7 @@ def generate_batch(
     ]
 
 
-def _always(params: SamplingParams) -> Callable[[], SamplingParams]:
+def _always(params: SamplingConfig) -> Callable[[], SamplingConfig]:
     return lambda: params
 
 

@@ -35,7 +35,7 @@ LEAST_TEMPERATURE = 0.01
 
 
 @dataclass(frozen=True)
-class SamplingParams:
+class SamplingConfig:
     """How the next character is drawn. Defaults leave each filter but top-p off.
 
     Attributes:
@@ -97,7 +97,7 @@ def check_seed(seed: int) -> None:
 
 def relative(
     logits: NDArray[np.floating[Any]],
-    params: SamplingParams,
+    params: SamplingConfig,
     banned_ids: Sequence[int] | NDArray[np.integer[Any]] = (),
     recent: Sequence[Sequence[int]] | None = None,
 ) -> Probabilities:
@@ -151,7 +151,7 @@ def relative(
 
 def distribution(
     logits: NDArray[np.floating[Any]],
-    params: SamplingParams,
+    params: SamplingConfig,
     banned_ids: Sequence[int] | NDArray[np.integer[Any]] = (),
     recent: Sequence[Sequence[int]] | None = None,
 ) -> Probabilities:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from charlm.errors import UsageError
 from charlm.inference.engine import Array, Engine, State
 from charlm.inference.generate import Completion
-from charlm.inference.reading import log_softmax, prime
+from charlm.inference.scoring import log_softmax, prime
 
 
 def best_first(completions: Sequence[Completion]) -> list[Completion]:

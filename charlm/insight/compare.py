@@ -28,10 +28,10 @@ from charlm.errors import CheckpointError, OutputError, UsageError
 from charlm.files import write_bytes
 from charlm.insight.gradients import cut_windows, measure
 from charlm.model.lm import CharLM
-from charlm.text.corpus import Corpus, prepare
+from charlm.text.dataset import Corpus, prepare
 from charlm.training.events import Ended, Event
-from charlm.training.folder import RunFolder
 from charlm.training.run import Request, Run
+from charlm.training.run_dir import RunDir
 
 LEAST_WIDTH, MOST_WIDTH = 4, 4096
 WIDTH_STEP = 4  # widths are multiples of it, which kernels like
@@ -40,7 +40,7 @@ OPTIMIZER_BYTES = 16  # a parameter: itself, its gradient, AdamW's two moments, 
 
 
 @dataclass(frozen=True)
-class Plan:
+class ComparisonPlan:
     """What is compared.
 
     Attributes:
@@ -89,7 +89,7 @@ class Plan:
             raise UsageError(f"seeds is {self.seeds}, but must lie between 1 and 100")
 
     def said(self, config: ModelConfig, seed: int) -> dict[str, Any]:
-        """What a run is told, see `charlm.training.plan`."""
+        """What a run is told, see `charlm.training.autoconfig`."""
         budget = {"minutes": self.minutes} if self.minutes is not None else {"steps": self.steps}
         shape = {name: getattr(config, name) for name in ("cell", "hidden", "embedding", "layers")}
         same = {
@@ -154,7 +154,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Told:
+class RunEvent:
     """Something that happened in one of the runs; the last of a run is its result."""
 
     cell: str
@@ -174,7 +174,7 @@ class Comparison:
         OutputError: another comparison stands there.
     """
 
-    def __init__(self, plan: Plan, folder: Path, *, force: bool = False) -> None:
+    def __init__(self, plan: ComparisonPlan, folder: Path, *, force: bool = False) -> None:
         self.plan = plan
         self.folder = folder
         self._force = force
@@ -204,7 +204,7 @@ class Comparison:
         if self._run is not None:
             self._run.request_stop()
 
-    def events(self) -> Iterator[Told]:
+    def events(self) -> Iterator[RunEvent]:
         """Train what has not been trained, and tell; results of earlier sessions are told as well.
 
         Raises:
@@ -234,7 +234,7 @@ class Comparison:
                     result = self._measure(cell, seed, config, corpus)
                     path = self.folder / f"{cell}-{seed}.json"
                     write_bytes(path, json.dumps(result.to_dict(), indent=1).encode())
-                yield Told(cell, seed, result)
+                yield RunEvent(cell, seed, result)
 
     def _finished(self, cell: str, seed: int) -> Result | None:
         path = self.folder / f"{cell}-{seed}.json"
@@ -245,9 +245,9 @@ class Comparison:
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} is damaged: {error}", "delete it, and it is measured again") from error
 
-    def _train(self, cell: str, seed: int, config: ModelConfig) -> Generator[Told, None, bool]:
+    def _train(self, cell: str, seed: int, config: ModelConfig) -> Generator[RunEvent, None, bool]:
         """Train one, or go on with it; whether it came to its end."""
-        folder = RunFolder.named(str(self.folder / f"{cell}-{seed}"))
+        folder = RunDir.named(str(self.folder / f"{cell}-{seed}"))
         if folder.resume_file.exists() and not self._force:
             if _is_over(folder):
                 return True  # trained, but stopped before it was measured
@@ -262,14 +262,14 @@ class Comparison:
             run.request_stop()
         is_over = False
         for event in run.events():
-            yield Told(cell, seed, event)
+            yield RunEvent(cell, seed, event)
             if isinstance(event, Ended):
                 is_over = event.reason != "interrupted"
         self._run = None
         return is_over
 
     def _measure(self, cell: str, seed: int, config: ModelConfig, corpus: Corpus) -> Result:
-        folder = RunFolder.named(str(self.folder / f"{cell}-{seed}"))
+        folder = RunDir.named(str(self.folder / f"{cell}-{seed}"))
         model = checkpoint.load(folder.model)
         record = model.record
         assert record.validation is not None
@@ -298,13 +298,13 @@ class Comparison:
         )
 
 
-def _is_over(folder: RunFolder) -> bool:
-    from charlm.training import resume
+def _is_over(folder: RunDir) -> bool:
+    from charlm.training import run_state
 
-    return bool(resume.load(folder.resume_file).numbers["progress"]["reason"])
+    return bool(run_state.load(folder.resume_file).numbers["progress"]["reason"])
 
 
-def solve(cell: str, plan: Plan, vocabulary: int) -> ModelConfig:
+def solve(cell: str, plan: ComparisonPlan, vocabulary: int) -> ModelConfig:
     """The model whose number of parameters is nearest to what was asked for.
 
     Raises:

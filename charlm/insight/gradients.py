@@ -23,8 +23,8 @@ from charlm.cells import CELLS
 from charlm.cells.common import Array
 from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
-from charlm.inference.backward import Weights, d_cross_entropy
 from charlm.inference.engine import NORM_EPSILON, Engine, Ids, State
+from charlm.inference.tape import Weights, d_cross_entropy
 from charlm.text.vocabulary import Vocabulary
 
 REACH = 0.01  # of what a gradient is one step back, below which it no longer reaches

@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.cells.common import Signal
-from charlm.inference.engine import Engine, Look
-from charlm.inference.reading import log_softmax
+from charlm.inference.engine import Activations, Engine
+from charlm.inference.scoring import log_softmax
+from charlm.insight.activations import FLAT, OPEN, SHUT, memory_of, signals_of
 from charlm.insight.colour import colours, hexadecimal, ink
-from charlm.insight.recording import FLAT, OPEN, SHUT, memory_of, signals_of
 
 STEPS: Final = 64  # of the colour scale
 CHOICES: Final = 24  # next characters that are handed on, the likeliest first
 
 
-class Band(NamedTuple):
+class SignalBand(NamedTuple):
     """A signal of a layer, over its units.
 
     Attributes:
@@ -42,7 +42,7 @@ class Band(NamedTuple):
     value: float | None
 
 
-class Depth(NamedTuple):
+class LayerSummary(NamedTuple):
     """A layer.
 
     Attributes:
@@ -51,10 +51,10 @@ class Depth(NamedTuple):
     """
 
     norm: float
-    bands: tuple[Band, ...]
+    bands: tuple[SignalBand, ...]
 
 
-class Sight(NamedTuple):
+class ActivationSummary(NamedTuple):
     """A moment: what was read last, and what the model makes of it.
 
     Attributes:
@@ -70,7 +70,7 @@ class Sight(NamedTuple):
     text: str
     memory: str
     hidden: int
-    layers: tuple[Depth, ...]
+    layers: tuple[LayerSummary, ...]
     choices: tuple[tuple[str, float], ...]
     entropies: tuple[float, ...]
     palette: tuple[str, ...]
@@ -78,19 +78,19 @@ class Sight(NamedTuple):
 
 def sight(
     engine: Engine,
-    look: Look,
+    look: Activations,
     text: str,
     entropies: Sequence[float],
     width: int,
     unit: tuple[int, int] | None = None,
-) -> Sight:
+) -> ActivationSummary:
     """The last moment of a look.
 
     Args:
         engine: the model.
         look: what it did.
         text: the character that was read last.
-        entropies: see `Sight`.
+        entropies: see `ActivationSummary`.
         width: into so many groups units are folded; fewer if there are fewer units.
         unit: layer and index of the one whose values are wanted.
     """
@@ -100,18 +100,18 @@ def sight(
     for layer, seen in enumerate(look.signals):
         index = unit[1] if unit is not None and unit[0] == layer else None
         bands = tuple(_band(name, signals[name], seen[name][-1], width, index) for name in signals)
-        layers.append(Depth(float(np.linalg.norm(seen[memory][-1])), bands))
+        layers.append(LayerSummary(float(np.linalg.norm(seen[memory][-1])), bands))
     p = np.exp(log_softmax(look.logits[-1]))
     order = np.argsort(-p, kind="stable")[:CHOICES]
     choices = tuple((engine.vocabulary.label(index), float(p[index])) for index in order.tolist())
-    return Sight(text, memory, engine.config.hidden, tuple(layers), choices, tuple(entropies), palette())
+    return ActivationSummary(text, memory, engine.config.hidden, tuple(layers), choices, tuple(entropies), palette())
 
 
-def _band(name: str, signal: Signal, values: NDArray[Any], width: int, index: int | None) -> Band:
+def _band(name: str, signal: Signal, values: NDArray[Any], width: int, index: int | None) -> SignalBand:
     low, high = span(signal, float(np.abs(values).max()))
     below, above = (SHUT, OPEN) if signal.is_gate else (-FLAT, FLAT)
     ended = math.isfinite(signal.low) and math.isfinite(signal.high)
-    return Band(
+    return SignalBand(
         name=name,
         steps=tuple(steps(fold(values, width), low, high)),
         mean=float(values.mean()),

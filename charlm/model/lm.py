@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from charlm.cells import CELLS
 from charlm.config import ModelConfig
 from charlm.errors import UsageError
-from charlm.model import recurrent
-from charlm.model.stepwise import LayerState
+from charlm.model import kernels
+from charlm.model.custom_cells import LayerState
 
 ModelState = tuple[LayerState, ...]
 
@@ -66,7 +66,7 @@ class Layer(nn.Module):
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
-        self._cell = recurrent.CELLS[config.cell]
+        self._cell = kernels.CELLS[config.cell]
         self._shapes = CELLS[config.cell].shapes(config.inputs(layer), config.hidden)
         self._residual = config.has_residual(layer)
         for name, shape in self._shapes.items():

@@ -2,7 +2,7 @@
 
 Owns the four formats: what stands before a turn and after it, what of a person's words a turn can hold, and what a
 speaker's name is. Knows nothing of models; a conversation is made of what this says. Which format a text has is told by
-`charlm.text.detection`.
+`charlm.text.format_detection`.
 
     plain        no turns: a person writes, the model writes on      Once upon a time there was
     lines        a turn a line, a blank line between conversations   how are you?

@@ -31,7 +31,7 @@ _WIDTHS: dict[int, type[np.unsignedinteger[Any]]] = {1: np.uint8, 2: np.uint16, 
 
 
 @dataclass(frozen=True)
-class Source:
+class TextSource:
     """One input as the model's card names it."""
 
     name: str
@@ -49,7 +49,7 @@ class _State:
     bytes: int = 0  # of the files before it
     written: int = 0  # bytes of code points
     runs: list[list[int]] = field(default_factory=list)  # [width, characters] of each stretch
-    sources: list[Source] = field(default_factory=list)  # those that are done
+    sources: list[TextSource] = field(default_factory=list)  # those that are done
 
 
 class Pages:
@@ -77,7 +77,7 @@ class Pages:
         return self._now.bytes + self._size
 
     @property
-    def sources(self) -> list[Source]:
+    def sources(self) -> list[TextSource]:
         """The files that are done."""
         return self._now.sources
 
@@ -117,7 +117,7 @@ class Pages:
             yield offset is not None
         if now.file < len(self.files) - 1 and now.last and now.last != "\n":
             self._write("\n", out)
-        now.sources.append(Source(path.name, digest.hexdigest(), self._size))
+        now.sources.append(TextSource(path.name, digest.hexdigest(), self._size))
         now.bytes, self._size = now.bytes + self._size, 0
         now.file, now.offset, now.last = now.file + 1, 0, ""
         yield True
@@ -150,7 +150,7 @@ class Pages:
         if document.pop("key") != self._key or self._path.stat().st_size < document["written"]:
             return
         self.counts[seen] = counts
-        self._now = _State(**{**document, "sources": [Source(**source) for source in document["sources"]]})
+        self._now = _State(**{**document, "sources": [TextSource(**source) for source in document["sources"]]})
 
     def __iter__(self) -> Iterator[Points]:
         """The code points, in stretches of a block."""

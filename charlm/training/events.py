@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Remade:
+class CacheRebuilt:
     """Ids on disk are missing or damaged, and are made again from the text."""
 
     message: str
@@ -114,7 +115,7 @@ class SaveFailed:
 
 
 @dataclass(frozen=True)
-class Recovered:
+class RolledBack:
     """The loss exploded; the run goes on from an earlier point with a smaller learning rate."""
 
     step: int  # to which it went back
@@ -135,12 +136,13 @@ class Ended:
     record: TrainingRecord
 
 
-Event = Reading | Remade | Planned | Stepped | Evaluated | Sampled | Saved | SaveFailed | Recovered | Ended
+Event = Reading | CacheRebuilt | Planned | Stepped | Evaluated | Sampled | Saved | SaveFailed | RolledBack | Ended
 
 
 def to_dict(event: Event) -> dict[str, Any]:
     """An event as plain data for JSON, with its kind, and with every loss in bits as well as nats."""
-    document: dict[str, Any] = {"event": type(event).__name__.lower()} | dataclasses.asdict(event)
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
+    document: dict[str, Any] = {"event": name} | dataclasses.asdict(event)
     for name in ("loss", "train", "validation", "best"):
         if isinstance(value := document.get(name), float):
             document[f"{name}_bits"] = value / math.log(2)

@@ -21,10 +21,10 @@ from torch.nn import functional as F
 
 from charlm.errors import TrainingError
 from charlm.model.lm import CharLM, ModelState, detach
-from charlm.text.lanes import AnyIds, Lanes, Position, read_once
-from charlm.training.distributed import Ranks
-from charlm.training.events import Evaluated, Event, Recovered, Stepped
+from charlm.text.batching import AnyIds, Lanes, Position, read_once
+from charlm.training.events import Evaluated, Event, RolledBack, Stepped
 from charlm.training.precision import autocast
+from charlm.training.process_group import ProcessGroup
 from charlm.training.schedule import learning_rate
 from charlm.training.settings import TrainConfig
 from charlm.training.snapshot import Snapshot
@@ -73,7 +73,7 @@ class Trainer:
         begins: NDArray[np.bool_],
         config: TrainConfig,
         clock: Callable[[], float] = time.monotonic,
-        ranks: Ranks | None = None,
+        ranks: ProcessGroup | None = None,
     ) -> None:
         self.model = model
         self.config = config
@@ -82,7 +82,7 @@ class Trainer:
         self._validation = validation
         self._begins = begins
         self._clock = clock
-        self._ranks = ranks or Ranks()
+        self._ranks = ranks or ProcessGroup()
         self._forward = self._ranks.wrap(model)
         self._now = _Progress()
         self._state: ModelState = model.start(lanes.lanes)
@@ -271,7 +271,7 @@ class Trainer:
         # Twice what guessing blindly would cost is no mere hard passage.
         return not math.isfinite(loss) or loss > 2 * math.log(self.model.config.vocabulary) + 1
 
-    def _recover(self, loss: float) -> Recovered:
+    def _recover(self, loss: float) -> RolledBack:
         assert self._last_good is not None
         attempt, seconds, scale = self._now.recoveries + 1, self._now.seconds, self._now.rate_scale / 2
         if attempt > MAX_RECOVERIES:
@@ -282,7 +282,7 @@ class Trainer:
         self.restore(self._last_good)
         # Time does not go back with the weights.
         self._now.recoveries, self._now.seconds, self._now.rate_scale = attempt, seconds, scale
-        return Recovered(self._now.step, loss, scale, attempt)
+        return RolledBack(self._now.step, loss, scale, attempt)
 
     def snapshot(self) -> Snapshot:
         """Take everything that the run depends on."""
@@ -345,7 +345,7 @@ def evaluate(
     begins: NDArray[np.bool_],
     precision: str,
     limit: int | None = None,
-    ranks: Ranks | None = None,
+    ranks: ProcessGroup | None = None,
 ) -> tuple[float, int]:
     """The mean loss over a text, its state carried through; model, training state and random numbers stay as they are.
 
@@ -360,7 +360,7 @@ def evaluate(
     Returns:
         Nats per character, and how many characters were scored.
     """
-    ranks = ranks or Ranks()
+    ranks = ranks or ProcessGroup()
     was_training = model.training
     model.eval()
     device = model.embedding.device

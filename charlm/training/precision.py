@@ -10,7 +10,7 @@ import torch
 
 from charlm.cells import CELLS
 from charlm.errors import UsageError
-from charlm.model import recurrent
+from charlm.model import kernels
 
 # A processor without bf16 instructions refuses some kernels and emulates others a thousand times slower than fp32, so
 # the measurement feels its way up from shapes that even then take milliseconds, and gives up at the first that says no.
@@ -20,14 +20,14 @@ _PASSES = 3  # at least: the first sets things up
 _SLOW = 0.25  # seconds; whatever takes so long is not repeated
 
 
-class Measured(NamedTuple):
+class StepTimes(NamedTuple):
     """What a training step of a layer reaches here."""
 
     precision: str  # "fp32" or "bf16", whichever is quicker
     speed: float  # multiply-adds a second at that precision
 
 
-def measure(device: torch.device, cell: str, precision: str, seconds: float = 0.0) -> Measured:
+def measure(device: torch.device, cell: str, precision: str, seconds: float = 0.0) -> StepTimes:
     """Time a layer's forward and backward pass.
 
     Args:
@@ -52,7 +52,7 @@ def measure(device: torch.device, cell: str, precision: str, seconds: float = 0.
         raise UsageError(f"this machine has no {precision} arithmetic", "leave --precision out")
     steps, lanes, hidden = _SHAPES[-1]
     multiply_adds = 3 * steps * lanes * len(CELLS[cell].GATES) * hidden * 2 * hidden
-    return Measured(best, multiply_adds / times[best])
+    return StepTimes(best, multiply_adds / times[best])
 
 
 def _time_step(
@@ -69,7 +69,7 @@ def _time_step(
             start = time.perf_counter()
             try:
                 with autocast(device, precision):
-                    output, _ = recurrent.CELLS[cell](x, state, weights)
+                    output, _ = kernels.CELLS[cell](x, state, weights)
                 torch.autograd.backward(output.float().sum())
             except RuntimeError:
                 return math.inf

@@ -18,41 +18,41 @@ import numpy as np
 import torch
 
 import charlm
-from charlm import checkpoint, library
+from charlm import checkpoint, registry
+from charlm.adapt.gradient_rms import factor
 from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, TrainingRecord
 from charlm.config import ModelConfig
 from charlm.errors import OutputError, TrainingError, UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation
-from charlm.inference.reading import prime
-from charlm.inference.sampling import SamplingParams
-from charlm.inference.statistics import factor
+from charlm.inference.sampling import SamplingConfig
+from charlm.inference.scoring import prime
 from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
-from charlm.text.corpus import Corpus, reading, reopen
-from charlm.text.detection import Listener
-from charlm.text.lanes import Lanes
+from charlm.text.batching import Lanes
+from charlm.text.dataset import Corpus, reading, reopen
+from charlm.text.format_detection import FormatDetector
 from charlm.text.vocabulary import BYTES, Vocabulary
-from charlm.training import host, plot, resume
-from charlm.training.distributed import Ranks
+from charlm.training import plot, run_state, runtime_tuning
+from charlm.training.autoconfig import DEFAULT_MINUTES, Machine, plan
+from charlm.training.dialogue_choice import DialogueChoice, choose
 from charlm.training.events import (
+    CacheRebuilt,
     Ended,
     Evaluated,
     Event,
     Planned,
     Reading,
-    Remade,
     Sampled,
     Saved,
     SaveFailed,
 )
-from charlm.training.folder import RunFolder
-from charlm.training.launch import Launch
 from charlm.training.loop import Trainer
-from charlm.training.plan import DEFAULT_MINUTES, Machine, plan
 from charlm.training.precision import measure, pick_device
+from charlm.training.process_group import ProcessGroup
+from charlm.training.run_dir import RunDir
 from charlm.training.settings import TrainConfig
-from charlm.training.speech import Speech, settle
+from charlm.training.torchrun_env import TorchrunEnv
 
 SAMPLE_CHARS = 240
 
@@ -64,13 +64,13 @@ class Request:
     Attributes:
         paths: files and folders, `-` for standard input.
         output: the model's name or path; None takes the first input's name.
-        said: fields of `ModelConfig` and `TrainConfig` that are not to be planned; see `charlm.training.plan`.
+        said: fields of `ModelConfig` and `TrainConfig` that are not to be planned; see `charlm.training.autoconfig`.
         encoding: of the files.
         pattern: which files of a folder count.
-        min_count: rarer characters are spelled in bytes; None leaves it to `charlm.text.corpus`.
+        min_count: rarer characters are spelled in bytes; None leaves it to `charlm.text.dataset`.
         val_fraction: the share of the text that validates.
         val_file: validates instead.
-        shards: how many files its ids are written into; None leaves it to `charlm.text.corpus`.
+        shards: how many files its ids are written into; None leaves it to `charlm.text.dataset`.
         form: how the text writes turns, one of `charlm.text.dialogue.FORMATS`; "auto" finds out.
         base: the model to fine-tune.
         force: overwrite a model of the same name.
@@ -118,7 +118,7 @@ class Run:
         sample_every: float | None = None,
         tensorboard: bool = False,
         clock: Callable[[], float] = time.monotonic,
-        launch: Launch | None = None,
+        launch: TorchrunEnv | None = None,
     ) -> None:
         assert (request is None) != (resumed is None)
         if request is not None and not request.paths:
@@ -130,17 +130,17 @@ class Run:
         self._trainer: Trainer | None = None
         self._config: dict[str, Any] | None = None
         self._base: Checkpoint | None = None
-        self._speech = Speech()
+        self._speech = DialogueChoice()
         self._writer: Any = None
-        self._launch = launch or Launch.of()
-        self._ranks = Ranks()
+        self._launch = launch or TorchrunEnv.of()
+        self._ranks = ProcessGroup()
         if resumed is not None:
-            self.folder = RunFolder.named(resumed)
+            self.folder = RunDir.named(resumed)
             self._take_up()
         else:
             assert request is not None
             self._request = request
-            self.folder = RunFolder.named(request.output or _default_name(request.paths[0]))
+            self.folder = RunDir.named(request.output or _default_name(request.paths[0]))
         self._make_writer = _tensorboard_writer() if tensorboard else None
 
     def request_stop(self) -> None:
@@ -157,7 +157,7 @@ class Run:
                 exploding.
         """
         device = pick_device(self._request.said.get("device") or "auto", self._launch.local_rank)
-        self._ranks = Ranks(self._launch, device)
+        self._ranks = ProcessGroup(self._launch, device)
         try:
             with self._ranks.together():
                 yield from self._events(device)
@@ -172,11 +172,11 @@ class Run:
         is_ours, can_go_on = self._ranks.share([is_ours, is_ours and self.folder.can_go_on])
         if can_go_on:
             self._take_up()
-            if resume.load(self.folder.resume_file).numbers["progress"]["reason"]:
+            if run_state.load(self.folder.resume_file).numbers["progress"]["reason"]:
                 yield self._ended()  # who died had nothing left to do
                 return
         corpus = yield from self._read(is_ours)
-        host.keep_memory()
+        runtime_tuning.keep_memory()
         trainer, planned = self._build(corpus, device)
         self._trainer = trainer
         if self._stop:
@@ -210,8 +210,8 @@ class Run:
         if not self._ranks.is_first:
             return reopen(self.folder.path, self._ranks.share())
         request = self._request
-        listener = Listener(request.form)
-        base = checkpoint.load(library.find_model(request.base)) if request.base else None
+        listener = FormatDetector(request.form)
+        base = checkpoint.load(registry.find_model(request.base)) if request.base else None
         if self._config is None:
             self.folder.claim(force=request.force or is_ours)
             self.folder.sign(self._launch.identity)
@@ -237,10 +237,10 @@ class Run:
             try:
                 yield Reading(next(reader))
                 while damage:
-                    yield Remade(damage.pop())
+                    yield CacheRebuilt(damage.pop())
             except StopIteration as done:
                 corpus: Corpus = done.value
-                self._speech = settle(listener.heard(), request.form, base.dialogue if base else None)
+                self._speech = choose(listener.heard(), request.form, base.dialogue if base else None)
                 self._ranks.share(corpus.key)
                 return corpus
 
@@ -261,8 +261,8 @@ class Run:
             model_config = ModelConfig.from_dict(self._config["model"])
             train_config = TrainConfig.from_dict(self._config["train"])
             if "dialogue" in self._config:  # runs of older versions have none
-                self._speech = Speech.from_dict(self._config["dialogue"])
-            snapshot = resume.load(self.folder.resume_file)
+                self._speech = DialogueChoice.from_dict(self._config["dialogue"])
+            snapshot = run_state.load(self.folder.resume_file)
             if reason := snapshot.numbers["progress"]["reason"]:
                 raise TrainingError(
                     f"{self.folder.name} is finished ({_REASONS[reason]})",
@@ -360,7 +360,7 @@ class Run:
             return
         if is_best:
             self._save_model(trainer, corpus, planned)
-        resume.save(whole, self.folder.resume_file)
+        run_state.save(whole, self.folder.resume_file)
 
     def _try_to_save(
         self, trainer: Trainer, corpus: Corpus, planned: Planned, evaluated: Evaluated | None, text: str | None
@@ -383,14 +383,14 @@ class Run:
             if validation is not None:
                 self.folder.add_row(self._last_row(trainer, validation, len(corpus.validation) - 1))
                 self._save_model(trainer, corpus, planned, validation, len(corpus.validation) - 1)
-            resume.save(whole, self.folder.resume_file)
+            run_state.save(whole, self.folder.resume_file)
             if plot.has_matplotlib() and len(self.folder.rows) > 1:
                 plot.draw_loss(self.folder.rows, self.folder.plot_file, f"{self.folder.name}: loss")
         self._ranks.wait()
 
     def _ended(self) -> Ended:
         """How the run in the folder has ended."""
-        progress = resume.load(self.folder.resume_file).numbers["progress"]
+        progress = run_state.load(self.folder.resume_file).numbers["progress"]
         record = checkpoint.read_card(self.folder.model).record
         return Ended(
             reason=progress["reason"] or "interrupted",
@@ -450,7 +450,7 @@ class Run:
             return ""
         engine = Engine(Checkpoint(trainer.model.config, corpus.vocabulary, weights))
         primed = prime(engine, "")
-        params = SamplingParams(seed=trainer.step)
+        params = SamplingConfig(seed=trainer.step)
         pieces = Generation(engine, primed.state, primed.logits, params, max_chars=SAMPLE_CHARS)
         return "".join([piece.text for piece in pieces])
 

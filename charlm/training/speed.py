@@ -16,8 +16,8 @@ import torch
 
 from charlm.config import ModelConfig
 from charlm.model.lm import CharLM, Dropout
-from charlm.text.lanes import Lanes
-from charlm.training import host
+from charlm.text.batching import Lanes
+from charlm.training import runtime_tuning
 from charlm.training.events import Stepped
 from charlm.training.loop import Trainer
 from charlm.training.precision import measure
@@ -31,7 +31,7 @@ _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
-class Product:
+class ProductSpeed:
     """What a product of two matrices reaches."""
 
     precision: str
@@ -39,7 +39,7 @@ class Product:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingSpeed:
     """What whole training steps reach."""
 
     hidden: int
@@ -49,7 +49,7 @@ class Training:
     flops: float  # a second, of the products alone
 
 
-def products(device: torch.device) -> list[Product]:
+def products(device: torch.device) -> list[ProductSpeed]:
     """The best of each precision that this machine truly has.
 
     A processor without bf16 emulates it so slowly that a large product takes minutes, so the first are tiny.
@@ -59,7 +59,7 @@ def products(device: torch.device) -> list[Product]:
         seconds = {name: _time_product(device, _TYPES[name], size) for name in there}
         there = [name for name in there if seconds[name] < _HOPELESS * seconds["fp32"]]
         found = {name: 2 * size**3 / seconds[name] for name in there}
-    return [Product(name, flops) for name, flops in found.items()]
+    return [ProductSpeed(name, flops) for name, flops in found.items()]
 
 
 def _time_product(device: torch.device, dtype: torch.dtype, size: int) -> float:
@@ -75,15 +75,15 @@ def _time_product(device: torch.device, dtype: torch.dtype, size: int) -> float:
             return quickest
 
 
-def trainings(device: torch.device, seconds: float) -> Iterator[Training]:
+def trainings(device: torch.device, seconds: float) -> Iterator[TrainingSpeed]:
     """Time whole steps of each of `SHAPES`, for about so many seconds each."""
     for hidden, lanes in SHAPES:
         yield training(device, hidden, lanes, seconds)
 
 
-def training(device: torch.device, hidden: int, lanes: int, seconds: float) -> Training:
+def training(device: torch.device, hidden: int, lanes: int, seconds: float) -> TrainingSpeed:
     """Time whole steps of a model of two layers on noise."""
-    host.keep_memory()
+    runtime_tuning.keep_memory()
     precision = measure(device, "lstm", "auto").precision
     config = ModelConfig(vocabulary=VOCABULARY, hidden=hidden, embedding=hidden, layers=2)
     settings = TrainConfig(minutes=60, lanes=lanes, chunk=CHUNK, precision=precision, device=device.type, evaluations=1)
@@ -103,4 +103,4 @@ def training(device: torch.device, hidden: int, lanes: int, seconds: float) -> T
     weights = sum(
         np.prod(shape) for name, shape in config.tensors().items() if name.endswith((".w_x", ".w_h", "output.w"))
     )
-    return Training(hidden, lanes, precision, speed, float(3 * 2 * weights * speed))
+    return TrainingSpeed(hidden, lanes, precision, speed, float(3 * 2 * weights * speed))

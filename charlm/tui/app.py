@@ -1,8 +1,8 @@
 """The chat as a Textual app.
 
 Owns the layout, the keys, and which of the two threads does what: the interface, and a worker that loads the model or
-lets it write (`charlm.tui.inbox`). NumPy and the model are imported by the worker, after the first paint, and so is
-whatever else that does not need.
+lets it write (`charlm.tui.event_queue`). NumPy and the model are imported by the worker, after the first paint, and
+so is whatever else that does not need.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from textual.screen import Screen
 from textual.widgets import Footer
 
 from charlm.errors import CharlmError, NotFoundError, UsageError
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 from charlm.tui import preferences
-from charlm.tui.inbox import Began, Done, Event, Failed, Inbox, Loaded, Surprises, Wrote
-from charlm.tui.probe import Pin, Seen, Tints
-from charlm.tui.view import View
+from charlm.tui.activation_probe import ActivationsReady, Pin, UnitColours
+from charlm.tui.event_queue import Began, Done, Event, EventQueue, Failed, Loaded, Surprises, Wrote
+from charlm.tui.transcript_presenter import TranscriptPresenter
 from charlm.tui.widgets.alternatives import Alternatives
 from charlm.tui.widgets.conversations import ConversationsPanel
 from charlm.tui.widgets.dials import DialsPanel
@@ -41,10 +41,10 @@ from charlm.tui.widgets.xray import XRay
 
 if TYPE_CHECKING:
     from charlm.chat.commands import Command, Operation
+    from charlm.chat.context_cache import CharScore
     from charlm.chat.conversation import Reply
-    from charlm.chat.recall import Considered
     from charlm.chat.session import Session
-    from charlm.chat.tree import Turn
+    from charlm.chat.turns import Turn
 
 FRAMES = 30  # a second
 NARROW = 72  # columns; below, a panel takes the whole width
@@ -52,10 +52,10 @@ PANEL = 34  # columns of a panel; for a second one there must be as many more
 
 
 class ChatApp(App[int]):
-    """The app. It is a `charlm.chat.commands.Face`.
+    """The app. It is a `charlm.chat.commands.ChatUI`.
 
     Args:
-        wish: the fields of `charlm.chat.session.Wish`.
+        wish: the fields of `charlm.chat.session.ChatOptions`.
         start: makes the session, in the worker; None opens the one that is wished for.
 
     Attributes:
@@ -114,12 +114,12 @@ class ChatApp(App[int]):
         self.failure: Exception | None = None
         self._wish = wish
         self._start = start
-        self._inbox = Inbox()
+        self._inbox = EventQueue()
         self._session: Session | None = None
         self._unsent: list[str] = []  # written before there was a model
         self._busy = False
         self._written, self._since = 0, 0.0  # of the reply under way
-        self._considered: dict[int, list[Considered]] = {}
+        self._considered: dict[int, list[CharScore]] = {}
         self._editing: Turn | None = None
         self._commands: Sequence[Command] = ()
 
@@ -129,16 +129,16 @@ class ChatApp(App[int]):
         """What reads keys and writes to the terminal."""
         if sys.platform == "win32":
             return super().get_driver_class()
-        from charlm.tui.driver import LastingDriver
+        from charlm.tui.driver import BrokenPipeTolerantDriver
 
-        return LastingDriver
+        return BrokenPipeTolerantDriver
 
     def compose(self) -> ComposeResult:
         """Transcript over prompt, between two panels; a status line and the keys below."""
         self.transcript, self.prompt = Transcript(), Prompt()
         self.alternatives, self.status = Alternatives(), StatusLine()
         self.xray = XRay(id="xray", classes="panel")
-        self.view = View(self.transcript)
+        self.view = TranscriptPresenter(self.transcript)
         with Horizontal(id="middle"):
             yield ConversationsPanel(id="conversations", classes="panel")
             with Vertical(id="talk"):
@@ -191,9 +191,9 @@ class ChatApp(App[int]):
     def _open(self) -> Session:
         if self._start is not None:
             return self._start()
-        from charlm.chat.session import Session, Wish
+        from charlm.chat.session import ChatOptions, Session
 
-        return Session(Wish(**self._wish))
+        return Session(ChatOptions(**self._wish))
 
     @work(thread=True, group="model", exit_on_error=False)
     def _write(self, operation: Operation) -> None:
@@ -232,9 +232,9 @@ class ChatApp(App[int]):
             case Surprises(turn, bits):
                 if self.view.turn(turn.id) is turn:
                     self.transcript.set_surprises(turn.id, bits)
-            case Seen(sight):
+            case ActivationsReady(sight):
                 self.xray.sight = sight
-            case Tints(pin, key, first, values, tint):
+            case UnitColours(pin, key, first, values, tint):
                 if pin == self._inbox.probe.pin:
                     self.transcript.tint = tint
                     self.transcript.set_tints(key, first, values)
@@ -296,7 +296,7 @@ class ChatApp(App[int]):
         self._busy = False
         self._inbox.expect()
         if loading and isinstance(error, NotFoundError) and not self._wish.get("model"):
-            from charlm.library import models
+            from charlm.registry import models
             from charlm.tui.screens.welcome import Welcome
 
             if next(models(), None) is None:
@@ -608,7 +608,7 @@ class ChatApp(App[int]):
     @work
     async def action_pick_model(self) -> None:
         """Choose among the models."""
-        from charlm.cards import cards
+        from charlm.model_info import cards
         from charlm.tui.screens.models import ModelPicker
 
         name = await self.push_screen_wait(ModelPicker(cards(), self.session.name))
@@ -728,12 +728,12 @@ class ChatApp(App[int]):
     @on(ConversationsPanel.Renamed)
     @work
     async def _rename_conversation(self, event: ConversationsPanel.Renamed) -> None:
-        from charlm.tui.screens.ask import Ask
+        from charlm.tui.screens.prompt_dialog import PromptDialog
 
         with self._trying():
             store = self.session.store
             present = store.summary(event.number).title if store is not None else ""
-            title = await self.push_screen_wait(Ask("What is it to be called?", present))
+            title = await self.push_screen_wait(PromptDialog("What is it to be called?", present))
             if title and self.session.store is not None:
                 self.session.store.rename(event.number, title)
                 self._show_panels()
@@ -779,7 +779,7 @@ def run(wish: dict[str, Any]) -> int:
     """Open the app.
 
     Args:
-        wish: the fields of `charlm.chat.session.Wish`.
+        wish: the fields of `charlm.chat.session.ChatOptions`.
 
     Returns:
         The exit code.

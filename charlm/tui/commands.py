@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from charlm.chat.commands import Command
 
 if TYPE_CHECKING:
-    from charlm.chat.commands import Face
+    from charlm.chat.commands import ChatUI
     from charlm.tui.app import ChatApp
 
 
 def own_commands(app: ChatApp) -> list[Command]:
     """What only the app can do."""
 
-    def press(action: Callable[[], object]) -> Callable[[Face, str], object]:
+    def press(action: Callable[[], object]) -> Callable[[ChatUI, str], object]:
         return lambda face, argument: action()
 
     def show_xray() -> None:

@@ -15,7 +15,7 @@ from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 
 
-class Lasting(io.TextIOBase):
+class BrokenPipeTolerantFile(io.TextIOBase):
     """Takes whatever it is given, even when the file behind it no longer does.
 
     Args:
@@ -51,10 +51,10 @@ class Lasting(io.TextIOBase):
             self._lost()
 
 
-class LastingDriver(LinuxDriver):
+class BrokenPipeTolerantDriver(LinuxDriver):
     """Has the app quit when its terminal is gone."""
 
     def __init__(self, app: App[Any], **options: Any) -> None:
         super().__init__(app, **options)
-        lasting = Lasting(cast(TextIO, self._file), lambda: app.call_later(app.action_quit))
+        lasting = BrokenPipeTolerantFile(cast(TextIO, self._file), lambda: app.call_later(app.action_quit))
         self._file = cast(io.TextIOWrapper, lasting)

@@ -18,19 +18,21 @@ import numpy as np
 
 import charlm
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import Dials
-from charlm.chat.ranking import imagine, make_cases, ranked, score
+from charlm.chat.dials import ChatConfig
 from charlm.inference.engine import Engine
-from charlm.text.detection import listen
+from charlm.insight.response_selection import imagine, make_cases, ranked, score
+from charlm.text.conversations import Utterance, conversations_in
 from charlm.text.dialogue import Dialogue
-from charlm.text.turns import Said, conversations_in
+from charlm.text.format_detection import listen
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
 COUNTS = (1, 4, 8, 16, 32)
 LONGEST = 400  # characters of a reply
 
 
-def hits(engine: Engine, dialogue: Dialogue, conversations: Sequence[Sequence[Said]], count: int) -> dict[float, float]:
+def hits(
+    engine: Engine, dialogue: Dialogue, conversations: Sequence[Sequence[Utterance]], count: int
+) -> dict[float, float]:
     """hits@1 for each weight."""
     elsewhere = imagine(engine, dialogue)
     scores = [score(engine, dialogue, case, elsewhere) for case in make_cases(conversations, count)]
@@ -44,7 +46,7 @@ def hits(engine: Engine, dialogue: Dialogue, conversations: Sequence[Sequence[Sa
 
 def seconds(engine: Engine, dialogue: Dialogue, count: int, replies: int) -> tuple[float, float, float]:
     """Medians: until the first character of a reply, for the whole reply, and its characters."""
-    conversation = Conversation(engine, dialogue, dials=Dials(candidates=count, length=LONGEST), seed=1)
+    conversation = Conversation(engine, dialogue, dials=ChatConfig(candidates=count, length=LONGEST), seed=1)
     firsts, wholes, lengths = [], [], []
     for number in range(replies):
         shown: list[float] = []

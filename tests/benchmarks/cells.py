@@ -14,9 +14,9 @@ import torch
 from torch.nn import functional as F
 
 from charlm.cells import CELLS
-from charlm.insight.compare import Plan, solve
+from charlm.insight.compare import ComparisonPlan, solve
 from charlm.model.lm import CharLM
-from charlm.training import host
+from charlm.training import runtime_tuning
 from charlm.training.precision import autocast
 
 CHARACTERS = 65  # of tinyshakespeare
@@ -28,8 +28,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=6)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     arguments = parser.parse_args()
-    host.keep_memory()
-    plan = Plan(("-",), tuple(CELLS), steps=1)
+    runtime_tuning.keep_memory()
+    plan = ComparisonPlan(("-",), tuple(CELLS), steps=1)
     models = {cell: CharLM(solve(cell, plan, CHARACTERS)) for cell in CELLS}
     ids = torch.randint(0, CHARACTERS, (plan.chunk, plan.lanes))
     quickest = dict.fromkeys(models, float("inf"))

@@ -53,10 +53,11 @@ from charlm.tui.app import ChatApp
 path, rate, already, look = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 
 def start():
-    from charlm.chat.dials import Dials
-    from charlm.chat.session import Session, Wish
-    session = Session(Wish(model=path, seed=1, keep=False))
-    session.conversation.dials = Dials(candidates=1, length=1_000_000, pace=rate, learn=1e-4 * (look == "learning"))
+    from charlm.chat.dials import ChatConfig
+    from charlm.chat.session import Session, ChatOptions
+    session = Session(ChatOptions(model=path, seed=1, keep=False))
+    learn = 1e-4 * (look == "learning")
+    session.conversation.dials = ChatConfig(candidates=1, length=1_000_000, pace=rate, learn=learn)
     return session
 
 class Timed(ChatApp):
@@ -70,7 +71,7 @@ class Timed(ChatApp):
             self.action_toggle_panel("xray")
             self.prompt.focus()
         if look == "pinned":
-            from charlm.tui.probe import Pin
+            from charlm.tui.activation_probe import Pin
             self._pin(Pin(1, 7, "c"))
         if look == "learning":
             self._submit("the ferry goes over to the far side, and back again. " * 10_000)

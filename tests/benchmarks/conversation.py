@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
+from charlm.chat.adaptive_reader import NO_LESSON
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import Dials
-from charlm.chat.drawing import Passage
-from charlm.chat.learning import NO_LESSON
-from charlm.chat.store import Store
+from charlm.chat.dials import ChatConfig
+from charlm.chat.reply_sampler import Segment
+from charlm.chat.storage.store import ConversationStore
 from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
 from charlm.inference.engine import Engine
@@ -42,9 +42,10 @@ def main(turns: int) -> None:
     engine = _engine()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "conversations.db"
-        store = Store(path)
+        store = ConversationStore(path)
         short, long = (
-            store.create("random", engine, PLAIN, dials=Dials(candidates=1, length=LENGTH), seed=1) for _ in range(2)
+            store.create("random", engine, PLAIN, dials=ChatConfig(candidates=1, length=LENGTH), seed=1)
+            for _ in range(2)
         )
         for one in (short, long):
             one.say(SAID)
@@ -62,7 +63,7 @@ def main(turns: int) -> None:
         store.close()
         _line("the file", path.stat().st_size / 1e6, "MB")
         start = time.perf_counter()
-        store = Store(path)
+        store = ConversationStore(path)
         _line("opening the store", (time.perf_counter() - start) * 1e3, "ms")
         start = time.perf_counter()
         again = store.open(2, "random", engine, PLAIN).conversation
@@ -122,7 +123,7 @@ def _grow(conversation: Conversation, turns: int) -> None:
         text = "".join(characters[k] for k in rng.integers(0, len(characters), LENGTH))
         author = "you" if parent.author == "bot" else "bot"
         turn = conversation._begin(parent, author, author, NO_LESSON)
-        turn.passages = (Passage(text, passage.settings, LENGTH) if author == "bot" else Passage(text),)
+        turn.passages = (Segment(text, passage.settings, LENGTH) if author == "bot" else Segment(text),)
         turn.reason = "length" if author == "bot" else "typed"
         assert parent.snapshot is not None
         conversation._finish(turn, parent.snapshot.read(conversation.engine, text[:1]))

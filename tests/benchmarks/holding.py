@@ -11,7 +11,7 @@ import argparse
 
 import charlm
 from charlm.inference.generate import generate_batch
-from charlm.inference.sampling import SamplingParams
+from charlm.inference.sampling import SamplingConfig
 
 BEGINNING = "\n\ndef total(prices):\n    "
 PIECES, CHARACTERS = 50, 400
@@ -30,7 +30,7 @@ def main() -> None:
     for value in (None, *arguments.values):
         engine = model.engine.clamped({} if value is None else {(layer, index): value})
         state, logits = engine.feed(engine.start(), model.vocabulary.encode(BEGINNING))
-        params = SamplingParams(seed=1, temperature=0.8)
+        params = SamplingConfig(seed=1, temperature=0.8)
         drawn = generate_batch(engine, state, logits, params, PIECES, max_chars=CHARACTERS)
         text = "".join(one.text for one in drawn)
         opened, closed = (sum(map(text.count, brackets)) for brackets in ("([{", ")]}"))

@@ -28,18 +28,18 @@ from pathlib import Path
 import numpy as np
 
 from charlm import checkpoint
+from charlm.adapt.learner import Learner
+from charlm.adapt.settings import LearnConfig
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import Dials
-from charlm.chat.manner import words_of
-from charlm.chat.novelty import near, normalised
-from charlm.chat.ranking import Case, Ranked, imagine, make_cases, ranked, score
+from charlm.chat.dials import ChatConfig
+from charlm.chat.near_duplicates import near, normalised
 from charlm.inference.engine import Engine
-from charlm.inference.learner import Learner
-from charlm.inference.reading import spell
-from charlm.inference.settings import LearnSettings
+from charlm.inference.scoring import spell
+from charlm.insight.reply_metrics import words_of
+from charlm.insight.response_selection import Case, RankedScore, imagine, make_cases, ranked, score
+from charlm.text.conversations import Utterance, conversations_in
 from charlm.text.decoding import normalise
 from charlm.text.dialogue import Dialogue
-from charlm.text.turns import Said, conversations_in
 
 RATES, WINDOWS, WEIGHTS = (3e-5, 1e-4, 3e-4), (2, 4, 8), (0.0, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25)
 COMMON = 150  # most frequent words, which are about nothing
@@ -48,7 +48,7 @@ COMMON = 150  # most frequent words, which are about nothing
 def show_ranking(
     engine: Engine,
     dialogue: Dialogue,
-    texts: list[tuple[Said, ...]],
+    texts: list[tuple[Utterance, ...]],
     count: int,
     rates: list[float],
     windows: list[int],
@@ -56,7 +56,7 @@ def show_ranking(
     """A table: rate and window by lambda."""
     cases = make_cases(texts, count)
 
-    def cell(one: Ranked) -> str:
+    def cell(one: RankedScore) -> str:
         return f"{one.hits:.3f}"
 
     elsewhere = imagine(engine, dialogue)
@@ -70,14 +70,14 @@ def show_ranking(
     )
     print("learning, log p(reply | adapted, context) - lambda log p(reply | trained, other contexts)")
     for window, rate in itertools.product(windows, rates):
-        learner = Learner(engine, LearnSettings(rate=rate))
+        learner = Learner(engine, LearnConfig(rate=rate))
         short = [Case(case.context[-window:], case.name, case.replies) for case in cases]
         scores = [score(engine, dialogue, case, elsewhere, learner) for case in short]
         row = "  ".join(cell(ranked(one.learned - w * one.anyway for one in scores)) for w in WEIGHTS)
         print(f"  rate {rate:g}, last {window} turns:  {row}", flush=True)
 
 
-def talk(engine: Engine, dialogue: Dialogue, lines: list[list[str]], dials: Dials, common: set[str]) -> None:
+def talk(engine: Engine, dialogue: Dialogue, lines: list[list[str]], dials: ChatConfig, common: set[str]) -> None:
     """Hold the conversations and print what the replies are like."""
     began, distinct, echoes, topical, lengths = time.process_time(), [], [], [], []
     finite = True
@@ -103,7 +103,7 @@ def talk(engine: Engine, dialogue: Dialogue, lines: list[list[str]], dials: Dial
 
 
 def show_talk(
-    engine: Engine, dialogue: Dialogue, texts: list[tuple[Said, ...]], count: int, turns: int, rates: list[float]
+    engine: Engine, dialogue: Dialogue, texts: list[tuple[Utterance, ...]], count: int, turns: int, rates: list[float]
 ) -> None:
     """Static beside learning."""
     words = Counter(word for turns_ in texts for one in turns_ for word in words_of(one.text))
@@ -114,13 +114,13 @@ def show_talk(
     lines = [mine[first : first + each] for first in range(0, len(mine) - each + 1, each)][:count]
     print(f"{len(lines)} conversations of {turns} turns")
     for rate in (0.0, *rates):
-        talk(engine, dialogue, lines, replace(Dials(), learn=rate), common)
+        talk(engine, dialogue, lines, replace(ChatConfig(), learn=rate), common)
 
 
-def show_pays(engine: Engine, dialogue: Dialogue, texts: list[tuple[Said, ...]], characters: int) -> None:
+def show_pays(engine: Engine, dialogue: Dialogue, texts: list[tuple[Utterance, ...]], characters: int) -> None:
     """Nats a character, of the turns that are learned and of those between them."""
     for rate in (3e-5, 1e-4, 3e-4):
-        learner = Learner(engine, LearnSettings(rate=rate))
+        learner = Learner(engine, LearnConfig(rate=rate))
         closing = spell(engine.vocabulary, dialogue.closing)[0]
         then = int(closing[0]) if len(closing) else None
         nats, base = np.zeros(2), np.zeros(2)
@@ -218,7 +218,7 @@ def main() -> None:
     if dialogue.has_turns:
         texts = conversations_in(text, dialogue)
     else:  # a line each, one after the other
-        texts = [tuple(Said("", line + "\n") for line in text.split("\n") if line)]
+        texts = [tuple(Utterance("", line + "\n") for line in text.split("\n") if line)]
     if asked.what == "ranking":
         show_ranking(engine, dialogue, texts, asked.cases, asked.rates, asked.windows)
     elif asked.what == "pays":

@@ -23,15 +23,15 @@ from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, generate_batch
-from charlm.inference.reading import measuring, prime
-from charlm.inference.sampling import SamplingParams
-from charlm.library import find_model
+from charlm.inference.sampling import SamplingConfig
+from charlm.inference.scoring import measuring, prime
+from charlm.registry import find_model
 from charlm.text.vocabulary import Vocabulary
 
 RUNS = 7
 CHARS = 4000
 STREAMS = 64
-PARAMS = SamplingParams(temperature=0.8, top_p=0.95, seed=1)
+PARAMS = SamplingConfig(temperature=0.8, top_p=0.95, seed=1)
 
 
 def main(names: list[str]) -> None:

@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 
 import charlm
-from charlm.chat.manner import Exchange, manner, words_of
-from charlm.chat.ranking import LONGEST, Case, Scores, after_context, imagine, make_cases, score
 from charlm.inference.engine import Engine
 from charlm.inference.generate import generate_batch
-from charlm.inference.sampling import SamplingParams
-from charlm.text.detection import listen
+from charlm.inference.sampling import SamplingConfig
+from charlm.insight.reply_metrics import ReplyPair, measure, words_of
+from charlm.insight.response_selection import LONGEST, Case, ResponseScores, after_context, imagine, make_cases, score
+from charlm.text.conversations import conversations_in
 from charlm.text.dialogue import Dialogue
-from charlm.text.turns import conversations_in
+from charlm.text.format_detection import listen
 
 TEMPERATURES = (0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 EACH = 4  # replies drawn a case
@@ -34,16 +34,16 @@ WORDS = 1500  # of each row that variety is measured on
 
 def draw(engine: Engine, dialogue: Dialogue, case: Case, temperature: float) -> tuple[str, ...]:
     """Replies to a case's context, each as it comes."""
-    params = SamplingParams(temperature=temperature, seed=1)
+    params = SamplingConfig(temperature=temperature, seed=1)
     after = after_context(engine, dialogue, case)
     drawn = generate_batch(engine, *after, params, EACH, max_chars=LONGEST, stops=dialogue.stops)
     return tuple(one.text for one in drawn)
 
 
-def row(name: str, cases: Sequence[Case], judge: Callable[[Case], Scores], known: frozenset[str]) -> str:
+def row(name: str, cases: Sequence[Case], judge: Callable[[Case], ResponseScores], known: frozenset[str]) -> str:
     """The figures of the replies of some cases, all of one kind."""
     fits = np.concatenate([one.given - one.anyway for one in map(judge, cases)])
-    figures = manner([Exchange(case.context[-1].text, reply) for case in cases for reply in case.replies], known)
+    figures = measure([ReplyPair(case.context[-1].text, reply) for case in cases for reply in case.replies], known)
     words = [word for case in cases for reply in case.replies for word in words_of(reply)][:WORDS]
     pairs = list(pairwise(words))
     return (
@@ -67,7 +67,7 @@ def main() -> None:
     cases = make_cases(conversations_in(text[int(len(text) * 0.95) :], dialogue), options.cases)
     known, elsewhere = frozenset(words_of(text)), imagine(other, dialogue)
 
-    def judge(case: Case) -> Scores:
+    def judge(case: Case) -> ResponseScores:
         return score(other, dialogue, case, elsewhere)
 
     print(row("true", [replace(case, replies=case.replies[:1]) for case in cases], judge, known), flush=True)

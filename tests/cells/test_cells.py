@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from charlm.cells import CELLS
 from charlm.cells.common import look, sigmoid
-from charlm.model import recurrent
+from charlm.model import kernels
 
 Array = NDArray[np.float64]
 
@@ -80,7 +80,7 @@ def forward(cell: str, case: Case) -> tuple[Array, Any, list[Any]]:
 
 def assert_torch_agrees(cell: str, case: Case, tolerance: float) -> None:
     hs, state, _ = forward(cell, case)
-    expected_hs, expected_state = recurrent.CELLS[cell](
+    expected_hs, expected_state = kernels.CELLS[cell](
         torch.tensor(case.xs),
         tuple(map(torch.tensor, case.state)),
         {name: torch.tensor(tensor) for name, tensor in case.tensors.items()},
@@ -145,7 +145,7 @@ def test_steps_back_are_autograd(cell: str, size: tuple[int, int, int, int, int]
     before = [torch.tensor(part, requires_grad=True) for part in case.state]
     weights = {name: torch.tensor(tensor, requires_grad=True) for name, tensor in case.tensors.items()}
     weights |= {"w_x": torch.eye(below.shape[-1], dtype=torch.float64), "b": torch.zeros_like(below[0, 0])}
-    torch_hs, torch_state = recurrent.CELLS[cell](below, tuple(before), weights)
+    torch_hs, torch_state = kernels.CELLS[cell](below, tuple(before), weights)
     loss = (torch_hs * torch.tensor(d_hs)).sum()
     for part, d_part in zip(torch_state, d_last, strict=True):
         loss = loss + (part * torch.tensor(d_part)).sum()
@@ -210,7 +210,7 @@ def test_gradients_of_the_torch_cells(cell: str) -> None:
 
     def run(x: torch.Tensor, *rest: torch.Tensor) -> tuple[torch.Tensor, ...]:
         weights, state = dict(zip(names, rest, strict=False)), rest[len(names) :]
-        hs, after = recurrent.CELLS[cell](x, state, weights)
+        hs, after = kernels.CELLS[cell](x, state, weights)
         return hs, *after
 
     inputs = [torch.tensor(part, requires_grad=True) for part in (case.xs, *case.tensors.values(), *case.state)]

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from charlm.chat.dials import Dials
-from charlm.chat.store import Store
+from charlm.chat.dials import ChatConfig
+from charlm.chat.storage.store import ConversationStore
 from charlm.inference.engine import Engine
 
 from .models import random_engine
 
-QUICK = Dials(candidates=1, length=20)
+QUICK = ChatConfig(candidates=1, length=20)
 """Replies that take no time."""
 
-Reopen = Callable[[], Store]
+Reopen = Callable[[], ConversationStore]
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def reopen(path: Path) -> Iterator[Reopen]:
     """Opens the file as another process would, again and again."""
     stores = []
 
-    def call() -> Store:
-        stores.append(Store(path))
+    def call() -> ConversationStore:
+        stores.append(ConversationStore(path))
         return stores[-1]
 
     yield call
@@ -46,6 +46,6 @@ def reopen(path: Path) -> Iterator[Reopen]:
 
 
 @pytest.fixture
-def store(reopen: Reopen) -> Store:
+def store(reopen: Reopen) -> ConversationStore:
     """A store that has nothing in it."""
     return reopen()

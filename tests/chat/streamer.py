@@ -14,8 +14,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from charlm.chat.dials import Dials
-from charlm.chat.store import Store
+from charlm.chat.dials import ChatConfig
+from charlm.chat.storage.store import ConversationStore
 from charlm.inference.generate import Piece
 
 from .models import DIALOGUES, learning_engine
@@ -30,9 +30,9 @@ def main(path: Path, seed: int, rate: float) -> None:
     """Go on with the conversation, or begin it, for ever."""
     chance = random.Random(seed)
     engine, dialogue = learning_engine(), DIALOGUES["lines"]
-    store = Store(path)
+    store = ConversationStore(path)
     if (latest := store.latest()) is None:
-        conversation = store.create("noise", engine, dialogue, dials=Dials(candidates=1, learn=rate), seed=seed)
+        conversation = store.create("noise", engine, dialogue, dials=ChatConfig(candidates=1, learn=rate), seed=seed)
     else:
         conversation = store.open(latest.number, "noise", engine, dialogue).conversation
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import Dials
+from charlm.chat.dials import ChatConfig
 from charlm.checkpoint import Checkpoint
 from charlm.inference.engine import Array, Engine, State
 from charlm.text.dialogue import Dialogue
@@ -86,12 +86,17 @@ class Breaker:
             raise Broken
 
 
-STREAMED = Dials(candidates=1, length=24, temperature=1.0, top_p=1.0)
-CHOSEN = Dials(candidates=3, length=24, temperature=1.0, top_p=1.0)
+STREAMED = ChatConfig(candidates=1, length=24, temperature=1.0, top_p=1.0)
+CHOSEN = ChatConfig(candidates=3, length=24, temperature=1.0, top_p=1.0)
 
 
 def converse(
-    kind: str = "play", has_bytes: bool = False, *, engine: Engine | None = None, dials: Dials = STREAMED, seed: int = 1
+    kind: str = "play",
+    has_bytes: bool = False,
+    *,
+    engine: Engine | None = None,
+    dials: ChatConfig = STREAMED,
+    seed: int = 1,
 ) -> Conversation:
     """A conversation in one of `ALL_DIALOGUES`, that nobody keeps."""
     engine = engine or talking_engine(has_bytes=has_bytes)
@@ -99,7 +104,7 @@ def converse(
 
 
 @cache
-def talkative_seed(kind: str, has_bytes: bool, dials: Dials, characters: int) -> int:
+def talkative_seed(kind: str, has_bytes: bool, dials: ChatConfig, characters: int) -> int:
     """A seed with which the first reply is longer than so many characters."""
     for seed in range(1, 1000):
         if len(converse(kind, has_bytes, dials=dials, seed=seed).say("hello").text) > characters:

@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 
 from charlm.cells import CELLS
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import MOST_HELD, Dials
+from charlm.chat.dials import MOST_HELD, ChatConfig
 from charlm.chat.replay import replay
-from charlm.chat.session import Session, Wish
-from charlm.chat.store import Store
+from charlm.chat.session import ChatOptions, Session
+from charlm.chat.storage.store import ConversationStore
 from charlm.checkpoint import save
 from charlm.errors import CheckpointError, UsageError
 from charlm.inference.generate import Piece
-from charlm.inference.reading import spell
+from charlm.inference.scoring import spell
 
 from .models import DIALOGUES, learning_engine, random_checkpoint, random_engine
 
-QUICK = Dials(candidates=1, length=60)
+QUICK = ChatConfig(candidates=1, length=60)
 HELD = replace(QUICK, clamp="0:3=9,1:5=-9")
 
 
@@ -111,7 +111,7 @@ def test_a_model_that_learns_remembers_as_it_reads() -> None:
     assert replay(conversation).difference is None
 
 
-def test_it_is_kept_and_opened_again(store: Store) -> None:
+def test_it_is_kept_and_opened_again(store: ConversationStore) -> None:
     engine = random_engine(scale=0.6)
     conversation = store.create("model", engine, DIALOGUES["play"], dials=HELD, seed=3)
     conversation.say("hello")
@@ -133,11 +133,11 @@ held_units = st.dictionaries(
 
 @given(held_units)
 def test_what_is_written_is_read(units: dict[tuple[int, int], float]) -> None:
-    dials = Dials().with_clamps(units)
+    dials = ChatConfig().with_clamps(units)
     assert dials.clamps == units
     assert list(dials.clamps) == list(units)
-    assert Dials.from_dict(dials.to_dict()) == dials
-    assert Dials().with_value("clamp", f" {dials.clamp.replace(',', ' , ')} ").clamps == units
+    assert ChatConfig.from_dict(dials.to_dict()) == dials
+    assert ChatConfig().with_value("clamp", f" {dials.clamp.replace(',', ' , ')} ").clamps == units
 
 
 @pytest.mark.parametrize(
@@ -145,17 +145,17 @@ def test_what_is_written_is_read(units: dict[tuple[int, int], float]) -> None:
 )
 def test_nothing_else_is_read(written: str) -> None:
     with pytest.raises(UsageError, match="does not say what a unit is held at"):
-        Dials(clamp=written)
+        ChatConfig(clamp=written)
     with pytest.raises(UsageError):
-        Dials().with_value("clamp", written)
+        ChatConfig().with_value("clamp", written)
     with pytest.raises(CheckpointError):
-        Dials.from_dict({"clamp": written})
+        ChatConfig.from_dict({"clamp": written})
 
 
 @pytest.mark.parametrize("damaged", [0, 1.5, None, ["1:2=0"]])
 def test_a_damaged_record_is_refused(damaged: object) -> None:
     with pytest.raises(CheckpointError):
-        Dials.from_dict({"clamp": damaged})
+        ChatConfig.from_dict({"clamp": damaged})
 
 
 @pytest.mark.parametrize("written", ["off", "OFF", "0", ""])
@@ -174,7 +174,7 @@ def test_only_units_that_the_model_has() -> None:
 def test_a_session_refuses_units_that_there_are_not(tmp_path: Path) -> None:
     path = tmp_path / "one.safetensors"
     save(random_checkpoint(), path)
-    wish = Wish(model=str(path), keep=False, dials=(("clamp", "1:5=0"),))
+    wish = ChatOptions(model=str(path), keep=False, dials=(("clamp", "1:5=0"),))
     session = Session(wish)
     assert session.conversation.dials.clamps == {(1, 5): 0}
     session.new()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from charlm.chat.commands import COMMANDS, Operation, find
-from charlm.chat.session import Session, Wish
+from charlm.chat.session import ChatOptions, Session
 from charlm.checkpoint import save
 from charlm.errors import CharlmError, UsageError
 from tests.chat.models import DIALOGUES
@@ -70,7 +70,7 @@ def face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
     (tmp_path / "checkpoints").mkdir()
     save(replace(talking_checkpoint(), dialogue=DIALOGUES["play"]), tmp_path / "checkpoints" / "play.safetensors")
     save(talking_checkpoint(), tmp_path / "checkpoints" / "novel.safetensors")
-    return Told(Session(Wish(model="play", seed=1, dials=(("candidates", 1), ("length", 20), ("learn", 0.0)))))
+    return Told(Session(ChatOptions(model="play", seed=1, dials=(("candidates", 1), ("length", 20), ("learn", 0.0)))))
 
 
 # -- finding ----------------------------------------------------------------------------------------------------------

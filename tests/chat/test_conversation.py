@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from charlm.chat.adaptive_reader import Reader
 from charlm.chat.conversation import MAX_MOVES, Conversation
-from charlm.chat.dials import Dials
-from charlm.chat.drawing import EMPTY_TRIES, Snapshot
-from charlm.chat.learning import Reader
-from charlm.chat.tree import Turn
+from charlm.chat.dials import ChatConfig
+from charlm.chat.reply_sampler import EMPTY_TRIES, Snapshot
+from charlm.chat.turns import Turn
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, Piece, generate_batch, make_rng
-from charlm.inference.reading import log_softmax
+from charlm.inference.scoring import log_softmax
 from charlm.inference.search import most_relevant_first
 from charlm.text.dialogue import Dialogue
 
@@ -85,7 +85,7 @@ def at(place: int, act: Callable[[], None]) -> Callable[[Piece], None]:
 
 @each_way
 @each_kind
-def test_a_conversation_is_its_turns_as_the_format_writes_them(kind: str, has_bytes: bool, dials: Dials) -> None:
+def test_a_conversation_is_its_turns_as_the_format_writes_them(kind: str, has_bytes: bool, dials: ChatConfig) -> None:
     conversation = converse(kind, has_bytes, dials=dials)
     for said in ("hello there", "what is it?", "no"):
         reply = conversation.say(said)
@@ -106,7 +106,7 @@ def test_a_conversation_is_its_turns_as_the_format_writes_them(kind: str, has_by
 
 @each_way
 @each_kind
-def test_the_same_seed_is_the_same_conversation(kind: str, has_bytes: bool, dials: Dials) -> None:
+def test_the_same_seed_is_the_same_conversation(kind: str, has_bytes: bool, dials: ChatConfig) -> None:
     def play(seed: int) -> str:
         conversation = converse(kind, has_bytes, dials=dials, seed=seed)
         conversation.say("hello")
@@ -180,7 +180,7 @@ def test_nothing_said_lets_the_model_go_on_by_itself(kind: str, has_bytes: bool)
 
 @pytest.mark.parametrize("kind", [kind for kind in ALL_DIALOGUES if kind != "plain"])
 @each_way
-def test_continuing_a_reply_makes_a_longer_sibling(kind: str, dials: Dials) -> None:
+def test_continuing_a_reply_makes_a_longer_sibling(kind: str, dials: ChatConfig) -> None:
     conversation = converse(kind, dials=dials, seed=3)
     conversation.say("hello", stop_at(conversation, 2))
     short = conversation.head
@@ -221,7 +221,7 @@ def test_a_reply_that_was_cut_off_in_its_end_ends_where_it_goes_on() -> None:
 @each_way
 @each_kind
 @pytest.mark.parametrize("character", [1, 7])
-def test_a_stop_while_it_is_shown(kind: str, has_bytes: bool, dials: Dials, character: int) -> None:
+def test_a_stop_while_it_is_shown(kind: str, has_bytes: bool, dials: ChatConfig, character: int) -> None:
     seed = talkative_seed(kind, has_bytes, dials, 12)
     whole = converse(kind, has_bytes, dials=dials, seed=seed).say("hello")
     conversation = converse(kind, has_bytes, dials=dials, seed=seed)
@@ -237,7 +237,7 @@ def test_a_stop_while_it_is_shown(kind: str, has_bytes: bool, dials: Dials, char
 
 @each_way
 @each_kind
-def test_a_stop_before_the_first_character(kind: str, has_bytes: bool, dials: Dials) -> None:
+def test_a_stop_before_the_first_character(kind: str, has_bytes: bool, dials: ChatConfig) -> None:
     conversation = converse(kind, has_bytes, dials=dials)
 
     def begun(turn: Turn) -> None:
@@ -257,7 +257,7 @@ def test_a_stop_before_the_first_character(kind: str, has_bytes: bool, dials: Di
 
 @each_way
 @each_kind
-def test_what_is_stopped_before_it_says_anything_leaves_nothing(kind: str, has_bytes: bool, dials: Dials) -> None:
+def test_what_is_stopped_before_it_says_anything_leaves_nothing(kind: str, has_bytes: bool, dials: ChatConfig) -> None:
     conversation = converse(kind, has_bytes, dials=dials, seed=talkative_seed(kind, has_bytes, dials, 12))
     conversation.say("hello")
     head, moves = conversation.head, list(conversation.moves)
@@ -294,7 +294,7 @@ def test_a_stop_while_candidates_are_drawn() -> None:
 
 
 @each_way
-def test_a_stop_from_another_thread(dials: Dials) -> None:
+def test_a_stop_from_another_thread(dials: ChatConfig) -> None:
     conversation = converse("plain", dials=replace(dials, length=5000))
     shown, stopped = threading.Event(), threading.Event()
 
@@ -409,7 +409,7 @@ def test_only_so_many_moves_are_remembered() -> None:
 
 
 @each_way
-def test_a_regenerated_reply_is_a_sibling(dials: Dials) -> None:
+def test_a_regenerated_reply_is_a_sibling(dials: ChatConfig) -> None:
     conversation = converse("lines", dials=dials)
     first = conversation.say("hello").turn
     second = conversation.regenerate().turn
@@ -499,7 +499,7 @@ def test_what_cannot_be_edited_or_branched() -> None:
 @each_way
 @each_kind
 @pytest.mark.parametrize("instead", ["", "☃", "\n"])
-def test_branching_anywhere(kind: str, has_bytes: bool, dials: Dials, instead: str) -> None:
+def test_branching_anywhere(kind: str, has_bytes: bool, dials: ChatConfig, instead: str) -> None:
     conversation = converse(kind, has_bytes, dials=dials, seed=5)
     bot = conversation.edit(conversation.say("hello").turn, "a reply to branch")
     for place in (0, 5, len(bot.text)):
@@ -519,7 +519,7 @@ def test_branching_anywhere(kind: str, has_bytes: bool, dials: Dials, instead: s
 
 @pytest.mark.parametrize("place", [1, 2, 9])
 @each_way
-def test_a_dial_turned_in_mid_reply_acts_on_the_next_character(dials: Dials, place: int) -> None:
+def test_a_dial_turned_in_mid_reply_acts_on_the_next_character(dials: ChatConfig, place: int) -> None:
     conversation = converse("plain", dials=dials, seed=2)
 
     def turn() -> None:
@@ -569,7 +569,7 @@ def test_dials_that_do_not_draw_are_no_new_setting() -> None:
 
 
 @each_way
-def test_a_new_seed_in_mid_reply_acts_on_the_next_character(dials: Dials) -> None:
+def test_a_new_seed_in_mid_reply_acts_on_the_next_character(dials: ChatConfig) -> None:
     replies = []
     for seed in (1, 2):
         conversation = converse("plain", dials=dials, seed=seed)
@@ -590,7 +590,7 @@ def test_a_new_seed_in_mid_reply_acts_on_the_next_character(dials: Dials) -> Non
 
 
 @each_way
-def test_a_seed_begins_the_random_numbers_anew(dials: Dials) -> None:
+def test_a_seed_begins_the_random_numbers_anew(dials: ChatConfig) -> None:
     conversation = converse("lines", dials=dials)
     first = conversation.say("hello")
     conversation.undo()
@@ -603,7 +603,7 @@ def test_a_seed_begins_the_random_numbers_anew(dials: Dials) -> None:
 
 @each_way
 @pytest.mark.parametrize("kind", ["plain", "play"])
-def test_the_repetition_penalty_looks_back_over_the_context(kind: str, dials: Dials) -> None:
+def test_the_repetition_penalty_looks_back_over_the_context(kind: str, dials: ChatConfig) -> None:
     dials = replace(dials, temperature=0.0, repetition_penalty=3.0, candidates=1)
     conversation = converse(kind, dials=dials)
     for said in ("a long text of yours, longer than the window, so that its beginning is out of sight? and on", "no"):
@@ -645,7 +645,7 @@ def test_a_penalty_turned_up_in_mid_reply_looks_back_as_far() -> None:
 
 @pytest.mark.parametrize("dials", [STREAMED, CHOSEN], ids=["streamed", "chosen"])
 @pytest.mark.parametrize("kind", ["lines", "transcript", "play", "spaced"])
-def test_a_model_that_says_nothing_is_asked_again_and_then_believed(kind: str, dials: Dials) -> None:
+def test_a_model_that_says_nothing_is_asked_again_and_then_believed(kind: str, dials: ChatConfig) -> None:
     engine = WatchedEngine(talking_checkpoint(newlines=500.0))
     conversation = converse(kind, engine=engine, dials=dials)
     reply = conversation.say("hello")
@@ -771,7 +771,7 @@ def test_a_turn_costs_what_it_costs_however_long_the_conversation_is() -> None:
 @each_kind
 @pytest.mark.parametrize("place", [1, 3])
 def test_a_listener_that_fails_loses_nothing_that_was_shown(
-    kind: str, has_bytes: bool, dials: Dials, place: int
+    kind: str, has_bytes: bool, dials: ChatConfig, place: int
 ) -> None:
     conversation = converse(kind, has_bytes, dials=dials, seed=talkative_seed(kind, has_bytes, dials, 12))
     shown: list[str] = []
@@ -795,7 +795,7 @@ def test_a_listener_that_fails_loses_nothing_that_was_shown(
 @pytest.mark.parametrize("after_readings", [3, 4, 9])
 @each_way
 def test_an_engine_that_fails_in_mid_reply_loses_nothing_that_was_shown(
-    dials: Dials, after_readings: int, times: int | None
+    dials: ChatConfig, after_readings: int, times: int | None
 ) -> None:
     engine = WatchedEngine(talking_checkpoint())
     conversation = converse("play", engine=engine, dials=dials)

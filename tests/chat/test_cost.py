@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import Dials
-from charlm.chat.store import Store
+from charlm.chat.dials import ChatConfig
+from charlm.chat.storage.store import ConversationStore
 
 from .conftest import Reopen
 from .models import DIALOGUES, CountingEngine, random_checkpoint
 
 PLAIN = DIALOGUES["plain"]
-DIALS = Dials(candidates=1, length=10, repetition_penalty=1.1)
+DIALS = ChatConfig(candidates=1, length=10, repetition_penalty=1.1)
 EVERY = 50  # of SQLite's own steps is counted
 
 
@@ -30,7 +30,7 @@ class Cost(NamedTuple):
 class Counter:
     """Counts what a store and an engine do."""
 
-    def __init__(self, store: Store, engine: CountingEngine) -> None:
+    def __init__(self, store: ConversationStore, engine: CountingEngine) -> None:
         connection = store._database._connection
         assert connection is not None
         self._connection, self._engine = connection, engine
@@ -63,7 +63,7 @@ def talk(conversation: Conversation, turns: int) -> None:
         conversation.say("go on")
 
 
-def test_a_turn_costs_the_same_at_turn_300_as_at_turn_6(store: Store) -> None:
+def test_a_turn_costs_the_same_at_turn_300_as_at_turn_6(store: ConversationStore) -> None:
     engine = CountingEngine(random_checkpoint())
     conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
     counter = Counter(store, engine)
@@ -77,7 +77,9 @@ def test_a_turn_costs_the_same_at_turn_300_as_at_turn_6(store: Store) -> None:
     assert late.steps <= 1.2 * early.steps + EVERY
 
 
-def test_undo_and_redo_read_nothing_and_cost_the_same_however_long_it_is(store: Store, reopen: Reopen) -> None:
+def test_undo_and_redo_read_nothing_and_cost_the_same_however_long_it_is(
+    store: ConversationStore, reopen: Reopen
+) -> None:
     engine = CountingEngine(random_checkpoint())
     conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
     costs = []
@@ -98,7 +100,7 @@ def test_undo_and_redo_read_nothing_and_cost_the_same_however_long_it_is(store: 
     assert engine.read_ids == read
 
 
-def test_a_draft_writes_one_row_and_reads_nothing(store: Store) -> None:
+def test_a_draft_writes_one_row_and_reads_nothing(store: ConversationStore) -> None:
     engine = CountingEngine(random_checkpoint())
     conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
     talk(conversation, 50)
@@ -113,7 +115,7 @@ def test_a_draft_writes_one_row_and_reads_nothing(store: Store) -> None:
     assert cost.steps < 1000
 
 
-def test_going_far_back_costs_what_the_way_is_long(store: Store) -> None:
+def test_going_far_back_costs_what_the_way_is_long(store: ConversationStore) -> None:
     engine = CountingEngine(random_checkpoint())
     conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
     talk(conversation, 200)

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.chat.dials import PRESETS, Dials, apply_preset, presets
+from charlm.adapt.settings import LearnConfig
+from charlm.chat.dials import PRESETS, ChatConfig, apply_preset, presets
 from charlm.cli import chat
 from charlm.errors import CharlmError, CheckpointError, UsageError
 from charlm.files import home
-from charlm.inference.sampling import SamplingParams
-from charlm.inference.settings import LearnSettings
+from charlm.inference.sampling import SamplingConfig
 
-NAMES = [one.name for one in fields(Dials)]
-SAMPLING = {one.name for one in fields(SamplingParams)} & set(NAMES)
+NAMES = [one.name for one in fields(ChatConfig)]
+SAMPLING = {one.name for one in fields(SamplingConfig)} & set(NAMES)
 VALUES = st.fixed_dictionaries(
     {},
     optional={
@@ -44,29 +44,29 @@ def write_config(text: str) -> None:
 
 @given(values=VALUES)
 def test_dials_are_kept_typed_and_read_back(values: dict[str, Any]) -> None:
-    dials = Dials(**values)
-    assert Dials.from_dict(json.loads(json.dumps(dials.to_dict()))) == dials
-    typed = Dials()
+    dials = ChatConfig(**values)
+    assert ChatConfig.from_dict(json.loads(json.dumps(dials.to_dict()))) == dials
+    typed = ChatConfig()
     for name, value in values.items():
         typed = typed.with_value(name.replace("_", "-"), repr(value))
-    assert typed == dials == apply_preset(Dials(), values)
+    assert typed == dials == apply_preset(ChatConfig(), values)
     assert {name: getattr(dials.sampling, name) for name in SAMPLING} == {
         name: asdict(dials)[name] for name in SAMPLING
     }
 
 
 def test_every_sampler_has_a_dial_with_the_same_default_but_a_chat_is_cooler() -> None:
-    assert {one.name for one in fields(SamplingParams)} - SAMPLING == {"repetition_window", "banned", "seed"}
-    assert Dials(temperature=SamplingParams().temperature).sampling == SamplingParams()
-    assert Dials().temperature < SamplingParams().temperature
+    assert {one.name for one in fields(SamplingConfig)} - SAMPLING == {"repetition_window", "banned", "seed"}
+    assert ChatConfig(temperature=SamplingConfig().temperature).sampling == SamplingConfig()
+    assert ChatConfig().temperature < SamplingConfig().temperature
 
 
 def test_the_command_line_says_the_same_defaults() -> None:
     # Whether it learns is a flag there, and its rate another option.
     assert {name: default for name, (default, _) in chat._DIALS.items()} | {"learn": 0.0, "clamp": ""} == asdict(
-        Dials()
+        ChatConfig()
     )
-    assert LearnSettings().rate == chat._RATE
+    assert LearnConfig().rate == chat._RATE
 
 
 @pytest.mark.parametrize(
@@ -80,11 +80,11 @@ def test_the_command_line_says_the_same_defaults() -> None:
     ],
 )  # fmt: skip
 def test_a_value_out_of_range(name: str, value: float) -> None:
-    for turn in (lambda: Dials(**{name: value}), lambda: Dials().with_value(name, str(value))):  # type: ignore[arg-type]  # any dial
+    for turn in (lambda: ChatConfig(**{name: value}), lambda: ChatConfig().with_value(name, str(value))):  # type: ignore[arg-type]  # any dial
         with pytest.raises(UsageError, match=name.split("_")[0]):
             turn()
     with pytest.raises(CheckpointError, match="damaged"):
-        Dials.from_dict({name: value})
+        ChatConfig.from_dict({name: value})
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_value_out_of_range(name: str, value: float) -> None:
 )  # fmt: skip
 def test_what_a_person_cannot_turn(name: str, value: str, says: str) -> None:
     with pytest.raises(UsageError, match=says) as caught:
-        Dials().with_value(name, value)
+        ChatConfig().with_value(name, value)
     assert caught.value.hint
 
 
@@ -107,18 +107,18 @@ def test_what_a_person_cannot_turn(name: str, value: str, says: str) -> None:
 )
 def test_damaged_dials_are_refused(junk: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError, match="damaged"):
-        Dials.from_dict(junk)
+        ChatConfig.from_dict(junk)
 
 
 @pytest.mark.parametrize("junk", [None, [], "x", 1])
 def test_what_is_no_record_of_dials_is_refused(junk: Any) -> None:
     with pytest.raises(CheckpointError, match="damaged"):
-        Dials.from_dict(junk)
+        ChatConfig.from_dict(junk)
 
 
 def test_dials_of_another_version_have_what_they_have() -> None:
-    assert Dials.from_dict({"temperature": 0.5, "later": 3}) == Dials(temperature=0.5)
-    assert Dials.from_dict({}) == Dials()
+    assert ChatConfig.from_dict({"temperature": 0.5, "later": 3}) == ChatConfig(temperature=0.5)
+    assert ChatConfig.from_dict({}) == ChatConfig()
 
 
 # Presets
@@ -127,10 +127,10 @@ def test_dials_of_another_version_have_what_they_have() -> None:
 def test_the_presets_there_are() -> None:
     assert presets() == PRESETS
     assert set(PRESETS) == {"precise", "balanced", "wild"}
-    turned = {name: apply_preset(Dials(length=77), values) for name, values in PRESETS.items()}
+    turned = {name: apply_preset(ChatConfig(length=77), values) for name, values in PRESETS.items()}
     assert len(set(turned.values())) == 3
     assert all(one.length == 77 for one in turned.values())
-    assert turned["balanced"] == Dials(length=77), "the defaults are balanced"
+    assert turned["balanced"] == ChatConfig(length=77), "the defaults are balanced"
     assert turned["precise"].temperature < turned["balanced"].temperature < turned["wild"].temperature
     # One after the other, only the last counts.
     assert apply_preset(turned["wild"], PRESETS["precise"]) == turned["precise"]
@@ -140,8 +140,8 @@ def test_one_s_own_presets() -> None:
     write_config("[presets.drunk]\ntemperature = 1.5\ntop-k = 3\n\n[presets.wild]\ntemperature = 9\n\n[other]\nx = 1\n")
     found = presets()
     assert set(found) == {*PRESETS, "drunk"}
-    assert apply_preset(Dials(), found["drunk"]) == replace(Dials(), temperature=1.5, top_k=3)
-    assert apply_preset(Dials(), found["wild"]).temperature == 9
+    assert apply_preset(ChatConfig(), found["drunk"]) == replace(ChatConfig(), temperature=1.5, top_k=3)
+    assert apply_preset(ChatConfig(), found["wild"]).temperature == 9
 
 
 @pytest.mark.parametrize(

@@ -21,19 +21,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from charlm.adapt.learner import AdaptiveState, Learner
 from charlm.cells import CELLS
-from charlm.chat import recall as limits
+from charlm.chat import context_cache as limits
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import Dials
-from charlm.chat.drawing import Snapshot
+from charlm.chat.dials import ChatConfig
 from charlm.chat.replay import replay
-from charlm.chat.store import Store
-from charlm.chat.tree import BOT, Turn
+from charlm.chat.reply_sampler import Snapshot
+from charlm.chat.storage.store import ConversationStore
+from charlm.chat.turns import BOT, Turn
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Piece
-from charlm.inference.learner import Learner, Memory
-from charlm.inference.reading import spell
+from charlm.inference.scoring import spell
 
 from .models import DIALOGUES, learning_engine, random_engine
 
@@ -156,7 +156,7 @@ def check_learned(conversation: Conversation, turn: Turn) -> None:
         path.append(one)
         one = one.parent
     learner = Learner(engine)
-    memory: Memory | None = None
+    memory: AdaptiveState | None = None
     state, logits = engine.feed(engine.start(), spell(engine.vocabulary, dialogue.beginning)[0])
     always = True
     for one in reversed(path):
@@ -200,16 +200,16 @@ def as_bytes(conversation: Conversation, turn: Turn) -> tuple[bytes, ...]:
 
 
 def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: Path, learn: float = 0.0) -> None:
-    dials = Dials(candidates=candidates, length=12, temperature=1.0, learn=learn)
+    dials = ChatConfig(candidates=candidates, length=12, temperature=1.0, learn=learn)
     never_closed = Conversation(engine, DIALOGUES[form], dials=dials, seed=1)
-    store = Store(path)
+    store = ConversationStore(path)
     conversation = store.create("noise", engine, DIALOGUES[form], dials=dials, seed=1)
 
     def reopen() -> None:
         nonlocal store, conversation
         number = conversation.number
         store.close()
-        store = Store(path)
+        store = ConversationStore(path)
         if number is not None:
             conversation = store.open(number, "noise", engine, DIALOGUES[form]).conversation
         else:

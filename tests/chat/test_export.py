@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import Dials
+from charlm.chat.dials import ChatConfig
 from charlm.chat.export import FORMS, export, from_json, to_json
 from charlm.chat.replay import replay
-from charlm.chat.store import Store
+from charlm.chat.storage.store import ConversationStore
 from charlm.errors import CheckpointError, UsageError
 from charlm.inference.engine import Engine
 
@@ -28,7 +28,9 @@ from .test_trouble import same_tree
 
 @pytest.mark.parametrize("form", DIALOGUES)
 @pytest.mark.parametrize("candidates", [1, 4])
-def test_what_is_imported_is_what_was_exported(store: Store, engine: Engine, form: str, candidates: int) -> None:
+def test_what_is_imported_is_what_was_exported(
+    store: ConversationStore, engine: Engine, form: str, candidates: int
+) -> None:
     conversation = store.create("noise", engine, DIALOGUES[form], dials=QUICK)
     conversation.say("hello")
     other = talk(engine, form, candidates)
@@ -51,7 +53,7 @@ def test_what_is_imported_is_what_was_exported(store: Store, engine: Engine, for
 
 def test_an_export_from_the_database_holds_its_times(path: Path, engine: Engine) -> None:
     clock = iter(range(1_000_000, 2_000_000))
-    store = Store(path, now=lambda: next(clock) + 0.123456789)
+    store = ConversationStore(path, now=lambda: next(clock) + 0.123456789)
     begin(store, engine, "hello")
     store.rename(1, "A name")
     first = json.loads(export(store.turns(1), "json"))
@@ -63,7 +65,9 @@ def test_an_export_from_the_database_holds_its_times(path: Path, engine: Engine)
     store.close()
 
 
-def test_a_reply_that_was_cut_off_is_exported_as_far_as_it_goes(store: Store, engine: Engine, reopen: Reopen) -> None:
+def test_a_reply_that_was_cut_off_is_exported_as_far_as_it_goes(
+    store: ConversationStore, engine: Engine, reopen: Reopen
+) -> None:
     conversation = begin(store, engine, "hello")
     conversation._clock = iter(range(100_000)).__next__
     seen: list[str] = []
@@ -91,7 +95,7 @@ def test_text_is_as_the_model_s_text_writes_it(engine: Engine, form: str) -> Non
 
 def test_markdown_shows_what_was_said_and_means_nothing_else() -> None:
     engine = random_engine(has_bytes=True)
-    conversation = Conversation(engine, DIALOGUES["plain"], dials=Dials(length=5), seed=1)
+    conversation = Conversation(engine, DIALOGUES["plain"], dials=ChatConfig(length=5), seed=1)
     conversation.say("# no *title*\n- no list\n1. none\n<b>`x` [y](z) & $1$\n\n    no code\n===\n| a | b")
     conversation.edit(conversation.head, "so\\")
     conversation.title = "The *ferry*"
@@ -123,7 +127,7 @@ def test_other_forms_there_are_not(engine: Engine) -> None:
     assert all(form in str(error.value.hint) for form in FORMS)
 
 
-def test_an_empty_conversation_can_be_exported_too(store: Store, engine: Engine) -> None:
+def test_an_empty_conversation_can_be_exported_too(store: ConversationStore, engine: Engine) -> None:
     conversation = Conversation(engine, seed=3)
     assert [export(conversation, form) != "" for form in FORMS] == [True] * 3
     record = from_json(export(conversation, "json"))
@@ -268,7 +272,7 @@ def test_whatever_is_imported_is_refused_in_a_sentence_or_can_be_used(
     except CheckpointError:
         return
     engine = random_engine()
-    store = Store(tmp_path_factory.mktemp("imported") / "c.db")
+    store = ConversationStore(tmp_path_factory.mktemp("imported") / "c.db")
     number = store.add(record)
     [summary] = store.list()
     assert summary.number == number

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.store import Store
-from charlm.chat.tree import BOT
+from charlm.chat.storage.store import ConversationStore
+from charlm.chat.turns import BOT
 
 from .models import DIALOGUES, learning_engine
 from .test_exactness import RATE, check_memory
@@ -71,7 +71,7 @@ def test_killed_at_random_moments(tmp_path: Path, rate: float, kills: int) -> No
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
         connection.close()
-        store = Store(path)
+        store = ConversationStore(path)
         assert store.notice == ""
         [summary] = store.list()
         conversation = store.open(summary.number, "noise", engine, dialogue).conversation

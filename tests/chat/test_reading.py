@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import Dials
-from charlm.chat.drawing import BLOCK
+from charlm.chat.dials import ChatConfig
+from charlm.chat.reply_sampler import BLOCK
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from tests.conftest import MakeCheckpoint
@@ -27,7 +27,7 @@ def test_reading_in_blocks_changes_no_bit(make_checkpoint: MakeCheckpoint) -> No
 
 def test_reading_can_be_stopped_and_then_nothing_was_said(make_checkpoint: MakeCheckpoint) -> None:
     engine = Engine(make_checkpoint())
-    conversation = Conversation(engine, dials=Dials(candidates=1, length=5), seed=1)
+    conversation = Conversation(engine, dials=ChatConfig(candidates=1, length=5), seed=1)
     conversation.say("hello")
     before = conversation.text()
     feed, fed = engine.feed, []

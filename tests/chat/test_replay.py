@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import Dials
+from charlm.chat.dials import ChatConfig
 from charlm.chat.export import export, from_json
 from charlm.chat.replay import replay
 from charlm.errors import CheckpointError
@@ -22,7 +22,7 @@ FORMATS = pytest.mark.parametrize("form", DIALOGUES)
 
 def talk(engine: Engine, form: str, candidates: int) -> Conversation:
     """One in which everything happens that a replay must know of."""
-    dials = Dials(candidates=candidates, length=30, temperature=1.2, repetition_penalty=1.2)
+    dials = ChatConfig(candidates=candidates, length=30, temperature=1.2, repetition_penalty=1.2)
     conversation = Conversation(engine, DIALOGUES[form], dials=dials, seed=4)
     seen: list[str] = []
 
@@ -84,7 +84,7 @@ def test_nothing_said_is_nothing_to_differ() -> None:
 @pytest.mark.parametrize("place", [0, 3, 9])
 def test_a_character_that_was_tampered_with_is_found(candidates: int, place: int) -> None:
     engine = random_engine()
-    conversation = Conversation(engine, dials=Dials(candidates=candidates, length=10), seed=1)
+    conversation = Conversation(engine, dials=ChatConfig(candidates=candidates, length=10), seed=1)
     for text in ("hello", "again", "more"):
         conversation.say(text)
     turn = conversation.path[3]
@@ -101,7 +101,7 @@ def test_a_character_that_was_tampered_with_is_found(candidates: int, place: int
 
 
 def test_a_reply_that_ends_too_early_or_too_late_differs_there() -> None:
-    conversation = Conversation(random_engine(), dials=Dials(length=10), seed=1)
+    conversation = Conversation(random_engine(), dials=ChatConfig(length=10), seed=1)
     conversation.say("hello")
     conversation.continue_()
     turn = conversation.head
@@ -118,7 +118,7 @@ def test_a_reply_that_ends_too_early_or_too_late_differs_there() -> None:
 
 
 def test_a_difference_in_the_second_passage_of_a_turn_is_found_at_its_place_in_the_turn() -> None:
-    conversation = Conversation(random_engine(), DIALOGUES["lines"], dials=Dials(candidates=1, length=8), seed=2)
+    conversation = Conversation(random_engine(), DIALOGUES["lines"], dials=ChatConfig(candidates=1, length=8), seed=2)
     conversation.say("hello")
     conversation.continue_()
     first, second = conversation.head.passages
@@ -132,7 +132,7 @@ def test_a_difference_in_the_second_passage_of_a_turn_is_found_at_its_place_in_t
 
 
 def test_another_model_plays_it_otherwise() -> None:
-    conversation = Conversation(random_engine(), dials=Dials(length=30), seed=1)
+    conversation = Conversation(random_engine(), dials=ChatConfig(length=30), seed=1)
     conversation.say("hello")
     other = from_json(export(conversation, "json")).conversation(random_engine(seed=1))
     assert [turn.text for turn in other.path] == [turn.text for turn in conversation.path]
@@ -140,7 +140,7 @@ def test_another_model_plays_it_otherwise() -> None:
 
 
 def test_a_record_that_is_damaged_is_refused() -> None:
-    conversation = Conversation(random_engine(), dials=Dials(length=10), seed=1)
+    conversation = Conversation(random_engine(), dials=ChatConfig(length=10), seed=1)
     conversation.say("hello")
     [passage] = conversation.head.passages
     conversation.head.passages = (replace(passage, settings=(replace(passage.settings[0], rng={}),)),)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from charlm.chat.dials import Dials
-from charlm.chat.session import Session, Wish
-from charlm.chat.store import Store
+from charlm.chat.dials import ChatConfig
+from charlm.chat.session import ChatOptions, Session
+from charlm.chat.storage.store import ConversationStore
 from charlm.checkpoint import save
 from charlm.errors import CharlmError, NotFoundError, UsageError
 from tests.chat.models import DIALOGUES, random_checkpoint
@@ -32,19 +32,19 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def begin(*said: str, **wish: object) -> Session:
-    session = Session(Wish(**{"model": "play", "seed": 1, "dials": SHORT, **wish}))  # type: ignore[arg-type]
+    session = Session(ChatOptions(**{"model": "play", "seed": 1, "dials": SHORT, **wish}))  # type: ignore[arg-type]
     for text in said:
         session.conversation.say(text)
     return session
 
 
 def test_without_a_name_it_is_the_newest_model(models: Path) -> None:
-    session = Session(Wish())
+    session = Session(ChatOptions())
     assert session.name == "novel"
     assert session.dialogue.format == "plain"
     session.close()
     with pytest.raises(NotFoundError, match="no model named 'nobody'"):
-        Session(Wish(model="nobody"))
+        Session(ChatOptions(model="nobody"))
 
 
 # -- going on ---------------------------------------------------------------------------------------------------------
@@ -54,11 +54,11 @@ def test_a_conversation_goes_on_with_its_own_model_and_its_own_dials(models: Pat
     session = begin("hello")
     said = texts(session.conversation)
     session.close()
-    again = Session(Wish(resume=True))
+    again = Session(ChatOptions(resume=True))
     assert (again.name, texts(again.conversation), again.news()) == ("play", said, [])
     assert (again.conversation.dials.length, again.conversation.seed) == (12, 1)
     again.close()
-    again = Session(Wish(number=1, dials=(("length", 5),), preset="precise", seed=9))
+    again = Session(ChatOptions(number=1, dials=(("length", 5),), preset="precise", seed=9))
     dials = again.conversation.dials
     assert (dials.length, dials.candidates, dials.temperature, again.conversation.seed) == (5, 1, 0.5, 9)
     again.close()
@@ -67,7 +67,7 @@ def test_a_conversation_goes_on_with_its_own_model_and_its_own_dials(models: Pat
 def test_closed_and_opened_it_says_what_it_would_have_said(models: Path) -> None:
     never_closed = begin("hello", "and then?", keep=False)
     begin("hello").close()
-    again = Session(Wish(resume=True))
+    again = Session(ChatOptions(resume=True))
     again.conversation.say("and then?")
     assert texts(again.conversation) == texts(never_closed.conversation)
     again.close()
@@ -77,10 +77,10 @@ def test_which_conversation_is_the_last_depends_on_the_model(models: Path) -> No
     begin("hello").close()
     begin("once ", model="novel").close()
     for model, number in ((None, 2), ("play", 1), (str(models / "play.safetensors"), 1)):
-        session = Session(Wish(model=model, resume=True))
+        session = Session(ChatOptions(model=model, resume=True))
         assert session.number == number
         session.close()
-    assert Session(Wish(model="play", number=2)).name == "play"  # another model is asked for, and reads it
+    assert Session(ChatOptions(model="play", number=2)).name == "play"  # another model is asked for, and reads it
 
 
 def test_a_model_that_was_given_as_a_path_is_found_again(models: Path, tmp_path: Path) -> None:
@@ -88,23 +88,23 @@ def test_a_model_that_was_given_as_a_path_is_found_again(models: Path, tmp_path:
     elsewhere.parent.mkdir()
     (models / "play.safetensors").rename(elsewhere)
     begin("hello", model="elsewhere/mine.safetensors").close()
-    for wish in (Wish(resume=True), Wish(number=1)):
+    for wish in (ChatOptions(resume=True), ChatOptions(number=1)):
         session = Session(wish)
         assert (session.name, len(session.conversation.path)) == ("mine", 2)
         session.close()
-    session = Session(Wish(model="novel"))
+    session = Session(ChatOptions(model="novel"))
     with pytest.raises(NotFoundError):
         session.use("mine")  # only a conversation knows what it means by that
     session.close()
     elsewhere.unlink()
     with pytest.raises(NotFoundError, match="no model named 'mine'"):
-        Session(Wish(resume=True))
+        Session(ChatOptions(resume=True))
 
 
 def test_a_model_that_is_gone_is_replaced_and_the_person_told(models: Path) -> None:
     begin("hello").close()
     (models / "play.safetensors").unlink()
-    session = Session(Wish())
+    session = Session(ChatOptions())
     session.open(1)
     assert session.name == "novel"
     assert texts(session.conversation)[0] == "hello"
@@ -119,7 +119,7 @@ def test_a_model_that_has_changed_reads_the_text_again_and_the_person_is_told(mo
     session.close()
     other = replace(random_checkpoint(5, characters=talking_checkpoint().vocabulary.characters))
     save(replace(other, dialogue=DIALOGUES["play"]), models / "play.safetensors")
-    again = Session(Wish(resume=True))
+    again = Session(ChatOptions(resume=True))
     assert texts(again.conversation) == said
     assert any("has changed" in one for one in again.news())
     again.close()
@@ -129,12 +129,12 @@ def test_nothing_to_go_on_with_is_said_and_speakers_stay(models: Path) -> None:
     session = begin("hello", resume=True)
     assert any("no conversation to go on with" in one for one in session.news())
     session.close()
-    again = Session(Wish(resume=True, you="ANNA", bot="BABA"))
+    again = Session(ChatOptions(resume=True, you="ANNA", bot="BABA"))
     assert (again.conversation.you, again.conversation.bot) == ("BOB", "ANNA")
     assert any("keeps its speakers" in one for one in again.news())
     again.close()
     with pytest.raises(NotFoundError):
-        Session(Wish(number=99))
+        Session(ChatOptions(number=99))
 
 
 # -- conversations ----------------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_what_needs_a_file_says_so_without_one(models: Path) -> None:
     session.rename("a name")
     assert session.conversation.title == "a name"
     session.close()
-    store = Store()
+    store = ConversationStore()
     assert store.list() == []
     store.close()
 
@@ -235,9 +235,9 @@ def test_roles(models: Path) -> None:
 
 def test_presets_are_known_by_name(models: Path) -> None:
     session = begin()
-    assert session.preset(Dials(length=7), "wild").length == 7
+    assert session.preset(ChatConfig(length=7), "wild").length == 7
     with pytest.raises(UsageError, match="no preset 'nobody'"):
-        session.preset(Dials(), "nobody")
+        session.preset(ChatConfig(), "nobody")
     session.close()
 
 

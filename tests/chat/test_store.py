@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.drawing import Snapshot
-from charlm.chat.schema import VERSION
-from charlm.chat.store import DAY, Store
-from charlm.chat.tree import Turn
+from charlm.chat.reply_sampler import Snapshot
+from charlm.chat.storage.schema import VERSION
+from charlm.chat.storage.store import DAY, ConversationStore
+from charlm.chat.turns import Turn
 from charlm.errors import CheckpointError, NotFoundError
 from charlm.inference.engine import Engine
 from charlm.text.dialogue import Dialogue
@@ -28,7 +28,9 @@ PLAIN = DIALOGUES["plain"]
 LINES = DIALOGUES["lines"]
 
 
-def begin(store: Store, engine: Engine, *said: str, dialogue: Dialogue = LINES, seed: int = 0) -> Conversation:
+def begin(
+    store: ConversationStore, engine: Engine, *said: str, dialogue: Dialogue = LINES, seed: int = 0
+) -> Conversation:
     conversation = store.create("noise", engine, dialogue, dials=QUICK, seed=seed)
     for text in said:
         conversation.say(text)
@@ -56,7 +58,7 @@ def rows(path: Path, query: str) -> list[tuple[object, ...]]:
 # -- one conversation -------------------------------------------------------------------------------------------------
 
 
-def test_an_empty_chat_leaves_nothing(store: Store, engine: Engine, path: Path) -> None:
+def test_an_empty_chat_leaves_nothing(store: ConversationStore, engine: Engine, path: Path) -> None:
     conversation = begin(store, engine)
     conversation.dials = replace(QUICK, temperature=1.5)
     store.save()
@@ -69,7 +71,7 @@ def test_an_empty_chat_leaves_nothing(store: Store, engine: Engine, path: Path) 
 
 
 def test_a_conversation_that_was_closed_goes_on_as_if_it_had_not_been(
-    store: Store, engine: Engine, reopen: Reopen
+    store: ConversationStore, engine: Engine, reopen: Reopen
 ) -> None:
     never_closed = Conversation(engine, LINES, dials=QUICK, seed=3)
     conversation = begin(store, engine, seed=3)
@@ -95,7 +97,7 @@ def test_a_conversation_that_was_closed_goes_on_as_if_it_had_not_been(
     assert again.snapshot(again.head).to_bytes(engine) == never_closed.snapshot(never_closed.head).to_bytes(engine)
 
 
-def test_what_was_kept_is_what_was_said(store: Store, engine: Engine, reopen: Reopen) -> None:
+def test_what_was_kept_is_what_was_said(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
     conversation = begin(store, engine, "hello", "how are you")
     conversation.regenerate()
     conversation.edit(conversation.path[0], "good day")
@@ -117,7 +119,9 @@ def _all(turn: object) -> list:
     return [turn, *(one for child in turn.children for one in _all(child))]  # type: ignore[attr-defined]
 
 
-def test_each_finished_turn_has_the_snapshot_that_its_text_leads_to(store: Store, engine: Engine, path: Path) -> None:
+def test_each_finished_turn_has_the_snapshot_that_its_text_leads_to(
+    store: ConversationStore, engine: Engine, path: Path
+) -> None:
     conversation = begin(store, engine, "hello", "how are you")
     kept = dict(rows(path, "SELECT turn, data FROM snapshot"))
     assert set(kept) == {turn.id for turn in conversation.path}
@@ -127,7 +131,7 @@ def test_each_finished_turn_has_the_snapshot_that_its_text_leads_to(store: Store
         assert Snapshot.from_bytes(engine, kept[turn.id]).logits.shape == (len(engine.vocabulary),)
 
 
-def test_opening_reads_no_snapshot_and_no_text_and_going_on_reads_one(store: Store, reopen: Reopen) -> None:
+def test_opening_reads_no_snapshot_and_no_text_and_going_on_reads_one(store: ConversationStore, reopen: Reopen) -> None:
     engine = CountingEngine(random_checkpoint())
     for text in ("one", "two", "three"):
         begin(store, engine, text, text, text)
@@ -145,7 +149,7 @@ def test_opening_reads_no_snapshot_and_no_text_and_going_on_reads_one(store: Sto
     assert len(fetched) == 1
 
 
-def test_dials_turned_after_the_last_turn_are_kept(store: Store, engine: Engine, reopen: Reopen) -> None:
+def test_dials_turned_after_the_last_turn_are_kept(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
     conversation = begin(store, engine, "hello")
     conversation.dials = replace(QUICK, temperature=1.5)
     conversation.reseed(77)
@@ -157,17 +161,17 @@ def test_dials_turned_after_the_last_turn_are_kept(store: Store, engine: Engine,
 
 def test_opening_alone_changes_nothing(engine: Engine, path: Path) -> None:
     clock = iter(range(1000, 9000))
-    store = Store(path, now=lambda: float(next(clock)))
+    store = ConversationStore(path, now=lambda: float(next(clock)))
     begin(store, engine, "hello")
     store.close()
     before = rows(path, "SELECT * FROM conversation")
-    store = Store(path, now=lambda: float(next(clock)))
+    store = ConversationStore(path, now=lambda: float(next(clock)))
     store.open(1, "noise", engine, LINES)
     store.close()
     assert rows(path, "SELECT * FROM conversation") == before
 
 
-def test_names_are_kept_as_they_are(store: Store, engine: Engine, reopen: Reopen) -> None:
+def test_names_are_kept_as_they_are(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
     dialogue = Dialogue("play", ("Anna", "YOUNG LORD"))
     conversation = store.create("noise", engine, dialogue, you="YOU", bot="Anna", dials=QUICK)
     conversation.you = "YOU"  # which is also how a known name begins
@@ -176,7 +180,7 @@ def test_names_are_kept_as_they_are(store: Store, engine: Engine, reopen: Reopen
     assert (again.you, again.bot) == ("YOU", "Anna")
 
 
-def test_the_format_is_that_in_which_it_was_begun(store: Store, engine: Engine, reopen: Reopen) -> None:
+def test_the_format_is_that_in_which_it_was_begun(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
     conversation = begin(store, engine, "hello", dialogue=DIALOGUES["transcript"])
     again = reopen().open(1, "noise", engine, LINES).conversation
     assert again.text() == conversation.text()
@@ -184,7 +188,9 @@ def test_the_format_is_that_in_which_it_was_begun(store: Store, engine: Engine, 
     assert reopen().open(1, "noise", engine, grown).conversation.dialogue.names == grown.names
 
 
-def test_a_version_that_is_chosen_leads_to_where_it_was_last_left(store: Store, engine: Engine, reopen: Reopen) -> None:
+def test_a_version_that_is_chosen_leads_to_where_it_was_last_left(
+    store: ConversationStore, engine: Engine, reopen: Reopen
+) -> None:
     conversation = begin(store, engine, "hello", "one way")
     first, elsewhere = conversation.path[1], texts(conversation)
     conversation.choose(first)
@@ -202,7 +208,7 @@ def test_a_version_that_is_chosen_leads_to_where_it_was_last_left(store: Store, 
 
 
 def test_a_model_that_has_changed_reads_the_text_again_but_not_a_third_time(
-    store: Store, engine: Engine, reopen: Reopen
+    store: ConversationStore, engine: Engine, reopen: Reopen
 ) -> None:
     said = texts(begin(store, engine, "hello", "how are you"))
     store.close()
@@ -226,7 +232,7 @@ def test_a_model_that_has_changed_reads_the_text_again_but_not_a_third_time(
     assert other.read_ids == len(LINES.beginning), "every turn has a snapshot of the new model"
 
 
-def test_a_damaged_snapshot_is_made_again(store: Store, engine: Engine, path: Path, reopen: Reopen) -> None:
+def test_a_damaged_snapshot_is_made_again(store: ConversationStore, engine: Engine, path: Path, reopen: Reopen) -> None:
     conversation = begin(store, engine, "hello")
     expected = conversation.snapshot(conversation.head)
     with sqlite3.connect(path) as connection:
@@ -241,7 +247,7 @@ def test_a_damaged_snapshot_is_made_again(store: Store, engine: Engine, path: Pa
 
 def test_a_list_is_newest_first_and_tells_what_there_is(engine: Engine, path: Path) -> None:
     clock = iter(range(1000, 9000))
-    store = Store(path, now=lambda: float(next(clock)))
+    store = ConversationStore(path, now=lambda: float(next(clock)))
     first, second = begin(store, engine, "hello"), begin(store, engine, "good day", dialogue=DIALOGUES["transcript"])
     assert [one.number for one in store.list()] == [2, 1]
     first.say("once more")
@@ -262,7 +268,9 @@ def test_a_list_is_newest_first_and_tells_what_there_is(engine: Engine, path: Pa
     store.close()
 
 
-def test_a_title_is_what_was_said_first_until_it_has_a_name(store: Store, engine: Engine, reopen: Reopen) -> None:
+def test_a_title_is_what_was_said_first_until_it_has_a_name(
+    store: ConversationStore, engine: Engine, reopen: Reopen
+) -> None:
     conversation = begin(store, engine, "the quick brown fox jumps over the lazy dog and goes home to sleep a while")
     assert store.summary(1).title == "the quick brown fox jumps over the lazy dog and goes home\u2026"
     conversation.edit(conversation.path[0], "so")
@@ -278,7 +286,7 @@ def test_a_title_is_what_was_said_first_until_it_has_a_name(store: Store, engine
     assert store.summary(1).title == "so"
 
 
-def test_what_is_not_there_is_not_found_and_near_numbers_are_named(store: Store, engine: Engine) -> None:
+def test_what_is_not_there_is_not_found_and_near_numbers_are_named(store: ConversationStore, engine: Engine) -> None:
     with pytest.raises(NotFoundError) as none:
         store.summary(1)
     assert "charlm chat" in str(none.value.hint)
@@ -297,7 +305,7 @@ def test_what_is_not_there_is_not_found_and_near_numbers_are_named(store: Store,
 
 def test_a_deleted_conversation_can_be_brought_back_for_a_day(engine: Engine, path: Path) -> None:
     now = 1000.0
-    store = Store(path, now=lambda: now)
+    store = ConversationStore(path, now=lambda: now)
     for text in ("one", "two", "three"):
         begin(store, engine, text)
     for number in (1, 2):
@@ -312,18 +320,18 @@ def test_a_deleted_conversation_can_be_brought_back_for_a_day(engine: Engine, pa
     store.close()
 
     now += DAY - 1
-    store = Store(path, now=lambda: now)
+    store = ConversationStore(path, now=lambda: now)
     store.restore(1)
     store.close()
     now += 2
-    store = Store(path, now=lambda: now)
+    store = ConversationStore(path, now=lambda: now)
     with pytest.raises(NotFoundError):
         store.restore(2)
     assert [one.number for one in store.list()] == [3, 1]
     store.close()
 
 
-def test_a_removed_conversation_leaves_nothing(store: Store, engine: Engine, path: Path) -> None:
+def test_a_removed_conversation_leaves_nothing(store: ConversationStore, engine: Engine, path: Path) -> None:
     begin(store, engine, "the ferry")
     kept = [rows(path, f"SELECT * FROM {table} ORDER BY 1") for table in ("conversation", "turn", "snapshot")]
     found = store.list("ferry")
@@ -337,7 +345,7 @@ def test_a_removed_conversation_leaves_nothing(store: Store, engine: Engine, pat
     check_index(path)
 
 
-def test_a_conversation_of_many_turns_can_be_removed(store: Store, engine: Engine, path: Path) -> None:
+def test_a_conversation_of_many_turns_can_be_removed(store: ConversationStore, engine: Engine, path: Path) -> None:
     conversation = begin(store, engine)
     for _ in range(1200):  # more than SQLite follows a chain of rows
         conversation._move(conversation._type(conversation.head, "you", "you", "so"))
@@ -346,7 +354,9 @@ def test_a_conversation_of_many_turns_can_be_removed(store: Store, engine: Engin
     check_index(path)
 
 
-def test_who_goes_on_with_a_deleted_conversation_takes_it_back(store: Store, engine: Engine, reopen: Reopen) -> None:
+def test_who_goes_on_with_a_deleted_conversation_takes_it_back(
+    store: ConversationStore, engine: Engine, reopen: Reopen
+) -> None:
     conversation = begin(store, engine, "hello")
     reopen().delete(1)
     assert store.list() == []
@@ -356,7 +366,9 @@ def test_who_goes_on_with_a_deleted_conversation_takes_it_back(store: Store, eng
     assert [one.number for one in store.list()] == [1]
 
 
-def test_who_goes_on_with_a_removed_conversation_has_it_kept_anew(store: Store, engine: Engine, reopen: Reopen) -> None:
+def test_who_goes_on_with_a_removed_conversation_has_it_kept_anew(
+    store: ConversationStore, engine: Engine, reopen: Reopen
+) -> None:
     conversation = begin(store, engine, "hello", "how are you")
     conversation.regenerate()
     reopen().remove(1)
@@ -375,7 +387,7 @@ def test_who_goes_on_with_a_removed_conversation_has_it_kept_anew(store: Store, 
     assert texts(again) == texts(conversation)
 
 
-def test_settings_are_remembered(store: Store, reopen: Reopen) -> None:
+def test_settings_are_remembered(store: ConversationStore, reopen: Reopen) -> None:
     assert (store.setting("theme"), store.setting("theme", "dark")) == ("", "dark")
     store.set_setting("theme", "light")
     store.set_setting("theme", "paper \ud800")
@@ -428,7 +440,7 @@ def check_index(path: Path) -> None:
 )
 def test_searching(path: Path, query: str, numbers: list[int]) -> None:
     engine = random_engine(has_bytes=True)
-    store = Store(path)
+    store = ConversationStore(path)
     for text in (
         "take the ferry to town",
         "\u6e21\u3057\u8239\u306f\u3069\u3053",
@@ -442,7 +454,7 @@ def test_searching(path: Path, query: str, numbers: list[int]) -> None:
     store.close()
 
 
-def test_found_are_titles_and_turns_that_are_no_longer_visible(store: Store, engine: Engine) -> None:
+def test_found_are_titles_and_turns_that_are_no_longer_visible(store: ConversationStore, engine: Engine) -> None:
     conversation = begin(store, engine, "the ferry")
     conversation.edit(conversation.path[0], "the train")
     [found] = store.list("ferry")
@@ -455,7 +467,7 @@ def test_found_are_titles_and_turns_that_are_no_longer_visible(store: Store, eng
     assert store.list("boat%") == []
 
 
-def test_a_snippet_shows_the_surroundings(store: Store, engine: Engine) -> None:
+def test_a_snippet_shows_the_surroundings(store: ConversationStore, engine: Engine) -> None:
     begin(store, engine, "a " * 60 + "needle" + " b" * 60)
     [found] = store.list("needle")
     assert found.snippet.startswith("\u2026")
@@ -476,7 +488,7 @@ def test_the_index_finds_what_a_look_at_every_turn_finds(
 ) -> None:
     path = tmp_path_factory.mktemp("found") / "c.db"
     engine = random_engine(has_bytes=True)
-    store = Store(path)
+    store = ConversationStore(path)
     for text in said:
         conversation = store.create("noise", engine, PLAIN)
         conversation._type(conversation.head, "you", "you", text)
@@ -513,14 +525,16 @@ def copy_of(path: Path, name: str) -> Path:
     return copy
 
 
-def test_a_reply_that_a_crash_cuts_off_is_kept_as_far_as_it_was_saved(store: Store, engine: Engine, path: Path) -> None:
+def test_a_reply_that_a_crash_cuts_off_is_kept_as_far_as_it_was_saved(
+    store: ConversationStore, engine: Engine, path: Path
+) -> None:
     conversation = begin(store, engine, "hello", seed=5)
     shown: list[str] = []
     conversation._clock = iter(range(100_000)).__next__  # every look at the clock is a second later
     conversation.dials = replace(QUICK, length=12)
     crash = at_piece(6, lambda: copy_of(path, "crashed.db"))
     conversation.say("again", lambda piece: (shown.append(piece.text), crash(piece)))  # type: ignore[operator]
-    crashed = Store(path.with_name("crashed.db"))
+    crashed = ConversationStore(path.with_name("crashed.db"))
     assert [turn.text for turn in crashed.turns(1).path] == [*texts(conversation)[:3], "".join(shown[:6])]
     assert crashed.summary(1).turns == 3
     again = crashed.open(1, "noise", engine, LINES).conversation
@@ -535,11 +549,13 @@ def test_a_reply_that_a_crash_cuts_off_is_kept_as_far_as_it_was_saved(store: Sto
     check_index(path.with_name("crashed.db"))
 
 
-def test_a_reply_of_which_nothing_was_shown_leaves_nothing(store: Store, engine: Engine, path: Path) -> None:
+def test_a_reply_of_which_nothing_was_shown_leaves_nothing(
+    store: ConversationStore, engine: Engine, path: Path
+) -> None:
     conversation = begin(store, engine, "hello")
     conversation.say("again", None, lambda turn: copy_of(path, f"crashed-{turn.author}.db"))
     for author, said in (("you", 3), ("bot", 3)):
-        crashed = Store(path.with_name(f"crashed-{author}.db"))
+        crashed = ConversationStore(path.with_name(f"crashed-{author}.db"))
         again = crashed.open(1, "noise", engine, LINES).conversation
         assert texts(again) == texts(conversation)[:said]
         crashed.close()
@@ -548,7 +564,7 @@ def test_a_reply_of_which_nothing_was_shown_leaves_nothing(store: Store, engine:
 
 @pytest.mark.parametrize("trouble", [False, True])
 def test_a_reply_stopped_before_it_says_anything_leaves_nothing(
-    store: Store, engine: Engine, path: Path, reopen: Reopen, monkeypatch: pytest.MonkeyPatch, trouble: bool
+    store: ConversationStore, engine: Engine, path: Path, reopen: Reopen, monkeypatch: pytest.MonkeyPatch, trouble: bool
 ) -> None:
     conversation = begin(store, engine, "hello")
     before = rows(path, "SELECT id, text, reason FROM turn")
@@ -556,7 +572,7 @@ def test_a_reply_stopped_before_it_says_anything_leaves_nothing(
     def begun(turn: Turn) -> None:
         conversation.stop()
         if trouble:  # another program holds the file
-            monkeypatch.setattr("charlm.chat.journal.DRAFT_PATIENCE", 0.0)
+            monkeypatch.setattr("charlm.chat.storage.autosave.DRAFT_PATIENCE", 0.0)
             holder.execute("BEGIN IMMEDIATE")
 
     holder = sqlite3.connect(path)
@@ -570,7 +586,9 @@ def test_a_reply_stopped_before_it_says_anything_leaves_nothing(
     assert again.regenerate().text == conversation.regenerate().text
 
 
-def test_what_is_shown_is_saved_before_it_is_shown_at_a_slow_pace(store: Store, engine: Engine, path: Path) -> None:
+def test_what_is_shown_is_saved_before_it_is_shown_at_a_slow_pace(
+    store: ConversationStore, engine: Engine, path: Path
+) -> None:
     conversation = store.create("noise", engine, LINES, dials=QUICK, seed=1)
     now, shown = [0.0], []
     conversation._clock = lambda: now[0]
@@ -585,7 +603,9 @@ def test_what_is_shown_is_saved_before_it_is_shown_at_a_slow_pace(store: Store, 
     assert shown
 
 
-def test_two_processes_grow_the_same_conversation(store: Store, engine: Engine, reopen: Reopen, path: Path) -> None:
+def test_two_processes_grow_the_same_conversation(
+    store: ConversationStore, engine: Engine, reopen: Reopen, path: Path
+) -> None:
     mine = begin(store, engine, "hello", seed=1)
     other_store = reopen()
     theirs = other_store.open(1, "noise", engine, LINES).conversation
@@ -615,7 +635,7 @@ def _line(turn: object) -> tuple[str, ...]:
 
 
 def test_opening_a_conversation_in_which_another_process_draws_hurts_neither(
-    store: Store, engine: Engine, reopen: Reopen
+    store: ConversationStore, engine: Engine, reopen: Reopen
 ) -> None:
     conversation = begin(store, engine, "hello")
     conversation._clock = iter(range(100_000)).__next__
@@ -641,7 +661,7 @@ def test_opening_a_conversation_in_which_another_process_draws_hurts_neither(
 # -- several threads --------------------------------------------------------------------------------------------------
 
 
-def test_a_list_may_be_asked_for_while_another_thread_talks(store: Store, engine: Engine) -> None:
+def test_a_list_may_be_asked_for_while_another_thread_talks(store: ConversationStore, engine: Engine) -> None:
     conversation = begin(store, engine, "hello")
     conversation._clock = iter(range(1_000_000)).__next__
     worker = threading.Thread(target=lambda: [conversation.say("number") for number in range(20)])
@@ -661,7 +681,7 @@ def test_many_may_make_the_file_at_once(path: Path, engine: Engine) -> None:
 
     def talk(number: int) -> None:
         try:
-            store = Store(path)
+            store = ConversationStore(path)
             begin(store, engine, f"talk {chr(97 + number)}")
             assert store.trouble is None
             store.close()
@@ -674,12 +694,14 @@ def test_many_may_make_the_file_at_once(path: Path, engine: Engine) -> None:
     for thread in threads:
         thread.join()
     assert failed == []
-    store = Store(path)
+    store = ConversationStore(path)
     assert sorted(one.title for one in store.list()) == [f"talk {chr(97 + number)}" for number in range(8)]
     store.close()
 
 
-def test_a_store_that_is_closed_in_mid_reply_hurts_nobody(store: Store, engine: Engine, reopen: Reopen) -> None:
+def test_a_store_that_is_closed_in_mid_reply_hurts_nobody(
+    store: ConversationStore, engine: Engine, reopen: Reopen
+) -> None:
     conversation = begin(store, engine, "hello")
     conversation._clock = iter(range(100_000)).__next__
     shown: list[str] = []
@@ -693,7 +715,7 @@ def test_a_store_that_is_closed_in_mid_reply_hurts_nobody(store: Store, engine: 
 # -- the file ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_file_is_the_user_s_alone_and_sound(store: Store, engine: Engine, path: Path) -> None:
+def test_the_file_is_the_user_s_alone_and_sound(store: ConversationStore, engine: Engine, path: Path) -> None:
     begin(store, engine, "hello")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -707,7 +729,7 @@ def test_the_file_is_the_user_s_alone_and_sound(store: Store, engine: Engine, pa
 
 
 def test_the_file_of_a_newer_charlm_is_left_alone(path: Path, engine: Engine) -> None:
-    store = Store(path)
+    store = ConversationStore(path)
     begin(store, engine, "hello")
     store.close()
     with sqlite3.connect(path) as connection:
@@ -715,7 +737,7 @@ def test_the_file_of_a_newer_charlm_is_left_alone(path: Path, engine: Engine) ->
     connection.close()
     before = path.read_bytes()
     with pytest.raises(CheckpointError, match="newer charlm") as error:
-        Store(path)
+        ConversationStore(path)
     assert "upgrade" in str(error.value.hint)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
@@ -724,7 +746,7 @@ def test_the_file_of_a_newer_charlm_is_left_alone(path: Path, engine: Engine) ->
 @pytest.mark.parametrize("text", ["\0", "a\0b", "\x1b[31m", "\u202e", "\u0301", "\U0001f600"])
 def test_whatever_is_said_is_kept(path: Path, text: str) -> None:
     engine = random_engine(has_bytes=True)
-    store = Store(path)
+    store = ConversationStore(path)
     conversation = store.create("noise", engine, PLAIN, dials=QUICK)
     conversation.say(text)
     assert [turn.text for turn in store.turns(1).path] == texts(conversation)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from charlm.chat.adaptive_reader import Reader
 from charlm.chat.conversation import Conversation
-from charlm.chat.learning import Reader
-from charlm.chat.record import Record
-from charlm.chat.store import Store
+from charlm.chat.storage.conversation_data import ConversationData
+from charlm.chat.storage.store import ConversationStore
 from charlm.errors import CharlmError, CheckpointError, NotFoundError, OutputError
 from charlm.inference.engine import Engine
 
@@ -23,11 +23,11 @@ from .models import DIALOGUES
 from .test_store import begin, check_index, rows, texts
 
 LINES = DIALOGUES["lines"]
-Trouble = Callable[[Store, Path], "contextmanager[None]"]
+Trouble = Callable[[ConversationStore, Path], "contextmanager[None]"]
 
 
 @contextmanager
-def full(store: Store, path: Path) -> Iterator[None]:
+def full(store: ConversationStore, path: Path) -> Iterator[None]:
     connection = store._database._connection
     assert connection is not None
     [(before,)] = connection.execute("PRAGMA max_page_count")
@@ -37,7 +37,7 @@ def full(store: Store, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def read_only(store: Store, path: Path) -> Iterator[None]:
+def read_only(store: ConversationStore, path: Path) -> Iterator[None]:
     connection = store._database._connection
     assert connection is not None
     connection.execute("PRAGMA query_only = ON")
@@ -46,7 +46,7 @@ def read_only(store: Store, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def held(store: Store, path: Path) -> Iterator[None]:
+def held(store: ConversationStore, path: Path) -> Iterator[None]:
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     yield
@@ -72,7 +72,7 @@ def _shape(turn: object) -> tuple[object, ...]:
 
 @trouble
 def test_a_conversation_goes_on_in_memory_and_is_saved_when_that_is_possible_again(
-    store: Store, engine: Engine, reopen: Reopen, cause: Trouble, why: str
+    store: ConversationStore, engine: Engine, reopen: Reopen, cause: Trouble, why: str
 ) -> None:
     never_in_trouble = Conversation(engine, LINES, dials=QUICK, seed=1)
     conversation = begin(store, engine, seed=1)
@@ -90,7 +90,7 @@ def test_a_conversation_goes_on_in_memory_and_is_saved_when_that_is_possible_aga
         [sentence] = store.news()
         assert why in sentence
         assert store.news() == [], "told once"
-        assert len(store.turns(1).turns) < len(Record.of(conversation).turns)
+        assert len(store.turns(1).turns) < len(ConversationData.of(conversation).turns)
         assert texts(conversation) == texts(never_in_trouble)
     for one in (never_in_trouble, conversation):
         one.say("over")
@@ -109,7 +109,7 @@ def test_a_conversation_goes_on_in_memory_and_is_saved_when_that_is_possible_aga
 
 @trouble
 def test_a_conversation_that_begins_in_trouble_is_saved_when_the_store_is_closed(
-    store: Store, engine: Engine, reopen: Reopen, cause: Trouble, why: str
+    store: ConversationStore, engine: Engine, reopen: Reopen, cause: Trouble, why: str
 ) -> None:
     with cause(store, store.path):
         conversation = begin(store, engine, "x" * 8_000)
@@ -127,7 +127,7 @@ def test_a_conversation_that_begins_in_trouble_is_saved_when_the_store_is_closed
 
 @trouble
 def test_what_is_asked_for_and_cannot_be_done_is_a_sentence(
-    store: Store, engine: Engine, cause: Trouble, why: str
+    store: ConversationStore, engine: Engine, cause: Trouble, why: str
 ) -> None:
     begin(store, engine, "hello")
     with cause(store, store.path):
@@ -140,7 +140,7 @@ def test_what_is_asked_for_and_cannot_be_done_is_a_sentence(
         assert store.list()[0].title == "hello", "reading goes on"
 
 
-def test_whoever_holds_the_file_is_waited_for_once(store: Store, engine: Engine) -> None:
+def test_whoever_holds_the_file_is_waited_for_once(store: ConversationStore, engine: Engine) -> None:
     conversation = begin(store, engine, "hello")
     waited: list[float] = []
     writing = store._database.writing
@@ -164,7 +164,7 @@ def test_a_place_where_nothing_can_be_made(tmp_path: Path) -> None:
     (tmp_path / "folder.db").mkdir()
     for path in (tmp_path / "file" / "c.db", tmp_path / "folder.db"):
         with pytest.raises(OutputError, match="cannot be opened") as error:
-            Store(path)
+            ConversationStore(path)
         assert "CHARLM_HOME" in str(error.value.hint)
     assert (tmp_path / "folder.db").is_dir()
 
@@ -186,7 +186,7 @@ def set_aside(path: Path) -> list[Path]:
 def test_a_file_that_is_no_database_is_set_aside(path: Path, engine: Engine, content: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
-    store = Store(path)
+    store = ConversationStore(path)
     [aside] = set_aside(path)
     assert aside.read_bytes() == content
     assert aside.name in store.notice
@@ -194,7 +194,7 @@ def test_a_file_that_is_no_database_is_set_aside(path: Path, engine: Engine, con
     begin(store, engine, "hello")
     assert store.trouble is None
     store.close()
-    store = Store(path)
+    store = ConversationStore(path)
     assert store.notice == ""
     assert [one.title for one in store.list()] == ["hello"]
     store.close()
@@ -204,7 +204,7 @@ def test_several_damaged_files_are_all_kept(path: Path) -> None:
     path.parent.mkdir()
     for number in range(4):
         path.write_bytes(b"nonsense %d" % number * 100)
-        Store(path).close()
+        ConversationStore(path).close()
     assert {one.read_bytes() for one in set_aside(path)} == {b"nonsense %d" % number * 100 for number in range(4)}
 
 
@@ -214,7 +214,7 @@ def test_another_program_s_database_is_set_aside_whole(path: Path) -> None:
         connection.execute("CREATE TABLE conversation (id, title)")
         connection.execute("INSERT INTO conversation VALUES (1, 'theirs')")
     connection.close()
-    store = Store(path)
+    store = ConversationStore(path)
     [aside] = set_aside(path)
     assert rows(aside, "SELECT title FROM conversation") == [("theirs",)]
     assert store.list() == []
@@ -224,13 +224,13 @@ def test_another_program_s_database_is_set_aside_whole(path: Path) -> None:
 def test_an_empty_file_is_a_new_one(path: Path) -> None:
     path.parent.mkdir()
     path.touch()
-    store = Store(path)
+    store = ConversationStore(path)
     assert (store.notice, set_aside(path)) == ("", [])
     store.close()
 
 
 def several(path: Path, engine: Engine) -> dict[int, list[str]]:
-    store = Store(path)
+    store = ConversationStore(path)
     said = {}
     for number in range(1, 6):
         letters = "abcdefghijklmnopqrstuvwxyz"[number] * 3000  # so that no two share a page
@@ -255,7 +255,7 @@ def smash(path: Path, text: str) -> None:
 def test_damage_that_shows_in_use_costs_only_what_is_damaged(path: Path, engine: Engine) -> None:
     said = several(path, engine)
     smash(path, "d" * 500)
-    store = Store(path)
+    store = ConversationStore(path)
     assert store.notice == ""
     with pytest.raises(CheckpointError, match="was damaged: it is set aside as"):
         store.open(3, "noise", engine, LINES)
@@ -281,7 +281,7 @@ def test_a_conversation_that_is_open_when_the_file_turns_out_damaged_goes_on_in_
     path: Path, engine: Engine
 ) -> None:
     several(path, engine)
-    store = Store(path)
+    store = ConversationStore(path)
     conversation = store.open(2, "noise", engine, LINES).conversation
     conversation.say("more")
     conversation.regenerate()
@@ -299,7 +299,7 @@ def test_a_conversation_that_is_open_when_the_file_turns_out_damaged_goes_on_in_
         assert store.trouble is None
         assert one.number is not None
         assert one.number not in (1, 3, 4, 5)
-        again = Store(path)
+        again = ConversationStore(path)
         assert same_tree(again.open(one.number, "noise", engine, LINES).conversation, one)
         again.close()
     assert len(store.list()) == 6
@@ -308,7 +308,7 @@ def test_a_conversation_that_is_open_when_the_file_turns_out_damaged_goes_on_in_
 
 
 def test_damage_that_shows_in_mid_reply(path: Path, engine: Engine) -> None:
-    store = Store(path)
+    store = ConversationStore(path)
     conversation = begin(store, engine, "hello " * 1000)
     store._database._connection.execute("PRAGMA wal_checkpoint (TRUNCATE)")
     store._database._connection.execute("PRAGMA cache_size = 0")
@@ -319,14 +319,14 @@ def test_damage_that_shows_in_mid_reply(path: Path, engine: Engine) -> None:
     assert len(set_aside(path)) == 1
     assert store.news() != []
     store.close()
-    again = Store(path)
+    again = ConversationStore(path)
     assert same_tree(again.open(conversation.number, "noise", engine, LINES).conversation, conversation)  # type: ignore[arg-type]
     again.close()
 
 
 def test_who_comes_late_does_not_set_the_new_file_aside(path: Path, engine: Engine) -> None:
     several(path, engine)
-    first, second = Store(path), Store(path)
+    first, second = ConversationStore(path), ConversationStore(path)
     smash(path, "d" * 500)
     for store in (first, second):
         store._database._connection.execute("PRAGMA cache_size = 0")
@@ -352,7 +352,7 @@ def test_a_damaged_index_of_words_is_made_again(path: Path, engine: Engine) -> N
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE words_data SET block = x'ffffffffffff' WHERE id > 10")
     connection.close()
-    store = Store(path)
+    store = ConversationStore(path)
     with pytest.raises(CheckpointError, match="made again"):
         store.list("ddd")
     assert [one.number for one in store.list("ddd")] == [3]
@@ -385,13 +385,13 @@ def test_a_damaged_index_of_words_is_made_again(path: Path, engine: Engine) -> N
 def test_a_conversation_with_a_damaged_row_is_refused_in_a_sentence_and_the_others_are_not(
     path: Path, engine: Engine, harm: str
 ) -> None:
-    store = Store(path)
+    store = ConversationStore(path)
     begin(store, engine, "hello", "and")
     store.close()
     with sqlite3.connect(path) as connection:
         connection.execute(harm)
     connection.close()
-    store = Store(path)
+    store = ConversationStore(path)
     with pytest.raises(CheckpointError, match="damaged"):
         store.turns(1)
     with pytest.raises(CheckpointError, match="damaged"):
@@ -405,13 +405,13 @@ def test_a_conversation_with_a_damaged_row_is_refused_in_a_sentence_and_the_othe
 
 
 def test_a_file_that_someone_deletes_while_a_conversation_is_open(path: Path, engine: Engine) -> None:
-    store = Store(path)
+    store = ConversationStore(path)
     conversation = begin(store, engine, "hello", "and")
     for part in path.parent.iterdir():
         part.unlink()
     conversation.say("still here")
     assert store.trouble is None
     store.close()
-    again = Store(path)
+    again = ConversationStore(path)
     assert same_tree(again.open(conversation.number, "noise", engine, LINES).conversation, conversation)  # type: ignore[arg-type]
     again.close()

@@ -14,8 +14,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from charlm.chat.store import Store
-from charlm.chat.tree import Turn
+from charlm.chat.storage.store import ConversationStore
+from charlm.chat.turns import Turn
 from charlm.checkpoint import load, save
 from charlm.inference.engine import Engine
 from tests.chat.models import DIALOGUES, parrot_checkpoint
@@ -55,7 +55,7 @@ def say(charlm: Charlm, models: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
 
 def kept(number: int | None = None) -> list[Turn]:
     """The turns of a conversation, or of the last one."""
-    store = Store()
+    store = ConversationStore()
     try:
         latest = store.latest()
         assert latest is not None
@@ -133,7 +133,7 @@ def test_commands_do_in_lines_what_they_do_in_the_app(say: Say) -> None:
     done = say("play", "hello", "/regenerate", "/edit goodbye", "/previous", "/undo", "/undo", "/title The end")
     assert done.code == 0
     assert "no other version" in done.err
-    store = Store()
+    store = ConversationStore()
     record = store.turns(1)
     store.close()
     assert record.title == "The end"
@@ -271,7 +271,7 @@ def test_ctrl_d_leaves(terminal: Open) -> None:
 
 
 def test_where_it_stood_is_shown_to_who_types(terminal: Open, models: Path) -> None:
-    store = Store()
+    store = ConversationStore()
     loaded = load(models / "play.safetensors")
     store.create("play", Engine(loaded), loaded.dialogue, seed=1).say("good morning")
     store.close()

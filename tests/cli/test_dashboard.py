@@ -17,10 +17,10 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from charlm.checkpoint import TrainingRecord
-from charlm.cli.dashboard import BARS, Dashboard, JsonView, PlainView, QuietView, View, bits, clock, sparkline
+from charlm.cli.dashboard import BARS, Dashboard, JsonView, PlainView, ProgressView, QuietView, bits, clock, sparkline
 from charlm.config import ModelConfig
 from charlm.text.dialogue import MAX_NAMES, Dialogue
-from charlm.training.events import Ended, Evaluated, Event, Planned, Reading, Recovered, Sampled, SaveFailed, Stepped
+from charlm.training.events import Ended, Evaluated, Event, Planned, Reading, RolledBack, Sampled, SaveFailed, Stepped
 from charlm.training.settings import TrainConfig
 
 from .conftest import HARBOUR, TINY
@@ -210,7 +210,7 @@ def test_an_interrupted_run_is_130_and_says_how_to_go_on() -> None:
         assert exit_code(view, [*RUN, ended]) == 130
 
 
-def exit_code(view: View, events: Sequence[Event]) -> int:
+def exit_code(view: ProgressView, events: Sequence[Event]) -> int:
     with view:
         for event in events:
             view.show(event)
@@ -220,7 +220,7 @@ def exit_code(view: View, events: Sequence[Event]) -> int:
 def test_what_went_wrong_is_said_and_so_is_a_stop() -> None:
     stream = io.StringIO()
     with Dashboard(Console(file=stream, force_terminal=True, width=100, height=30)) as dashboard:
-        for event in [*RUN, Recovered(100, 12.5, 0.5, 1), SaveFailed(150, "No space left on device")]:
+        for event in [*RUN, RolledBack(100, 12.5, 0.5, 1), SaveFailed(150, "No space left on device")]:
             dashboard.show(event)
         dashboard.stopping()
     output = SGR.sub("", stream.getvalue())
@@ -283,7 +283,7 @@ def test_a_real_training_on_a_terminal(tmp_path: Path) -> None:
 
 def test_plain_lines_say_the_same() -> None:
     stream = io.StringIO()
-    assert exit_code(PlainView(stream), [*RUN, Recovered(100, 12.5, 0.5, 1), ENDED]) == 0
+    assert exit_code(PlainView(stream), [*RUN, RolledBack(100, 12.5, 0.5, 1), ENDED]) == 0
     lines = stream.getvalue().splitlines()
     assert lines[0] == "novel: checkpoints/novel.safetensors"
     steps = [line for line in lines if line.startswith("step ")]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from charlm.adapt.dynamic_eval import learn
+from charlm.adapt.learner import Learner
+from charlm.adapt.settings import LearnConfig
 from charlm.checkpoint import load, save
-from charlm.inference.learner import Learner
-from charlm.inference.prequential import learn
-from charlm.inference.settings import LearnSettings
 
 from ..conftest import MakeCheckpoint
 from .conftest import Charlm
@@ -30,7 +30,7 @@ def model(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> str:
 
 
 def learner(folder: Path, **settings: float) -> Learner:
-    return Learner(load(folder / "checkpoints" / "m.safetensors"), LearnSettings.from_dict(settings))
+    return Learner(load(folder / "checkpoints" / "m.safetensors"), LearnConfig.from_dict(settings))
 
 
 # Eval

@@ -20,9 +20,9 @@ import pytest
 from charlm.cells import CELLS
 from charlm.checkpoint import load, save
 from charlm.inference.engine import Engine
-from charlm.inference.reading import UNKNOWN_NATS
+from charlm.inference.scoring import UNKNOWN_NATS
 from charlm.text.dialogue import Dialogue
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 
 from ..conftest import ALPHABET, HARBOUR, MakeCheckpoint
 from .conftest import Charlm

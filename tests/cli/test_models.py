@@ -12,7 +12,7 @@ import pytest
 
 from charlm.checkpoint import TrainingRecord, load, save
 from charlm.text.dialogue import Dialogue
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 
 from ..conftest import ALPHABET, MakeCheckpoint
 from .conftest import Charlm

@@ -19,8 +19,8 @@ from charlm.checkpoint import load, save
 from charlm.cli.heat import LEVELS, Heat
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation
-from charlm.inference.sampling import SamplingParams
-from charlm.text.visible import visible
+from charlm.inference.sampling import SamplingConfig
+from charlm.text.sanitize import visible
 
 from ..conftest import ALPHABET, MakeCheckpoint
 from .conftest import Charlm
@@ -204,7 +204,7 @@ def test_unknown_characters_are_spelled_in_bytes_if_the_model_has_them(
     for index in ids:
         state, logits = engine.step(state, index)
     assert logits is not None
-    pieces = Generation(engine, state, logits, SamplingParams(seed=1), max_chars=60)
+    pieces = Generation(engine, state, logits, SamplingConfig(seed=1), max_chars=60)
     assert result.out.removesuffix("\n") == "".join([piece.text for piece in pieces]).removesuffix("\n")
 
 

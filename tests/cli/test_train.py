@@ -420,9 +420,9 @@ def test_twenty_five_kills_lose_nothing(charlm: Charlm, tmp_path: Path) -> None:
         if model.exists():
             checkpoint.load(model)
         if resume_file.exists():
-            from charlm.training import resume
+            from charlm.training import run_state
 
-            step = resume.load(resume_file).numbers["progress"]["step"]
+            step = run_state.load(resume_file).numbers["progress"]["step"]
             assert step >= last_step, "what was saved is never lost"
             last_step = step
         if last_step == 0 and kills % 5 == 0:  # on a busy machine a child may need longer to reach its first save

@@ -89,7 +89,7 @@ def test_a_resume_keeps_the_format(charlm: Charlm, texts: Path, form: str, is_ca
     result = charlm("train", "--resume", "m", "--json")
     assert result.code == 0
     told = [json.loads(line) for line in result.out.splitlines()]
-    assert ("remade" in [event["event"] for event in told]) != is_cached
+    assert ("cache_rebuilt" in [event["event"] for event in told]) != is_cached
     event = next(event for event in told if event["event"] == "planned")
     assert event["resumed_at"] == 3
     assert Dialogue.from_dict(event["dialogue"]) == dialogue_of(texts, "m") == before

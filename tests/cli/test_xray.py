@@ -14,7 +14,7 @@ import pytest
 from charlm.cells import CELLS
 from charlm.checkpoint import load, save
 from charlm.inference.engine import Engine
-from charlm.insight.recording import record
+from charlm.insight.activations import record
 
 from ..conftest import MakeCheckpoint
 from .conftest import HARBOUR, Charlm

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from charlm.corpora.catalogue import Recipe, Source
+from charlm.corpora.catalogue import CorpusSource, Recipe
 
 PROSE = "The ferry goes over at nine and comes back at ten.\n" * 20
 
@@ -40,7 +40,7 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def source(path: Path, *files: str, **changes: object) -> Source:
+def source(path: Path, *files: str, **changes: object) -> CorpusSource:
     """A source whose file is known to be `path`."""
     known = {
         "package": "some-text",
@@ -49,13 +49,13 @@ def source(path: Path, *files: str, **changes: object) -> Source:
         "licence": "CC0",
         "attribution": "nobody",
     }
-    return Source(**{**known, "files": files or ("*",), **changes})  # type: ignore[arg-type]
+    return CorpusSource(**{**known, "files": files or ("*",), **changes})  # type: ignore[arg-type]
 
 
-def copying(path: Path) -> Callable[[Source, Path], Path]:
+def copying(path: Path) -> Callable[[CorpusSource, Path], Path]:
     """A download that copies a file."""
 
-    def download(source: Source, folder: Path) -> Path:
+    def download(source: CorpusSource, folder: Path) -> Path:
         return Path(shutil.copy(path, folder))
 
     return download

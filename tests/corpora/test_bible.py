@@ -7,7 +7,7 @@ import json
 import pytest
 
 from charlm.corpora import bible
-from charlm.corpora.units import Tally, Unit
+from charlm.corpora.documents import CleaningReport, Document
 from charlm.errors import CorpusError
 
 
@@ -23,9 +23,12 @@ def test_books_chapters_and_verses() -> None:
         ("Ferry", 2, "Over."),
         ("2 Boats", 1, "Back."),
     ]
-    tally = Tally()
+    tally = CleaningReport()
     found = bible.units({"x": {"k.jsonl": "\n".join(line(*verse) for verse in verses) + "\n"}}, tally, {})
-    assert found == [Unit("Ferry", "FERRY\n\nAnd it went.\nAnd it came\n\nOver."), Unit("2 Boats", "2 BOATS\n\nBack.")]
+    assert found == [
+        Document("Ferry", "FERRY\n\nAnd it went.\nAnd it came\n\nOver."),
+        Document("2 Boats", "2 BOATS\n\nBack."),
+    ]
     assert tally.to_dict() == {
         "removed": {"verses without words": {"count": 1, "characters": 2}},
         "changed": {"verses with stray spaces": 1},
@@ -35,4 +38,4 @@ def test_books_chapters_and_verses() -> None:
 @pytest.mark.parametrize("text", ["x", "{}", '{"book": "a", "chapter": "b", "text": "c"}'])
 def test_another_form_is_said(text: str) -> None:
     with pytest.raises(CorpusError, match="not in the form"):
-        bible.units({"x": {"k.jsonl": text}}, Tally(), {})
+        bible.units({"x": {"k.jsonl": text}}, CleaningReport(), {})

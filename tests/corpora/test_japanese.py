@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.corpora import japanese
+from charlm.corpora.documents import CleaningReport
 from charlm.corpora.japanese import Entry, Example
-from charlm.corpora.units import Tally
 from charlm.errors import CorpusError
 
 
@@ -78,7 +78,7 @@ def test_from_files_to_pieces() -> None:
         {"word": "なし"},
     ]
     yaml = "conversations:\n- - 船が来た?\n  - 朝が来た。\n- - what is 船\n  - 船だ\n- - 船が来た?\n  - 夜だ\n"
-    tally = Tally()
+    tally = CleaningReport()
     found = japanese.units({"a": {"n.json": json.dumps(entries)}, "b": {"y.yml": yaml}}, tally, {})
     texts = [unit.text for unit in found]
     assert texts[0] == "船が来た。\n船が来た！"
@@ -98,7 +98,7 @@ def test_only_what_the_model_is_for_is_held_out() -> None:
         {"word": word, "examples": [{"ja": f"{word}が来た。"}]} for word in map("".join, product("船蟹朝", repeat=4))
     ]
     found = japanese.units(
-        {"a": {"n.json": json.dumps(entries)}, "b": {"book.txt": "船が見えた。\n朝だ。" * 50}}, Tally(), {}
+        {"a": {"n.json": json.dumps(entries)}, "b": {"book.txt": "船が見えた。\n朝だ。" * 50}}, CleaningReport(), {}
     )
     held_out = [unit.text for unit in found if unit.last]
     assert held_out
@@ -116,7 +116,7 @@ def test_books_give_passages_that_are_never_held_out() -> None:
     lines = ["船《ふね》が来た。朝が来た。", "「船か」", "「船だ」"]
     lines += ["朝※［＃「魚＋船」］が来た。", "boats が来た。", "朝" * 201]
     book = "\n".join([*lines * 3, "底本：「船」"])
-    tally = Tally()
+    tally = CleaningReport()
     found = japanese.units({"a": {"book.txt": book}}, tally, {})
     texts = [unit.text for unit in found]
     assert texts[:2] == ["船が来た。\n朝が来た。", "船か。\n船だ。"]

@@ -9,7 +9,7 @@ import pytest
 
 from charlm.corpora import python
 from charlm.corpora.build import standard_library
-from charlm.corpora.units import Tally
+from charlm.corpora.documents import CleaningReport
 
 MODULE = '''#! /usr/bin/env python
 # -*- coding: utf-8 -*-
@@ -49,11 +49,11 @@ class Bell:
 
 
 @pytest.fixture
-def tally() -> Tally:
-    return Tally()
+def tally() -> CleaningReport:
+    return CleaningReport()
 
 
-def test_a_module(tally: Tally) -> None:
+def test_a_module(tally: CleaningReport) -> None:
     found = python.module(MODULE, tally)
     ast.parse(found)
     assert found == textwrap.dedent('''\
@@ -94,7 +94,7 @@ def test_a_module(tally: Tally) -> None:
         ('text = """never\nends\nand\nends\nnot\n', "modules that are not Python of this version"),
     ],
 )
-def test_what_is_left_out(text: str, reason: str, tally: Tally) -> None:
+def test_what_is_left_out(text: str, reason: str, tally: CleaningReport) -> None:
     assert python.module(text, tally) == ""
     assert reason in tally.removed
 
@@ -110,11 +110,11 @@ def test_what_is_left_out(text: str, reason: str, tally: Tally) -> None:
         '"""One.\n\nTwo."""; x = 1',
     ],
 )
-def test_docstrings_that_are_hard_to_cut_still_parse(docstring: str, tally: Tally) -> None:
+def test_docstrings_that_are_hard_to_cut_still_parse(docstring: str, tally: CleaningReport) -> None:
     ast.parse(python.short_docstrings(f"def f():\n    {docstring}\n    return 1", tally))
 
 
-def test_paths_and_copies(tally: Tally) -> None:
+def test_paths_and_copies(tally: CleaningReport) -> None:
     code = "\n".join(f"def f{at}(x):\n    return x + {at}" for at in range(9))
     paths = [
         "a.py",
@@ -131,7 +131,7 @@ def test_paths_and_copies(tally: Tally) -> None:
     assert tally.removed["tests, generated and foreign modules"][0] == 5
 
 
-def test_the_standard_library_of_this_interpreter(tally: Tally) -> None:
+def test_the_standard_library_of_this_interpreter(tally: CleaningReport) -> None:
     library = standard_library()
     assert list(library) == sorted(library)
     assert {"json/decoder.py", "argparse.py"} <= set(library)

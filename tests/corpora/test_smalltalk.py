@@ -10,10 +10,10 @@ from collections import Counter
 import pytest
 
 from charlm.corpora import smalltalk
-from charlm.corpora.smalltalk import Heard
-from charlm.corpora.units import Tally
+from charlm.corpora.documents import CleaningReport
+from charlm.corpora.smalltalk import RawConversation
 from charlm.errors import CorpusError
-from charlm.text.detection import detect
+from charlm.text.format_detection import detect
 
 WORDS = re.findall(
     r"\w+",
@@ -32,27 +32,31 @@ def talk(seed: int, turns: int = 8) -> list[list[str]]:
 
 
 @pytest.fixture
-def tally() -> Tally:
-    return Tally()
+def tally() -> CleaningReport:
+    return CleaningReport()
 
 
 @pytest.fixture
-def crowd() -> list[Heard]:
+def crowd() -> list[RawConversation]:
     """So many conversations that no word is rare."""
-    return [Heard(str(seed), "", talk(seed)) for seed in range(30)]
+    return [RawConversation(str(seed), "", talk(seed)) for seed in range(30)]
 
 
-def cleaned(crowd: list[Heard], one: list[list[str]], tally: Tally, prompt: str = "") -> list[list[str]]:
-    return [turns for name, turns in smalltalk.clean([*crowd, Heard("me", prompt, one)], tally) if name == "me"]
+def cleaned(
+    crowd: list[RawConversation], one: list[list[str]], tally: CleaningReport, prompt: str = ""
+) -> list[list[str]]:
+    return [
+        turns for name, turns in smalltalk.clean([*crowd, RawConversation("me", prompt, one)], tally) if name == "me"
+    ]
 
 
-def test_a_conversation_is_kept_as_it_is(crowd: list[Heard], tally: Tally) -> None:
+def test_a_conversation_is_kept_as_it_is(crowd: list[RawConversation], tally: CleaningReport) -> None:
     found = cleaned(crowd, [["the boat is late"], ["so are you"], ["what do they say"], ["the bell is green"]], tally)
     assert found == [["The boat is late.", "So are you.", "What do they say?", "The bell is green."]]
     assert tally.removed == {}
 
 
-def test_a_turn_that_cannot_be_used_divides(crowd: list[Heard], tally: Tally) -> None:
+def test_a_turn_that_cannot_be_used_divides(crowd: list[RawConversation], tally: CleaningReport) -> None:
     one = talk(99, 7)
     one[3] = ["my line is 555-010-9999"]
     found = cleaned(crowd, one, tally)
@@ -60,26 +64,26 @@ def test_a_turn_that_cannot_be_used_divides(crowd: list[Heard], tally: Tally) ->
     assert tally.removed["turns with phone numbers"][0] == 1
 
 
-def test_the_website_divides_too(crowd: list[Heard], tally: Tally) -> None:
+def test_the_website_divides_too(crowd: list[RawConversation], tally: CleaningReport) -> None:
     one = talk(92, 8)
     one[3], one[4] = ["see the leaderboard today"], ["my score"]
     assert [len(part) for part in cleaned(crowd, one, tally)] == [3, 3]
     assert tally.removed["turns about the website and its contest"][0] == 2
 
 
-def test_a_turn_alone_is_no_conversation(crowd: list[Heard], tally: Tally) -> None:
+def test_a_turn_alone_is_no_conversation(crowd: list[RawConversation], tally: CleaningReport) -> None:
     one = talk(98, 4)
     one[1] = ["are you still there?"]
     assert [len(part) for part in cleaned(crowd, one, tally)] == [2]
     assert tally.removed["turns left alone"][0] == 1
 
 
-def test_people_who_missed_each_other_are_left_out(crowd: list[Heard], tally: Tally) -> None:
+def test_people_who_missed_each_other_are_left_out(crowd: list[RawConversation], tally: CleaningReport) -> None:
     assert cleaned(crowd, talk(97, 3), tally) == []
     assert tally.removed["conversations of fewer than 4 turns"][0] == 1
 
 
-def test_a_long_turn_keeps_its_beginning_and_its_end(crowd: list[Heard], tally: Tally) -> None:
+def test_a_long_turn_keeps_its_beginning_and_its_end(crowd: list[RawConversation], tally: CleaningReport) -> None:
     rng = random.Random(5)
     one = talk(96, 5)
     one[2] = [sentence(rng) for _ in range(6)]
@@ -92,7 +96,7 @@ def test_a_long_turn_keeps_its_beginning_and_its_end(crowd: list[Heard], tally: 
     assert tally.removed["sentences in the middle of long turns"][1] == len(whole) - len(found[2])
 
 
-def test_a_monologue_divides(crowd: list[Heard], tally: Tally) -> None:
+def test_a_monologue_divides(crowd: list[RawConversation], tally: CleaningReport) -> None:
     rng = random.Random(6)
     one = talk(95, 5)
     one[2] = [sentence(rng, 12) for _ in range(12)]
@@ -118,8 +122,8 @@ def test_a_message_that_the_website_cut_is_joined_again() -> None:
     assert smalltalk.join(["Well. " + cut[6:]], Counter()) == "Well.", "what was cut off for good goes"
 
 
-def test_greetings_are_limited(crowd: list[Heard], tally: Tally) -> None:
-    greeted = [Heard(f"g{seed}", "", [["hi"], ["hello"], *talk(seed + 500, 4)]) for seed in range(40)]
+def test_greetings_are_limited(crowd: list[RawConversation], tally: CleaningReport) -> None:
+    greeted = [RawConversation(f"g{seed}", "", [["hi"], ["hello"], *talk(seed + 500, 4)]) for seed in range(40)]
     found = [turns for name, turns in smalltalk.clean([*crowd, *greeted], tally) if name.startswith("g")]
     assert len(found) == 40
     beginnings = Counter(turns[0] for turns in found)
@@ -127,7 +131,7 @@ def test_greetings_are_limited(crowd: list[Heard], tally: Tally) -> None:
     assert tally.removed["greetings that others begin with"][0] == 15
 
 
-def test_a_question_is_put_before_its_answer(crowd: list[Heard], tally: Tally) -> None:
+def test_a_question_is_put_before_its_answer(crowd: list[RawConversation], tally: CleaningReport) -> None:
     prompt = "What if the harbour was green? (i.e. all of it)"
     one = [["the harbour is green and late today"], *talk(94, 4)]
     [found] = cleaned(crowd, one, tally, prompt)
@@ -137,7 +141,7 @@ def test_a_question_is_put_before_its_answer(crowd: list[Heard], tally: Tally) -
     assert found[0] == "Hi how are you today?"
 
 
-def test_the_whole_way_from_files_to_pieces(tally: Tally) -> None:
+def test_the_whole_way_from_files_to_pieces(tally: CleaningReport) -> None:
     rng = random.Random(1)
 
     def written(turns: list[list[str]]) -> dict[str, object]:
@@ -153,13 +157,13 @@ def test_the_whole_way_from_files_to_pieces(tally: Tally) -> None:
     assert [unit.text for unit in found[-2:]] == ["The boat is what.\nIt is late.", "The boat is what.\nSo are you."]
     assert found[-1].name == found[-2].name, "answers to one question are held out together"
     text = "\n\n".join(unit.text for unit in found)
-    assert smalltalk.units(sources, Tally(), {}) == found
+    assert smalltalk.units(sources, CleaningReport(), {}) == found
     assert "\n\n\n" not in text
 
 
-def test_the_result_is_known_for_talk(tally: Tally) -> None:
+def test_the_result_is_known_for_talk(tally: CleaningReport) -> None:
     asked = [
-        Heard(str(seed), "", [[f"what {turn[0]}"] if at % 2 else turn for at, turn in enumerate(talk(seed))])
+        RawConversation(str(seed), "", [[f"what {turn[0]}"] if at % 2 else turn for at, turn in enumerate(talk(seed))])
         for seed in range(30)
     ]
     text = "\n\n".join("\n".join(turns) for _, turns in smalltalk.clean(asked, tally))

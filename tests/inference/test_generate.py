@@ -18,16 +18,16 @@ from charlm.cells import CELLS, lstm
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine, State
 from charlm.inference.generate import Generation, Piece, generate_batch, make_rng, new_seed
-from charlm.inference.sampling import SamplingParams, distribution, draw
+from charlm.inference.sampling import SamplingConfig, distribution, draw
 from charlm.text.vocabulary import Vocabulary
 
 from ..conftest import MakeCheckpoint
 
 PROMPT = "the harbour, "
 CHAINS = {
-    "default": SamplingParams(seed=5),
-    "plain": SamplingParams(temperature=1, top_p=1, seed=5),
-    "all": SamplingParams(1.2, top_k=20, top_p=0.95, min_p=0.01, typical=0.97, repetition_penalty=1.1, seed=5),
+    "default": SamplingConfig(seed=5),
+    "plain": SamplingConfig(temperature=1, top_p=1, seed=5),
+    "all": SamplingConfig(1.2, top_k=20, top_p=0.95, min_p=0.01, typical=0.97, repetition_penalty=1.1, seed=5),
 }
 
 
@@ -40,7 +40,7 @@ def begin(engine: Engine, prompt: str = PROMPT) -> tuple[State, NDArray[np.float
     return engine.feed(engine.start(), engine.vocabulary.encode(prompt))
 
 
-def write(engine: Engine, params: SamplingParams, prompt: str = PROMPT, **options: Any) -> list[Piece]:
+def write(engine: Engine, params: SamplingConfig, prompt: str = PROMPT, **options: Any) -> list[Piece]:
     return list(Generation(engine, *begin(engine, prompt), params, **options))
 
 
@@ -75,25 +75,25 @@ def test_streamed_is_collected_is_batched_is_stepped_by_hand(engine: Engine, cha
 
 
 def test_another_seed_is_another_text(engine: Engine) -> None:
-    texts = {text_of(write(engine, SamplingParams(seed=seed), max_chars=60)) for seed in range(20)}
+    texts = {text_of(write(engine, SamplingConfig(seed=seed), max_chars=60)) for seed in range(20)}
     assert len(texts) == 20
 
 
 def test_a_seed_that_was_drawn_makes_the_text_again(engine: Engine) -> None:
-    drawn = generate_batch(engine, *begin(engine), SamplingParams(), 2, max_chars=60)
+    drawn = generate_batch(engine, *begin(engine), SamplingConfig(), 2, max_chars=60)
     for completion in drawn:
-        again = write(engine, SamplingParams(seed=completion.seed), max_chars=60)
+        again = write(engine, SamplingConfig(seed=completion.seed), max_chars=60)
         assert text_of(again) == completion.text
     assert 0 <= new_seed() < 1 << 32
 
 
 def test_greedy_text_is_the_likeliest_ids_whatever_the_seed(engine: Engine) -> None:
-    pieces = write(engine, SamplingParams(temperature=0, seed=1), max_chars=60)
+    pieces = write(engine, SamplingConfig(temperature=0, seed=1), max_chars=60)
     state, logits = begin(engine)
     for piece in pieces:
         assert piece.id == logits.argmax()
         state, logits = engine.step(state, piece.id)
-    assert text_of(write(engine, SamplingParams(temperature=0, seed=2), max_chars=60)) == text_of(pieces)
+    assert text_of(write(engine, SamplingConfig(temperature=0, seed=2), max_chars=60)) == text_of(pieces)
 
 
 def test_random_numbers_saved_and_restored_go_on_identically(engine: Engine) -> None:
@@ -145,7 +145,7 @@ def test_alternatives_are_at_most_all_ids(engine: Engine) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_piece_s_state_has_read_all_ids_so_far(make_checkpoint: MakeCheckpoint, cell: str, has_bytes: bool) -> None:
     engine = Engine(make_checkpoint(cell=cell, characters="ab .", has_bytes=has_bytes))
-    start, params = begin(engine, "abba. "), SamplingParams(temperature=2, top_p=1, seed=3)
+    start, params = begin(engine, "abba. "), SamplingConfig(temperature=2, top_p=1, seed=3)
     state = start[0]
     for piece in write(engine, params, "abba. ", max_chars=30):
         state, _ = engine.step(state, piece.id)
@@ -160,7 +160,7 @@ def test_a_piece_s_state_has_read_all_ids_so_far(make_checkpoint: MakeCheckpoint
 def test_a_batch_s_streams_read_their_own_ids(make_checkpoint: MakeCheckpoint, cell: str, has_bytes: bool) -> None:
     # Streams end one after the other, so that places move: each goes on from what it has written itself.
     engine = Engine(make_checkpoint(cell=cell, characters="ab .", has_bytes=has_bytes))
-    start, params = begin(engine, "abba. "), SamplingParams(temperature=2, top_p=1, seed=3)
+    start, params = begin(engine, "abba. "), SamplingConfig(temperature=2, top_p=1, seed=3)
     completions = generate_batch(engine, *start, params, 8, max_chars=30, stops=["ab", "\ufffd\ufffd"])
     assert len({len(completion.pieces) for completion in completions}) > 3
     for completion in completions:
@@ -243,7 +243,7 @@ def test_a_stop_is_never_shown(make_checkpoint: MakeCheckpoint, characters: str)
     engine, rng, reasons = Engine(make_checkpoint(characters=characters)), np.random.default_rng(0), []
     start = begin(engine, characters)
     for seed in range(0, 400, 8):
-        params = SamplingParams(temperature=1, top_p=1, seed=seed)
+        params = SamplingConfig(temperature=1, top_p=1, seed=seed)
         stops = ["".join(rng.choice(list(characters), rng.integers(1, 8))) for _ in range(rng.integers(1, 4))]
         without = generate_batch(engine, *start, params, 8, max_chars=30)
         expected = [up_to_first_stop(completion.text, stops) for completion in without]
@@ -260,7 +260,7 @@ def test_a_stop_is_never_shown(make_checkpoint: MakeCheckpoint, characters: str)
 
 def test_only_what_may_become_a_stop_is_held_back(make_checkpoint: MakeCheckpoint) -> None:
     engine, stops = Engine(make_checkpoint(characters="abc")), ["ab" * 30, "bb" * 30, "acab" * 20]
-    params = SamplingParams(temperature=1, top_p=1, seed=1)
+    params = SamplingConfig(temperature=1, top_p=1, seed=1)
     without = text_of(list(Generation(engine, *begin(engine, "ab"), params, max_chars=200)))
     shown, moments = "", []
 
@@ -301,7 +301,7 @@ class Script:
         return State((lstm.State(here, here),)), logits
 
     def play(self, **options: Any) -> Generation:
-        return Generation(self, *self.begin(), SamplingParams(temperature=0), **options)  # type: ignore[arg-type]
+        return Generation(self, *self.begin(), SamplingConfig(temperature=0), **options)  # type: ignore[arg-type]
 
 
 def read_place(piece: Piece) -> int:
@@ -350,7 +350,7 @@ def test_any_bytes_come_out_as_they_are_decoded(ids: list[int], stops: list[str]
 @pytest.mark.parametrize("characters", ["", "ab"])
 def test_a_model_of_bytes_writes_what_its_ids_decode_to(make_checkpoint: MakeCheckpoint, characters: str) -> None:
     engine = Engine(make_checkpoint(characters=characters, has_bytes=True, scale=0.5))
-    generation = Generation(engine, *engine.step(engine.start(), 0), SamplingParams(temperature=1, top_p=1, seed=0))
+    generation = Generation(engine, *engine.step(engine.start(), 0), SamplingConfig(temperature=1, top_p=1, seed=0))
     pieces, decoder = list(islice(generation, 600)), engine.vocabulary.decoder()
     whole = "".join([decoder.push(piece.id) for piece in pieces])
     assert text_of(pieces) == whole
@@ -363,7 +363,7 @@ def test_a_model_of_bytes_writes_what_its_ids_decode_to(make_checkpoint: MakeChe
 
 def test_banned_characters_never_occur(make_checkpoint: MakeCheckpoint) -> None:
     engine = Engine(make_checkpoint(characters="abcdef"))
-    params = SamplingParams(temperature=1, top_p=1, banned="ceX", seed=0)  # X is not the model's anyway
+    params = SamplingConfig(temperature=1, top_p=1, banned="ceX", seed=0)  # X is not the model's anyway
     for completion in generate_batch(engine, *begin(engine, "ab"), params, 8, max_chars=100):
         assert set(completion.text) == set("abdf")
 
@@ -371,15 +371,15 @@ def test_banned_characters_never_occur(make_checkpoint: MakeCheckpoint) -> None:
 def test_what_cannot_be_banned_is_a_usage_error(make_checkpoint: MakeCheckpoint) -> None:
     engine = Engine(make_checkpoint(characters="ab", has_bytes=True))
     with pytest.raises(UsageError, match="cannot be banned"):
-        write(engine, SamplingParams(banned="aé"), "ab", max_chars=1)
+        write(engine, SamplingConfig(banned="aé"), "ab", max_chars=1)
     engine = Engine(make_checkpoint(characters="ab"))
     with pytest.raises(UsageError, match="no character is left"):
-        write(engine, SamplingParams(banned="ab"), "ab", max_chars=1)
+        write(engine, SamplingConfig(banned="ab"), "ab", max_chars=1)
 
 
 def test_a_repetition_penalty_reduces_repeats(engine: Engine) -> None:
     def repeats(penalty: float) -> int:
-        params = SamplingParams(temperature=1, top_p=1, repetition_penalty=penalty, repetition_window=8, seed=0)
+        params = SamplingConfig(temperature=1, top_p=1, repetition_penalty=penalty, repetition_window=8, seed=0)
         completions = generate_batch(engine, *begin(engine), params, 20, max_chars=100)
         return sum(
             completion.text[place] in completion.text[max(0, place - 8) : place]
@@ -395,7 +395,7 @@ def test_a_repetition_penalty_reduces_repeats(engine: Engine) -> None:
 def test_the_repetition_window_counts_ids_already_read_and_forgets_old_ones(engine: Engine) -> None:
     state, logits = begin(engine)
     *unlikely, likeliest = np.argsort(logits)[[0, 1, 2, -1]].tolist()
-    params = SamplingParams(temperature=0, repetition_penalty=100, repetition_window=3)
+    params = SamplingConfig(temperature=0, repetition_penalty=100, repetition_window=3)
 
     def first(recent: list[int]) -> int:
         return next(Generation(engine, state, logits, params, max_chars=1, recent=recent)).id

@@ -14,23 +14,23 @@ from numpy.typing import NDArray
 from scipy.stats import chisquare
 
 from charlm.errors import UsageError
-from charlm.inference.sampling import SamplingParams, distribution, draw
+from charlm.inference.sampling import SamplingConfig, distribution, draw
 
 DRAWS = 200_000
 CLOSE = 1e-9
 
-OFF = SamplingParams(temperature=1, top_p=1)
+OFF = SamplingConfig(temperature=1, top_p=1)
 ALONE = {
     "off": OFF,
-    "cool": SamplingParams(temperature=0.5, top_p=1),
-    "hot": SamplingParams(temperature=2, top_p=1),
-    "greedy": SamplingParams(temperature=0, top_p=1),
-    "top-k": SamplingParams(temperature=1, top_p=1, top_k=4),
-    "typical": SamplingParams(temperature=1, top_p=1, typical=0.6),
-    "top-p": SamplingParams(temperature=1, top_p=0.8),
-    "min-p": SamplingParams(temperature=1, top_p=1, min_p=0.2),
-    "penalty": SamplingParams(temperature=1, top_p=1, repetition_penalty=1.7),
-    "all": SamplingParams(0.9, top_k=9, top_p=0.9, min_p=0.05, typical=0.95, repetition_penalty=1.2),
+    "cool": SamplingConfig(temperature=0.5, top_p=1),
+    "hot": SamplingConfig(temperature=2, top_p=1),
+    "greedy": SamplingConfig(temperature=0, top_p=1),
+    "top-k": SamplingConfig(temperature=1, top_p=1, top_k=4),
+    "typical": SamplingConfig(temperature=1, top_p=1, typical=0.6),
+    "top-p": SamplingConfig(temperature=1, top_p=0.8),
+    "min-p": SamplingConfig(temperature=1, top_p=1, min_p=0.2),
+    "penalty": SamplingConfig(temperature=1, top_p=1, repetition_penalty=1.7),
+    "all": SamplingConfig(0.9, top_k=9, top_p=0.9, min_p=0.05, typical=0.95, repetition_penalty=1.2),
 }
 
 
@@ -46,7 +46,7 @@ def below(a: float, b: float) -> bool:
 
 
 def reference(
-    logits: Sequence[float], params: SamplingParams, banned: Sequence[int] = (), recent: Sequence[int] = ()
+    logits: Sequence[float], params: SamplingConfig, banned: Sequence[int] = (), recent: Sequence[int] = ()
 ) -> list[float]:
     """One row's probabilities, by the book: the log probabilities of the ids that are left, in a dict."""
     left = {index: float(logit) for index, logit in enumerate(logits) if index not in banned and logit > -math.inf}
@@ -100,8 +100,8 @@ def coarse_logits(least: int = 1) -> st.SearchStrategy[list[float]]:
 
 
 @st.composite
-def chains(draw: st.DrawFn) -> SamplingParams:
-    return SamplingParams(
+def chains(draw: st.DrawFn) -> SamplingConfig:
+    return SamplingConfig(
         temperature=draw(st.sampled_from([0, 0.01, 0.25, 0.8, 1, 1.5, 100]) | st.floats(0.01, 100)),
         top_k=draw(st.integers(0, 22)),
         top_p=draw(st.just(1.0) | st.floats(0, 1, exclude_min=True)),
@@ -112,7 +112,7 @@ def chains(draw: st.DrawFn) -> SamplingParams:
 
 
 def one_row(
-    logits: Sequence[float], params: SamplingParams, banned: Sequence[int] = (), recent: Sequence[int] = ()
+    logits: Sequence[float], params: SamplingConfig, banned: Sequence[int] = (), recent: Sequence[int] = ()
 ) -> NDArray[np.float64]:
     return distribution(np.array([logits], np.float32), params, banned, [recent])[0]
 
@@ -130,12 +130,12 @@ def test_each_filter_is_the_reference(chain: str, logits: list[float], recent: l
 @given(logits=coarse_logits(), params=chains(), recent=some_ids, banned=some_ids)
 @settings(max_examples=200)
 def test_any_chain_is_the_reference(
-    logits: list[float], params: SamplingParams, recent: list[int], banned: list[int]
+    logits: list[float], params: SamplingConfig, recent: list[int], banned: list[int]
 ) -> None:
     assert_reference(logits, params, banned, recent)
 
 
-def assert_reference(logits: list[float], params: SamplingParams, banned: list[int], recent: list[int]) -> None:
+def assert_reference(logits: list[float], params: SamplingConfig, banned: list[int], recent: list[int]) -> None:
     banned, recent = ([index for index in ids if index < len(logits)] for ids in (banned, recent))
     assume(any(logit > -math.inf for index, logit in enumerate(logits) if index not in banned))
     try:
@@ -167,7 +167,7 @@ def wild_logits() -> st.SearchStrategy[list[float]]:
 
 @given(logits=wild_logits(), params=chains(), recent=st.lists(st.integers(0, 11), max_size=6))
 @settings(max_examples=200)
-def test_a_distribution_is_always_left(logits: list[float], params: SamplingParams, recent: list[int]) -> None:
+def test_a_distribution_is_always_left(logits: list[float], params: SamplingConfig, recent: list[int]) -> None:
     assume(max(logits) > -math.inf)
     recent = [index for index in recent if index < len(logits)]
     p = one_row(logits, params, recent=recent)
@@ -177,9 +177,9 @@ def test_a_distribution_is_always_left(logits: list[float], params: SamplingPara
 
 
 @given(logits=wild_logits(), params=chains())
-def test_temperature_zero_is_argmax(logits: list[float], params: SamplingParams) -> None:
+def test_temperature_zero_is_argmax(logits: list[float], params: SamplingConfig) -> None:
     assume(max(logits) > -math.inf)
-    greedy = SamplingParams(temperature=0, top_k=params.top_k, top_p=params.top_p, typical=params.typical)
+    greedy = SamplingConfig(temperature=0, top_k=params.top_k, top_p=params.top_p, typical=params.typical)
     p = one_row(logits, greedy)
     assert p[np.argmax(np.array(logits, np.float32))] == 1
     assert np.count_nonzero(p) == 1
@@ -195,7 +195,7 @@ def test_top_p_and_min_p_keep_the_likeliest(
     logits: list[float], top_p: float, min_p: float, temperature: float
 ) -> None:
     assume(max(logits) > -math.inf)
-    for params in (SamplingParams(temperature, top_p=top_p), SamplingParams(temperature, top_p=1, min_p=min_p)):
+    for params in (SamplingConfig(temperature, top_p=top_p), SamplingConfig(temperature, top_p=1, min_p=min_p)):
         p = one_row(logits, params)
         likeliest = np.array(logits, np.float32) == max(logits)
         assert (p[likeliest] > 0).all()
@@ -203,7 +203,7 @@ def test_top_p_and_min_p_keep_the_likeliest(
 
 
 @given(logits=coarse_logits(), params=chains(), order=st.randoms(use_true_random=False))
-def test_the_order_of_ids_is_nothing(logits: list[float], params: SamplingParams, order: Any) -> None:
+def test_the_order_of_ids_is_nothing(logits: list[float], params: SamplingConfig, order: Any) -> None:
     assume(max(logits) > -math.inf and params.temperature)
     places = list(range(len(logits)))
     order.shuffle(places)
@@ -256,7 +256,7 @@ def test_draw_inverts_the_cumulative_distribution(weights: list[float], uniform:
 
 
 @given(logits=wild_logits(), params=chains(), uniform=st.sampled_from([0.0, np.nextafter(1, 0)]))
-def test_no_draw_is_impossible(logits: list[float], params: SamplingParams, uniform: float) -> None:
+def test_no_draw_is_impossible(logits: list[float], params: SamplingConfig, uniform: float) -> None:
     assume(max(logits) > -math.inf)
     p = distribution(np.array([logits], np.float32), params)
     assert p[0, draw(p, [uniform])[0]] > 0
@@ -294,7 +294,7 @@ def test_nothing_left_to_draw_is_a_usage_error(chain: str) -> None:
 def test_a_value_out_of_range_is_a_usage_error(name: str, values: list[float]) -> None:
     for value in values:
         with pytest.raises(UsageError, match=name.replace("_", ".")):
-            SamplingParams(**{name: value})
+            SamplingConfig(**{name: value})
 
 
 @pytest.mark.parametrize(
@@ -312,5 +312,5 @@ def test_a_value_out_of_range_is_a_usage_error(name: str, values: list[float]) -
 )
 def test_the_ends_of_every_range_are_allowed(name: str, values: list[Any]) -> None:
     for value in values:
-        p = one_row([0.5, 2.0, -1.0], SamplingParams(**{name: value}), recent=[1])
+        p = one_row([0.5, 2.0, -1.0], SamplingConfig(**{name: value}), recent=[1])
         assert p.sum() == pytest.approx(1)

@@ -17,7 +17,7 @@ from charlm.cells import CELLS
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine, State
 from charlm.inference.generate import Completion, Generation, generate_batch
-from charlm.inference.sampling import SamplingParams
+from charlm.inference.sampling import SamplingConfig
 from charlm.inference.search import Hypothesis, beam_search, best_first, most_relevant_first
 from charlm.text.stops import StopMatcher
 
@@ -99,7 +99,7 @@ def test_a_beam_wide_enough_finds_every_text_in_order(
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_beam_of_one_is_greedy(make_checkpoint: MakeCheckpoint, cell: str, seed: int) -> None:
     engine = Engine(make_checkpoint(cell=cell, seed=seed, scale=0.6))
-    greedy = Generation(engine, *begin(engine, PROMPT), SamplingParams(temperature=0), max_chars=60)
+    greedy = Generation(engine, *begin(engine, PROMPT), SamplingConfig(temperature=0), max_chars=60)
     pieces = list(greedy)
     (found,) = beam_search(engine, *begin(engine, PROMPT), 1, max_chars=60)
     assert found.ids == tuple(piece.id for piece in pieces)
@@ -178,7 +178,7 @@ def test_nothing_to_write_and_no_beam(engine: Engine) -> None:
 
 
 def several(engine: Engine, seed: int, count: int = 8) -> list[Completion]:
-    params = SamplingParams(temperature=1.3, top_p=1, seed=seed)
+    params = SamplingConfig(temperature=1.3, top_p=1, seed=seed)
     return generate_batch(engine, *begin(engine, PROMPT), params, count, max_chars=10, stops=["e", "a"])
 
 
@@ -235,5 +235,5 @@ def test_relevance_is_what_one_step_after_the_other_gives(many: tuple[Engine, li
 
 def test_relevance_of_nothing(engine: Engine) -> None:
     assert most_relevant_first(engine, [], 1.0) == []
-    empty = generate_batch(engine, *begin(engine, PROMPT), SamplingParams(seed=1), 3, max_chars=0)
+    empty = generate_batch(engine, *begin(engine, PROMPT), SamplingConfig(seed=1), 3, max_chars=0)
     assert most_relevant_first(engine, empty, 1.0) == empty == best_first(empty)

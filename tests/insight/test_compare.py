@@ -12,12 +12,12 @@ import pytest
 from charlm.cells import CELLS
 from charlm.checkpoint import load
 from charlm.errors import OutputError, UsageError
-from charlm.insight.compare import Comparison, Plan, Result, solve, training_bytes
+from charlm.insight.compare import Comparison, ComparisonPlan, Result, solve, training_bytes
 from charlm.training.events import Ended, Stepped
 
 from ..conftest import HARBOUR
 
-PLAN = Plan(
+PLAN = ComparisonPlan(
     (str(HARBOUR),),
     ("lstm", "slstm"),
     parameters=12_000,

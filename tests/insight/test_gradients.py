@@ -10,7 +10,7 @@ import pytest
 from charlm.cells import CELLS
 from charlm.config import ModelConfig
 from charlm.inference.engine import State
-from charlm.inference.reading import log_softmax
+from charlm.inference.scoring import log_softmax
 from charlm.insight.gradients import cut_windows, fresh, measure, state_gradients
 from charlm.model.lm import CharLM
 from charlm.text.vocabulary import Vocabulary

@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 
 from charlm.cells import CELLS
 from charlm.cells.common import UNBOUNDED, Signal, gate
-from charlm.inference.reading import spell
-from charlm.insight.recording import record, summarise
+from charlm.inference.scoring import spell
+from charlm.insight.activations import record, summarise
 from charlm.insight.xray import STEPS, entropies_of, fold, inks, palette, sight, span, steps
 from tests.chat.models import random_engine
 

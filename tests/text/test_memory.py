@@ -14,8 +14,8 @@ MEGABYTE = 1 << 20
 PEAK = """
 import sys
 from pathlib import Path
-from charlm.text.corpus import prepare
-from charlm.text.lanes import Lanes
+from charlm.text.dataset import prepare
+from charlm.text.batching import Lanes
 corpus = prepare([sys.argv[1]], Path(sys.argv[2]))
 lanes = Lanes(corpus.train, 2, 64, 1)  # few, since the system maps megabytes around each
 for _ in range(200):

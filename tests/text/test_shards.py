@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from charlm.errors import CorpusError, UsageError
 from charlm.text import points
 from charlm.text import shards as shards_module
-from charlm.text.corpus import Corpus, prepare, reading, reopen
-from charlm.text.lanes import Lanes, read_once
+from charlm.text.batching import Lanes, read_once
+from charlm.text.dataset import Corpus, prepare, reading, reopen
 from charlm.text.shards import Shards
 from charlm.text.vocabulary import Vocabulary
 

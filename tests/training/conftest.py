@@ -11,7 +11,7 @@ import torch
 
 from charlm.config import ModelConfig
 from charlm.model.lm import CharLM, Dropout
-from charlm.text.lanes import Lanes
+from charlm.text.batching import Lanes
 from charlm.training.loop import Trainer
 from charlm.training.settings import TrainConfig
 

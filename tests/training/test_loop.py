@@ -10,7 +10,7 @@ import torch
 
 from charlm.errors import TrainingError
 from charlm.model.lm import CharLM, Dropout
-from charlm.training.events import Evaluated, Recovered, Stepped
+from charlm.training.events import Evaluated, RolledBack, Stepped
 from charlm.training.loop import MAX_RECOVERIES, evaluate
 
 from .conftest import VOCABULARY, MakeTrainer
@@ -175,7 +175,7 @@ class TestExplosion:
 
         monkeypatch.setattr(trainer, "_step", fail_once)
         events = list(trainer.run())
-        recovered = [event for event in events if isinstance(event, Recovered)]
+        recovered = [event for event in events if isinstance(event, RolledBack)]
         assert [(event.step, event.rate_scale, event.attempt) for event in recovered] == [(20, 0.5, 1)]
         assert trainer.numbers.reason == "budget"
         assert all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters())
@@ -191,7 +191,7 @@ class TestExplosion:
                 parameter.mul_(1e4)
         recovered = []
         with pytest.raises(TrainingError, match="exploded") as error:
-            recovered += [event for event in trainer.run() if isinstance(event, Recovered)]
+            recovered += [event for event in trainer.run() if isinstance(event, RolledBack)]
         assert error.value.hint is not None
         assert "--learning-rate" in error.value.hint
         assert trainer.numbers.recoveries == MAX_RECOVERIES

@@ -8,7 +8,7 @@ from textual.app import App, ComposeResult
 from textual.widgets import Static
 
 from charlm.inference.generate import Alternative
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 from charlm.tui.widgets.alternatives import Alternatives
 
 SIZES = ((40, 12), (80, 24), (120, 40))

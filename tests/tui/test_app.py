@@ -17,24 +17,24 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from charlm.chat.commands import COMMANDS
-from charlm.chat.dials import Dials
-from charlm.chat.session import Session, Wish
+from charlm.chat.dials import ChatConfig
+from charlm.chat.session import ChatOptions, Session
 from charlm.checkpoint import save
 from charlm.errors import CheckpointError
 from charlm.inference.engine import Engine
-from charlm.inference.reading import spell
+from charlm.inference.scoring import spell
 from charlm.text.dialogue import Dialogue
 from charlm.tui.app import ChatApp
-from charlm.tui.screens.ask import Ask
 from charlm.tui.screens.help import HelpScreen
 from charlm.tui.screens.models import ModelPicker
+from charlm.tui.screens.prompt_dialog import PromptDialog
 from charlm.tui.screens.welcome import Welcome
 from charlm.tui.widgets.conversations import ConversationsPanel
 from charlm.tui.widgets.dials import DialsPanel
 from tests.conftest import MakeCheckpoint
 
 PLAY = Dialogue("play", ("Romeo", "Juliet"))
-QUICK = Dials(temperature=0.8, candidates=1, length=40)  # hot: many times the same letter magnifies rounding
+QUICK = ChatConfig(temperature=0.8, candidates=1, length=40)  # hot: many times the same letter magnifies rounding
 
 
 class Fake(Engine):
@@ -171,10 +171,10 @@ def open_chat(make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pyte
 
     @asynccontextmanager
     async def chat(
-        size: tuple[int, int] = (100, 30), model: str = "play", dials: Dials = QUICK, **wish: Any
+        size: tuple[int, int] = (100, 30), model: str = "play", dials: ChatConfig = QUICK, **wish: Any
     ) -> AsyncIterator[Chat]:
         def start() -> Session:
-            session = Session(Wish(model=model, **{"seed": 1, **wish}))
+            session = Session(ChatOptions(model=model, **{"seed": 1, **wish}))
             session.engine = Fake(session.engine._checkpoint)
             session.conversation.engine = session.engine
             session.conversation.dials = dials
@@ -517,7 +517,7 @@ async def test_a_conversation_can_be_renamed(open_chat: Open) -> None:
         await chat.press("f2")
         panel = chat.app.query_one(ConversationsPanel)
         panel.post_message(ConversationsPanel.Renamed(chat.app.session.number))
-        await chat.until(lambda: isinstance(chat.app.screen, Ask))
+        await chat.until(lambda: isinstance(chat.app.screen, PromptDialog))
         await chat.pilot.pause()
         assert chat.app.screen.query_one(Input).value == chat.app.session.search()[0].title == "hello"
         await chat.pilot.press("ctrl+u", *"verona", "enter")
@@ -601,7 +601,7 @@ async def test_what_is_written_while_the_model_loads_is_sent_then(open_chat: Ope
 
     def start() -> Session:
         assert gate.wait(20)
-        session = Session(Wish(model="play", seed=1))
+        session = Session(ChatOptions(model="play", seed=1))
         session.conversation.dials = QUICK
         return session
 
@@ -742,7 +742,7 @@ async def test_hostile_text_reaches_the_screen_only_as_symbols(
     save(made, tmp_path / "doctored.safetensors")
 
     def start() -> Session:
-        session = Session(Wish(model="doctored.safetensors", seed=3))
+        session = Session(ChatOptions(model="doctored.safetensors", seed=3))
         session.conversation.dials = replace(QUICK, length=2000, temperature=2.0)
         return session
 

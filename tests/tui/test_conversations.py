@@ -10,7 +10,7 @@ from textual.app import App, ComposeResult
 from textual.message import Message
 from textual.widgets import Input, OptionList
 
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 from charlm.tui.widgets import conversations
 from charlm.tui.widgets.conversations import ConversationsPanel, age
 

@@ -13,12 +13,12 @@ from textual import events
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from charlm.chat.dials import PRESETS, Dials, apply_preset
+from charlm.chat.dials import PRESETS, ChatConfig, apply_preset
 from charlm.errors import UsageError
-from charlm.text.visible import visible
-from charlm.tui.widgets.dial_rows import DialRow, PresetsRow, Row, SeedRow
+from charlm.text.sanitize import visible
+from charlm.tui.widgets.dial_rows import DialRow, PanelRow, PresetsRow, SeedRow
 from charlm.tui.widgets.dials import DialsPanel
-from charlm.tui.widgets.scale import SCALES, Scale
+from charlm.tui.widgets.slider_scale import SCALES, SliderScale
 
 SIZES = ((40, 12), (80, 24), (120, 40))
 
@@ -30,7 +30,7 @@ class DialsApp(App[None]):
 
     def __init__(self, **presets: dict[str, Any]) -> None:
         super().__init__()
-        self.got: list[Dials | int | str] = []
+        self.got: list[ChatConfig | int | str] = []
         self.noted: list[str] = []
         self.own = presets
 
@@ -39,7 +39,7 @@ class DialsApp(App[None]):
 
     def on_mount(self) -> None:
         self.panel.presets = PRESETS | self.own
-        self.panel.show(Dials(), 7)
+        self.panel.show(ChatConfig(), 7)
         self.panel.focus()
 
     def on_dials_panel_changed(self, event: DialsPanel.Changed) -> None:
@@ -62,11 +62,11 @@ class DialsApp(App[None]):
         return next(row for row in self.query(DialRow) if row.scale.name == name)
 
     @property
-    def current(self) -> Row:
-        return next(row for row in self.query(Row) if row.current)
+    def current(self) -> PanelRow:
+        return next(row for row in self.query(PanelRow) if row.current)
 
 
-def text(row: Row) -> str:
+def text(row: PanelRow) -> str:
     return "\n".join(row.render_line(y).text for y in range(row.size.height))
 
 
@@ -84,16 +84,16 @@ async def go(pilot: Pilot[Any], name: str) -> None:
 
 
 def test_every_dial_has_a_scale_and_every_stop_is_allowed() -> None:
-    assert {scale.name for scale in SCALES} == set(Dials().to_dict()) - {"clamp"}
+    assert {scale.name for scale in SCALES} == set(ChatConfig().to_dict()) - {"clamp"}
     for scale in SCALES:
         for stop in scale.stops:
-            dials = Dials().with_value(scale.name, f"{stop:g}")
+            dials = ChatConfig().with_value(scale.name, f"{stop:g}")
             assert getattr(dials, scale.name) == stop
-        assert getattr(Dials(), scale.name) in scale.stops  # where the defaults stand, the steps lead back to
+        assert getattr(ChatConfig(), scale.name) in scale.stops  # where the defaults stand, the steps lead back to
 
 
 @given(st.sampled_from(SCALES), st.floats(0, 200_000))
-def test_a_step_leads_to_the_next_stop_and_back(scale: Scale, value: float) -> None:
+def test_a_step_leads_to_the_next_stop_and_back(scale: SliderScale, value: float) -> None:
     up = scale.step(value, 1)
     assert up == value or (up in scale.stops and scale.place(up) > scale.place(value))
     down = scale.step(value, -1)
@@ -104,7 +104,7 @@ def test_a_step_leads_to_the_next_stop_and_back(scale: Scale, value: float) -> N
 
 
 @given(st.sampled_from(SCALES))
-def test_steps_reach_every_stop(scale: Scale) -> None:
+def test_steps_reach_every_stop(scale: SliderScale) -> None:
     value, seen = scale.stops[0], [scale.stops[0]]
     while (following := scale.step(value, 1)) != value:
         value = following
@@ -120,10 +120,10 @@ async def test_keys_turn_the_dial_that_they_go_to() -> None:
     app = DialsApp()
     async with app.run_test() as pilot:
         await pilot.press("right", "plus", "left")
-        assert [dials.temperature for dials in app.got if isinstance(dials, Dials)] == [0.7, 0.75, 0.7]
+        assert [dials.temperature for dials in app.got if isinstance(dials, ChatConfig)] == [0.7, 0.75, 0.7]
         await go(pilot, "candidates")
         await pilot.press("minus")
-        assert app.got[-1] == Dials(temperature=0.7, candidates=3)
+        assert app.got[-1] == ChatConfig(temperature=0.7, candidates=3)
         assert text(app.row("candidates")).split()[:2] == ["candidates", "3"]
 
 
@@ -145,7 +145,7 @@ async def test_a_number_is_typed(name: str, value: float) -> None:
         assert app.got == []
         assert str(value) in text(app.row(name))
         await pilot.press("enter")
-        assert app.got == [Dials().with_value(name, str(value))]
+        assert app.got == [ChatConfig().with_value(name, str(value))]
         assert app.noted == []  # digits are not the app's keys here
 
 
@@ -156,10 +156,10 @@ async def test_keys_act_in_the_order_in_which_they_were_typed() -> None:
             app.post_message(events.Key(key, key if len(key) == 1 else None))  # all at once
         await pilot.pause()
         assert app.got == [
-            Dials(temperature=1),
-            Dials(temperature=2),
-            Dials(temperature=1.95),
-            Dials(temperature=1.95, top_k=7),
+            ChatConfig(temperature=1),
+            ChatConfig(temperature=2),
+            ChatConfig(temperature=1.95),
+            ChatConfig(temperature=1.95, top_k=7),
         ]
 
 
@@ -167,7 +167,7 @@ async def test_leaving_a_row_sets_what_was_typed_and_escape_does_not() -> None:
     app = DialsApp()
     async with app.run_test() as pilot:
         await pilot.press("1", "down")
-        assert app.got == [Dials(temperature=1)]
+        assert app.got == [ChatConfig(temperature=1)]
         assert app.current is app.row("top_k")
         await pilot.press("5", "escape", "down")
         assert len(app.got) == 1
@@ -197,7 +197,7 @@ async def test_what_is_out_of_range_is_said_in_place_and_changes_nothing(
         await pilot.pause()
         assert app.got == []
         with pytest.raises(UsageError) as caught:
-            Dials().with_value(name, typed)
+            ChatConfig().with_value(name, typed)
         shown = " ".join(text(app.row(name)).split())
         assert caught.value.message in shown
         assert text(app.row(name)).splitlines()[0] == before
@@ -224,11 +224,11 @@ async def test_the_mouse_turns_too() -> None:
         row = app.row("temperature")
         line = text(row)
         await pilot.click(row, offset=(line.index("\u2212"), 0))
-        assert app.got == [Dials(temperature=0.6)]
+        assert app.got == [ChatConfig(temperature=0.6)]
         await pilot.click(row, offset=(line.index("+"), 0))
-        assert app.got[1:] == [Dials()]
+        assert app.got[1:] == [ChatConfig()]
         await pilot.click(row, offset=(line.index("+") - 1, 0))
-        assert app.got[2:] == [Dials(temperature=2)]
+        assert app.got[2:] == [ChatConfig(temperature=2)]
         await pilot.click(app.row("pace"), offset=(0, 0))
         assert app.current is app.row("pace")
 
@@ -236,7 +236,7 @@ async def test_the_mouse_turns_too() -> None:
 async def test_showing_posts_nothing() -> None:
     app = DialsApp()
     async with app.run_test() as pilot:
-        app.panel.show(Dials(temperature=1.2, pace=40), 99)
+        app.panel.show(ChatConfig(temperature=1.2, pace=40), 99)
         await pilot.pause()
         assert app.got == []
         assert "1.2" in text(app.row("temperature"))
@@ -249,7 +249,7 @@ async def test_the_bar_shows_where_a_value_stands() -> None:
     async with app.run_test() as pilot:
         marks = []
         for value in (0.0, 0.5, 1.0, 2.0, 90.0):
-            app.panel.show(Dials(temperature=value), 0)
+            app.panel.show(ChatConfig(temperature=value), 0)
             await pilot.pause()
             marks.append(text(app.row("temperature")).index("\u25cf"))
         assert marks == sorted(marks)
@@ -285,10 +285,10 @@ async def test_presets_are_chosen_and_the_active_one_is_marked(choose: Callable[
         await pilot.press("home", "right", "right", *choose())
         assert app.got == ["wild"]
         assert row.active == "balanced"  # until the app says so
-        app.panel.show(apply_preset(Dials(), PRESETS["wild"]), 7)
+        app.panel.show(apply_preset(ChatConfig(), PRESETS["wild"]), 7)
         await pilot.pause()
         assert "\u2022wild" in text(row)
-        app.panel.show(Dials(temperature=0.123), 7)
+        app.panel.show(ChatConfig(temperature=0.123), 7)
         await pilot.pause()
         assert "\u2022" not in text(row)
 
@@ -310,7 +310,7 @@ async def test_every_row_can_be_reached_and_fits(size: tuple[int, int]) -> None:
     app = DialsApp(**names)  # type: ignore[arg-type]
     async with app.run_test(size=size) as pilot:
         await pilot.press("home")
-        for row in app.query(Row):
+        for row in app.query(PanelRow):
             assert row.current
             await pilot.pause()
             assert app.panel.region.contains_region(row.region) or row.region.height > size[1] - 2

@@ -7,7 +7,7 @@ from math import isnan
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.tui.widgets import moving
+from charlm.tui.widgets import cursor_motion
 from charlm.tui.widgets.document import GAP, HEADER, TEXT, Block, Document
 from tests.tui.test_wrapping import FAMILY, PARTS
 
@@ -87,21 +87,21 @@ def test_every_place_is_found_in_its_row_and_block(blocks: list[Block]) -> None:
 @given(BLOCKS)
 def test_the_cursor_steps_on_every_cluster_once_and_back(blocks: list[Block]) -> None:
     document = loaded(blocks)
-    place = moving.settle(document, 0, 1)
+    place = cursor_motion.settle(document, 0, 1)
     if place is None:
         assert not any(block.text for block in blocks)
         return
     way = [place]
-    while (place := moving.by_character(document, way[-1], 1)) != way[-1]:
+    while (place := cursor_motion.by_character(document, way[-1], 1)) != way[-1]:
         way.append(place)
     assert way == sorted(way)
     separators = {span.start - 1 for span in document.spans[1:] if not span.joined}
     steps = set()
     for one in way:
-        steps.update(range(*moving.cluster(document, one)))
+        steps.update(range(*cursor_motion.cluster(document, one)))
     assert steps == set(range(len(document))) - separators
     back = [way[-1]]
-    while (place := moving.by_character(document, back[-1], -1)) != back[-1]:
+    while (place := cursor_motion.by_character(document, back[-1], -1)) != back[-1]:
         back.append(place)
     assert back == way[::-1]
 
@@ -129,7 +129,7 @@ def test_inline_blocks_go_on_where_the_last_one_ended_but_not_in_a_note() -> Non
 
 def test_a_cluster_may_begin_in_one_block_and_end_in_the_next() -> None:
     document = loaded([Block(1, "you", "", "abcdefghi e", inline=True), Block(2, "bot", "", "\u0301!", inline=True)])
-    assert moving.cluster(document, 11) == (10, 12)
+    assert cursor_motion.cluster(document, 11) == (10, 12)
     assert document.row(0).text == "abcdefghi e\u0301!"[:13]
 
 
@@ -163,23 +163,23 @@ def test_surprises_stay_with_their_characters() -> None:
 def test_a_cursor_goes_by_words_rows_and_blocks() -> None:
     document = loaded([Block(1, "you", "A", "one two\nthree"), Block(2, "bot", "B", f"four {FAMILY} five, six")], 12)
     place, words = 0, []
-    while (after := moving.by_word(document, place, 1)) > place:
+    while (after := cursor_motion.by_word(document, place, 1)) > place:
         place = after
         words.append(document.slice(place, place + 3))
     assert words == ["two", "thr", "fou", "fiv", "six", "x"]
-    assert moving.by_word(document, document.span(2).start, -1) == 8
-    assert moving.by_word(document, 2, -1) == 0
-    assert moving.by_block(document, 3, 1) == document.span(2).start
-    assert moving.by_block(document, document.span(2).start, -1) == 0
-    assert moving.by_block(document, 3, -1) == 0
-    assert moving.by_row(document, 5, 1, 5) == 12  # the last of a shorter row
-    assert moving.by_row(document, 12, 1, 5) == document.span(2).start + 5  # past gap and header
-    assert moving.by_row(document, document.span(2).start + 5, -1, 6) == 12
-    assert moving.by_row(document, 0, -1, 0) == 0
-    assert moving.to_edge(document, 1, 1) == 7
-    assert moving.to_edge(document, 5, -1) == 0
-    assert moving.around(document, 5, whole=False) == (4, 7)
-    assert moving.around(document, 5, whole=True) == (0, 13)
+    assert cursor_motion.by_word(document, document.span(2).start, -1) == 8
+    assert cursor_motion.by_word(document, 2, -1) == 0
+    assert cursor_motion.by_block(document, 3, 1) == document.span(2).start
+    assert cursor_motion.by_block(document, document.span(2).start, -1) == 0
+    assert cursor_motion.by_block(document, 3, -1) == 0
+    assert cursor_motion.by_row(document, 5, 1, 5) == 12  # the last of a shorter row
+    assert cursor_motion.by_row(document, 12, 1, 5) == document.span(2).start + 5  # past gap and header
+    assert cursor_motion.by_row(document, document.span(2).start + 5, -1, 6) == 12
+    assert cursor_motion.by_row(document, 0, -1, 0) == 0
+    assert cursor_motion.to_edge(document, 1, 1) == 7
+    assert cursor_motion.to_edge(document, 5, -1) == 0
+    assert cursor_motion.around(document, 5, whole=False) == (4, 7)
+    assert cursor_motion.around(document, 5, whole=True) == (0, 13)
 
 
 def test_half_a_flag_does_not_change_where_the_row_before_it_breaks() -> None:

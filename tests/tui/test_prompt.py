@@ -15,14 +15,14 @@ from textual.document._document import Document
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from charlm.text.visible import visible
-from charlm.tui.glyphs import clusters
+from charlm.text.sanitize import visible
+from charlm.tui.graphemes import clusters
 from charlm.tui.widgets.completions import Completions, choices
-from charlm.tui.widgets.folded import FoldedDocument
-from charlm.tui.widgets.pasted import LONGEST, Pasted
+from charlm.tui.widgets.input_history import InputHistory
+from charlm.tui.widgets.paste_placeholders import LONGEST, PastePlaceholders
 from charlm.tui.widgets.prompt import Prompt
-from charlm.tui.widgets.recall import Recall
-from tests.tui.test_glyphs import ACCENTED, FAMILY, FLAG, ONES, THUMB
+from charlm.tui.widgets.wrapped_document import ClusterWrappedDocument
+from tests.tui.test_graphemes import ACCENTED, FAMILY, FLAG, ONES, THUMB
 
 SIZES = ((40, 12), (80, 24), (120, 40))
 COMMANDS = (("regenerate", "another reply"), ("redo", "take an undo back"), ("model", "NAME  another model"))
@@ -257,7 +257,7 @@ async def test_small_pastes_stay_editable() -> None:
 
 @given(st.lists(st.tuples(st.text(max_size=5), st.sampled_from(("a" * 30, "b" * 30, "[30 characters pasted]" * 2)))))
 def test_stand_ins_expand_to_what_was_pasted(parts: list[tuple[str, str]]) -> None:
-    pasted = Pasted()
+    pasted = PastePlaceholders()
     shown = "".join(typed + pasted.stand_in(long, room=20) for typed, long in parts)
     assert pasted.expand(shown) == "".join(typed + long for typed, long in parts)
     assert set(pasted.characters(shown)) == set(pasted.expand(shown))
@@ -325,7 +325,7 @@ async def test_blanks_and_repetitions_are_not_remembered() -> None:
 
 @given(st.lists(st.text(min_size=1, max_size=3), max_size=5), st.text(max_size=3), st.integers(0, 8))
 def test_as_many_steps_forward_as_back_lead_to_the_draft(past: list[str], draft: str, steps: int) -> None:
-    recall = Recall(past)
+    recall = InputHistory(past)
     shown, seen = draft, []
     for _ in range(steps):
         if (text := recall.step(shown, -1)) is None:
@@ -658,7 +658,7 @@ async def test_a_click_lands_where_it_seems_to() -> None:
 @given(st.lists(st.sampled_from((*ONES, "word", "\t")), max_size=60), st.integers(8, 30))
 def test_folded_rows_fit_and_join_to_the_text(ones: list[str], width: int) -> None:
     text = "".join(ones)
-    folded = FoldedDocument(Document(text), width)
+    folded = ClusterWrappedDocument(Document(text), width)
     rows = folded.get_sections(0)
     assert "".join(rows) == text
     for row in rows:

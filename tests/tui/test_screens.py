@@ -13,11 +13,11 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Button, Input, Label, OptionList, Static
 
-from charlm.cards import ModelCard
-from charlm.text.visible import visible
-from charlm.tui.screens.ask import Ask, Confirm
+from charlm.model_info import ModelCard
+from charlm.text.sanitize import visible
 from charlm.tui.screens.help import HelpScreen
 from charlm.tui.screens.models import ModelPicker
+from charlm.tui.screens.prompt_dialog import Confirm, PromptDialog
 from charlm.tui.screens.welcome import Welcome
 
 SIZES = ((40, 12), (80, 24), (120, 40))
@@ -57,7 +57,7 @@ def on_screen(app: App[Any]) -> list[str]:
         lambda: HelpScreen([("f1", "Help")], [("/help", "this")]),
         lambda: ModelPicker(CARDS),
         lambda: ModelPicker([]),
-        lambda: Ask("What?" * 30, "日本語" * 30),
+        lambda: PromptDialog("What?" * 30, "日本語" * 30),
         lambda: Confirm("Delete [b]it[/b]?"),
         lambda: Welcome(),
     ],
@@ -77,7 +77,12 @@ async def test_it_stays_within_the_terminal(size: tuple[int, int], make: Any) ->
 async def test_a_box_is_as_high_as_what_it_holds() -> None:
     app = Base()
     async with app.run_test(size=(80, 24)) as pilot:
-        for screen, most in ((Ask("What?"), 6), (Confirm("Really?"), 6), (ModelPicker(CARDS[:1]), 5), (Welcome(), 14)):
+        for screen, most in (
+            (PromptDialog("What?"), 6),
+            (Confirm("Really?"), 6),
+            (ModelPicker(CARDS[:1]), 5),
+            (Welcome(), 14),
+        ):
             await app.open(pilot, screen)
             assert next(iter(app.screen.children)).region.height <= most
 
@@ -181,12 +186,12 @@ async def test_a_click_chooses_a_model() -> None:
 async def test_a_question_is_answered() -> None:
     app = Base()
     async with app.run_test() as pilot:
-        await app.open(pilot, Ask("What is it to be called? [b]", "日本\x1b\nold"))
+        await app.open(pilot, PromptDialog("What is it to be called? [b]", "日本\x1b\nold"))
         assert app.screen.query_one(Input).value == "日本 old"
         assert "[b]" in str(app.screen.query_one(Label).render())
         await pilot.press("!", "enter")
         assert app.answers == ["日本 old!"]
-        await app.open(pilot, Ask("?"))
+        await app.open(pilot, PromptDialog("?"))
         await pilot.press("x", "escape")
         assert app.answers[1:] == [None]
 

@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 from textual.app import App, ComposeResult
 
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 from charlm.tui.widgets.status import StatusLine
 
 

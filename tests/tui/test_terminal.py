@@ -19,11 +19,11 @@ import numpy as np
 import pexpect
 import pytest
 
-from charlm.chat.recall import Considered
-from charlm.chat.session import Session, Wish
-from charlm.chat.tree import Turn
+from charlm.chat.context_cache import CharScore
+from charlm.chat.session import ChatOptions, Session
+from charlm.chat.turns import Turn
 from charlm.checkpoint import load, save
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 from tests.chat.models import parrot_checkpoint
 from tests.cli.conftest import TINY
 from tests.cli.terminal import environment
@@ -231,14 +231,14 @@ def chat(start: Start, trained: Path) -> Start:
 
 def kept(model: Path, number: int | None = None) -> list[Turn]:
     """The turns of a conversation as the database has them; the last one's if no number is given."""
-    session = Session(Wish(model=str(model), resume=number is None, number=number))
+    session = Session(ChatOptions(model=str(model), resume=number is None, number=number))
     session.close()
     return session.conversation.path
 
 
 def page(model: Path) -> str:
     """The last conversation as it is shown, labels and texts."""
-    session = Session(Wish(model=str(model), resume=True))
+    session = Session(ChatOptions(model=str(model), resume=True))
     session.close()
     return "\n".join(f"{session.label(turn)}\n{turn.text}" for turn in session.conversation.path)
 
@@ -273,9 +273,9 @@ def test_closed_and_reopened_it_says_what_one_that_was_never_closed_says(
     assert [len(versions) for versions in said[0]] == [1, 2, 1, 2]
 
 
-def weighed(model: Path, character: int) -> Considered:
+def weighed(model: Path, character: int) -> CharScore:
     """What the model thought of one character of the last turn."""
-    session = Session(Wish(model=str(model), resume=True))
+    session = Session(ChatOptions(model=str(model), resume=True))
     session.close()
     return session.conversation.consider(session.conversation.head)[character]
 
@@ -536,6 +536,6 @@ def test_the_same_words_in_every_face(chat: Start, trained: Path) -> None:
         command, input="Who goes there?\n", env=environment(), capture_output=True, encoding="utf-8", timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, shown + "\n\n", "")
-    session = Session(Wish(model=str(trained), seed=7, keep=False, dials=(("length", 60), ("candidates", 4))))
+    session = Session(ChatOptions(model=str(trained), seed=7, keep=False, dials=(("length", 60), ("candidates", 4))))
     assert session.conversation.say("Who goes there?").turn.text == shown
     assert np.isfinite(session.conversation.snapshot(session.conversation.head).logits).all()

@@ -15,9 +15,9 @@ from textual.pilot import Pilot
 from textual.strip import Strip
 from textual.widgets import Input
 
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 from charlm.tui.widgets import document
-from charlm.tui.widgets.painting import HEAT, LEFT, NEWLINE, heat_level
+from charlm.tui.widgets.rendering import HEAT, LEFT, NEWLINE, heat_level
 from charlm.tui.widgets.transcript import Block, Transcript
 
 TALK = [

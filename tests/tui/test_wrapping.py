@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len, get_character_cell_size
 
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 from charlm.tui.widgets import wrapping
 from charlm.tui.widgets.wrapping import LEAST_WIDTH, LONGEST, cluster_end, draw, lay_out, measure, wrap
 

@@ -10,8 +10,8 @@ import pytest
 from textual.widgets import Footer
 
 from charlm.chat.replay import replay
-from charlm.inference.reading import spell
-from charlm.tui.probe import Pin
+from charlm.inference.scoring import spell
+from charlm.tui.activation_probe import Pin
 from charlm.tui.screens.help import HelpScreen
 from charlm.tui.widgets.dial_rows import HeldRow
 from charlm.tui.widgets.prompt import Prompt

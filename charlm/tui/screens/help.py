@@ -13,8 +13,8 @@ from textual.containers import VerticalScroll
 from textual.keys import format_key
 from textual.widgets import Static
 
-from charlm.tui.glyphs import cells, one_line
-from charlm.tui.screens.box import Box
+from charlm.tui.graphemes import cells, one_line
+from charlm.tui.screens.modal import Modal
 
 Rows = Sequence[tuple[str, str]]
 
@@ -64,7 +64,7 @@ WIDGETS: Final[Sequence[tuple[str, Rows]]] = (
 )
 
 
-class HelpScreen(Box[None]):
+class HelpScreen(Modal[None]):
     """A list that scrolls.
 
     Args:

@@ -14,13 +14,13 @@ from textual.content import Content
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from charlm.tui.glyphs import one_line
-from charlm.tui.screens.box import Box
+from charlm.tui.graphemes import one_line
+from charlm.tui.screens.modal import Modal
 from charlm.tui.widgets.wrapping import LEAST_WIDTH, wrap
 
 
 class Card(Protocol):
-    """A model on one line: `charlm.cards.ModelCard`."""
+    """A model on one line: `charlm.model_info.ModelCard`."""
 
     @property
     def name(self) -> str:
@@ -47,7 +47,7 @@ class Card(Protocol):
         """Why it cannot be read; empty if it can."""
 
 
-class ModelPicker(Box[str | None]):
+class ModelPicker(Modal[str | None]):
     """A list and a field that narrows it down. The answer is a model's name, or None.
 
     Args:

@@ -10,8 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from charlm.tui.glyphs import one_line
-from charlm.tui.screens.box import Box
+from charlm.tui.graphemes import one_line
+from charlm.tui.screens.modal import Modal
 
 COMMANDS: Final = (
     ("charlm train your-text.txt", "reads it, and makes a model in minutes"),
@@ -19,7 +19,7 @@ COMMANDS: Final = (
 )
 
 
-class Welcome(Box[None]):
+class Welcome(Modal[None]):
     """A friendly first run.
 
     Args:

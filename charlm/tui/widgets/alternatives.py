@@ -18,7 +18,7 @@ from textual.reactive import reactive
 from textual.style import Style
 from textual.widget import Widget
 
-from charlm.tui.glyphs import cells, name, shorten
+from charlm.tui.graphemes import cells, name, shorten
 from charlm.tui.keys import act
 
 _BYTE = re.compile(r"<[0-9a-f]{2}>")  # what the vocabulary calls a byte of a character that it spells in bytes

@@ -13,7 +13,7 @@ from textual import on
 from textual.content import Content
 from textual.widgets import OptionList
 
-from charlm.tui.glyphs import cells, one_line
+from charlm.tui.graphemes import cells, one_line
 
 
 def choices(

@@ -20,7 +20,7 @@ from textual.timer import Timer
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from charlm.tui.glyphs import one_line
+from charlm.tui.graphemes import one_line
 
 SEARCH_DELAY = 0.15  # seconds without a key before a search begins
 

@@ -13,8 +13,8 @@ from textual.reactive import reactive
 from textual.style import Style
 from textual.widgets import Static
 
-from charlm.tui.glyphs import cells, one_line, shorten
-from charlm.tui.widgets.scale import Scale
+from charlm.tui.graphemes import cells, one_line, shorten
+from charlm.tui.widgets.slider_scale import SliderScale
 
 MOST_SEED = (1 << 63) - 1
 
@@ -26,7 +26,7 @@ def _button(text: str, by: int) -> Content:
     return Content(text).stylize("$text-primary bold").stylize(Style.from_meta({"by": by}))
 
 
-class Row(Static):
+class PanelRow(Static):
     """One line of the panel, and below it what is wrong with what was typed. It draws; the panel has the keys.
 
     Attributes:
@@ -69,7 +69,7 @@ class Row(Static):
         raise NotImplementedError
 
 
-class PresetsRow(Row):
+class PresetsRow(PanelRow):
     """The presets, side by side as far as there is room.
 
     Attributes:
@@ -105,7 +105,7 @@ class PresetsRow(Row):
         return self.names[place] if 0 <= place < len(self.names) else None
 
 
-class DialRow(Row):
+class DialRow(PanelRow):
     """One dial: its name, its value, and where that stands between a minus and a plus.
 
     Args:
@@ -118,7 +118,7 @@ class DialRow(Row):
     value: reactive[float] = reactive(0.0)
     shown = ("value",)
 
-    def __init__(self, scale: Scale) -> None:
+    def __init__(self, scale: SliderScale) -> None:
         super().__init__()
         self.scale = scale
 
@@ -148,7 +148,7 @@ class DialRow(Row):
         return None if value == self.value else f"{value:g}"
 
 
-class HeldRow(Row):
+class HeldRow(PanelRow):
     """The units of the model that are held, as they are written.
 
     Attributes:
@@ -172,7 +172,7 @@ class HeldRow(Row):
         return "off" if self.value else None
 
 
-class SeedRow(Row):
+class SeedRow(PanelRow):
     """The seed of the random numbers.
 
     Attributes:

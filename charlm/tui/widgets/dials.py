@@ -20,11 +20,11 @@ from textual.reactive import reactive
 
 from charlm.errors import CharlmError
 from charlm.tui.keys import act
-from charlm.tui.widgets.dial_rows import MOST_SEED, DialRow, HeldRow, PresetsRow, Row, SeedRow
-from charlm.tui.widgets.scale import SCALES
+from charlm.tui.widgets.dial_rows import MOST_SEED, DialRow, HeldRow, PanelRow, PresetsRow, SeedRow
+from charlm.tui.widgets.slider_scale import SCALES
 
 if TYPE_CHECKING:
-    from charlm.chat.dials import Dials  # at run time this would import NumPy before the first paint
+    from charlm.chat.dials import ChatConfig  # at run time this would import NumPy before the first paint
 
 _TYPED: Final = frozenset("0123456789.")
 _TYPED_HELD: Final = _TYPED | frozenset(":=,-+ ")
@@ -76,7 +76,7 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
             dials: as they now stand.
         """
 
-        def __init__(self, dials: Dials) -> None:
+        def __init__(self, dials: ChatConfig) -> None:
             super().__init__()
             self.dials = dials
 
@@ -106,11 +106,11 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
         super().__init__(id=id, classes=classes)
         self.border_title = "dials"
         self.border_subtitle = "left, right or a number"
-        self._dials: Dials | None = None
+        self._dials: ChatConfig | None = None
         self._presets = PresetsRow()
         self._held = HeldRow()
         self._seed = SeedRow()
-        self._rows: list[Row] = [self._presets, *map(DialRow, SCALES), self._held, self._seed]
+        self._rows: list[PanelRow] = [self._presets, *map(DialRow, SCALES), self._held, self._seed]
         self._place = 1
         self._row.current = True
 
@@ -130,7 +130,7 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
 
     # -- what is shown ------------------------------------------------------------------------------------------------
 
-    def show(self, dials: Dials, seed: int) -> None:
+    def show(self, dials: ChatConfig, seed: int) -> None:
         """Show how the dials stand; nothing is posted."""
         self._dials = dials
         for row in self._dial_rows():
@@ -151,7 +151,7 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
         self._presets.active = matches[0] if matches else ""
 
     @property
-    def _row(self) -> Row:
+    def _row(self) -> PanelRow:
         return self._rows[self._place]
 
     def _go(self, place: int) -> None:
@@ -176,7 +176,7 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
     def on_click(self, event: events.Click) -> None:
         """On a minus, a plus, a place of the bar, or a preset."""
         row, meta = event.widget, event.style.meta
-        if not isinstance(row, Row):
+        if not isinstance(row, PanelRow):
             return
         self._go(self._rows.index(row))
         if "by" in meta:
@@ -234,7 +234,7 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
         text, self._row.typed = self._row.typed, None
         return self._set(self._row, text) if text else True
 
-    def _set(self, row: Row, text: str) -> bool:
+    def _set(self, row: PanelRow, text: str) -> bool:
         row.problem = ""
         if isinstance(row, SeedRow):
             if not text.isdecimal() or int(text) > MOST_SEED:

@@ -69,7 +69,7 @@ class Span:
     joined: bool
 
 
-class Row(NamedTuple):
+class WrappedRow(NamedTuple):
     """One line of the screen.
 
     Attributes:
@@ -143,23 +143,23 @@ class Document:
         after = self.spans[index + 1]
         return after.start if after.joined else after.start - 1
 
-    def row(self, y: int) -> Row:
+    def row(self, y: int) -> WrappedRow:
         """A row by its number."""
         kind, start = self._kinds[y], self._starts[y]
         if kind != TEXT:
-            return Row(kind, start, "")
+            return WrappedRow(kind, start, "")
         last = y + 1 == self.rows
         end = len(self) if last else self._starts[y + 1]
         if not last and self._kinds[y + 1] != TEXT:
             end -= 1
-        return Row(kind, start, self.slice(start, end))
+        return WrappedRow(kind, start, self.slice(start, end))
 
     def row_at(self, place: int) -> int:
         """The number of the row of text that a place stands in."""
         return max(0, bisect_right(self._starts, place) - 1)
 
     def start_of_row(self, y: int) -> int:
-        """Where a row's text begins, see `Row`."""
+        """Where a row's text begins, see `WrappedRow`."""
         return self._starts[y]
 
     def is_text(self, y: int) -> bool:

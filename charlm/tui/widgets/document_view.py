@@ -20,7 +20,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from charlm.tui.widgets.document import Document
-from charlm.tui.widgets.painting import LEFT, RIGHT, Painter
+from charlm.tui.widgets.rendering import LEFT, RIGHT, Painter
 
 SLACK: Final = 2  # rows from the end at which scrolling down ends there: a turn of the wheel, while the end moves on
 MAX_STRIPS: Final = 400  # painted rows that are kept; each is some forty objects

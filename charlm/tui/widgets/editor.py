@@ -23,10 +23,10 @@ from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widgets import TextArea
 
-from charlm.tui.glyphs import cells, cluster_end, cluster_start, clusters, name, shorten, typeable
+from charlm.tui.graphemes import cells, cluster_end, cluster_start, clusters, name, shorten, typeable
 from charlm.tui.keys import act
-from charlm.tui.widgets.folded import FoldedDocument
-from charlm.tui.widgets.pasted import LONGEST, SHORTEST, Pasted
+from charlm.tui.widgets.paste_placeholders import LONGEST, SHORTEST, PastePlaceholders
+from charlm.tui.widgets.wrapped_document import ClusterWrappedDocument
 
 _NOT_OURS: Final = ("f6", "f7")  # keys of TextArea's that an app has better uses for
 
@@ -71,7 +71,7 @@ class Editor(TextArea, inherit_bindings=False):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         # What TextArea's initialiser already needs comes before it.
-        self._pasted = Pasted()
+        self._pasted = PastePlaceholders()
         self._readings: dict[str, str | None] = {}
         self._marks: dict[tuple[str, int], list[Span]] = {}
         super().__init__(id=id, classes=classes, highlight_cursor_line=False)
@@ -117,7 +117,7 @@ class Editor(TextArea, inherit_bindings=False):
 
     def load_text(self, text: str) -> None:
         """Put a text in place of what is there, with the cursor at its end."""
-        self._pasted = Pasted()
+        self._pasted = PastePlaceholders()
         self._marks.clear()
         super().load_text(self._pasted.stand_in(typeable(text)))
         self.move_cursor(self.document.end)
@@ -147,7 +147,7 @@ class Editor(TextArea, inherit_bindings=False):
 
     def _set_document(self, text: str, language: str | None) -> None:
         super()._set_document(text, language)
-        self.wrapped_document = FoldedDocument(self.document, tab_width=self.indent_width)
+        self.wrapped_document = ClusterWrappedDocument(self.document, tab_width=self.indent_width)
         self.navigator = DocumentNavigator(self.wrapped_document)
         self._rewrap_and_refresh_virtual_size()
 

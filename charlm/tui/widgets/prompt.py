@@ -17,10 +17,10 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from charlm.tui.glyphs import cells, shorten
+from charlm.tui.graphemes import cells, shorten
 from charlm.tui.widgets.completions import Completions, choices
 from charlm.tui.widgets.editor import Editor
-from charlm.tui.widgets.recall import Recall
+from charlm.tui.widgets.input_history import InputHistory
 
 _COMMAND = re.compile(r"/(\S+) ")
 
@@ -76,7 +76,7 @@ class Prompt(Editor):
         self.spoken: Mapping[str, int] = {}
         self.complete_argument: Callable[[str, str], Iterable[str]] | None = None
         self.takes_commands = True
-        self._recall = Recall()
+        self._recall = InputHistory()
         self._choices: list[str] = []
         self._completions = Completions(self._take)
         super().__init__(id=id, classes=classes)
@@ -111,7 +111,7 @@ class Prompt(Editor):
 
     @past.setter
     def past(self, past: Sequence[str]) -> None:
-        self._recall = Recall(past)
+        self._recall = InputHistory(past)
 
     @property
     def unread(self) -> int:

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from charlm.tui.glyphs import cells, one_line, shorten
+from charlm.tui.graphemes import cells, one_line, shorten
 
 _GAP = 3  # cells between two fields
 

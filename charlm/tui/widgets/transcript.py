@@ -16,10 +16,10 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.selection import Selection
 
-from charlm.tui.widgets import moving
+from charlm.tui.widgets import cursor_motion
 from charlm.tui.widgets.document import Block
 from charlm.tui.widgets.document_view import DocumentView
-from charlm.tui.widgets.painting import HEAT, Painter, Palette, Tint, heat_scale
+from charlm.tui.widgets.rendering import HEAT, ColourScale, Painter, Palette, heat_scale
 
 __all__ = ["Block", "Transcript"]
 
@@ -86,7 +86,7 @@ class Transcript(DocumentView, can_focus=True):
     """
 
     heat: reactive[bool] = reactive(False)
-    tint: reactive[Tint | None] = reactive(None)
+    tint: reactive[ColourScale | None] = reactive(None)
 
     class CursorMoved(Message):
         """The cursor stands on another character.
@@ -144,13 +144,13 @@ class Transcript(DocumentView, can_focus=True):
         """A click moves the cursor if there is one; two select a word, three a block."""
         event.prevent_default()  # or Textual would select everything
         _, offset = self.screen.get_widget_and_offset_at(event.screen_x, event.screen_y)
-        place = None if offset is None else moving.settle(self.document, offset.x)
+        place = None if offset is None else cursor_motion.settle(self.document, offset.x)
         if place is None:
             return
         if event.chain == 1 and self._cursor is not None:
             self._go(place)
         elif event.chain > 1 and event.chain <= 3:
-            start, end = moving.around(self.document, place, whole=event.chain == 3)
+            start, end = cursor_motion.around(self.document, place, whole=event.chain == 3)
             selection = Selection(Offset(start, 0), Offset(end, 0))
             self.screen.selections = {**self.screen.selections, self: selection}
 
@@ -222,7 +222,7 @@ class Transcript(DocumentView, can_focus=True):
             self.screen.selections = {one: what for one, what in self.screen.selections.items() if one is not self}
         self.replaced()
         if self._cursor is not None and self._cursor >= len(self.document):
-            place = moving.settle(self.document, len(self.document))
+            place = cursor_motion.settle(self.document, len(self.document))
             if place is None:
                 self.stop_cursor()
             else:
@@ -255,7 +255,7 @@ class Transcript(DocumentView, can_focus=True):
         span = document.span(key)
         seen = document.start_of_row(min(self.scroll_offset.y, document.rows - 1))
         end = document.end(document.index_at(span.start))
-        place = moving.settle(document, seen if span.start < seen < end else span.start, 1)
+        place = cursor_motion.settle(document, seen if span.start < seen < end else span.start, 1)
         if place is None:
             return
         self.hold(True)
@@ -289,16 +289,16 @@ class Transcript(DocumentView, can_focus=True):
                 self.scroll_to(y=0, animate=False)
         elif unit in ("row", "page"):
             column = self._column
-            self._go(moving.by_row(document, place, step * (page if unit == "page" else 1), column))
+            self._go(cursor_motion.by_row(document, place, step * (page if unit == "page" else 1), column))
             self._column = column
         elif unit == "whole":
-            self._go(moving.settle(document, len(document) if step > 0 else 0))
+            self._go(cursor_motion.settle(document, len(document) if step > 0 else 0))
         else:
             move = {
-                "character": moving.by_character,
-                "word": moving.by_word,
-                "block": moving.by_block,
-                "edge": moving.to_edge,
+                "character": cursor_motion.by_character,
+                "word": cursor_motion.by_word,
+                "block": cursor_motion.by_block,
+                "edge": cursor_motion.to_edge,
             }[unit]
             self._go(move(document, place, step))
 
@@ -317,7 +317,7 @@ class Transcript(DocumentView, can_focus=True):
         if place is None or place == self._cursor:
             return
         self._put_cursor(place)
-        self._column = moving.column(self.document, place)
+        self._column = cursor_motion.column(self.document, place)
         self.show_row(self.document.row_at(place))
         cursor = self.cursor
         assert cursor is not None
@@ -345,8 +345,8 @@ class Transcript(DocumentView, can_focus=True):
         document = self.document
         if selection is None or not len(document):
             return 0, 0
-        start = 0 if selection.start is None else moving.cluster(document, selection.start.x)[0]
-        end = len(document) if selection.end is None else moving.cluster(document, selection.end.x - 1)[1]
+        start = 0 if selection.start is None else cursor_motion.cluster(document, selection.start.x)[0]
+        end = len(document) if selection.end is None else cursor_motion.cluster(document, selection.end.x - 1)[1]
         if start == document.end(document.index_at(start)):
             start += 1  # begun at the end of a block or above one: what separates them does not count
         return start, max(start, min(end, len(document)))

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from rich.cells import cell_len, get_character_cell_size
 
-from charlm.text.visible import visible
+from charlm.text.sanitize import visible
 
 LEAST_WIDTH: Final = 8  # cells: every symbol fits, the widest being <E0041>
 TAB: Final = 4  # cells between tab stops
@@ -50,7 +50,7 @@ _NOT_FIRST = frozenset(
 _NOT_LAST = frozenset("([{\u2018\u201c\u3008\u300a\u300c\u300e\u3010\u3014\u3016\u3018\u301d\uff08\uff3b\uff5b\uff5f")
 
 
-class Cell(NamedTuple):
+class GraphemeCell(NamedTuple):
     """One cluster where it stands in its row.
 
     Attributes:
@@ -204,7 +204,7 @@ def _may_break(before: str, after: str, wide: bool) -> bool:
     return wide and after not in " \t" and after not in _NOT_FIRST and before not in _NOT_LAST
 
 
-def lay_out(text: str, width: int) -> list[Cell]:
+def lay_out(text: str, width: int) -> list[GraphemeCell]:
     """The clusters of one row, each where it stands.
 
     Args:
@@ -215,7 +215,7 @@ def lay_out(text: str, width: int) -> list[Cell]:
     for start, end, size in _measured(text, 0, len(text), width):
         cluster = text[start:end]
         shown = "" if cluster == "\n" else " " * size if cluster == "\t" else draw(cluster)
-        cells.append(Cell(start, end, column, size, shown))
+        cells.append(GraphemeCell(start, end, column, size, shown))
         column += size
     return cells
 

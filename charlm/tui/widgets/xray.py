@@ -21,11 +21,11 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from charlm.tui.glyphs import NAMES, cells, one_line, shorten
+from charlm.tui.graphemes import NAMES, cells, one_line, shorten
 from charlm.tui.keys import act
 
 if TYPE_CHECKING:
-    from charlm.insight.xray import Band, Sight
+    from charlm.insight.xray import ActivationSummary, SignalBand
 
 LEFT: Final = 3  # cells before a strip
 RIGHT: Final = 9  # after it: a mean and a share
@@ -84,7 +84,7 @@ class XRay(Widget, can_focus=True):
     }
     """
 
-    sight: reactive[Sight | None] = reactive(None, layout=False)
+    sight: reactive[ActivationSummary | None] = reactive(None, layout=False)
     place: reactive[tuple[int, int, int]] = reactive((0, 0, 0))
     typed: reactive[str] = reactive("")
     pinned: reactive[tuple[int, int, str] | None] = reactive(None)
@@ -324,7 +324,7 @@ class XRay(Widget, can_focus=True):
         self._rows = [strip.adjust_cell_length(width, self.rich_style) for strip in drawn[:height]]
         self.refresh()
 
-    def _draw(self, sight: Sight, width: int, height: int) -> list[Strip]:
+    def _draw(self, sight: ActivationSummary, width: int, height: int) -> list[Strip]:
         """Everything if there is room; else the strips scroll with the cursor, and what is left out is said."""
         layer, signal, _ = self.place
         body: list[Strip] = []
@@ -356,7 +356,7 @@ class XRay(Widget, can_focus=True):
         middle += [self._line("")] * (below - len(middle))
         return [head, *middle, self._foot(sight)]
 
-    def _band(self, sight: Sight, layer: int, which: int, band: Band) -> Strip:
+    def _band(self, sight: ActivationSummary, layer: int, which: int, band: SignalBand) -> Strip:
         here = self.place[:2] == (layer, which)
         name = Segment(f" {band.name}".ljust(LEFT)[:LEFT], self._look("xray--cursor" if here else ""))
         under = _cell(self.place[2], sight.hidden, len(band.steps)) if here else -1
@@ -371,7 +371,7 @@ class XRay(Widget, can_focus=True):
         segments.append(Segment(f"{' ' * room}{_figure(band.mean):>5}{share:>4}", self.rich_style))
         return Strip(segments)
 
-    def _entropy(self, sight: Sight, width: int) -> Strip:
+    def _entropy(self, sight: ActivationSummary, width: int) -> Strip:
         text = f" {sight.entropies[-1]:.2f} bits" if sight.entropies else ""
         room = max(0, width - len("entropy ") - len(text))
         line = "".join([BLOCKS[min(8, 1 + int(8 * bits / MOST_BITS))] for bits in sight.entropies[-room:]])
@@ -383,7 +383,7 @@ class XRay(Widget, can_focus=True):
             ]
         )
 
-    def _choice(self, sight: Sight, number: int, width: int) -> Strip:
+    def _choice(self, sight: ActivationSummary, number: int, width: int) -> Strip:
         text, p = sight.choices[number]
         name, share = _shown(text), f"{p:.0%}"
         named = 8
@@ -398,7 +398,7 @@ class XRay(Widget, can_focus=True):
             ]
         )
 
-    def _foot(self, sight: Sight) -> Strip:
+    def _foot(self, sight: ActivationSummary) -> Strip:
         if self._problem:
             return self._line(self._problem, "xray--problem")
         if self.typed:

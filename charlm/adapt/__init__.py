@@ -1,0 +1,1 @@
+"""Dynamic evaluation: learn while reading, in NumPy."""

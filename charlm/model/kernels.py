@@ -1,0 +1,78 @@
+"""The cells over a whole chunk: on torch's fused kernels where there is one, else in loops of our own (`stepwise`).
+
+Each function computes what the module of the same name in `charlm.cells` computes step by step; tests hold the two
+together. Weights come in that module's layout and are put into the kernel's here, which costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from charlm.model import custom_cells
+from charlm.model.custom_cells import LayerState
+
+Cell = Callable[[Tensor, LayerState, Mapping[str, Tensor]], tuple[Tensor, LayerState]]
+
+
+def lstm(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+    """Run a chunk through an LSTM layer.
+
+    Args:
+        x: (T, B, I).
+        state: h and c before it.
+        weights: `w_x`, `w_h` and `b`, as `charlm.cells.lstm.shapes` says.
+
+    Returns:
+        h after every step, (T, B, H), and the state after the last.
+    """
+    # The kernel wants the candidate's rows before the output gate's.
+    w_x, w_h, b = (_swap_last_two_gates(weights[name].to(x.dtype)) for name in ("w_x", "w_h", "b"))
+    h, c = (part.unsqueeze(0).to(x.dtype) for part in state)
+    output, h, c = torch.lstm(x, (h, c), [w_x, w_h, b, torch.zeros_like(b)], True, 1, 0.0, True, False, False)
+    return output, (h.squeeze(0), c.squeeze(0))
+
+
+def gru(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+    """Run a chunk through a GRU layer; as `lstm`, with `b_h` besides."""
+    b_h = torch.nn.functional.pad(weights["b_h"], (2 * len(weights["b_h"]), 0))  # the gates have none
+    return _run(torch.gru, x, state, weights, b_h)
+
+
+def rnn(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+    """Run a chunk through a plain recurrent layer; as `lstm`."""
+    return _run(torch.rnn_tanh, x, state, weights, torch.zeros_like(weights["b"]))
+
+
+def _run(
+    kernel: Callable[..., tuple[Tensor, Tensor]],
+    x: Tensor,
+    state: LayerState,
+    weights: Mapping[str, Tensor],
+    b_h: Tensor,
+) -> tuple[Tensor, LayerState]:
+    parts = [weights["w_x"], weights["w_h"], weights["b"], b_h]
+    output, h = kernel(x, state[0].unsqueeze(0).to(x.dtype), parts, True, 1, 0.0, True, False, False)
+    return output, (h.squeeze(0),)
+
+
+def _swap_last_two_gates(rows: Tensor) -> Tensor:
+    i, f, o, g = rows.chunk(4)
+    return torch.cat((i, f, g, o))
+
+
+def _in_a_loop(loop: custom_cells.Loop) -> Cell:
+    def cell(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+        return loop(F.linear(x, weights["w_x"], weights["b"]), state, weights)
+
+    return cell
+
+
+CELLS: Final[Mapping[str, Cell]] = MappingProxyType(
+    {"lstm": lstm, "gru": gru, "rnn": rnn, **{name: _in_a_loop(loop) for name, loop in custom_cells.LOOPS.items()}}
+)

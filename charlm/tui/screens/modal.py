@@ -1,0 +1,34 @@
+"""A box in the middle of the screen: what all screens that lie over the chat have in common."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen, ScreenResultType
+
+
+class Modal(ModalScreen[ScreenResultType]):
+    """A screen with one vertical container, drawn as a box as high as what it holds. Escape answers nothing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Never mind", show=False)]
+
+    DEFAULT_CSS = """
+    Modal {
+        align: center middle;
+        & > Vertical, & > VerticalScroll {
+            width: 90%;
+            max-width: 76;
+            height: auto;
+            max-height: 95%;
+            border: round $border;
+            border-title-color: $text-primary;
+            border-subtitle-color: $text-muted;
+            background: $surface;
+            padding: 0 1;
+            scrollbar-size-vertical: 1;
+        }
+        & Static { height: auto; }
+        & Input, & Input:focus { border: none; height: 1; padding: 0; background: $panel; }
+    }
+    """

@@ -1,0 +1,700 @@
+"""A model that learns while it reads: nothing leaks, nothing is lost, nothing cannot be undone, nothing ruins it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+import charlm
+from charlm.adapt import gradient_rms
+from charlm.adapt.dynamic_eval import learn, learning, line_reader, reading
+from charlm.adapt.learner import AdaptiveState, Learner
+from charlm.adapt.settings import LearnConfig
+from charlm.adapt.weight_delta import WorkingWeights, nothing, overlay_from_bytes
+from charlm.api import Model
+from charlm.cells import CELLS
+from charlm.checkpoint import Checkpoint, load, save
+from charlm.config import ModelConfig
+from charlm.errors import CharlmError, CheckpointError, CorpusError, UsageError
+from charlm.inference.engine import Engine
+from charlm.inference.scoring import LineScorer, log_softmax, measuring
+from charlm.model.lm import CharLM, detach, load_tensors
+from charlm.text.vocabulary import Vocabulary
+from tests.conftest import ALPHABET, HARBOUR, MakeCheckpoint
+
+QUICK = LearnConfig(rate=3e-3, segment=8)  # so that little text changes much
+every_cell = pytest.mark.parametrize("cell", CELLS)
+texts = st.text(ALPHABET, min_size=1, max_size=60)
+
+
+def make(cell: str = "lstm", seed: int = 0, **shape: Any) -> Checkpoint:
+    """A small lively model, whose arrays nobody can write to."""
+    vocabulary = Vocabulary(ALPHABET, has_bytes=False)
+    config = ModelConfig(len(vocabulary), cell, **{"embedding": 9, "hidden": 12, "layers": 2, **shape})
+    rng = np.random.default_rng(seed)
+    tensors = {name: rng.normal(0, 0.4, size).astype(np.float32) for name, size in config.tensors().items()}
+    for tensor in tensors.values():
+        tensor.flags.writeable = False
+    return Checkpoint(config, vocabulary, tensors)
+
+
+def even(config: ModelConfig, square: float = 1e-6) -> dict[str, Any]:
+    """Statistics of a model all of whose gradients are alike."""
+    return {name: np.full(shape, square, np.float32) for name, shape in config.statistics().items()}
+
+
+def learner_of(checkpoint: Checkpoint, how: LearnConfig = QUICK) -> Learner:
+    return Learner(checkpoint, how, even(checkpoint.config))
+
+
+@pytest.fixture(scope="module")
+def learner() -> Learner:
+    return learner_of(make())
+
+
+def noise(length: int, seed: int = 0) -> str:
+    return "".join(np.random.default_rng(seed).choice(list(ALPHABET), length))
+
+
+def same(one: AdaptiveState, other: AdaptiveState) -> bool:
+    """To the bit."""
+    return as_bytes(one) == as_bytes(other) and one.overlay.to_bytes() == other.overlay.to_bytes()
+
+
+def as_bytes(memory: AdaptiveState) -> tuple[object, ...]:
+    arrays = [
+        part
+        for trail in (memory.now, memory.base)
+        for part in (*trail.before.arrays(), *trail.state.arrays(), trail.logits)
+    ]
+    numbers = (memory.last, memory.learned, memory.shrinks, memory.drift, memory.gain)
+    return *(part.tobytes() for part in arrays), *numbers
+
+
+# The published rule
+
+
+@pytest.mark.parametrize("shape", [{}, {"tied": True, "embedding": 12}, {"norm": False, "residual": False}])
+@every_cell
+def test_it_is_dynamic_evaluation_by_torch(cell: str, shape: dict[str, Any]) -> None:
+    """Krause et al. (2018): theta += decay (theta_0 - theta) - rate g / rms, segment by segment, the state carried."""
+    checkpoint = make(cell, **shape)
+    how = LearnConfig(rate=1e-3, decay=0.1, segment=7, clip=1e6, margin=1e6)
+    sizes = even(checkpoint.config, 4e-6)
+    text = noise(50)
+    learner = Learner(checkpoint, how, sizes)
+    ids = checkpoint.vocabulary.encode(text)
+    memory, nats, _ = learner.read(learner.start(ids[:1]), ids[1:])
+
+    model = CharLM(checkpoint.config).double()
+    load_tensors(model, checkpoint.tensors)
+    trained = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    state, expected = model.start(1), []
+    for first in range(0, len(ids) - 1, 7):
+        y = torch.from_numpy(ids[first + 1 : first + 8])
+        logits, state = model(torch.from_numpy(ids[first : first + len(y)])[:, None], state)
+        losses = F.cross_entropy(logits[:, 0], y, reduction="none")
+        expected += losses.tolist()
+        model.zero_grad()
+        (losses.sum() / 7).backward()
+        state = detach(state)
+        share = len(y) / 7
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                assert parameter.grad is not None
+                pull = 1 - 0.1 * share
+                rms = math.sqrt(4e-6 + how.epsilon**2)
+                parameter.copy_(trained[name] + pull * (parameter - trained[name]) - 1e-3 * parameter.grad / rms)
+    np.testing.assert_allclose(nats, expected, rtol=0, atol=2e-4)
+    assert memory.overlay.movement > 0.01, "it has moved"
+    for name, tensor in learner.checkpoint(memory).tensors.items():
+        theirs = model.get_parameter(name).detach().numpy()
+        way = np.linalg.norm(theirs - trained[name].numpy())
+        assert np.linalg.norm(tensor - theirs) < 2e-3 * way, name
+
+
+def test_a_gradient_too_large_is_clipped() -> None:
+    checkpoint = make()
+    ids = checkpoint.vocabulary.encode(noise(9))
+    moved = {}
+    for clip in (1e-3, 2e-3, 1e6):
+        how = LearnConfig(rate=1e-3, segment=8, clip=clip)
+        learner = Learner(checkpoint, how, even(checkpoint.config, 1e-12))
+        memory = learner.read(learner.start(ids[:1]), ids[1:]).memory
+        moved[clip] = float(np.sqrt(np.mean(memory.overlay.moved**2)))
+    assert moved[2e-3] == pytest.approx(2 * moved[1e-3], rel=1e-3)
+    assert moved[1e-3] == pytest.approx(1e-3 * 1e-3, rel=1e-3)  # rate times clip, in every tensor
+    assert moved[1e6] > 10 * moved[2e-3]
+
+
+def test_weights_with_large_gradients_give_up_more() -> None:
+    checkpoint, rng = make(), np.random.default_rng(1)
+    sizes = {
+        name: rng.uniform(1e-7, 1e-5, shape).astype(np.float32)
+        for name, shape in checkpoint.config.statistics().items()
+    }
+    how = LearnConfig(rate=0, decay=0.1, segment=8, margin=1e6)
+    learner = Learner(checkpoint, how, sizes)
+    ids = checkpoint.vocabulary.encode(noise(13))
+    moved = np.ones(checkpoint.config.parameters, np.float32)
+    overlay = replace(learner.start(ids[:1]).overlay, moved=moved)
+    learned = learner.read(replace(learner.start(ids[:1]), overlay=overlay), ids[1:]).memory.overlay.moved
+
+    scales = gradient_rms.scales(checkpoint.config, sizes, how.epsilon)
+    usual = [
+        1 / (scale if isinstance(scale, np.ndarray) else np.outer(scale.rows, scale.columns)).ravel()
+        for scale in (scales[name] for name in checkpoint.config.tensors())
+    ]
+    shares = 0.1 * np.concatenate(usual) / np.mean(np.concatenate(usual))
+    np.testing.assert_allclose(learned, (1 - shares) * (1 - shares / 2), rtol=1e-4)
+
+
+@given(decay=st.floats(0, 1), smallest=st.floats(1e-12, 1e-3), seed=st.integers(0, 99))
+def test_no_weight_gives_up_more_than_all(decay: float, smallest: float, seed: int) -> None:
+    config, rng = make().config, np.random.default_rng(seed)
+    sizes = {name: rng.uniform(smallest, 1e-3, shape).astype(np.float32) for name, shape in config.statistics().items()}
+    pulls = gradient_rms.pulls(gradient_rms.scales(config, sizes, 1e-9), decay)
+    assert all(pull.min() >= 0 and pull.max() <= 1 for pull in pulls.values())
+    assert sum(float(pull.sum()) for pull in pulls.values()) <= (1 + 1e-4) * decay * config.parameters
+
+
+def test_a_rate_of_zero_is_the_model_as_it_is(learner: Learner) -> None:
+    still = learner_of(learner.base.checkpoint, LearnConfig(rate=0, segment=8))
+    text = noise(300)
+    lesson = learn(still, text)
+    *_, static = measuring(still.base, text)
+    assert not lesson.memory.overlay.moved.any()
+    assert lesson.learning.nats == pytest.approx(static.nats, rel=1e-5)
+    assert lesson.static.nats == pytest.approx(static.nats, rel=1e-5)
+    assert lesson.learning.characters == static.characters == 299
+
+
+def test_passes_learn_more_from_the_same() -> None:
+    text = "the ferry goes over to farside.\n" * 3
+    nats = []
+    for passes in (1, 4):
+        learner = learner_of(make(), LearnConfig(rate=1e-3, segment=32, passes=passes))
+        nats.append(learn(learner, text).learning.nats)
+    assert nats[1] < 0.95 * nats[0]
+
+
+def test_what_was_read_is_expected_next_time(learner: Learner) -> None:
+    text = "the ferry goes over to farside.\n"
+    memory, first, _ = learner.read(learner.start(), text)
+    gains = []
+    for _ in range(10):
+        memory, nats, base = learner.read(memory, text)
+        gains.append(base.mean() - nats.mean())
+    assert nats.mean() < 0.7 * first.mean()
+    assert gains[0] < memory.gain < gains[-1]  # what was saved of late, not only on the last line
+    assert memory.learned == 11 * len(text)
+
+
+# Nothing leaks
+
+
+@every_cell
+@given(data=st.data())
+@settings(max_examples=40)
+def test_what_comes_later_changes_no_score(cell: str, data: st.DataObject) -> None:
+    checkpoint = make(cell)
+    how = LearnConfig(rate=1e-2, segment=data.draw(st.integers(1, 40)), passes=data.draw(st.integers(1, 2)))
+    text = data.draw(st.text(ALPHABET, min_size=2, max_size=80))
+    place = data.draw(st.integers(1, len(text) - 1))
+    other = text[:place] + data.draw(st.text(ALPHABET, min_size=len(text) - place, max_size=len(text) - place))
+    scores = []
+    for one in (text, other):
+        learner = learner_of(checkpoint, how)
+        scores.append(learner.read(learner.start(), one).nats)
+    np.testing.assert_array_equal(scores[0][:place], scores[1][:place])
+
+
+def test_what_comes_later_changes_what_comes_after_it(learner: Learner) -> None:
+    # That the test above can fail.
+    one, other = (learner.read(learner.start(), text).nats for text in ("a" * 40 + "b" * 9, "c" + "a" * 39 + "b" * 9))
+    assert (one[1:] != other[1:]).any()
+
+
+def test_lines_are_scored_before_they_are_learned(learner: Learner) -> None:
+    scorer = LineScorer(learner.base, line_reader(learner))
+    first, *_, last = [scorer.push("the ferry goes over to farside.") for _ in range(12)]
+    memory = learner.start()
+    expected = learner.read(memory, first.text + "\n").nats
+    np.testing.assert_allclose(first.surprises, expected / math.log(2))
+    assert last.bits_per_character < 0.7 * first.bits_per_character
+
+
+@given(text=st.text(ALPHABET, min_size=2, max_size=500), segment=st.integers(1, 7))
+@settings(max_examples=20)
+def test_a_text_read_in_slices_is_read_in_one(text: str, segment: int) -> None:
+    learner = learner_of(make(), LearnConfig(rate=1e-3, segment=segment))
+    ids = learner.base.vocabulary.encode(text)
+    whole = learner.read(learner.start(ids[:1]), ids[1:])
+    pieces = list(reading(learner, learner.start(ids[:1]), ids[1:]))
+    np.testing.assert_array_equal(np.concatenate([one.nats for one in pieces]), whole.nats)
+    assert pieces[-1].memory.overlay.to_bytes() == whole.memory.overlay.to_bytes()
+
+
+# Nothing is changed
+
+
+@pytest.mark.parametrize("shape", [{}, {"tied": True, "embedding": 12}])
+@every_cell
+def test_the_trained_weights_stay_as_they_are(cell: str, shape: dict[str, Any]) -> None:
+    checkpoint = make(cell, **shape)  # writing to them would be an error
+    before = {name: tensor.tobytes() for name, tensor in checkpoint.tensors.items()}
+    learner = learner_of(checkpoint)
+    memory = learner.read(learner.start(), noise(200)).memory
+    assert memory.overlay.movement > 0.01
+    assert learner.engine(memory).checkpoint.tensors["output.b"].tobytes() != before["output.b"]
+    assert {name: tensor.tobytes() for name, tensor in checkpoint.tensors.items()} == before
+
+
+def test_forgetting_is_the_trained_model_to_the_bit(learner: Learner) -> None:
+    text = noise(100)
+    memory = learner.forget(learner.read(learner.start(), text).memory)
+    assert learner.engine(memory) is learner.base
+    state, logits = learner.base.feed(learner.base.start(), learner.base.vocabulary.encode("\n" + text))
+    for part, expected in zip(memory.state.arrays(), state.arrays(), strict=True):
+        np.testing.assert_allclose(part, expected, atol=1e-5)
+    np.testing.assert_allclose(memory.logits, logits, atol=1e-4)
+    assert (memory.overlay.size, memory.overlay.movement, memory.learned, memory.shrinks) == (0, 0.0, 0, 0)
+    tensors = learner.checkpoint(memory).tensors
+    for name, tensor in learner.base.checkpoint.tensors.items():
+        assert tensors[name].tobytes() == tensor.tobytes()
+
+
+def test_a_bench_cleared_holds_the_trained_weights() -> None:
+    checkpoint = make()
+    learner = learner_of(checkpoint)
+    overlay = learner.read(learner.start(), noise(100)).memory.overlay
+    bench = WorkingWeights(checkpoint)
+    bench.put(overlay)
+    assert any((bench.weights[name] != tensor).any() for name, tensor in checkpoint.tensors.items())
+    for clear in (lambda: bench.put(nothing(checkpoint)), lambda: bench.shrink(0)):
+        bench.put(overlay)
+        clear()
+        for name, tensor in checkpoint.tensors.items():
+            np.testing.assert_array_equal(bench.weights[name], tensor)
+
+
+def test_a_memory_is_a_value(learner: Learner) -> None:
+    memory = learner.read(learner.start(), noise(50)).memory
+    with pytest.raises(ValueError, match="read-only"):
+        memory.overlay.moved[0] = 1
+    kept = [part.copy() for part in memory.state.arrays()]
+    moved = memory.overlay.moved.copy()
+    learner.read(memory, noise(50, 1))
+    np.testing.assert_array_equal(memory.overlay.moved, moved)
+    for part, before in zip(memory.state.arrays(), kept, strict=True):
+        np.testing.assert_array_equal(part, before)
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 10**6), st.text(ALPHABET, max_size=30), st.booleans()), min_size=1, max_size=12
+    )
+)
+@settings(max_examples=30)
+def test_going_back_and_on_again_is_the_same_to_the_bit(steps: list[tuple[int, str, bool]]) -> None:
+    """Whatever was read in between, from whichever memory, with however many learners."""
+    checkpoint = make()
+    learner = learner_of(checkpoint)
+    memories, parents = [learner.start()], [(0, "", True)]
+    for place, text, learns in steps:
+        parent = place % len(memories)
+        memories.append(learner.read(memories[parent], text, learn=learns).memory)
+        parents.append((parent, text, learns))
+    other = learner_of(checkpoint)
+    for number in reversed(range(1, len(memories))):
+        parent, text, learns = parents[number]
+        assert same(learner.read(memories[parent], text, learn=learns).memory, memories[number])
+        assert same(other.read(memories[parent], text, learn=learns).memory, memories[number])
+
+
+def test_an_interruption_leaves_no_trace(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, text = learner.read(learner.start(), noise(50)).memory, noise(60, 1)
+    expected = learner.read(memory, text).memory
+    calls = 0
+
+    def interrupt(*arguments: Any) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    step = learner._learn
+    monkeypatch.setattr(learner, "_learn", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        learner.read(memory, text)
+    monkeypatch.undo()
+    assert same(learner.read(memory, text).memory, expected)
+
+
+def test_reading_without_learning_is_the_adapted_engine(learner: Learner) -> None:
+    memory = learner.read(learner.start(), noise(100)).memory
+    ids = learner.base.vocabulary.encode(noise(40, 1))
+    read = learner.read(memory, ids, learn=False)
+    assert read.memory.overlay is memory.overlay
+    assert (read.memory.learned, read.memory.shrinks) == (memory.learned, memory.shrinks)
+    engine = learner.engine(memory)
+    state, logits = engine.read(memory.state, ids)
+    predictions = log_softmax(np.concatenate((memory.logits[None], logits[:-1])))
+    np.testing.assert_allclose(read.nats, -predictions[np.arange(40), ids], atol=1e-4)
+    np.testing.assert_allclose(read.memory.logits, logits[-1], atol=1e-4)
+    for part, expected in zip(read.memory.state.arrays(), state.arrays(), strict=True):
+        np.testing.assert_allclose(part, expected, atol=1e-4)
+    assert engine is learner.engine(read.memory), "it is not made twice"
+    assert engine.fingerprint == learner.base.fingerprint
+    learner.base.from_bytes(engine.to_bytes(state))  # so that its states are the model's
+
+
+def test_reading_nothing_is_nothing(learner: Learner) -> None:
+    memory = learner.read(learner.start(), "the ferry").memory
+    read = learner.read(memory, "")
+    assert read.memory is memory
+    assert len(read.nats) == len(read.base_nats) == 0
+
+
+def test_strange_characters_are_replaced(learner: Learner) -> None:
+    read = learner.read(learner.start("日"), "日本語 ferry 😀")
+    assert np.isfinite(read.nats).all()
+    lesson = learn(learner, "日本語 ferry 😀")
+    assert lesson.learning.unknown == lesson.static.unknown == 3  # the first is not predicted
+
+
+def test_a_text_too_short_is_refused(learner: Learner) -> None:
+    for text in ("", "a"):
+        with pytest.raises(CorpusError):
+            learn(learner, text)
+
+
+def test_a_text_may_be_read_several_times(learner: Learner) -> None:
+    text = "the ferry goes over to farside.\n" * 4
+    once, thrice = learn(learner, text), learn(learner, text, times=3)
+    assert thrice.learning == once.learning
+    assert thrice.memory.learned == once.memory.learned + 2 * len(text)
+    again = [learner.read(lesson.memory, text, learn=False).nats.mean() for lesson in (once, thrice)]
+    assert again[1] < 0.9 * again[0]
+    assert [lesson.memory.learned for lesson in learning(learner, text, times=3)][-1] == thrice.memory.learned
+
+
+# Nothing ruins it
+
+
+def telling(character: str) -> Checkpoint:
+    """A model that is all but sure of one character."""
+    made = make()
+    tensors = dict(made.tensors)
+    bias = np.zeros(len(made.vocabulary), np.float32)
+    bias[made.vocabulary.encode(character)] = 8
+    tensors["output.b"], tensors["output.w"] = bias, 0.05 * tensors["output.w"]
+    return Checkpoint(made.config, made.vocabulary, tensors)
+
+
+def test_what_does_harm_is_forgotten_by_half() -> None:
+    learner = learner_of(telling("a"), LearnConfig(rate=1e-2, segment=10))
+    memory = learner.read(learner.start(), "b" * 600).memory
+    assert memory.shrinks == 0
+    assert memory.gain > 5
+    moved = memory.overlay.movement
+    memory, nats, base = learner.read(memory, "a" * 10)
+    assert nats[0] > base[0] + 3, "it believed in b"
+    assert memory.shrinks == 1
+    assert memory.overlay.movement == pytest.approx(moved / 2, rel=1e-3)
+    memory, nats, base = learner.read(memory, "a" * 400)
+    assert nats[-200:].mean() < base[-200:].mean() + 0.02
+    unguarded = learner_of(telling("a"), LearnConfig(rate=1e-2, segment=10, margin=1e6))
+    memory = unguarded.read(unguarded.start(), "b" * 600).memory
+    assert unguarded.read(memory, "a" * 40).memory.shrinks == 0
+
+
+@every_cell
+@pytest.mark.parametrize("rate", [1e-3, 0.1])
+@pytest.mark.parametrize("norm", [True, False])
+def test_it_stays_finite_at_any_rate(cell: str, rate: float, norm: bool) -> None:
+    checkpoint = make(cell, norm=norm)
+    learner = learner_of(checkpoint, LearnConfig(rate=rate, segment=20, decay=0, clip=1e6))
+    memory = learner.start()
+    for text in (noise(1000), "a" * 1000, "the ferry goes.\n" * 60, noise(500, 1)):
+        memory, nats, base = learner.read(memory, text)
+        assert np.isfinite(nats).all()
+        assert np.isfinite(memory.overlay.moved).all()
+        assert math.isfinite(memory.overlay.movement)
+        assert all(np.isfinite(part).all() for part in (*memory.state.arrays(), memory.logits))
+    assert np.isfinite(base).all()
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")
+def test_weights_that_are_ruined_are_dropped(learner: Learner) -> None:
+    memory = learner.read(learner.start(), noise(50)).memory
+    for value in (np.nan, np.inf, 1e38):
+        learner._bench.put(memory.overlay)
+        learner._bench._flat[::3] = value
+        learner._bench._add()
+        ruined = AdaptiveState(memory.last, memory.now, memory.base, learner._bench.take(), shrinks=5)
+        after = learner.read(ruined, noise(30)).memory
+        assert after.shrinks > 5
+        assert np.isfinite(after.overlay.moved).all()
+        assert np.isfinite(after.logits).all()
+        assert all(np.isfinite(part).all() for part in after.state.arrays())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """A model that has learned something, with the statistics of its training."""
+    said = {"hidden": 48, "layers": 1, "lanes": 8, "chunk": 32, "steps": 200, "precision": "fp32", "threads": 1}
+    folder = tmp_path_factory.mktemp("trained")
+    done = charlm.train(HARBOUR, output=folder / "m", **said)
+    return load(done.path)
+
+
+def repeated(text: str, length: int) -> str:
+    return (text * (length // len(text) + 1))[:length]
+
+
+FOREIGN = "der alte mann ging langsam durch die strassen und sah den kindern zu, wie sie am ufer spielten; "
+FOREIGN += "niemand wusste, woher er gekommen war.\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bad", ["noise", "bytes", "line", "foreign"])
+def test_it_recovers_from_anything(trained: Checkpoint, bad: str) -> None:
+    length = 40_000  # what is learned fades within 25,000 characters, so more is no worse
+    text = {
+        "noise": "".join(np.random.default_rng(0).choice(list(trained.vocabulary.characters), length)),
+        "bytes": "".join(map(chr, np.random.default_rng(0).integers(0x4E00, 0x9000, length // 3))),
+        "line": repeated("the same old line again.\n", length),
+        "foreign": repeated(FOREIGN, length),
+    }[bad]
+    learner = Learner(trained)
+    *_, lesson = learning(learner, text)
+    assert lesson.learning.nats < lesson.static.nats, "it has learned it"
+    assert np.isfinite(lesson.memory.overlay.moved).all()
+    normal = HARBOUR.read_text(encoding="utf-8")[:6000]
+    memory = learner.read(lesson.memory, normal[:3000]).memory
+    memory, nats, base = learner.read(memory, normal[3000:])
+    assert np.isfinite(nats).all()
+    assert nats.mean() < 1.03 * base.mean()
+
+
+# How large gradients are
+
+
+@pytest.mark.slow
+def test_a_trained_model_says_how_large_its_gradients_were(trained: Checkpoint) -> None:
+    assert trained.statistics is not None
+    learner = Learner(trained)
+    assert learner.statistics is trained.statistics
+    estimates = {
+        "itself": gradient_rms.of_itself(learner.base),
+        "text": gradient_rms.of_text(
+            learner.base, trained.vocabulary.encode(HARBOUR.read_text(encoding="utf-8")[:4000])
+        ),
+    }
+    for how, estimate in estimates.items():
+        for name, found in trained.statistics.items():
+            if name.endswith((".rows", ".columns")):
+                # Independent ways to one figure; gradients that are not independent of each other keep them apart.
+                assert 1 / 3 < np.sqrt(estimate[name].mean() / found.mean()) < 3, (how, name)
+    text = HARBOUR.read_text(encoding="utf-8")[:3000]
+    known, guessed = (learn(Learner(trained, None, one), text) for one in (None, estimates["itself"]))
+    assert known.learning.nats_per_character == pytest.approx(guessed.learning.nats_per_character, rel=0.02)
+
+
+def test_the_statistics_are_a_hundredth_of_the_model() -> None:
+    config = ModelConfig(320, "lstm", 256, 256)
+    size = sum(math.prod(shape) for shape in config.statistics().values())
+    assert size < 0.01 * config.parameters
+
+
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 6), columns=st.integers(1, 6))
+def test_what_is_a_product_is_factored_without_loss(seed: int, rows: int, columns: int) -> None:
+    rng = np.random.default_rng(seed)
+    config = ModelConfig(rows + 1, "rnn", columns, 3, layers=1)
+    squares = {
+        name: np.outer(rng.uniform(0.1, 2, shape[0]), rng.uniform(0.1, 2, shape[1]))
+        if len(shape) == 2
+        else rng.uniform(0.1, 2, shape)
+        for name, shape in config.tensors().items()
+    }
+    factored = gradient_rms.factor(squares, gradient_rms.REFERENCE)
+    assert {name: value.shape for name, value in factored.items()} == config.statistics()
+    for name, scale in gradient_rms.scales(config, factored, 1e-9).items():
+        whole = np.outer(*scale) if isinstance(scale, gradient_rms.TensorRms) else scale
+        np.testing.assert_allclose(whole, squares[name] ** -0.5, rtol=1e-5)
+    fewer = gradient_rms.factor(squares, gradient_rms.REFERENCE / 4)
+    for name, value in fewer.items():
+        np.testing.assert_allclose(value, factored[name] / 4, rtol=1e-5)
+
+
+def test_gradients_of_nothing_are_no_division_by_zero() -> None:
+    checkpoint = make()
+    learner = Learner(checkpoint, QUICK, even(checkpoint.config, 0.0))
+    assert np.isfinite(learner.read(learner.start(), noise(100)).memory.overlay.moved).all()
+
+
+def test_the_model_s_own_text_is_the_same_every_time() -> None:
+    engine = Engine(make())
+    one, other = gradient_rms.of_itself(engine), gradient_rms.of_itself(engine)
+    for name, shape in engine.config.statistics().items():
+        assert one[name].shape == shape
+        assert np.isfinite(one[name]).all()
+        np.testing.assert_array_equal(one[name], other[name])
+
+
+# As bytes
+
+
+def test_a_memory_survives_as_bytes(learner: Learner) -> None:
+    memory = learner.start()
+    for text, learns in ((noise(70), True), (noise(9, 1), False), (noise(33, 2), True)):
+        memory = learner.read(memory, text, learn=learns).memory
+        data, overlay = learner.to_bytes(memory), memory.overlay.to_bytes()
+        other = learner_of(learner.base.checkpoint)
+        again = other.from_bytes(data, overlay_from_bytes(learner.base.checkpoint, overlay))
+        assert same(again, memory)
+        assert again.overlay.digest == memory.overlay.digest
+        assert same(other.read(again, "the ferry").memory, learner.read(memory, "the ferry").memory)
+        assert len(data) < 20_000
+        assert len(overlay) < memory.overlay.size + 100
+
+
+def test_a_memory_that_learned_nothing_survives_too(learner: Learner) -> None:
+    memory = learner.start()
+    again = learner.from_bytes(
+        learner.to_bytes(memory), overlay_from_bytes(learner.base.checkpoint, memory.overlay.to_bytes())
+    )
+    assert learner.engine(again) is learner.base
+    np.testing.assert_allclose(again.logits, memory.logits, atol=1e-5)
+
+
+def mutations(data: bytes, count: int) -> Iterator[bytes]:
+    rng = np.random.default_rng(0)
+    for length in (0, 1, 8, 24, 31, 32, 40, 80, len(data) - 1):
+        yield data[:length]
+    yield data + b"\0"
+    for _ in range(count):
+        mutated = bytearray(data)
+        for _ in range(rng.choice([1, 1, 4, 32])):
+            place = int(rng.integers(len(data) if rng.random() < 0.5 else 100))
+            mutated[place] = int(rng.integers(256))
+        yield bytes(mutated)
+
+
+def test_damaged_bytes_are_refused_or_harmless(learner: Learner) -> None:
+    checkpoint = learner.base.checkpoint
+    memory, refused = learner.read(learner.start(), noise(50)).memory, []
+    for data in mutations(memory.overlay.to_bytes(), 1500):
+        try:
+            overlay = overlay_from_bytes(checkpoint, data)
+        except CheckpointError as error:
+            refused.append(error.message)
+        else:
+            assert np.isfinite(overlay.moved).all()
+            assert math.isfinite(overlay.movement)
+    for data in mutations(learner.to_bytes(memory), 1500):
+        try:
+            found = learner.from_bytes(data, memory.overlay)
+        except CheckpointError as error:
+            refused.append(error.message)
+        else:
+            assert np.isfinite(learner.read(found, "the ferry").nats).all()
+    assert len(refused) > 200
+    assert all(message.isprintable() for message in refused)
+
+
+def test_another_model_s_bytes_are_refused(learner: Learner) -> None:
+    other = learner_of(make(seed=1))
+    memory, theirs = (one.read(one.start(), noise(50)).memory for one in (learner, other))
+    with pytest.raises(CheckpointError, match="another model"):
+        overlay_from_bytes(other.base.checkpoint, memory.overlay.to_bytes())
+    with pytest.raises(CheckpointError, match="something else"):
+        learner.from_bytes(learner.to_bytes(memory), learner.start().overlay)
+    with pytest.raises(CheckpointError):
+        other.from_bytes(learner.to_bytes(memory), theirs.overlay)
+
+
+def test_the_fingerprint_is_of_all_that_decides_what_is_learned() -> None:
+    checkpoint = make()
+    sizes = even(checkpoint.config)
+    learners = [
+        Learner(checkpoint, QUICK, sizes),
+        Learner(make(seed=1), QUICK, sizes),
+        Learner(checkpoint, LearnConfig(rate=3e-3, segment=9), sizes),
+        Learner(checkpoint, QUICK, even(checkpoint.config, 2e-6)),
+    ]
+    assert len({one.fingerprint for one in learners}) == len(learners)
+    assert Learner(Engine(checkpoint), QUICK, sizes).fingerprint == learners[0].fingerprint
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rate", -1e-9),
+        ("rate", 0.2),
+        ("rate", math.nan),
+        ("rate", "1e-4"),
+        ("rate", True),
+        ("decay", -0.1),
+        ("decay", 1.1),
+        ("segment", 0),
+        ("segment", 1.5),
+        ("segment", 10**9),
+        ("passes", 0),
+        ("clip", 0),
+        ("epsilon", 0),
+        ("margin", -1),
+        ("margin", math.inf),
+    ],
+)
+def test_settings_out_of_range_are_refused(name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=name):
+        LearnConfig.from_dict({name: value})
+
+
+def test_settings_survive_as_plain_data() -> None:
+    how = LearnConfig(rate=2e-4, segment=9, passes=3)
+    assert LearnConfig.from_dict(how.to_dict()) == how
+    with pytest.raises(CharlmError, match="speed"):
+        LearnConfig.from_dict({"speed": 1})
+
+
+# In Python
+
+
+def test_from_python(make_checkpoint: MakeCheckpoint) -> None:
+    model = Model(make_checkpoint())
+    text = "the ferry goes over to farside.\n" * 20
+    static, dynamic = model.eval(text), model.eval(text, dynamic=True, rate=1e-3)
+    assert dynamic.nats < 0.9 * static.nats
+    assert dynamic == learn(model.learner(rate=1e-3), text).learning
+    with pytest.raises(UsageError):
+        model.eval(text, rate=1e-3)
+    with pytest.raises(UsageError):
+        model.eval(text, 4, dynamic=True)
+    with pytest.raises(UsageError):
+        model.learner(speed=1)
+
+
+def test_a_file_with_statistics_is_saved_and_loaded(tmp_path: Path) -> None:
+    checkpoint = make()
+    path = tmp_path / "m.safetensors"
+    save(replace(checkpoint, statistics=gradient_rms.of_itself(Engine(checkpoint))), path, half=True)
+    loaded = load(path)
+    assert loaded.statistics is not None
+    assert Learner(loaded).statistics is loaded.statistics

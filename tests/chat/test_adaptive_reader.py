@@ -1,0 +1,571 @@
+"""A conversation that learns: from whom, what undo and forgetting do to it, what it costs and what is kept."""
+
+from __future__ import annotations
+
+import sqlite3
+import statistics
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import charlm
+from charlm import checkpoint
+from charlm.adapt import learner
+from charlm.adapt.learner import AdaptiveState
+from charlm.adapt.settings import LearnConfig
+from charlm.chat import context_cache as limits
+from charlm.chat.adaptive_reader import LearnPolicy, Reader, default_rate
+from charlm.chat.commands import COMMANDS, Operation, find
+from charlm.chat.conversation import Conversation
+from charlm.chat.dials import ChatConfig
+from charlm.chat.export import from_json, to_json
+from charlm.chat.replay import replay
+from charlm.chat.reply_sampler import LEARNED_WEIGHT, Snapshot, restored
+from charlm.chat.session import ChatOptions, Session
+from charlm.chat.storage import autosave, database
+from charlm.chat.storage.conversation_data import ConversationData
+from charlm.chat.storage.store import ConversationStore
+from charlm.chat.turns import Turn
+from charlm.cli.main import run
+from charlm.errors import CheckpointError, UsageError
+from charlm.inference import tape
+from charlm.inference.engine import Engine
+from charlm.inference.generate import generate_batch
+from charlm.inference.search import best_first, logprobs
+
+from .conftest import Reopen
+from .models import DIALOGUES, learning_engine
+from .test_exactness import as_bytes, check_memory
+
+LINES, PLAY, PLAIN = DIALOGUES["lines"], DIALOGUES["play"], DIALOGUES["plain"]
+LEARNING = ChatConfig(candidates=1, length=10, learn=3e-3)
+
+
+def begin(dials: ChatConfig = LEARNING, seed: int = 1) -> Conversation:
+    return Conversation(learning_engine(), LINES, dials=dials, seed=seed)
+
+
+def memory(conversation: Conversation, turn: Turn | None = None) -> AdaptiveState:
+    found = conversation.snapshot(turn or conversation.head).memory
+    assert found is not None
+    return found
+
+
+def test_it_learns_from_you_and_not_from_itself() -> None:
+    conversation = begin()
+    conversation.say("so it goes")
+    mine, reply = conversation.path
+    assert memory(conversation, mine).overlay
+    assert memory(conversation, reply).overlay is memory(conversation, mine).overlay
+    assert memory(conversation).learned == len("o it goes"), "the very first character follows nothing"
+    edited = conversation.edit(reply, "some words that are put into its mouth")
+    assert memory(conversation, edited).overlay is memory(conversation, mine).overlay
+
+
+def test_the_reply_is_drawn_by_a_model_that_has_learned_what_it_replies_to() -> None:
+    conversation = begin(replace(LEARNING, temperature=0.0))
+    reply = conversation.say("so it goes")
+    assert reply.turn.parent is not None
+    before = conversation.reader.begin(
+        conversation.snapshot(reply.turn.parent), conversation.lead(reply.turn), LearnPolicy()
+    )
+    engine, state, logits, text = conversation.reader.engine(before), before.state, before.logits, ""
+    assert engine is not conversation.engine
+    for _ in reply.text:
+        index = int(np.argmax(logits))
+        text += engine.vocabulary.characters[index]
+        state, logits = engine.step(state, index)
+    assert text == reply.text
+
+
+def test_what_was_said_often_is_expected() -> None:
+    conversation = begin(replace(LEARNING, learn=1e-2))
+    for _ in range(8):
+        conversation.say("so it goes")
+    said = [turn for turn in conversation.path if turn.author == "you"]
+    surprises = [sum(one.surprise for one in conversation.consider(turn, 0)) for turn in said]
+    assert surprises[-1] < 0.8 * surprises[0]
+    learned = conversation.learned
+    assert learned is not None
+    assert learned.saved > 0
+    assert learned.movement > 0
+    assert "better" in learned.told
+    assert "bits" in learned.meter
+
+
+def test_the_end_of_a_line_is_learned_too() -> None:
+    newline = LINES.closing
+    ends = {}
+    for closing in (newline, ""):
+        reader = Reader(learning_engine())
+        snapshot = Snapshot(*reader.base.feed(reader.base.start(), np.array([0])))
+        for _ in range(20):
+            snapshot = reader.read(snapshot, "abc", LearnPolicy(settings=LearnConfig(rate=3e-3)), closing).snapshot
+            ends[closing] = snapshot.logits[learning_engine().vocabulary.encode(newline)[0]] - snapshot.logits.mean()
+            snapshot = reader.read(snapshot, newline).snapshot
+    assert ends[newline] > ends[""] + 0.1
+
+
+def test_undo_takes_back_what_was_learned_to_the_bit() -> None:
+    conversation = begin()
+    conversation.say("hello")
+    before = as_bytes(conversation, conversation.head)
+    conversation.say("how are you?")
+    after = as_bytes(conversation, conversation.head)
+    assert before[1] != after[1]
+    conversation.undo()
+    assert as_bytes(conversation, conversation.head) == before
+    conversation.redo()
+    assert as_bytes(conversation, conversation.head) == after
+
+
+def test_another_reply_learns_nothing_twice_and_an_edit_unlearns() -> None:
+    conversation = begin()
+    conversation.say("hello")
+    learned = memory(conversation).overlay
+    conversation.regenerate()
+    assert memory(conversation).overlay is learned
+    other = begin()
+    other.say("no")
+    conversation.edit(conversation.path[0], "no")
+    assert memory(conversation).overlay.to_bytes() == memory(other, other.path[0]).overlay.to_bytes()
+
+
+def test_turned_off_it_goes_on_with_what_it_has_learned() -> None:
+    conversation = begin()
+    conversation.say("hello")
+    learned = memory(conversation).overlay
+    conversation.dials = replace(conversation.dials, learn=0.0)
+    conversation.say("how are you?")
+    assert memory(conversation).overlay is learned
+    assert [turn.lesson.settings is None for turn in conversation.path] == [False, True, True, True]
+    conversation.dials = replace(conversation.dials, learn=1e-3)
+    conversation.say("well")
+    assert conversation.path[4].lesson.settings == LearnConfig(rate=1e-3)
+    check_memory(conversation, conversation.head)
+
+
+def test_one_that_does_not_learn_has_nothing_to_keep() -> None:
+    conversation = begin(replace(LEARNING, learn=0.0))
+    conversation.say("hello")
+    assert conversation.snapshot(conversation.head).memory is None
+    assert conversation.learned is None
+    with pytest.raises(UsageError, match="nothing was learned"):
+        conversation.forget()
+
+
+def test_forgetting_is_the_model_as_it_was_trained() -> None:
+    conversation = begin()
+    conversation.say("hello")
+    conversation.say("how are you?")
+    learned = as_bytes(conversation, conversation.head)
+    assert conversation.learned is not None
+    conversation.forget()
+    assert conversation.learned is None
+    head = conversation.head
+    reply = conversation.regenerate()
+    assert reply.turn.lesson.forget
+    assert conversation.snapshot(reply.turn).memory is None
+    text = conversation.text()
+    engine = conversation.engine
+    logits = engine.feed(engine.start(), engine.vocabulary.encode(text))[1]
+    np.testing.assert_allclose(conversation.snapshot(reply.turn).logits, logits, rtol=0, atol=1e-4)
+    assert not conversation.forgets, "once"
+    assert replay(conversation).difference is None
+    conversation.undo()
+    assert conversation.head is head
+    assert as_bytes(conversation, head) == learned
+    conversation.say("and on")
+    assert memory(conversation).learned == len("ello" + "how are you?" + "and on")
+
+
+@pytest.mark.parametrize("form", ["lines", "play"])
+def test_a_reply_that_is_continued_after_forgetting_can_be_played_again(form: str) -> None:
+    """Its beginning was drawn from a memory that is no longer there: it is read as it stands."""
+    dials = ChatConfig(candidates=1, length=12, temperature=1.0, learn=3e-3)
+    conversation = Conversation(learning_engine(), DIALOGUES[form], dials=dials, seed=1)
+    said = conversation.say("hello").text
+    conversation.forget()
+    assert conversation.continue_().turn.text.startswith(said)
+    assert replay(conversation).difference is None
+    check_memory(conversation, conversation.head)
+
+
+def test_undo_takes_forgetting_back() -> None:
+    conversation = begin()
+    conversation.say("hello")
+    conversation.forget()
+    assert conversation.undo()
+    assert not conversation.forgets
+    assert len(conversation.path) == 2
+    conversation.say("again")
+    assert memory(conversation).learned == len("ello" + "again")
+
+
+def test_a_wish_to_forget_survives_closing(store: ConversationStore, reopen: Reopen) -> None:
+    conversation = store.create("noise", learning_engine(), LINES, dials=LEARNING, seed=1)
+    conversation.say("hello")
+    conversation.forget()
+    store.close()
+    again = reopen().open(1, "noise", learning_engine(), LINES).conversation
+    assert again.forgets
+    again.say("again")
+    assert memory(again).learned == len("again")
+
+
+# What it costs
+
+
+class Reads:
+    """Counts the ids that anything reads."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ids = 0
+        read_tape, read = tape.read, Engine._read
+
+        def taped(config, weights, ids, state):  # type: ignore[no-untyped-def]
+            self.ids += len(ids)
+            return read_tape(config, weights, ids, state)
+
+        def counted(engine, state, ids, *, last_only=False):  # type: ignore[no-untyped-def]
+            self.ids += len(ids)
+            return read(engine, state, ids, last_only=last_only)
+
+        monkeypatch.setattr(learner.tape, "read", taped)
+        monkeypatch.setattr(Engine, "_read", counted)
+
+    def of(self, do: Callable[[], object]) -> int:
+        before = self.ids
+        do()
+        return self.ids - before
+
+
+def test_a_turn_costs_the_same_at_turn_100_as_at_turn_6(
+    monkeypatch: pytest.MonkeyPatch, store: ConversationStore
+) -> None:
+    reads = Reads(monkeypatch)
+    monkeypatch.setattr(limits, "LEARNED_TURNS", 4)
+    conversation = store.create("noise", learning_engine(), PLAIN, dials=LEARNING, seed=1)
+
+    def talk(turns: int) -> float:
+        while len(conversation.path) < turns:
+            conversation.say("go on")
+        return statistics.median([reads.of(lambda: conversation.say("go on")) for _ in range(5)])
+
+    assert talk(6) == talk(100)
+    assert reads.of(conversation.undo) == 0
+    kept, turn = 0, conversation.head
+    while turn.parent is not None:
+        kept += turn.snapshot is not None
+        turn = turn.parent
+    assert kept <= 4
+
+
+def test_what_is_kept_is_bounded_by_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    conversation = begin()
+    conversation.say("hello")
+    monkeypatch.setattr(limits, "LEARNED_BYTES", 3 * memory(conversation).overlay.size)
+    for _ in range(6):
+        conversation.say("hello")
+    kept = [turn for turn in conversation.path if turn.snapshot is not None]
+    assert len({id(memory(conversation, turn).overlay) for turn in kept}) == 3
+    first = conversation.path[0]
+    assert first.snapshot is None
+    check_memory(conversation, first)
+
+
+def test_going_far_back_is_learned_again_once_and_not_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LEARNED_TURNS", 8)
+    conversation = begin()
+    for _ in range(16):
+        conversation.say("hello")
+    reads = Reads(monkeypatch)
+    for _ in range(8):
+        conversation.undo()
+        conversation.snapshot(conversation.head)
+    whole = sum(len(conversation.lead(turn)) + len(turn.text) for turn in conversation.path)
+    assert reads.ids < 3 * 3 * whole, "by the learning model, by the trained one, and once more for what follows"
+    assert reads.of(lambda: [conversation.consider(turn, 0) for turn in conversation.path[::-1]]) < 9 * whole
+
+
+# What is kept
+
+
+def learned_rows(path: Path) -> list[tuple[int, ...]]:
+    connection = sqlite3.connect(path)
+    found = connection.execute("SELECT conversation, turn, length(overlay) FROM learned ORDER BY written").fetchall()
+    assert connection.execute("SELECT count(*) FROM snapshot").fetchone() == (0,)
+    connection.close()
+    return found
+
+
+def test_what_was_learned_is_kept_once_where_a_conversation_is_left(
+    store: ConversationStore, path: Path, reopen: Reopen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = learning_engine()
+    conversation = store.create("noise", engine, LINES, dials=LEARNING, seed=1)
+    for text in ("hello", "how are you?", "well"):
+        conversation.say(text)
+    assert learned_rows(path) == []
+    store.close()
+    size = len(memory(conversation).overlay.to_bytes())
+    assert learned_rows(path) == [(1, conversation.head.id, size)]
+    again = reopen().open(1, "noise", engine, LINES).conversation
+    reads = Reads(monkeypatch)
+    assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
+    assert reads.ids <= 4, "the last character, by both models"
+
+
+def test_of_many_conversations_only_the_last_keep_what_they_learned(
+    store: ConversationStore, path: Path, reopen: Reopen
+) -> None:
+    engine = learning_engine()
+    said = {}
+    for number in range(1, 6):
+        conversation = store.create("noise", engine, LINES, dials=LEARNING, seed=1)
+        conversation.say("hello " * number)
+        said[number] = as_bytes(conversation, conversation.head)
+    store.close()
+    assert [row[0] for row in learned_rows(path)] == [3, 4, 5]
+    other = reopen()
+    for number, expected in said.items():
+        again = other.open(number, "noise", engine, LINES).conversation
+        assert as_bytes(again, again.head) == expected, "learned again"
+
+
+def test_now_and_then_it_is_written_while_it_goes_on(
+    store: ConversationStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(autosave, "LESSONS", 6)
+    conversation = store.create("noise", learning_engine(), LINES, dials=LEARNING, seed=1)
+    for _ in range(4):
+        conversation.say("hello")
+    [(_, turn, _)] = learned_rows(path)
+    assert turn in [one.id for one in conversation.path[4:]]
+
+
+def test_damaged_lessons_are_learned_again(store: ConversationStore, path: Path, reopen: Reopen) -> None:
+    engine = learning_engine()
+    conversation = store.create("noise", engine, LINES, dials=LEARNING, seed=1)
+    conversation.say("hello")
+    store.close()
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE learned SET overlay = substr(overlay, 1, 100)")
+    connection.commit()
+    connection.close()
+    again = reopen().open(1, "noise", engine, LINES).conversation
+    assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
+
+
+def make_old(path: Path) -> None:
+    """Take from a file what the version that learns has brought."""
+    connection = sqlite3.connect(path)
+    connection.execute("ALTER TABLE turn DROP COLUMN lesson")
+    connection.execute("ALTER TABLE conversation DROP COLUMN forgets")
+    connection.execute("DROP TABLE learned")
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize("rescued", [False, True])
+def test_what_the_version_before_this_has_kept_goes_on_and_learns(
+    store: ConversationStore, path: Path, reopen: Reopen, rescued: bool
+) -> None:
+    engine = learning_engine()
+    conversation = store.create("noise", engine, LINES, dials=replace(LEARNING, learn=0.0), seed=1)
+    conversation.say("hello")
+    said = [turn.text for turn in conversation.path]
+    store.close()
+    make_old(path)
+    if rescued:
+        old = path.rename(path.with_name("old.db"))
+        reopen().close()
+        connection = sqlite3.connect(path, isolation_level=None)
+        assert database._rescue(connection, old) == (1, 1)
+        connection.close()
+    again = reopen().open(1, "noise", engine, LINES).conversation
+    assert [turn.text for turn in again.path] == said
+    again.dials = LEARNING
+    again.say("how are you?")
+    assert memory(again).learned == len("how are you?")
+    check_memory(again, again.head)
+
+
+def test_lessons_are_told_and_read_back() -> None:
+    for lesson in (LearnPolicy(), LearnPolicy(forget=True), LearnPolicy(True, LearnConfig(rate=1e-3, segment=20))):
+        assert LearnPolicy.from_dict(lesson.to_dict()) == lesson
+    for wrong in ({"forget": 1}, {"learn": {"rate": 9}}, {"learn": []}, {"other": 1}, {"learn": {"speed": 1}}):
+        with pytest.raises(CheckpointError):
+            LearnPolicy.from_dict(wrong)
+
+
+def test_a_format_with_turns_learns_unless_it_is_told_not_to() -> None:
+    assert [default_rate(dialogue) > 0 for dialogue in DIALOGUES.values()] == [False, True, True, True]
+
+
+def test_a_long_text_that_is_being_learned_can_be_stopped() -> None:
+    conversation = begin()
+    conversation.say("hello")
+    before = list(conversation.path)
+    asked = 0
+
+    def stopped() -> bool:
+        nonlocal asked
+        asked += 1
+        return True
+
+    reader, snapshot = conversation.reader, conversation.snapshot(conversation.head)
+    with pytest.raises(UsageError, match="nothing was said"):
+        reader.read(snapshot, "on and on " * 500, LearnPolicy(settings=LearnConfig()), "\n", stopped)
+    assert asked == 1
+    assert conversation.path == before
+
+
+# What a person can do about it
+
+
+class Silent:
+    """A face that only remembers what it was told."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.told: list[str] = []
+
+    def do(self, line: str) -> str:
+        """Run a command; what it told."""
+        self.told.clear()
+        command, argument = find(COMMANDS, line)
+        command.run(self, argument)
+        return "\n".join(self.told)
+
+    def tell(self, text: str) -> None:
+        self.told.append(text)
+
+    def draw(self, operation: Operation) -> None:
+        operation(lambda piece: None, lambda turn: None)
+
+    def show_conversation(self) -> None:
+        pass
+
+    def show_dials(self) -> None:
+        pass
+
+    def leave(self) -> None:
+        pass
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with two models, which is also where one works: one of lines, one of plain text."""
+    monkeypatch.chdir(tmp_path)
+    for name, form in (("talker", "lines"), ("writer", "plain")):
+        model = replace(learning_engine().checkpoint, dialogue=DIALOGUES[form])
+        checkpoint.save(model, tmp_path / f"{name}.safetensors")
+    return tmp_path
+
+
+def test_learn_and_forget_as_commands(models: Path) -> None:
+    face = Silent(Session(ChatOptions(str(models / "talker.safetensors"), dials=(("length", 10), ("candidates", 1)))))
+    session = face.session
+    assert session.conversation.dials.learn == LearnConfig().rate, "on, since its text has turns"
+    assert "learns from what you say, at rate 0.0001" in face.do("/learn")
+    with pytest.raises(UsageError, match="nothing was learned"):
+        face.do("/forget")
+    session.conversation.say("hello there")
+    assert "moved" in face.do("/learn")
+    assert "undo" in face.do("/forget")
+    face.do("/undo")
+    assert not session.conversation.forgets
+    assert face.do("/learn off").startswith("it learns nothing")
+    assert session.conversation.dials.learn == 0
+    face.do("/learn 0.003")
+    assert session.conversation.dials.learn == 3e-3
+    face.do("/learn on")
+    assert session.conversation.dials.learn == LearnConfig().rate
+    for wrong in ("/learn fast", "/learn 7", "/learn -1"):
+        with pytest.raises(UsageError):
+            face.do(wrong)
+    command, _ = find(COMMANDS, "/learn")
+    assert list(command.complete(session, "o")) == ["on", "off"]
+    session.use(str(models / "writer.safetensors"))
+    assert session.conversation.dials.learn == 0, "a plain text has nobody to learn from"
+    session.use(str(models / "talker.safetensors"))
+    assert session.conversation.dials.learn == LearnConfig().rate
+    session.close()
+
+
+def test_the_command_line_says_whether_and_how_fast(models: Path) -> None:
+    asked: list[dict[str, Any]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("charlm.chat.session.Session", lambda wish: asked.append(dict(wish.dials)) or 1 / 0)
+        for options in ([], ["--learn"], ["--no-learn"], ["--rate", "0.001"], ["--no-learn", "--rate", "0.001"]):
+            assert run(["chat", str(models / "writer.safetensors"), *options]) == 1
+    assert asked == [{}, {"learn": 1e-4}, {"learn": 0.0}, {"learn": 1e-3}, {"learn": 0.0}]
+
+
+def test_from_python(models: Path) -> None:
+    talker, writer = (charlm.load(models / f"{name}.safetensors") for name in ("talker", "writer"))
+    assert talker.chat().dials.learn == LearnConfig().rate
+    assert writer.chat().dials.learn == 0
+    assert writer.chat(learn=True).dials.learn == LearnConfig().rate
+    assert talker.chat(learn=False).dials.learn == 0
+    conversation = talker.chat(learn=2e-4, length=10, candidates=1, seed=1)
+    before = {name: tensor.copy() for name, tensor in talker.engine.checkpoint.tensors.items()}
+    conversation.say("hello there")
+    assert conversation.learned is not None
+    for name, tensor in talker.engine.checkpoint.tensors.items():
+        assert np.array_equal(tensor, before[name]), "the model itself stays as it is"
+
+
+# Which reply is chosen
+
+
+def test_what_learning_has_made_likelier_is_chosen() -> None:
+    dials = ChatConfig(candidates=8, length=12, temperature=1.0, top_p=1.0, learn=1e-2)
+    otherwise = 0
+    for seed in range(4):
+        conversation = begin(dials, seed)
+        conversation.say("hello there")
+        reply = conversation.say("how are you?")
+        assert reply.turn.parent is not None
+        start = conversation.reader.begin(
+            conversation.snapshot(reply.turn.parent), conversation.lead(reply.turn), reply.turn.lesson
+        )
+        assert start.memory is not None
+        rng = restored(reply.turn.passages[0].settings[0].rng)
+        candidates = generate_batch(
+            conversation.reader.engine(start),
+            start.state,
+            start.logits,
+            replace(dials.sampling, seed=int(rng.integers(1 << 62))),
+            dials.candidates,
+            max_chars=dials.length,
+            stops=LINES.stops,
+        )
+        texts = [[piece.id for piece in one.pieces] for one in candidates]
+        base = logprobs(conversation.engine, (start.memory.base.state, start.memory.base.logits), texts)
+        gains = [
+            one.mean_logprob - LEARNED_WEIGHT * was / len(ids) if ids else -np.inf
+            for one, was, ids in zip(candidates, base, texts, strict=True)
+        ]
+        assert reply.text == candidates[int(np.argmax(gains))].text
+        otherwise += reply.text != best_first(candidates)[0].text
+    assert otherwise, "it is not always the likeliest"
+
+
+def test_lessons_are_exported_and_learned_again() -> None:
+    conversation = begin()
+    conversation.say("hello")
+    conversation.say("how are you?")
+    conversation.forget()
+    kept = from_json(to_json(ConversationData.of(conversation, "noise")))
+    assert kept.forgets
+    again = kept.conversation(conversation.engine)
+    assert [turn.lesson for turn in again.path] == [turn.lesson for turn in conversation.path]
+    assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
+    assert replay(again).difference is None

@@ -1,0 +1,94 @@
+"""What counts as said before, and what is chosen instead."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.chat.conversation import Conversation
+from charlm.chat.dials import ChatConfig
+from charlm.chat.near_duplicates import first_new, near, normalised
+from charlm.chat.reply_sampler import ReplySampler
+
+from .models import DIALOGUES, random_engine
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("yeah?", "Yeah."),
+        ("I don't know", "i dont know!"),
+        ("I have never heard of that.", "i have never heard of that, no"),
+        ("  so   it goes", "so it goes"),
+        ("...", "..."),
+    ],
+)
+def test_what_is_the_same(one: str, other: str) -> None:
+    assert near(normalised(one), normalised(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("yes", "no"),
+        ("i like the guitar", "i like the sea"),
+        ("...", "!"),
+        ("why?", "why not?"),
+        ("I am", "I am not so sure"),
+    ],
+)
+def test_what_is_not(one: str, other: str) -> None:
+    assert not near(normalised(one), normalised(other))
+
+
+@given(one=st.text(max_size=40), other=st.text(max_size=40))
+def test_a_text_is_near_itself_whatever_its_case_and_spaces(one: str, other: str) -> None:
+    assert near(normalised(one), normalised(one))
+    assert normalised(normalised(one)) == normalised(one)
+    assert near(normalised(one), normalised(f"  {one}\n "))
+    assert near(one, other) or one != other
+
+
+@given(choices=st.lists(st.text(max_size=6), min_size=1, max_size=5), said=st.lists(st.text(max_size=6), max_size=5))
+def test_the_first_that_is_new_is_chosen_and_something_always_is(choices: list[str], said: list[str]) -> None:
+    chosen = first_new(choices, lambda one: one, said)
+    assert chosen in choices
+    new = [
+        one
+        for one in choices
+        if one.strip() and not any(near(normalised(one), normalised(old)) for old in said if normalised(old))
+    ]
+    if new:
+        assert chosen == new[0]
+    elif telling := [one for one in choices if one.strip()]:
+        assert chosen == telling[0]
+
+
+def test_a_reply_does_not_repeat_one_or_what_you_said_as_long_as_there_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    conversation = Conversation(random_engine(), DIALOGUES["lines"], dials=ChatConfig(candidates=4, length=12), seed=1)
+    asked: list[tuple[str, ...]] = []
+    draw = ReplySampler.__init__
+
+    def remember(drawing: ReplySampler, *args: object, **named: object) -> None:
+        asked.append(tuple(named["said"]))  # type: ignore[arg-type]
+        draw(drawing, *args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ReplySampler, "__init__", remember)
+    first = conversation.say("hello").text
+    second = conversation.say("and you?").text
+    conversation.regenerate()
+    assert asked == [("hello",), ("and you?", first), ("and you?", first)]
+    assert second != first
+
+
+def test_what_was_drawn_is_skipped_if_it_was_said() -> None:
+    dials = ChatConfig(candidates=4, length=12, temperature=1.0)
+    fresh = Conversation(random_engine(), DIALOGUES["lines"], dials=dials, seed=3)
+    best = fresh.say("hello").text
+    echoed = Conversation(random_engine(), DIALOGUES["lines"], dials=dials, seed=3)
+    # The same candidates after the same words; only what counts as said differs.
+    echoed._said = lambda turn: [best]  # type: ignore[method-assign]
+    assert normalised(echoed.say("hello").text) != normalised(best)

@@ -1,0 +1,293 @@
+"""A passage can be drawn again from what is kept of it; what is damaged is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlm.chat.dials import ChatConfig
+from charlm.chat.reply_sampler import (
+    RecordedControls,
+    ReplySampler,
+    SamplerCheckpoint,
+    SamplerControls,
+    Segment,
+    Snapshot,
+    restored,
+)
+from charlm.errors import CheckpointError
+from charlm.inference.engine import Engine
+from charlm.inference.generate import make_rng
+
+from .models import random_engine
+from .talkers import CHOSEN, STREAMED, talking_engine
+
+PROMPT = "\n\nANNA: hello\nBOB: "
+
+
+def start_of(engine: Engine) -> Snapshot:
+    return Snapshot(*engine.feed(engine.start(), engine.vocabulary.encode(PROMPT)))
+
+
+def nothing_of(engine: Engine) -> Snapshot:
+    return Snapshot(*engine.feed(engine.start(), engine.vocabulary.encode("\n\n")))
+
+
+def draw(
+    hand: SamplerControls,
+    act: Callable[[int], None] = lambda draws: None,
+    *,
+    engine: Engine | None = None,
+    cancel: Callable[[ReplySampler], bool] = lambda drawing: False,
+    stops: tuple[str, ...] = ("\n",),
+    before: str = "",
+) -> ReplySampler:
+    """A passage; `act` is told after each piece how many were shown."""
+    engine = engine or talking_engine(has_bytes=True)
+    start, nothing = start_of(engine), nothing_of(engine)
+    drawing = ReplySampler(
+        engine, start, hand, stops=stops, nothing=nothing, before=before, cancel=lambda: cancel(drawing)
+    )  # fmt: skip
+    for number, _ in enumerate(drawing, 1):
+        act(number)
+    return drawing
+
+
+def again(passage: Segment, **options: Any) -> ReplySampler:
+    """The passage drawn from what was kept of it, and stopped where it was."""
+    kept = Segment.from_dict(json.loads(json.dumps(passage.to_dict())))
+    assert kept == passage
+    return draw(RecordedControls(kept), cancel=lambda drawing: drawing.draws >= kept.draws, **options)
+
+
+TURNED: list[dict[str, Any]] = [
+    {"temperature": 0.0}, {"temperature": 2.0}, {"top_k": 2}, {"candidates": 2}, {"candidates": 1}, {"pace": 9.0},
+    {"length": 9}, {"repetition_penalty": 3.0}, {"relevance": 2.0}, {"seed": 7},
+]  # fmt: skip
+TURNINGS = st.lists(st.tuples(st.integers(0, 12), st.sampled_from(TURNED)), max_size=6)
+
+
+@given(dials=st.sampled_from([STREAMED, CHOSEN]), seed=st.integers(0, 9), turnings=TURNINGS, stop=st.integers(1, 30))
+@settings(max_examples=60)
+def test_a_passage_is_drawn_again_however_the_dials_were_turned(
+    dials: ChatConfig, seed: int, turnings: list[tuple[int, dict[str, Any]]], stop: int
+) -> None:
+    hand = SamplerControls(dials, make_rng(seed))
+    shown = 0
+
+    def act(number: int) -> None:
+        nonlocal shown
+        shown = number
+        for place, change in turnings:
+            if place == number:
+                if "seed" in change:
+                    hand.rng = make_rng(change["seed"])
+                else:
+                    hand.dials = replace(hand.dials, **change)
+
+    first = draw(hand, act, cancel=lambda drawing: shown >= stop)
+    second = again(first.passage)
+    assert (second.text, second.draws) == (first.text, first.draws)
+    assert first.snapshot is not None
+    assert second.snapshot is not None
+    assert np.array_equal(first.snapshot.logits, second.snapshot.logits)
+
+
+def test_drawing_again_needs_the_random_numbers_and_the_dials() -> None:
+    first = draw(SamplerControls(STREAMED, make_rng(4)), stops=()).passage
+    (setting,) = first.settings
+    other = replace(first, settings=(replace(setting, rng=make_rng(5).bit_generator.state),))
+    assert again(other, stops=()).text != first.text
+    other = replace(first, settings=(replace(setting, dials=replace(STREAMED, temperature=0.0)),))
+    assert again(other, stops=()).text != first.text
+    assert again(first, stops=()).text == first.text
+
+
+def test_settings_are_noted_with_the_draw_that_they_act_on() -> None:
+    hand = SamplerControls(STREAMED, make_rng(1))
+    colder, rng = replace(STREAMED, temperature=0.5), make_rng(2)
+    states = []
+
+    def act(number: int) -> None:
+        if number == 3:
+            hand.dials = colder
+            states.append(hand.rng.bit_generator.state)
+        if number == 5:
+            hand.rng = rng
+            states.append(make_rng(2).bit_generator.state)
+
+    before = make_rng(1).bit_generator.state
+    passage = draw(hand, act, stops=(), engine=talking_engine()).passage
+    assert passage.settings == (
+        SamplerCheckpoint(0, STREAMED, before),
+        SamplerCheckpoint(3, colder, states[0]),
+        SamplerCheckpoint(5, colder, states[1]),
+    )
+    assert passage.draws == len(passage.text) == STREAMED.length
+
+
+def test_one_draw_is_one_draw_whether_shown_or_not() -> None:
+    # Stop strings are drawn but not shown, and so is what is held back when a reply is cut off.
+    for seed in range(20):
+        drawing = draw(SamplerControls(STREAMED, make_rng(seed)), engine=talking_engine())
+        if drawing.reason == "stop" and drawing.text:
+            assert drawing.draws == len(drawing.text) + 1
+            return
+    raise AssertionError("none was stopped")
+
+
+@pytest.mark.parametrize("dials", [STREAMED, CHOSEN], ids=["streamed", "chosen"])
+@pytest.mark.parametrize("cut", ["at the newline", "by turning a dial"])
+def test_a_stop_string_may_begin_in_what_was_shown_before(dials: ChatConfig, cut: str) -> None:
+    # A model that writes nothing but new lines.
+    engine = talking_engine(newlines=500.0)
+    if cut == "at the newline":
+        assert draw(SamplerControls(dials, make_rng(1)), engine=engine, stops=("\n\n",), before="x\n").text == ""
+    assert draw(SamplerControls(dials, make_rng(1)), engine=engine, stops=("\n\n\n",), before="x").text == ""
+    # With fewer in the stop string than are shown before one by one, none may slip through.
+    hand = SamplerControls(replace(dials, length=1), make_rng(1))
+    first = draw(hand, engine=engine, stops=("\n\n",), before="x")
+    assert (first.text, first.reason) == ("\n", "length")
+    second = draw(hand, engine=engine, stops=("\n\n",), before="x" + first.text)
+    assert (second.text, second.reason) == ("", "stop")
+
+
+def test_turning_a_dial_between_two_newlines_does_not_let_them_through() -> None:
+    # The best candidate is shown up to its first newline, then the rest is streamed.
+    found = 0
+    for seed in range(20):
+        hand = SamplerControls(replace(CHOSEN, length=40), make_rng(seed))
+        text = ""
+        engine = talking_engine(newlines=4.0)
+        drawing = ReplySampler(engine, start_of(engine), hand, stops=("\n\n",), nothing=nothing_of(engine))
+        for piece in drawing:
+            text += piece.text
+            if text.endswith("\n"):
+                hand.dials = replace(hand.dials, temperature=hand.dials.temperature + 0.01)
+                found += 1
+        assert "\n\n" not in drawing.text == text
+    assert found > 5
+
+
+@pytest.mark.parametrize("dials", [STREAMED, CHOSEN], ids=["streamed", "chosen"])
+@pytest.mark.parametrize("has_bytes", [False, True])
+def test_the_snapshot_is_that_of_reading_what_was_shown(dials: ChatConfig, has_bytes: bool) -> None:
+    engine = talking_engine(has_bytes=has_bytes, in_bytes=2.0) if has_bytes else talking_engine()
+    for seed in range(10):
+        drawing = draw(SamplerControls(dials, make_rng(seed)), engine=engine, cancel=lambda drawing: drawing.draws > 9)
+        assert drawing.snapshot is not None
+        read = start_of(engine).read(engine, drawing.text)
+        np.testing.assert_allclose(drawing.snapshot.logits, read.logits, rtol=0, atol=1e-5)
+        for part, expected in zip(drawing.snapshot.state.arrays(), read.state.arrays(), strict=True):
+            np.testing.assert_allclose(part, expected, rtol=0, atol=1e-5)
+
+
+def test_without_nothing_to_compare_with_there_are_no_candidates() -> None:
+    engine = talking_engine()
+    pieces = [
+        list(ReplySampler(engine, start_of(engine), SamplerControls(dials, make_rng(1))))
+        for dials in (STREAMED, CHOSEN)
+    ]
+    assert [piece.id for piece in pieces[0]] == [piece.id for piece in pieces[1]]
+
+
+# What is kept
+
+
+def test_a_snapshot_is_read_back() -> None:
+    engine = talking_engine()
+    snapshot = start_of(engine)
+    kept = Snapshot.from_bytes(engine, snapshot.to_bytes(engine))
+    assert np.array_equal(kept.logits, snapshot.logits)
+    assert kept.logits.dtype == np.float32
+    for part, expected in zip(kept.state.arrays(), snapshot.state.arrays(), strict=True):
+        assert np.array_equal(part, expected)
+
+
+def test_a_snapshot_that_is_damaged_or_another_model_s_is_refused() -> None:
+    engine, other = talking_engine(), random_engine(3)
+    data = start_of(engine).to_bytes(engine)
+    wrong = [
+        data[:-1],
+        data + b"\0",
+        b"",
+        data[: len(data) // 2],
+        data[8:],
+        np.full(4, np.nan, "<f4").tobytes() + data[16:],
+    ]
+    wrong.append(data[: 4 * engine.config.vocabulary] + engine.to_bytes(start_of(engine).state.repeat(2)))
+    wrong.append(Snapshot(*other.step(other.start(), 0)).to_bytes(other))
+    for one in wrong:
+        with pytest.raises(CheckpointError):
+            Snapshot.from_bytes(engine, one)
+
+
+def test_reading_nothing_changes_nothing() -> None:
+    snapshot = start_of(talking_engine())
+    assert snapshot.read(talking_engine(), "") is snapshot
+
+
+@pytest.mark.parametrize("passage", [Segment("typed"), Segment(""), Segment("日本 ☃\n")])
+def test_what_a_person_wrote_is_read_back(passage: Segment) -> None:
+    assert Segment.from_dict(json.loads(json.dumps(passage.to_dict()))) == passage
+
+
+JUNK = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    "x",
+    [],
+    {},
+    [1],
+    {"a": 1},
+    10**40,
+    [[0]],
+    [[0, {}, {}]],
+    [["x", {}, {}]],
+    [[0, [], None]],
+]
+
+
+@pytest.mark.parametrize("key", ["settings", "draws"])
+@pytest.mark.parametrize("junk", JUNK, ids=repr)
+def test_a_damaged_passage_is_refused_or_harmless(key: str, junk: Any) -> None:
+    document = draw(SamplerControls(STREAMED, make_rng(1))).passage.to_dict() | {key: junk}
+    try:
+        passage = Segment.from_dict(document)
+    except CheckpointError:
+        return
+    # What is taken can be used.
+    assert isinstance(passage.draws, int)
+    for setting in passage.settings:
+        restored(setting.rng).random()
+
+
+@pytest.mark.parametrize("key", ["text", "settings", "draws"])
+def test_a_passage_without_its_parts_is_refused(key: str) -> None:
+    document = draw(SamplerControls(STREAMED, make_rng(1))).passage.to_dict()
+    del document[key]
+    with pytest.raises(CheckpointError, match="damaged"):
+        Segment.from_dict(document)
+
+
+def test_random_numbers_go_on_where_they_stood() -> None:
+    rng = make_rng(3)
+    rng.random(7)
+    other = restored(json.loads(json.dumps(rng.bit_generator.state)))
+    assert np.array_equal(rng.random(9), other.random(9))
+
+
+@pytest.mark.parametrize("state", [{}, {"bit_generator": "MT19937"}, {**make_rng(0).bit_generator.state, "state": {}}])
+def test_no_state_of_random_numbers(state: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="PCG64"):
+        restored(state)

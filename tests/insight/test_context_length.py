@@ -1,0 +1,202 @@
+"""What a length of context is worth, and what is recalled, are what reading by hand says."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.cells import CELLS
+from charlm.checkpoint import Checkpoint
+from charlm.config import ModelConfig
+from charlm.errors import CorpusError
+from charlm.inference.engine import Engine
+from charlm.inference.scoring import log_softmax
+from charlm.insight.context_length import by_context, recall
+from charlm.insight.recall_targets import RecallTarget, by_chance, ending, places, rhymes
+from charlm.text.vocabulary import Vocabulary
+
+from ..conftest import HARBOUR, MakeCheckpoint
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_context_is_what_was_read(make_checkpoint: MakeCheckpoint, cell: str) -> None:
+    engine = Engine(make_checkpoint(cell=cell, scale=0.3))
+    ids = np.random.default_rng(0).integers(0, len(engine.vocabulary), 400)
+    rows = by_context(engine, ids, [1, 4, 16, 64], blocks=3, width=4)
+    assert [row.length for row in rows] == [1, 4, 16, 64]
+    for row in rows:
+        total = []
+        for start in np.linspace(64, 396, 3).astype(int):
+            for place in range(start, start + 4):
+                first = (start if row.length > 16 else place) - row.length
+                _, logits = engine.feed(engine.start(), ids[first:place])
+                total.append(-log_softmax(logits)[ids[place]] / math.log(2))
+        assert row.bits == pytest.approx(np.mean(total), abs=1e-4)
+    assert rows[-1].error == 0
+
+
+def test_a_text_that_is_too_short(make_checkpoint: MakeCheckpoint) -> None:
+    with pytest.raises(CorpusError, match="needs 164"):
+        by_context(Engine(make_checkpoint()), np.zeros(120, np.int64), [1, 100])
+
+
+def test_places_of_names_brackets_and_quotes() -> None:
+    text = 'I saw Anna (and Anna too). "No", she said.\n\n"'
+    found = {place.kind: place for place in places(text)}
+    assert found["name"] == RecallTarget("name", 6, 10, 17, 20)
+    assert text[17:20] == "nna"
+    assert found["bracket"] == RecallTarget("bracket", 11, 12, 24, 25)
+    assert found["quote"] == RecallTarget("quote", 27, 28, 30, 31)
+    assert found["name"].distance == 7
+    assert len(list(places(text))) == 3
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "rhyme"),
+    [
+        ("day", "away", True),
+        ("crime", "times", False),
+        ("crimes", "times", True),
+        ("talking", "walking", True),
+        ("talking", "going", False),
+        ("never", "ever", True),
+        ("never", "other", False),
+        ("king", "sing", True),
+        ("caf\u00e9", "CAFE", True),  # the ending; whether the words differ is asked elsewhere
+        ("ne'er", "never", False),
+        ("brr", "hmm", False),
+        ("\u6625", "\u79cb", False),
+    ],
+)
+def test_what_rhymes_is_told_from_how_it_is_written(one: str, other: str, rhyme: bool) -> None:
+    assert (ending(one) == ending(other) != "") == rhyme
+
+
+def test_rhymes_are_at_the_ends_of_near_lines() -> None:
+    text = "To be so mind,\nAnd more do stay.\nIs left behind\n\nto find\n"
+    (place,) = rhymes(text)
+    assert place.kind == "rhyme"
+    assert text[place.begin : place.end] == "mind"
+    assert text[place.target : place.stop] == "ind"
+    assert text[: place.stop].endswith("behind")
+    assert text[place.instead :].startswith("stay.")
+
+
+@given(st.text(alphabet="abdey\u00e9'\u6625, \n", max_size=80))
+def test_a_rhyme_is_compared_with_a_word_that_does_not(text: str) -> None:
+    for place in rhymes(text):
+        assert place.instead is not None
+        partner, size = text[place.begin : place.end], place.end - place.begin
+        instead = text[place.instead : place.instead + size]
+        target = text[place.target : place.stop]
+        assert ending(partner) == ending(target) == ending(text[: place.stop].replace(",", " ").split()[-1])
+        assert ending(instead) != ending(partner)
+        assert "\n" not in instead
+        assert 1 <= text[place.end : place.target].count("\n") <= 4
+
+
+def test_by_chance_lines_rhyme_as_often_as_their_endings_are_alike() -> None:
+    verse = "".join(
+        f"a {word}\nthe {word[0]}{word}\n" for word in ("ban", "bed", "bin", "bod", "bun", "bar", "bit", "bog") * 20
+    )
+    assert len(list(rhymes(verse))) > 1.5 * by_chance(verse)
+    assert by_chance("no line\nends alike") == 0
+
+
+def rememberer() -> Engine:
+    """A cell that keeps which bracket was opened, and expects after each "z" the one that closes it."""
+    characters = "([)]xz"
+    config = ModelConfig(6, "lstm", 6, 6, 1, residual=False, norm=False)
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in config.tensors().items()}
+    tensors["embedding"] = np.eye(6, dtype=np.float32)
+    rows = tensors["layers.0.w_x"].reshape(4, 6, 6)  # gates i, f, o, g; units; characters
+    bias = tensors["layers.0.b"].reshape(4, 6)
+    bias[0], bias[1], bias[2] = -30, 30, 30  # nothing is written, all is kept and shown
+    rows[0, :, :2], rows[1, :, :2] = 60, -60  # but brackets are written, over what was there
+    rows[3, 0, 0], rows[3, 0, 1] = 30, -30  # ( as 1 and [ as -1, in unit 0
+    tensors["output.w"][2, 0], tensors["output.w"][3, 0] = 40, -40
+    return Engine(Checkpoint(config, Vocabulary(characters, has_bytes=False), tensors))
+
+
+def test_what_is_remembered_is_recalled_and_what_was_not_read_is_not() -> None:
+    engine, rng = rememberer(), np.random.default_rng(0)
+    text = ""
+    for _ in range(60):
+        opening = rng.choice(["(", "["])
+        inside = "".join(rng.choice(list("xz"), rng.integers(1, 200)))
+        text += opening + inside + {"(": ")", "[": "]"}[opening]
+    found = list(places(text))
+    assert len(found) == 60
+    rows = recall(engine, engine.vocabulary.encode(text), found, longest=255, most=10)
+    assert {row.kind for row in rows} == {"bracket"}
+    assert sum(row.tried for row in rows) > 20
+    for row in rows:
+        assert row.accuracy == 1
+        assert row.bits < 0.01
+        assert row.bits_without == pytest.approx(math.log2(6), abs=1e-3)  # nothing was read that says anything
+        assert row.tried <= 10
+        assert row.most < 2 * row.least
+
+
+def rhymer() -> Engine:
+    """A cell that keeps the last vowel, expects it after a consonant, and "n" after a vowel."""
+    characters = "aibdnx \n"
+    size = len(characters)
+    config = ModelConfig(size, "lstm", size, size, 1, residual=False, norm=False)
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in config.tensors().items()}
+    tensors["embedding"] = np.eye(size, dtype=np.float32)
+    rows = tensors["layers.0.w_x"].reshape(4, size, size)  # gates i, f, o, g; units; characters
+    bias = tensors["layers.0.b"].reshape(4, size)
+    bias[0], bias[1], bias[2] = -30, 30, 30  # nothing is written, all is kept and shown
+    rows[0, :2, :2], rows[1, :2, :2] = 60, -60  # but vowels are written, over what was there
+    rows[3, 0, 0], rows[3, 0, 1] = 30, -30  # a as 1 and i as -1, in unit 0
+    bias[1, 1] = -30  # unit 1 is 1 after a vowel, and nothing is left of it afterwards
+    rows[3, 1, :2] = 30
+    tensors["output.w"][0, 0], tensors["output.w"][1, 0], tensors["output.w"][4, 1] = 40, -40, 99
+    return Engine(Checkpoint(config, Vocabulary(characters, has_bytes=False), tensors))
+
+
+def test_a_rhyme_is_recalled_by_who_kept_it_and_by_nobody_else() -> None:
+    engine, rng = rhymer(), np.random.default_rng(0)
+    text = ""
+    for _ in range(40):
+        vowel, filling = rng.choice(["a", "i"]), "x" * int(rng.integers(1, 60))
+        text += f"xx b{vowel}n\n{filling} d{vowel}n\n\n"
+    found = list(places(text))
+    assert [each.kind for each in found] == ["rhyme"] * 40
+    rows = recall(engine, engine.vocabulary.encode(text), found, longest=100)
+    assert sum(row.tried for row in rows) == 40
+    for row in rows:
+        assert (row.accuracy, row.without) == (1, 0.5)  # "n" needs no memory
+        assert row.bits < 0.01
+        assert row.bits_without > 10  # it is sure of the vowel of the other word
+        assert row.error is None or row.error < 0.01
+    forgetful = Engine(
+        Checkpoint(engine.config, engine.vocabulary, {k: 0 * v for k, v in engine.checkpoint.tensors.items()})
+    )
+    for row in recall(forgetful, engine.vocabulary.encode(text), found, longest=100):
+        assert row.bits == row.bits_without == pytest.approx(3)
+        assert not row.error
+
+
+def test_recall_is_what_reading_each_alone_says(make_checkpoint: MakeCheckpoint) -> None:
+    text = HARBOUR.read_text(encoding="utf-8")[:8000]
+    engine = Engine(make_checkpoint(cell="slstm", characters="".join(sorted(set(text)))))
+    ids = engine.vocabulary.encode(text)
+    found = [place for place in places(text) if place.kind == "name" and 64 <= place.distance < 128]
+    assert len(found) >= 3
+    (row,) = recall(engine, ids, found, longest=200)
+    nats, right = [], []
+    for place in found:
+        state, logits = engine.feed(engine.start(), ids[max(0, place.begin - 32) : place.target])
+        for index in ids[place.target : place.stop].tolist():
+            nats.append(-log_softmax(logits)[index])
+            right.append(logits.argmax() == index)
+            state, logits = engine.step(state, index)
+    assert row.bits == pytest.approx(np.mean(nats) / math.log(2), abs=1e-4)
+    assert row.accuracy == pytest.approx(np.mean(right))
+    assert row.error

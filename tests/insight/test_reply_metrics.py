@@ -1,0 +1,78 @@
+"""Figures of replies: each counts what it says that it counts."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.chat.conversation import Conversation
+from charlm.chat.dials import ChatConfig
+from charlm.inference.engine import Engine
+from charlm.insight.reply_metrics import ReplyPair, hold, is_alike, lines_of, measure, repeats_itself, words_of
+from charlm.text.conversations import Utterance
+from charlm.text.dialogue import Dialogue
+
+from ..conftest import MakeCheckpoint
+
+
+def test_words() -> None:
+    assert words_of("Don\u2019t, don't -- D'Arcy's 2nd caf\u00e9!") == ["don't", "don't", "d'arcy's", "nd", "caf\u00e9"]
+
+
+@given(st.text())
+def test_a_text_is_like_itself_in_any_case_and_with_any_marks(text: str) -> None:
+    assert is_alike(text, text)
+    assert is_alike("so it is", "So... IT is!")
+    assert not is_alike("so it is " + text, "")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("What do you like to do?", "what do you like to do", True),
+        ("What do you like to do today?", "What do you like to do todays?", True),
+        ("I like music.", "I like dogs and cats.", False),
+        ("Yes.", "No.", False),
+        ("...", "?!", False),
+    ],
+)
+def test_what_is_alike(one: str, other: str, alike: bool) -> None:
+    assert is_alike(one, other) is is_alike(other, one) is alike
+
+
+def test_who_repeats_themselves_says_four_words_twice() -> None:
+    assert repeats_itself("I like to go out and I like to go in")
+    assert not repeats_itself("I like to go and I like to stay")
+    assert not repeats_itself("yes yes yes")
+    assert repeats_itself("yes yes yes yes yes")
+
+
+def test_figures() -> None:
+    exchanges = [
+        ReplyPair("hello", "Hello!"),
+        ReplyPair("and you", "I am well, zzz", ("Hello!",)),
+        ReplyPair("oh", "hello", ("Hello!", "I am well, zzz")),
+        ReplyPair("so", " "),
+    ]
+    found = measure(exchanges, frozenset({"hello", "i", "am", "well"}))
+    assert (found.replies, found.empty, found.echoes, found.repeats) == (4, 0.25, 0.25, 0.25)
+    assert found.length == pytest.approx((6 + 14 + 5 + 1) / 4)
+    assert found.distinct_1 == pytest.approx(5 / 6)
+    assert found.distinct_2 == 1
+    assert found.unknown == pytest.approx(1 / 6)
+    assert measure(exchanges).unknown is None
+
+
+def test_what_is_said_is_said_in_order_and_replies_are_the_conversation_s(make_checkpoint: MakeCheckpoint) -> None:
+    talk = Conversation(Engine(make_checkpoint()), Dialogue("lines"), dials=ChatConfig(candidates=1, length=20), seed=1)
+    exchanges = hold(talk, ["hello", "and you"])
+    assert [one.text.strip("\n") for one in talk.path] == [part for one in exchanges for part in (one.said, one.reply)]
+    assert exchanges[1].earlier == (exchanges[0].reply,)
+
+
+def test_whoever_begins_says_the_lines() -> None:
+    unnamed = [Utterance("", text) for text in "abcdefgh"]
+    assert lines_of(unnamed) == ["a", "c", "e"]
+    named = [Utterance("A", "a"), Utterance("B", "b"), Utterance("C", "c"), Utterance("A", "d")]
+    assert lines_of(named) == ["a", "d"]

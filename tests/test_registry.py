@@ -1,0 +1,178 @@
+"""A name finds the same model everywhere: a path first, then the folders in their order."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from charlm import registry
+from charlm.errors import NotFoundError
+from charlm.registry import default_model, find_model, folders, home, models
+
+LATER = 4_102_444_800  # the year 2100: after anything that is bundled
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def three_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """In the place of the real ones, of which the last is the package's own."""
+    three = [tmp_path / name for name in ("first", "second", "third")]
+    monkeypatch.setattr(registry, "folders", lambda: three)
+    return three
+
+
+def put(path: Path, written: float = LATER) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+    os.utime(path, (written, written))
+    return path
+
+
+def test_names_are_looked_up_here_then_at_home_then_among_the_bundled() -> None:
+    here, at_home, bundled = folders()
+    assert here.resolve() == Path.cwd() / "checkpoints"
+    assert at_home == Path(os.environ["CHARLM_HOME"]) / "checkpoints"
+    assert bundled == Path(registry.__file__).parent / "checkpoints"
+
+
+def test_the_environment_moves_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CHARLM_HOME", str(tmp_path / "elsewhere"))
+    assert home() == tmp_path / "elsewhere"
+    monkeypatch.delenv("CHARLM_HOME")
+    assert home().name == "charlm"
+    assert home().is_absolute()
+
+
+def test_the_first_folder_that_has_a_name_wins(three_folders: list[Path]) -> None:
+    made = [put(folder / "sea.safetensors") for folder in three_folders]
+    for path in made:
+        assert find_model("sea") == path
+        assert find_model("sea.safetensors") == path
+        assert list(models()) == [path]
+        path.unlink()
+    with pytest.raises(NotFoundError):
+        find_model("sea")
+
+
+def test_the_real_folders_are_searched() -> None:
+    at_home = put(home() / "checkpoints" / "sea.safetensors")
+    assert find_model("sea") == at_home
+    here = put(Path("checkpoints/sea.safetensors"))
+    assert find_model("sea") == here
+
+
+def test_a_path_is_taken_before_any_name(three_folders: list[Path]) -> None:
+    put(three_folders[0] / "sea.safetensors")
+    elsewhere = put(Path("elsewhere/lake.safetensors"))
+    assert find_model("elsewhere/lake.safetensors") == elsewhere
+    assert find_model(str(elsewhere.resolve())) == elsewhere.resolve()
+    for name in ("sea", "sea.safetensors", "sea.bin"):  # a file here, whatever its suffix
+        path = put(Path(name))
+        assert find_model(name) == path
+
+
+def test_a_folder_is_no_model(three_folders: list[Path]) -> None:
+    Path("sea").mkdir()
+    (three_folders[0] / "sea.safetensors").mkdir(parents=True)
+    path = put(three_folders[1] / "sea.safetensors")
+    assert find_model("sea") == path
+    assert list(models()) == [path]
+
+
+def test_a_folder_given_as_a_model_s_file_is_left_for_loading_to_refuse() -> None:
+    Path("sea.safetensors").mkdir()
+    assert find_model("sea.safetensors") == Path("sea.safetensors")
+
+
+def test_models_are_listed_folder_by_folder_each_name_once(three_folders: list[Path]) -> None:
+    first, second, third = three_folders
+    expected = [
+        put(first / "b.safetensors"),
+        put(first / "d.safetensors"),
+        put(second / "a.safetensors"),
+        put(third / "c.safetensors"),
+    ]
+    put(second / "b.safetensors")
+    put(third / "a.safetensors")
+    put(first / "notes.txt")
+    put(first / "b.run" / "resume.safetensors")
+    assert list(models()) == expected
+    assert [find_model(path.stem) for path in expected] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("harbuor", "harbour"), ("Harbour", "harbour"), ("shakespear", "shakespeare"), ("sea-2", "sea")]
+)
+def test_near_names_are_offered(three_folders: list[Path], name: str, near: str) -> None:
+    for folder, known in zip(three_folders, ("harbour", "shakespeare", "sea"), strict=True):
+        put(folder / f"{known}.safetensors")
+    with pytest.raises(NotFoundError) as refused:
+        find_model(name)
+    assert repr(name) in refused.value.message
+    assert refused.value.hint == f"did you mean {near}?"
+
+
+def test_without_near_names_the_next_step_is_offered(three_folders: list[Path]) -> None:
+    with pytest.raises(NotFoundError) as refused:
+        find_model("sea")
+    assert "charlm train" in (refused.value.hint or "")
+    put(three_folders[2] / "harbour.safetensors")
+    with pytest.raises(NotFoundError) as refused:
+        find_model("xyz")
+    assert "charlm models" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "/", "a\0b", "x" * 300, "x" * 300 + ".safetensors", "x/" * 3000, "*", "a\nb", "\udcff"]
+)
+def test_no_name_is_anything_but_not_found(three_folders: list[Path], name: str) -> None:
+    put(three_folders[0] / "sea.safetensors")
+    with pytest.raises(NotFoundError):
+        find_model(name)
+
+
+def test_the_newest_is_the_one_written_last(three_folders: list[Path]) -> None:
+    first, second, third = three_folders
+    put(first / "a.safetensors", LATER)
+    put(second / "b.safetensors", LATER + 2)
+    put(third / "c.safetensors", LATER + 1)
+    put(third / "d.txt", LATER + 9)
+    assert default_model() == second / "b.safetensors"
+    put(third / "c.safetensors", LATER + 3)
+    assert default_model() == third / "c.safetensors"
+
+
+def test_a_name_that_is_hidden_by_another_is_not_the_newest(three_folders: list[Path]) -> None:
+    first, second, _ = three_folders
+    path = put(first / "a.safetensors", LATER)
+    put(second / "a.safetensors", LATER + 1)
+    assert default_model() == path == find_model(default_model().stem)
+
+
+def test_who_has_none_of_their_own_talks_to_the_first_of_the_bundled(three_folders: list[Path]) -> None:
+    first, second, third = three_folders
+    put(third / "python.safetensors", LATER + 2)
+    put(third / "smalltalk.safetensors", LATER)
+    assert default_model() == third / "smalltalk.safetensors"
+    (third / "smalltalk.safetensors").unlink()
+    assert default_model() == third / "python.safetensors"
+    put(second / "mine.safetensors", LATER - 9)  # older than what came with charlm, but their own
+    assert default_model() == second / "mine.safetensors"
+    put(first / "smalltalk.safetensors", LATER - 5)  # a bundled one's name in another folder is no bundled one
+    assert default_model() == first / "smalltalk.safetensors"
+
+
+def test_a_checkout_has_its_bundled_models_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CHARLM_HOME")
+    assert registry.bundled_folder() == Path(registry.__file__).parents[1] / "checkpoints"
+
+
+def test_without_a_model_there_is_no_newest(three_folders: list[Path]) -> None:
+    with pytest.raises(NotFoundError, match="no model yet"):
+        default_model()

@@ -1,0 +1,117 @@
+"""The plan: what is said stands, what is not follows, and every plan can be carried out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.config import ModelConfig
+from charlm.errors import UsageError
+from charlm.text.batching import most_lanes
+from charlm.training.autoconfig import Machine, plan
+from charlm.training.schedule import learning_rate
+from charlm.training.settings import TrainConfig
+
+budgets = st.one_of(
+    st.builds(lambda x: {"minutes": x}, st.floats(0.05, 600)),
+    st.builds(lambda x: {"epochs": x}, st.floats(0.1, 200)),
+    st.builds(lambda x: {"steps": x}, st.integers(1, 100_000)),
+    st.just({}),
+)
+
+
+@given(st.integers(100, 10**9), st.integers(2, 5000), budgets, st.floats(1e9, 1e13))
+def test_every_plan_can_be_carried_out(characters: int, vocabulary: int, budget: dict[str, Any], speed: float) -> None:
+    model, train = plan(characters, vocabulary, budget, Machine(speed))
+    assert model.vocabulary == vocabulary
+    assert train.lanes <= most_lanes(characters, train.chunk)
+    assert train.evaluations >= 1
+    assert 0 <= train.dropout_hidden < 1
+    for name, value in budget.items():
+        assert getattr(train, name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cell", "gru"), ("hidden", 77), ("layers", 3), ("embedding", 31), ("residual", False), ("norm", False),
+        ("lanes", 3), ("chunk", 17), ("learning_rate", 0.123), ("final_rate", 0.5), ("warmup", 0.3), ("beta1", 0.5),
+        ("beta2", 0.5), ("weight_decay", 0.5), ("clip", 7.0), ("dropout_input", 0.11), ("dropout_hidden", 0.12),
+        ("dropout_output", 0.13), ("weight_drop", 0.14), ("carry", False), ("evaluations", 3), ("val_chars", 1234),
+        ("patience", 3), ("seed", 99), ("precision", "bf16"), ("device", "cuda"), ("threads", 1), ("steps", 7),
+    ],
+)  # fmt: skip
+def test_what_is_said_stands(name: str, value: object) -> None:
+    model, train = plan(100_000, 65, {name: value})
+    assert getattr(model, name, None) == value or getattr(train, name, None) == value
+
+
+def test_dropout_sets_all_three_and_each_can_differ() -> None:
+    _, train = plan(100_000, 65, {"dropout": 0.3, "dropout_hidden": 0.1})
+    assert (train.dropout_input, train.dropout_hidden, train.dropout_output) == (0.3, 0.1, 0.3)
+
+
+def test_more_time_never_makes_a_smaller_model() -> None:
+    sizes = [plan(10**7, 65, {"minutes": minutes})[0].parameters for minutes in (0.1, 0.5, 1, 2, 4, 8, 20, 60, 600)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
+def test_planned_dropout_leaves_the_embedding_alone_and_grows_with_the_model() -> None:
+    said = {"epochs": 12.0, "layers": 2}
+    small, large = (plan(1_000_000, 65, {**said, "hidden": hidden})[1] for hidden in (256, 512))
+    assert small.dropout_input == large.dropout_input == 0
+    assert 0 < small.dropout_hidden == small.dropout_output < large.dropout_hidden
+    assert plan(1_000_000, 65, {**said, "epochs": 0.9, "hidden": 256})[1].dropout_hidden == 0
+
+
+def test_a_small_text_gets_a_small_model_and_dropout_where_it_is_read_often() -> None:
+    small, often = plan(30_000, 65, {"minutes": 30})
+    large, once = plan(10**9, 65, {"minutes": 30})
+    assert small.parameters < large.parameters
+    assert often.dropout_hidden > once.dropout_hidden == 0
+
+
+def test_a_base_keeps_its_shape() -> None:
+    base = ModelConfig(vocabulary=50, hidden=48, embedding=48, layers=3, cell="gru")
+    model, train = plan(100_000, 70, {"hidden": 48}, base=base)
+    assert model == ModelConfig(vocabulary=70, hidden=48, embedding=48, layers=3, cell="gru")
+    assert train.learning_rate < plan(100_000, 70, {"hidden": 48, "cell": "gru"})[1].learning_rate
+    with pytest.raises(UsageError, match="hidden"):
+        plan(100_000, 70, {"hidden": 64}, base=base)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"hidden": 0}, {"hidden": 10**6}, {"layers": 0}, {"layers": 9}, {"lanes": 0}, {"chunk": -1}, {"minutes": 0.0},
+        {"minutes": -3.0}, {"epochs": float("nan")}, {"steps": 0}, {"minutes": 1.0, "steps": 3}, {"dropout": 1.0},
+        {"learning_rate": 0.0}, {"evaluations": 0}, {"precision": "fp64"}, {"device": "tpu"}, {"seed": -1},
+        {"cell": "lsmt"},
+        {"tied": True, "embedding": 8}, {"clip": 0.0}, {"warmup": 1.0},
+    ],
+)  # fmt: skip
+def test_impossible_values_get_a_sentence(said: dict[str, Any]) -> None:
+    with pytest.raises(UsageError) as error:
+        plan(100_000, 65, said)
+    assert error.value.exit_code == 2
+    assert "\n" not in error.value.message
+
+
+@given(st.floats(0, 1), st.floats(0, 0.9), st.floats(0, 1))
+def test_the_rate_stays_within_its_bounds(progress: float, warmup: float, final: float) -> None:
+    config = TrainConfig(steps=10, learning_rate=2.0, warmup=warmup, final_rate=final)
+    rate = learning_rate(progress, config)
+    assert rate > 0 or final == 0
+    assert rate <= 2.0
+    assert learning_rate(1.0, config) == pytest.approx(2.0 * final)
+
+
+def test_settings_survive_json() -> None:
+    config = TrainConfig(minutes=1.5, seed=3)
+    assert TrainConfig.from_dict(config.to_dict()) == config
+    with pytest.raises(UsageError, match="colour"):
+        TrainConfig.from_dict({**config.to_dict(), "colour": 1})

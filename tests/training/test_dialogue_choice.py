@@ -1,0 +1,57 @@
+"""A model's dialogue format: the user's word, then the text's own, then the base model's."""
+
+from __future__ import annotations
+
+import pytest
+
+from charlm.errors import CheckpointError
+from charlm.text.dialogue import COLONS, FORMATS, MAX_NAMES, Dialogue
+from charlm.text.format_detection import DetectedFormat
+from charlm.training.dialogue_choice import DialogueChoice, choose
+
+PLAY = Dialogue("play", ("ANNA", "BEN"))
+BASE = Dialogue("play", ("CLEO", "BEN"), "：")
+
+
+@pytest.mark.parametrize("dialogue", [Dialogue(), Dialogue("lines"), Dialogue("transcript", ("A",)), PLAY])
+def test_a_new_model_has_what_was_found_or_said(dialogue: Dialogue) -> None:
+    for form, chosen_by in (("auto", "text"), (dialogue.format, "user")):
+        assert choose(DetectedFormat(dialogue, dialogue.format), form, None) == DialogueChoice(
+            dialogue, chosen_by, dialogue.format
+        )
+        # A base that knows no turns has nothing to add.
+        assert choose(DetectedFormat(dialogue, dialogue.format), form, Dialogue()).dialogue == dialogue
+
+
+@pytest.mark.parametrize("base", [Dialogue("lines"), BASE])
+def test_a_base_keeps_its_format_where_the_text_has_none_and_nothing_is_said(base: Dialogue) -> None:
+    assert choose(DetectedFormat(Dialogue(), "plain"), "auto", base) == DialogueChoice(base, "base", "plain")
+    assert choose(DetectedFormat(Dialogue(), "plain"), "plain", base) == DialogueChoice(Dialogue(), "user", "plain")
+    assert choose(DetectedFormat(Dialogue("lines"), "plain"), "lines", base) == DialogueChoice(
+        Dialogue("lines"), "user", "plain"
+    )
+
+
+def test_a_new_format_replaces_the_base_s_but_old_speakers_are_still_known() -> None:
+    settled = choose(DetectedFormat(PLAY, "play"), "auto", BASE)
+    assert settled == DialogueChoice(Dialogue("play", ("ANNA", "BEN", "CLEO")), "text", "play")
+    other = choose(DetectedFormat(PLAY, "play"), "auto", Dialogue("transcript", ("Dan",)))
+    assert other.dialogue == Dialogue("play", ("ANNA", "BEN", "Dan"))
+    assert choose(DetectedFormat(Dialogue("lines"), "lines"), "auto", BASE).dialogue == Dialogue("lines")
+    many = Dialogue("play", tuple(f"G{number}" for number in range(MAX_NAMES)))
+    assert choose(DetectedFormat(PLAY, "play"), "auto", many).dialogue.names == (*PLAY.names, *many.names[:-2])
+
+
+def test_a_format_said_of_a_text_without_speakers_is_written_as_the_base_did() -> None:
+    assert choose(DetectedFormat(Dialogue("play"), "plain"), "play", BASE) == DialogueChoice(BASE, "user", "plain")
+    spaced = Dialogue("transcript", ("A",), COLONS[2], spaced=True)
+    assert choose(DetectedFormat(Dialogue("transcript"), "plain"), "transcript", spaced).dialogue == spaced
+    assert choose(DetectedFormat(Dialogue("play"), "plain"), "play", spaced).dialogue == Dialogue("play", ("A",))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_a_run_keeps_is_read_back(form: str) -> None:
+    speech = DialogueChoice(Dialogue(form, colon="："), "user", "lines")
+    assert DialogueChoice.from_dict(speech.to_dict()) == speech
+    with pytest.raises(CheckpointError):
+        DialogueChoice.from_dict({**speech.to_dict(), "dialogue": {"format": "sonnet", "names": []}})
