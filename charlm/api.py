@@ -88,7 +88,7 @@ class Model:
         ids = self.vocabulary.encode(text) if isinstance(text, str) else text
         if not len(ids):
             raise UsageError("there is nothing to read")
-        return self.engine.feed(state, ids)
+        return self.engine.prefill(state, ids)
 
     def stream(
         self,

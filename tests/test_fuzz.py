@@ -209,7 +209,7 @@ def test_a_damaged_model_file_is_read_or_refused(make_checkpoint: MakeCheckpoint
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_damaged_state_is_read_or_refused(make_checkpoint: MakeCheckpoint, cell: str) -> None:
     engine, rng = Engine(make_checkpoint(cell=cell, hidden=4, embedding=4)), np.random.default_rng(20_260_102)
-    state, _ = engine.read(engine.start(3), rng.integers(0, engine.config.vocabulary, (5, 3)))
+    state, _ = engine.forward(engine.start(3), rng.integers(0, engine.config.vocabulary, (5, 3)))
     data, refused = engine.to_bytes(state), 0
     for number in range(STATES // len(CELLS)):
         mutation = OF_BYTES[number % len(OF_BYTES)]

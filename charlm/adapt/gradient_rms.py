@@ -84,9 +84,9 @@ def _of_streams(engine: Engine, streams: Iterable[tuple[State, Ids]]) -> Tensors
     for state, ids in streams:
         for first in range(0, len(ids) - 1, SEGMENT):
             targets = ids[first + 1 : first + 1 + SEGMENT]
-            recorded = tape.read(config, weights, ids[first : first + len(targets)], state)
+            recorded = tape.forward(config, weights, ids[first : first + len(targets)], state)
             d_logits = tape.d_cross_entropy(recorded.logits, targets)  # of the sum, not the mean
-            gradients = tape.go_back(config, weights, recorded, d_logits)
+            gradients = tape.backward(config, weights, recorded, d_logits)
             for name, square in factor({name: _square(one) for name, one in gradients.items()}, 1).items():
                 sums[name] += square
             characters += len(targets)

@@ -146,7 +146,7 @@ class Learner:
         ids = self._spell(text)
         state, last = self.base.start(), int(ids[-1])
         if len(ids) > 1:
-            state, _ = self.base.feed(state, ids[:-1])
+            state, _ = self.base.prefill(state, ids[:-1])
         return self.begin(state, last)
 
     def begin(self, state: State, first: int) -> AdaptiveState:
@@ -186,9 +186,9 @@ class Learner:
         for first in range(0, len(ids), self.settings.segment):
             part = slice(first, first + self.settings.segment)
             x, y = inputs[part], ids[part]
-            base_before, logits = self.base.read(base_before, x)
+            base_before, logits = self.base.forward(base_before, x)
             base_nats[part] = _surprise(logits, y)
-            recorded = tape.read(self.base.config, self._bench.weights, x, before)
+            recorded = tape.forward(self.base.config, self._bench.weights, x, before)
             nats[part] = _surprise(recorded.logits, y)
             if learn:
                 stays = math.exp(-len(y) / GUARD_WINDOW)
@@ -233,17 +233,17 @@ class Learner:
             x, targets = np.append(x, targets[-1]), np.append(targets, then)
         for again in range(settings.passes):
             if again or then is not None:
-                recorded = tape.read(config, self._bench.weights, x, before)
+                recorded = tape.forward(config, self._bench.weights, x, before)
             d_logits = tape.d_cross_entropy(recorded.logits, targets)
             d_logits /= settings.segment
-            gradients = tape.go_back(config, self._bench.weights, recorded, d_logits)
+            gradients = tape.backward(config, self._bench.weights, recorded, d_logits)
             if not self._bench.step(gradients, self._scales, self._keeps, rate=rate, share=share, clip=settings.clip):
                 return False
         return True
 
     def _trail(self, before: State, last: int) -> Trail:
         """Read the last id once more, with all that was learned from what led up to it."""
-        recorded = tape.read(self.base.config, self._bench.weights, np.array([last]), before)
+        recorded = tape.forward(self.base.config, self._bench.weights, np.array([last]), before)
         return Trail(before, recorded.state, recorded.logits[0])
 
     def _spell(self, text: str | Ids) -> Ids:

@@ -111,7 +111,7 @@ class ContextCache:
 
     def _feed(self, text: str) -> tuple[State, Array]:
         engine = self.reader.base
-        return engine.feed(engine.start(), spell(engine.vocabulary, text)[0])
+        return engine.prefill(engine.start(), spell(engine.vocabulary, text)[0])
 
     def take_in(self, before: Snapshot, turn: Turn, cancel: Callable[[], bool] = lambda: False) -> Snapshot:
         """The snapshot after a turn, by the very calls in which it was read first, if something was learned."""
@@ -153,7 +153,7 @@ class ContextCache:
             bits = np.add.reduceat(turn.nats, firsts) / np.log(2)
             return [CharScore(character, float(one), ()) for character, one in zip(text, bits, strict=True)]
         before = self.reader.begin(self.snapshot(turn.parent), self.lead(turn), turn.lesson)
-        _, logits = self.reader.engine(before).read(before.state, ids)
+        _, logits = self.reader.engine(before).forward(before.state, ids)
         predictions = log_softmax(np.concatenate((before.logits[None], logits[:-1])))
         surprises = -predictions[np.arange(len(ids)), ids] / np.log(2)
         # A character spelled in bytes is as surprising as its bytes together; its alternatives are its first byte's.

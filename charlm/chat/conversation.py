@@ -191,7 +191,7 @@ class Conversation:
     @dials.setter
     def dials(self, dials: ChatConfig) -> None:
         if dials.clamp != self.hand.dials.clamp:
-            self.engine.clamped(dials.clamps)  # which checks that there are such units
+            self.engine.with_clamps(dials.clamps)  # which checks that there are such units
         self.hand.dials = dials
 
     def reseed(self, seed: int) -> None:
@@ -631,7 +631,7 @@ class Conversation:
 def _fitting(dials: ChatConfig, engine: Engine) -> ChatConfig:
     """The dials with no units held that this model has not."""
     try:
-        engine.clamped(dials.clamps)
+        engine.with_clamps(dials.clamps)
     except UsageError:
         return replace(dials, clamp="")
     return dials

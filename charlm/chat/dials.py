@@ -90,7 +90,7 @@ class ChatConfig:
 
     @cached_property
     def clamps(self) -> dict[tuple[int, int], float]:
-        """The units that are held, as `Engine.clamped` takes them.
+        """The units that are held, as `Engine.with_clamps` takes them.
 
         Raises:
             UsageError: it is not written as it should be.

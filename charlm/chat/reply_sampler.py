@@ -51,7 +51,7 @@ class Snapshot(NamedTuple):
         for first in range(0, len(ids), BLOCK):
             if first and cancel():
                 raise UsageError(f"stopped after reading {first:,} of {len(ids):,}; nothing was said")
-            snapshot = Snapshot(*engine.feed(snapshot.state, ids[first : first + BLOCK]))
+            snapshot = Snapshot(*engine.prefill(snapshot.state, ids[first : first + BLOCK]))
         return snapshot
 
     def to_bytes(self, engine: Engine) -> bytes:
@@ -266,7 +266,7 @@ class ReplySampler:
 
     def _note(self) -> None:
         self._dials, self._rng = self._hand.dials, self._hand.rng
-        self._held = self._engine.clamped(self._dials.clamps) if self._dials.clamp else self._engine
+        self._held = self._engine.with_clamps(self._dials.clamps) if self._dials.clamp else self._engine
         self.settings.append(SamplerCheckpoint(self.draws, self._dials, self._rng.bit_generator.state))
 
     def _turned(self) -> bool:
@@ -288,7 +288,7 @@ class ReplySampler:
         """The snapshot after what was shown, read from the start in one go."""
         if not self._ids:
             return self._start
-        return Snapshot(*engine.feed(self._start.state, np.array(self._ids)))
+        return Snapshot(*engine.prefill(self._start.state, np.array(self._ids)))
 
     def _show(self, piece: Piece) -> Piece:
         self.text += piece.text

@@ -108,7 +108,7 @@ class Session:
         if self._wish.preset is not None:
             dials = self.preset(dials, self._wish.preset)
         dials = replace(dials, **dict(self._wish.dials))
-        self.engine.clamped(dials.clamps)  # which checks that there are such units
+        self.engine.with_clamps(dials.clamps)  # which checks that there are such units
         return dials
 
     def _find(self, name: str) -> Path:

@@ -174,7 +174,7 @@ class Engine:
         state, logits = self._read(state, np.array((ids,)))
         return state, logits[0]
 
-    def read(self, state: State, ids: Ids) -> tuple[State, Array]:
+    def forward(self, state: State, ids: Ids) -> tuple[State, Array]:
         """Read ids and say at each what may come next.
 
         Args:
@@ -192,7 +192,7 @@ class Engine:
             state, logits[first : first + size] = self._read(state, flat[first : first + size])
         return state, logits.reshape(*shape, self.config.vocabulary)
 
-    def feed(self, state: State, ids: Ids) -> tuple[State, Array]:
+    def prefill(self, state: State, ids: Ids) -> tuple[State, Array]:
         """Read ids, a prompt, in a single stream.
 
         Args:
@@ -206,7 +206,7 @@ class Engine:
             state, logits = self._read(state, ids[first : first + SEGMENT], last_only=True)
         return state, logits[0]
 
-    def look(self, state: State, ids: Ids) -> Activations:
+    def forward_with_activations(self, state: State, ids: Ids) -> Activations:
         """Read ids in a single stream, and keep what its cells did. Memory grows with T.
 
         Args:
@@ -225,7 +225,7 @@ class Engine:
         )
         return Activations(state, np.concatenate(logits), signals)
 
-    def clamped(self, values: Mapping[tuple[int, int], float]) -> Engine:
+    def with_clamps(self, values: Mapping[tuple[int, int], float]) -> Engine:
         """The same model with the memory of some units held at a value: set to it after every character that is read.
 
         Weights are shared. The state that it begins with is taken as it is.

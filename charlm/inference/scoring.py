@@ -55,10 +55,10 @@ def prime(engine: Engine, prompt: str, state: State | None = None) -> Primed:
     prompt = normalise(prompt)
     spelled, unknown = spell(vocabulary, prompt or "\n")
     strange = () if not prompt else tuple(dict.fromkeys(compress(prompt, unknown)))
-    state, logits = engine.feed(engine.start() if state is None else state, spelled)
+    state, logits = engine.prefill(engine.start() if state is None else state, spelled)
     if not prompt and "\n" in vocabulary and math.exp(log_softmax(logits)[spelled[0]]) > HAS_PARAGRAPHS:
         # Most lines stand in the middle of something: of a block of code, whose indentation would never be taken back.
-        state, logits = engine.feed(state, spelled)
+        state, logits = engine.prefill(state, spelled)
         spelled = np.concatenate((spelled, spelled))
     return Primed(state, logits, spelled, strange)
 
@@ -129,7 +129,7 @@ def measuring(engine: Engine, text: str, lanes: int = 1) -> Iterator[TextScore]:
         if state is None:
             state = engine.start(segment.x.shape[1])
         state = _restart(engine, state, segment.starts)
-        state, logits = engine.read(state, segment.x)
+        state, logits = engine.forward(state, segment.x)
         surprise = -log_softmax(logits)[(*np.indices(segment.y.shape), segment.y)]
         scored = segment.scored
         so_far += TextScore(float(surprise[scored].sum(dtype=np.float64)), int(begins[segment.y[scored]].sum()))
@@ -212,7 +212,7 @@ def _reader(engine: Engine) -> Callable[[Ids], NDArray[np.float64]]:
 
     def read(ids: Ids) -> NDArray[np.float64]:
         nonlocal state, logits
-        state, following = engine.read(state, ids)
+        state, following = engine.forward(state, ids)
         predictions = log_softmax(np.concatenate((logits[None], following[:-1])))
         logits = following[-1]
         return -predictions[np.arange(len(ids)), ids].astype(np.float64)

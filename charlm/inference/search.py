@@ -66,7 +66,7 @@ def logprobs(engine: Engine, after: tuple[State, Array], texts: Sequence[Sequenc
         ids[: len(text), number] = text
         there[: len(text), number] = True
     state, before = after
-    _, logits = engine.read(state.repeat(len(texts)), ids)
+    _, logits = engine.forward(state.repeat(len(texts)), ids)
     first = np.broadcast_to(before, (1, *logits.shape[1:]))
     predictions = log_softmax(np.concatenate((first, logits[:-1])))
     chosen = np.take_along_axis(predictions, ids[..., None], axis=-1)[..., 0]

@@ -76,7 +76,7 @@ class Tape(NamedTuple):
     state: State
 
 
-def read(config: ModelConfig, weights: Weights, ids: Ids, state: State) -> Tape:
+def forward(config: ModelConfig, weights: Weights, ids: Ids, state: State) -> Tape:
     """Read a segment and keep what the way back needs.
 
     Args:
@@ -131,13 +131,13 @@ def d_cross_entropy(logits: Array, targets: Ids) -> Array:
     return p
 
 
-def go_back(config: ModelConfig, weights: Weights, tape: Tape, d_logits: Array) -> Gradients:
+def backward(config: ModelConfig, weights: Weights, tape: Tape, d_logits: Array) -> Gradients:
     """Carry a loss's gradient from the logits to every weight.
 
     Args:
         config: the model's shape.
-        weights: those that `read` used.
-        tape: what `read` left.
+        weights: those that `forward` used.
+        tape: what `forward` left.
         d_logits: (T, V), see `d_cross_entropy`.
 
     Returns:
@@ -146,7 +146,7 @@ def go_back(config: ModelConfig, weights: Weights, tape: Tape, d_logits: Array) 
     gradients: Gradients = {"output.b": d_logits.sum(axis=0)}
     d_x: Array = d_logits @ weights["embedding" if config.tied else "output.w"]  # (T, H)
     for layer in reversed(range(config.layers)):
-        d_x = _go_back_layer(config, weights, layer, tape.layers[layer], d_x, gradients)
+        d_x = _backward_layer(config, weights, layer, tape.layers[layer], d_x, gradients)
     read_rows = np.zeros((len(tape.ids), config.vocabulary), dtype=d_x.dtype)
     read_rows[np.arange(len(tape.ids)), tape.ids] = 1
     if config.tied:  # the embedding's rows are read below and predict above
@@ -157,7 +157,7 @@ def go_back(config: ModelConfig, weights: Weights, tape: Tape, d_logits: Array) 
     return gradients
 
 
-def _go_back_layer(
+def _backward_layer(
     config: ModelConfig, weights: Weights, layer: int, tape: _LayerTape, d_out: Array, gradients: Gradients
 ) -> Array:
     """From the gradient of what a layer gives, (T, H), to that of what it reads, (T, I); adds those of its weights."""

@@ -101,7 +101,7 @@ def record(
     following: Array | None = None
     for first in range(0, len(ids), SEGMENT):
         part = ids[first : first + SEGMENT]
-        recorded = tape.read(config, engine.checkpoint.tensors, part, state)
+        recorded = tape.forward(config, engine.checkpoint.tensors, part, state)
         state = recorded.state
         for layer, kept in enumerate(recorded.layers):
             names = {name: signal for name, signal in cell.SIGNALS.items() if (layer, name) in rows}

@@ -102,12 +102,12 @@ def _surprise_at_end(engine: Engine, windows: Ids, last: int, on_read: Callable[
     lead = len(windows) - last
     for first in range(0, lead, SEGMENT):
         part = windows[first : min(first + SEGMENT, lead)]
-        state, logits = engine.read(state, part)
+        state, logits = engine.forward(state, part)
         on_read(part.size)
     assert logits is not None
     before = [logits[-1:]]
     if last > 1:
-        state, rest = engine.read(state, windows[lead:-1])
+        state, rest = engine.forward(state, windows[lead:-1])
         before.append(rest)
         on_read(rest.shape[0] * streams)
     predictions = log_softmax(np.concatenate(before))

@@ -80,7 +80,7 @@ def measure(model: Checkpoint, windows: Ids, steps: int, name: str) -> Reach:
     assert len(windows) >= steps + 2
     engine = Engine(model)
     lead, rest, target = windows[: -steps - 2], windows[-steps - 2 : -1], windows[-1]
-    state, _ = engine.read(engine.start(windows.shape[1]), lead)
+    state, _ = engine.forward(engine.start(windows.shape[1]), lead)
     # Double precision: 200 steps of a plain cell leave less than float32 can tell from nothing.
     weights = {key: tensor.astype(np.float64) for key, tensor in model.tensors.items()}
     cell = CELLS[model.config.cell]

@@ -134,7 +134,7 @@ def score(
     opening = dialogue.opening(case.name)
     named = spell(engine.vocabulary, opening)[0]
     turns = case.turns(dialogue)
-    others = [engine.feed(place[0], named) if opening else place for place in elsewhere]
+    others = [engine.prefill(place[0], named) if opening else place for place in elsewhere]
     anyway = np.mean([logprobs(engine, place, ids) for place in others], axis=0)
     given = logprobs(engine, after_context(engine, dialogue, case), ids)
     if learner is None:
@@ -149,7 +149,7 @@ def score(
 
 
 def _read(engine: Engine, text: str) -> Place:
-    return engine.feed(engine.start(), spell(engine.vocabulary, text)[0])
+    return engine.prefill(engine.start(), spell(engine.vocabulary, text)[0])
 
 
 class RankedScore(NamedTuple):

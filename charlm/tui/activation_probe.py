@@ -158,17 +158,17 @@ class ActivationProbe:
             start, self._engine = self._begin_of(self._conversation, self._turn, self._said)
             self._known = self._known or start
         assert self._known is not None
-        engine = self._engine.clamped(self._conversation.dials.clamps)  # as it draws now
+        engine = self._engine.with_clamps(self._conversation.dials.clamps)  # as it draws now
         known, pin, ids = self._known, self._pin, np.array(self._pending)
         values: list[float] = []
         if len(ids) > 1:
             if pin is None:
-                known, _ = engine.feed(known, ids[:-1])
+                known, _ = engine.prefill(known, ids[:-1])
             else:
-                before = engine.look(known, ids[:-1])
+                before = engine.forward_with_activations(known, ids[:-1])
                 known = before.state
                 values += before.signals[pin.layer][pin.signal][:, pin.unit].tolist()
-        look = engine.look(known, ids[-1:])
+        look = engine.forward_with_activations(known, ids[-1:])
         if pin is not None:
             values += look.signals[pin.layer][pin.signal][:, pin.unit].tolist()
             of_characters = [value for value, length in zip(values, self._lengths, strict=True) for _ in range(length)]
@@ -215,7 +215,7 @@ class ActivationProbe:
             ids = spell(engine.vocabulary, turn.text)[0]
             values: list[float] = []
             for first in range(0, len(ids), SEGMENT):
-                look = engine.look(state, ids[first : first + SEGMENT])
+                look = engine.forward_with_activations(state, ids[first : first + SEGMENT])
                 state = look.state
                 values += look.signals[pin.layer][pin.signal][:, pin.unit].tolist()
             # A character spelled in bytes is read when its last byte is.
@@ -255,7 +255,12 @@ class ActivationProbe:
         if self._looked is None or self._looked[:2] != (turn, text):
             line = max(text.rfind("\n", 0, len(text) - 1) + 1, len(text) - LINE, 0)
             start, engine = self._begin_of(conversation, turn, text[:line])
-            self._looked = turn, text, engine, engine.look(start, spell(engine.vocabulary, text[line:])[0])
+            self._looked = (
+                turn,
+                text,
+                engine,
+                engine.forward_with_activations(start, spell(engine.vocabulary, text[line:])[0]),
+            )
         *_, engine, looked = self._looked
         # What may come after a character is the next one's entropy.
         self._show(engine, looked, text[-1], entropies_of(looked.logits[:-1]).tolist())
@@ -273,7 +278,7 @@ class ActivationProbe:
         engine = _as_drawn(reader.engine(before), turn)
         state, ids = before.state, spell(engine.vocabulary, text)[0]
         if len(ids):
-            state, _ = engine.feed(state, ids)
+            state, _ = engine.prefill(state, ids)
         return state, engine
 
     def _show(self, engine: Engine, look: Activations, text: str, entropies: Sequence[float]) -> None:
@@ -288,4 +293,4 @@ def _as_drawn(engine: Engine, turn: Turn) -> Engine:
     held = settings[-1].dials.clamps if settings else {}
     config = engine.config
     known = {at: value for at, value in held.items() if at[0] < config.layers and at[1] < config.hidden}
-    return engine.clamped(known) if known else engine
+    return engine.with_clamps(known) if known else engine

@@ -264,7 +264,7 @@ def test_forgetting_is_the_trained_model_to_the_bit(learner: Learner) -> None:
     text = noise(100)
     memory = learner.forget(learner.read(learner.start(), text).memory)
     assert learner.engine(memory) is learner.base
-    state, logits = learner.base.feed(learner.base.start(), learner.base.vocabulary.encode("\n" + text))
+    state, logits = learner.base.prefill(learner.base.start(), learner.base.vocabulary.encode("\n" + text))
     for part, expected in zip(memory.state.arrays(), state.arrays(), strict=True):
         np.testing.assert_allclose(part, expected, atol=1e-5)
     np.testing.assert_allclose(memory.logits, logits, atol=1e-4)
@@ -349,7 +349,7 @@ def test_reading_without_learning_is_the_adapted_engine(learner: Learner) -> Non
     assert read.memory.overlay is memory.overlay
     assert (read.memory.learned, read.memory.shrinks) == (memory.learned, memory.shrinks)
     engine = learner.engine(memory)
-    state, logits = engine.read(memory.state, ids)
+    state, logits = engine.forward(memory.state, ids)
     predictions = log_softmax(np.concatenate((memory.logits[None], logits[:-1])))
     np.testing.assert_allclose(read.nats, -predictions[np.arange(40), ids], atol=1e-4)
     np.testing.assert_allclose(read.memory.logits, logits[-1], atol=1e-4)

@@ -28,8 +28,8 @@ def main() -> None:
     layer, index = map(int, arguments.unit.split(":"))
     print(f"{'held at':>8}  opened  closed")
     for value in (None, *arguments.values):
-        engine = model.engine.clamped({} if value is None else {(layer, index): value})
-        state, logits = engine.feed(engine.start(), model.vocabulary.encode(BEGINNING))
+        engine = model.engine.with_clamps({} if value is None else {(layer, index): value})
+        state, logits = engine.prefill(engine.start(), model.vocabulary.encode(BEGINNING))
         params = SamplingConfig(seed=1, temperature=0.8)
         drawn = generate_batch(engine, state, logits, params, PIECES, max_chars=CHARACTERS)
         text = "".join(one.text for one in drawn)

@@ -115,7 +115,7 @@ def talkative_seed(kind: str, has_bytes: bool, dials: ChatConfig, characters: in
 def assert_remembers_what_is_seen(conversation: Conversation) -> None:
     """The state, and what may come next, are those of a model that has read the visible text once, from the start."""
     engine, text = conversation.engine, conversation.text()
-    state, logits = engine.feed(engine.start(), engine.vocabulary.encode(engine.vocabulary.replace_unknown(text)))
+    state, logits = engine.prefill(engine.start(), engine.vocabulary.encode(engine.vocabulary.replace_unknown(text)))
     remembered = conversation.snapshot(conversation.head)
     np.testing.assert_allclose(remembered.logits, logits, rtol=0, atol=1e-5)
     for part, expected in zip(remembered.state.arrays(), state.arrays(), strict=True):

@@ -102,7 +102,7 @@ def test_the_end_of_a_line_is_learned_too() -> None:
     ends = {}
     for closing in (newline, ""):
         reader = Reader(learning_engine())
-        snapshot = Snapshot(*reader.base.feed(reader.base.start(), np.array([0])))
+        snapshot = Snapshot(*reader.base.prefill(reader.base.start(), np.array([0])))
         for _ in range(20):
             snapshot = reader.read(snapshot, "abc", LearnPolicy(settings=LearnConfig(rate=3e-3)), closing).snapshot
             ends[closing] = snapshot.logits[learning_engine().vocabulary.encode(newline)[0]] - snapshot.logits.mean()
@@ -172,7 +172,7 @@ def test_forgetting_is_the_model_as_it_was_trained() -> None:
     assert conversation.snapshot(reply.turn).memory is None
     text = conversation.text()
     engine = conversation.engine
-    logits = engine.feed(engine.start(), engine.vocabulary.encode(text))[1]
+    logits = engine.prefill(engine.start(), engine.vocabulary.encode(text))[1]
     np.testing.assert_allclose(conversation.snapshot(reply.turn).logits, logits, rtol=0, atol=1e-4)
     assert not conversation.forgets, "once"
     assert replay(conversation).difference is None
@@ -225,7 +225,7 @@ class Reads:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ids = 0
-        read_tape, read = tape.read, Engine._read
+        read_tape, read = tape.forward, Engine._read
 
         def taped(config, weights, ids, state):  # type: ignore[no-untyped-def]
             self.ids += len(ids)

@@ -30,7 +30,7 @@ HELD = replace(QUICK, clamp="0:3=9,1:5=-9")
 def assert_exact(conversation: Conversation) -> None:
     """What is remembered is what reading the visible text gives, with nothing held."""
     engine = conversation.engine
-    state, logits = engine.feed(engine.start(), spell(engine.vocabulary, conversation.text())[0])
+    state, logits = engine.prefill(engine.start(), spell(engine.vocabulary, conversation.text())[0])
     snapshot = conversation.snapshot(conversation.head)
     for one, other in zip(snapshot.state.arrays(), state.arrays(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)

@@ -51,7 +51,7 @@ each_way = pytest.mark.parametrize("dials", [STREAMED, CHOSEN], ids=["streamed",
 def after(conversation: Conversation, turn: Turn | None) -> Snapshot:
     """What the model remembers after what is visible up to a turn, read anew."""
     engine = conversation.engine
-    return Snapshot(*engine.feed(engine.start(), engine.vocabulary.encode(conversation.text(turn))))
+    return Snapshot(*engine.prefill(engine.start(), engine.vocabulary.encode(conversation.text(turn))))
 
 
 def stop_at(conversation: Conversation, character: int) -> Callable[[Piece], None]:
@@ -122,7 +122,7 @@ def test_one_candidate_is_drawn_as_everything_else_is() -> None:
     conversation = converse("play")
     reply = conversation.say("hello")
     prompt = "\n\nBOB:\nhello\n\nANNA:\n"
-    start = conversation.engine.feed(conversation.engine.start(), conversation.engine.vocabulary.encode(prompt))
+    start = conversation.engine.prefill(conversation.engine.start(), conversation.engine.vocabulary.encode(prompt))
     alone = Generation(
         conversation.engine,
         *start,
@@ -145,7 +145,7 @@ def test_one_candidate_is_drawn_as_everything_else_is() -> None:
 @pytest.mark.parametrize("penalty", [1.0, 4.0])
 def test_of_several_candidates_the_most_relevant_is_shown(kind: str, prompt: str, alone: str, penalty: float) -> None:
     engine, shown = talking_engine(), []
-    start, nothing = (engine.feed(engine.start(), engine.vocabulary.encode(text)) for text in (prompt, alone))
+    start, nothing = (engine.prefill(engine.start(), engine.vocabulary.encode(text)) for text in (prompt, alone))
     recent = engine.vocabulary.encode(prompt[2:])
     for relevance in (0.0, 1.0, 5.0):
         dials = replace(CHOSEN, candidates=8, relevance=relevance, repetition_penalty=penalty)
@@ -662,7 +662,7 @@ def test_an_empty_reply_is_rare_where_some_are_not() -> None:
     engine = talking_engine(newlines=11.0)
     replies = [converse("lines", engine=engine, seed=seed).say("hello").text for seed in range(40)]
     assert sum(reply == "" for reply in replies) <= 8
-    start = engine.feed(engine.start(), engine.vocabulary.encode("\n\nhello\n"))
+    start = engine.prefill(engine.start(), engine.vocabulary.encode("\n\nhello\n"))
     silent = 0
     for seed in range(40):
         first = Generation(engine, *start, STREAMED.sampling, stops=["\n"], rng=make_rng(seed))

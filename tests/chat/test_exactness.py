@@ -137,7 +137,7 @@ def check_memory(conversation: Conversation, turn: Turn) -> None:
     if conversation.snapshot(turn).memory is not None:
         check_learned(conversation, turn)
         return
-    afresh = Snapshot(*engine.feed(engine.start(), spell(engine.vocabulary, conversation.text(turn))[0]))
+    afresh = Snapshot(*engine.prefill(engine.start(), spell(engine.vocabulary, conversation.text(turn))[0]))
     found = conversation.snapshot(turn)
     for one, other in zip(found.state.arrays(), afresh.state.arrays(), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
@@ -157,7 +157,7 @@ def check_learned(conversation: Conversation, turn: Turn) -> None:
         one = one.parent
     learner = Learner(engine)
     memory: AdaptiveState | None = None
-    state, logits = engine.feed(engine.start(), spell(engine.vocabulary, dialogue.beginning)[0])
+    state, logits = engine.prefill(engine.start(), spell(engine.vocabulary, dialogue.beginning)[0])
     always = True
     for one in reversed(path):
         if one.lesson.forget and memory is not None:
@@ -170,7 +170,7 @@ def check_learned(conversation: Conversation, turn: Turn) -> None:
                 memory, ids = learner.begin(state, int(ids[0])), ids[1:]
             if memory is None:
                 always = always and not len(ids)
-                state, logits = engine.feed(state, ids) if len(ids) else (state, logits)
+                state, logits = engine.prefill(state, ids) if len(ids) else (state, logits)
             else:
                 then = spell(engine.vocabulary, dialogue.closing)[0]
                 memory = learner.read(

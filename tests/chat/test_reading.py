@@ -19,7 +19,7 @@ def test_reading_in_blocks_changes_no_bit(make_checkpoint: MakeCheckpoint) -> No
     ids = np.random.default_rng(1).integers(0, engine.config.vocabulary, 2 * BLOCK + 777)
     text = engine.vocabulary.decode(ids)
     start = conversation.snapshot(conversation.root)
-    state, logits = engine.feed(start.state, engine.vocabulary.encode(text))
+    state, logits = engine.prefill(start.state, engine.vocabulary.encode(text))
     read = start.read(engine, text)
     assert np.array_equal(read.logits, logits)
     assert all(np.array_equal(*pair) for pair in zip(read.state.arrays(), state.arrays(), strict=True))
@@ -30,14 +30,14 @@ def test_reading_can_be_stopped_and_then_nothing_was_said(make_checkpoint: MakeC
     conversation = Conversation(engine, dials=ChatConfig(candidates=1, length=5), seed=1)
     conversation.say("hello")
     before = conversation.text()
-    feed, fed = engine.feed, []
+    feed, fed = engine.prefill, []
 
     def stopping(state: object, ids: np.ndarray) -> object:
         fed.append(len(ids))
         conversation.stop()
         return feed(state, ids)  # type: ignore[arg-type]
 
-    engine.feed = stopping  # type: ignore[method-assign]
+    engine.prefill = stopping  # type: ignore[method-assign]
     with pytest.raises(UsageError, match="nothing was said"):
         conversation.say("a" * 5 * BLOCK)
     assert sum(fed) <= BLOCK + 100

@@ -33,11 +33,11 @@ PROMPT = "\n\nANNA: hello\nBOB: "
 
 
 def start_of(engine: Engine) -> Snapshot:
-    return Snapshot(*engine.feed(engine.start(), engine.vocabulary.encode(PROMPT)))
+    return Snapshot(*engine.prefill(engine.start(), engine.vocabulary.encode(PROMPT)))
 
 
 def nothing_of(engine: Engine) -> Snapshot:
-    return Snapshot(*engine.feed(engine.start(), engine.vocabulary.encode("\n\n")))
+    return Snapshot(*engine.prefill(engine.start(), engine.vocabulary.encode("\n\n")))
 
 
 def draw(

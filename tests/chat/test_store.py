@@ -44,7 +44,7 @@ def texts(conversation: Conversation) -> list[str]:
 def afresh(conversation: Conversation, turn: Turn) -> Snapshot:
     """What the model remembers when it reads everything up to a turn from the start."""
     engine = conversation.engine
-    return Snapshot(*engine.feed(engine.start(), engine.vocabulary.encode(conversation.text(turn))))
+    return Snapshot(*engine.prefill(engine.start(), engine.vocabulary.encode(conversation.text(turn))))
 
 
 def rows(path: Path, query: str) -> list[tuple[object, ...]]:

@@ -136,7 +136,7 @@ def test_sample_goes_on_from_the_page_and_the_prompt(charlm: Charlm, model: str,
     greedy = ("-n", "5", "-t", "0", "--learn", "t.txt")
     found = charlm("sample", model, *greedy).out
     assert found[0] == engine.vocabulary.characters[int(memory.logits.argmax())]
-    _, logits = engine.feed(memory.state, engine.vocabulary.encode("over"))
+    _, logits = engine.prefill(memory.state, engine.vocabulary.encode("over"))
     found = charlm("sample", model, *greedy, "-p", "over", "--no-echo").out
     assert found[0] == engine.vocabulary.characters[int(logits.argmax())]
 

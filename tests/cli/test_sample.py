@@ -254,7 +254,7 @@ def test_json_says_what_was_written_and_how_likely(charlm: Charlm, model: str, t
     assert described["prompt"] + described["text"] == plain.removesuffix("\n")
     assert (described["reason"], described["seed"], described["temperature"]) == ("length", 9, 1.5)
     engine = Engine(load(tmp_path / "checkpoints" / f"{model}.safetensors"))
-    state, logits = engine.feed(engine.start(), engine.vocabulary.encode("the "))
+    state, logits = engine.prefill(engine.start(), engine.vocabulary.encode("the "))
     nats = 0.0
     for index in engine.vocabulary.encode(described["text"]).tolist():
         nats += float(logits[index]) - math.log(sum(math.exp(float(one)) for one in logits))

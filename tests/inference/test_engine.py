@@ -21,7 +21,7 @@ HEADER = 8 + 16 + 4  # magic, fingerprint, B
 
 def read_something(engine: Engine, batch: int = 1, seed: int = 0) -> State:
     ids = np.random.default_rng(seed).integers(0, engine.config.vocabulary, (12, batch))
-    return engine.read(engine.start(batch), ids)[0]
+    return engine.forward(engine.start(batch), ids)[0]
 
 
 def assert_identical(one: State, other: State) -> None:
@@ -40,8 +40,8 @@ def test_a_state_is_never_changed(make_checkpoint: MakeCheckpoint, cell: str, ba
     after, rng = state, np.random.default_rng(1)
     for _ in range(20):
         after, _ = engine.step(after, rng.integers(0, engine.config.vocabulary, batch))
-        engine.read(state, rng.integers(0, engine.config.vocabulary, (5, batch)))
-        engine.read(start, rng.integers(0, engine.config.vocabulary, (5, batch)))
+        engine.forward(state, rng.integers(0, engine.config.vocabulary, (5, batch)))
+        engine.forward(start, rng.integers(0, engine.config.vocabulary, (5, batch)))
     for each, snapshot in zip((start, state), snapshots, strict=True):
         for part, before in zip(each.arrays(), snapshot, strict=True):
             np.testing.assert_array_equal(part, before)

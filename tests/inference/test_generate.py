@@ -37,7 +37,7 @@ def engine(make_checkpoint: MakeCheckpoint) -> Engine:
 
 
 def begin(engine: Engine, prompt: str = PROMPT) -> tuple[State, NDArray[np.float32]]:
-    return engine.feed(engine.start(), engine.vocabulary.encode(prompt))
+    return engine.prefill(engine.start(), engine.vocabulary.encode(prompt))
 
 
 def write(engine: Engine, params: SamplingConfig, prompt: str = PROMPT, **options: Any) -> list[Piece]:

@@ -69,7 +69,7 @@ def test_numpy_is_torch(cell: str, norm: bool, residual: bool, widths: str, laye
     model, checkpoint = make_model(config, seed=layers)
     ids = make_ids(STEPS)
     engine = Engine(checkpoint)
-    _, logits = engine.read(engine.start(), ids)
+    _, logits = engine.forward(engine.start(), ids)
     np.testing.assert_allclose(logits, torch_logits(model, ids[:, None])[:, 0], rtol=0, atol=1e-4)
 
 
@@ -87,7 +87,7 @@ def test_a_file_s_tensors_make_the_same_torch_model(cell: str) -> None:
 def test_however_a_text_is_read_it_says_the_same(cell: str) -> None:
     _, checkpoint = make_model(ModelConfig(len(CHARACTERS), cell, 24, 40, layers=3))
     engine, ids = Engine(checkpoint), make_ids(2 * SEGMENT + 37)
-    state, expected = engine.read(engine.start(), ids)
+    state, expected = engine.forward(engine.start(), ids)
 
     stepped, rows = engine.start(), []
     for index in ids.tolist():
@@ -98,16 +98,16 @@ def test_however_a_text_is_read_it_says_the_same(cell: str) -> None:
 
     cut, rows = engine.start(), []
     for part in np.split(ids, [1, 2, 5, SEGMENT, SEGMENT + 1, 2 * SEGMENT + 36]):
-        cut, logits = engine.read(cut, part)
+        cut, logits = engine.forward(cut, part)
         rows.extend(logits)
     np.testing.assert_allclose(rows, expected, rtol=0, atol=1e-5)
     assert_same_states(cut, state, 1e-5)
 
-    column, logits = engine.read(engine.start(), ids[:, None])
+    column, logits = engine.forward(engine.start(), ids[:, None])
     np.testing.assert_allclose(logits[:, 0], expected, rtol=0, atol=1e-5)
     assert_same_states(column, state, 1e-5)
 
-    fed, logits = engine.feed(engine.start(), ids)
+    fed, logits = engine.prefill(engine.start(), ids)
     np.testing.assert_allclose(logits, expected[-1], rtol=0, atol=1e-5)
     assert_same_states(fed, state, 1e-5)
 
@@ -116,10 +116,10 @@ def test_however_a_text_is_read_it_says_the_same(cell: str) -> None:
 def test_batched_streams_are_each_alone(cell: str) -> None:
     _, checkpoint = make_model(ModelConfig(len(CHARACTERS), cell, 24, 40, layers=2))
     engine, ids = Engine(checkpoint), make_ids(SEGMENT + 50, 5)
-    state, logits = engine.read(engine.start(5), ids)
+    state, logits = engine.forward(engine.start(5), ids)
     stepped, last = engine.step(state, ids[0])
     for stream in range(5):
-        alone, expected = engine.read(engine.start(), ids[:, stream])
+        alone, expected = engine.forward(engine.start(), ids[:, stream])
         np.testing.assert_allclose(logits[:, stream], expected, rtol=0, atol=1e-5)
         assert_same_states(state.rows([stream]), alone, 1e-5)
         alone, expected = engine.step(alone, int(ids[0, stream]))
@@ -132,7 +132,7 @@ def test_reading_nothing_changes_nothing(shape: tuple[int, ...]) -> None:
     _, checkpoint = make_model(ModelConfig(len(CHARACTERS), "lstm", 24, 24, layers=2))
     engine = Engine(checkpoint)
     before, _ = engine.step(engine.start(shape[-1] or 1), make_ids(shape[-1] or 1))
-    after, logits = engine.read(before, np.zeros(shape, np.int64))
+    after, logits = engine.forward(before, np.zeros(shape, np.int64))
     assert logits.shape == (*shape, len(CHARACTERS))
     assert_same_states(after, before, 0)
 
@@ -147,6 +147,6 @@ def test_a_trained_model_is_the_same_in_both(cell: str, tmp_path: Path) -> None:
     load_tensors(model, checkpoint.tensors)
     ids = checkpoint.vocabulary.encode(HARBOUR.read_text(encoding="utf-8")[:STEPS])
     engine = Engine(checkpoint)
-    _, logits = engine.read(engine.start(), ids)
+    _, logits = engine.forward(engine.start(), ids)
     np.testing.assert_allclose(logits, torch_logits(model, ids[:, None])[:, 0], rtol=0, atol=1e-4)
     assert np.ptp(logits) > 5, "it has learnt something"

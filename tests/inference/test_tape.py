@@ -50,8 +50,8 @@ def make_state(config: ModelConfig, rng: np.random.Generator, dtype: type = np.f
 def ours(
     config: ModelConfig, weights: dict[str, Array], ids: Ids, targets: Ids, state: State
 ) -> tuple[tape.Tape, dict[str, Array]]:
-    recorded = tape.read(config, weights, ids, state)
-    gradients = tape.go_back(config, weights, recorded, tape.d_cross_entropy(recorded.logits, targets))
+    recorded = tape.forward(config, weights, ids, state)
+    gradients = tape.backward(config, weights, recorded, tape.d_cross_entropy(recorded.logits, targets))
     return recorded, {name: one.dense() if isinstance(one, tape.Outer) else one for name, one in gradients.items()}
 
 

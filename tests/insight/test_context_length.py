@@ -33,7 +33,7 @@ def test_context_is_what_was_read(make_checkpoint: MakeCheckpoint, cell: str) ->
         for start in np.linspace(64, 396, 3).astype(int):
             for place in range(start, start + 4):
                 first = (start if row.length > 16 else place) - row.length
-                _, logits = engine.feed(engine.start(), ids[first:place])
+                _, logits = engine.prefill(engine.start(), ids[first:place])
                 total.append(-log_softmax(logits)[ids[place]] / math.log(2))
         assert row.bits == pytest.approx(np.mean(total), abs=1e-4)
     assert rows[-1].error == 0
@@ -192,7 +192,7 @@ def test_recall_is_what_reading_each_alone_says(make_checkpoint: MakeCheckpoint)
     (row,) = recall(engine, ids, found, longest=200)
     nats, right = [], []
     for place in found:
-        state, logits = engine.feed(engine.start(), ids[max(0, place.begin - 32) : place.target])
+        state, logits = engine.prefill(engine.start(), ids[max(0, place.begin - 32) : place.target])
         for index in ids[place.target : place.stop].tolist():
             nats.append(-log_softmax(logits)[index])
             right.append(logits.argmax() == index)

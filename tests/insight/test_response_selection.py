@@ -89,7 +89,7 @@ def test_scores_are_what_reading_one_reply_after_the_other_costs(
 
 def surprise(engine: Engine, state: State, before: str, text: str, logits: Array | None = None) -> float:
     if before:
-        state, logits = engine.feed(state, spell(engine.vocabulary, before)[0])
+        state, logits = engine.prefill(state, spell(engine.vocabulary, before)[0])
     nats = 0.0
     for index in spell(engine.vocabulary, text)[0]:
         assert logits is not None

@@ -23,14 +23,14 @@ TEXT = "what is seen\nis what is known"
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_moment_is_the_last_of_a_recording(cell: str) -> None:
     engine = random_engine(cell=cell)
-    look = engine.look(engine.start(), spell(engine.vocabulary, TEXT)[0])
+    look = engine.forward_with_activations(engine.start(), spell(engine.vocabulary, TEXT)[0])
     recording = record(engine, TEXT)
     for (layer, name), values in recording.signals.items():
         np.testing.assert_allclose(look.signals[layer][name], values, atol=1e-5)
     np.testing.assert_allclose(entropies_of(look.logits), recording.entropy, atol=1e-4)
 
     seen = sight(engine, look, TEXT[-1], [1.0, 2.0], 5, (1, 3))
-    last = record(engine, TEXT[-1], state=engine.feed(engine.start(), spell(engine.vocabulary, TEXT[:-1])[0])[0])
+    last = record(engine, TEXT[-1], state=engine.prefill(engine.start(), spell(engine.vocabulary, TEXT[:-1])[0])[0])
     expected = {(one.layer, one.name): one for one in summarise(last)}
     assert [len(depth.bands) for depth in seen.layers] == [len(CELLS[cell].SIGNALS)] * 2
     for layer, depth in enumerate(seen.layers):
@@ -50,7 +50,7 @@ def test_a_moment_is_the_last_of_a_recording(cell: str) -> None:
 
 def test_what_comes_out_holds_no_arrays() -> None:
     engine = random_engine()
-    seen = sight(engine, engine.look(engine.start(), np.array([1, 2, 3])), "a", [0.5], 7, (0, 0))
+    seen = sight(engine, engine.forward_with_activations(engine.start(), np.array([1, 2, 3])), "a", [0.5], 7, (0, 0))
 
     def plain(value: Any) -> bool:
         return value is None or type(value) in (str, int, float) or all(plain(one) for one in value)
@@ -62,8 +62,8 @@ def test_what_comes_out_holds_no_arrays() -> None:
 def test_looking_changes_nothing(cell: str) -> None:
     engine = random_engine(cell=cell)
     ids = spell(engine.vocabulary, TEXT * 20)[0]  # more than one segment
-    look = engine.look(engine.start(), ids)
-    state, logits = engine.read(engine.start(), ids)
+    look = engine.forward_with_activations(engine.start(), ids)
+    state, logits = engine.forward(engine.start(), ids)
     np.testing.assert_array_equal(look.logits, logits)
     for one, other in zip(look.state.arrays(), state.arrays(), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -142,7 +142,7 @@ class Chat:
         conversation = self.conversation
         assert self.shown == self.turns
         ids, _ = spell(conversation.engine.vocabulary, conversation.text())
-        state, _ = conversation.engine.feed(conversation.engine.start(), ids)
+        state, _ = conversation.engine.prefill(conversation.engine.start(), ids)
         known = conversation.snapshot(conversation.head).state
         for one, other in zip(state.arrays(), known.arrays(), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-5)

@@ -32,7 +32,7 @@ def drawn(chat: Chat) -> list[str]:
 def norm_after(chat: Chat, text: str, layer: int = 0) -> float:
     """Of the memory, as reading everything from the start gives it."""
     engine = chat.engine
-    state, _ = engine.feed(engine.start(), spell(engine.vocabulary, text)[0])
+    state, _ = engine.prefill(engine.start(), spell(engine.vocabulary, text)[0])
     return float(np.linalg.norm(state.layers[layer].c))
 
 
@@ -224,7 +224,7 @@ def values_of(chat: Chat, number: int, layer: int, signal: str, unit: int) -> An
     conversation, engine = chat.conversation, chat.engine
     turn = conversation.path[number]
     text = conversation.text(turn)
-    look = engine.look(engine.start(), spell(engine.vocabulary, text)[0])
+    look = engine.forward_with_activations(engine.start(), spell(engine.vocabulary, text)[0])
     return look.signals[layer][signal][-len(turn.text) :, unit]
 
 
