@@ -11,17 +11,17 @@ from rich.cells import cell_len
 from textual import events
 from textual.app import App, ComposeResult
 from textual.containers import Vertical
-from textual.document._document import Document
 from textual.pilot import Pilot
 from textual.widgets import Static
+from textual.widgets.text_area import Document
 
 from charlm.text.sanitize import visible
 from charlm.tui.graphemes import clusters
+from charlm.tui.textual_internals import ClusterWrappedDocument
 from charlm.tui.widgets.completions import Completions, choices
 from charlm.tui.widgets.input_history import InputHistory
 from charlm.tui.widgets.paste_placeholders import LONGEST, PastePlaceholders
 from charlm.tui.widgets.prompt import Prompt
-from charlm.tui.widgets.wrapped_document import ClusterWrappedDocument
 from tests.tui.test_graphemes import ACCENTED, FAMILY, FLAG, ONES, THUMB
 
 SIZES = ((40, 12), (80, 24), (120, 40))

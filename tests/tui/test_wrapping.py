@@ -9,7 +9,7 @@ from rich.cells import cell_len, get_character_cell_size
 
 from charlm.text.sanitize import visible
 from charlm.tui.widgets import wrapping
-from charlm.tui.widgets.wrapping import LEAST_WIDTH, LONGEST, cluster_end, draw, lay_out, measure, wrap
+from charlm.tui.widgets.wrapping import LONGEST, MIN_WIDTH_CELLS, cluster_end, draw, lay_out, measure, wrap
 
 FAMILY, FLAG, THUMB, HEART, KEYCAP = "👩‍👩‍👧", "🇯🇵", "👍🏽", "❤️", "1️⃣"
 PARTS = [
@@ -22,7 +22,7 @@ PARTS = [
 ]
 TEXTS = st.lists(st.sampled_from(PARTS), max_size=80).map("".join)
 PLAIN = st.text("ab  \n日。", max_size=150)
-WIDTHS = st.integers(LEAST_WIDTH, 30)
+WIDTHS = st.integers(MIN_WIDTH_CELLS, 30)
 
 
 def rows_of(text: str, width: int) -> list[str]:
@@ -136,7 +136,7 @@ def test_a_wide_cluster_is_one_and_two_cells_wide(cluster: str) -> None:
     assert clusters(cluster * 2) == [cluster] * 2
     assert measure(cluster) == 2
     assert draw(cluster) == cluster
-    assert rows_of(cluster * 5, LEAST_WIDTH) == [cluster * 4, cluster]
+    assert rows_of(cluster * 5, MIN_WIDTH_CELLS) == [cluster * 4, cluster]
 
 
 @pytest.mark.parametrize("cluster", ["e\u0301", "a\u0302\u0323", "कि", "ก\u0e33"[:1], "☺", "\U0001f1ef"])

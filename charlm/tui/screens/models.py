@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 
 from charlm.tui.graphemes import one_line
 from charlm.tui.screens.modal import Modal
-from charlm.tui.widgets.wrapping import LEAST_WIDTH, wrap
+from charlm.tui.widgets.wrapping import MIN_WIDTH_CELLS, wrap
 
 
 class Card(Protocol):
@@ -147,7 +147,7 @@ class ModelPicker(Modal[str | None]):
 def _row(card: Card, current: bool, width: int) -> Content:
     about = one_line(card.error or f"{card.shape}  {card.dialogue}  {card.loss}  {card.size}")
     if card.error:
-        places = [*wrap(about, max(LEAST_WIDTH, width - 3)), len(about)]
+        places = [*wrap(about, max(MIN_WIDTH_CELLS, width - 3)), len(about)]
         about = "\n  ".join(about[start:end] for start, end in pairwise(places))
     return Content.assemble(
         ("\u25cf " if current else "  "),

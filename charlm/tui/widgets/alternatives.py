@@ -19,7 +19,7 @@ from textual.style import Style
 from textual.widget import Widget
 
 from charlm.tui.graphemes import cells, name, shorten
-from charlm.tui.keys import act
+from charlm.tui.textual_internals import run_bindings
 
 _BYTE = re.compile(r"<[0-9a-f]{2}>")  # what the vocabulary calls a byte of a character that it spells in bytes
 _NAME = 9  # cells
@@ -149,7 +149,7 @@ class Alternatives(Widget, can_focus=True):
             event.stop()
             self.choose(int(event.character) - 1)
         else:
-            await act(self, event)
+            await run_bindings(self, event)
 
     def on_click(self, event: events.Click) -> None:
         """So does the mouse."""

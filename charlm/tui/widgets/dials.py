@@ -19,7 +19,7 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from charlm.errors import CharlmError
-from charlm.tui.keys import act
+from charlm.tui.textual_internals import run_bindings
 from charlm.tui.widgets.dial_rows import MOST_SEED, DialRow, HeldRow, PanelRow, PresetsRow, SeedRow
 from charlm.tui.widgets.slider_scale import SCALES
 
@@ -167,7 +167,7 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
         row = self._row
         typed = _TYPED_HELD if isinstance(row, HeldRow) and (row.typed or event.character != " ") else _TYPED
         if event.character is None or event.character not in typed or isinstance(row, PresetsRow):
-            await act(self, event)
+            await run_bindings(self, event)
             return
         event.stop()
         row.problem = ""

@@ -22,7 +22,7 @@ from math import isnan, nan
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from charlm.tui.widgets.wrapping import LEAST_WIDTH, wrap
+from charlm.tui.widgets.wrapping import MIN_WIDTH_CELLS, wrap
 
 TEXT, GAP, HEADER = range(3)  # kinds of rows; TEXT is what new bytes are
 DEFAULT_WIDTH: Final = 76  # cells, until the real width is known
@@ -260,7 +260,7 @@ class Document:
 
     def wrap(self, width: int) -> None:
         """Fold everything anew."""
-        self.width = max(LEAST_WIDTH, width)
+        self.width = max(MIN_WIDTH_CELLS, width)
         self._starts, self._kinds = array("q"), bytearray()
         text = self._text.getvalue()
         heads = [span for span in self.spans if not span.joined]

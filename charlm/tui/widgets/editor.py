@@ -16,17 +16,14 @@ from textual import events
 from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.document._document import EditResult, Location
-from textual.document._document_navigator import DocumentNavigator
-from textual.document._edit import Edit
 from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widgets import TextArea
+from textual.widgets.text_area import Edit, EditResult, Location
 
 from charlm.tui.graphemes import cells, cluster_end, cluster_start, clusters, name, shorten, typeable
-from charlm.tui.keys import act
+from charlm.tui.textual_internals import ClusterTextArea, run_bindings
 from charlm.tui.widgets.paste_placeholders import LONGEST, SHORTEST, PastePlaceholders
-from charlm.tui.widgets.wrapped_document import ClusterWrappedDocument
 
 _NOT_OURS: Final = ("f6", "f7")  # keys of TextArea's that an app has better uses for
 
@@ -41,7 +38,7 @@ class _Line(Text):
         super().stylize(style, start, end)
 
 
-class Editor(TextArea, inherit_bindings=False):
+class Editor(ClusterTextArea, inherit_bindings=False):
     """A text area that grows with its text."""
 
     LINES: ClassVar = 8  # that it grows to, where the terminal is not small
@@ -84,8 +81,8 @@ class Editor(TextArea, inherit_bindings=False):
 
     async def on_key(self, event: events.Key) -> None:
         """Bound keys come before what TextArea makes of them, and in order with the letters."""
-        self._restart_blink()
-        await act(self, event)
+        self.restart_cursor_blink()
+        await run_bindings(self, event)
 
     def watch_substitute(self) -> None:
         """Another model spells other characters."""
@@ -145,12 +142,6 @@ class Editor(TextArea, inherit_bindings=False):
         """How many characters, at the beginning, are not for the model."""
         return 0
 
-    def _set_document(self, text: str, language: str | None) -> None:
-        super()._set_document(text, language)
-        self.wrapped_document = ClusterWrappedDocument(self.document, tab_width=self.indent_width)
-        self.navigator = DocumentNavigator(self.wrapped_document)
-        self._rewrap_and_refresh_virtual_size()
-
     # -- where the cursor may be --------------------------------------------------------------------------------------
 
     def clamp_visitable(self, location: Location) -> Location:
@@ -179,7 +170,7 @@ class Editor(TextArea, inherit_bindings=False):
 
     def action_redo(self) -> None:
         """Take an undo back; if there is none, this is a key for others."""
-        if not self.history._redo_stack:
+        if not self.history.redo_stack:
             raise SkipAction
         super().action_redo()
 

@@ -207,7 +207,7 @@ class Prompt(Editor):
 
     def action_new_line(self) -> None:
         """Begin a new line."""
-        self._replace_via_keyboard("\n", *self.selection)
+        self.replace("\n", *self.selection, maintain_selection_offset=False)
 
     def action_send(self) -> None:
         """Take the chosen completion, or send the text if there is nothing to complete."""

@@ -22,7 +22,7 @@ from rich.cells import cell_len, get_character_cell_size
 
 from charlm.text.sanitize import visible
 
-LEAST_WIDTH: Final = 8  # cells: every symbol fits, the widest being <E0041>
+MIN_WIDTH_CELLS: Final = 8  # cells: every symbol fits, the widest being <E0041>
 TAB: Final = 4  # cells between tab stops
 LONGEST: Final = 32  # code points of a cluster; UAX 15 calls thirty marks on a letter enough for any language
 
@@ -131,14 +131,14 @@ def wrap(text: str, width: int, start: int = 0, stop: int | None = None) -> list
 
     Args:
         text: any text.
-        width: of a row without the space that may hang over its edge, in cells; at least `LEAST_WIDTH`.
+        width: of a row without the space that may hang over its edge, in cells; at least `MIN_WIDTH_CELLS`.
         start: where the text begins.
         stop: where it ends; None is its end.
 
     Returns:
         Places in `text`, the first being `start`; a text that ends in a newline has a last row without characters.
     """
-    assert width >= LEAST_WIDTH
+    assert width >= MIN_WIDTH_CELLS
     stop = len(text) if stop is None else stop
     rows = [start]
     while (start := _row_end(text, start, stop, width)) >= 0:

@@ -22,7 +22,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from charlm.tui.graphemes import NAMES, cells, one_line, shorten
-from charlm.tui.keys import act
+from charlm.tui.textual_internals import run_bindings
 
 if TYPE_CHECKING:
     from charlm.insight.xray import ActivationSummary, SignalBand
@@ -179,7 +179,7 @@ class XRay(Widget, can_focus=True):
     async def on_key(self, event: events.Key) -> None:
         """Digits and a colon are a unit that is being typed."""
         if event.character is None or event.character not in _TYPED:
-            await act(self, event)
+            await run_bindings(self, event)
             return
         event.stop()
         self._problem = ""

@@ -1,0 +1,101 @@
+"""The only module that uses what Textual keeps private: `pyproject.toml` pins Textual below its next minor release.
+
+Everything else in `charlm.tui` uses Textual's public names.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from textual import events
+from textual.widget import Widget
+from textual.widgets import TextArea
+from textual.widgets.text_area import DocumentNavigator, Location, WrappedDocument
+
+from charlm.tui.graphemes import clusters
+from charlm.tui.widgets.wrapping import MIN_WIDTH_CELLS, lay_out, wrap
+
+
+async def run_bindings(widget: Widget, event: events.Key) -> None:
+    """Run the widget's own bindings for a key now, in the order in which keys were typed.
+
+    Textual hands a key to the focused widget and only later, by way of the app, to the bindings. Keys that arrive
+    faster than they are handled change places there: a letter overtakes the Enter before it. A widget that takes both
+    letters and bound keys calls this in `on_key`. Keys without a binding go on as usual.
+    """
+    for binding in widget._bindings.key_to_bindings.get(event.key, ()):
+        if await widget.app.run_action(binding.action, widget):
+            event.stop()
+            event.prevent_default()
+            return
+
+
+class ClusterTextArea(TextArea):
+    """A text area that wraps its text as the transcript does, by grapheme clusters."""
+
+    def restart_cursor_blink(self) -> None:
+        self._restart_blink()
+
+    def _set_document(self, text: str, language: str | None) -> None:
+        super()._set_document(text, language)
+        self.wrapped_document = ClusterWrappedDocument(self.document, tab_width=self.indent_width)
+        self.navigator = DocumentNavigator(self.wrapped_document)
+        self._rewrap_and_refresh_virtual_size()
+
+
+class ClusterWrappedDocument(WrappedDocument):
+    """A document wrapped by `wrapping.wrap`, with columns found by grapheme cluster.
+
+    Textual cuts long words at code points, which splits a family of emoji, and takes a Japanese sentence for one word.
+    This class fills the tables in which `WrappedDocument` looks things up. Every edit wraps all lines again; the editor
+    keeps its text short.
+    """
+
+    def wrap(self, width: int, tab_width: int | None = None) -> None:
+        """Wrap every line.
+
+        Args:
+            width: cells; 0 turns wrapping off.
+            tab_width: cells between tab stops; None keeps the present value.
+        """
+        self._width = width
+        self._tab_width = tab_width or self._tab_width
+        self._wrap_offsets = []
+        self._tab_width_cache = []
+        self._offset_to_line_info = []
+        self._line_index_to_offsets = []
+        for index, line in enumerate(self.document.lines):
+            breaks = wrap(line, max(width, MIN_WIDTH_CELLS))[1:] if width else []
+            top = len(self._offset_to_line_info)
+            self._wrap_offsets.append(breaks)
+            self._line_index_to_offsets.append(list(range(top, top + len(breaks) + 1)))
+            self._offset_to_line_info.extend((index, section) for section in range(len(breaks) + 1))
+            rows = self.get_sections(index) if "\t" in line else []
+            self._tab_width_cache.append(
+                [cell.cells for row in rows for cell in lay_out(row, width) if row[cell.start] == "\t"]
+            )
+
+    def wrap_range(self, start: Location, old_end: Location, new_end: Location) -> None:
+        """Wrap again after an edit."""
+        self.wrap(self._width)
+
+    def get_sections(self, line_index: int) -> list[str]:
+        """Return the rows of a line."""
+        line = self.document[line_index]
+        breaks = [0, *self._wrap_offsets[line_index], len(line)]
+        return [line[start:end] for start, end in pairwise(breaks)]
+
+    def get_target_document_column(self, line_index: int, x_offset: int, y_offset: int) -> int:
+        """Return the index in a line of the character at cell `x_offset` of the line's row `y_offset`."""
+        sections = self.get_sections(line_index)
+        y_offset %= len(sections)
+        section_start = sum(map(len, sections[:y_offset]))
+        section, column = sections[y_offset], 0
+        for cluster in clusters(section):
+            is_tab = section[cluster.start] == "\t"
+            column += self._tab_width - column % self._tab_width if is_tab else cluster.cells
+            if column > x_offset:
+                return section_start + cluster.start
+        # The index after a row's last character is on the next row: only the last row may have the cursor there.
+        is_last = y_offset == len(sections) - 1
+        return section_start + (len(section) if is_last or not section else clusters(section)[-1].start)
