@@ -235,7 +235,7 @@ class Reads:
             self.ids += len(ids)
             return read(engine, state, ids, last_only=last_only)
 
-        monkeypatch.setattr(learner.tape, "read", taped)
+        monkeypatch.setattr(learner.tape, "forward", taped)
         monkeypatch.setattr(Engine, "_read", counted)
 
     def of(self, do: Callable[[], object]) -> int:
