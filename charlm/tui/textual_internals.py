@@ -12,8 +12,8 @@ from textual.widget import Widget
 from textual.widgets import TextArea
 from textual.widgets.text_area import DocumentNavigator, Location, WrappedDocument
 
-from charlm.tui.graphemes import clusters
-from charlm.tui.widgets.wrapping import MIN_WIDTH_CELLS, lay_out, wrap
+from charlm.tui.graphemes import UNLIMITED, lay_out
+from charlm.tui.widgets.wrapping import MIN_WIDTH_CELLS, wrap
 
 
 async def run_bindings(widget: Widget, event: events.Key) -> None:
@@ -90,12 +90,10 @@ class ClusterWrappedDocument(WrappedDocument):
         sections = self.get_sections(line_index)
         y_offset %= len(sections)
         section_start = sum(map(len, sections[:y_offset]))
-        section, column = sections[y_offset], 0
-        for cluster in clusters(section):
-            is_tab = section[cluster.start] == "\t"
-            column += self._tab_width - column % self._tab_width if is_tab else cluster.cells
-            if column > x_offset:
+        clusters = lay_out(sections[y_offset], self._width or UNLIMITED)
+        for cluster in clusters:
+            if cluster.column + cluster.cells > x_offset:
                 return section_start + cluster.start
         # The index after a row's last character is on the next row: only the last row may have the cursor there.
         is_last = y_offset == len(sections) - 1
-        return section_start + (len(section) if is_last or not section else clusters(section)[-1].start)
+        return section_start + (len(sections[y_offset]) if is_last or not clusters else clusters[-1].start)

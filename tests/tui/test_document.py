@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from charlm.tui.widgets import cursor_motion
 from charlm.tui.widgets.document import GAP, HEADER, TEXT, Block, Document
-from tests.tui.test_wrapping import FAMILY, PARTS
+from tests.tui.test_graphemes import FAMILY, PARTS
 
 TEXTS = st.lists(st.sampled_from(PARTS), max_size=25).map("".join)
 BLOCKS = st.lists(

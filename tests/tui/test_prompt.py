@@ -16,13 +16,13 @@ from textual.widgets import Static
 from textual.widgets.text_area import Document
 
 from charlm.text.sanitize import visible
-from charlm.tui.graphemes import clusters
+from charlm.tui.graphemes import lay_out
 from charlm.tui.textual_internals import ClusterWrappedDocument
 from charlm.tui.widgets.completions import Completions, choices
 from charlm.tui.widgets.input_history import InputHistory
 from charlm.tui.widgets.paste_placeholders import LONGEST, PastePlaceholders
 from charlm.tui.widgets.prompt import Prompt
-from tests.tui.test_graphemes import ACCENTED, FAMILY, FLAG, ONES, THUMB
+from tests.tui.test_graphemes import ACCENTED, CLUSTERS, FAMILY, FLAG, THUMB
 
 SIZES = ((40, 12), (80, 24), (120, 40))
 COMMANDS = (("regenerate", "another reply"), ("redo", "take an undo back"), ("model", "NAME  another model"))
@@ -625,13 +625,13 @@ async def test_delete_and_selection_take_whole_clusters() -> None:
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_row_is_as_wide_as_it_is_measured_and_no_style_cuts_a_cluster(size: tuple[int, int]) -> None:
     app = PromptApp()
-    text = "".join(ONES).replace("\t", "") * 12
+    text = "".join(CLUSTERS) * 12
     async with app.run_test(size=size) as pilot:
         app.prompt.substitute = replace
         app.prompt.value = text
         await pilot.press(*["left"] * 5)
         await pilot.pause()
-        edges = {start for start, _, _ in clusters(text)}
+        edges = {start for start, *_ in lay_out(text)}
         place = sum(len(row) for row in app.prompt.wrapped_document.get_sections(0)[: app.prompt.scroll_offset.y])
         for y in range(app.prompt.size.height):
             strip = app.prompt.render_line(y)
@@ -655,7 +655,7 @@ async def test_a_click_lands_where_it_seems_to() -> None:
             assert app.prompt.cursor_location == (0, place), x
 
 
-@given(st.lists(st.sampled_from((*ONES, "word", "\t")), max_size=60), st.integers(8, 30))
+@given(st.lists(st.sampled_from((*CLUSTERS, "word", "\t")), max_size=60), st.integers(8, 30))
 def test_folded_rows_fit_and_join_to_the_text(ones: list[str], width: int) -> None:
     text = "".join(ones)
     folded = ClusterWrappedDocument(Document(text), width)
@@ -664,7 +664,7 @@ def test_folded_rows_fit_and_join_to_the_text(ones: list[str], width: int) -> No
     for row in rows:
         assert cell_len(row.rstrip().replace("\t", "")) <= width
     for y, row in enumerate(rows):
-        for start, _, _ in clusters(row):
+        for start, *_ in lay_out(row):
             location = (0, sum(map(len, rows[:y])) + start)
             offset = folded.location_to_offset(location)
             assert offset.y == y

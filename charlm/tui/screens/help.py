@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
@@ -13,7 +14,7 @@ from textual.containers import VerticalScroll
 from textual.keys import format_key
 from textual.widgets import Static
 
-from charlm.tui.graphemes import cells, one_line
+from charlm.tui.graphemes import one_line
 from charlm.tui.screens.modal import Modal
 
 Rows = Sequence[tuple[str, str]]
@@ -96,7 +97,7 @@ class HelpScreen(Modal[None]):
 
     def on_resize(self) -> None:
         """The left column takes what it needs, but not more than two fifths."""
-        widest = max(cells(one_line(left)) for _, rows in self._groups for left, _ in rows)
+        widest = max(cell_len(one_line(left)) for _, rows in self._groups for left, _ in rows)
         room = min(84, self.size.width * 9 // 10) - 5
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(width=min(widest, room * 2 // 5), overflow="fold")

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Label
 
-from charlm.tui.graphemes import one_line, typeable
+from charlm.tui.graphemes import clean_input, one_line
 from charlm.tui.screens.modal import Modal
 
 
@@ -33,7 +33,7 @@ class PromptDialog(Modal[str | None]):
     def __init__(self, question: str, value: str = "") -> None:
         super().__init__()
         self._question = one_line(question)
-        self._value = typeable(value).replace("\n", " ")
+        self._value = clean_input(value).replace("\n", " ")
 
     def compose(self) -> ComposeResult:
         """Question, field."""

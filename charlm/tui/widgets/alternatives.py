@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
+from rich.cells import cell_len
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -18,7 +19,7 @@ from textual.reactive import reactive
 from textual.style import Style
 from textual.widget import Widget
 
-from charlm.tui.graphemes import cells, name, shorten
+from charlm.tui.graphemes import character_name, shorten
 from charlm.tui.textual_internals import run_bindings
 
 _BYTE = re.compile(r"<[0-9a-f]{2}>")  # what the vocabulary calls a byte of a character that it spells in bytes
@@ -101,7 +102,7 @@ class Alternatives(Widget, can_focus=True):
         self._offered = offered
         self.set_reactive(Alternatives.chosen, max(0, self._next(-1, 1)))
         bits = "" if surprise_bits is None else f", a surprise of {surprise_bits:.1f} bits"
-        self.border_title = Content(f"{name(character)}{bits}" if character else "no character")
+        self.border_title = Content(f"{character_name(character)}{bits}" if character else "no character")
         can_choose = any(self._is_choice(one) for one in self._alternatives)
         self.border_subtitle = (
             "number or Enter: branch here" if can_choose else "" if offered else "what the model expected of you"
@@ -120,7 +121,9 @@ class Alternatives(Widget, can_focus=True):
         if not self._alternatives:
             return Content.styled("Move the cursor over a reply to see what else might have stood there.", "dim")
         width = self.content_size.width
-        widest = min(max(_NAME, *(cells(name(one.text)) for one in self._alternatives)), max(_NAME, width // 2))
+        widest = min(
+            max(_NAME, *(cell_len(character_name(one.text)) for one in self._alternatives)), max(_NAME, width // 2)
+        )
         height = max(1, self.content_size.height)
         first = max(0, min(self.chosen - height // 2, len(self._alternatives) - height))
         rows = list(enumerate(self._alternatives))[first : first + height]
@@ -129,15 +132,15 @@ class Alternatives(Widget, can_focus=True):
     def _draw(self, place: int, one: Alternative, widest: int, width: int) -> Content:
         byte, choice = _is_byte(one), self._is_choice(one)
         here = one.text == self._character
-        shown = shorten(name(one.text), widest)
-        head = f"{place + 1 if choice else ' '} {shown}{' ' * (widest - cells(shown))} {_percent(one.probability)} "
-        room = max(0, width - cells(head) - 2)
+        shown = shorten(character_name(one.text), widest)
+        head = f"{place + 1 if choice else ' '} {shown}{' ' * (widest - cell_len(shown))} {_percent(one.probability)} "
+        room = max(0, width - cell_len(head) - 2)
         bar = _bar(one.probability, room)
         style = "dim" if byte else "reverse" if choice and place == self.chosen and self.has_focus else ""
         line = Content.assemble(
             (head, f"{style} bold" if here and not byte else style),
             (bar, "$foreground 30%" if byte else "$primary"),
-            (" " * (room - cells(bar)) + (" \u25c2" if here else ""), ""),
+            (" " * (room - cell_len(bar)) + (" \u25c2" if here else ""), ""),
         )
         return line.stylize(Style.from_meta({"place": place}))
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Final
 
+from rich.cells import cell_len
 from textual import on
 from textual.content import Content
 from textual.widgets import OptionList
 
-from charlm.tui.graphemes import cells, one_line
+from charlm.tui.graphemes import one_line
 
 
 def choices(
@@ -81,9 +82,9 @@ class Completions(OptionList, can_focus=False):
         """Offer rows, the first chosen; none closes the list."""
         self.set_class(bool(rows), "-open")
         left = [one_line(text) for text, _ in rows]
-        width = min(max(map(cells, left), default=0), _COLUMN)
+        width = min(max(map(cell_len, left), default=0), _COLUMN)
         self.set_options(
-            Content.assemble(text + " " * max(2, width - cells(text) + 2), (one_line(help_text), "dim"))
+            Content.assemble(text + " " * max(2, width - cell_len(text) + 2), (one_line(help_text), "dim"))
             for text, (_, help_text) in zip(left, rows, strict=True)
         )
         self.highlighted = 0 if rows else None

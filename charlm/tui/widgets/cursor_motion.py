@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
+from charlm.tui.graphemes import lay_out
 from charlm.tui.widgets.document import Document
-from charlm.tui.widgets.wrapping import lay_out
 
 _WORD = re.compile(r"(?<!\w)\w")  # the beginning of one
 _WINDOW = 1000  # characters in which a word is looked for at a time

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.reactive import reactive
 from textual.style import Style
 from textual.widgets import Static
 
-from charlm.tui.graphemes import cells, one_line, shorten
+from charlm.tui.graphemes import one_line, shorten
 from charlm.tui.widgets.slider_scale import SliderScale
 
 MOST_SEED = (1 << 63) - 1
@@ -89,10 +90,10 @@ class PresetsRow(PanelRow):
         room = width
         for place, name in enumerate(self.names):
             text = shorten(one_line(name), width - 2)
-            if cells(text) + 2 > room and lines[-1]:
+            if cell_len(text) + 2 > room and lines[-1]:
                 lines.append([])
                 room = width
-            room -= cells(text) + 3
+            room -= cell_len(text) + 3
             style = "reverse" if self.current and place == self.chosen else ""
             style += " bold $text-success" if name == self.active else ""
             mark = "\u2022" if name == self.active else " "
@@ -162,7 +163,7 @@ class HeldRow(PanelRow):
         """Name and value."""
         text = self.value or "off" if self.typed is None else f"{self.typed}\u258f"
         room = width - _LABEL
-        if cells(text) > room and self.typed is not None:
+        if cell_len(text) > room and self.typed is not None:
             text = text[-room:]
         value = Content.styled(shorten(text, room).rjust(room), "bold" if self.typed is None else "reverse")
         return Content.assemble("clamp".ljust(_LABEL), value)

@@ -1,6 +1,6 @@
 """A field for typing that sees text as the eye does.
 
-Owns editing by clusters, long pastes as one word, and marks under what the model cannot spell. `Prompt` makes of it
+Owns editing by lay_out, long pastes as one word, and marks under what the model cannot spell. `Prompt` makes of it
 what a person sends from.
 """
 
@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
+from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Span, Text
 from textual import events
@@ -21,7 +22,7 @@ from textual.reactive import reactive
 from textual.widgets import TextArea
 from textual.widgets.text_area import Edit, EditResult, Location
 
-from charlm.tui.graphemes import cells, cluster_end, cluster_start, clusters, name, shorten, typeable
+from charlm.tui.graphemes import boundary_after, boundary_before, character_name, clean_input, lay_out, shorten
 from charlm.tui.textual_internals import ClusterTextArea, run_bindings
 from charlm.tui.widgets.paste_placeholders import LONGEST, SHORTEST, PastePlaceholders
 
@@ -34,7 +35,7 @@ class _Line(Text):
     def stylize(self, style: str | Style, start: int = 0, end: int | None = None) -> None:
         """Apply a style to a part, widened to whole clusters."""
         if end is not None:
-            start, end = cluster_start(self.plain, start), cluster_end(self.plain, end)
+            start, end = boundary_before(self.plain, start), boundary_after(self.plain, end)
         super().stylize(style, start, end)
 
 
@@ -116,7 +117,7 @@ class Editor(ClusterTextArea, inherit_bindings=False):
         """Put a text in place of what is there, with the cursor at its end."""
         self._pasted = PastePlaceholders()
         self._marks.clear()
-        super().load_text(self._pasted.stand_in(typeable(text)))
+        super().load_text(self._pasted.stand_in(clean_input(text)))
         self.move_cursor(self.document.end)
         self.update_suggestion()
 
@@ -127,7 +128,7 @@ class Editor(ClusterTextArea, inherit_bindings=False):
         if start != end:
             start, end = self._before(start), self._after(end)
         room = LONGEST - len(self.text) + len(self.get_text_range(start, end))
-        text = self._pasted.stand_in(typeable(edit.text), max(room, SHORTEST))
+        text = self._pasted.stand_in(clean_input(edit.text), max(room, SHORTEST))
         result = super().edit(Edit(text, start, end, edit.maintain_selection_offset))
         self.scroll_cursor_visible()  # TextArea did so while the text still had its old height
         return result
@@ -160,13 +161,13 @@ class Editor(ClusterTextArea, inherit_bindings=False):
         row, column = location
         line = self.document.get_line(row)
         inside = [start for start, end in self._pasted.spans(line) if start < column < end]
-        return row, inside[0] if inside else cluster_start(line, column)
+        return row, inside[0] if inside else boundary_before(line, column)
 
     def _after(self, location: Location) -> Location:
         row, column = location
         line = self.document.get_line(row)
         inside = [end for start, end in self._pasted.spans(line) if start < column < end]
-        return row, inside[0] if inside else cluster_end(line, column)
+        return row, inside[0] if inside else boundary_after(line, column)
 
     def action_redo(self) -> None:
         """Take an undo back; if there is none, this is a key for others."""
@@ -213,7 +214,7 @@ class Editor(ClusterTextArea, inherit_bindings=False):
             return []
         return [
             (start, end)
-            for start, end, _ in clusters(line)
+            for start, end, *_ in lay_out(line)
             if start >= unread and not strange.isdisjoint(unicodedata.normalize("NFC", line[start:end]))
         ]
 
@@ -229,18 +230,18 @@ class Editor(ClusterTextArea, inherit_bindings=False):
         readings: dict[str, list[str]] = {}
         for one in dict.fromkeys(unicodedata.normalize("NFC", self._pasted.characters(self.text[self.unread :]))):
             if (reading := self._reading(one)) is not None:
-                readings.setdefault(reading, []).append(name(one))
+                readings.setdefault(reading, []).append(character_name(one))
         room = self.content_size.width
         self.border_subtitle = Content(shorten("; ".join(_sentence(*one, room) for one in readings.items()), room))
 
 
 def _sentence(reading: str, characters: Sequence[str], room: int) -> str:
     """What is read in place of some characters; as many of them as there is room for."""
-    becomes = f"read as {name(reading)}" if reading else "left out"
+    becomes = f"read as {character_name(reading)}" if reading else "left out"
     for count in range(min(len(characters), 20), 0, -1):
         more = len(characters) - count
         names = ", ".join(characters[:count]) + (f" and {more:,} more" if more else "")
         sentence = f"{names} {'is' if len(characters) == 1 else 'are'} {becomes}"
-        if cells(sentence) <= room:
+        if cell_len(sentence) <= room:
             break
     return sentence

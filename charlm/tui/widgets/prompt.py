@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar, Final
 
+from rich.cells import cell_len
 from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -17,7 +18,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from charlm.tui.graphemes import cells, shorten
+from charlm.tui.graphemes import shorten
 from charlm.tui.widgets.completions import Completions, choices
 from charlm.tui.widgets.editor import Editor
 from charlm.tui.widgets.input_history import InputHistory
@@ -99,7 +100,7 @@ class Prompt(Editor):
         text = ""
         for hint in hints:
             longer = f"{text}  \u00b7  {hint}" if text else hint
-            if text and cells(longer) > self.content_size.width:
+            if text and cell_len(longer) > self.content_size.width:
                 break
             text = longer
         self.placeholder = Content(shorten(text, self.content_size.width))

@@ -20,9 +20,8 @@ from textual.content import Content
 from textual.strip import Strip
 from textual.style import Style as ContentStyle
 
-from charlm.tui.graphemes import one_line, shorten
+from charlm.tui.graphemes import Cluster, lay_out, one_line, shorten
 from charlm.tui.widgets.document import HEADER, TEXT, Document, WrappedRow
-from charlm.tui.widgets.wrapping import GraphemeCell, lay_out
 
 HEAT: Final = (0.0, 0.5, 1.5, 2.5, 4.0, 5.5, 7.0, 10.0)  # bits at which levels begin; two make one of `sample --heat`
 LEFT: Final = 2  # cells before the text
@@ -160,7 +159,7 @@ class Painter:
             found += [row.start + cell.start] * cell.cells
         # Right of the text is the newline; or the end; or if the row was only folded there, its last character.
         folded = y + 1 < document.rows and document.is_text(y + 1)
-        after = cells[-1].start if cells and (folded or not cells[-1].shown) else len(row.text)
+        after = cells[-1].start if cells and (folded or not cells[-1].drawn) else len(row.text)
         return (found + [row.start + after] * self.width)[: self.width]
 
     def _label(self, start: int) -> list[Segment]:
@@ -180,7 +179,7 @@ class Painter:
         cells = lay_out(row.text, self.document.width)
         run, run_style = "", self.palette.base
         for cell, style in zip(cells, self._styles(row, cells), strict=True):
-            shown = cell.shown or self._newline(row.start + cell.start, cell)
+            shown = cell.drawn or self._newline(row.start + cell.start, cell)
             # Joined to what follows, a joiner at the end of a cluster would be measured otherwise.
             alone = cell.end - cell.start > 1
             if run and (alone or style != run_style):
@@ -193,7 +192,7 @@ class Painter:
         if run:
             yield Segment(run, run_style)
 
-    def _newline(self, place: int, cell: GraphemeCell) -> str:
+    def _newline(self, place: int, cell: Cluster) -> str:
         if cell.column >= self.document.width + RIGHT:
             return ""
         known = self.document.tints if self.tint is not None else self.document.surprises
@@ -201,11 +200,11 @@ class Painter:
             return NEWLINE
         return " " if place == self.cursor else ""
 
-    def _styles(self, row: WrappedRow, cells: list[GraphemeCell]) -> Iterator[Style]:
+    def _styles(self, row: WrappedRow, cells: list[Cluster]) -> Iterator[Style]:
         spans = self.document.spans
         index = self.document.index_at(row.start)
         cursor = self.cursor if self.cursor is not None else -1
-        if cells and not cells[-1].shown and cells[-1].column > self.document.width:
+        if cells and not cells[-1].drawn and cells[-1].column > self.document.width:
             cursor -= cursor == row.start + cells[-1].start  # no room for a newline: its cursor is on the space before
         start, end = self.selection
         for cell in cells:

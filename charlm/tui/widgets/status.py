@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from charlm.tui.graphemes import cells, one_line, shorten
+from charlm.tui.graphemes import one_line, shorten
 
 _GAP = 3  # cells between two fields
 
@@ -87,8 +88,8 @@ class StatusLine(Widget):
         for name in self.IMPORTANCE:
             if name not in fields:
                 continue
-            room = width - sum(cells(text) + _GAP for text in kept.values())
-            if cells(fields[name]) <= room:
+            room = width - sum(cell_len(text) + _GAP for text in kept.values())
+            if cell_len(fields[name]) <= room:
                 kept[name] = fields[name]
             else:
                 if name in ("state", "model") and room > 3:

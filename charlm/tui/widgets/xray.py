@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -21,7 +22,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from charlm.tui.graphemes import NAMES, cells, one_line, shorten
+from charlm.tui.graphemes import CHARACTER_NAMES, one_line, shorten
 from charlm.tui.textual_internals import run_bindings
 
 if TYPE_CHECKING:
@@ -392,7 +393,7 @@ class XRay(Widget, can_focus=True):
         bar = "\u2588" * (eighths // 8) + " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"[eighths % 8]
         return Strip(
             [
-                Segment(" " + name + " " * (named - 1 - cells(name)), self.rich_style),
+                Segment(" " + name + " " * (named - 1 - cell_len(name)), self.rich_style),
                 Segment(bar[:room].ljust(room), self._look("xray--bar")),
                 Segment(f"{share:>5}", self.rich_style),
             ]
@@ -413,7 +414,7 @@ class XRay(Widget, can_focus=True):
         )
 
     def _pair(self, left: str, right: str, name: str) -> Strip:
-        room = self.content_size.width - cells(left) - cells(right)
+        room = self.content_size.width - cell_len(left) - cell_len(right)
         return Strip([Segment(left, self._look(name)), Segment(" " * max(1, room) + right, self.rich_style)])
 
     def _line(self, text: str, name: str = "") -> Strip:
@@ -435,7 +436,7 @@ def _figure(value: float) -> str:
 
 def _shown(text: str) -> str:
     """A character as people name it, in at most seven cells."""
-    return shorten(NAMES.get(text) or one_line(text), 7)
+    return shorten(CHARACTER_NAMES.get(text) or one_line(text), 7)
 
 
 @lru_cache(maxsize=1024)
