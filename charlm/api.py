@@ -289,7 +289,6 @@ def train(
     min_count: int | None = None,
     val_fraction: float = 0.1,
     val_file: str | Path | None = None,
-    shards: int | None = None,
     format: str = "auto",  # noqa: A002  # as the option is called
     **settings: Any,
 ) -> Trained:
@@ -308,7 +307,6 @@ def train(
         min_count: rarer characters are spelled in bytes; None keeps all of up to 256, and means 2 where there are more.
         val_fraction: the share of the text that validates.
         val_file: validates instead.
-        shards: how many files the encoded text is written into; None makes one of every GiB of characters.
         format: how the text writes turns: "plain", "lines", "transcript" or "play"; "auto" finds out.
         **settings: fields of `ModelConfig` and `TrainConfig` that are not to be planned.
 
@@ -341,7 +339,6 @@ def train(
                 min_count=min_count,
                 val_fraction=val_fraction,
                 val_file=None if val_file is None else str(val_file),
-                shards=shards,
                 form=format,
                 base=None if base is None else str(base),
                 force=force,

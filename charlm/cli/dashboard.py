@@ -18,15 +18,14 @@ from rich.table import Table
 from rich.text import Text
 
 from charlm.cli.main import INTERRUPTED
+from charlm.text.dataset import CacheRebuilt, Reading
 from charlm.text.dialogue import MAX_NAMES
 from charlm.text.sanitize import visible
 from charlm.training.events import (
-    CacheRebuilt,
     Ended,
     Evaluated,
     Event,
     Planned,
-    Reading,
     RolledBack,
     Sampled,
     Saved,

@@ -32,7 +32,6 @@ _REQUESTED = (
     "min_count",
     "val_fraction",
     "val_file",
-    "shards",
     "form",
 )
 _ELSEWHERE = _FREE | {*_REQUESTED}
@@ -79,12 +78,6 @@ _PLANNED = "planned from text and budget"
     help="Share of the text, from its end, that validates; at most five million characters.",
 )
 @click.option("--val-file", metavar="FILE", help="Validate on this file instead.")
-@click.option(
-    "--shards",
-    type=int,
-    help="Files to write the encoded text into; interrupted, it goes on with the one where it stood.  "
-    "[default: one of every GiB of characters]",
-)
 @click.option(
     "--format",
     "form",

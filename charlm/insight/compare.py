@@ -28,7 +28,7 @@ from charlm.errors import CheckpointError, OutputError, UsageError
 from charlm.files import write_bytes
 from charlm.insight.gradients import cut_windows, measure
 from charlm.model.lm import CharLM
-from charlm.text.dataset import Corpus, prepare
+from charlm.text.dataset import Corpus, load_corpus
 from charlm.training.events import Ended, Event
 from charlm.training.run import Request, Run
 from charlm.training.run_dir import RunDir
@@ -219,7 +219,7 @@ class Comparison:
         if self._force:
             for old in self.folder.glob("*-*.json"):
                 old.unlink()
-        corpus = prepare(self.plan.paths, self.folder)
+        corpus = load_corpus(self.plan.paths, self.folder)
         configs = {cell: solve(cell, self.plan, len(corpus.vocabulary)) for cell in self.plan.cells}
         write_bytes(self._note, json.dumps(self._document, indent=1).encode())
         for seed in range(1, self.plan.seeds + 1):

@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.errors import UsageError
-from charlm.text.shards import Shards
 
 Ids = NDArray[np.int64]
-AnyIds = NDArray[np.integer[Any]] | Shards
+AnyIds = NDArray[np.integer[Any]]
 
 
 RELEASE = 1 << 12  # chunks after which the pages that were read are given back
@@ -128,10 +127,9 @@ class Lanes:
 
 def _release(ids: AnyIds) -> None:
     """Let go of a memory map's pages: they stay in the system's cache, but no longer count as this process's memory."""
-    for part in ids.parts if isinstance(ids, Shards) else [ids]:
-        pages = getattr(part, "_mmap", None)
-        if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
-            pages.madvise(mmap.MADV_DONTNEED)
+    pages = getattr(ids, "_mmap", None)
+    if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)
 
 
 def most_lanes(characters: int, chunk: int) -> int:

@@ -1,72 +1,83 @@
-"""From files to one array of ids on disk.
+"""From text files to one array of ids on disk.
 
-Owns what becomes of the text that `charlm.text.inputs` and `charlm.text.decoding` read: its ids, their files, and the
-split into training and validation text. Everything is streamed: a corpus may be larger than memory. Knows nothing of
-lanes or models.
+Owns the ids of a text, their file, and the split into training and validation text. Everything is streamed: a text may
+be larger than memory. `charlm.text.inputs` finds the files and `charlm.text.decoding` decodes them.
 
-The text is read once, into a file of code points (`charlm.text.points`) that are then spelled as ids
-(`charlm.text.shards`); an interrupted reading goes on where it was. The ids are kept beside the run under a name made
-of the text's hash, and a resume that finds them there, and the files as they were, reads nothing again.
+The text is read once. Its characters are counted on the way into a temporary file of normalised UTF-8. The counts give
+the vocabulary; then the temporary file is encoded as ids and deleted. A reading that was killed starts over. The ids
+stay in the run's folder under a name made of the text's hash. A resume that finds them, and the text files unchanged,
+reads nothing.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Generator, Sequence
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.errors import CorpusError, UsageError
+from charlm.errors import CorpusError, OutputError, UsageError
 from charlm.files import atomic_writer, write_bytes
-from charlm.text.decoding import BLOCK, check_encoding, read_from
+from charlm.text.decoding import BLOCK_BYTES, check_encoding, read_text
+from charlm.text.format_detection import FormatDetector
 from charlm.text.inputs import find_files
-from charlm.text.points import Pages, TextSource, fingerprint
-from charlm.text.shards import AnyIds, Shards, Store, check, number_for
-from charlm.text.vocabulary import Vocabulary
+from charlm.text.vocabulary import CODE_POINTS, CodePoints, Vocabulary, code_points
 
-TOLD = 1 << 24  # characters from which is found out how a text writes turns and who speaks
-ROLES = ("text", "validation")
-MOST_SOURCES = 1000
-MOST_VALIDATION = (
-    5_000_000  # characters; a share of a text far larger than that would take longer to read than to learn
-)
-# So few different characters are cheaper than the ids of 256 bytes, which hardly ever occur in such a text.
-ALPHABET = 256
-MIN_CHARACTERS = 200  # below this there is nothing to learn from and nothing to validate on
+MAX_SOURCES = 1000  # listed in a model file; more become one entry
+MAX_VALIDATION_CHARS = 5_000_000  # reading more would take longer than it teaches
+MAX_ALPHABET = 256  # this many characters are cheaper than the ids of 256 bytes, which such a text hardly uses
+MIN_CHARS = 200  # less text can neither train nor validate a model
+
+Ids = NDArray[np.unsignedinteger[Any]]
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """One input file, as the model file lists it."""
+
+    name: str
+    sha256: str
+    bytes: int
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Text as ids, ready to be read in lanes.
-
-    Attributes:
-        vocabulary: the mapping that made the ids.
-        train: ids to train on, (N,), memory-mapped, read-only; `Shards` where they are in several files.
-        validation: ids to validate on, (M,), likewise.
-        counts: how often each id occurs in `train` and `validation` together, (V,).
-        sources: what it was read from.
-        skipped: names of binary files that were passed over in folders.
-        key: hash of the sources, the split and the vocabulary; equal keys mean equal ids.
-    """
+    """Text as ids, split for training and validation."""
 
     vocabulary: Vocabulary
-    train: AnyIds | Shards
-    validation: AnyIds | Shards
-    counts: NDArray[np.int64]
+    train: Ids  # (N,), memory-mapped, read-only
+    validation: Ids  # (M,), memory-mapped, read-only
+    counts: NDArray[np.int64]  # (V,), of each id in `train` and `validation` together
     sources: tuple[TextSource, ...]
-    skipped: tuple[str, ...]
-    key: str
+    skipped: tuple[str, ...]  # binary files that were left out of folders
+    key: str  # hash of sources, split and vocabulary: equal keys mean equal ids
 
 
-def reading(
+@dataclass(frozen=True)
+class Reading:
+    """The text is being read."""
+
+    bytes: int  # so far
+
+
+@dataclass(frozen=True)
+class CacheRebuilt:
+    """Ids on disk are missing or damaged, and are made again from the text."""
+
+    message: str
+
+
+def read_corpus(
     paths: Sequence[str | Path],
     folder: Path,
     *,
@@ -76,189 +87,74 @@ def reading(
     val_fraction: float = 0.1,
     val_file: str | Path | None = None,
     base: Vocabulary | None = None,
-    shards: int | None = None,
-    on_text: Callable[[str], None] | None = None,
-    on_damage: Callable[[str], None] | None = None,
-) -> Generator[int, None, Corpus]:
-    """Read text into a memory-mapped array of ids in `folder`, or find it there from an earlier run.
+    detector: FormatDetector | None = None,
+) -> Generator[Reading | CacheRebuilt, None, Corpus]:
+    """Read text into a memory-mapped file of ids in `folder`, or open the ids of an earlier run there.
 
     Args:
-        paths: files and folders; `-` reads standard input, which is kept in `folder` for a later resume.
+        paths: files and folders; `-` is standard input, which is copied into `folder` for a later resume.
         folder: where the ids are kept.
-        encoding: how the files are encoded.
-        pattern: which files of a folder count.
-        min_count: characters seen less often are spelled in bytes; None keeps all while they are few, `ALPHABET`, and
-            is 2 where there are more.
-        val_fraction: the share of the text, from its end, that validates; at most `MOST_VALIDATION` characters of it.
+        encoding: of the files.
+        pattern: a glob that a folder's files must match.
+        min_count: characters seen less often are spelled in bytes. None keeps all characters of an alphabet up to
+            `MAX_ALPHABET`, and is 2 for larger ones.
+        val_fraction: share of the text, from its end, that validates; `MAX_VALIDATION_CHARS` at most.
         val_file: validates instead; then all of `paths` trains.
-        base: a vocabulary to extend (fine-tuning); all its characters stay, but not at the same ids.
-        shards: how many files the ids of `paths` are written into; None makes one of every `charlm.text.shards.MOST`
-            characters.
-        on_text: given the first `TOLD` characters of the text (without `val_file`'s), piece by piece; then the text is
-            read even if its ids are there.
-        on_damage: told in a sentence which ids of an earlier run are missing or damaged and are made again.
+        base: a vocabulary to extend (fine-tuning). Its characters stay, but their ids may change.
+        detector: given the text of `paths`; then the text is read even if its ids are there.
 
     Yields:
-        How many bytes were read so far.
+        Progress, and a message if ids of an earlier run are unusable.
 
     Returns:
         The corpus.
 
     Raises:
-        CorpusError: text that cannot be read, or is too short or too uniform to learn from.
-        NotFoundError: a path that does not exist.
-        UsageError: an impossible split or number of shards, or an unknown encoding.
+        CorpusError: the text cannot be read, or is too short or too uniform to learn from.
+        NotFoundError: a path does not exist.
+        UsageError: an impossible split or an unknown encoding.
     """
-    check(shards)
-    if not 0 < val_fraction < 1:
-        raise UsageError(f"--val-fraction is {val_fraction}, but must lie between 0 and 1")
-    if min_count is not None and min_count < 1:
-        raise UsageError(f"--min-count is {min_count}, but must be at least 1")
-    check_encoding(encoding)
-    if [str(path) for path in paths].count("-") > 1:
-        raise UsageError("standard input can be read only once", "say - once")
-    files, skipped = find_files([_spool(folder) if str(path) == "-" else path for path in paths], pattern, encoding)
-    texts = [files]
-    if val_file is not None:
-        texts.append(find_files([val_file], encoding=encoding)[0])
-    for path in (path for text in texts for path in text):
-        if not path.is_file():
-            raise CorpusError(f"{path} is a pipe or device, which a resume cannot read", f"cat {path} | charlm train -")
-    marks = [fingerprint(text, encoding) for text in texts]
-    request = fingerprint([], *marks, min_count, val_fraction, base.fingerprint if base is not None else "")
-    pages = [
-        Pages(text, partial(read_from, encoding=encoding), folder / f"{role}.points", mark)
-        for text, role, mark in zip(texts, ROLES, marks, strict=False)
-    ]
-    if on_text is None and (found := _find(folder, request, on_damage)) is not None:
-        for one in pages:
-            one.drop()  # left by a run that was killed between writing the last ids and this
-        return found
-    try:
-        for one in pages:
-            for _ in one.fill():
-                yield sum(text.bytes for text in pages)
-        if marks != [fingerprint(text, encoding) for text in texts]:
+    _check_options(paths, encoding, min_count, val_fraction)
+    inputs = [_copy_stdin(folder) if str(path) == "-" else path for path in paths]
+    files, skipped = find_files(inputs, pattern, encoding)
+    texts = [files] if val_file is None else [files, find_files([val_file], encoding=encoding)[0]]
+    request = _fingerprint(texts, encoding, min_count, val_fraction, base)
+    if detector is None:
+        for path in folder.glob("text-*.json"):
+            if json.loads(path.read_bytes()).get("request") == request:
+                try:
+                    return open_corpus(folder, path.stem.removeprefix("text-"))
+                except CorpusError as error:
+                    yield CacheRebuilt(f"{error.message}; the text is read again")
+    with ExitStack() as stack:
+        spools = [stack.enter_context(_Spool(folder, encoding)) for _ in texts]
+        yield from _read(texts, spools, detector)
+        if request != _fingerprint(texts, encoding, min_count, val_fraction, base):
             raise CorpusError("the text changed while it was read", "train on a copy of it")
-    except CorpusError:
-        for one in pages:
-            one.drop()
-        raise
-    if on_text is not None:
-        _tell(pages[0], on_text)
-    counts = [one.counts for one in pages]
-    called = "the text" if len(paths) != 1 else "standard input" if str(paths[0]) == "-" else str(paths[0])
-    for count, name in zip(counts, [called, str(val_file)], strict=False):
-        _check_enough(count, name)
-    vocabulary = _vocabulary(counts, min_count, base)
-    sources = [one.sources for one in pages]
-    key = _key(sources, vocabulary, encoding, val_fraction, int(counts[0].sum()))
-    arrays: list[AnyIds | Shards] = []
-    lengths: list[list[int]] = []
-    for one, role, number in zip(pages, ROLES, (shards, None), strict=False):
-        store = Store(folder, f"{role}-{key}", _dtype(vocabulary), number_for(int(one.counts.sum()), number))
-        for _ in store.encode(one, vocabulary):
-            yield sum(text.bytes for text in pages)
-        lengths.append(store.lengths)
-        arrays.append(store.open(store.lengths))
-    train, validation = arrays if len(arrays) == 2 else _split(arrays[0], val_fraction)
-    corpus = Corpus(
-        vocabulary=vocabulary,
-        train=train,
-        validation=validation,
-        counts=_id_counts(counts, vocabulary),
-        sources=_folded(pages[0].sources),
-        skipped=tuple(skipped),
-        key=key,
-    )
-    _describe(corpus, folder, request, lengths)
-    for one in pages:
-        one.drop()
-    return corpus
-
-
-def _folded(sources: Sequence[TextSource]) -> tuple[TextSource, ...]:
-    """So many sources as a model's card can hold: a great many become one."""
-    if len(sources) <= MOST_SOURCES:
-        return tuple(sources)
-    digest = hashlib.sha256("".join(source.sha256 for source in sources).encode()).hexdigest()
-    return (TextSource(f"{len(sources):,} files", digest, sum(source.bytes for source in sources)),)
-
-
-def _tell(pages: Pages, on_text: Callable[[str], None]) -> None:
-    told = 0
-    for piece in pages.text():
-        on_text(piece[: TOLD - told])
-        told += len(piece)
-        if told >= TOLD:
-            break
-
-
-def _describe(corpus: Corpus, folder: Path, request: str, lengths: list[list[int]]) -> None:
-    """Write what the ids in `folder` mean beside them."""
+        name = "the text" if len(paths) != 1 else "standard input" if str(paths[0]) == "-" else str(paths[0])
+        for spool, its_name in zip(spools, [name, str(val_file)], strict=False):
+            _check_size(spool.counts, its_name)
+        vocabulary = _choose_vocabulary([spool.counts for spool in spools], min_count, base)
+        key = _key(spools, vocabulary, encoding, val_fraction)
+        lengths = yield from _encode(spools, vocabulary, folder, key)
+    edge = lengths[0] if len(lengths) > 1 else _edge(lengths[0], val_fraction)
     document = {
         "request": request,
-        "characters": "".join(corpus.vocabulary.characters),
-        "has_bytes": corpus.vocabulary.has_bytes,
-        "train": len(corpus.train),
-        "validation": len(corpus.validation),
-        "lengths": lengths,
-        "counts": corpus.counts.tolist(),
-        "sources": [asdict(source) for source in corpus.sources],
-        "skipped": corpus.skipped,
+        "characters": "".join(vocabulary.characters),
+        "has_bytes": vocabulary.has_bytes,
+        "train": edge,
+        "validation": sum(lengths) - edge,
+        "counts": _count_ids([spool.counts for spool in spools], vocabulary).tolist(),
+        "sources": [asdict(source) for source in _merge_sources(spools[0].sources)],
+        "skipped": skipped,
     }
-    for old in folder.glob("text-*.json"):
-        old.unlink()
-    write_bytes(folder / f"text-{corpus.key}.json", json.dumps(document).encode())
+    write_bytes(folder / f"text-{key}.json", json.dumps(document).encode())
+    return open_corpus(folder, key)
 
 
-def _find(folder: Path, request: str, on_damage: Callable[[str], None] | None) -> Corpus | None:
-    """What an earlier reading of the same files, as they still are, has left."""
-    for path in folder.glob("text-*.json"):
-        document = json.loads(path.read_bytes())
-        if document.get("request") == request and "lengths" in document:  # which older versions did not write
-            try:
-                return reopen(folder, path.stem.removeprefix("text-"))
-            except CorpusError as error:
-                if on_damage is not None:
-                    on_damage(f"{error.message}; the text is read again")
-    return None
-
-
-def reopen(folder: Path, key: str) -> Corpus:
-    """The corpus of that key which another process has read into `folder`.
-
-    Raises:
-        CorpusError: it is not there.
-    """
-    path = folder / f"text-{key}.json"
-    if not path.exists():
-        raise CorpusError(f"{path} is not there", "all machines of a run need the same disk at the same place")
-    document = json.loads(path.read_bytes())
-    vocabulary = Vocabulary(document["characters"], has_bytes=document["has_bytes"])
-    texts = [
-        Store(folder, f"{role}-{key}", _dtype(vocabulary), len(lengths)).open(lengths)
-        for role, lengths in zip(ROLES, document["lengths"], strict=False)
-    ]
-    train, validation = texts if len(texts) == 2 else _cut(texts[0], document["train"])
-    return Corpus(
-        vocabulary=vocabulary,
-        train=train,
-        validation=validation,
-        counts=np.array(document["counts"], dtype=np.int64),
-        sources=tuple(TextSource(**source) for source in document["sources"]),
-        skipped=tuple(document["skipped"]),
-        key=key,
-    )
-
-
-def _dtype(vocabulary: Vocabulary) -> type[np.unsignedinteger[Any]]:
-    return np.uint8 if len(vocabulary) <= 1 << 8 else np.uint16 if len(vocabulary) <= 1 << 16 else np.uint32
-
-
-def prepare(*args: Any, **options: Any) -> Corpus:
-    """As `reading`, without the progress."""
-    reader = reading(*args, **options)
+def load_corpus(*args: Any, **options: Any) -> Corpus:
+    """Return what `read_corpus` does, without its progress."""
+    reader = read_corpus(*args, **options)
     while True:
         try:
             next(reader)
@@ -267,64 +163,231 @@ def prepare(*args: Any, **options: Any) -> Corpus:
             return corpus
 
 
-def _spool(folder: Path) -> Path:
-    # Standard input can be read once, but is needed twice, and again by a resume.
+def open_corpus(folder: Path, key: str) -> Corpus:
+    """Open the corpus of that key, which `read_corpus` has written into `folder`.
+
+    Raises:
+        CorpusError: its files are missing, or of another size.
+    """
+    path = folder / f"text-{key}.json"
+    if not path.exists():
+        raise CorpusError(f"{path} is missing", "all machines of a run need the same disk at the same place")
+    document = json.loads(path.read_bytes())
+    vocabulary = Vocabulary(document["characters"], has_bytes=document["has_bytes"])
+    ids = _open_ids(folder / f"text-{key}.ids", _dtype(vocabulary), document["train"] + document["validation"])
+    return Corpus(
+        vocabulary=vocabulary,
+        train=ids[: document["train"]],
+        validation=ids[document["train"] :],
+        counts=np.array(document["counts"], dtype=np.int64),
+        sources=tuple(TextSource(**source) for source in document["sources"]),
+        skipped=tuple(document["skipped"]),
+        key=key,
+    )
+
+
+class _Spool:
+    """Normalised UTF-8 of several files in a temporary file, with a newline after each, and the characters' counts.
+
+    The file is deleted when the context ends, or when the process dies.
+    """
+
+    def __init__(self, folder: Path, encoding: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.counts: NDArray[np.int64] = np.zeros(CODE_POINTS, dtype=np.int64)
+        self.sources: list[TextSource] = []
+        self._encoding = encoding
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by __exit__
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    def add(self, path: Path, *, is_last: bool) -> Iterator[tuple[str, int]]:
+        """Read a file; yields its pieces, each with how many of its bytes are read.
+
+        Raises:
+            CorpusError: the file cannot be read.
+            OutputError: the disk is full.
+        """
+        digest, size, last = hashlib.sha256(), 0, "\n"
+
+        def take(block: bytes) -> None:
+            nonlocal size
+            digest.update(block)
+            size += len(block)
+
+        for piece in read_text(path, self._encoding, take):
+            self._write(piece)
+            last = piece[-1]
+            yield piece, size
+        if last != "\n" and not is_last:
+            self._write("\n")
+            yield "\n", size
+        self.sources.append(TextSource(path.name, digest.hexdigest(), size))
+
+    def _write(self, text: str) -> None:
+        counts = _count(code_points(text))
+        self.counts[: len(counts)] += counts
+        try:
+            self._file.write(text.encode())
+        except OSError as error:
+            raise OutputError(f"cannot copy the text: {error.strerror or error}", "make room on the disk") from error
+
+    def blocks(self) -> Iterator[CodePoints]:
+        """Yield the code points, some at a time."""
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        self._file.seek(0)
+        while block := self._file.read(BLOCK_BYTES):
+            yield code_points(decoder.decode(block))
+
+
+def _count(points: CodePoints) -> NDArray[np.int64]:
+    """Return how often each code point occurs."""
+    if points.dtype != np.uint8:
+        return np.bincount(points)
+    # Counting pairs takes a third of the time.
+    even = len(points) // 2 * 2
+    pairs = np.bincount(points[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
+    counts: NDArray[np.int64] = pairs.sum(axis=0) + pairs.sum(axis=1)
+    counts[points[even:]] += 1
+    return counts
+
+
+def _check_options(paths: Sequence[str | Path], encoding: str, min_count: int | None, val_fraction: float) -> None:
+    if not 0 < val_fraction < 1:
+        raise UsageError(f"--val-fraction is {val_fraction}, but must lie between 0 and 1")
+    if min_count is not None and min_count < 1:
+        raise UsageError(f"--min-count is {min_count}, but must be at least 1")
+    check_encoding(encoding)
+    if [str(path) for path in paths].count("-") > 1:
+        raise UsageError("standard input can be read only once", "give - once")
+
+
+def _copy_stdin(folder: Path) -> Path:
     path = folder / "stdin.txt"
     with atomic_writer(path) as file:
-        shutil.copyfileobj(sys.stdin.buffer, file, BLOCK)
+        shutil.copyfileobj(sys.stdin.buffer, file, BLOCK_BYTES)
     return path
 
 
-def _check_enough(counts: NDArray[np.int64], name: str) -> None:
+def _fingerprint(
+    texts: Sequence[Sequence[Path]], encoding: str, min_count: int | None, val_fraction: float, base: Vocabulary | None
+) -> str:
+    """Return a hash of the files as they are now, by their paths, sizes and times, and of how they are read."""
+    options = [encoding, min_count, val_fraction, base.fingerprint if base is not None else ""]
+    digest = hashlib.sha256(json.dumps(options).encode())
+    for text in texts:
+        digest.update(b"\n")
+        for path in text:
+            if not path.is_file():
+                raise CorpusError(
+                    f"{path} is a pipe or device, which a resume cannot read", f"cat {path} | charlm train -"
+                )
+            stat = path.stat()
+            digest.update(f"\n{path.absolute()} {stat.st_size} {stat.st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _read(
+    texts: Sequence[Sequence[Path]], spools: Sequence[_Spool], detector: FormatDetector | None
+) -> Iterator[Reading]:
+    done = 0
+    for text, spool in zip(texts, spools, strict=True):
+        for number, path in enumerate(text, start=1):
+            for piece, size in spool.add(path, is_last=number == len(text)):
+                if detector is not None and spool is spools[0]:
+                    detector.push(piece)
+                yield Reading(done + size)
+            done += spool.sources[-1].bytes
+
+
+def _encode(
+    spools: Sequence[_Spool], vocabulary: Vocabulary, folder: Path, key: str
+) -> Generator[Reading, None, list[int]]:
+    """Write the ids of all texts, one after the other; return how many each has."""
+    size = sum(source.bytes for spool in spools for source in spool.sources)
+    for pattern in ("text-*.ids", "text-*.json", ".text-*.tmp"):  # of another text, or what a kill left
+        for old in folder.glob(pattern):
+            old.unlink()
+    lengths = [0] * len(spools)
+    with atomic_writer(folder / f"text-{key}.ids") as file:
+        for number, spool in enumerate(spools):
+            for points in spool.blocks():
+                ids = vocabulary.encode_points(points)
+                file.write(ids.astype(_dtype(vocabulary), copy=False).data)
+                lengths[number] += len(ids)
+                yield Reading(size)
+    return lengths
+
+
+def _open_ids(path: Path, dtype: type[np.unsignedinteger[Any]], length: int) -> Ids:
+    expected = length * np.dtype(dtype).itemsize
+    try:
+        size = path.stat().st_size
+        if size != expected:
+            raise CorpusError(f"{path} is damaged: it has {size:,} bytes instead of {expected:,}")
+        return np.memmap(path, dtype=dtype, mode="r")
+    except FileNotFoundError as error:
+        raise CorpusError(f"{path} is missing") from error
+    except OSError as error:
+        raise CorpusError(f"cannot open {path}: {error.strerror}") from error
+
+
+def _dtype(vocabulary: Vocabulary) -> type[np.unsignedinteger[Any]]:
+    return np.uint8 if len(vocabulary) <= 1 << 8 else np.uint16 if len(vocabulary) <= 1 << 16 else np.uint32
+
+
+def _check_size(counts: NDArray[np.int64], name: str) -> None:
     characters, distinct = int(counts.sum()), int(np.count_nonzero(counts))
-    enough = f"at least {MIN_CHARACTERS} characters are needed; some tens of thousands make a model worth reading"
+    hint = f"at least {MIN_CHARS} characters are needed; some tens of thousands make a model worth reading"
     if characters == 0:
-        raise CorpusError(f"{name} is empty", enough)
-    if characters < MIN_CHARACTERS:
-        raise CorpusError(f"{name} has only {characters} character{'s' * (characters > 1)}", enough)
+        raise CorpusError(f"{name} is empty", hint)
+    if characters < MIN_CHARS:
+        raise CorpusError(f"{name} has only {characters} character{'s' * (characters > 1)}", hint)
     if distinct < 2:
         raise CorpusError(f"{name} repeats a single character", "at least two different characters are needed")
 
 
-def _vocabulary(counts: list[NDArray[np.int64]], min_count: int | None, base: Vocabulary | None) -> Vocabulary:
+def _choose_vocabulary(counts: list[NDArray[np.int64]], min_count: int | None, base: Vocabulary | None) -> Vocabulary:
     if min_count is None:
-        min_count = 1 if np.count_nonzero(counts[0]) <= ALPHABET else 2
-    own = Vocabulary.from_counts(counts[0], min_count)
-    known = set(own.characters) | (set(base.characters) if base else set())
+        min_count = 1 if np.count_nonzero(counts[0]) <= MAX_ALPHABET else 2
+    known = set(Vocabulary.from_counts(counts[0], min_count).characters) | (set(base.characters) if base else set())
     seen = set(map(chr, np.flatnonzero(sum(counts)).tolist()))
     has_bytes = not seen <= known or (base is not None and base.has_bytes)
     return Vocabulary(sorted(known), has_bytes=has_bytes)
 
 
-def _id_counts(counts: list[NDArray[np.int64]], vocabulary: Vocabulary) -> NDArray[np.int64]:
+def _count_ids(counts: list[NDArray[np.int64]], vocabulary: Vocabulary) -> NDArray[np.int64]:
     result = np.zeros(len(vocabulary), dtype=np.int64)
-    total = sum(counts)
+    total = np.sum(counts, axis=0)
     for point in np.flatnonzero(total).tolist():
-        np.add.at(result, vocabulary.encode(chr(point)), int(total[point]))  # type: ignore[index]  # sum of arrays, not 0
+        np.add.at(result, vocabulary.encode(chr(point)), int(total[point]))
     return result
 
 
-def _split(ids: AnyIds | Shards, fraction: float) -> tuple[AnyIds | Shards, AnyIds]:
-    edge = max(int(len(ids) * (1 - fraction)), len(ids) - MOST_VALIDATION)
-    if edge < MIN_CHARACTERS // 2 or len(ids) - edge < 2:
+def _edge(length: int, fraction: float) -> int:
+    """Return how many ids train."""
+    edge = max(int(length * (1 - fraction)), length - MAX_VALIDATION_CHARS)
+    if edge < MIN_CHARS // 2 or length - edge < 2:
         raise CorpusError(
-            f"a share of {fraction:g} leaves {edge} characters to train on and {len(ids) - edge} to validate",
+            f"a share of {fraction:g} leaves {edge} characters to train on and {length - edge} to validate",
             "give more text, or another --val-fraction",
         )
-    return _cut(ids, edge)
+    return edge
 
 
-def _cut(ids: AnyIds | Shards, edge: int) -> tuple[AnyIds | Shards, AnyIds]:
-    return (ids.until(edge) if isinstance(ids, Shards) else ids[:edge]), ids[edge:]
+def _merge_sources(sources: Sequence[TextSource]) -> Sequence[TextSource]:
+    if len(sources) <= MAX_SOURCES:
+        return sources
+    digest = hashlib.sha256("".join(source.sha256 for source in sources).encode()).hexdigest()
+    return [TextSource(f"{len(sources):,} files", digest, sum(source.bytes for source in sources))]
 
 
-def _key(
-    sources: list[list[TextSource]], vocabulary: Vocabulary, encoding: str, fraction: float, characters: int
-) -> str:
-    hashes = [source.sha256 for text in sources for source in text]
-    # The number of training files, because one that moves to the validation text leaves the hashes in the same order.
-    split = f"{len(sources[0])} train" if len(sources) > 1 else repr(fraction)
-    if len(sources) == 1 and fraction * characters > MOST_VALIDATION:
-        split += f" at most {MOST_VALIDATION}"
-    document = json.dumps([hashes, vocabulary.fingerprint, encoding, split])
-    return hashlib.sha256(document.encode()).hexdigest()[:16]
+def _key(spools: Sequence[_Spool], vocabulary: Vocabulary, encoding: str, fraction: float) -> str:
+    hashes = [source.sha256 for spool in spools for source in spool.sources]
+    # The number of training files: a file that moves to the validation text leaves the hashes in the same order.
+    split = f"{len(spools[0].sources)} train" if len(spools) > 1 else f"{fraction!r} up to {MAX_VALIDATION_CHARS}"
+    return hashlib.sha256(json.dumps([hashes, vocabulary.fingerprint, encoding, split]).encode()).hexdigest()[:16]

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from charlm.text.dialogue import MAX_NAMES, Dialogue, turns_in
 
 SAMPLE = 2_000_000  # characters at a text's start that decide
+MAX_CHARS = 1 << 24  # characters at a text's start in which speakers are counted
 MAX_COUNTED = 100_000  # different names at a time
 
 # Talk begins with a letter, a quotation mark or the like; not with a bullet, a figure or a bracket of a program's.
@@ -58,7 +59,7 @@ class DetectedFormat(NamedTuple):
 class FormatDetector:
     """Finds out how a text writes its turns while somebody else reads it, piece by piece.
 
-    Its start, `SAMPLE` characters, decides on the format; speakers are counted in all of it.
+    Its first `SAMPLE` characters decide on the format; speakers are counted in its first `MAX_CHARS`.
 
     Args:
         form: the format, if it is known; "auto" finds out.
@@ -70,11 +71,14 @@ class FormatDetector:
         self._dialogue: Dialogue | None = None
         self._names: Counter[str] = Counter()
         self._rest = ""
+        self._wanted = MAX_CHARS
         if form != "auto":
             Dialogue(form)  # says what is wrong with it
 
     def push(self, piece: str) -> None:
         """Take the next piece of the text."""
+        piece = piece[: self._wanted]
+        self._wanted -= len(piece)
         self._rest += piece
         if self._dialogue is None and len(self._rest) >= SAMPLE:
             self._decide()

@@ -8,6 +8,7 @@ bytes has none, and cannot spell what it has not seen.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from charlm.errors import CorpusError
 
 Ids = NDArray[np.int64]
+CodePoints = NDArray[np.unsignedinteger[Any]]
 
 BYTES = 256
 CODE_POINTS = 0x110000
@@ -110,7 +112,7 @@ class Vocabulary:
                 pass
         return self.encode_points(code_points(text)).astype(np.int64, copy=False)
 
-    def encode_points(self, points: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.int32]:
+    def encode_points(self, points: CodePoints) -> NDArray[np.int32]:
         """The ids of code points, (N,) to (M,); the same as of the text that they are.
 
         Raises:
@@ -125,9 +127,7 @@ class Vocabulary:
             raise CorpusError(f"{strange!r} is not among the {len(self)} characters that this model knows")
         return self._spell(ids, unknown, points[unknown])
 
-    def _spell(
-        self, ids: NDArray[np.int32], unknown: NDArray[np.intp], points: NDArray[np.unsignedinteger[Any]]
-    ) -> NDArray[np.int32]:
+    def _spell(self, ids: NDArray[np.int32], unknown: NDArray[np.intp], points: CodePoints) -> NDArray[np.int32]:
         # Each unknown character's place is widened to as many ids as its UTF-8 has bytes, then filled in.
         spelled = [chr(point).encode() for point in points.tolist()]
         widths = np.ones(len(ids), dtype=np.int64)
@@ -191,12 +191,14 @@ class Decoder:
         return rest
 
 
-def code_points(text: str) -> NDArray[np.uint32]:
-    """The code points of a text, (N,).
+def code_points(text: str) -> CodePoints:
+    """Return the code points of a text, (N,): uint8 if all are below 256, else uint32.
 
     Raises:
         CorpusError: the text has a lone surrogate.
     """
+    with contextlib.suppress(UnicodeEncodeError):
+        return np.frombuffer(text.encode("latin-1"), np.uint8)
     try:
         return np.frombuffer(text.encode("utf-32-le"), np.uint32)
     except UnicodeEncodeError as error:

@@ -13,22 +13,9 @@ from typing import Any
 
 from charlm.checkpoint import TrainingRecord
 from charlm.config import ModelConfig
+from charlm.text.dataset import CacheRebuilt, Reading
 from charlm.text.dialogue import Dialogue
 from charlm.training.settings import TrainConfig
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The text is being read."""
-
-    bytes: int
-
-
-@dataclass(frozen=True)
-class CacheRebuilt:
-    """Ids on disk are missing or damaged, and are made again from the text."""
-
-    message: str
 
 
 @dataclass(frozen=True)

@@ -30,19 +30,17 @@ from charlm.inference.sampling import SamplingConfig
 from charlm.inference.scoring import prime
 from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
 from charlm.text.batching import Lanes
-from charlm.text.dataset import Corpus, reading, reopen
+from charlm.text.dataset import Corpus, open_corpus, read_corpus
 from charlm.text.format_detection import FormatDetector
 from charlm.text.vocabulary import BYTES, Vocabulary
 from charlm.training import plot, run_state, runtime_tuning
 from charlm.training.autoconfig import DEFAULT_MINUTES, Machine, plan
 from charlm.training.dialogue_choice import DialogueChoice, choose
 from charlm.training.events import (
-    CacheRebuilt,
     Ended,
     Evaluated,
     Event,
     Planned,
-    Reading,
     Sampled,
     Saved,
     SaveFailed,
@@ -70,7 +68,6 @@ class Request:
         min_count: rarer characters are spelled in bytes; None leaves it to `charlm.text.dataset`.
         val_fraction: the share of the text that validates.
         val_file: validates instead.
-        shards: how many files its ids are written into; None leaves it to `charlm.text.dataset`.
         form: how the text writes turns, one of `charlm.text.dialogue.FORMATS`; "auto" finds out.
         base: the model to fine-tune.
         force: overwrite a model of the same name.
@@ -84,7 +81,6 @@ class Request:
     min_count: int | None = None
     val_fraction: float = 0.1
     val_file: str | None = None
-    shards: int | None = None
     form: str = "auto"
     base: str | None = None
     force: bool = False
@@ -208,15 +204,16 @@ class Run:
 
     def _read(self, is_ours: bool) -> Generator[Event, None, Corpus]:
         if not self._ranks.is_first:
-            return reopen(self.folder.path, self._ranks.share())
+            return open_corpus(self.folder.path, self._ranks.share())
         request = self._request
         listener = FormatDetector(request.form)
         base = checkpoint.load(registry.find_model(request.base)) if request.base else None
         if self._config is None:
             self.folder.claim(force=request.force or is_ours)
             self.folder.sign(self._launch.identity)
-        damage: list[str] = []
-        reader = reading(
+        # A run that is taken up has its dialogue format already, and need not read its text again.
+        is_detecting = self._config is None or "dialogue" not in self._config
+        reader = read_corpus(
             request.paths,
             self.folder.path,
             encoding=request.encoding,
@@ -224,20 +221,15 @@ class Run:
             min_count=request.min_count,
             val_fraction=request.val_fraction,
             val_file=request.val_file,
-            shards=request.shards,
             base=base.vocabulary if base else None,
-            # A run that is taken up has its dialogue format already, and need not read its text again.
-            on_text=listener.push if self._config is None or "dialogue" not in self._config else None,
-            on_damage=damage.append,
+            detector=listener if is_detecting else None,
         )
         self._base = base
         while True:
             if self._stop:
                 raise KeyboardInterrupt  # there is no step to finish and nothing to save yet
             try:
-                yield Reading(next(reader))
-                while damage:
-                    yield CacheRebuilt(damage.pop())
+                yield next(reader)
             except StopIteration as done:
                 corpus: Corpus = done.value
                 self._speech = choose(listener.heard(), request.form, base.dialogue if base else None)

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import random
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,34 +103,22 @@ def test_several_inputs_a_folder_and_gz(charlm: Charlm, tmp_path: Path) -> None:
     assert names == ["a.txt", "b.txt.gz"]
 
 
-def test_shards_change_nothing_that_is_learnt(charlm: Charlm, tmp_path: Path) -> None:
-    rows, weights = [], []
-    for shards in ("1", "5"):
-        assert charlm(*RUN, "--steps", "12", "--evaluations", "2", "--shards", shards, "--quiet", "--force").code == 0
-        folder = tmp_path / "checkpoints" / "m.run"
-        assert len(list(folder.glob("text-*.ids"))) == int(shards)
-        rows.append([(row["train"], row["validation"], row["gradient_norm"]) for row in read_metrics(folder)])
-        weights.append(checkpoint.load(tmp_path / "checkpoints" / "m.safetensors").tensors)
-    assert rows[0] == rows[1]
-    assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
-
-
-def test_a_resume_says_which_shard_is_lost_and_goes_on(charlm: Charlm, tmp_path: Path) -> None:
-    stop_at(charlm, 4, *RUN, "--steps", "8", "--shards", "3", "--quiet")
-    lost = next((tmp_path / "checkpoints" / "m.run").glob("text-*-2-of-3.ids"))
+def test_resume_with_lost_ids_reads_the_text_again(charlm: Charlm, tmp_path: Path) -> None:
+    stop_at(charlm, 4, *RUN, "--steps", "8", "--quiet")
+    lost = next((tmp_path / "checkpoints" / "m.run").glob("text-*.ids"))
     lost.unlink()
     result = charlm("train", "--resume", "m")
     assert result.code == 0
-    assert f"shard 2 of 3 of the text is missing: checkpoints/m.run/{lost.name}; the text is read again" in result.err
+    assert f"checkpoints/m.run/{lost.name} is missing; the text is read again" in result.err
     assert lost.exists()
 
 
-def test_a_reading_that_was_interrupted_needs_no_force(charlm: Charlm, tmp_path: Path) -> None:
-    folder = tmp_path / "checkpoints" / "m.run"
-    folder.mkdir(parents=True)
-    (folder / "text.points").write_bytes(b"half")
+def test_interrupted_reading_needs_no_force(charlm: Charlm, tmp_path: Path) -> None:
+    left = tmp_path / "checkpoints" / "m.run" / ".text-0123456789abcdef.ids.x.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
     assert charlm(*RUN, "--steps", "2", "--quiet").code == 0
-    assert not (folder / "text.points").exists()
+    assert not left.exists()
 
 
 def test_options_come_from_the_environment(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -483,14 +472,14 @@ def test_tensorboard_gets_every_evaluation(charlm: Charlm, tmp_path: Path) -> No
 
 
 def test_ctrl_c_while_reading_ends_at_once(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from charlm.text.points import Pages
+    from charlm.text import dataset
 
-    def interrupt(self: Pages, text: str, out: Any) -> None:
+    def interrupt(*args: Any) -> Iterator[str]:
         os.kill(os.getpid(), signal.SIGINT)
-        usual(self, text, out)
+        return read_text(*args)
 
-    usual = Pages._write
-    monkeypatch.setattr(Pages, "_write", interrupt)
+    read_text = dataset.read_text
+    monkeypatch.setattr(dataset, "read_text", interrupt)
     result = charlm(*RUN, "--steps", "5")
     assert result.code == 130
     assert not (tmp_path / "checkpoints" / "m.safetensors").exists()

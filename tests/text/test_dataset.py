@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -16,11 +17,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.errors import CorpusError, NotFoundError, UsageError
-from charlm.text import dataset as corpus_module
-from charlm.text import decoding, points
-from charlm.text.dataset import ALPHABET, Corpus, TextSource, prepare, reading, reopen
+from charlm.errors import CorpusError, NotFoundError, OutputError, UsageError
+from charlm.text import dataset
+from charlm.text.dataset import (
+    MAX_ALPHABET,
+    CacheRebuilt,
+    Corpus,
+    Reading,
+    TextSource,
+    load_corpus,
+    open_corpus,
+    read_corpus,
+)
 from charlm.text.decoding import read_text
+from charlm.text.format_detection import FormatDetector
 from charlm.text.vocabulary import Vocabulary
 
 TEXT = "Die Fähre legt um sieben ab.\nAm Kai steht niemand mehr.\n" * 8
@@ -48,7 +58,7 @@ def test_ids_spell_the_text_and_are_split_at_its_tail(text: str, min_count: int,
     text = text + TEXT
     with tempfile.TemporaryDirectory() as name:
         path = make_file(Path(name, "text.txt"), text)
-        corpus = prepare([path], Path(name), min_count=min_count, val_fraction=val_fraction)
+        corpus = load_corpus([path], Path(name), min_count=min_count, val_fraction=val_fraction)
         assert decoded(corpus) == "".join(read_text(path))
         total = len(corpus.train) + len(corpus.validation)
         assert abs(len(corpus.validation) - val_fraction * total) <= 1
@@ -58,7 +68,7 @@ def test_ids_spell_the_text_and_are_split_at_its_tail(text: str, min_count: int,
 
 
 def test_ids_are_a_read_only_map_of_one_file(tmp_path: Path) -> None:
-    corpus = prepare([make_file(tmp_path / "text.txt")], tmp_path / "run")
+    corpus = load_corpus([make_file(tmp_path / "text.txt")], tmp_path / "run")
     ids, index = sorted((tmp_path / "run").iterdir())
     assert (ids.name, index.name) == (f"text-{corpus.key}.ids", f"text-{corpus.key}.json")
     for part in (corpus.train, corpus.validation):
@@ -74,7 +84,7 @@ def test_ids_are_a_read_only_map_of_one_file(tmp_path: Path) -> None:
 def test_ids_are_as_small_as_the_vocabulary_allows(tmp_path: Path, size: int, dtype: type) -> None:
     text = "ab\n" * 100
     base = Vocabulary([chr(0x30000 + index) for index in range(size - len(set(text)))], has_bytes=False)
-    corpus = prepare([make_file(tmp_path / "text.txt", text)], tmp_path, base=base)
+    corpus = load_corpus([make_file(tmp_path / "text.txt", text)], tmp_path, base=base)
     assert len(corpus.vocabulary) == size
     assert corpus.train.dtype == corpus.validation.dtype == dtype
     assert decoded(corpus) == text
@@ -85,22 +95,22 @@ def test_ids_are_as_small_as_the_vocabulary_allows(tmp_path: Path, size: int, dt
 def test_what_one_process_has_read_others_open(tmp_path: Path, val_file: str | None, characters: str) -> None:
     make_file(tmp_path / "validation", TEXT * 2)
     path = make_file(tmp_path / "text", TEXT + characters)
-    corpus = prepare([path], tmp_path / "run", val_file=val_file and tmp_path / val_file)
-    opened = reopen(tmp_path / "run", corpus.key)
+    corpus = load_corpus([path], tmp_path / "run", val_file=val_file and tmp_path / val_file)
+    opened = open_corpus(tmp_path / "run", corpus.key)
     for name in ("train", "validation", "counts"):
         assert np.array_equal(getattr(opened, name), getattr(corpus, name))
         assert getattr(opened, name).dtype == getattr(corpus, name).dtype
     for name in ("vocabulary", "sources", "skipped", "key"):
         assert getattr(opened, name) == getattr(corpus, name)
-    with pytest.raises(CorpusError, match="is not there"):
-        reopen(tmp_path, corpus.key)
+    with pytest.raises(CorpusError, match="is missing"):
+        open_corpus(tmp_path, corpus.key)
 
 
 def test_inputs_are_joined_with_a_newline_where_one_is_missing(tmp_path: Path) -> None:
     names = ["one", "two", "empty", "three"]
     texts = [TEXT + "no newline", TEXT, "", "no newline either"]
     files = [make_file(tmp_path / name, text) for name, text in zip(names, texts, strict=True)]
-    corpus = prepare(files, tmp_path / "run")
+    corpus = load_corpus(files, tmp_path / "run")
     assert decoded(corpus) == f"{TEXT}no newline\n{TEXT}no newline either"
     assert corpus.sources == tuple(
         TextSource(name, hashlib.sha256(text.encode()).hexdigest(), len(text.encode()))
@@ -110,7 +120,7 @@ def test_inputs_are_joined_with_a_newline_where_one_is_missing(tmp_path: Path) -
 
 def test_a_mark_does_not_compose_with_the_file_before(tmp_path: Path) -> None:
     files = [make_file(tmp_path / "one", TEXT + "e"), make_file(tmp_path / "two", "\u0301e\u0301")]
-    assert decoded(prepare(files, tmp_path / "run")) == TEXT + "e\n\u0301é"
+    assert decoded(load_corpus(files, tmp_path / "run")) == TEXT + "e\n\u0301é"
 
 
 def test_a_folder_is_read_and_its_binary_files_reported(tmp_path: Path) -> None:
@@ -119,7 +129,7 @@ def test_a_folder_is_read_and_its_binary_files_reported(tmp_path: Path) -> None:
     make_file(folder / "b.txt", "b" * 200)
     make_file(folder / "a.txt", "a" * 200)
     (folder / "c.bin").write_bytes(b"\0")
-    corpus = prepare([folder], tmp_path / "run")
+    corpus = load_corpus([folder], tmp_path / "run")
     assert decoded(corpus) == "a" * 200 + "\n" + "b" * 200
     assert corpus.skipped == (str(folder / "c.bin"),)
 
@@ -130,15 +140,15 @@ def test_the_encoding_holds_for_files_folders_and_the_validation_text(tmp_path: 
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(TEXT.encode(encoding))
     paths = [tmp_path / "folder", tmp_path / "file"]
-    corpus = prepare(paths, tmp_path / "run", encoding=encoding, val_file=tmp_path / "validation")
+    corpus = load_corpus(paths, tmp_path / "run", encoding=encoding, val_file=tmp_path / "validation")
     assert decoded(corpus) == TEXT * 3
 
 
 def test_standard_input_is_read_and_kept_for_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(TEXT.replace("\n", "\r\n").encode())))
-    first = prepare(["-"], tmp_path)
+    first = load_corpus(["-"], tmp_path)
     assert decoded(first) == TEXT
-    again = prepare([tmp_path / "stdin.txt"], tmp_path)
+    again = load_corpus([tmp_path / "stdin.txt"], tmp_path)
     assert again.key == first.key
     assert decoded(again) == TEXT
 
@@ -146,12 +156,12 @@ def test_standard_input_is_read_and_kept_for_a_resume(tmp_path: Path, monkeypatc
 def test_standard_input_that_is_empty_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO()))
     with pytest.raises(CorpusError, match=r"^standard input is empty"):
-        prepare(["-"], tmp_path)
+        load_corpus(["-"], tmp_path)
 
 
 def test_a_validation_file_validates_and_all_of_the_text_trains(tmp_path: Path) -> None:
     train, validation = make_file(tmp_path / "train"), make_file(tmp_path / "validation", TEXT + "日日本語")
-    corpus = prepare([train], tmp_path / "run", val_file=validation)
+    corpus = load_corpus([train], tmp_path / "run", val_file=validation)
     assert corpus.vocabulary.decode(corpus.train.tolist()) == TEXT
     assert corpus.vocabulary.decode(corpus.validation.tolist()) == TEXT + "日日本語"
     assert set(corpus.vocabulary.characters) == set(TEXT), "a validation text adds no characters"
@@ -164,15 +174,15 @@ def test_a_validation_file_validates_and_all_of_the_text_trains(tmp_path: Path) 
 def test_characters_that_are_rare_in_the_text_are_spelled_in_bytes(tmp_path: Path) -> None:
     path = make_file(tmp_path / "text", TEXT + "日本日")
     for min_count, known in ((1, {"日", "本"}), (2, {"日"}), (3, set())):
-        vocabulary = prepare([path], tmp_path / "run", min_count=min_count).vocabulary
+        vocabulary = load_corpus([path], tmp_path / "run", min_count=min_count).vocabulary
         assert set(vocabulary.characters) == set(TEXT) | known
         assert vocabulary.has_bytes == (known != {"日", "本"})
 
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_a_small_alphabet_is_kept_whole(tmp_path: Path, more: int) -> None:
-    letters = "".join(chr(0x4E00 + number) for number in range(ALPHABET - len(set(TEXT)) + more))
-    vocabulary = prepare([make_file(tmp_path / "text", TEXT + letters)], tmp_path / "run").vocabulary
+    letters = "".join(chr(0x4E00 + number) for number in range(MAX_ALPHABET - len(set(TEXT)) + more))
+    vocabulary = load_corpus([make_file(tmp_path / "text", TEXT + letters)], tmp_path / "run").vocabulary
     assert vocabulary.has_bytes == bool(more)
     assert set(vocabulary.characters) == set(TEXT) | (set() if more else set(letters))
 
@@ -181,14 +191,14 @@ def test_a_small_alphabet_is_kept_whole(tmp_path: Path, more: int) -> None:
 @pytest.mark.parametrize("more", ["", "本", "本本"])
 def test_a_base_vocabulary_keeps_all_its_characters(tmp_path: Path, has_bytes: bool, more: str) -> None:
     base = Vocabulary("xyzD日", has_bytes=has_bytes)
-    vocabulary = prepare([make_file(tmp_path / "text", TEXT + more)], tmp_path, min_count=2, base=base).vocabulary
+    vocabulary = load_corpus([make_file(tmp_path / "text", TEXT + more)], tmp_path, min_count=2, base=base).vocabulary
     assert set(vocabulary.characters) == set(TEXT) | set(base.characters) | ({"本"} if more == "本本" else set())
     assert vocabulary.has_bytes == (has_bytes or more == "本")
 
 
 def test_a_base_that_knows_a_rare_character_saves_its_bytes(tmp_path: Path) -> None:
     base = Vocabulary("日", has_bytes=False)
-    corpus = prepare([make_file(tmp_path / "text", TEXT + "日")], tmp_path, base=base)
+    corpus = load_corpus([make_file(tmp_path / "text", TEXT + "日")], tmp_path, base=base)
     assert not corpus.vocabulary.has_bytes
     assert decoded(corpus) == TEXT + "日"
 
@@ -197,25 +207,17 @@ def test_a_second_run_finds_the_ids_of_the_first(tmp_path: Path, monkeypatch: py
     # With a character in bytes, so that ids and characters differ in number.
     files = [make_file(tmp_path / "train", TEXT + "日"), make_file(tmp_path / "validation", "本" + TEXT)]
     run = tmp_path / "run"
-    first = prepare(files[:1], run, val_file=files[1])
+    first = load_corpus(files[:1], run, val_file=files[1])
 
     def refuse(path: Path) -> None:
         raise AssertionError(f"{path} is written again")
 
-    monkeypatch.setattr(corpus_module, "atomic_writer", refuse)
-    second = prepare(files[:1], run, val_file=files[1])
+    monkeypatch.setattr(dataset, "atomic_writer", refuse)
+    second = load_corpus(files[:1], run, val_file=files[1])
     assert second.key == first.key
     assert decoded(second) == decoded(first) == f"{TEXT}日本{TEXT}"
     assert np.array_equal(second.counts, first.counts)
     assert second.sources == first.sources
-
-
-def test_ids_that_were_cut_short_are_written_again(tmp_path: Path) -> None:
-    path = make_file(tmp_path / "text")
-    key = prepare([path], tmp_path).key
-    ids = tmp_path / f"text-{key}.ids"
-    ids.write_bytes(ids.read_bytes()[:-1])
-    assert decoded(prepare([path], tmp_path)) == TEXT
 
 
 def change_text(tmp_path: Path) -> dict[str, Any]:
@@ -242,8 +244,8 @@ def test_another_text_split_or_vocabulary_has_another_key(
     tmp_path: Path, change: Callable[[Path], dict[str, Any]]
 ) -> None:
     path = make_file(tmp_path / "text")
-    first = prepare([path], tmp_path / "run")
-    second = prepare([path], tmp_path / "run", **change(tmp_path))
+    first = load_corpus([path], tmp_path / "run")
+    second = load_corpus([path], tmp_path / "run", **change(tmp_path))
     assert second.key != first.key
     assert list((tmp_path / "run").glob("text-*.ids")) == [tmp_path / "run" / f"text-{second.key}.ids"]
 
@@ -258,8 +260,8 @@ def test_a_file_that_moves_from_training_to_validation_changes_the_key(tmp_path:
     both.mkdir()
     for name, folder in (("2", folders[1]), ("3", folders[2])):
         make_file(both / name, (folder / "text").read_text())
-    fewer = prepare(folders[:1], tmp_path / "run", val_file=both, base=base)
-    more = prepare(folders[:2], tmp_path / "run", val_file=folders[2], base=base)
+    fewer = load_corpus(folders[:1], tmp_path / "run", val_file=both, base=base)
+    more = load_corpus(folders[:2], tmp_path / "run", val_file=folders[2], base=base)
     assert fewer.vocabulary == more.vocabulary
     assert fewer.key != more.key
 
@@ -271,7 +273,7 @@ def test_what_can_be_read_only_once_is_refused(tmp_path: Path, option: str) -> N
     os.mkfifo(path)
     text = make_file(tmp_path / "text")
     with pytest.raises(CorpusError) as caught:
-        prepare(**{"paths": [text], "folder": tmp_path, option: [path] if option == "paths" else path})
+        load_corpus(**{"paths": [text], "folder": tmp_path, option: [path] if option == "paths" else path})
     assert str(path) in caught.value.message
     assert "charlm train -" in (caught.value.hint or "")
 
@@ -279,80 +281,70 @@ def test_what_can_be_read_only_once_is_refused(tmp_path: Path, option: str) -> N
 def test_progress_counts_every_byte(tmp_path: Path) -> None:
     files = [make_file(tmp_path / name) for name in ("one", "two", "validation")]
     size = sum(path.stat().st_size for path in files)
-    seen = list(reading(files[:2], tmp_path / "run", val_file=files[2]))
+    events = list(read_corpus(files[:2], tmp_path / "run", val_file=files[2]))
+    seen = [event.bytes for event in events if isinstance(event, Reading)]
     assert seen == sorted(seen)
     assert seen[-1] == size
-    assert not list(reading(files[:2], tmp_path / "run", val_file=files[2])), "nothing is read again"
+    assert not list(read_corpus(files[:2], tmp_path / "run", val_file=files[2])), "nothing is read again"
 
 
-def test_a_listener_is_told_the_text_though_its_ids_are_there(tmp_path: Path) -> None:
-    path, told = make_file(tmp_path / "text"), list[str]()
-    prepare([path], tmp_path / "run")
-    prepare([path], tmp_path / "run", on_text=told.append)
-    assert "".join(told) == TEXT
+def test_detector_gets_the_text_though_ids_exist(tmp_path: Path) -> None:
+    play = "ANNA:\nWhere is the ferry?\n\nPAUL:\nIt left an hour ago, I am sorry.\n\n" * 20
+    paths = [make_file(tmp_path / name, text) for name, text in (("play", play), ("validation", TEXT))]
+    for _ in range(2):
+        detector = FormatDetector()
+        load_corpus(paths[:1], tmp_path / "run", val_file=paths[1], detector=detector)
+        assert detector.heard().dialogue.names == ("ANNA", "PAUL")
 
 
 @given(
     texts=st.lists(
         st.lists(CHARACTER | st.sampled_from(["\r", "\r\n", "\ufeff"])).map("".join), min_size=1, max_size=4
     ),
-    block=st.integers(8, 80),
-    journal=st.integers(40, 200),
-    stops=st.lists(st.integers(1, 30), max_size=3),
+    stop=st.integers(1, 6),
 )
 @settings(max_examples=25)
-def test_a_reading_that_is_interrupted_goes_on_where_it_was(
-    texts: list[str], block: int, journal: int, stops: list[int]
-) -> None:
-    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoding, "BLOCK", block)
-        patch.setattr(points, "JOURNAL", journal)
-        patch.setattr(os, "fsync", lambda handle: None)  # a journal at every word
+def test_interrupted_reading_starts_over_with_equal_ids(texts: list[str], stop: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
         files = [make_file(Path(name, f"{number}.txt"), text) for number, text in enumerate([TEXT, *texts])]
-        whole = prepare(files, Path(name, "whole"))
-        for stop in stops:
-            reader = reading(files, Path(name, "run"))
-            for _ in range(stop):
-                next(reader, None)
-            reader.close()
-        resumed = prepare(files, Path(name, "run"))
+        whole = load_corpus(files, Path(name, "whole"))
+        reader = read_corpus(files, Path(name, "run"))
+        for _ in range(stop):
+            next(reader, None)
+        reader.close()
+        again = load_corpus(files, Path(name, "run"))
         for field in ("vocabulary", "sources", "key"):
-            assert getattr(resumed, field) == getattr(whole, field)
-        assert decoded(resumed) == decoded(whole)
-        assert not list(Path(name, "run").glob("*.points"))
+            assert getattr(again, field) == getattr(whole, field)
+        assert decoded(again) == decoded(whole)
+        assert len(list(Path(name, "run").iterdir())) == 2
 
 
-def test_what_was_read_before_an_interruption_is_not_decoded_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(decoding, "BLOCK", 64)
-    monkeypatch.setattr(points, "JOURNAL", 128)
-    path = make_file(tmp_path / "text", TEXT * 4)
-    reader = reading([path], tmp_path / "run")
-    while (read := next(reader)) < path.stat().st_size // 2:
-        pass
-    reader.close()
-    seen = list(reading([path], tmp_path / "run"))
-    assert seen[0] > read - 128 - 64
-    assert len(seen) < path.stat().st_size // 64
+def delete(path: Path) -> None:
+    path.unlink()
 
 
-def test_a_journal_of_other_files_is_of_no_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "BLOCK", 64)
-    monkeypatch.setattr(points, "JOURNAL", 1)
-    path = make_file(tmp_path / "text")
-    reader = reading([path], tmp_path / "run")
-    next(reader)
-    next(reader)
-    reader.close()
-    assert (tmp_path / "run" / "text.json").exists()
-    make_file(path, TEXT.replace("sieben", "acht"))
-    assert decoded(prepare([path], tmp_path / "run")) == TEXT.replace("sieben", "acht")
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize(("damage", "message"), [(delete, "is missing"), (cut, "is damaged")])
+def test_unusable_ids_are_named_and_made_again(tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
+    path, run = make_file(tmp_path / "text", TEXT + "日"), tmp_path / "run"
+    key = load_corpus([path], run).key
+    ids = run / f"text-{key}.ids"
+    before = ids.read_bytes()
+    damage(ids)
+    with pytest.raises(CorpusError, match=f"{ids} {message}") as caught:
+        open_corpus(run, key)
+    first, *others = read_corpus([path], run)
+    assert first == CacheRebuilt(f"{caught.value.message}; the text is read again")
+    assert all(isinstance(event, Reading) for event in others)
+    assert ids.read_bytes() == before
 
 
 def test_a_text_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
     path = make_file(tmp_path / "text")
-    reader = reading([path], tmp_path / "run")
+    reader = read_corpus([path], tmp_path / "run")
     next(reader)
     make_file(path, TEXT + TEXT)
     with pytest.raises(CorpusError, match="changed while it was read"):
@@ -361,16 +353,16 @@ def test_a_text_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
 
 
 def test_validation_text_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus_module, "MOST_VALIDATION", 20)
-    corpus = prepare([make_file(tmp_path / "text")], tmp_path / "run")
+    monkeypatch.setattr(dataset, "MAX_VALIDATION_CHARS", 20)
+    corpus = load_corpus([make_file(tmp_path / "text")], tmp_path / "run")
     assert len(corpus.validation) == 20
     assert decoded(corpus) == TEXT
 
 
 def test_a_great_many_sources_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus_module, "MOST_SOURCES", 2)
+    monkeypatch.setattr(dataset, "MAX_SOURCES", 2)
     files = [make_file(tmp_path / name) for name in "abc"]
-    two, three = prepare(files[:2], tmp_path / "run"), prepare(files, tmp_path / "run")
+    two, three = load_corpus(files[:2], tmp_path / "run"), load_corpus(files, tmp_path / "run")
     assert [source.name for source in two.sources] == ["a", "b"]
     [source] = three.sources
     assert (source.name, source.bytes) == ("3 files", 3 * len(TEXT.encode()))
@@ -391,27 +383,27 @@ def test_a_great_many_sources_become_one(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_text_with_nothing_to_learn_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = make_file(tmp_path / "text", text)
     with pytest.raises(CorpusError) as caught:
-        prepare([path], tmp_path / "run")
+        load_corpus([path], tmp_path / "run")
     assert caught.value.message.endswith(message)
     assert caught.value.message.startswith(str(path))
     assert caught.value.hint
 
 
 def test_two_hundred_characters_are_enough(tmp_path: Path) -> None:
-    corpus = prepare([make_file(tmp_path / "text", "ab" * 100)], tmp_path)
+    corpus = load_corpus([make_file(tmp_path / "text", "ab" * 100)], tmp_path)
     assert (len(corpus.train), len(corpus.validation)) == (180, 20)
 
 
 def test_a_validation_file_with_nothing_in_it_is_refused_by_name(tmp_path: Path) -> None:
     train, validation = make_file(tmp_path / "train"), make_file(tmp_path / "validation", "")
     with pytest.raises(CorpusError, match=r"^\S*validation is empty"):
-        prepare([train], tmp_path / "run", val_file=validation)
+        load_corpus([train], tmp_path / "run", val_file=validation)
 
 
 @pytest.mark.parametrize("val_fraction", [0.9, 0.0001])
 def test_a_split_that_leaves_too_little_is_refused(tmp_path: Path, val_fraction: float) -> None:
     with pytest.raises(CorpusError) as caught:
-        prepare([make_file(tmp_path / "text")], tmp_path, val_fraction=val_fraction)
+        load_corpus([make_file(tmp_path / "text")], tmp_path, val_fraction=val_fraction)
     assert f"{val_fraction:g}" in caught.value.message
     assert "--val-fraction" in (caught.value.hint or "")
 
@@ -421,29 +413,39 @@ def test_a_split_that_leaves_too_little_is_refused(tmp_path: Path, val_fraction:
 )
 def test_options_that_cannot_be_are_usage_errors(tmp_path: Path, option: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        prepare([make_file(tmp_path / "text")], tmp_path, **option)
+        load_corpus([make_file(tmp_path / "text")], tmp_path, **option)
 
 
 def test_an_unknown_encoding_is_a_usage_error_even_before_a_binary_file(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "binary").write_bytes(b"\0")
     with pytest.raises(UsageError, match="unknown encoding 'utf-9'"):
-        prepare([tmp_path / "texts"], tmp_path / "run", encoding="utf-9")
+        load_corpus([tmp_path / "texts"], tmp_path / "run", encoding="utf-9")
 
 
 def test_files_that_are_missing_are_not_found(tmp_path: Path) -> None:
     path = make_file(tmp_path / "text")
     with pytest.raises(NotFoundError):
-        prepare([tmp_path / "nothing"], tmp_path)
+        load_corpus([tmp_path / "nothing"], tmp_path)
     with pytest.raises(NotFoundError):
-        prepare([path], tmp_path, val_file=tmp_path / "nothing")
+        load_corpus([path], tmp_path, val_file=tmp_path / "nothing")
 
 
-def test_what_a_kill_left_of_the_reading_is_cleared_away(tmp_path: Path) -> None:
+def test_files_that_a_kill_left_are_deleted(tmp_path: Path) -> None:
     source, run = make_file(tmp_path / "text.txt"), tmp_path / "run"
-    first = prepare([source], run)
-    left = [run / "text.points", run / "text.json"]
+    left = [run / ".text-0123456789abcdef.ids.abc.tmp", run / "text-0123456789abcdef.ids"]
+    run.mkdir()
     for path in left:
         path.write_bytes(b"{}")
-    assert prepare([source], run).key == first.key
+    load_corpus([source], run)
     assert not any(path.exists() for path in left)
+
+
+def test_full_disk_is_an_output_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class FullDisk(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: FullDisk())
+    with pytest.raises(OutputError, match="No space left"):
+        load_corpus([make_file(tmp_path / "text.txt")], tmp_path / "run")

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.errors import CorpusError, UsageError
-from charlm.text import decoding
-from charlm.text.decoding import STDIN, read_text
+from charlm.text.decoding import BLOCK_BYTES, STDIN, read_text
 
 # Newlines, marks of several classes, kana and Hangul that compose, exceptions to composition, and what joins nothing.
 COMPOSING = [
@@ -44,13 +43,11 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def read_in_blocks(file: Path, data: bytes, block: int, encoding: str = "utf-8") -> list[str]:
     file.write_bytes(data)
     blocks: list[bytes] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoding, "BLOCK", block)
-        try:
-            return list(read_text(file, encoding, blocks.append))
-        finally:
-            assert data.startswith(b"".join(blocks))
-            assert all(len(one) <= block for one in blocks), "the block size was not heeded"
+    try:
+        return list(read_text(file, encoding, blocks.append, block_bytes=block))
+    finally:
+        assert data.startswith(b"".join(blocks))
+        assert all(len(one) <= block for one in blocks), "a block is larger than asked for"
 
 
 def normalised(text: str) -> str:
@@ -139,9 +136,9 @@ def test_offsets_are_exact_in_every_encoding(file: Path, encoding: str, data: by
 
 
 def test_an_offset_is_exact_beyond_the_first_block_as_it_is(file: Path) -> None:
-    data = "ä".encode() * decoding.BLOCK + b"\xe4"
+    data = "ä".encode() * BLOCK_BYTES + b"\xe4"
     with pytest.raises(CorpusError, match=f"0xE4 at offset {len(data) - 1}$"):
-        read_in_blocks(file, data, decoding.BLOCK)
+        read_in_blocks(file, data, BLOCK_BYTES)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
