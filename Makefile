@@ -1,51 +1,68 @@
-# make chat    sets up .venv, opens the chat with the bundled model; without a terminal, a short conversation in lines
-# make test    on a bare machine: sets up .venv, then runs every check and every test
-# make demo    sets up .venv, trains for a minute on a small text, shows what the model writes
-# make check   in a ready checkout: the checks and the quick tests
+# make chat        chat with the bundled model; without a terminal, a short conversation in plain lines
+# make test        every check and every test but the campaigns; what CI runs
+# make check       every check and the quick tests
+# make test-all    every check and every test, with the campaigns: more kills, examples and cells of the same
+# make demo        train for a minute on a small text, show what the model writes
+#
+# Each sets up .venv first, unless it is there and still right.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+WORKERS ?= 2
 
-# torch's threads soon sleep while they wait, rather than spin, so that tests do not crawl on a busy machine.
-export GOMP_SPINCOUNT = 1000
+# Named after a checksum of what is installed, so that a changed requirement, and only that, sets .venv up again.
+REQUIREMENTS := $(shell sed '/^\[tool.ruff\]/,$$d' pyproject.toml | cat - constraints.txt | cksum | cut -d ' ' -f 1)
+READY := $(VENV)/.ready-$(REQUIREMENTS)
 
-# What is said where nobody types and nothing comes through a pipe.
-SAID := Hello! How are you?\nWhat do you like to do?\nWhy do you like it?
+# Idle OpenMP threads sleep instead of spinning: two test processes share the cores.
+export GOMP_SPINCOUNT := 1000
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: setup chat test check lint quick slow demo bench clean
+# Messages of `make chat` when there is neither a terminal nor a pipe.
+MESSAGES := Hello! How are you?\nWhat do you like to do?\nWhy do you like it?
+
+.PHONY: setup chat test test-all check lint tests tests-all quick demo bench clean
 
 setup: $(READY)
 
 # The pinned torch is a build for processors; an unpinned one may bring gigabytes for graphics cards.
-$(READY): pyproject.toml constraints.txt
+$(READY):
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt hatchling editables
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	rm -f $(VENV)/.ready*
 	touch $(READY)
 
 chat: setup
 	@if [ -t 0 ]; then exec $(BIN)/charlm chat smalltalk; fi; \
-	said=$$(cat); [ -n "$$said" ] || said=$$(printf '$(SAID)'); \
-	printf '%s\n' "$$said" | $(BIN)/charlm chat smalltalk --plain --echo
+	messages=$$(cat); [ -n "$$messages" ] || messages=$$(printf '$(MESSAGES)'); \
+	printf '%s\n' "$$messages" | $(BIN)/charlm chat smalltalk --plain --echo
 
-test: setup lint
-	$(BIN)/python -m pytest
+# The checks run next to the tests: together they keep two cores busy.
+test: setup
+	$(MAKE) --no-print-directory --jobs 2 lint tests
 
-check: lint quick
+test-all: setup
+	$(MAKE) --no-print-directory --jobs 2 lint tests-all
+
+check: setup
+	$(MAKE) --no-print-directory --jobs 2 lint quick
 
 lint: setup
 	$(BIN)/ruff check charlm tests
 	$(BIN)/ruff format --check charlm tests
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+tests: setup
+	$(PYTEST)
+
+tests-all: setup
+	$(PYTEST) -m '' --hypothesis-profile campaign
 
 quick: setup
-	$(BIN)/python -m pytest -m 'not slow'
-
-slow: setup
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m 'not slow and not campaign'
 
 demo: setup
 	$(BIN)/charlm train corpora/harbour.txt --output demo --minutes 1 --force

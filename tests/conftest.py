@@ -1,13 +1,14 @@
-"""Shared fixtures: tiny models made on the spot, and profiles for hypothesis, which never time examples.
+"""Shared fixtures: tiny models with random weights, and the profiles of hypothesis.
 
-What passed once passes again: by default hypothesis draws the same examples at every run. CHARLM_EXPLORE=1 makes it
-look for new ones, which is how to test a change to what the properties are about.
+repeat     the default: the same examples at every run
+campaign   `make test-all`: five times as many examples
+explore    --hypothesis-profile=explore draws new examples at every run
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,22 +16,42 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from charlm.checkpoint import Checkpoint
+from charlm.cli.main import run
 from charlm.config import ModelConfig
 from charlm.text.vocabulary import Vocabulary
 
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("repeat", settings.get_profile("explore"), derandomize=True)
-settings.load_profile("explore" if os.environ.get("CHARLM_EXPLORE") else "repeat")
+settings.register_profile("campaign", settings.get_profile("repeat"), max_examples=500)
+settings.load_profile("repeat")
 
 HARBOUR = Path(__file__).parent.parent / "corpora" / "harbour.txt"
 ALPHABET = "\n !,.?abcdefghijklmnopqrstuvwxyz"
+TINY = ("--hidden", "16", "--layers", "1", "--lanes", "8", "--chunk", "16", "--precision", "fp32", "--threads", "1")
+"""Options of a training that takes no time."""
+
+
+@dataclass
+class Result:
+    """Exit code and output of a command."""
+
+    code: int
+    out: str
+    err: str
+
 
 MakeCheckpoint = Callable[..., Checkpoint]
+Charlm = Callable[..., Result]
+
+
+def examples(count: int) -> int:
+    """Return the number of examples of a costly property: `count` by default, five times that in a campaign."""
+    return count * settings.default.max_examples // 100
 
 
 @pytest.fixture
 def make_checkpoint() -> MakeCheckpoint:
-    """A model with random weights: `make_checkpoint(cell="gru", layers=3, seed=1, characters="abc")`."""
+    """Make a model with random weights: `make_checkpoint(cell="gru", layers=3, seed=1, characters="abc")`."""
 
     def make(
         *, characters: str = ALPHABET, has_bytes: bool = False, seed: int = 0, scale: float = 0.3, **shape: object
@@ -45,7 +66,21 @@ def make_checkpoint() -> MakeCheckpoint:
     return make
 
 
+@pytest.fixture
+def charlm(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Charlm:
+    """Run a command in this process, in an empty folder: `charlm("sample", "m")`."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str | Path) -> Result:
+        capfd.readouterr()
+        code = run([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return Result(code, out, err)
+
+    return call
+
+
 @pytest.fixture(autouse=True)
-def _at_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the user's own models or leaves anything in their data folder."""
+def _empty_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the user's own models and data folder."""
     monkeypatch.setenv("CHARLM_HOME", str(tmp_path_factory.mktemp("home")))

@@ -1,12 +1,13 @@
-"""What README and docs tell a reader to type works, and every option that they name exists.
+"""Commands and examples of README and docs work, and every option that they name exists.
 
-Commands in fenced blocks are run, in order within a page, in a folder that holds what they speak of; trainings are cut
-to two steps of a tiny model. Commands that need the network, a person or a watch are only checked for their options.
+Commands in fenced blocks are run in order within a page, in a folder with the files they name; trainings are cut to two
+steps of a tiny model. Commands that need the network, a person or a clock are only checked for their options.
 """
 
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import re
 import shlex
@@ -22,8 +23,7 @@ from charlm.checkpoint import save
 from charlm.cli.main import cli
 from charlm.text.dialogue import Dialogue
 
-from .cli.conftest import TINY
-from .conftest import HARBOUR, MakeCheckpoint
+from .conftest import HARBOUR, TINY, Charlm, MakeCheckpoint
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -109,63 +109,46 @@ def cut(line: str) -> str:
     return line
 
 
+def run_in_shell(line: str, folder: Path) -> None:
+    shell = f'charlm() {{ {shlex.quote(sys.executable)} -m charlm "$@"; }}; {line}'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", shell], cwd=folder, env=environment, capture_output=True, input=b"hello\n")
+    assert done.returncode == 0, f"{line}\n{done.stderr.decode()[-2000:]}"
+
+
+PIPELINE = re.compile(r"(?:(?P<source>.*) \| )?charlm (?P<arguments>[^|;<>]*)(?: > (?P<target>\S+))?")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_of_a_page_works(page: Path, study: Path) -> None:
-    shim = study / "bin" / "charlm"
-    shim.parent.mkdir()
-    shim.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m charlm "$@"\n')
-    shim.chmod(0o755)
-    variables = {
-        **os.environ,
-        "PATH": f"{shim.parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "CHARLM_SAMPLE_CHARS": "20",
-        "CHARLM_CHAT_LENGTH": "20",
-    }
-    interrupted = re.compile(r"--resume (\w+)")
-    for line in commands(page):
-        if NOT_RUN.search(line):
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+def test_commands_of_a_page_work(page: Path, study: Path, charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARLM_SAMPLE_CHARS", "20")
+    monkeypatch.setenv("CHARLM_CHAT_LENGTH", "20")
+    lines = [cut(line.replace(".venv/bin/", "")) for line in commands(page) if not NOT_RUN.search(line)]
+    as_process = next((line for line in lines if " train " not in line), None)
+    for line in lines:
+        if line is as_process:
+            run_in_shell(line, study)
             continue
-        if found := interrupted.search(line):  # something to go on with: a run that was stopped
-            begin = cut(f"charlm train corpora/harbour.txt -o {found[1]}").replace("--steps 2", "--steps 400")
-            stopped = subprocess.Popen(["sh", "-c", f"exec {begin} --save-every 0.01"], cwd=study, env=variables)
-            while not (study / "checkpoints" / f"{found[1]}.run" / "resume.safetensors").exists():
-                assert stopped.poll() is None
-            stopped.kill()
-            stopped.wait()
-        done = subprocess.run(
-            ["sh", "-c", cut(line).replace(".venv/bin/charlm", "charlm")],
-            cwd=study,
-            env=variables,
-            input="hello there\n",  # for the chats
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, f"{line}\n{done.stderr[-2000:]}"
+        parts = PIPELINE.fullmatch(line)
+        assert parts, f"{page.name}: write {line} as one pipeline that ends with charlm"
+        source = parts["source"] or "echo 'hello there'"  # for the chats
+        data = subprocess.run(["sh", "-c", source], cwd=study, capture_output=True, check=True).stdout
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+        result = charlm(*shlex.split(parts["arguments"]))
+        assert result.code == 0, f"{line}\n{result.err[-2000:]}"
+        if parts["target"]:
+            (study / parts["target"]).write_text(result.out, encoding="utf-8")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if pythons(page)], ids=lambda page: page.name)
-def test_every_example_in_python_works(page: Path, study: Path) -> None:
+def test_python_examples_of_a_page_work(page: Path, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = "\n".join(pythons(page)).replace("minutes=5", "steps=2, hidden=16, layers=1, lanes=4, chunk=16")
     code = code.replace('charlm.load("novel")', 'charlm.load("harbour")')  # one that has turns, for the chat
     code = code.replace('you="ROMEO", bot="JULIET"', 'you="FERRYMAN", bot="KEEPER"')
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=study,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    monkeypatch.chdir(study)
+    exec(code, {})
 
 
 def test_every_option_that_a_page_names_exists() -> None:

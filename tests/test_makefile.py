@@ -1,4 +1,4 @@
-"""`make chat`, the README's first command, where nobody sits at a terminal."""
+"""`make chat`, the README's first command, without a terminal."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+READY = sorted(path.name for path in (ROOT / ".venv").glob(".ready*"))
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("make") is None, reason="there is no make"),
-    pytest.mark.skipif(not (ROOT / ".venv" / ".ready").exists(), reason="make chat would set up .venv first"),
+    pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed"),
+    pytest.mark.skipif(not READY, reason="make would set up .venv first"),
 ]
 
 
-def chat(said: str) -> list[str]:
-    # The checkout that is tested, whatever is installed; and nothing newer than .venv, which would be set up again.
+def chat(messages: str) -> list[str]:
+    """Return the lines of `make chat`, with the checkout's code and with .venv as it is."""
     done = subprocess.run(
-        ["make", "--silent", "--old-file=.venv/.ready", "chat"],
+        ["make", "--silent", f"READY=.venv/{READY[0]}", "chat"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        input=said,
+        input=messages,
         capture_output=True,
         text=True,
         timeout=120,
@@ -34,7 +35,7 @@ def chat(said: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_what_comes_through_a_pipe_is_answered() -> None:
+def test_make_chat_with_a_pipe_answers_each_line() -> None:
     lines = chat("hello\nwhat do you like to do?\n")
     assert lines[0] == "you> hello"
     assert lines[2] == "you> what do you like to do?"
@@ -42,7 +43,7 @@ def test_what_comes_through_a_pipe_is_answered() -> None:
     assert all(line.strip() for line in lines)
 
 
-def test_where_nothing_is_said_a_short_conversation_is_held() -> None:
+def test_make_chat_without_input_shows_a_conversation() -> None:
     lines = chat("")
     assert [line.startswith("you> ") for line in lines] == [True, False] * 3
     assert all(line.strip() for line in lines)

@@ -469,7 +469,9 @@ FOREIGN += "niemand wusste, woher er gekommen war.\n"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bad", ["noise", "bytes", "line", "foreign"])
+@pytest.mark.parametrize(
+    "bad", ["noise", *(pytest.param(one, marks=pytest.mark.campaign) for one in ("bytes", "line", "foreign"))]
+)
 def test_it_recovers_from_anything(trained: Checkpoint, bad: str) -> None:
     length = 40_000  # what is learned fades within 25,000 characters, so more is no worse
     text = {

@@ -9,7 +9,6 @@ With learning on this holds for what was learned too, to the bit, however few of
 
 from __future__ import annotations
 
-import os
 import tempfile
 from contextlib import suppress
 from dataclasses import replace
@@ -34,6 +33,7 @@ from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Piece
 from charlm.inference.scoring import spell
+from tests.conftest import examples
 
 from .models import DIALOGUES, learning_engine, random_engine
 
@@ -262,7 +262,7 @@ def _below(turn: Turn) -> list[Turn]:
 
 @pytest.mark.parametrize("form", DIALOGUES)
 @pytest.mark.parametrize("candidates", [1, 4])
-@settings(max_examples=5)
+@settings(max_examples=examples(8))
 @given(steps=STEPS, has_bytes=st.booleans())
 def test_what_you_see_is_what_it_knows(form: str, candidates: int, steps: list[Step], has_bytes: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -278,7 +278,7 @@ def few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("few_are_kept")
 @pytest.mark.parametrize("form", DIALOGUES)
 @pytest.mark.parametrize("candidates", [1, 4])
-@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=LEARNING_STEPS, has_bytes=st.booleans())
 def test_what_it_has_learned_is_what_you_said(form: str, candidates: int, steps: list[Step], has_bytes: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -286,34 +286,9 @@ def test_what_it_has_learned_is_what_you_said(form: str, candidates: int, steps:
         check(engine, form, candidates, steps, Path(folder) / "c.db", learn=RATE)
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("few_are_kept")
-@pytest.mark.parametrize("form", DIALOGUES)
-@pytest.mark.parametrize("candidates", [1, 4])
-@settings(
-    max_examples=int(os.environ.get("CHARLM_EXAMPLES", "25")),
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(steps=LEARNING_STEPS, has_bytes=st.booleans())
-def test_two_hundred_lessons(form: str, candidates: int, steps: list[Step], has_bytes: bool) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        engine = learning_engine(has_bytes=has_bytes)
-        check(engine, form, candidates, steps, Path(folder) / "c.db", learn=RATE)
-
-
 @pytest.mark.parametrize("cell", [cell for cell in CELLS if cell != "lstm"])
-@settings(max_examples=2)
+@settings(max_examples=examples(2))
 @given(steps=STEPS)
 def test_so_it_is_with_every_cell(cell: str, steps: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         check(random_engine(cell=cell), "play", 2, steps, Path(folder) / "c.db")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("form", DIALOGUES)
-@pytest.mark.parametrize("candidates", [1, 4])
-@settings(max_examples=int(os.environ.get("CHARLM_EXAMPLES", "25")))
-@given(steps=STEPS, has_bytes=st.booleans())
-def test_two_hundred_times(form: str, candidates: int, steps: list[Step], has_bytes: bool) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        check(random_engine(has_bytes=has_bytes), form, candidates, steps, Path(folder) / "c.db")

@@ -1,8 +1,9 @@
-"""A chat that is killed loses nothing but the last moment of the reply under way."""
+"""A chat that is killed loses at most the last moment of the reply in progress."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -19,15 +20,17 @@ from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import BOT
 
 from .models import DIALOGUES, learning_engine
+from .streamer import FAULT
 from .test_exactness import RATE, check_memory
 from .test_store import check_index, texts
 
-KILLS = 50
 MISSING = 0.6  # seconds of the last reply, at most
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
 
 
 def stream_and_kill(path: Path, seed: int, rate: float, after: float) -> tuple[list[list[object]], float]:
-    """Let a chat stream, and kill it so many seconds after it has shown something; what it told, and when it died."""
+    """Kill a chat a number of seconds after its first piece; return what it reported and the time of the kill."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.chat.streamer", str(path), str(seed), str(rate)],
         cwd=Path(__file__).parent.parent.parent,
@@ -45,11 +48,15 @@ def stream_and_kill(path: Path, seed: int, rate: float, after: float) -> tuple[l
         told += process.stdout.read()
         process.stdout.close()
         process.wait()
-    return [json.loads(line) for line in told.splitlines()], died
+    return parse(told), died
+
+
+def parse(log: bytes) -> list[list[object]]:
+    return [json.loads(line) for line in log.splitlines()]
 
 
 def check_last_reply(saved: str, shown: list[tuple[str, float]], died: float) -> None:
-    """What was shown long enough before is saved, and nothing that never was."""
+    """Text that was shown in time is saved, and nothing else is."""
     whole = "".join(text for text, _ in shown)
     # The last piece may have been saved, but not told of.
     assert saved[: len(whole)] == whole[: len(saved)]
@@ -58,55 +65,95 @@ def check_last_reply(saved: str, shown: list[tuple[str, float]], died: float) ->
     assert len(saved) >= len(due), f"{len(due) - len(saved)} characters are missing"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("rate", "kills"), [(0.0, KILLS), (RATE, KILLS // 2)])
-def test_killed_at_random_moments(tmp_path: Path, rate: float, kills: int) -> None:
+def check_saved(path: Path, before: list[str], told: list[list[object]], died: float) -> Conversation:
+    """Check a database after its process has died: it is sound, and holds what the process reported.
+
+    Args:
+        path: of the database.
+        before: texts of the turns that it held when the process began.
+        told: the process's report.
+        died: when it died, in seconds of the monotonic clock.
+
+    Returns:
+        The conversation, as it was read back.
+    """
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    connection.close()
+    store = ConversationStore(path)
+    assert store.notice == ""
+    [summary] = store.list()
+    conversation = store.open(summary.number, "noise", learning_engine(), DIALOGUES["lines"]).conversation
+    found, expected = texts(conversation), list(before)
+    shown: list[tuple[str, float]] = []
+    for kind, *what in told:
+        if kind == "said":
+            expected.append(str(what[0]))
+            shown = []
+        elif kind == "shown":
+            shown.append((str(what[0]), float(str(what[1]))))
+        else:
+            expected.append("".join(text for text, _ in shown))
+    if told[-1][0] == "done":
+        assert found[: len(expected)] == expected, "every finished turn is there"
+        assert len(found) - len(expected) in (0, 1), "but one may have been said and not reported"
+    elif told[-1][0] == "said":  # the file may be a moment behind, or ahead
+        assert found[: len(expected) - 1] == expected[:-1]
+        assert len(found) <= len(expected) + 1
+    else:
+        assert found[: len(expected)] == expected, "every finished turn is there"
+        check_last_reply(found[len(expected)] if len(found) > len(expected) else "", shown, died)
+    check_memory(conversation, conversation.head)
+    step = 2 if conversation.head.author == BOT else 1  # a message and its reply
+    assert _undone(conversation) == len(found) - step, "a reply that was cut off is one step, with its message"
+    store.close()
+    return conversation
+
+
+@pytest.mark.parametrize(
+    ("rate", "kills"),
+    [
+        (0.0, 5),
+        (RATE, 5),
+        pytest.param(0.0, 50, marks=pytest.mark.campaign),
+        pytest.param(RATE, 25, marks=pytest.mark.campaign),
+    ],
+)
+def test_random_kills_lose_no_finished_turn(tmp_path: Path, rate: float, kills: int) -> None:
     path, chance = tmp_path / "c.db", random.Random(1)
-    engine, dialogue = learning_engine(), DIALOGUES["lines"]
     before: list[str] = []
     in_mid_reply = 0
     for seed in range(kills):
         told, died = stream_and_kill(path, seed, rate, after=chance.uniform(0, 0.9))
-        connection = sqlite3.connect(path)
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-        connection.close()
-        store = ConversationStore(path)
-        assert store.notice == ""
-        [summary] = store.list()
-        conversation = store.open(summary.number, "noise", engine, dialogue).conversation
-        found, expected = texts(conversation), list(before)
-        shown: list[tuple[str, float]] = []
-        for kind, *what in told:
-            if kind == "said":
-                expected.append(str(what[0]))
-                shown = []
-            elif kind == "shown":
-                shown.append((str(what[0]), float(str(what[1]))))
-            else:
-                expected.append("".join(text for text, _ in shown))
-        if told[-1][0] == "done":
-            assert found[: len(expected)] == expected, "every finished turn is there"
-            assert len(found) - len(expected) in (0, 1), "but one may have been said and not told of"
-        elif told[-1][0] == "said":  # the file may be a moment behind, or before
-            assert found[: len(expected) - 1] == expected[:-1]
-            assert len(found) <= len(expected) + 1
-        else:
-            assert found[: len(expected)] == expected, "every finished turn is there"
-            check_last_reply(found[len(expected)] if len(found) > len(expected) else "", shown, died)
-            in_mid_reply += 1
-        check_memory(conversation, conversation.head)
-        step = 2 if conversation.head.author == BOT else 1  # what was said and its reply
-        assert _undone(conversation) == len(found) - step, "what was cut off is one step, with what was said"
-        before = found
-        store.close()
-    assert in_mid_reply > kills / 2
+        conversation = check_saved(path, before, told, died)
+        before = texts(conversation)
+        in_mid_reply += told[-1][0] == "shown"
+    assert in_mid_reply >= kills / 3
     assert (conversation.snapshot(conversation.head).memory is not None) == (rate > 0)
     check_index(path)
 
 
+@pytest.mark.parametrize("rate", [0.0, RATE])
+def test_exit_before_each_write_loses_no_finished_turn(tmp_path: Path, rate: float) -> None:
+    command = [sys.executable, "-m", "tests.chat.streamer", "--faults", str(tmp_path), str(rate)]
+    root = Path(__file__).parent.parent.parent
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=root, env=environment, stdout=subprocess.PIPE, check=True, timeout=120)
+    codes = json.loads(done.stdout)
+    faults = codes.index(0)
+    assert codes == [FAULT] * faults + [0] * (len(codes) - faults)
+    assert faults > 10
+    for number in range(1, faults + 1):
+        told = parse((tmp_path / f"{number}.log").read_bytes())
+        path = tmp_path / f"{number}.db"
+        if told[1:] or ConversationStore(path).list():  # else it ended before anything was shown
+            check_saved(path, [], told, died=-math.inf)
+            check_index(path)
+
+
 def _undone(conversation: Conversation) -> int:
-    """How many turns are left when the last step is undone; the head is put back."""
+    """Return the number of turns left when the last step is undone, and redo it."""
     conversation.undo()
     left = len(conversation.path)
     conversation.redo()

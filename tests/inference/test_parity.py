@@ -138,8 +138,10 @@ def test_reading_nothing_changes_nothing(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_trained_model_is_the_same_in_both(cell: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "cell", [cell if cell in ("lstm", "slstm") else pytest.param(cell, marks=pytest.mark.campaign) for cell in CELLS]
+)
+def test_numpy_and_torch_agree_after_training(cell: str, tmp_path: Path) -> None:
     said = {"cell": cell, "hidden": 48, "layers": 2, "lanes": 8, "chunk": 32, "steps": 150, "precision": "fp32"}
     trained = charlm.train(HARBOUR, output=tmp_path / "m", **said)
     checkpoint = load(trained.path)

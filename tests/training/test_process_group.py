@@ -58,6 +58,7 @@ def losses(folder: Path, name: str) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("processes")
 def test_two_processes_learn_as_one_with_all_their_lanes(tmp_path: Path) -> None:
     process = torchrun(tmp_path, "two", lanes=4, steps=100, dropout=0)
     _, err = process.communicate(timeout=300)
@@ -84,6 +85,7 @@ def worker(launcher: int, rank: int) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("processes")
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")
 def test_a_process_that_is_killed_is_no_loss(tmp_path: Path) -> None:
     process = torchrun(tmp_path, "killed", lanes=4, steps=240, dropout=0.2)

@@ -31,7 +31,11 @@ from tests.conftest import HARBOUR
 
 from .screen import Screen, Strange
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("processes"),
+    pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals"),
+]
 
 ESCAPE, ENTER, LEFT, RIGHT, F5, CTRL_L, CTRL_Q = "\x1b", "\r", "\x1b[D", "\x1b[C", "\x1b[15~", "\x0c", "\x11"
 DOWN, END, F2, F4 = "\x1b[B", "\x1b[F", "\x1bOQ", "\x1bOS"
