@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING, Any
 from charlm import checkpoint
 from charlm.adapt.dynamic_eval import learn
 from charlm.adapt.learner import Learner
-from charlm.adapt.settings import LearnConfig
 from charlm.chat.adaptive_reader import default_rate
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import ChatConfig
 from charlm.checkpoint import Checkpoint, TrainingRecord
-from charlm.config import ModelConfig
+from charlm.config import ChatConfig, LearnConfig, ModelConfig, SamplingConfig
 from charlm.errors import UsageError
 from charlm.inference.engine import Array, Engine, Ids, State
 from charlm.inference.generate import Completion, Generation, generate_batch
-from charlm.inference.sampling import SamplingConfig
 from charlm.inference.scoring import LineScore, LineScorer, TextScore, measuring, prime
 from charlm.registry import find_model
 from charlm.text.dialogue import Dialogue
@@ -181,7 +178,7 @@ class Model:
             seed: makes the same replies again.
             learn: whether the model learns from what you say, or at which rate; None does where that pays, see
                 `charlm.chat.adaptive_reader.default_rate`. The model itself stays as it is.
-            **dials: fields of `charlm.chat.dials.ChatConfig`.
+            **dials: fields of `charlm.config.ChatConfig`.
 
         Raises:
             UsageError: a name or a dial that cannot be.
@@ -208,7 +205,7 @@ class Model:
         Raises:
             UsageError: an unknown one, or a value out of range.
         """
-        return Learner(self.engine, LearnConfig.from_dict(settings))
+        return Learner(self.engine, LearnConfig().changed(**settings))
 
     def eval(self, text: str, lanes: int = 1, *, dynamic: bool = False, **settings: Any) -> TextScore:
         """How well the model predicts a text.
@@ -313,10 +310,10 @@ def train(
     Raises:
         CharlmError: the text, an option or the disk does not allow it.
     """
+    from charlm.config import TrainConfig
     from charlm.corpora import registry
     from charlm.training.events import Ended
     from charlm.training.run import Request, Run
-    from charlm.training.settings import TrainConfig
 
     known = {field.name for field in (*fields(ModelConfig), *fields(TrainConfig))} - {"vocabulary"} | {"dropout"}
     if strange := sorted(settings.keys() - known):

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from charlm.config import ModelConfig
 from charlm.errors import CharlmError, CheckpointError, NotFoundError
 from charlm.files import write_bytes
+from charlm.tensor_shapes import statistic_shapes, tensor_shapes
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
@@ -106,11 +107,10 @@ class Checkpoint:
     Attributes:
         config: the shape.
         vocabulary: characters and ids.
-        tensors: float32, named and shaped as `config.tensors()`.
+        tensors: float32, named and shaped as `tensor_shapes(config)`.
         record: how it was trained.
         dialogue: how its text writes turns.
-        statistics: how large training's gradients were, named and shaped as `config.statistics()`; None if that is not
-            known.
+        statistics: mean squares of training's gradients, as `statistic_shapes(config)`; None if they are not known.
     """
 
     config: ModelConfig
@@ -198,7 +198,7 @@ def _read(path: Path, *, weights: bool) -> tuple[ModelHeader, Tensors, Tensors |
         with safetensors.safe_open(str(path), framework="numpy") as file:
             card = _read_document(file.metadata())
             has_statistics = _check_tensors(file, card.config)
-            tensors = {name: _read_tensor(file, name) for name in card.config.tensors()} if weights else {}
+            tensors = {name: _read_tensor(file, name) for name in tensor_shapes(card.config)} if weights else {}
             statistics = _read_statistics(file, card.config) if weights and has_statistics else None
     except NotFoundError:
         raise
@@ -279,7 +279,7 @@ def _read_vocabulary(document: dict[str, Any]) -> Vocabulary:
 
 def _check_tensors(file: Any, config: ModelConfig) -> bool:
     """Refuse a file whose tensors are not its configuration's; whether it has statistics."""
-    expected, optional, found = config.tensors(), config.statistics(), set(file.keys())
+    expected, optional, found = tensor_shapes(config), statistic_shapes(config), set(file.keys())
     has_statistics = not found.isdisjoint(optional)
     wanted = {**expected, **optional} if has_statistics else expected
     if missing := sorted(wanted.keys() - found):
@@ -299,7 +299,7 @@ def _check_tensors(file: Any, config: ModelConfig) -> bool:
 
 
 def _read_statistics(file: Any, config: ModelConfig) -> Tensors:
-    statistics = {name: _read_tensor(file, name) for name in config.statistics()}
+    statistics = {name: _read_tensor(file, name) for name in statistic_shapes(config)}
     for name, tensor in statistics.items():
         if not (tensor >= 0).all():
             raise CheckpointError(f"the tensor {name!r} has values below zero, which no mean of squares has")

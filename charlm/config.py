@@ -1,138 +1,368 @@
-"""What a model is: the numbers that fix every tensor's shape. No torch, no files."""
+"""Every configuration of charlm, with the range, default and help of each setting.
 
-from __future__ import annotations
+Imports neither NumPy nor torch. `charlm.settings` explains the notation and derives everything else from it.
+"""
+# No `from __future__ import annotations`: the settings are read from the annotations.
 
+import math
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Annotated, Any, Final, Self
 
-from charlm.cells import CELLS
-from charlm.errors import UsageError
+from charlm.errors import CheckpointError, UsageError
+from charlm.settings import MAX_SEED, PLANNED, Config, Setting, every
 
-MAX_LAYERS = 8
-MAX_WIDTH = 16_384
+CELL_NAMES: Final = ("lstm", "gru", "rnn", "peephole", "cifg", "multiplicative", "slstm")
+FORMATS: Final = ("plain", "lines", "transcript", "play")
+PRECISIONS: Final = ("auto", "fp32", "bf16")
+DEVICES: Final = ("auto", "cpu", "cuda", "mps")
+MAX_LAYERS: Final = 8
+MAX_WIDTH: Final = 16_384
+MAX_VOCABULARY: Final = 0x110000 + 256  # every code point and every byte
+MAX_CLAMP: Final = 100.0  # far beyond any cell's memory
+BUDGETS: Final = ("minutes", "epochs", "steps")
+
+_OFF_AT_ZERO: Final = {0: "off"}
+_OFF_AT_ONE: Final = {1: "off"}
+_INF: Final = math.inf
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """The shape of a character language model.
+class ModelConfig(Config):
+    """The shape of a character language model: the numbers that fix the shape of every tensor."""
 
-    Attributes:
-        vocabulary: V, how many ids there are.
-        cell: a key of `charlm.cells.CELLS`.
-        embedding: E, the width of a character's vector.
-        hidden: H, the width of each layer.
-        layers: L, how many cells are stacked.
-        residual: whether a layer's input is added to its output (where the widths agree; the first layer's may not).
-        norm: whether layer norm follows each layer.
-        tied: whether the output weights are the embedding's; then E must equal H.
-
-    Raises:
-        UsageError: a number out of range, or an impossible combination.
-    """
-
-    vocabulary: int
-    cell: str = "lstm"
-    embedding: int = 256
-    hidden: int = 256
-    layers: int = 2
-    residual: bool = True
-    norm: bool = True
-    tied: bool = False
+    vocabulary: Annotated[int, Setting("number of ids, V", 2, MAX_VOCABULARY)]
+    cell: Annotated[str, Setting("recurrent cell", choices=CELL_NAMES)] = "lstm"
+    embedding: Annotated[int, Setting("width of a character's vector, E", 1, MAX_WIDTH, default_text="as --hidden")] = (
+        256
+    )
+    hidden: Annotated[int, Setting("width of each layer, H", 1, MAX_WIDTH, default_text=PLANNED)] = 256
+    layers: Annotated[int, Setting("number of layers, L", 1, MAX_LAYERS, default_text=PLANNED)] = 2
+    residual: Annotated[bool, Setting("add each layer's input to its output where the widths agree")] = True
+    norm: Annotated[bool, Setting("apply layer norm after each layer")] = True
+    tied: Annotated[bool, Setting("use the embedding as output weights")] = False
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            expected = {"int": int, "str": str, "bool": bool}[str(field.type)]
-            if type(value) is not expected:
-                raise UsageError(f"{field.name} is of type {type(value).__name__}, but must be {expected.__name__}")
-        if self.cell not in CELLS:
-            raise UsageError(f"unknown cell {self.cell!r}", f"choose one of {', '.join(CELLS)}")
-        for name, least, most in (
-            ("vocabulary", 2, 0x110000 + 256),
-            ("hidden", 1, MAX_WIDTH),
-            ("embedding", 1, MAX_WIDTH),
-            ("layers", 1, MAX_LAYERS),
-        ):
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise UsageError(f"{name} is {value}, but must lie between {least} and {most}")
+        super().__post_init__()
         if self.tied and self.embedding != self.hidden:
             raise UsageError(
                 f"tied weights need an embedding as wide as the layers, but {self.embedding} is not {self.hidden}",
-                f"say --embedding {self.hidden}, or leave --tied out",
+                f"use --embedding {self.hidden}, or leave --tied out",
             )
 
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> ModelConfig:
-        """Read back what `to_dict` wrote.
-
-        Raises:
-            UsageError: an unknown or missing key, or a value out of range.
-        """
-        known = {field.name for field in fields(cls)}
-        if set(document) != known:
-            strange = ", ".join(sorted(known.symmetric_difference(document)))
-            raise UsageError(f"the configuration has unknown or missing keys: {strange[:200]}")
-        return cls(**document)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self)
-
     def inputs(self, layer: int) -> int:
-        """The width of what a layer reads."""
+        """Return the width of a layer's input."""
         return self.embedding if layer == 0 else self.hidden
 
     def has_residual(self, layer: int) -> bool:
-        """Whether a layer's input is added to its output."""
+        """Return whether a layer's input is added to its output."""
         return self.residual and self.inputs(layer) == self.hidden
 
-    def tensors(self) -> dict[str, tuple[int, ...]]:
-        """The name and shape of every tensor of a model file.
 
-        embedding                (V, E)
-        layers.0.w_x             (GH, E), then (GH, H): G blocks of H rows, in the order of the cell's GATES
-        layers.0.w_h             (GH, H)
-        layers.0.b               (GH,)   and what else the cell's `shapes` names
-        layers.0.norm_scale      (H,)    with `norm`
-        layers.0.norm_shift      (H,)
-        output.w                 (V, H)  unless `tied`
-        output.b                 (V,)
-        """
-        shapes: dict[str, tuple[int, ...]] = {"embedding": (self.vocabulary, self.embedding)}
-        for layer in range(self.layers):
-            for name, shape in CELLS[self.cell].shapes(self.inputs(layer), self.hidden).items():
-                shapes[f"layers.{layer}.{name}"] = shape
-            if self.norm:
-                shapes[f"layers.{layer}.norm_scale"] = (self.hidden,)
-                shapes[f"layers.{layer}.norm_shift"] = (self.hidden,)
-        if not self.tied:
-            shapes["output.w"] = (self.vocabulary, self.hidden)
-        shapes["output.b"] = (self.vocabulary,)
-        return shapes
+@dataclass(frozen=True)
+class DataConfig(Config):
+    """The text of a run, and how it is read and split."""
 
-    def statistics(self) -> dict[str, tuple[int, ...]]:
-        """The name and shape of every tensor that describes the size of training's gradients.
+    paths: tuple[str, ...] = ()  # files and folders; - is standard input
+    encoding: Annotated[str, Setting("encoding of the files")] = "utf-8"
+    pattern: Annotated[str, Setting("which files of a folder to read", flags=("--glob",))] = "*"
+    min_count: Annotated[
+        int | None,
+        Setting(
+            "rarer characters are spelled as UTF-8 bytes",
+            1,
+            _INF,
+            default_text="1 up to 256 different characters, then 2",
+        ),
+    ] = None
+    val_fraction: Annotated[
+        float,
+        Setting("share of the text, from its end, that validates; at most five million characters", 0, 1, open=(0, 1)),
+    ] = 0.1
+    val_file: Annotated[str | None, Setting("validate on this file instead", metavar="FILE")] = None
+    format: Annotated[
+        str, Setting("how the text writes turns, for chat; auto detects it", choices=("auto", *FORMATS))
+    ] = "auto"
 
-        A matrix of R rows and C columns has `NAME.rows`, (R,), and `NAME.columns`, (C,); a vector has its own shape.
-        `charlm.adapt.gradient_rms` says what they hold.
-        """
-        shapes: dict[str, tuple[int, ...]] = {}
-        for name, shape in self.tensors().items():
-            if len(shape) == 2:
-                shapes[f"statistics.{name}.rows"], shapes[f"statistics.{name}.columns"] = shape[:1], shape[1:]
-            else:
-                shapes[f"statistics.{name}"] = shape
-        return shapes
+
+@dataclass(frozen=True)
+class TrainConfig(Config):
+    """Every number that a training run depends on. Exactly one of the three budgets is set."""
+
+    minutes: Annotated[
+        float | None, Setting("budget in minutes of wall-clock time", 0, _INF, open=(0,), default_text="5")
+    ] = None
+    epochs: Annotated[float | None, Setting("budget in passes over the text, instead", 0, _INF, open=(0,))] = None
+    steps: Annotated[int | None, Setting("budget in steps of the optimizer, instead", 1, _INF)] = None
+    lanes: Annotated[
+        int, Setting("batch size: stretches of text read in parallel", 1, 65_536, default_text=PLANNED)
+    ] = 32
+    chunk: Annotated[
+        int, Setting("steps of backpropagation through time", 1, 65_536, default_text=PLANNED)
+    ] = 64  # fmt: skip
+    learning_rate: Annotated[
+        float, Setting("highest learning rate, after the warm-up", 1e-9, 10, default_text=PLANNED)
+    ] = 4e-3
+    final_rate: Annotated[float, Setting("last learning rate, as a share of the highest", 0, 1)] = 0.02
+    warmup: Annotated[float, Setting("share of the budget over which the learning rate rises", 0, 0.9)] = 0.02
+    beta1: Annotated[float, Setting("AdamW's decay of the first moment", 0, 0.9999)] = 0.9
+    beta2: Annotated[float, Setting("AdamW's decay of the second moment", 0, 0.999999)] = 0.99
+    weight_decay: Annotated[float, Setting("AdamW's weight decay, on matrices only", 0, 10)] = 0.3
+    clip: Annotated[float, Setting("clip the norm of the gradient to this", 1e-6, 1e6)] = 1.0
+    dropout_input: Annotated[
+        float, Setting("locked dropout of the embedding", 0, 1, open=(1,), default_text="as --dropout, else 0")
+    ] = 0.0
+    dropout_hidden: Annotated[
+        float, Setting("locked dropout between layers", 0, 1, open=(1,), default_text="as --dropout")
+    ] = 0.0
+    dropout_output: Annotated[
+        float, Setting("locked dropout before the output layer", 0, 1, open=(1,), default_text="as --dropout")
+    ] = 0.0
+    weight_drop: Annotated[float, Setting("DropConnect on the recurrent weights", 0, 1, open=(1,))] = 0.0
+    carry: Annotated[bool, Setting("carry the state from chunk to chunk")] = True
+    evaluations: Annotated[int, Setting("number of measurements on validation text", 1, 100_000)] = 20
+    val_chars: Annotated[
+        int, Setting("characters of validation text for each of them", 1, _INF, default_text=PLANNED)
+    ] = 30_000
+    patience: Annotated[
+        int, Setting("stop after this many evaluations without a new best; 0 never stops", 0, 100_000)
+    ] = 8
+    seed: Annotated[int, Setting("seed of weights, dropout and lane offsets", 0, MAX_SEED)] = 1
+    precision: Annotated[
+        str, Setting("number format; auto measures fp32 and bf16 and takes the faster", choices=PRECISIONS)
+    ] = "auto"
+    device: Annotated[str, Setting("device to train on", choices=DEVICES)] = "auto"
+    threads: Annotated[int, Setting("processor threads; 0 leaves it to torch", 0, 4096)] = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        budgets = [name for name in BUDGETS if getattr(self, name) is not None]
+        if len(budgets) != 1:
+            given = " and ".join(f"--{name}" for name in budgets) or "none"
+            raise UsageError(f"a run has one budget, but got {given}", "use one of --minutes, --epochs and --steps")
 
     @property
-    def parameters(self) -> int:
-        """How many numbers are trained."""
-        total = 0
-        for shape in self.tensors().values():
-            size = 1
-            for extent in shape:
-                size *= extent
-            total += size
-        return total
+    def budget(self) -> str:
+        """The budget in words."""
+        name, value = next((name, value) for name in BUDGETS if (value := getattr(self, name)) is not None)
+        return f"{value:g} {name if value != 1 else name[:-1]}"
+
+
+_Temperature = Annotated[
+    float,
+    Setting(
+        "0 takes the likeliest character; below 1 is careful, above 1 wild",
+        0,
+        100,
+        words={0: "greedy"},
+        flags=("-t", "--temperature"),
+        stops=every(0.05, 0, 2),
+    ),
+]
+
+
+@dataclass(frozen=True)
+class SamplerConfig(Config):
+    """What `SamplingConfig` and `ChatConfig` have in common. Defaults turn off every filter except top-p."""
+
+    temperature: _Temperature = 0.8
+    top_k: Annotated[
+        int,
+        Setting(
+            "draw among the k likeliest characters; 0 is off",
+            0,
+            _INF,
+            words=_OFF_AT_ZERO,
+            stops=(1, 2, 3, 5, 8, 10, 15, 20, 30, 40, 60, 80, 100, 0),
+        ),
+    ] = 0
+    top_p: Annotated[
+        float,
+        Setting(
+            "draw among the likeliest characters that make up this share; 1 is off",
+            0,
+            1,
+            open=(0,),
+            words=_OFF_AT_ONE,
+            stops=(*every(0.05, 0.05, 0.95), 0.98, 1),
+        ),
+    ] = 0.95
+    min_p: Annotated[
+        float,
+        Setting(
+            "draw among characters at least this share as likely as the likeliest; 0 is off",
+            0,
+            1,
+            words=_OFF_AT_ZERO,
+            stops=(0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5),
+        ),
+    ] = 0.0
+    typical: Annotated[
+        float,
+        Setting(
+            "draw among the most typical characters that make up this share; 1 is off",
+            0,
+            1,
+            open=(0,),
+            words=_OFF_AT_ONE,
+            stops=(*every(0.05, 0.05, 0.95), 0.98, 1),
+        ),
+    ] = 1.0
+    repetition_penalty: Annotated[
+        float,
+        Setting(
+            "above 1 avoids recent characters; 1 is off",
+            1,
+            100,
+            words=_OFF_AT_ONE,
+            label="repetition",
+            stops=every(0.05, 1, 2),
+        ),
+    ] = 1.0
+
+
+@dataclass(frozen=True)
+class SamplingConfig(SamplerConfig):
+    """How the next character is drawn."""
+
+    repetition_window: Annotated[
+        int, Setting("number of recent characters that the repetition penalty covers", 1, 1_000_000)
+    ] = 64
+    banned: Annotated[str, Setting("never write these characters", flags=("--ban",), metavar="CHARACTERS")] = ""
+    seed: Annotated[int | None, Setting("repeats a text", 0, MAX_SEED, default_text="drawn, and shown on stderr")] = (
+        None
+    )
+
+
+def check_seed(seed: int) -> None:
+    """Raise UsageError unless random numbers can start from `seed`."""
+    SamplingConfig(seed=seed)
+
+
+_CLAMP = re.compile(
+    r"(?P<layer>\d{1,6}):(?P<unit>\d{1,6}) ?= ?(?P<value>[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d{1,3})?)", re.A | re.I
+)
+
+
+@dataclass(frozen=True)
+class ChatConfig(SamplerConfig):
+    """How a reply is drawn and shown: the dials of a chat."""
+
+    temperature: _Temperature = 0.65
+    candidates: Annotated[  # only formats with turns have them, because only those mark the end of a reply
+        int,
+        Setting(
+            "draw this many replies and show the most relevant; 1 streams the reply as it is drawn",
+            1,
+            64,
+            stops=(1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64),
+        ),
+    ] = 4
+    relevance: Annotated[  # see `rerank_mmi`
+        float,
+        Setting(
+            "how much a reply loses for being likely after any message",
+            0,
+            10,
+            words=_OFF_AT_ZERO,
+            stops=(*every(0.1, 0, 1), 1.5, 2, 3, 5, 10),
+        ),
+    ] = 0.5
+    length: Annotated[
+        int,
+        Setting(
+            "most characters of a reply",
+            1,
+            1_000_000,
+            stops=(50, 100, 150, 200, 300, 400, 600, 800, 1000, 1500, 2000, 5000, 10_000),
+        ),
+    ] = 400
+    pace: Annotated[
+        float,
+        Setting(
+            "characters shown per second; 0 is without limit",
+            0,
+            1_000_000,
+            words={0: "no limit"},
+            stops=(5, 10, 15, 20, 30, 40, 60, 80, 120, 200, 400, 800, 0),
+        ),
+    ] = 0.0
+    learn: Annotated[
+        float,
+        Setting(
+            "rate at which the model learns from your messages; 0 is off",
+            0,
+            0.1,
+            words=_OFF_AT_ZERO,
+            label="learning",
+            stops=(0, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 3e-4, 5e-4, 1e-3),
+        ),
+    ] = 0.0
+    clamp: Annotated[
+        str,
+        Setting(
+            "hold units of the model at a value while it writes", words={"": "off"}, metavar="LAYER:UNIT=VALUE,..."
+        ),
+    ] = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.clamps  # raises if the text is not valid
+
+    @cached_property
+    def sampling(self) -> SamplingConfig:
+        """The part that draws a character."""
+        return SamplingConfig(**{one.name: getattr(self, one.name) for one in fields(SamplerConfig)})
+
+    @cached_property
+    def clamps(self) -> dict[tuple[int, int], float]:
+        """The value of each clamped unit, by layer and unit."""
+        clamps: dict[tuple[int, int], float] = {}
+        for text in [one.strip() for one in self.clamp.split(",")] if self.clamp.strip() else ():
+            found = _CLAMP.fullmatch(text)
+            if found is None or not abs(value := float(found["value"])) <= MAX_CLAMP:
+                raise UsageError(
+                    f"{text!r} is not a clamped unit",
+                    f"write LAYER:UNIT=VALUE, as in 1:37=0, with a value from -{MAX_CLAMP:g} to {MAX_CLAMP:g}",
+                )
+            clamps[int(found["layer"]), int(found["unit"])] = value
+        return clamps
+
+    def with_clamps(self, clamps: Mapping[tuple[int, int], float]) -> Self:
+        """Return a copy in which these units are clamped and no others."""
+        return self.changed(clamp=",".join([f"{layer}:{unit}={value:g}" for (layer, unit), value in clamps.items()]))
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` wrote. Keys of a later version are ignored; missing ones have their defaults.
+
+        Raises:
+            CheckpointError: the document is damaged.
+        """
+        try:
+            values = {**document}
+            return cls(**{one.name: values[one.name] for one in fields(cls) if one.name in values})
+        except (TypeError, UsageError) as error:
+            raise CheckpointError("the dials of a conversation are damaged") from error
+
+
+@dataclass(frozen=True)
+class LearnConfig(Config):
+    """How a model learns from what it reads. The defaults are measured: docs/experiments.md."""
+
+    rate: Annotated[
+        float, Setting("how far a gradient of the usual size moves its weight", 0, 0.1, flags=("--learn-rate",))
+    ] = 1e-4
+    # Averaged over the weights; weights with usually large gradients lose more.
+    decay: Annotated[
+        float, Setting("share of what was learned that is given up at each segment", 0, 1, flags=("--learn-decay",))
+    ] = 2e-3
+    segment: Annotated[int, Setting("characters between two steps", 1, 10_000)] = 50
+    passes: Annotated[int, Setting("steps on each segment", 1, 100)] = 1
+    # In units of a tensor's usual root mean square gradient.
+    clip: Annotated[float, Setting("clip the root mean square of a tensor's gradient to this", 1e-3, 1e6)] = 10.0
+    epsilon: Annotated[float, Setting("least usual size of a gradient", 1e-9, 1)] = 3e-5
+    # Past this loss on recent text, relative to the trained weights, the learned weights are halved.
+    margin: Annotated[float, Setting("loss that learning may cost before it is reduced, nats/char", 0, 1e6)] = 0.1

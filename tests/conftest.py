@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from charlm.checkpoint import Checkpoint
 from charlm.cli.main import run
 from charlm.config import ModelConfig
+from charlm.tensor_shapes import tensor_shapes
 from charlm.text.vocabulary import Vocabulary
 
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -60,7 +61,9 @@ def make_checkpoint() -> MakeCheckpoint:
         defaults = {"embedding": 16, "hidden": 16, "layers": 2}
         config = ModelConfig(vocabulary=len(vocabulary), **{**defaults, **shape})  # type: ignore[arg-type]
         rng = np.random.default_rng(seed)
-        tensors = {name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in config.tensors().items()}
+        tensors = {
+            name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()
+        }
         return Checkpoint(config, vocabulary, tensors)
 
     return make

@@ -15,10 +15,10 @@ import charlm
 from charlm import api
 from charlm.checkpoint import load, save
 from charlm.cli.main import run
+from charlm.config import SamplingConfig
 from charlm.errors import CharlmError, CheckpointError, CorpusError, NotFoundError, UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation
-from charlm.inference.sampling import SamplingConfig
 from charlm.inference.scoring import LineScorer
 from charlm.text.dialogue import Dialogue
 

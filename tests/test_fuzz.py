@@ -15,6 +15,7 @@ from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, TrainingRecord, load, save
 from charlm.errors import CharlmError
 from charlm.inference.engine import Engine
+from charlm.tensor_shapes import statistic_shapes, tensor_shapes
 from charlm.text.dialogue import Dialogue
 
 from .conftest import MakeCheckpoint
@@ -161,7 +162,7 @@ def make_files(make_checkpoint: MakeCheckpoint, path: Path) -> list[bytes]:
         source = {"name": "a.txt", "sha256": "0" * 64, "bytes": 9}
         record = TrainingRecord(sources=[source], validation=1.5, settings={"lanes": 2})
         dialogue = Dialogue("play", ("ANNA", "BEN"))
-        sizes = {name: np.full(shape, 1e-6, np.float32) for name, shape in made.config.statistics().items()}
+        sizes = {name: np.full(shape, 1e-6, np.float32) for name, shape in statistic_shapes(made.config).items()}
         statistics = sizes if cell == "lstm" else None
         whole = Checkpoint(made.config, made.vocabulary, made.tensors, record, dialogue, statistics)
         save(whole, path, half=cell == "rnn")
@@ -171,11 +172,11 @@ def make_files(make_checkpoint: MakeCheckpoint, path: Path) -> list[bytes]:
 
 
 def assert_sound(checkpoint: Checkpoint) -> None:
-    assert {name: each.shape for name, each in checkpoint.tensors.items()} == checkpoint.config.tensors()
+    assert {name: each.shape for name, each in checkpoint.tensors.items()} == tensor_shapes(checkpoint.config)
     assert all(tensor.dtype == np.float32 and np.isfinite(tensor).all() for tensor in checkpoint.tensors.values())
     assert len(checkpoint.vocabulary) == checkpoint.config.vocabulary
     if checkpoint.statistics is not None:
-        assert {name: each.shape for name, each in checkpoint.statistics.items()} == checkpoint.config.statistics()
+        assert {name: each.shape for name, each in checkpoint.statistics.items()} == statistic_shapes(checkpoint.config)
         assert all(np.isfinite(one).all() and (one >= 0).all() for one in checkpoint.statistics.values())
     assert all(name.isprintable() for name in checkpoint.dialogue.names)
 

@@ -22,6 +22,7 @@ from charlm.config import ModelConfig
 from charlm.inference import tape
 from charlm.inference.engine import Array, Engine, Ids, State
 from charlm.inference.scoring import prime
+from charlm.tensor_shapes import statistic_shapes, tensor_shapes
 
 REFERENCE = 2048  # characters
 SEGMENT = 50  # characters a gradient is taken over, when it is estimated
@@ -79,7 +80,7 @@ def of_itself(engine: Engine, seed: int = 0) -> Tensors:
 
 def _of_streams(engine: Engine, streams: Iterable[tuple[State, Ids]]) -> Tensors:
     config, weights = engine.config, engine.checkpoint.tensors
-    sums = {name: np.zeros(shape) for name, shape in config.statistics().items()}
+    sums = {name: np.zeros(shape) for name, shape in statistic_shapes(config).items()}
     characters = 0
     for state, ids in streams:
         for first in range(0, len(ids) - 1, SEGMENT):
@@ -122,7 +123,7 @@ def scales(config: ModelConfig, statistics: Tensors, epsilon: float) -> dict[str
     """
     floor = epsilon**2
     found: dict[str, TensorRms | Array] = {}
-    for name, shape in config.tensors().items():
+    for name, shape in tensor_shapes(config).items():
         if len(shape) == 2:
             rows, columns = (
                 statistics[f"{_PREFIX}{name}.{part}"].astype(np.float64) + floor for part in ("rows", "columns")

@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.adapt.gradient_rms import of_itself, pulls, scales
-from charlm.adapt.settings import LearnConfig
 from charlm.adapt.weight_delta import WeightDelta, WorkingWeights, adapted, nothing
 from charlm.checkpoint import Checkpoint, Tensors
+from charlm.config import LearnConfig
 from charlm.errors import CheckpointError
 from charlm.inference import tape
 from charlm.inference.engine import Array, Engine, Ids, State

@@ -22,6 +22,7 @@ from charlm.checkpoint import Checkpoint, Tensors
 from charlm.errors import CheckpointError
 from charlm.inference.engine import Array
 from charlm.inference.tape import Gradients, Outer
+from charlm.tensor_shapes import parameter_count, tensor_shapes
 
 _MAGIC = b"charlmO1"  # the last character is the version of the layout below
 _HEADER = struct.Struct("<8s16sdQ")  # magic, the model's fingerprint, movement, how many numbers; then those, float32
@@ -82,7 +83,7 @@ def overlay_from_bytes(checkpoint: Checkpoint, data: bytes) -> WeightDelta:
         raise CheckpointError("nothing that a model has learned, or by another version of charlm")
     if fingerprint != checkpoint.fingerprint.encode():
         raise CheckpointError("this was learned by another model", "let this one read the text itself")
-    if count not in (0, checkpoint.config.parameters) or len(data) - _HEADER.size != 4 * count:
+    if count not in (0, parameter_count(checkpoint.config)) or len(data) - _HEADER.size != 4 * count:
         raise CheckpointError("what a model has learned, but damaged: its length is wrong")
     moved = np.frombuffer(data, "<f4", offset=_HEADER.size).astype(np.float32)
     if not np.isfinite(moved).all() or not 0 <= movement < np.inf:
@@ -112,7 +113,7 @@ class WorkingWeights:
         self._checkpoint = checkpoint
         self._trained = checkpoint.tensors
         self._size = math.sqrt(sum(float(np.vdot(tensor, tensor)) for tensor in self._trained.values()))
-        self._flat = np.zeros(checkpoint.config.parameters, dtype=np.float32)
+        self._flat = np.zeros(parameter_count(checkpoint.config), dtype=np.float32)
         self._moved = _cut(self._flat, checkpoint)
         largest = max(tensor.size for tensor in self._trained.values())
         self._room, self._more_room = np.empty((2, largest), dtype=np.float32)
@@ -205,7 +206,7 @@ class WorkingWeights:
 def _cut(flat: Array, checkpoint: Checkpoint) -> Tensors:
     """Views of one array, one a tensor."""
     views, first = {}, 0
-    for name, shape in checkpoint.config.tensors().items():
+    for name, shape in tensor_shapes(checkpoint.config).items():
         size = math.prod(shape)
         views[name] = flat[first : first + size].reshape(shape)
         first += size

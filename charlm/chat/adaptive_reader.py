@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from charlm.adapt.gradient_rms import of_itself
 from charlm.adapt.learner import AdaptiveState, Learner
-from charlm.adapt.settings import LearnConfig
 from charlm.adapt.weight_delta import overlay_from_bytes
 from charlm.chat.reply_sampler import Snapshot
 from charlm.checkpoint import Tensors
+from charlm.config import LearnConfig
 from charlm.errors import CharlmError, CheckpointError, UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.scoring import log_softmax, spell

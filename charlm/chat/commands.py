@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from charlm.adapt.settings import LearnConfig
 from charlm.chat.conversation import Conversation, Reply
-from charlm.chat.dials import ChatConfig, presets
+from charlm.chat.presets import presets
 from charlm.chat.session import Session
 from charlm.chat.turns import BOT, YOU, Turn
+from charlm.config import ChatConfig, LearnConfig
 from charlm.errors import UsageError
 from charlm.inference.generate import Piece
 from charlm.registry import models
+from charlm.settings import BoundSetting, settings_of
 
 OnPiece = Callable[[Piece], None]
 OnTurn = Callable[[Turn], None]
@@ -113,12 +114,6 @@ def _whole_number(argument: str) -> int | None:
     return number if 0 <= number < 1 << 63 else None
 
 
-def _figure(value: float | str) -> str:
-    if isinstance(value, str):
-        return value or "off"
-    return str(value) if isinstance(value, int) else f"{value:g}"
-
-
 def _new(face: ChatUI, argument: str) -> None:
     face.session.new()
     face.show_conversation()
@@ -190,28 +185,36 @@ def _branch(face: ChatUI, argument: str) -> None:
     face.draw(lambda piece, shown: conversation.branch_at(turn, number, instead, piece, shown))
 
 
-def _dial(name: str) -> Callable[[ChatUI, str], None]:
+def _setting_command(setting: BoundSetting) -> Command:
+    """Return the command that shows and changes a setting."""
+
     def run(face: ChatUI, argument: str) -> None:
         conversation = face.session.conversation
         if argument:
-            conversation.dials = conversation.dials.with_value(name, argument)
+            conversation.dials = conversation.dials.with_text(setting.name, argument)
             face.show_dials()
-        face.tell(f"{name.replace('_', '-')} {_figure(getattr(conversation.dials, name))}")
+        face.tell(_setting_text(setting, conversation.dials))
 
-    return run
+    def complete(session: Session, beginning: str) -> Iterable[str]:
+        return [word for word in setting.setting.words.values() if word.startswith(beginning)]
+
+    return Command(setting.shown_name, "[VALUE]", setting.setting.help, run, complete, anytime=True)
+
+
+def _setting_text(setting: BoundSetting, dials: ChatConfig) -> str:
+    return f"{setting.shown_name} {setting.show(getattr(dials, setting.name))}"
 
 
 def _learn(face: ChatUI, argument: str) -> None:
     conversation = face.session.conversation
     if argument:
-        value = {"on": f"{LearnConfig().rate:g}", "off": "0"}.get(argument.casefold(), argument)
-        conversation.dials = conversation.dials.with_value("learn", value)
+        text = f"{LearnConfig.rate:g}" if argument.casefold() == "on" else argument
+        conversation.dials = conversation.dials.with_text("learn", text)
         face.show_dials()
     rate = conversation.dials.learn
-    sentences = [f"it learns from what you say, at rate {rate:g}" if rate else "it learns nothing from what you say"]
-    learned = conversation.learned
-    if learned is not None:
-        sentences.append(learned.told)
+    sentences = [f"the model learns from your messages, at rate {rate:g}" if rate else "learning is off"]
+    if conversation.learned is not None:
+        sentences.append(conversation.learned.told)
     face.tell("; ".join(sentences))
 
 
@@ -227,8 +230,8 @@ def _ways_to_learn(session: Session, beginning: str) -> Iterable[str]:
 
 def _dials(face: ChatUI, argument: str) -> None:
     conversation = face.session.conversation
-    values = conversation.dials.to_dict() | {"seed": conversation.seed}
-    face.tell("\n".join(f"{name.replace('_', '-'):20} {_figure(value)}" for name, value in values.items()))
+    values = {one.shown_name: one.show(getattr(conversation.dials, one.name)) for one in settings_of(ChatConfig)}
+    face.tell("\n".join(f"{name:20} {value}" for name, value in {**values, "seed": conversation.seed}.items()))
 
 
 def _preset(face: ChatUI, argument: str) -> None:
@@ -343,22 +346,6 @@ def _forms(session: Session, beginning: str) -> Iterable[str]:
     return [form for form in ("md", "json", "txt") if form.startswith(beginning)]
 
 
-_DIAL_HELP = {
-    "temperature": "0 takes the likeliest character; 1 is the model's own; more is wilder",
-    "top_k": "draw among so many likeliest; 0 is off",
-    "top_p": "draw among the likeliest that make up this share; 1 is off",
-    "min_p": "draw among those this share as likely as the likeliest; 0 is off",
-    "typical": "draw among the most typical that make up this share; 1 is off",
-    "repetition_penalty": "above 1 avoids characters of the last few",
-    "candidates": "show the most fitting of so many replies; 1 streams as it is drawn",
-    "relevance": "how much being likely anywhere counts against a reply",
-    "length": "where a reply ends at the latest, in characters",
-    "pace": "characters a second; 0 is as fast as it comes",
-    "learn": "how fast the model learns from what you say; off, on, or a rate",
-    "clamp": "hold units of the model at a value: LAYER:UNIT=VALUE, several with commas; off lets them go",
-}
-assert list(_DIAL_HELP) == [one.name for one in fields(ChatConfig)]
-
 COMMANDS: tuple[Command, ...] = (
     Command("new", "", "begin a new conversation", _new),
     Command("regenerate", "", "another reply; the old one stays, as a version", _regenerate),
@@ -382,12 +369,10 @@ COMMANDS: tuple[Command, ...] = (
         _branch,
         spoken_after=1,
     ),
-    *(
-        Command(name.replace("_", "-"), "[VALUE]", help_, _dial(name), anytime=True)
-        for name, help_ in _DIAL_HELP.items()
-        if name != "learn"
+    *(_setting_command(one) for one in settings_of(ChatConfig) if one.name != "learn"),
+    Command(
+        "learn", "[on|off|RATE]", "learn from your messages: off, on, or a rate", _learn, _ways_to_learn, anytime=True
     ),
-    Command("learn", "[on|off|RATE]", _DIAL_HELP["learn"], _learn, _ways_to_learn, anytime=True),
     Command("forget", "", "let the model forget what it has learned, from the next turn on", _forget),
     Command("seed", "[NUMBER]", "begin the random numbers anew", _seed, anytime=True),
     Command("dials", "", "show every dial", _dials, anytime=True),

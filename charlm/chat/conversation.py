@@ -19,17 +19,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from charlm.adapt.settings import LearnConfig
 from charlm.chat.adaptive_reader import NO_LESSON, LearnPolicy, Reader
 from charlm.chat.context_cache import CharScore, ContextCache, ContextSource
-from charlm.chat.dials import ChatConfig
 from charlm.chat.near_duplicates import REMEMBERED
 from charlm.chat.reply_sampler import ReplySampler, SamplerControls, Segment, Snapshot
 from charlm.chat.turns import BOT, YOU, Turn, branch, last_visited, upwards
+from charlm.config import ChatConfig, LearnConfig, check_seed
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Piece, make_rng, new_seed
-from charlm.inference.sampling import check_seed
 from charlm.text.dialogue import Dialogue, is_name
 
 MAX_MOVES = 1000  # that can be undone

@@ -25,12 +25,12 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from charlm.chat.adaptive_reader import NO_LESSON, LearnPolicy
 from charlm.chat.conversation import MAX_MOVES, Conversation
-from charlm.chat.dials import ChatConfig
 from charlm.chat.reply_sampler import Segment, restored
 from charlm.chat.storage.conversation_data import ConversationData
 from charlm.chat.storage.listing import headline
 from charlm.chat.storage.rows import one_line, whole
 from charlm.chat.turns import BOT, YOU, Turn
+from charlm.config import ChatConfig
 from charlm.errors import CharlmError, CheckpointError, UsageError
 from charlm.text.dialogue import Dialogue
 

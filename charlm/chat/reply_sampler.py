@@ -14,11 +14,10 @@ import numpy as np
 
 from charlm.adapt.learner import AdaptiveState
 from charlm.chat import near_duplicates
-from charlm.chat.dials import ChatConfig
+from charlm.config import ChatConfig, SamplingConfig
 from charlm.errors import CheckpointError, UsageError
 from charlm.inference.engine import SEGMENT, Array, Engine, State
 from charlm.inference.generate import Generation, Piece, generate_batch
-from charlm.inference.sampling import SamplingConfig
 from charlm.inference.scoring import spell
 from charlm.inference.search import most_relevant_first
 

@@ -14,10 +14,11 @@ from typing import Any
 from charlm import checkpoint
 from charlm.chat.adaptive_reader import default_rate
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import ChatConfig, apply_preset, presets
 from charlm.chat.export import export
+from charlm.chat.presets import apply_preset, presets
 from charlm.chat.storage.store import ConversationStore, ConversationSummary
 from charlm.chat.turns import Turn
+from charlm.config import ChatConfig
 from charlm.errors import CharlmError, NotFoundError, OutputError, UsageError
 from charlm.files import write_bytes
 from charlm.inference.engine import Engine

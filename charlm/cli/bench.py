@@ -17,6 +17,7 @@ import click
 
 from charlm.cli.command import CharlmCommand
 from charlm.errors import UsageError
+from charlm.tensor_shapes import tensor_shapes
 from charlm.training import runtime_tuning
 
 if TYPE_CHECKING:
@@ -144,15 +145,15 @@ def _random_model(hidden: int) -> Checkpoint:
     vocabulary = Vocabulary([chr(0x20 + k) for k in range(64)] + ["\n"], has_bytes=False)
     config = ModelConfig(vocabulary=len(vocabulary), hidden=hidden, embedding=hidden)
     rng = np.random.default_rng(0)
-    shapes = config.tensors().items()
+    shapes = tensor_shapes(config).items()
     tensors = {name: rng.normal(0, hidden**-0.5, shape).astype(np.float32) for name, shape in shapes}
     return Checkpoint(config, vocabulary, tensors)
 
 
 def _sampling() -> list[dict[str, Any]]:
+    from charlm.config import SamplingConfig
     from charlm.inference.engine import Engine
     from charlm.inference.generate import Generation
-    from charlm.inference.sampling import SamplingConfig
     from charlm.inference.scoring import prime
 
     rows = []

@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from charlm.cli.command import CharlmCommand, complete_model
-from charlm.errors import UsageError
-
-_DIALS: Final[dict[str, tuple[float, str]]] = {
-    "temperature": (0.65, "0 takes the likeliest; below 1 careful, above 1 wild."),
-    "top_k": (0, "Draw among the k likeliest; 0 is off."),
-    "top_p": (0.95, "Draw among the likeliest that make up this share; 1 is off."),
-    "min_p": (0.0, "Draw among those this share as likely as the likeliest; 0 is off."),
-    "typical": (1.0, "Draw among the most typical that make up this share; 1 is off."),
-    "repetition_penalty": (1.0, "Above 1 avoids characters of the last few; 1 is off."),
-    "candidates": (4, "Show the most fitting of so many replies; 1 streams as it is drawn."),
-    "relevance": (0.5, "How much being likely anywhere counts against a reply."),
-    "length": (400, "Where a reply ends at the latest, in characters."),
-    "pace": (0.0, "Characters a second; 0 is as fast as it comes."),
-}
-"""Defaults and help: those of `charlm.chat.dials.ChatConfig`, which are not imported to print this."""
-
-_RATE: Final = 1e-4  # that of `charlm.adapt.settings.LearnConfig`
+from charlm.cli.options import check_together, given, options_of
+from charlm.config import ChatConfig, LearnConfig
 
 
 def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -35,14 +19,6 @@ def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) 
     from charlm.cli.command import model_path
 
     return read_card(model_path(ctx.params.get("model"))).dialogue.complete_name(incomplete)
-
-
-def _dial_options(function: Callable[..., int]) -> Callable[..., int]:
-    """An option for each dial; one that is not given leaves a continued conversation's dial as it stands."""
-    for name, (default, text) in reversed(_DIALS.items()):
-        flags = (*(["-t"] if name == "temperature" else []), f"--{name.replace('_', '-')}")
-        function = click.option(*flags, name, type=type(default), help=f"{text}  [default: {default:g}]")(function)
-    return function
 
 
 @click.command(
@@ -62,14 +38,14 @@ def _dial_options(function: Callable[..., int]) -> Callable[..., int]:
 @click.option("--bot", shell_complete=_complete_name, help="Who the model is.")
 @click.option("--seed", type=int, help="Makes the same replies again.  [default: drawn]")
 @click.option("--preset", help="Several dials at once: precise, balanced, wild, or one of your config.toml.")
-@_dial_options
+@options_of(ChatConfig, exclude=("learn", "clamp"))
 @click.option(
     "--learn/--no-learn",
     default=None,
     help="Learn from what you say, while you say it.  [default: learn, if the model's text has turns]",
 )
-@click.option("--rate", type=float, help=f"How fast it learns.  [default: {_RATE:g}]")
-@click.option("--clamp", metavar="LAYER:UNIT=VALUE,...", help="Hold units of the model at a value while it writes.")
+@click.option("--rate", type=float, help=f"How fast it learns.  [default: {LearnConfig.rate:g}]")
+@options_of(ChatConfig, "clamp")
 @click.option("--no-save", is_flag=True, help="Do not write this conversation to the database.")
 @click.option("--plain", is_flag=True, help="Lines instead of the app; also where there is no terminal.")
 @click.option("--echo", is_flag=True, help="In a pipe: show what was said before each reply.")
@@ -83,24 +59,22 @@ def command(**options: Any) -> int:
     # The app draws on stderr.
     terminal = all(one.isatty() for one in (sys.stdin, sys.stdout, sys.stderr)) and os.environ.get("TERM") != "dumb"
     wish = {name: options[name] for name in ("model", "resume", "number", "you", "bot", "seed", "preset")}
-    dials = tuple((name, options[name]) for name in _DIALS if options[name] is not None)
+    check_together(options, exclusive=[("echo", "as_json")])
+    dials = given(ChatConfig, {**options, "learn": None})
     if options["rate"] is not None or options["learn"] is not None:
-        rate = 0.0 if options["learn"] is False else _RATE if options["rate"] is None else options["rate"]
-        dials = (*dials, ("learn", rate))
-    if options["echo"] and options["as_json"]:
-        raise UsageError("--echo and --json exclude one another")
-    if options["clamp"] is not None:
-        dials = (*dials, ("clamp", options["clamp"]))
+        rate = LearnConfig.rate if options["rate"] is None else options["rate"]
+        dials["learn"] = 0.0 if options["learn"] is False else rate
+    ChatConfig(**dials)  # refuses a wrong value before anything is loaded
     if terminal and not options["plain"] and not options["as_json"]:
         # Textual reads it when it is imported. After a frame it waits one to two periods, and a key waits with it.
         os.environ.setdefault("TEXTUAL_FPS", "120")
         from charlm.tui.app import run  # imports neither NumPy nor the model; both load while the first screen is up
 
-        return run({**wish, "dials": dials, "keep": not options["no_save"]})
+        return run({**wish, "dials": tuple(dials.items()), "keep": not options["no_save"]})
     from charlm.chat.session import ChatOptions, Session
     from charlm.cli.plain_chat import PlainChat
 
-    session = Session(ChatOptions(**wish, dials=dials, keep=not options["no_save"]))
+    session = Session(ChatOptions(**wish, dials=tuple(dials.items()), keep=not options["no_save"]))
     try:
         lines = PlainChat(session, asks=sys.stdin.isatty(), echoes=options["echo"], as_json=options["as_json"])
         return lines.run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,15 +14,19 @@ from charlm.text.sanitize import visible
 
 
 class CharlmCommand(click.Command):
-    """A command whose help shows examples before options.
+    """A command whose help shows examples, then options in groups.
 
     Args:
         examples: pairs of a command line and what it does.
+        common: flags of the options that help shows first.
     """
 
-    def __init__(self, *args: Any, examples: tuple[tuple[str, str], ...] = (), **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, examples: tuple[tuple[str, str], ...] = (), common: Sequence[str] = (), **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
+        self.common = common
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -35,9 +40,17 @@ class CharlmCommand(click.Command):
         return super().make_context(info_name, args, parent, **extra)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Examples, then options."""
         _write_examples(self.examples, formatter)
-        super().format_options(ctx, formatter)
+        groups: dict[str, list[tuple[str, str]]] = {"Common options": []} if self.common else {}
+        for option in self.get_params(ctx):
+            record = None if isinstance(option, click.Argument) else option.get_help_record(ctx)
+            if record is None:
+                continue
+            name = "Common options" if set(self.common) & set(option.opts) else getattr(option, "group", "Options")
+            groups.setdefault(name, []).append(record)
+        for name, records in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
 
 
 class CharlmGroup(click.Group):

@@ -17,7 +17,7 @@ from charlm.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from charlm.adapt.settings import LearnConfig
+    from charlm.config import LearnConfig
     from charlm.inference.engine import Engine
     from charlm.insight.reply_metrics import ReplyPair
     from charlm.insight.response_selection import Case, RankedScore, ResponseScores

@@ -8,40 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.adapt.settings import LearnConfig
+from charlm.cli.options import given, options_of
+from charlm.config import LearnConfig
 from charlm.errors import UsageError
+from charlm.settings import settings_of
 
 if TYPE_CHECKING:
     from charlm.adapt.dynamic_eval import AdaptResult
     from charlm.adapt.learner import Learner
 
-_FIELDS = {"learn_rate": "rate", "learn_decay": "decay", "segment": "segment"}
+_NAMES = ("rate", "decay", "segment")
 
 
 def learning_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that `settings` reads."""
-    default = LearnConfig()
-    for option in reversed(
-        (
-            click.option(
-                "--learn-rate",
-                type=float,
-                help=f"How far a usual gradient moves its weight.  [default: {default.rate:g}]",
-            ),
-            click.option(
-                "--learn-decay",
-                type=float,
-                help=f"The share of what was learned that each segment gives up.  [default: {default.decay:g}]",
-            ),
-            click.option("--segment", type=int, help=f"Characters between two steps.  [default: {default.segment}]"),
-        )
-    ):
-        command = option(command)
-    return command
+    """Add the options that `settings` reads."""
+    return options_of(LearnConfig, *_NAMES)(command)
 
 
 def settings(options: dict[str, Any], switch: str | None = None, on: bool = True) -> LearnConfig:
-    """How the model is to learn.
+    """Return how the model is to learn.
 
     Args:
         options: as parsed.
@@ -49,13 +34,13 @@ def settings(options: dict[str, Any], switch: str | None = None, on: bool = True
         on: whether it was given.
 
     Raises:
-        UsageError: a value out of range, or one that means nothing without the switch.
+        UsageError: a value is out of range, or has no meaning without the switch.
     """
-    said = {field: options[name] for name, field in _FIELDS.items() if options[name] is not None}
-    if said and not on:
-        name = next(name for name in _FIELDS if options[name] is not None)
-        raise UsageError(f"--{name.replace('_', '-')} is about learning", f"say {switch} too")
-    return LearnConfig(**said)
+    values = given(LearnConfig, options)
+    if values and not on:
+        one = next(one for one in settings_of(LearnConfig) if one.name in values)
+        raise UsageError(f"{one.flags[0]} has no meaning without {switch}", f"add {switch}")
+    return LearnConfig(**values)
 
 
 def learner(path: Path, settings: LearnConfig) -> Learner:

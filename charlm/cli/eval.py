@@ -17,7 +17,7 @@ from charlm.cli.dynamic_options import learner, learning_options, settings
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
-    from charlm.adapt.settings import LearnConfig
+    from charlm.config import LearnConfig
     from charlm.inference.scoring import TextScore
 
     Results: TypeAlias = tuple[TextScore, ...]  # with --dynamic two: learning, and static

@@ -16,6 +16,7 @@ from charlm.config import ModelConfig
 from charlm.errors import OutputError
 from charlm.model_info import ModelCard, cards, shape
 from charlm.registry import find_model
+from charlm.tensor_shapes import parameter_count
 from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import visible
 from charlm.text.vocabulary import Vocabulary
@@ -105,7 +106,7 @@ def export(model: str, output: Path, full: bool, force: bool) -> None:
 def _card(path: Path, config: ModelConfig, record: TrainingRecord) -> dict[str, Any]:
     return {
         "config": config.to_dict(),
-        "parameters": config.parameters,
+        "parameters": parameter_count(config),
         "bytes": path.stat().st_size,
         "validation": record.validation,
         "seconds": record.seconds,
@@ -123,7 +124,7 @@ def _rows(
         ("name", path.stem),
         ("file", f"{path}, {path.stat().st_size / 1e6:.2f} MB"),
         ("shape", f"{shape(config)}, embedding {config.embedding}, {' + '.join(extras) or 'plain'}"),
-        ("parameters", f"{config.parameters:,}"),
+        ("parameters", f"{parameter_count(config):,}"),
         ("vocabulary", f"{len(vocabulary.characters)} characters" + (" and 256 bytes" if vocabulary.has_bytes else "")),
         ("", characters),
     ]

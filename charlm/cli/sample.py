@@ -19,10 +19,9 @@ from charlm.errors import CorpusError, NotFoundError, UsageError
 from charlm.text.sanitize import visible
 
 if TYPE_CHECKING:
-    from charlm.adapt.settings import LearnConfig
+    from charlm.config import LearnConfig, SamplingConfig
     from charlm.inference.engine import Engine
     from charlm.inference.generate import Completion, Piece
-    from charlm.inference.sampling import SamplingConfig
     from charlm.inference.scoring import Primed
 
 
@@ -79,9 +78,9 @@ def command(**options: Any) -> int:
     _check(options)
     how = settings(options, "--learn FILE", options["learn"] is not None)
     from charlm import checkpoint
+    from charlm.config import SamplingConfig
     from charlm.inference.engine import Engine
     from charlm.inference.generate import new_seed
-    from charlm.inference.sampling import SamplingConfig
     from charlm.inference.scoring import prime
 
     drawn = options["seed"] is None

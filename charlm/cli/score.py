@@ -16,8 +16,8 @@ from charlm.cli.dynamic_options import learner, learning_options, settings
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
-    from charlm.adapt.settings import LearnConfig
     from charlm.cli.heat import Heat
+    from charlm.config import LearnConfig
     from charlm.inference.scoring import LineScore, LineScorer
 
 

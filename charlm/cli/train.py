@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.command import CharlmCommand, complete_model, is_live
+from charlm.config import FORMATS
 from charlm.errors import UsageError
-from charlm.text.dialogue import FORMATS
 from charlm.training import runtime_tuning
 from charlm.training.torchrun_env import TorchrunEnv
 

@@ -14,8 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from charlm.config import FORMATS
 from charlm.errors import CorpusError, NotFoundError
-from charlm.text.dialogue import FORMATS
 
 CLEANINGS: Final = ("plays", "smalltalk", "japanese", "bible", "python", "prose")
 MOST_BYTES: Final = 200_000_000

@@ -20,9 +20,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from charlm.config import SamplingConfig
 from charlm.errors import UsageError
 from charlm.inference.engine import Array, Engine, State
-from charlm.inference.sampling import SamplingConfig, draw, relative
+from charlm.inference.sampling import draw, relative
 from charlm.text.stops import StopMatcher
 from charlm.text.vocabulary import Vocabulary
 

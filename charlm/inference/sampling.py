@@ -22,77 +22,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charlm.config import SamplingConfig
 from charlm.errors import CheckpointError, UsageError
 
 Probabilities = NDArray[np.float64]
-LEAST_TEMPERATURE = 0.01
-
-
-@dataclass(frozen=True)
-class SamplingConfig:
-    """How the next character is drawn. Defaults leave each filter but top-p off.
-
-    Attributes:
-        temperature: 0 is greedy; below 1 sharper, above 1 flatter than the model.
-        top_k: keep so many; 0 is off.
-        top_p: keep this mass, (0, 1]; 1 is off.
-        min_p: keep what is at least this share as likely as the likeliest, [0, 1]; 0 is off.
-        typical: keep this mass of the most typical, (0, 1]; 1 is off.
-        repetition_penalty: at least 1; 1 is off.
-        repetition_window: how many ids back a repetition counts.
-        banned: characters that are never drawn.
-        seed: makes the text again; None draws one.
-
-    Raises:
-        UsageError: a value out of range.
-    """
-
-    temperature: float = 0.8
-    top_k: int = 0
-    top_p: float = 0.95
-    min_p: float = 0.0
-    typical: float = 1.0
-    repetition_penalty: float = 1.0
-    repetition_window: int = 64
-    banned: str = ""
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        temperature = self.temperature
-        if not (temperature == 0 or LEAST_TEMPERATURE <= temperature <= 100):
-            raise UsageError(
-                f"temperature is {temperature:g}, but must be 0 or lie between {LEAST_TEMPERATURE} and 100",
-                "0 always takes the likeliest character; 0.5 to 1 suits most models",
-            )
-        if self.top_k < 0:
-            raise UsageError(f"top-k is {self.top_k}, but must be 0 (off) or more")
-        for name, value in (("top-p", self.top_p), ("typical", self.typical)):
-            if not 0 < value <= 1:
-                raise UsageError(f"{name} is {value:g}, but must be above 0 and at most 1 (off)")
-        if not 0 <= self.min_p <= 1:
-            raise UsageError(f"min-p is {self.min_p:g}, but must lie between 0 (off) and 1")
-        if not 1 <= self.repetition_penalty <= 100:
-            raise UsageError(f"repetition penalty is {self.repetition_penalty:g}, but must lie between 1 (off) and 100")
-        if not 1 <= self.repetition_window <= 1_000_000:
-            raise UsageError(f"repetition window is {self.repetition_window}, but must lie between 1 and 1000000")
-        if self.seed is not None:
-            check_seed(self.seed)
-
-
-def check_seed(seed: int) -> None:
-    """Whether random numbers can begin with it, and a database hold it.
-
-    Raises:
-        UsageError: they cannot.
-    """
-    if not 0 <= seed < 1 << 63:
-        raise UsageError(f"seed is {seed}, but must lie between 0 and 2^63 - 1")
+MIN_TEMPERATURE = 0.01  # below it the likeliest id is taken, because the division would overflow
 
 
 def relative(
@@ -130,7 +69,7 @@ def relative(
         weights -= peaks
     if params.repetition_penalty != 1 and recent is not None:
         _penalise(weights, recent, params.repetition_penalty)
-    if params.temperature == 0:
+    if params.temperature < MIN_TEMPERATURE:
         greedy = np.zeros_like(weights)
         greedy[np.arange(len(weights)), weights.argmax(axis=-1)] = 1
         return greedy

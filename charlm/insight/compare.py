@@ -28,6 +28,7 @@ from charlm.errors import CheckpointError, OutputError, UsageError
 from charlm.files import write_bytes
 from charlm.insight.gradients import cut_windows, measure
 from charlm.model.lm import CharLM
+from charlm.tensor_shapes import parameter_count
 from charlm.text.dataset import Corpus, load_corpus
 from charlm.training.events import Ended, Event
 from charlm.training.run import Request, Run
@@ -285,7 +286,7 @@ class Comparison:
             cell=cell,
             seed=seed,
             hidden=config.hidden,
-            parameters=config.parameters,
+            parameters=parameter_count(config),
             nats=record.validation,
             characters=record.characters_seen,
             steps=record.steps,
@@ -315,7 +316,7 @@ def solve(cell: str, plan: ComparisonPlan, vocabulary: int) -> ModelConfig:
         return ModelConfig(vocabulary, cell, embedding=width, hidden=width, layers=plan.layers)
 
     widths = range(LEAST_WIDTH, MOST_WIDTH + 1, WIDTH_STEP)
-    least, most = config(widths[0]).parameters, config(widths[-1]).parameters
+    least, most = parameter_count(config(widths[0])), parameter_count(config(widths[-1]))
     if not least <= plan.parameters <= most:
         raise UsageError(
             f"a {cell} has no width with {plan.parameters:,} parameters", f"from {least:,} to {most:,} it has"
@@ -323,9 +324,9 @@ def solve(cell: str, plan: ComparisonPlan, vocabulary: int) -> ModelConfig:
     low, high = 0, len(widths) - 1  # parameters grow with the width
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if config(widths[middle]).parameters <= plan.parameters else (low, middle)
+        low, high = (middle, high) if parameter_count(config(widths[middle])) <= plan.parameters else (low, middle)
     near = (config(widths[low]), config(widths[high]))
-    return min(near, key=lambda each: abs(each.parameters - plan.parameters))
+    return min(near, key=lambda each: abs(parameter_count(each) - plan.parameters))
 
 
 def training_bytes(config: ModelConfig, lanes: int, chunk: int) -> int:
@@ -350,4 +351,4 @@ def training_bytes(config: ModelConfig, lanes: int, chunk: int) -> int:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         logits, _ = model(ids, model.start(lanes))
         F.cross_entropy(logits.flatten(0, 1), ids.flatten())
-    return OPTIMIZER_BYTES * config.parameters + sum(kept.values())
+    return OPTIMIZER_BYTES * parameter_count(config) + sum(kept.values())

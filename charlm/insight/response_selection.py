@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.adapt.learner import Learner
+from charlm.config import SamplingConfig
 from charlm.errors import CorpusError
 from charlm.inference.engine import Array, Engine, State
 from charlm.inference.generate import generate_batch
-from charlm.inference.sampling import SamplingConfig
 from charlm.inference.scoring import spell
 from charlm.inference.search import logprobs
 from charlm.text.conversations import Utterance

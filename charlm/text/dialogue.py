@@ -20,10 +20,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, lru_cache
 from typing import Any, Final
 
+from charlm.config import FORMATS
 from charlm.errors import CheckpointError, UsageError
 from charlm.text.decoding import normalise
 
-FORMATS: Final = ("plain", "lines", "transcript", "play")
 COLONS: Final = (":", "\uff1a", " :", "\u00a0:")
 """What may stand after a name: English, Japanese and Chinese, French."""
 MAX_NAME = 40  # characters

@@ -12,10 +12,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from charlm.cells import CELLS
-from charlm.config import ModelConfig
+from charlm.config import ModelConfig, TrainConfig
 from charlm.errors import UsageError
 from charlm.text.batching import most_lanes
-from charlm.training.settings import TrainConfig
 
 DEFAULT_MINUTES = 5.0
 TRAINING_PASSES = 3  # a step forward and back costs three times the products of a step forward

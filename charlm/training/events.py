@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from charlm.checkpoint import TrainingRecord
-from charlm.config import ModelConfig
+from charlm.config import ModelConfig, TrainConfig
 from charlm.text.dataset import CacheRebuilt, Reading
 from charlm.text.dialogue import Dialogue
-from charlm.training.settings import TrainConfig
 
 
 @dataclass(frozen=True)

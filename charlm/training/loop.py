@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from charlm.config import TrainConfig
 from charlm.errors import TrainingError
 from charlm.model.lm import CharLM, ModelState, detach
 from charlm.text.batching import AnyIds, Lanes, Position, read_once
@@ -26,7 +27,6 @@ from charlm.training.events import Evaluated, Event, RolledBack, Stepped
 from charlm.training.precision import autocast
 from charlm.training.process_group import ProcessGroup
 from charlm.training.schedule import learning_rate
-from charlm.training.settings import TrainConfig
 from charlm.training.snapshot import Snapshot
 
 MAX_RECOVERIES = 3

@@ -91,7 +91,7 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
     """The device of that name; for "auto" the best that is there.
 
     Args:
-        name: one of `charlm.training.settings.DEVICES`.
+        name: one of `charlm.config.DEVICES`.
         local_rank: which of several processes on this machine asks; each gets a graphics card of its own.
 
     Raises:

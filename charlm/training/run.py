@@ -22,13 +22,13 @@ from charlm import checkpoint, registry
 from charlm.adapt.gradient_rms import factor
 from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, TrainingRecord
-from charlm.config import ModelConfig
+from charlm.config import ModelConfig, SamplingConfig, TrainConfig
 from charlm.errors import OutputError, TrainingError, UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation
-from charlm.inference.sampling import SamplingConfig
 from charlm.inference.scoring import prime
 from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
+from charlm.tensor_shapes import parameter_count
 from charlm.text.batching import Lanes
 from charlm.text.dataset import Corpus, open_corpus, read_corpus
 from charlm.text.format_detection import FormatDetector
@@ -49,7 +49,6 @@ from charlm.training.loop import Trainer
 from charlm.training.precision import measure, pick_device
 from charlm.training.process_group import ProcessGroup
 from charlm.training.run_dir import RunDir
-from charlm.training.settings import TrainConfig
 from charlm.training.torchrun_env import TorchrunEnv
 
 SAMPLE_CHARS = 240
@@ -68,7 +67,7 @@ class Request:
         min_count: rarer characters are spelled in bytes; None leaves it to `charlm.text.dataset`.
         val_fraction: the share of the text that validates.
         val_file: validates instead.
-        form: how the text writes turns, one of `charlm.text.dialogue.FORMATS`; "auto" finds out.
+        form: how the text writes turns, one of `charlm.config.FORMATS`; "auto" finds out.
         base: the model to fine-tune.
         force: overwrite a model of the same name.
     """
@@ -277,7 +276,7 @@ class Run:
             path=str(self.folder.model),
             model=model_config,
             train=train_config,
-            parameters=model_config.parameters,
+            parameters=parameter_count(model_config),
             train_characters=len(corpus.train),
             validation_characters=len(corpus.validation),
             characters=len(corpus.vocabulary.characters),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from charlm.training.settings import TrainConfig
+from charlm.config import TrainConfig
 
 
 def learning_rate(progress: float, config: TrainConfig) -> float:

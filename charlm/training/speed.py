@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from charlm.config import ModelConfig
+from charlm.config import ModelConfig, TrainConfig
 from charlm.model.lm import CharLM, Dropout
+from charlm.tensor_shapes import tensor_shapes
 from charlm.text.batching import Lanes
 from charlm.training import runtime_tuning
 from charlm.training.events import Stepped
 from charlm.training.loop import Trainer
 from charlm.training.precision import measure
-from charlm.training.settings import TrainConfig
 
 SHAPES = ((256, 32), (512, 64))  # hidden, lanes
 CHUNK, VOCABULARY, DROPOUT = 64, 65, 0.1
@@ -101,6 +101,6 @@ def training(device: torch.device, hidden: int, lanes: int, seconds: float) -> T
     speed = lanes * CHUNK / statistics.median(times[2:])  # the first two set things up
     # Forward, and twice as much back: of inputs and of weights. The embedding is looked up.
     weights = sum(
-        np.prod(shape) for name, shape in config.tensors().items() if name.endswith((".w_x", ".w_h", "output.w"))
+        np.prod(shape) for name, shape in tensor_shapes(config).items() if name.endswith((".w_x", ".w_h", "output.w"))
     )
     return TrainingSpeed(hidden, lanes, precision, speed, float(3 * 2 * weights * speed))

@@ -256,7 +256,7 @@ class ChatApp(App[int]):
     def _take_up(self, session: Session) -> None:
         """A model has been loaded: wake everything that waits for one."""
         from charlm.chat.commands import COMMANDS
-        from charlm.chat.dials import presets
+        from charlm.chat.presets import presets
         from charlm.tui.commands import own_commands
 
         self._session = session

@@ -19,16 +19,16 @@ import charlm
 from charlm.adapt import gradient_rms
 from charlm.adapt.dynamic_eval import learn, learning, line_reader, reading
 from charlm.adapt.learner import AdaptiveState, Learner
-from charlm.adapt.settings import LearnConfig
 from charlm.adapt.weight_delta import WorkingWeights, nothing, overlay_from_bytes
 from charlm.api import Model
 from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, load, save
-from charlm.config import ModelConfig
+from charlm.config import LearnConfig, ModelConfig
 from charlm.errors import CharlmError, CheckpointError, CorpusError, UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.scoring import LineScorer, log_softmax, measuring
 from charlm.model.lm import CharLM, detach, load_tensors
+from charlm.tensor_shapes import parameter_count, statistic_shapes, tensor_shapes
 from charlm.text.vocabulary import Vocabulary
 from tests.conftest import ALPHABET, HARBOUR, MakeCheckpoint
 
@@ -42,7 +42,7 @@ def make(cell: str = "lstm", seed: int = 0, **shape: Any) -> Checkpoint:
     vocabulary = Vocabulary(ALPHABET, has_bytes=False)
     config = ModelConfig(len(vocabulary), cell, **{"embedding": 9, "hidden": 12, "layers": 2, **shape})
     rng = np.random.default_rng(seed)
-    tensors = {name: rng.normal(0, 0.4, size).astype(np.float32) for name, size in config.tensors().items()}
+    tensors = {name: rng.normal(0, 0.4, size).astype(np.float32) for name, size in tensor_shapes(config).items()}
     for tensor in tensors.values():
         tensor.flags.writeable = False
     return Checkpoint(config, vocabulary, tensors)
@@ -50,7 +50,7 @@ def make(cell: str = "lstm", seed: int = 0, **shape: Any) -> Checkpoint:
 
 def even(config: ModelConfig, square: float = 1e-6) -> dict[str, Any]:
     """Statistics of a model all of whose gradients are alike."""
-    return {name: np.full(shape, square, np.float32) for name, shape in config.statistics().items()}
+    return {name: np.full(shape, square, np.float32) for name, shape in statistic_shapes(config).items()}
 
 
 def learner_of(checkpoint: Checkpoint, how: LearnConfig = QUICK) -> Learner:
@@ -141,19 +141,19 @@ def test_weights_with_large_gradients_give_up_more() -> None:
     checkpoint, rng = make(), np.random.default_rng(1)
     sizes = {
         name: rng.uniform(1e-7, 1e-5, shape).astype(np.float32)
-        for name, shape in checkpoint.config.statistics().items()
+        for name, shape in statistic_shapes(checkpoint.config).items()
     }
     how = LearnConfig(rate=0, decay=0.1, segment=8, margin=1e6)
     learner = Learner(checkpoint, how, sizes)
     ids = checkpoint.vocabulary.encode(noise(13))
-    moved = np.ones(checkpoint.config.parameters, np.float32)
+    moved = np.ones(parameter_count(checkpoint.config), np.float32)
     overlay = replace(learner.start(ids[:1]).overlay, moved=moved)
     learned = learner.read(replace(learner.start(ids[:1]), overlay=overlay), ids[1:]).memory.overlay.moved
 
     scales = gradient_rms.scales(checkpoint.config, sizes, how.epsilon)
     usual = [
         1 / (scale if isinstance(scale, np.ndarray) else np.outer(scale.rows, scale.columns)).ravel()
-        for scale in (scales[name] for name in checkpoint.config.tensors())
+        for scale in (scales[name] for name in tensor_shapes(checkpoint.config))
     ]
     shares = 0.1 * np.concatenate(usual) / np.mean(np.concatenate(usual))
     np.testing.assert_allclose(learned, (1 - shares) * (1 - shares / 2), rtol=1e-4)
@@ -162,10 +162,12 @@ def test_weights_with_large_gradients_give_up_more() -> None:
 @given(decay=st.floats(0, 1), smallest=st.floats(1e-12, 1e-3), seed=st.integers(0, 99))
 def test_no_weight_gives_up_more_than_all(decay: float, smallest: float, seed: int) -> None:
     config, rng = make().config, np.random.default_rng(seed)
-    sizes = {name: rng.uniform(smallest, 1e-3, shape).astype(np.float32) for name, shape in config.statistics().items()}
+    sizes = {
+        name: rng.uniform(smallest, 1e-3, shape).astype(np.float32) for name, shape in statistic_shapes(config).items()
+    }
     pulls = gradient_rms.pulls(gradient_rms.scales(config, sizes, 1e-9), decay)
     assert all(pull.min() >= 0 and pull.max() <= 1 for pull in pulls.values())
-    assert sum(float(pull.sum()) for pull in pulls.values()) <= (1 + 1e-4) * decay * config.parameters
+    assert sum(float(pull.sum()) for pull in pulls.values()) <= (1 + 1e-4) * decay * parameter_count(config)
 
 
 def test_a_rate_of_zero_is_the_model_as_it_is(learner: Learner) -> None:
@@ -517,8 +519,8 @@ def test_a_trained_model_says_how_large_its_gradients_were(trained: Checkpoint) 
 
 def test_the_statistics_are_a_hundredth_of_the_model() -> None:
     config = ModelConfig(320, "lstm", 256, 256)
-    size = sum(math.prod(shape) for shape in config.statistics().values())
-    assert size < 0.01 * config.parameters
+    size = sum(math.prod(shape) for shape in statistic_shapes(config).values())
+    assert size < 0.01 * parameter_count(config)
 
 
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 6), columns=st.integers(1, 6))
@@ -529,10 +531,10 @@ def test_what_is_a_product_is_factored_without_loss(seed: int, rows: int, column
         name: np.outer(rng.uniform(0.1, 2, shape[0]), rng.uniform(0.1, 2, shape[1]))
         if len(shape) == 2
         else rng.uniform(0.1, 2, shape)
-        for name, shape in config.tensors().items()
+        for name, shape in tensor_shapes(config).items()
     }
     factored = gradient_rms.factor(squares, gradient_rms.REFERENCE)
-    assert {name: value.shape for name, value in factored.items()} == config.statistics()
+    assert {name: value.shape for name, value in factored.items()} == statistic_shapes(config)
     for name, scale in gradient_rms.scales(config, factored, 1e-9).items():
         whole = np.outer(*scale) if isinstance(scale, gradient_rms.TensorRms) else scale
         np.testing.assert_allclose(whole, squares[name] ** -0.5, rtol=1e-5)
@@ -550,7 +552,7 @@ def test_gradients_of_nothing_are_no_division_by_zero() -> None:
 def test_the_model_s_own_text_is_the_same_every_time() -> None:
     engine = Engine(make())
     one, other = gradient_rms.of_itself(engine), gradient_rms.of_itself(engine)
-    for name, shape in engine.config.statistics().items():
+    for name, shape in statistic_shapes(engine.config).items():
         assert one[name].shape == shape
         assert np.isfinite(one[name]).all()
         np.testing.assert_array_equal(one[name], other[name])

@@ -18,7 +18,7 @@ import numpy as np
 
 import charlm
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import ChatConfig
+from charlm.config import ChatConfig
 from charlm.inference.engine import Engine
 from charlm.insight.response_selection import imagine, make_cases, ranked, score
 from charlm.text.conversations import Utterance, conversations_in

@@ -35,6 +35,7 @@ import numpy as np
 
 from charlm.checkpoint import Checkpoint, save
 from charlm.config import ModelConfig
+from charlm.tensor_shapes import tensor_shapes
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
@@ -53,7 +54,7 @@ from charlm.tui.app import ChatApp
 path, rate, already, look = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 
 def start():
-    from charlm.chat.dials import ChatConfig
+    from charlm.config import ChatConfig
     from charlm.chat.session import Session, ChatOptions
     session = Session(ChatOptions(model=path, seed=1, keep=False))
     learn = 1e-4 * (look == "learning")
@@ -170,7 +171,7 @@ def make_model(path: Path, dialogue: Dialogue) -> None:
     vocabulary = Vocabulary("\n abcdefghijklmnopqrstuvwxyz,.", has_bytes=False)
     config = ModelConfig(vocabulary=len(vocabulary), embedding=256, hidden=256, layers=2)
     rng = np.random.default_rng(0)
-    tensors = {name: rng.normal(0, 0.08, shape).astype(np.float32) for name, shape in config.tensors().items()}
+    tensors = {name: rng.normal(0, 0.08, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()}
     save(Checkpoint(config, vocabulary, tensors, dialogue=dialogue), path)
 
 

@@ -22,12 +22,12 @@ import numpy as np
 
 from charlm.chat.adaptive_reader import NO_LESSON
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import ChatConfig
 from charlm.chat.reply_sampler import Segment
 from charlm.chat.storage.store import ConversationStore
 from charlm.checkpoint import Checkpoint
-from charlm.config import ModelConfig
+from charlm.config import ChatConfig, ModelConfig
 from charlm.inference.engine import Engine
+from charlm.tensor_shapes import tensor_shapes
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
@@ -109,7 +109,7 @@ def _engine() -> Engine:
     vocabulary = Vocabulary([chr(0x41 + k) for k in range(58)] + list(" \n,.!?'"), has_bytes=False)
     config = ModelConfig(vocabulary=len(vocabulary), hidden=256, embedding=256)
     rng = np.random.default_rng(0)
-    tensors = {name: rng.normal(0, 1 / 16, shape).astype(np.float32) for name, shape in config.tensors().items()}
+    tensors = {name: rng.normal(0, 1 / 16, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()}
     return Engine(Checkpoint(config, vocabulary, tensors))
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 
 import charlm
+from charlm.config import SamplingConfig
 from charlm.inference.generate import generate_batch
-from charlm.inference.sampling import SamplingConfig
 
 BEGINNING = "\n\ndef total(prices):\n    "
 PIECES, CHARACTERS = 50, 400

@@ -29,10 +29,9 @@ import numpy as np
 
 from charlm import checkpoint
 from charlm.adapt.learner import Learner
-from charlm.adapt.settings import LearnConfig
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import ChatConfig
 from charlm.chat.near_duplicates import near, normalised
+from charlm.config import ChatConfig, LearnConfig
 from charlm.inference.engine import Engine
 from charlm.inference.scoring import spell
 from charlm.insight.reply_metrics import words_of

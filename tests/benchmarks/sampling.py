@@ -20,12 +20,12 @@ import numpy as np
 
 from charlm import checkpoint
 from charlm.checkpoint import Checkpoint
-from charlm.config import ModelConfig
+from charlm.config import ModelConfig, SamplingConfig
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, generate_batch
-from charlm.inference.sampling import SamplingConfig
 from charlm.inference.scoring import measuring, prime
 from charlm.registry import find_model
+from charlm.tensor_shapes import tensor_shapes
 from charlm.text.vocabulary import Vocabulary
 
 RUNS = 7
@@ -51,7 +51,7 @@ def _random_model(folder: Path, hidden: int) -> Path:
     config = ModelConfig(vocabulary=len(vocabulary), hidden=hidden, embedding=hidden)
     rng = np.random.default_rng(0)
     scale = 1 / hidden**0.5
-    tensors = {name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in config.tensors().items()}
+    tensors = {name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()}
     path = folder / f"random-2x{hidden}.safetensors"
     checkpoint.save(Checkpoint(config, vocabulary, tensors), path)
     return path

@@ -19,6 +19,7 @@ import torch
 from torch import distributed
 
 from charlm.config import ModelConfig
+from charlm.tensor_shapes import parameter_count
 from charlm.training.precision import measure
 
 HIDDEN = (128, 256, 512, 1024)
@@ -41,7 +42,7 @@ def main(said: list[str]) -> None:
 
 def parameters(hidden: int) -> int:
     """Of a model of two layers."""
-    return ModelConfig(vocabulary=VOCABULARY, hidden=hidden, embedding=hidden, layers=2).parameters
+    return parameter_count(ModelConfig(vocabulary=VOCABULARY, hidden=hidden, embedding=hidden, layers=2))
 
 
 def step_seconds(hidden: int, speed: float) -> float:

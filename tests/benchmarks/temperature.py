@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 import charlm
+from charlm.config import SamplingConfig
 from charlm.inference.engine import Engine
 from charlm.inference.generate import generate_batch
-from charlm.inference.sampling import SamplingConfig
 from charlm.insight.reply_metrics import ReplyPair, measure, words_of
 from charlm.insight.response_selection import LONGEST, Case, ResponseScores, after_context, imagine, make_cases, score
 from charlm.text.conversations import conversations_in

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from charlm.chat.dials import ChatConfig
 from charlm.chat.storage.store import ConversationStore
+from charlm.config import ChatConfig
 from charlm.inference.engine import Engine
 
 from .models import random_engine

@@ -10,6 +10,7 @@ import numpy as np
 from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
 from charlm.inference.engine import Array, Engine, State
+from charlm.tensor_shapes import statistic_shapes, tensor_shapes
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
@@ -36,7 +37,7 @@ def random_checkpoint(
     vocabulary = Vocabulary(characters, has_bytes=has_bytes)
     config = ModelConfig(vocabulary=len(vocabulary), cell=cell, embedding=16, hidden=hidden, layers=2)
     rng = np.random.default_rng(seed)
-    tensors = {name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in config.tensors().items()}
+    tensors = {name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()}
     return Checkpoint(config, vocabulary, tensors)
 
 
@@ -54,7 +55,7 @@ def parrot_checkpoint(text: str, dialogue: Dialogue | None = None) -> Checkpoint
         follows[0, size - 1] = 0
     config = ModelConfig(size, "rnn", embedding=size, hidden=size, layers=1, residual=False, norm=False)
     identity = np.eye(size, dtype=np.float32)
-    tensors = {name: np.zeros(shape, np.float32) for name, shape in config.tensors().items()}
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in tensor_shapes(config).items()}
     tensors |= {"embedding": identity, "layers.0.w_x": 10 * identity, "output.w": follows}
     return Checkpoint(config, Vocabulary(characters, has_bytes=False), tensors, dialogue=dialogue or Dialogue())
 
@@ -63,7 +64,7 @@ def parrot_checkpoint(text: str, dialogue: Dialogue | None = None) -> Checkpoint
 def learning_engine(*, has_bytes: bool = False) -> Engine:
     """A random model that knows how large its gradients are, so that it need not find out."""
     made = random_checkpoint(has_bytes=has_bytes)
-    sizes = {name: np.full(shape, 1e-6, np.float32) for name, shape in made.config.statistics().items()}
+    sizes = {name: np.full(shape, 1e-6, np.float32) for name, shape in statistic_shapes(made.config).items()}
     return Engine(replace(made, statistics=sizes))
 
 

@@ -20,8 +20,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from charlm.chat.dials import ChatConfig
 from charlm.chat.storage.store import ConversationStore
+from charlm.config import ChatConfig
 from charlm.inference.generate import Piece
 
 from .models import DIALOGUES, learning_engine

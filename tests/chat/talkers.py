@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import ChatConfig
 from charlm.checkpoint import Checkpoint
+from charlm.config import ChatConfig
 from charlm.inference.engine import Array, Engine, State
 from charlm.text.dialogue import Dialogue
 

@@ -16,12 +16,10 @@ import charlm
 from charlm import checkpoint
 from charlm.adapt import learner
 from charlm.adapt.learner import AdaptiveState
-from charlm.adapt.settings import LearnConfig
 from charlm.chat import context_cache as limits
 from charlm.chat.adaptive_reader import LearnPolicy, Reader, default_rate
 from charlm.chat.commands import COMMANDS, Operation, find
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import ChatConfig
 from charlm.chat.export import from_json, to_json
 from charlm.chat.replay import replay
 from charlm.chat.reply_sampler import LEARNED_WEIGHT, Snapshot, restored
@@ -31,6 +29,7 @@ from charlm.chat.storage.conversation_data import ConversationData
 from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import Turn
 from charlm.cli.main import run
+from charlm.config import ChatConfig, LearnConfig
 from charlm.errors import CheckpointError, UsageError
 from charlm.inference import tape
 from charlm.inference.engine import Engine

@@ -202,7 +202,7 @@ def test_dials(face: Told) -> None:
     assert face.dials_shown == 2
     conversation = face.session.conversation
     assert (conversation.dials.temperature, conversation.dials.top_k) == (1.5, 7)
-    listed = dict(line.split() for line in face.run("/dials")[0].splitlines())
+    listed = dict(line.split(None, 1) for line in face.run("/dials")[0].splitlines())
     assert (listed["temperature"], listed["top-k"], listed["seed"]) == ("1.5", "7", "1")
     for line in ("/temperature hot", "/temperature -1", "/candidates 0", "/seed -1", "/preset nobody"):
         with pytest.raises(UsageError):

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from charlm.chat.adaptive_reader import Reader
 from charlm.chat.conversation import MAX_MOVES, Conversation
-from charlm.chat.dials import ChatConfig
 from charlm.chat.reply_sampler import EMPTY_TRIES, Snapshot
 from charlm.chat.turns import Turn
+from charlm.config import ChatConfig
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, Piece, generate_batch, make_rng

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import ChatConfig
 from charlm.chat.storage.store import ConversationStore
+from charlm.config import ChatConfig
 
 from .conftest import Reopen
 from .models import DIALOGUES, CountingEngine, random_checkpoint

@@ -24,11 +24,11 @@ from charlm.adapt.learner import AdaptiveState, Learner
 from charlm.cells import CELLS
 from charlm.chat import context_cache as limits
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import ChatConfig
 from charlm.chat.replay import replay
 from charlm.chat.reply_sampler import Snapshot
 from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import BOT, Turn
+from charlm.config import ChatConfig
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Piece

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import ChatConfig
 from charlm.chat.export import FORMS, export, from_json, to_json
 from charlm.chat.replay import replay
 from charlm.chat.storage.store import ConversationStore
+from charlm.config import ChatConfig
 from charlm.errors import CheckpointError, UsageError
 from charlm.inference.engine import Engine
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import ChatConfig
 from charlm.chat.near_duplicates import first_new, near, normalised
 from charlm.chat.reply_sampler import ReplySampler
+from charlm.config import ChatConfig
 
 from .models import DIALOGUES, random_engine
 

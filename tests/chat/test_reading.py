@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import ChatConfig
 from charlm.chat.reply_sampler import BLOCK
+from charlm.config import ChatConfig
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from tests.conftest import MakeCheckpoint

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import ChatConfig
 from charlm.chat.export import export, from_json
 from charlm.chat.replay import replay
+from charlm.config import ChatConfig
 from charlm.errors import CheckpointError
 from charlm.inference.engine import Engine
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.chat.dials import ChatConfig
 from charlm.chat.reply_sampler import (
     RecordedControls,
     ReplySampler,
@@ -22,6 +21,7 @@ from charlm.chat.reply_sampler import (
     Snapshot,
     restored,
 )
+from charlm.config import ChatConfig
 from charlm.errors import CheckpointError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import make_rng

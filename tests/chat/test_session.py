@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from charlm.chat.dials import ChatConfig
 from charlm.chat.session import ChatOptions, Session
 from charlm.chat.storage.store import ConversationStore
 from charlm.checkpoint import save
+from charlm.config import ChatConfig
 from charlm.errors import CharlmError, NotFoundError, UsageError
 from tests.chat.models import DIALOGUES, random_checkpoint
 from tests.chat.talkers import talking_checkpoint, texts

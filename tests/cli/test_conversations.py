@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from charlm import checkpoint
-from charlm.chat.dials import ChatConfig
 from charlm.chat.storage.store import ConversationStore
+from charlm.config import ChatConfig
 from charlm.files import home
 from charlm.inference.engine import Engine
 from charlm.text.sanitize import visible

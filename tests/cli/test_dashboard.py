@@ -18,11 +18,10 @@ from rich.console import Console
 
 from charlm.checkpoint import TrainingRecord
 from charlm.cli.dashboard import BARS, Dashboard, JsonView, PlainView, ProgressView, QuietView, bits, clock, sparkline
-from charlm.config import ModelConfig
+from charlm.config import ModelConfig, TrainConfig
 from charlm.text.dataset import Reading
 from charlm.text.dialogue import MAX_NAMES, Dialogue
 from charlm.training.events import Ended, Evaluated, Event, Planned, RolledBack, Sampled, SaveFailed, Stepped
-from charlm.training.settings import TrainConfig
 
 from .conftest import HARBOUR, TINY
 from .terminal import HOSTILE, SGR, on_terminal

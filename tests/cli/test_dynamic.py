@@ -10,8 +10,8 @@ import pytest
 
 from charlm.adapt.dynamic_eval import learn
 from charlm.adapt.learner import Learner
-from charlm.adapt.settings import LearnConfig
 from charlm.checkpoint import load, save
+from charlm.config import LearnConfig
 
 from ..conftest import MakeCheckpoint
 from .conftest import Charlm
@@ -30,7 +30,7 @@ def model(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> str:
 
 
 def learner(folder: Path, **settings: float) -> Learner:
-    return Learner(load(folder / "checkpoints" / "m.safetensors"), LearnConfig.from_dict(settings))
+    return Learner(load(folder / "checkpoints" / "m.safetensors"), LearnConfig(**settings))
 
 
 # Eval
@@ -69,14 +69,14 @@ def test_eval_as_json(charlm: Charlm, model: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("eval", "m", "t.txt", "--segment", "20"), "--segment is about learning"),
+        (("eval", "m", "t.txt", "--segment", "20"), "--segment has no meaning without --dynamic"),
         (("eval", "m", "t.txt", "--dynamic", "--lanes", "2"), "--lanes"),
-        (("eval", "m", "t.txt", "--dynamic", "--learn-rate", "7"), "rate is 7"),
-        (("eval", "m", "t.txt", "--dynamic", "--learn-decay", "-1"), "decay is -1"),
-        (("eval", "m", "t.txt", "--dynamic", "--segment", "0"), "segment is 0"),
-        (("score", "m", "t.txt", "--learn-rate", "1e-4"), "--learn-rate is about learning"),
+        (("eval", "m", "t.txt", "--dynamic", "--learn-rate", "7"), "'--learn-rate': 7.0 is not in the range"),
+        (("eval", "m", "t.txt", "--dynamic", "--learn-decay", "-1"), "'--learn-decay': -1.0 is not"),
+        (("eval", "m", "t.txt", "--dynamic", "--segment", "0"), "'--segment': 0 is not"),
+        (("score", "m", "t.txt", "--learn-rate", "1e-4"), "--learn-rate has no meaning without --dynamic"),
         (("score", "m", "t.txt", "--dynamic", "--learn-rate", "nan"), "rate is nan"),
-        (("sample", "m", "--learn-decay", "0.1"), "--learn-decay is about learning"),
+        (("sample", "m", "--learn-decay", "0.1"), "--learn-decay has no meaning without --learn FILE"),
         (("adapt", "m", "t.txt", "-o", "n", "--times", "0"), "times is 0"),
         (("adapt", "m", "t.txt"), "Missing option '-o'"),
     ],

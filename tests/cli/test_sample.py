@@ -17,9 +17,9 @@ import pytest
 
 from charlm.checkpoint import load, save
 from charlm.cli.heat import LEVELS, Heat
+from charlm.config import SamplingConfig
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation
-from charlm.inference.sampling import SamplingConfig
 from charlm.text.sanitize import visible
 
 from ..conftest import ALPHABET, MakeCheckpoint

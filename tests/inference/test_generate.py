@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from charlm.cells import CELLS, lstm
+from charlm.config import SamplingConfig
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine, State
 from charlm.inference.generate import Generation, Piece, generate_batch, make_rng, new_seed
-from charlm.inference.sampling import SamplingConfig, distribution, draw
+from charlm.inference.sampling import distribution, draw
 from charlm.text.vocabulary import Vocabulary
 
 from ..conftest import MakeCheckpoint

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import chisquare
 
+from charlm.config import SamplingConfig
 from charlm.errors import UsageError
-from charlm.inference.sampling import SamplingConfig, distribution, draw
+from charlm.inference.sampling import distribution, draw
 
 DRAWS = 200_000
 CLOSE = 1e-9
@@ -281,7 +282,7 @@ def test_nothing_left_to_draw_is_a_usage_error(chain: str) -> None:
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("temperature", [-1, -0.0001, 0.0099, 100.1, math.nan, math.inf, -math.inf]),
+        ("temperature", [-1, -0.0001, 100.1, math.nan, math.inf, -math.inf]),
         ("top_k", [-1, -1000]),
         ("top_p", [0, -0.1, 1.0001, math.nan, math.inf]),
         ("min_p", [-0.1, 1.0001, math.nan, math.inf]),

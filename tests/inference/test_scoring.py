@@ -22,6 +22,7 @@ from charlm.inference.scoring import (
     prime,
     spell,
 )
+from charlm.tensor_shapes import tensor_shapes
 from charlm.text.vocabulary import Vocabulary
 
 from ..conftest import ALPHABET, HARBOUR, MakeCheckpoint
@@ -226,7 +227,7 @@ def engines() -> dict[bool, Engine]:
         vocabulary = Vocabulary(ALPHABET, has_bytes=has_bytes)
         config = ModelConfig(vocabulary=len(vocabulary), embedding=8, hidden=8)
         rng = np.random.default_rng(1)
-        tensors = {name: rng.normal(0, 0.4, shape).astype(np.float32) for name, shape in config.tensors().items()}
+        tensors = {name: rng.normal(0, 0.4, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()}
         made[has_bytes] = Engine(Checkpoint(config, vocabulary, tensors))
     return made
 

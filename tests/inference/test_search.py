@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from charlm.cells import CELLS
+from charlm.config import SamplingConfig
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine, State
 from charlm.inference.generate import Completion, Generation, generate_batch
-from charlm.inference.sampling import SamplingConfig
 from charlm.inference.search import Hypothesis, beam_search, best_first, most_relevant_first
+from charlm.tensor_shapes import tensor_shapes
 from charlm.text.stops import StopMatcher
 
 from ..conftest import MakeCheckpoint
@@ -209,7 +210,7 @@ def many(request: pytest.FixtureRequest) -> tuple[Engine, list[Completion]]:
     vocabulary = Vocabulary(ALPHABET, has_bytes=False)
     config = ModelConfig(vocabulary=len(vocabulary), embedding=16, hidden=16)
     rng = np.random.default_rng(3)
-    tensors = {name: rng.normal(0, 0.6, shape).astype(np.float32) for name, shape in config.tensors().items()}
+    tensors = {name: rng.normal(0, 0.6, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()}
     engine = Engine(Checkpoint(config, vocabulary, tensors))
     return engine, several(engine, 1, 80)
 

@@ -17,6 +17,7 @@ from charlm.config import ModelConfig
 from charlm.inference import tape
 from charlm.inference.engine import Ids, State
 from charlm.model.lm import CharLM
+from charlm.tensor_shapes import tensor_shapes
 
 Array = NDArray[np.floating[Any]]
 
@@ -27,7 +28,7 @@ FLOATS = {np.float64: 1e-10, np.float32: 1e-4}  # and how near to torch's its gr
 def make_weights(config: ModelConfig, rng: np.random.Generator, dtype: type = np.float64) -> dict[str, Array]:
     """Weights that make a lively model: no gate shut, no distribution flat."""
     weights = {}
-    for name, shape in config.tensors().items():
+    for name, shape in tensor_shapes(config).items():
         spread = 1 / np.sqrt(shape[-1]) if len(shape) == 2 else 0.3
         weights[name] = rng.normal(name.endswith("norm_scale"), spread, shape).astype(dtype)
         weights[name].flags.writeable = False  # so that writing to one is an error
@@ -112,7 +113,7 @@ def test_gradients_are_torch_s(cell: str, dtype: type, case: tuple[dict[str, Any
     recorded, found = ours(config, weights, ids, targets, state)
     logits, expected = torchs(config, weights, ids, targets, state)
     assert_close(recorded.logits, logits, FLOATS[dtype], "logits")
-    assert found.keys() == expected.keys() == config.tensors().keys()
+    assert found.keys() == expected.keys() == tensor_shapes(config).keys()
     largest = max(np.abs(gradient).max() for gradient in expected.values())
     for name, gradient in found.items():
         assert gradient.dtype == dtype, name

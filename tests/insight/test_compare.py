@@ -13,6 +13,7 @@ from charlm.cells import CELLS
 from charlm.checkpoint import load
 from charlm.errors import OutputError, UsageError
 from charlm.insight.compare import Comparison, ComparisonPlan, Result, solve, training_bytes
+from charlm.tensor_shapes import parameter_count
 from charlm.training.events import Ended, Stepped
 
 from ..conftest import HARBOUR
@@ -38,10 +39,10 @@ def results(comparison: Comparison) -> dict[tuple[str, int], Result]:
 def test_widths_are_those_with_the_nearest_number_of_parameters(cell: str) -> None:
     config = solve(cell, replace(PLAN, parameters=900_000, layers=2), vocabulary=65)
     assert config.cell == cell
-    off = abs(config.parameters - 900_000)
+    off = abs(parameter_count(config) - 900_000)
     assert off < 0.02 * 900_000
     for width in (config.hidden - 4, config.hidden + 4):
-        assert abs(replace(config, hidden=width, embedding=width).parameters - 900_000) >= off
+        assert abs(parameter_count(replace(config, hidden=width, embedding=width)) - 900_000) >= off
     with pytest.raises(UsageError, match="no width"):
         solve(cell, replace(PLAN, parameters=10), vocabulary=65)
 
@@ -49,7 +50,7 @@ def test_widths_are_those_with_the_nearest_number_of_parameters(cell: str) -> No
 def test_what_a_step_holds_grows_with_what_it_reads() -> None:
     config = solve("cifg", PLAN, 30)
     small, large = (training_bytes(config, lanes, 20) for lanes in (4, 40))
-    kept = [held - 16 * config.parameters for held in (small, large)]
+    kept = [held - 16 * parameter_count(config) for held in (small, large)]
     assert kept[0] > 0
     assert 5 * kept[0] < kept[1] < 10 * kept[0]  # what is kept of weights is the same for both
 
@@ -60,7 +61,7 @@ def test_a_stopped_comparison_goes_on_to_the_same_results(tmp_path: Path) -> Non
     for (cell, seed), result in whole.items():
         checkpoint = load(tmp_path / "whole" / f"{cell}-{seed}.safetensors")
         assert checkpoint.config.cell == cell
-        assert checkpoint.config.parameters == result.parameters
+        assert parameter_count(checkpoint.config) == result.parameters
         assert checkpoint.record.validation == result.nats
         assert result.bits == result.nats / math.log(2)
         assert result.steps == 6

@@ -17,6 +17,7 @@ from charlm.inference.engine import Engine
 from charlm.inference.scoring import log_softmax
 from charlm.insight.context_length import by_context, recall
 from charlm.insight.recall_targets import RecallTarget, by_chance, ending, places, rhymes
+from charlm.tensor_shapes import tensor_shapes
 from charlm.text.vocabulary import Vocabulary
 
 from ..conftest import HARBOUR, MakeCheckpoint
@@ -111,7 +112,7 @@ def rememberer() -> Engine:
     """A cell that keeps which bracket was opened, and expects after each "z" the one that closes it."""
     characters = "([)]xz"
     config = ModelConfig(6, "lstm", 6, 6, 1, residual=False, norm=False)
-    tensors = {name: np.zeros(shape, np.float32) for name, shape in config.tensors().items()}
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in tensor_shapes(config).items()}
     tensors["embedding"] = np.eye(6, dtype=np.float32)
     rows = tensors["layers.0.w_x"].reshape(4, 6, 6)  # gates i, f, o, g; units; characters
     bias = tensors["layers.0.b"].reshape(4, 6)
@@ -147,7 +148,7 @@ def rhymer() -> Engine:
     characters = "aibdnx \n"
     size = len(characters)
     config = ModelConfig(size, "lstm", size, size, 1, residual=False, norm=False)
-    tensors = {name: np.zeros(shape, np.float32) for name, shape in config.tensors().items()}
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in tensor_shapes(config).items()}
     tensors["embedding"] = np.eye(size, dtype=np.float32)
     rows = tensors["layers.0.w_x"].reshape(4, size, size)  # gates i, f, o, g; units; characters
     bias = tensors["layers.0.b"].reshape(4, size)

@@ -13,6 +13,7 @@ from charlm.inference.engine import State
 from charlm.inference.scoring import log_softmax
 from charlm.insight.gradients import cut_windows, fresh, measure, state_gradients
 from charlm.model.lm import CharLM
+from charlm.tensor_shapes import tensor_shapes
 from charlm.text.vocabulary import Vocabulary
 
 SHAPES: list[dict[str, Any]] = [{}, {"norm": False}, {"residual": False, "tied": True}]
@@ -35,7 +36,9 @@ def surprise(config: ModelConfig, weights: Any, ids: Any, target: Any, layers: t
 def test_state_gradients_are_finite_differences(cell: str, shape: dict[str, Any]) -> None:
     config = ModelConfig(7, cell, HIDDEN, HIDDEN, LAYERS, **shape)
     rng = np.random.default_rng(1)
-    weights = {name: rng.normal(name.endswith("norm_scale"), 0.4, tensor) for name, tensor in config.tensors().items()}
+    weights = {
+        name: rng.normal(name.endswith("norm_scale"), 0.4, tensor) for name, tensor in tensor_shapes(config).items()
+    }
     ids, target = rng.integers(0, 7, (STEPS, BATCH)), rng.integers(0, 7, BATCH)
     module = CELLS[cell]
     # After one id, so that every part of the state is one that reading leads to.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import ChatConfig
+from charlm.config import ChatConfig
 from charlm.inference.engine import Engine
 from charlm.insight.reply_metrics import ReplyPair, hold, is_alike, lines_of, measure, repeats_itself, words_of
 from charlm.text.conversations import Utterance

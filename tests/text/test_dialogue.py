@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from charlm.config import FORMATS
 from charlm.errors import CheckpointError, UsageError
 from charlm.text.decoding import normalise
-from charlm.text.dialogue import COLONS, FORMATS, MAX_NAME, MAX_NAMES, Dialogue, is_name
+from charlm.text.dialogue import COLONS, MAX_NAME, MAX_NAMES, Dialogue, is_name
 
 ALL = [
     Dialogue("plain"),

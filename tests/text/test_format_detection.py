@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charlm.config import FORMATS
 from charlm.errors import UsageError
 from charlm.text import format_detection
-from charlm.text.dialogue import FORMATS, Dialogue
+from charlm.text.dialogue import Dialogue
 from charlm.text.format_detection import DetectedFormat, FormatDetector, detect, listen, read_as
 
 from ..conftest import HARBOUR

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from charlm.config import ModelConfig
+from charlm.config import ModelConfig, TrainConfig
 from charlm.model.lm import CharLM, Dropout
 from charlm.text.batching import Lanes
 from charlm.training.loop import Trainer
-from charlm.training.settings import TrainConfig
 
 VOCABULARY = 12
 

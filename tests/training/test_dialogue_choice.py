@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from charlm.config import FORMATS
 from charlm.errors import CheckpointError
-from charlm.text.dialogue import COLONS, FORMATS, MAX_NAMES, Dialogue
+from charlm.text.dialogue import COLONS, MAX_NAMES, Dialogue
 from charlm.text.format_detection import DetectedFormat
 from charlm.training.dialogue_choice import DialogueChoice, choose
 

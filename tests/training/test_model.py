@@ -13,6 +13,7 @@ from charlm.config import ModelConfig
 from charlm.errors import UsageError
 from charlm.model import lm
 from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
+from charlm.tensor_shapes import parameter_count, tensor_shapes
 
 
 def make(dropout: Dropout | None = None, **shape: Any) -> CharLM:
@@ -91,8 +92,8 @@ def test_every_option_changes_the_model(cell: str, option: dict[str, Any]) -> No
 def test_parameters_are_those_of_the_file(cell: str) -> None:
     for shape in ({}, {"norm": False}, {"tied": True}, {"embedding": 5}, {"layers": 8}):
         model = make(cell=cell, **shape)
-        assert {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} == model.config.tensors()
-        assert sum(parameter.numel() for parameter in model.parameters()) == model.config.parameters
+        assert {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} == tensor_shapes(model.config)
+        assert sum(parameter.numel() for parameter in model.parameters()) == parameter_count(model.config)
 
 
 def test_weights_begin_as_they_should() -> None:

@@ -17,9 +17,9 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from charlm.chat.commands import COMMANDS
-from charlm.chat.dials import ChatConfig
 from charlm.chat.session import ChatOptions, Session
 from charlm.checkpoint import save
+from charlm.config import ChatConfig
 from charlm.errors import CheckpointError
 from charlm.inference.engine import Engine
 from charlm.inference.scoring import spell

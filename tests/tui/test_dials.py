@@ -13,7 +13,8 @@ from textual import events
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from charlm.chat.dials import PRESETS, ChatConfig, apply_preset
+from charlm.chat.presets import PRESETS, apply_preset
+from charlm.config import ChatConfig
 from charlm.errors import UsageError
 from charlm.text.sanitize import visible
 from charlm.tui.widgets.dial_rows import DialRow, PanelRow, PresetsRow, SeedRow
@@ -87,7 +88,7 @@ def test_every_dial_has_a_scale_and_every_stop_is_allowed() -> None:
     assert {scale.name for scale in SCALES} == set(ChatConfig().to_dict()) - {"clamp"}
     for scale in SCALES:
         for stop in scale.stops:
-            dials = ChatConfig().with_value(scale.name, f"{stop:g}")
+            dials = ChatConfig().with_text(scale.name, f"{stop:g}")
             assert getattr(dials, scale.name) == stop
         assert getattr(ChatConfig(), scale.name) in scale.stops  # where the defaults stand, the steps lead back to
 
@@ -145,7 +146,7 @@ async def test_a_number_is_typed(name: str, value: float) -> None:
         assert app.got == []
         assert str(value) in text(app.row(name))
         await pilot.press("enter")
-        assert app.got == [ChatConfig().with_value(name, str(value))]
+        assert app.got == [ChatConfig().with_text(name, str(value))]
         assert app.noted == []  # digits are not the app's keys here
 
 
@@ -197,7 +198,7 @@ async def test_what_is_out_of_range_is_said_in_place_and_changes_nothing(
         await pilot.pause()
         assert app.got == []
         with pytest.raises(UsageError) as caught:
-            ChatConfig().with_value(name, typed)
+            ChatConfig().with_text(name, typed)
         shown = " ".join(text(app.row(name)).split())
         assert caught.value.message in shown
         assert text(app.row(name)).splitlines()[0] == before

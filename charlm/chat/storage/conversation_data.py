@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from charlm.chat.conversation import Conversation, Journal
-from charlm.chat.dials import ChatConfig
 from charlm.chat.reply_sampler import restored
 from charlm.chat.storage.rows import (
     SAID,
@@ -29,6 +28,7 @@ from charlm.chat.storage.rows import (
     write_visited,
 )
 from charlm.chat.turns import Turn
+from charlm.config import ChatConfig
 from charlm.errors import CharlmError, CheckpointError, NotFoundError
 from charlm.inference.engine import Engine
 from charlm.text.dialogue import Dialogue

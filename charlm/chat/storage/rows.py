@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from charlm.chat.adaptive_reader import NO_LESSON, LearnPolicy
-from charlm.chat.dials import ChatConfig
 from charlm.chat.reply_sampler import SamplerCheckpoint, Segment
 from charlm.chat.turns import Turn
+from charlm.config import ChatConfig
 from charlm.errors import CheckpointError
 from charlm.text.dialogue import Dialogue
 

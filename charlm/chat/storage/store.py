@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.dials import ChatConfig
 from charlm.chat.storage import conversation_data, listing
 from charlm.chat.storage.autosave import Autosave
 from charlm.chat.storage.conversation_data import ConversationData
 from charlm.chat.storage.database import Database
 from charlm.chat.storage.listing import ConversationSummary
 from charlm.chat.storage.rows import one_line, whole
+from charlm.config import ChatConfig
 from charlm.errors import CharlmError, NotFoundError
 from charlm.files import home
 from charlm.inference.engine import Engine

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from textual import events
 from textual.actions import SkipAction
@@ -18,13 +18,11 @@ from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.reactive import reactive
 
+from charlm.config import ChatConfig
 from charlm.errors import CharlmError
 from charlm.tui.textual_internals import run_bindings
 from charlm.tui.widgets.dial_rows import MOST_SEED, DialRow, HeldRow, PanelRow, PresetsRow, SeedRow
 from charlm.tui.widgets.slider_scale import SCALES
-
-if TYPE_CHECKING:
-    from charlm.chat.dials import ChatConfig  # at run time this would import NumPy before the first paint
 
 _TYPED: Final = frozenset("0123456789.")
 _TYPED_HELD: Final = _TYPED | frozenset(":=,-+ ")
@@ -244,7 +242,7 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
             self.post_message(self.Reseeded(row.value))
         elif isinstance(row, DialRow | HeldRow) and self._dials is not None:
             try:
-                dials = self._dials.with_value("clamp" if isinstance(row, HeldRow) else row.scale.name, text)
+                dials = self._dials.with_text("clamp" if isinstance(row, HeldRow) else row.scale.name, text)
             except CharlmError as error:
                 row.problem = error.message
                 return False

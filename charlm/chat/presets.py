@@ -1,0 +1,57 @@
+"""Presets: named sets of chat settings, built in or the user's own."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from charlm.config import ChatConfig
+from charlm.errors import CharlmError, UsageError
+from charlm.files import home
+
+PRESETS: Final = {
+    "precise": {"temperature": 0.5, "top_p": 0.9, "min_p": 0.0, "top_k": 0},
+    "balanced": {"temperature": 0.65, "top_p": 0.95, "min_p": 0.0, "top_k": 0},
+    "wild": {"temperature": 1.2, "top_p": 1.0, "min_p": 0.02, "top_k": 0},
+}
+
+
+def presets() -> dict[str, dict[str, Any]]:
+    """Return the built-in presets and the user's own, by name.
+
+    The user's own are tables in `config.toml` in the data folder:
+
+        [presets.drunk]
+        temperature = 1.5
+
+    Raises:
+        UsageError: the file is not TOML, or a preset has an unknown setting or a value out of range.
+    """
+    path = home() / "config.toml"
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return dict(PRESETS)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path}: {error}", f"fix or delete {path.name}") from error
+    own = document.get("presets", {})
+    for name, values in own.items() if isinstance(own, dict) else [("presets", None)]:
+        if not isinstance(values, dict):
+            raise UsageError(f"{path}: {name} must be a table", "write [presets.NAME], then one setting per line")
+        try:
+            apply_preset(ChatConfig(), values)
+        except CharlmError as error:
+            raise UsageError(f"{path}: preset {name}: {error.message}", error.hint) from error
+    return {**PRESETS, **own}
+
+
+def apply_preset(dials: ChatConfig, values: Mapping[str, Any]) -> ChatConfig:
+    """Return the settings with some of them replaced.
+
+    Raises:
+        UsageError: a setting is unknown, or a value is out of range.
+    """
+    for name, value in values.items():
+        dials = dials.with_text(name, str(value))
+    return dials

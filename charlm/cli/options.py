@@ -1,0 +1,123 @@
+"""Options and help of the commands: derived from the settings, in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from charlm.errors import UsageError
+from charlm.settings import BoundSetting, Config, settings_of
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class GroupedOption(click.Option):
+    """An option that help shows in a group, with the default and range of its setting."""
+
+    def __init__(self, *args: Any, group: str = "Options", setting: BoundSetting | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.group = group
+        self.setting = setting
+
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        if self.setting is None:
+            return super().get_help_extra(ctx)
+        texts = {"default": self.setting.default_text, "range": self.setting.range_text}
+        return {name: text for name, text in texts.items() if text}
+
+
+def option(*flags: str, group: str = "Options", **attributes: Any) -> Decorator:
+    """Return a decorator that adds an option in a group of the help."""
+    return click.option(*flags, cls=GroupedOption, group=group, **attributes)
+
+
+def options_of(config: type[Config], *names: str, group: str = "Options", exclude: Sequence[str] = ()) -> Decorator:
+    """Return a decorator that adds an option for each setting of a configuration.
+
+    An option that the user leaves out is None: `given` returns the others.
+
+    Args:
+        config: the configuration.
+        *names: the settings to add, in this order; none adds all.
+        group: where help shows them.
+        exclude: settings to leave out.
+    """
+    by_name = {one.name: one for one in settings_of(config) if one.name not in exclude}
+    chosen = [by_name[name] for name in names] if names else list(by_name.values())
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for one in reversed(chosen):
+            command = _option_of(one, group)(command)
+        return command
+
+    return decorate
+
+
+def _option_of(one: BoundSetting, group: str) -> Decorator:
+    text = one.setting.help[0].upper() + one.setting.help[1:] + "."
+    attributes: dict[str, Any] = {}
+    if one.type is not bool:
+        number = {int: "INTEGER", float: "NUMBER"}.get(one.type)
+        attributes = {"type": _type_of(one), "metavar": one.setting.metavar or number}
+    return option(*one.flags, group=group, default=None, help=text, setting=one, **attributes)
+
+
+def _type_of(one: BoundSetting) -> click.ParamType[Any] | type:
+    setting = one.setting
+    if setting.choices:
+        return click.Choice(setting.choices)
+    if one.type not in (int, float):
+        return one.type
+    low, high = (None if abs(end) == float("inf") else end for end in (setting.min, setting.max))
+    if one.type is int:
+        return click.IntRange(low, high)  # type: ignore[arg-type]  # the ends of an int setting are ints
+    if low is None and high is None:
+        return float
+    return click.FloatRange(low, high, min_open=low in setting.open, max_open=high in setting.open)
+
+
+def given(config: type[Config], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a configuration that the user gave as options, by the name of their field."""
+    found = {}
+    for one in settings_of(config):
+        name = parameter_name(one)
+        if options.get(name) is not None:
+            found[one.name] = options[name]
+    return found
+
+
+def parameter_name(one: BoundSetting) -> str:
+    """Return the name of an option's value, as click derives it from the flag."""
+    return one.flags[-1].split("/")[0].lstrip("-").replace("-", "_")
+
+
+def check_together(
+    options: Mapping[str, Any],
+    *,
+    exclusive: Sequence[Sequence[str]] = (),
+    needed: Mapping[str, str] | None = None,
+) -> None:
+    """Refuse options that do not go together.
+
+    Args:
+        options: the values of the given options; None, false, empty and 0 count as left out.
+        exclusive: groups of options of which at most one may be given.
+        needed: for an option the one without which it has no meaning.
+
+    Raises:
+        UsageError: two options exclude each other, or one lacks the other.
+    """
+    for group in exclusive:
+        present = [name for name in group if options[name]]
+        if len(present) > 1:
+            raise UsageError(f"{flag(present[0])} and {flag(present[1])} exclude each other", "leave one of them out")
+    for name, other in (needed or {}).items():
+        if options[name] not in (None, False) and not options[other]:
+            raise UsageError(f"{flag(name)} has no meaning without {flag(other)}", f"add {flag(other)}")
+
+
+def flag(name: str) -> str:
+    """Return the command-line form of an option's name."""
+    return "--" + name.removeprefix("as_").replace("_", "-")

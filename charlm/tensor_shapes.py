@@ -1,0 +1,55 @@
+"""Names and shapes of the tensors in a model file."""
+
+from __future__ import annotations
+
+import math
+
+from charlm.cells import CELLS
+from charlm.config import ModelConfig
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def tensor_shapes(config: ModelConfig) -> Shapes:
+    """Return the name and shape of every weight.
+
+    embedding                (V, E)
+    layers.0.w_x             (GH, E), then (GH, H): G blocks of H rows, in the order of the cell's GATES
+    layers.0.w_h             (GH, H)
+    layers.0.b               (GH,)   and further tensors of the cell
+    layers.0.norm_scale      (H,)    with `norm`
+    layers.0.norm_shift      (H,)
+    output.w                 (V, H)  unless `tied`
+    output.b                 (V,)
+    """
+    shapes: Shapes = {"embedding": (config.vocabulary, config.embedding)}
+    for layer in range(config.layers):
+        for name, shape in CELLS[config.cell].shapes(config.inputs(layer), config.hidden).items():
+            shapes[f"layers.{layer}.{name}"] = shape
+        if config.norm:
+            shapes[f"layers.{layer}.norm_scale"] = (config.hidden,)
+            shapes[f"layers.{layer}.norm_shift"] = (config.hidden,)
+    if not config.tied:
+        shapes["output.w"] = (config.vocabulary, config.hidden)
+    shapes["output.b"] = (config.vocabulary,)
+    return shapes
+
+
+def statistic_shapes(config: ModelConfig) -> Shapes:
+    """Return the name and shape of every tensor that holds mean squares of gradients.
+
+    A matrix of R rows and C columns has `statistics.NAME.rows`, (R,), and `statistics.NAME.columns`, (C,). A vector has
+    its own shape. `charlm.adapt.gradient_rms` computes them.
+    """
+    shapes: Shapes = {}
+    for name, shape in tensor_shapes(config).items():
+        if len(shape) == 2:
+            shapes[f"statistics.{name}.rows"], shapes[f"statistics.{name}.columns"] = shape[:1], shape[1:]
+        else:
+            shapes[f"statistics.{name}"] = shape
+    return shapes
+
+
+def parameter_count(config: ModelConfig) -> int:
+    """Return the number of trained weights."""
+    return sum(math.prod(shape) for shape in tensor_shapes(config).values())
