@@ -54,14 +54,14 @@ class UnitColours(NamedTuple):
         turn: the number of the turn.
         first: place of the first character in it.
         values: one a character.
-        tint: the scale.
+        scale: colours of the values.
     """
 
     pin: Pin
     turn: int
     first: int
     values: list[float]
-    tint: ColourScale
+    scale: ColourScale
 
 
 class ActivationProbe:
@@ -187,9 +187,9 @@ class ActivationProbe:
 
         self._reach = max([self._reach, *map(abs, values)])
         title = f"unit {pin.layer}:{pin.unit} {pin.signal}"
-        tint = ColourScale(title, *span(signals_of(engine.config.cell)[pin.signal], self._reach), palette(), inks())
+        scale = ColourScale(title, *span(signals_of(engine.config.cell)[pin.signal], self._reach), palette(), inks())
         if pin == self._pin:
-            self._put(UnitColours(pin, turn.id, first, values, tint))
+            self._put(UnitColours(pin, turn.id, first, values, scale))
 
     # -- everything that was said -------------------------------------------------------------------------------------
 

@@ -219,7 +219,7 @@ class ChatApp(App[int]):
     def _show(self, event: Event) -> None:
         match event:
             case Wrote(text, bits):
-                self.transcript.append(text, bits)
+                self.transcript.document.append(text, bits)
                 self.status.characters = (self.status.characters or 0) + len(text)
                 self._clock(len(text))
             case Began(turn, text):
@@ -231,13 +231,13 @@ class ChatApp(App[int]):
                 self._finish(reply)
             case Surprises(turn, bits):
                 if self.view.turn(turn.id) is turn:
-                    self.transcript.set_surprises(turn.id, bits)
+                    self.transcript.document.set_surprises(turn.id, bits)
             case ActivationsReady(sight):
                 self.xray.sight = sight
-            case UnitColours(pin, key, first, values, tint):
+            case UnitColours(pin, key, first, values, scale):
                 if pin == self._inbox.probe.pin:
-                    self.transcript.tint = tint
-                    self.transcript.set_tints(key, first, values)
+                    self.transcript.unit_scale = scale
+                    self.transcript.document.set_unit_values(key, first, values)
                     self._show_legend()
             case Loaded(session):
                 with self._trying():
@@ -288,8 +288,8 @@ class ChatApp(App[int]):
             self.notify("the model had nothing to say", markup=False)
         if self.transcript.heat:  # the reply came with its surprises, what it answers did not
             self._warm(self.view.turns[-2:])
-        tinted = self.transcript.document.is_tinted
-        self._follow([turn for turn in self.view.turns[-2:] if not tinted(turn.id)])
+        has_values = self.transcript.document.has_unit_values
+        self._follow([turn for turn in self.view.turns[-2:] if not has_values(turn.id)])
         self._show_status()
 
     def _fail(self, error: Exception, *, loading: bool) -> None:
@@ -430,12 +430,12 @@ class ChatApp(App[int]):
         """Colour everything by what a unit does, from the last turn up; a reply under way colours itself."""
         probe = self._inbox.probe
         if pin != probe.pin:
-            probe.pin, self.xray.pinned, self.transcript.tint = pin, pin, None
-            self.transcript.document.forget_tints()
+            probe.pin, self.xray.pinned, self.transcript.unit_scale = pin, pin, None
+            self.transcript.document.clear_unit_values()
             self._show_legend()
-        tinted = self.transcript.document.is_tinted
+        has_values = self.transcript.document.has_unit_values
         if pin is not None and not self._busy:
-            self._follow([turn for turn in self.view.turns[::-1] if not tinted(turn.id)])
+            self._follow([turn for turn in self.view.turns[::-1] if not has_values(turn.id)])
 
     def _show_xray(self) -> None:
         """See into the model at the character under the cursor, or the last one; a reply under way shows itself."""
@@ -558,7 +558,7 @@ class ChatApp(App[int]):
     def _show_legend(self) -> None:
         transcript = self.transcript
         heat = transcript.heat_legend() if transcript.heat else ""
-        self.status.note = heat if transcript.tint is None else transcript.tint.legend
+        self.status.note = heat if transcript.unit_scale is None else transcript.unit_scale.legend
 
     def action_toggle_panel(self, name: str) -> None:
         """Show a panel, or put it away."""

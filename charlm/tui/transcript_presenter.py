@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from charlm.tui.widgets.transcript import Block, Transcript
+from charlm.tui.widgets.document import Block
+from charlm.tui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
     from charlm.chat.conversation import Conversation
@@ -54,13 +55,15 @@ class TranscriptPresenter:
                 same += 1
         else:
             self._conversation = conversation
-            self._transcript.clear()
+            self._transcript.document.load([])
             self._turns, self._place, self._labels, self._notes = [], {}, [], 0
         self._cut(same)
         self._relabel(session.label)
         inline = not session.dialogue.has_turns
         if same == 0 and len(path) > 1:
-            self._transcript.load([Block(one.id, one.author, session.label(one), one.text, inline) for one in path])
+            self._transcript.document.load(
+                [Block(one.id, one.author, session.label(one), one.text, inline) for one in path]
+            )
             for turn in path:
                 self._note(turn, session.label(turn))
             return
@@ -74,8 +77,8 @@ class TranscriptPresenter:
         self._cut(self._place[before] + 1 if before in self._place else 0)
         label = session.label(turn)
         self._note(turn, label)
-        self._transcript.begin(turn.id, turn.author, label, inline=not session.dialogue.has_turns)
-        self._transcript.append(text)
+        self._transcript.document.begin_block(turn.id, turn.author, label, inline=not session.dialogue.has_turns)
+        self._transcript.document.append(text)
 
     def finish(self, turn: Turn, session: Session) -> None:
         """A turn is complete, and may have become one of several versions."""
@@ -85,8 +88,8 @@ class TranscriptPresenter:
     def note(self, text: str) -> None:
         """Show something that is no part of the conversation."""
         self._notes -= 1
-        self._transcript.begin(self._notes, "note", "")
-        self._transcript.append(text)
+        self._transcript.document.begin_block(self._notes, "note", "")
+        self._transcript.document.append(text)
 
     def _note(self, turn: Turn, label: str) -> None:
         self._place[turn.id] = len(self._turns)
@@ -96,7 +99,7 @@ class TranscriptPresenter:
     def _cut(self, keep: int) -> None:
         if keep >= len(self._turns):
             return
-        self._transcript.remove_from(self._turns[keep].id)
+        self._transcript.document.remove_from(self._turns[keep].id)
         for turn in self._turns[keep:]:
             del self._place[turn.id]
         del self._turns[keep:], self._labels[keep:]
@@ -108,4 +111,4 @@ class TranscriptPresenter:
     def _label(self, place: int, label: str) -> None:
         if self._labels[place] != label:
             self._labels[place] = label
-            self._transcript.label(self._turns[place].id, label)
+            self._transcript.document.set_label(self._turns[place].id, label)

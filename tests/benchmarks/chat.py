@@ -66,8 +66,8 @@ class Timed(ChatApp):
         super()._take_up(session)
         if already:
             line = "the quick brown fox jumps over the lazy dog, and the dog does not mind it at all.\\n"
-            self.transcript.begin(-99, "note", "")
-            self.transcript.append(line * (already // len(line)))
+            self.transcript.document.begin_block(-99, "note", "")
+            self.transcript.document.append(line * (already // len(line)))
         if look in ("xray", "pinned"):
             self.action_toggle_panel("xray")
             self.prompt.focus()
@@ -85,7 +85,7 @@ app.run()
 if app._session is not None and rate:
     head = app._session.conversation.head
     document = app.transcript.document
-    shown = document.end(len(document.spans) - 1) - document.spans[-1].start
+    shown = document.span_end(len(document.spans) - 1) - document.spans[-1].start
     print(f"RESULT {len(head.text)} {shown} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}", flush=True)
 """
 

@@ -39,7 +39,8 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input, Label
 
-from charlm.tui.widgets.transcript import Block, Transcript
+from charlm.tui.widgets.document import Block
+from charlm.tui.widgets.transcript import Transcript
 
 TEXT = (Path(__file__).parents[2] / "corpora" / "harbour.txt").read_text(encoding="utf-8")
 LONG = 1_000_000
@@ -195,7 +196,7 @@ class Stage(App[None]):
             text = (TEXT[place % len(TEXT) :] + TEXT)[: min(rng.randrange(50, 2000), self._before - place)]
             blocks.append(Block(len(blocks) + 1, "bot", "LONG", text, surprises=[rng.random() * 9] * len(text)))
             place += len(text)
-        self.transcript.load(blocks)
+        self.transcript.document.load(blocks)
         self.query_one(Input).focus()
         self.set_interval(1 / 30, self._drain)
         gc.collect()
@@ -204,7 +205,7 @@ class Stage(App[None]):
     def _drain(self) -> None:
         if self._offered:
             taken = [self._offered.popleft() for _ in range(len(self._offered))]
-            self.transcript.append("".join([one for one, _ in taken]), [bits for _, bits in taken])
+            self.transcript.document.append("".join([one for one, _ in taken]), [bits for _, bits in taken])
 
     def _write(self) -> None:
         rng, rate = random.Random(2), self._options.rate
@@ -221,7 +222,7 @@ class Stage(App[None]):
             event.input.value = event.value[-1]
 
     def action_begin(self) -> None:
-        self.transcript.begin(0, "bot", "NEW")
+        self.transcript.document.begin_block(0, "bot", "NEW")
         used, begun = time.process_time(), time.monotonic()
         threading.Thread(target=self._write).start()
 
@@ -242,7 +243,7 @@ class Stage(App[None]):
         wanted = (TEXT * (offered // len(TEXT) + 1))[:offered]
         wrong = sum([one != other for one, other in zip(wanted, shown, strict=False)])
         start = time.perf_counter()
-        document.wrap(document.width - 10)
+        document.rewrap(document.width - 10)
         fold = time.perf_counter() - start
         self._figures.update(dropped=wrong + abs(len(wanted) - len(shown)), fold=fold, memory=_memory())
         self._report.write_text(json.dumps(self._figures), encoding="utf-8")

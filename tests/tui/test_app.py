@@ -126,7 +126,7 @@ class Chat:
         """The texts on the screen, as the transcript holds them."""
         document = self.app.transcript.document
         spans = enumerate(document.spans)
-        return [document.slice(one.start, document.end(n)) for n, one in spans if one.author != "note"]
+        return [document.slice(one.start, document.span_end(n)) for n, one in spans if one.author != "note"]
 
     @property
     def labels(self) -> list[str]:
@@ -135,7 +135,7 @@ class Chat:
     def surprises(self, number: int) -> list[float]:
         """Those of a block, as the transcript holds them."""
         document = self.app.transcript.document
-        return list(document.surprises[document.spans[number].start : document.end(number)])
+        return list(document.surprises[document.spans[number].start : document.span_end(number)])
 
     def assert_true(self) -> None:
         """What is seen is what is known and what is kept."""
@@ -728,7 +728,7 @@ async def test_a_resize_in_mid_stream(open_chat: Open) -> None:
             await chat.pilot.resize_terminal(*size)
             before = len(chat.shown[1])
             await chat.until(lambda before=before: len(chat.shown[1]) > before)
-            assert chat.app.transcript.at_end
+            assert chat.app.transcript.following
         await chat.press("escape")
         chat.assert_true()
 

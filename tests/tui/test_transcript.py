@@ -1,8 +1,8 @@
-"""The transcript widget, as a reader sees it: what is on the screen, what stays where it is, what is copied."""
+"""The transcript widget: what it draws, how it scrolls, what it selects, and its cursor."""
 
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from rich.cells import cell_len
@@ -16,9 +16,10 @@ from textual.strip import Strip
 from textual.widgets import Input
 
 from charlm.text.sanitize import visible
-from charlm.tui.widgets import document
-from charlm.tui.widgets.rendering import HEAT, LEFT, NEWLINE, heat_level
-from charlm.tui.widgets.transcript import Block, Transcript
+from charlm.tui.widgets.document import Block
+from charlm.tui.widgets.rendering import HEAT_BITS, NEWLINE_SYMBOL, heat_level
+from charlm.tui.widgets.rendering import MARGIN_LEFT as LEFT
+from charlm.tui.widgets.transcript import Transcript
 
 TALK = [
     Block(1, "you", "ROMEO", "What light through yonder window breaks?"),
@@ -34,7 +35,7 @@ HOSTILE = (
 THEMES = ("textual-dark", "textual-light", "tokyo-night", "nord", "catppuccin-latte", "ansi-dark", "ansi-light")
 
 
-class Stage(App[None]):
+class TranscriptApp(App[None]):
     """A transcript over a field for typing."""
 
     CSS = "Transcript { height: 1fr; } Input { height: 1; border: none; }"
@@ -43,7 +44,7 @@ class Stage(App[None]):
         super().__init__()
         self.messages: list[Message] = []
         self.transcript = Transcript()
-        self.transcript.load(blocks)  # before there is a screen
+        self.transcript.document.load(blocks)  # before there is a screen
 
     def compose(self) -> ComposeResult:
         yield self.transcript
@@ -59,20 +60,14 @@ class Stage(App[None]):
         self.messages.append(event)
 
 
-Staged = tuple[Transcript, Pilot[None], Stage]
-Perform = Callable[..., AbstractAsyncContextManager[Staged]]
-
-
-@pytest.fixture
-def perform() -> Perform:
-    @asynccontextmanager
-    async def run(blocks: list[Block], size: tuple[int, int] = (60, 21)) -> AsyncIterator[Staged]:
-        app = Stage(blocks)
-        async with app.run_test(size=size) as pilot:
-            await pilot.pause()
-            yield app.transcript, pilot, app
-
-    return run
+@asynccontextmanager
+async def show(
+    blocks: list[Block], size: tuple[int, int] = (60, 21)
+) -> AsyncIterator[tuple[Transcript, Pilot[None], TranscriptApp]]:
+    app = TranscriptApp(blocks)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        yield app.transcript, pilot, app
 
 
 def strips(transcript: Transcript) -> list[Strip]:
@@ -81,6 +76,10 @@ def strips(transcript: Transcript) -> list[Strip]:
 
 def lines(transcript: Transcript) -> list[str]:
     return [strip.text.rstrip() for strip in strips(transcript)]
+
+
+def selected(app: TranscriptApp) -> str | None:
+    return app.screen.get_selected_text()
 
 
 def cell(transcript: Transcript, x: int, y: int) -> Segment:
@@ -102,11 +101,11 @@ async def drag(pilot: Pilot[None], start: tuple[int, int], end: tuple[int, int])
     await pilot.pause()
 
 
-# -- what is shown -----------------------------------------------------------------------------------------------------
+# -- drawing -----------------------------------------------------------------------------------------------------------
 
 
-async def test_blocks_are_shown_with_their_labels(perform: Perform) -> None:
-    async with perform(TALK) as (transcript, _, _):
+async def test_blocks_are_drawn_with_their_labels() -> None:
+    async with show(TALK) as (transcript, _, _):
         assert lines(transcript)[:8] == [
             "  ROMEO",
             "  What light through yonder window breaks?",
@@ -119,11 +118,11 @@ async def test_blocks_are_shown_with_their_labels(perform: Perform) -> None:
         ]
 
 
-async def test_text_streams_in(perform: Perform) -> None:
-    async with perform([]) as (transcript, pilot, _):
-        transcript.begin(1, "bot", "JULIET")
+async def test_streamed_text_is_drawn() -> None:
+    async with show([]) as (transcript, pilot, _):
+        transcript.document.begin_block(1, "bot", "JULIET")
         for one in "Good morrow, cousin. " * 4:
-            transcript.append(one)
+            transcript.document.append(one)
         await pilot.pause()
         assert lines(transcript)[:3] == [
             "  JULIET",
@@ -132,18 +131,18 @@ async def test_text_streams_in(perform: Perform) -> None:
         ]
 
 
-async def test_a_person_and_a_model_write_one_text(perform: Perform) -> None:
+async def test_inline_blocks_share_a_row_in_two_colours() -> None:
     blocks = [Block(1, "you", "", "Once upon a ", inline=True), Block(2, "bot", "", "time", inline=True)]
-    async with perform(blocks) as (transcript, _, _):
+    async with show(blocks) as (transcript, _, _):
         assert lines(transcript)[0] == "  Once upon a time"
         assert cell(transcript, LEFT, 0).style.color != cell(transcript, LEFT + 12, 0).style.color  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("size", [(60, 21), (40, 12), (6, 5), (120, 40)])
 @pytest.mark.parametrize("heat", [False, True])
-async def test_nothing_raw_and_nothing_too_wide_is_drawn(perform: Perform, size: tuple[int, int], heat: bool) -> None:
+async def test_hostile_text_is_drawn_safely_and_fits(size: tuple[int, int], heat: bool) -> None:
     block = Block(1, "bot", "\x1b[31m[/red]\n" + HOSTILE, HOSTILE, surprises=[9.0] * len(HOSTILE))
-    async with perform([block], size) as (transcript, pilot, _):
+    async with show([block], size) as (transcript, pilot, _):
         transcript.heat = heat
         transcript.start_cursor(1)
         for y in range(0, transcript.virtual_size.height, size[1] - 1):
@@ -155,106 +154,95 @@ async def test_nothing_raw_and_nothing_too_wide_is_drawn(perform: Perform, size:
                 assert not set(strip.text) & set("\n\t")
 
 
-async def test_markup_is_text(perform: Perform) -> None:
-    async with perform([Block(1, "bot", "[b]A[/b]", "[/red] [@click=app.quit]x[/]")]) as (transcript, _, _):
+async def test_markup_is_drawn_as_text() -> None:
+    async with show([Block(1, "bot", "[b]A[/b]", "[/red] [@click=app.quit]x[/]")]) as (transcript, _, _):
         assert lines(transcript)[:2] == ["  [b]A[/b]", "  [/red] [@click=app.quit]x[/]"]
 
 
-async def test_a_label_changes_and_a_block_goes(perform: Perform) -> None:
-    async with perform(TALK) as (transcript, pilot, _):
-        transcript.label(2, "JULIET  stopped")
-        transcript.rekey(2, 9)
+async def test_label_changes_and_blocks_are_removed() -> None:
+    async with show(TALK) as (transcript, pilot, _):
+        transcript.document.set_label(2, "JULIET  stopped")
         assert lines(transcript)[3] == "  JULIET  stopped"
-        transcript.remove_from(9)
-        transcript.begin(2, "bot", "NURSE")
-        transcript.append("Madam!")
+        transcript.document.remove_from(2)
+        transcript.document.begin_block(2, "bot", "NURSE")
+        transcript.document.append("Madam!")
         await pilot.pause()
         assert lines(transcript)[2:5] == ["", "  NURSE", "  Madam!"]
-        transcript.clear()
+        transcript.document.load([])
         assert set(lines(transcript)) == {""}
         assert transcript.virtual_size.height == 0
 
 
-async def test_only_what_changed_is_painted_anew(perform: Perform) -> None:
-    async with perform(TALK) as (transcript, _, _):
+async def test_append_renders_changed_rows_only() -> None:
+    async with show(TALK) as (transcript, _, _):
         before = strips(transcript)
-        transcript.append(" Not yet.")
+        transcript.document.append(" Not yet.")
         after = strips(transcript)
         same = [one is other for one, other in zip(before, after, strict=True)]
         assert same[:5] == [True] * 5
         assert not same[5]
 
 
-async def test_adding_wraps_no_more_than_a_row(perform: Perform, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrapped: list[int] = []
-    wrap = document.wrap
-    async with perform([Block(1, "bot", "", "word " * 50_000 + "\n")]) as (transcript, _, _):
-        monkeypatch.setattr(document, "wrap", lambda text, width: wrapped.append(len(text)) or wrap(text, width))
-        for _ in range(300):
-            transcript.append("x" * 10)
-        assert max(wrapped) < 100
+# -- scrolling ---------------------------------------------------------------------------------------------------------
 
 
-# -- the end -----------------------------------------------------------------------------------------------------------
-
-
-async def test_it_follows_the_end(perform: Perform) -> None:
-    async with perform(LONG) as (transcript, pilot, _):
-        assert transcript.at_end
+async def test_streaming_follows_the_end() -> None:
+    async with show(LONG) as (transcript, pilot, _):
+        assert transcript.following
         for n in range(5):
-            transcript.append(f"more {n}\n")
+            transcript.document.append(f"more {n}\n")
             assert transcript.scroll_offset.y == transcript.max_scroll_y
             await pilot.pause()
             assert lines(transcript)[-2] == f"  more {n}"
         assert transcript.unseen == 0
 
 
-async def test_a_reader_who_scrolled_up_is_left_in_peace(perform: Perform) -> None:
-    async with perform(LONG) as (transcript, pilot, _):
+async def test_streaming_leaves_a_scrolled_view_in_place() -> None:
+    async with show(LONG) as (transcript, pilot, _):
         await wheel(transcript, pilot, -3)
-        assert not transcript.at_end
+        assert not transcript.following
         seen = lines(transcript)
-        transcript.append("much more\n" * 50)
+        transcript.document.append("much more\n" * 50)
         await pilot.pause()
-        transcript.begin(2, "you", "ME")
-        transcript.append("hello")
+        transcript.document.begin_block(2, "you", "ME")
+        transcript.document.append("hello")
         await pilot.pause()
         assert transcript.unseen == 505
         assert lines(transcript)[:-1] == seen[:-1]
         assert lines(transcript)[-1].endswith("\u2193")
         transcript.follow()
         await pilot.pause()
-        assert transcript.at_end
+        assert transcript.following
         assert transcript.unseen == 0
         assert lines(transcript)[-1] == "  hello"
 
 
 @pytest.mark.parametrize("way", ["wheel", "pagedown", "end", "ctrl+end", "down"])
-async def test_reaching_the_end_follows_it_again_while_text_streams_in(perform: Perform, way: str) -> None:
-    async with perform(LONG) as (transcript, pilot, _):
+async def test_reaching_the_end_follows_it_again(way: str) -> None:
+    async with show(LONG) as (transcript, pilot, _):
         transcript.focus()
         await wheel(transcript, pilot, -8)
         for n in range(40):
-            transcript.append(f"more {n}\n")
+            transcript.document.append(f"more {n}\n")
             if way == "wheel":
                 await wheel(transcript, pilot, 1)
             elif way == "down":
                 await pilot.press("down", "down")
             else:
                 await pilot.press(way)
-            if transcript.at_end:
+            if transcript.following:
                 break
-        assert transcript.at_end
-        transcript.append("yet more\n" * 30)
+        assert transcript.following
+        transcript.document.append("yet more\n" * 30)
         assert transcript.scroll_offset.y == transcript.max_scroll_y
 
 
-async def test_keys_scroll_where_there_is_no_cursor(perform: Perform) -> None:
-    async with perform(LONG) as (transcript, pilot, app):
+async def test_keys_without_a_cursor_scroll() -> None:
+    async with show(LONG) as (transcript, pilot, app):
         transcript.focus()
         await pilot.press("pageup", "up")
         assert transcript.max_scroll_y - transcript.scroll_offset.y == transcript.size.height
-        assert not transcript.at_end
+        assert not transcript.following
         await pilot.press("home")
         assert transcript.scroll_offset.y == 0
         await pilot.press("tab")
@@ -263,9 +251,9 @@ async def test_keys_scroll_where_there_is_no_cursor(perform: Perform) -> None:
 
 
 @pytest.mark.parametrize("up", [0, 40])
-async def test_a_resize_keeps_the_end_or_the_place(perform: Perform, up: int) -> None:
+async def test_resize_keeps_the_end_or_the_top_text(up: int) -> None:
     story = " ".join(f"word{n}" for n in range(3000))
-    async with perform([Block(1, "bot", "LONG", story)], (120, 40)) as (transcript, pilot, _):
+    async with show([Block(1, "bot", "LONG", story)], (120, 40)) as (transcript, pilot, _):
         if up:
             transcript.scroll_to(y=transcript.max_scroll_y - up, animate=False)
         await pilot.pause()
@@ -273,9 +261,9 @@ async def test_a_resize_keeps_the_end_or_the_place(perform: Perform, up: int) ->
         word = before[0].split()[0]
         for size in ((60, 20), (40, 12), (90, 30)):
             await pilot.resize_terminal(*size)
-            transcript.append(" more")
+            transcript.document.append(" more")
             await pilot.pause()
-            assert transcript.at_end == (up == 0)
+            assert transcript.following == (up == 0)
             if up:
                 assert word in lines(transcript)[0].split()
             else:
@@ -287,105 +275,105 @@ async def test_a_resize_keeps_the_end_or_the_place(perform: Perform, up: int) ->
             assert lines(transcript)[:-1] == before[:-1]
 
 
-async def test_scrolled_up_a_removal_ends_at_the_end(perform: Perform) -> None:
-    async with perform([*TALK, Block(3, "bot", "LONG", LONG[0].text)]) as (transcript, pilot, _):
+async def test_removal_while_scrolled_up_follows_the_end() -> None:
+    async with show([*TALK, Block(3, "bot", "LONG", LONG[0].text)]) as (transcript, pilot, _):
         await wheel(transcript, pilot, -2)
-        transcript.remove_from(3)
+        transcript.document.remove_from(3)
         await pilot.pause()
-        assert transcript.at_end
+        assert transcript.following
         assert lines(transcript)[5] == "  Is the day so young?"
 
 
-# -- selecting ---------------------------------------------------------------------------------------------------------
+# -- selection ---------------------------------------------------------------------------------------------------------
 
 
-async def test_the_mouse_selects_what_is_copied(perform: Perform) -> None:
-    async with perform(TALK) as (transcript, pilot, app):
+async def test_mouse_drag_selects_text() -> None:
+    async with show(TALK) as (transcript, pilot, app):
         await drag(pilot, (LEFT + 5, 1), (LEFT + 9, 1))
-        assert transcript.selected_text == app.screen.get_selected_text() == "light"
+        assert selected(app) == "light"
         colours = [cell(transcript, x, 1).style.bgcolor for x in (LEFT + 4, LEFT + 5, LEFT + 9, LEFT + 10)]  # type: ignore[union-attr]
         assert colours[0] == colours[3] != colours[1] == colours[2]
         await drag(pilot, (LEFT + 33, 1), (LEFT + 3, 4))
-        assert transcript.selected_text == "breaks?\nGood"  # no labels, no blank lines
+        assert selected(app) == "breaks?\nGood"  # no labels, no blank lines
         await drag(pilot, (LEFT + 3, 5), (0, 4))
-        assert transcript.selected_text == "Good morrow, cousin.\nIs t"
+        assert selected(app) == "Good morrow, cousin.\nIs t"
 
 
-async def test_blank_space_selects_up_to_the_text_beside_it(perform: Perform) -> None:
-    async with perform(TALK) as (transcript, pilot, _):
+async def test_drag_over_blank_space_selects_adjacent_text() -> None:
+    async with show(TALK) as (_, pilot, app):
         await drag(pilot, (1, 4), (50, 5))
-        assert transcript.selected_text == TALK[1].text
+        assert selected(app) == TALK[1].text
         await drag(pilot, (30, 3), (50, 5))  # from the label
-        assert transcript.selected_text == TALK[1].text
+        assert selected(app) == TALK[1].text
         await drag(pilot, (0, 1), (40, 2))  # to the gap
-        assert transcript.selected_text.rstrip("\n") == TALK[0].text
+        assert selected(app) == TALK[0].text
         await drag(pilot, (LEFT + 3, 5), (20, 15))  # to below everything
-        assert transcript.selected_text == "the day so young?"
+        assert selected(app) == "the day so young?"
 
 
-async def test_folds_and_symbols_are_copied_as_what_was_written(perform: Perform) -> None:
+async def test_selection_returns_the_original_text() -> None:
     text = "a\tb\u202ec e\u0301e 👩‍👩‍👧日本 " + "word " * 20
-    async with perform([Block(1, "bot", "", text)], (40, 12)) as (transcript, pilot, _):
+    async with show([Block(1, "bot", "", text)], (40, 12)) as (transcript, pilot, app):
         shown = lines(transcript)[0]
         assert shown.startswith("  a   b<202E>c e\u0301e 👩‍👩‍👧日本 word")
         await drag(pilot, (LEFT, 0), (LEFT + 2, 0))
-        assert transcript.selected_text == "a\t"
+        assert selected(app) == "a\t"
         await drag(pilot, (LEFT + 7, 0), (LEFT + 13, 0))
-        assert transcript.selected_text == "\u202ec e\u0301"
+        assert selected(app) == "\u202ec e\u0301"
         await drag(pilot, (LEFT + 13, 0), (LEFT + 16, 0))
-        assert transcript.selected_text == "e\u0301e 👩‍👩‍👧"
+        assert selected(app) == "e\u0301e 👩‍👩‍👧"
         await drag(pilot, (LEFT, 0), (39, 11))
-        assert transcript.selected_text == text
+        assert selected(app) == text
 
 
-async def test_a_selection_stays_on_its_text_and_holds_the_view(perform: Perform) -> None:
-    async with perform(LONG) as (transcript, pilot, app):
+async def test_selection_stays_on_its_text_and_holds_the_view() -> None:
+    async with show(LONG) as (transcript, pilot, app):
         y = next(y for y, line in enumerate(lines(transcript)) if "line 295 " in line)
         await drag(pilot, (LEFT, y), (LEFT + 7, y))
         seen = lines(transcript)
-        transcript.append("more\n" * 30)
+        transcript.document.append("more\n" * 30)
         await pilot.pause()
         assert lines(transcript)[:-1] == seen[:-1]
         assert transcript.unseen
         await pilot.resize_terminal(40, 15)
         await pilot.pause()
-        assert transcript.selected_text == "line 295"
+        assert selected(app) == "line 295"
         app.screen.clear_selection()
         await pilot.pause()
-        assert transcript.at_end
+        assert transcript.following
         assert transcript.scroll_offset.y == transcript.max_scroll_y
         assert lines(transcript)[-2] == "  more"
 
 
-async def test_two_clicks_select_a_word_and_three_a_block(perform: Perform) -> None:
-    async with perform(TALK) as (transcript, pilot, _):
+async def test_multiple_clicks_select_word_and_block() -> None:
+    async with show(TALK) as (_, pilot, app):
         await pilot.double_click(Transcript, offset=(LEFT + 6, 1))
-        assert transcript.selected_text == "light"
+        assert selected(app) == "light"
         await pilot.triple_click(Transcript, offset=(LEFT + 6, 4))
-        assert transcript.selected_text == TALK[1].text
+        assert selected(app) == TALK[1].text
 
 
-async def test_other_text_is_not_selected(perform: Perform) -> None:
-    async with perform(TALK) as (transcript, pilot, _):
+async def test_load_clears_the_selection() -> None:
+    async with show(TALK) as (transcript, pilot, app):
         await drag(pilot, (LEFT + 5, 1), (LEFT + 9, 1))
-        transcript.load(LONG)
+        transcript.document.load(LONG)
         await pilot.pause()
-        assert transcript.selected_text == ""
+        assert not selected(app)
 
 
-# -- surprise ----------------------------------------------------------------------------------------------------------
+# -- heat --------------------------------------------------------------------------------------------------------------
 
 
-def test_levels_of_surprise() -> None:
+def test_heat_level_of_surprises() -> None:
     assert [heat_level(bits) for bits in (0, -1e-9, 0.49, 0.5, 1.5, 3.9, 4, 7, 9.9, 10, 99)] == [
         0, 0, 0, 1, 2, 3, 4, 6, 6, 7, 7,
     ]  # fmt: skip
     assert heat_level(float("nan")) == -1
 
 
-async def test_heat_colours_differ_with_surprise(perform: Perform) -> None:
+async def test_heat_levels_look_different() -> None:
     text = "abcdefgh??\nz"
-    async with perform([Block(1, "bot", "", text, surprises=[*HEAT])]) as (transcript, pilot, _):
+    async with show([Block(1, "bot", "", text, surprises=[*HEAT_BITS])]) as (transcript, pilot, _):
         plain = [cell(transcript, LEFT + x, 0).style for x in range(10)]
         assert len({(style.color, style.bgcolor) for style in plain if style}) == 1
         transcript.heat = True
@@ -394,16 +382,16 @@ async def test_heat_colours_differ_with_surprise(perform: Perform) -> None:
         looks = [(style.color, style.bgcolor, style.bold, style.underline, style.dim) for style in hot if style]
         assert len(set(looks[:8])) == 8
         assert looks[8] == looks[9]  # unknown
-        transcript.set_surprises(1, [0.0] * 8 + [12.0] * 2)
+        transcript.document.set_surprises(1, [0.0] * 8 + [12.0] * 2)
         await pilot.pause()
         assert lines(transcript)[0] == "  " + text[:10]
-        transcript.set_surprises(1, [0.0] * 11)
+        transcript.document.set_surprises(1, [0.0] * 11)
         await pilot.pause()
-        assert lines(transcript)[0] == "  " + text[:10] + NEWLINE
+        assert lines(transcript)[0] == "  " + text[:10] + NEWLINE_SYMBOL
 
 
-async def test_a_cluster_is_as_surprising_as_its_characters_together(perform: Perform) -> None:
-    async with perform([Block(1, "bot", "", "e\u0301x", surprises=[4, 6, 10])]) as (transcript, pilot, _):
+async def test_cluster_heat_is_the_sum_of_its_characters() -> None:
+    async with show([Block(1, "bot", "", "e\u0301x", surprises=[4, 6, 10])]) as (transcript, pilot, _):
         transcript.heat = True
         await pilot.pause()
         first, second = (cell(transcript, LEFT + x, 0).style for x in (0, 1))
@@ -412,29 +400,29 @@ async def test_a_cluster_is_as_surprising_as_its_characters_together(perform: Pe
         assert (first.color, first.bgcolor) == (second.color, second.bgcolor)
 
 
-async def test_the_legend_has_all_levels_in_the_theme_s_colours(perform: Perform) -> None:
-    async with perform([]) as (transcript, pilot, app):
+async def test_heat_legend_uses_the_theme_colours() -> None:
+    async with show([]) as (transcript, pilot, app):
         legend = transcript.heat_legend()
         assert str(legend) == "surprise  0  0.5  1.5  2.5  4  5.5  7  10  bits"
         styles = {str(span.style) for span in legend.spans}
-        assert len(styles) == len(HEAT)
+        assert len(styles) == len(HEAT_BITS)
         app.theme = "textual-light"
         await pilot.pause()
         assert len({str(span.style) for span in transcript.heat_legend().spans} - styles) >= 6
 
 
-async def test_four_levels_differ_even_in_sixteen_colours(perform: Perform) -> None:
-    async with perform(TALK) as (transcript, pilot, app):
+async def test_heat_levels_differ_in_sixteen_colours() -> None:
+    async with show(TALK) as (transcript, pilot, app):
         for theme in THEMES:
             app.theme = theme
             await pilot.pause()
-            styles = transcript._palette().heat[::2]
+            styles = transcript.renderer.palette.heat[::2]
             Strip.render_ansi.cache_clear()
             assert len({Strip.render_ansi(style, ColorSystem.STANDARD) for style in styles}) == 4, theme
 
 
-async def test_another_theme_repaints(perform: Perform) -> None:
-    async with perform(TALK) as (transcript, pilot, app):
+async def test_theme_change_repaints() -> None:
+    async with show(TALK) as (transcript, pilot, app):
         before = [cell(transcript, x, y).style for x, y in ((0, 0), (LEFT, 0), (LEFT, 1), (LEFT, 4), (5, 9))]
         app.theme = "textual-light"
         await pilot.pause()
@@ -445,7 +433,7 @@ async def test_another_theme_repaints(perform: Perform) -> None:
             assert one.bgcolor != other.bgcolor
 
 
-# -- the cursor --------------------------------------------------------------------------------------------------------
+# -- cursor ------------------------------------------------------------------------------------------------------------
 
 
 def reversed_cells(transcript: Transcript) -> list[tuple[int, int]]:
@@ -459,9 +447,9 @@ def reversed_cells(transcript: Transcript) -> list[tuple[int, int]]:
     return found
 
 
-async def test_a_cursor_moves_by_whole_characters_and_says_where_it_is(perform: Perform) -> None:
+async def test_cursor_moves_by_clusters_and_posts_messages() -> None:
     text = "e\u0301👩‍👩‍👧日\nx"
-    async with perform([TALK[0], Block(2, "bot", "B", text)]) as (transcript, pilot, app):
+    async with show([TALK[0], Block(2, "bot", "B", text)]) as (transcript, pilot, app):
         transcript.start_cursor()
         await pilot.pause()
         assert app.focused is transcript
@@ -494,8 +482,8 @@ async def test_a_cursor_moves_by_whole_characters_and_says_where_it_is(perform: 
         assert reversed_cells(transcript) == []
 
 
-async def test_up_and_down_keep_the_column(perform: Perform) -> None:
-    async with perform([Block(1, "bot", "", "a long first line\nhi\nanother long line")]) as (transcript, pilot, _):
+async def test_cursor_up_and_down_keep_the_column() -> None:
+    async with show([Block(1, "bot", "", "a long first line\nhi\nanother long line")]) as (transcript, pilot, _):
         transcript.start_cursor()
         await pilot.press(*["right"] * 9, "down", "down")
         assert transcript.cursor == (1, 21 + 9)
@@ -505,8 +493,8 @@ async def test_up_and_down_keep_the_column(perform: Perform) -> None:
         assert transcript.cursor == (1, 9)
 
 
-async def test_the_cursor_is_always_seen(perform: Perform) -> None:
-    async with perform(LONG) as (transcript, pilot, _):
+async def test_cursor_stays_visible() -> None:
+    async with show(LONG) as (transcript, pilot, _):
         transcript.start_cursor(1)
         assert transcript.cursor is not None
         rng = random.Random(1)
@@ -518,12 +506,12 @@ async def test_the_cursor_is_always_seen(perform: Perform) -> None:
         await pilot.press("escape")
 
 
-async def test_text_that_arrives_leaves_the_cursor_where_it_is(perform: Perform) -> None:
-    async with perform(LONG) as (transcript, pilot, _):
+async def test_streaming_leaves_the_cursor_in_place() -> None:
+    async with show(LONG) as (transcript, pilot, _):
         transcript.start_cursor(1)
         await pilot.pause()
         where, seen = transcript.cursor, reversed_cells(transcript)
-        transcript.append("more\n" * 30)
+        transcript.document.append("more\n" * 30)
         await pilot.pause()
         assert transcript.cursor == where
         assert reversed_cells(transcript) == seen
@@ -533,8 +521,8 @@ async def test_text_that_arrives_leaves_the_cursor_where_it_is(perform: Perform)
         assert transcript.unseen == 0
 
 
-async def test_a_click_moves_the_cursor_if_there_is_one(perform: Perform) -> None:
-    async with perform(TALK) as (transcript, pilot, _):
+async def test_click_moves_an_existing_cursor() -> None:
+    async with show(TALK) as (transcript, pilot, _):
         await pilot.click(Transcript, offset=(LEFT + 5, 1))
         assert transcript.cursor is None
         transcript.start_cursor(2)
@@ -542,21 +530,21 @@ async def test_a_click_moves_the_cursor_if_there_is_one(perform: Perform) -> Non
         assert transcript.cursor == (1, 5)
 
 
-async def test_a_cursor_whose_text_goes_moves_to_what_is_left(perform: Perform) -> None:
-    async with perform(TALK) as (transcript, pilot, _):
+async def test_cursor_of_removed_text_moves_to_the_end() -> None:
+    async with show(TALK) as (transcript, pilot, _):
         transcript.start_cursor(2)
-        transcript.remove_from(2)
+        transcript.document.remove_from(2)
         await pilot.pause()
         assert transcript.cursor == (1, 39)
-        transcript.clear()
+        transcript.document.load([])
         await pilot.pause()
         assert transcript.cursor is None
         transcript.start_cursor()
         assert transcript.cursor is None
 
 
-async def test_keys_of_the_cursor_are_offered_only_while_there_is_one(perform: Perform) -> None:
-    async with perform(TALK) as (transcript, pilot, app):
+async def test_cursor_bindings_are_active_with_a_cursor_only() -> None:
+    async with show(TALK) as (transcript, pilot, app):
         transcript.focus()
         await pilot.pause()
         assert not {"enter", "escape", "left"} & app.screen.active_bindings.keys()
@@ -565,8 +553,8 @@ async def test_keys_of_the_cursor_are_offered_only_while_there_is_one(perform: P
         assert {"enter", "escape", "left"} <= app.screen.active_bindings.keys()
 
 
-async def test_a_resize_keeps_the_cursor_in_view(perform: Perform) -> None:
-    async with perform(LONG, (100, 40)) as (transcript, pilot, _):
+async def test_resize_keeps_the_cursor_visible() -> None:
+    async with show(LONG, (100, 40)) as (transcript, pilot, _):
         transcript.start_cursor(1)
         await pilot.press("ctrl+end", "up")
         where = transcript.cursor
@@ -577,27 +565,27 @@ async def test_a_resize_keeps_the_cursor_in_view(perform: Perform) -> None:
             assert len(reversed_cells(transcript)) == 1
 
 
-async def test_another_conversation_has_no_cursor(perform: Perform) -> None:
-    async with perform(TALK) as (transcript, pilot, _):
+async def test_load_removes_the_cursor() -> None:
+    async with show(TALK) as (transcript, pilot, _):
         transcript.start_cursor(1)
-        transcript.load(LONG)
+        transcript.document.load(LONG)
         await pilot.pause()
         assert transcript.cursor is None
-        assert transcript.at_end
+        assert transcript.following
 
 
-async def test_a_click_leaves_the_focus_where_someone_writes(perform: Perform) -> None:
-    async with perform(TALK) as (_, pilot, app):
+async def test_click_leaves_the_focus_in_the_input() -> None:
+    async with show(TALK) as (_, pilot, app):
         app.query_one(Input).focus()
         await pilot.click(Transcript, offset=(5, 1))
         await pilot.press("x")
         assert app.query_one(Input).value == "x"
 
 
-async def test_the_scroll_bar_shows_where_it_is(perform: Perform) -> None:
-    async with perform(LONG) as (transcript, pilot, _):
+async def test_scroll_bar_follows_the_position() -> None:
+    async with show(LONG) as (transcript, pilot, _):
         bar = transcript.vertical_scrollbar
-        transcript.append("more\n" * 300)
+        transcript.document.append("more\n" * 300)
         await pilot.pause()
         assert bar.window_virtual_size == transcript.virtual_size.height
         assert bar.position == transcript.scroll_offset.y
@@ -605,30 +593,30 @@ async def test_the_scroll_bar_shows_where_it_is(perform: Perform) -> None:
         transcript.scroll_to(y=100, animate=False)
         await pilot.pause()
         assert bar.position == 100
-        transcript.clear()
+        transcript.document.load([])
         await pilot.pause()
         assert bar.window_virtual_size == 0
 
 
-async def test_right_of_a_row_is_its_newline_or_its_last_character(perform: Perform) -> None:
+async def test_cells_right_of_a_row_belong_to_its_last_character() -> None:
     text = "word " * 20 + "\nend"
-    async with perform([Block(1, "bot", "", text)]) as (transcript, pilot, _):
+    async with show([Block(1, "bot", "", text)]) as (transcript, pilot, app):
         assert lines(transcript)[:3] == ["  " + "word " * 10 + "word", "  " + ("word " * 9)[:-1], "  end"]
         await drag(pilot, (LEFT, 0), (58, 0))
-        assert transcript.selected_text == "word " * 11
+        assert selected(app) == "word " * 11
         await drag(pilot, (58, 0), (LEFT + 3, 1))
-        assert transcript.selected_text == " word"
+        assert selected(app) == " word"
         await drag(pilot, (58, 1), (LEFT, 2))
-        assert transcript.selected_text == "\ne"
+        assert selected(app) == "\ne"
 
 
-async def test_a_joiner_does_not_hide_the_next_character(perform: Perform) -> None:
-    async with perform([Block(1, "bot", "", "日\u200d本a\u200db|")]) as (transcript, _, _):
+async def test_joiner_does_not_hide_the_next_character() -> None:
+    async with show([Block(1, "bot", "", "日\u200d本a\u200db|")]) as (transcript, _, _):
         assert cell(transcript, LEFT + 6, 0).text == "|"
 
 
-async def test_the_cursor_on_a_newline_that_has_no_room_is_on_the_space_before(perform: Perform) -> None:
-    async with perform([Block(1, "bot", "", "x" * 56 + " \nmore")]) as (transcript, pilot, _):
+async def test_cursor_on_an_undrawn_newline_is_on_the_space_before() -> None:
+    async with show([Block(1, "bot", "", "x" * 56 + " \nmore")]) as (transcript, pilot, _):
         transcript.start_cursor(1)
         await pilot.press("end")
         assert transcript.cursor == (1, 57)

@@ -214,9 +214,9 @@ def test_a_unit_is_under_the_cell_it_was_folded_into(hidden: int, width: int) ->
         assert edges[cell] <= unit < edges[cell + 1]
 
 
-def tints(chat: Chat, number: int) -> list[float]:
+def unit_values(chat: Chat, number: int) -> list[float]:
     document = chat.app.transcript.document
-    return list(document.tints[document.spans[number].start : document.end(number)])
+    return list(document.unit_values[document.spans[number].start : document.span_end(number)])
 
 
 def values_of(chat: Chat, number: int, layer: int, signal: str, unit: int) -> Any:
@@ -235,28 +235,28 @@ async def test_a_pinned_unit_colours_what_was_said(open_chat: Open, candidates: 
         await chat.press("f10")
         await chat.until(lambda: pane(chat).sight is not None)
         await chat.press("1", ":", "4", "enter")
-        await chat.until(lambda: chat.app.transcript.tint is not None)
+        await chat.until(lambda: chat.app.transcript.unit_scale is not None)
         document = chat.app.transcript.document
         keys = [turn.id for turn in chat.conversation.path]
-        await chat.until(lambda: all(document.is_tinted(key) for key in keys))
+        await chat.until(lambda: all(document.has_unit_values(key) for key in keys))
         assert "unit 1:4 c" in str(chat.app.status.note)
         assert "pinned" in drawn(chat)[-1]
         for number in (0, 1):
-            np.testing.assert_allclose(tints(chat, number), values_of(chat, number, 1, "c", 4), atol=1e-3)
+            np.testing.assert_allclose(unit_values(chat, number), values_of(chat, number, 1, "c", 4), atol=1e-3)
         # And so is what comes.
         await chat.say("and then?")
-        await chat.until(lambda: all(document.is_tinted(turn.id) for turn in chat.conversation.path))
+        await chat.until(lambda: all(document.has_unit_values(turn.id) for turn in chat.conversation.path))
         for number in (2, 3):
-            np.testing.assert_allclose(tints(chat, number), values_of(chat, number, 1, "c", 4), atol=1e-3)
+            np.testing.assert_allclose(unit_values(chat, number), values_of(chat, number, 1, "c", 4), atol=1e-3)
         strip = chat.app.transcript.render_lines(chat.app.transcript.size.region)[1]
         assert any(segment.style.bgcolor and segment.style.color for segment in strip if segment.text.strip())
         await chat.press("f6", "f7")  # undone and done again it is still coloured
-        await chat.until(lambda: all(document.is_tinted(turn.id) for turn in chat.conversation.path))
+        await chat.until(lambda: all(document.has_unit_values(turn.id) for turn in chat.conversation.path))
         await chat.press("f10", "f10", "enter")
-        assert chat.app.transcript.tint is None
+        assert chat.app.transcript.unit_scale is None
         assert chat.app.status.note == ""
         assert "pinned" not in drawn(chat)[-1]
-        assert all(value != value for value in tints(chat, 1))
+        assert all(value != value for value in unit_values(chat, 1))
         chat.assert_true()
 
 
@@ -267,14 +267,14 @@ async def test_a_unit_is_pinned_from_its_strip_while_a_reply_streams(open_chat: 
         await chat.until(lambda: pane(chat).sight is not None)
         pane(chat).focus()
         await chat.pilot.press("down", "right", "right", "enter")
-        await chat.until(lambda: chat.app.transcript.tint is not None)
+        await chat.until(lambda: chat.app.transcript.unit_scale is not None)
         assert chat.app._inbox.probe.pin == (0, 2, "f")
-        known = [value for value in tints(chat, 1) if value == value]
+        known = [value for value in unit_values(chat, 1) if value == value]
         assert all(0 <= value <= 1 for value in known)
-        await chat.until(lambda: len([value for value in tints(chat, 1) if value == value]) > len(known) + 10)
+        await chat.until(lambda: len([value for value in unit_values(chat, 1) if value == value]) > len(known) + 10)
         await chat.press("escape")
-        await chat.until(lambda: chat.app.transcript.document.is_tinted(chat.conversation.head.id))
-        np.testing.assert_allclose(tints(chat, 1), values_of(chat, 1, 0, "f", 2), atol=1e-3)
+        await chat.until(lambda: chat.app.transcript.document.has_unit_values(chat.conversation.head.id))
+        np.testing.assert_allclose(unit_values(chat, 1), values_of(chat, 1, 0, "f", 2), atol=1e-3)
         await chat.press("f4")  # the pin comes before heat, and heat is there when it goes
         assert "unit" in str(chat.app.status.note)
         pane(chat).focus()
@@ -288,7 +288,7 @@ async def test_another_model_has_other_units(open_chat: Open) -> None:
         await chat.press("f10")
         await chat.until(lambda: pane(chat).sight is not None)
         await chat.press("1", ":", "4", "enter")
-        await chat.until(lambda: chat.app.transcript.tint is not None)
+        await chat.until(lambda: chat.app.transcript.unit_scale is not None)
         chat.app._pin(Pin(7, 0, "c"))
         await chat.press("f6")
         assert chat.app._inbox.probe.pin is None

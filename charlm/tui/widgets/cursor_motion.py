@@ -1,6 +1,6 @@
-"""Where a cursor goes in a document: by character, word, row, page and block.
+"""Motions of a cursor in a document: functions from an offset to an offset.
 
-Functions from a place to a place. A character is what the eye takes for one, see `wrapping`.
+A cursor is on a whole grapheme cluster, which may be a newline, but never on the separator of two blocks.
 """
 
 from __future__ import annotations
@@ -10,117 +10,128 @@ import re
 from charlm.tui.graphemes import lay_out
 from charlm.tui.widgets.document import Document
 
-_WORD = re.compile(r"(?<!\w)\w")  # the beginning of one
-_WINDOW = 1000  # characters in which a word is looked for at a time
+_WORD_START = re.compile(r"(?<!\w)\w")
+_WINDOW_CHARS = 1000  # text searched for a word at a time
 
 
-def cluster(document: Document, place: int) -> tuple[int, int]:
-    """Where the character at a place begins and ends."""
-    row = document.row(document.row_at(place))
-    for cell in lay_out(row.text, document.width):
-        if row.start + cell.end > place:
-            return row.start + cell.start, row.start + cell.end
-    return place, place + 1  # what separates two blocks
+def cluster_at(document: Document, offset: int) -> tuple[int, int]:
+    """Return start and end of the cluster at an offset."""
+    row = document.row(document.row_at(offset))
+    for cluster in lay_out(row.text, document.width):
+        if row.start + cluster.end > offset:
+            return row.start + cluster.start, row.start + cluster.end
+    return offset, offset + 1  # a separator
 
 
-def settle(document: Document, place: int, step: int = -1) -> int | None:
-    """The character at a place, or the nearest one in the direction of `step`, or else in the other direction.
+def word_at(document: Document, offset: int) -> tuple[int, int]:
+    """Return start and end of the word at an offset, or of the cluster if there is no word."""
+    start = max(0, offset - _WINDOW_CHARS)
+    for match in re.finditer(r"\w+", document.slice(start, offset + _WINDOW_CHARS)):
+        if start + match.start() <= offset < start + match.end():
+            return start + match.start(), start + match.end()
+    return cluster_at(document, offset)
 
-    A cursor can stand on every character of a block, its newlines too, but not on what separates two blocks. None if
-    there is no character at all.
+
+def column_at(document: Document, offset: int) -> int:
+    """Return the cell of its row at which the cluster at an offset begins."""
+    row = document.row(document.row_at(offset))
+    return next((one.column for one in lay_out(row.text, document.width) if row.start + one.end > offset), 0)
+
+
+def nearest(document: Document, offset: int, step: int = -1) -> int | None:
+    """Return the cluster at an offset, or else the nearest one in the direction of `step`, or in the other.
+
+    None if the document has no text.
     """
     for direction in (step, -step):
-        index = document.index_at(min(max(place, 0), len(document)))
+        index = document.span_index_at(min(max(offset, 0), len(document)))
         while 0 <= index < len(document.spans):
-            start, end = document.spans[index].start, document.end(index)
-            if start < end and (place < end if direction > 0 else place >= start):
-                return cluster(document, min(max(place, start), end - 1))[0]
+            start, end = document.spans[index].start, document.span_end(index)
+            if start < end and (offset < end if direction > 0 else offset >= start):
+                return cluster_at(document, min(max(offset, start), end - 1))[0]
             index += direction
     return None
 
 
-def by_character(document: Document, place: int, step: int) -> int:
-    """The next character, or with a step of -1 the one before."""
-    start, end = cluster(document, place)
-    found = settle(document, end if step > 0 else start - 1, step)
-    return place if found is None else found
+def by_character(document: Document, offset: int, step: int) -> int:
+    """Return the next cluster, or with a step of -1 the one before."""
+    start, end = cluster_at(document, offset)
+    found = nearest(document, end if step > 0 else start - 1, step)
+    return offset if found is None else found
 
 
-def by_word(document: Document, place: int, step: int) -> int:
-    """The beginning of the next word, or with a step of -1 of this one or the one before.
+def by_word(document: Document, offset: int, step: int) -> int:
+    """Return the start of the next word, or with a step of -1 of this one or the one before.
 
-    Where there is none, the first or the last character of all.
+    Without such a word, return the last or first cluster of the document.
     """
     if step > 0:
-        for start in range(place, len(document), _WINDOW):
-            match = _WORD.search(document.slice(start, start + _WINDOW + 1), 1)
+        for start in range(offset, len(document), _WINDOW_CHARS):
+            match = _WORD_START.search(document.slice(start, start + _WINDOW_CHARS + 1), 1)
             if match:
-                return cluster(document, start + match.start())[0]
-        edge = settle(document, len(document))
+                return cluster_at(document, start + match.start())[0]
+        edge = nearest(document, len(document))
     else:
-        for end in range(place, 0, -_WINDOW):
-            start = max(0, end - _WINDOW - 1)
-            words = list(_WORD.finditer(document.slice(start, end), min(start, 1)))
+        for end in range(offset, 0, -_WINDOW_CHARS):
+            start = max(0, end - _WINDOW_CHARS - 1)
+            words = list(_WORD_START.finditer(document.slice(start, end), min(start, 1)))
             if words:
-                return cluster(document, start + words[-1].start())[0]
-        edge = settle(document, 0, 1)
-    return place if edge is None else edge
+                return cluster_at(document, start + words[-1].start())[0]
+        edge = nearest(document, 0, 1)
+    return offset if edge is None else edge
 
 
-def column(document: Document, place: int) -> int:
-    """How far right a place stands in its row, in cells."""
-    row = document.row(document.row_at(place))
-    return next((cell.column for cell in lay_out(row.text, document.width) if row.start + cell.end > place), 0)
-
-
-def by_row(document: Document, place: int, step: int, column: int) -> int:
-    """The character in a column of a row below, or with a negative step above; rows without text are passed over."""
-    y = here = document.row_at(place)
+def by_row(document: Document, offset: int, step: int, column: int) -> int:
+    """Return the cluster in a column `step` rows below, or above if negative. Rows without text are skipped."""
+    y = here = document.row_at(offset)
     direction = 1 if step > 0 else -1
-    target = min(max(y + step, 0), document.rows - 1)
-    while (target - y) * direction > 0 or not _stands(document, y):
+    target = min(max(y + step, 0), document.row_count - 1)
+    while (target - y) * direction > 0 or not _has_text(document, y):
         y += direction
-        if not 0 <= y < document.rows:
+        if not 0 <= y < document.row_count:
             break
-    while not (0 <= y < document.rows and _stands(document, y)):
+    while not (0 <= y < document.row_count and _has_text(document, y)):
         y -= direction
     if y == here:
-        return place
+        return offset
     row = document.row(y)
-    cells = lay_out(row.text, document.width)
-    return row.start + next((cell.start for cell in cells if cell.column + cell.cells > column), cells[-1].start)
+    clusters = lay_out(row.text, document.width)
+    return row.start + next((one.start for one in clusters if one.column + one.cells > column), clusters[-1].start)
 
 
-def _stands(document: Document, y: int) -> bool:
-    return document.is_text(y) and bool(document.row(y).text)
+def _has_text(document: Document, y: int) -> bool:
+    return document.is_text_row(y) and bool(document.row(y).text)
 
 
-def to_edge(document: Document, place: int, step: int) -> int:
-    """The last character of a row, or with a step of -1 the first."""
-    row = document.row(document.row_at(place))
+def to_row_edge(document: Document, offset: int, step: int) -> int:
+    """Return the last cluster of the row, or with a step of -1 the first."""
+    row = document.row(document.row_at(offset))
     return row.start + (lay_out(row.text, document.width)[-1].start if step > 0 else 0)
 
 
-def by_block(document: Document, place: int, step: int) -> int:
-    """The first character of the next block, or with a step of -1 of this one or the one before."""
-    index = document.index_at(place)
-    if step < 0 and place == document.spans[index].start:
+def to_document_edge(document: Document, offset: int, step: int) -> int:
+    """Return the last cluster of the document, or with a step of -1 the first."""
+    edge = nearest(document, len(document) if step > 0 else 0)
+    return offset if edge is None else edge
+
+
+def by_block(document: Document, offset: int, step: int) -> int:
+    """Return the first cluster of the next block, or with a step of -1 of this one or the one before."""
+    index = document.span_index_at(offset)
+    if step < 0 and offset == document.spans[index].start:
         index -= 1
     index += step > 0
     while 0 <= index < len(document.spans):
-        if document.spans[index].start < document.end(index):
-            return cluster(document, document.spans[index].start)[0]
+        if document.spans[index].start < document.span_end(index):
+            return cluster_at(document, document.spans[index].start)[0]
         index += step
-    return place
+    return offset
 
 
-def around(document: Document, place: int, *, whole: bool) -> tuple[int, int]:
-    """Where the word at a place begins and ends, or the `whole` block."""
-    if whole:
-        index = document.index_at(place)
-        return document.spans[index].start, document.end(index)
-    begin = max(0, place - _WINDOW)
-    for match in re.finditer(r"\w+", document.slice(begin, place + _WINDOW)):
-        if begin + match.start() <= place < begin + match.end():
-            return begin + match.start(), begin + match.end()
-    return cluster(document, place)
+MOTIONS = {
+    "character": by_character,
+    "word": by_word,
+    "row_edge": to_row_edge,
+    "block": by_block,
+    "document_edge": to_document_edge,
+}

@@ -1,7 +1,7 @@
-"""What a transcript holds: blocks of text, one after the other, and the rows that they are folded into.
+"""The text of a transcript: blocks, their text and the rows into which it is wrapped.
 
-Knows nothing of widgets or colours. All text stands in one store, so that a place is one number, its position in it; a
-block remembers where it begins. Adding text at the end costs what is added and a row, whatever stands before.
+An offset is an index into the text of all blocks together; a block knows the offset at which it begins. Appending costs
+as much as the new text and one row, however long the document is.
 
     row 0   HEADER   ROMEO
     row 1   TEXT     Good morrow, cousin.
@@ -24,273 +24,239 @@ from typing import Final, NamedTuple
 
 from charlm.tui.widgets.wrapping import MIN_WIDTH_CELLS, wrap
 
-TEXT, GAP, HEADER = range(3)  # kinds of rows; TEXT is what new bytes are
-DEFAULT_WIDTH: Final = 76  # cells, until the real width is known
+TEXT, GAP, HEADER = range(3)  # kinds of rows; TEXT is 0, as new bytes are
+DEFAULT_WIDTH_CELLS: Final = 76  # until the real width is known
+AUTHORS: Final = ("you", "bot", "note")
 _UNKNOWN: Final = array("f", [nan])
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What one author wrote at one time.
+    """A text by one author, to be loaded into a document."""
 
-    Attributes:
-        key: its number; no two blocks share one.
-        author: "you", "bot" or "note".
-        label: stands over it; nothing does if it is empty.
-        text: what was written.
-        inline: it goes on where the block before it ended, on the same line and without a label.
-        surprises: of each character, in bits; fewer than there are characters, or none, if they are not known.
-    """
-
-    key: int
-    author: str
-    label: str
+    key: int  # unique in the document
+    author: str  # one of AUTHORS
+    label: str  # shown above the text; two spaces separate a part in quiet colours; none if empty
     text: str
-    inline: bool = False
-    surprises: Sequence[float] = ()
+    inline: bool = False  # continues the line of the block before, without a label
+    surprises: Sequence[float] = ()  # bits, one a character from the first on; may end early
 
 
 @dataclass(slots=True)
 class Span:
-    """A block as it stands in the document.
-
-    Attributes:
-        key: its number.
-        author: "you", "bot" or "note".
-        label: stands over it, unless it is joined.
-        start: where its text begins.
-        joined: to the block before it, on the same line.
-    """
+    """A block in the document."""
 
     key: int
     author: str
     label: str
-    start: int
-    joined: bool
+    start: int  # offset of its text
+    joined: bool  # continues the line of the block before
 
 
 class WrappedRow(NamedTuple):
-    """One line of the screen.
+    """One line of the screen."""
 
-    Attributes:
-        kind: TEXT, GAP or HEADER.
-        start: where its text begins; for the other kinds, where the text that they stand over begins.
-        text: without the newline that separates blocks.
-    """
+    kind: int  # TEXT, GAP or HEADER
+    start: int  # offset of its text; for other kinds, of the text below
+    text: str  # without the newline that separates blocks
 
-    kind: int
-    start: int
-    text: str
+
+class DocumentObserver:
+    """Receives the changes of a document; ignores them by default."""
+
+    def text_appended(self, first_row: int, char_count: int) -> None:
+        """Rows from `first_row` on are new or longer."""
+
+    def text_removed(self, *, reloaded: bool) -> None:
+        """The end of the document is gone, or if `reloaded`, all of it was replaced."""
+
+    def rows_moved(self) -> None:
+        """The same text was wrapped into other rows."""
+
+    def colours_changed(self) -> None:
+        """Surprises or unit values have changed."""
 
 
 class Document:
-    """Blocks, their text and its rows.
+    """Blocks of text, wrapped into rows.
 
     Args:
-        width: of a row, see `wrap`; in cells.
-
-    Attributes:
-        spans: the blocks, in order.
-        width: of a row, in cells.
-        surprises: in bits, one a character; not a number where it is not known.
-        tints: what a unit of the model did, one a character; not a number where it is not known.
+        width: width of a row in cells, see `wrap`.
+        observer: is notified of each change.
     """
 
-    def __init__(self, width: int = DEFAULT_WIDTH) -> None:
+    def __init__(self, width: int = DEFAULT_WIDTH_CELLS, observer: DocumentObserver | None = None) -> None:
         self.width = width
-        self.clear()
+        self.wrapped_chars = 0  # characters wrapped so far: the cost of all changes
+        self._observer = observer or DocumentObserver()
+        self._clear()
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def _clear(self) -> None:
         self.spans: list[Span] = []
-        self.surprises = array("f")
-        self.tints = array("f")
-        self._index: dict[int, int] = {}  # of a key, in spans
+        self.surprises = array("f")  # bits, one a character; NaN where unknown
+        self.unit_values = array("f")  # activation of the pinned unit, one a character; NaN where unknown
+        self._span_index: dict[int, int] = {}  # by key
         self._text = StringIO()
-        self._starts = array("q")  # of the rows; never falls, since a header begins where its text does
-        self._kinds = bytearray()
+        self._row_starts = array("q")  # never decreases, since a header begins where its text does
+        self._row_kinds = bytearray()
 
-    # -- what there is ------------------------------------------------------------------------------------------------
+    # -- reading ------------------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         return len(self.surprises)
 
+    def __contains__(self, key: int) -> bool:
+        return key in self._span_index
+
     @property
-    def rows(self) -> int:
-        """How many there are."""
-        return len(self._kinds)
+    def row_count(self) -> int:
+        return len(self._row_kinds)
 
     def slice(self, start: int, end: int) -> str:
-        """The text between two places; blocks that are not joined are separated by a newline."""
-        self._text.seek(max(0, start))
-        return self._text.read(max(0, end - max(0, start)))
+        """Return the text between two offsets; blocks that are not joined are separated by a newline."""
+        start = max(0, start)
+        self._text.seek(start)
+        return self._text.read(max(0, end - start))
 
     def span(self, key: int) -> Span:
-        """The block with that key."""
-        return self.spans[self._index[key]]
+        return self.spans[self._span_index[key]]
 
-    def __contains__(self, key: int) -> bool:
-        return key in self._index
+    def span_index_at(self, offset: int) -> int:
+        """Return the index of the block at an offset; a separator belongs to the block before it."""
+        return max(0, bisect_right(self.spans, offset, key=attrgetter("start")) - 1)
 
-    def index_at(self, place: int) -> int:
-        """Which block a place belongs to; a separator belongs to the block before it."""
-        return max(0, bisect_right(self.spans, place, key=attrgetter("start")) - 1)
-
-    def end(self, index: int) -> int:
-        """Where the text of a block ends."""
+    def span_end(self, index: int) -> int:
+        """Return the offset after the last character of a block."""
         if index + 1 == len(self.spans):
             return len(self)
-        after = self.spans[index + 1]
-        return after.start if after.joined else after.start - 1
+        following = self.spans[index + 1]
+        return following.start if following.joined else following.start - 1
 
     def row(self, y: int) -> WrappedRow:
-        """A row by its number."""
-        kind, start = self._kinds[y], self._starts[y]
+        kind, start = self._row_kinds[y], self._row_starts[y]
         if kind != TEXT:
             return WrappedRow(kind, start, "")
-        last = y + 1 == self.rows
-        end = len(self) if last else self._starts[y + 1]
-        if not last and self._kinds[y + 1] != TEXT:
+        is_last = y + 1 == self.row_count
+        end = len(self) if is_last else self._row_starts[y + 1]
+        if not is_last and self._row_kinds[y + 1] != TEXT:
             end -= 1
         return WrappedRow(kind, start, self.slice(start, end))
 
-    def row_at(self, place: int) -> int:
-        """The number of the row of text that a place stands in."""
-        return max(0, bisect_right(self._starts, place) - 1)
+    def row_at(self, offset: int) -> int:
+        """Return the number of the row of text at an offset."""
+        return max(0, bisect_right(self._row_starts, offset) - 1)
 
-    def start_of_row(self, y: int) -> int:
-        """Where a row's text begins, see `WrappedRow`."""
-        return self._starts[y]
+    def row_start(self, y: int) -> int:
+        return self._row_starts[y]
 
-    def is_text(self, y: int) -> bool:
-        """Whether a row holds text."""
-        return self._kinds[y] == TEXT
+    def is_text_row(self, y: int) -> bool:
+        return self._row_kinds[y] == TEXT
 
-    # -- what changes it ----------------------------------------------------------------------------------------------
+    def has_unit_values(self, key: int) -> bool:
+        """Return whether the unit values of all characters of a block are known."""
+        index = self._span_index[key]
+        return not any(map(isnan, self.unit_values[self.spans[index].start : self.span_end(index)]))
+
+    # -- changing -----------------------------------------------------------------------------------------------------
 
     def load(self, blocks: Sequence[Block]) -> None:
-        """These blocks instead of what there is."""
-        self.clear()
+        """Replace everything."""
+        self._clear()
         for block in blocks:
-            self._enter(block.key, block.author, block.label, block.inline)
+            self._add_span(block.key, block.author, block.label, block.inline)
             self._write(block.text, block.surprises)
-        self.wrap(self.width)
+        self._wrap_all()
+        self._observer.text_removed(reloaded=True)
 
-    def begin(self, key: int, author: str, label: str, inline: bool = False) -> None:
-        """A new block at the end. Nothing is joined to a note."""
-        span = self._enter(key, author, label, inline)
+    def begin_block(self, key: int, author: str, label: str, inline: bool = False) -> None:
+        """Add an empty block at the end; see `Block`. Nothing is joined to a note."""
+        first_row = self.row_count
+        span = self._add_span(key, author, label, inline)
         if not span.joined:
-            self._head(span)
-            self._row(TEXT, span.start)
+            self._add_header(span)
+            self._add_row(TEXT, span.start)
+        self._observer.text_appended(first_row, 0)
 
-    def append(self, text: str, surprises: Sequence[float] = ()) -> int:
-        """Add to the last block.
+    def append(self, text: str, surprises: Sequence[float] = ()) -> None:
+        """Add text to the last block.
 
         Args:
             text: to be added.
-            surprises: of its characters, in bits.
-
-        Returns:
-            The first row that has changed.
+            surprises: bits, one a character from the first on; may end early.
         """
         assert self.spans
-        self._write(text, surprises)
-        return self._wrap_from(self.rows - 1)
+        if text:
+            first_row = self.row_count - 1
+            self._write(text, surprises)
+            self._wrap_from(first_row)
+            self._observer.text_appended(first_row, len(text))
 
-    def label(self, key: int, label: str) -> bool:
-        """Another label; whether that moved the rows."""
+    def remove_from(self, key: int) -> None:
+        """Remove a block and all blocks after it."""
+        index = self._span_index[key]
+        if index == 0:
+            self._clear()
+        else:
+            end = self.span_end(index - 1)
+            flow_start = next(span.start for span in self.spans[index - 1 :: -1] if not span.joined)
+            for span in self.spans[index:]:
+                del self._span_index[span.key]
+            del self.spans[index:]
+            self._text.seek(end)
+            self._text.truncate()
+            del self.surprises[end:], self.unit_values[end:]
+            y = self.row_at(max(flow_start, end - 1))
+            if y > 0 and self.is_text_row(y - 1):
+                y -= 1  # a word that was too long for that row may now be short enough
+            self._wrap_from(y)
+        self._observer.text_removed(reloaded=False)
+
+    def set_label(self, key: int, label: str) -> None:
         span = self.span(key)
-        moved = not span.joined and bool(label) != bool(span.label)
+        moves_rows = not span.joined and bool(label) != bool(span.label)
         span.label = label
-        if moved:
-            self.wrap(self.width)
-        return moved
+        if moves_rows:
+            self._wrap_all()
+        self._observer.rows_moved()
 
-    def rekey(self, old: int, new: int) -> None:
-        """Another key for a block."""
-        assert new not in self._index
-        self._index[new] = self._index.pop(old)
-        self.span(new).key = new
+    def rewrap(self, width: int) -> None:
+        """Wrap everything to another width in cells."""
+        self.width = max(MIN_WIDTH_CELLS, width)
+        self._wrap_all()
+        self._observer.rows_moved()
 
     def set_surprises(self, key: int, surprises: Sequence[float]) -> None:
-        """The surprises of a block's characters, in bits, from its first one on."""
-        index = self._index[key]
-        start = self.spans[index].start
-        known = array("f", surprises[: self.end(index) - start])
-        self.surprises[start : start + len(known)] = known
+        """Set the surprises of a block in bits, from its first character on."""
+        self._set_values(self.surprises, key, 0, surprises)
 
-    def set_tints(self, key: int, first: int, tints: Sequence[float]) -> None:
-        """What a unit did at a block's characters, from a place in it on."""
-        index = self._index[key]
+    def set_unit_values(self, key: int, first: int, values: Sequence[float]) -> None:
+        """Set the unit values of a block from its character number `first` on. Ignored if the block is gone."""
+        if key in self:
+            self._set_values(self.unit_values, key, first, values)
+
+    def clear_unit_values(self) -> None:
+        self.unit_values = _UNKNOWN * len(self)
+        self._observer.colours_changed()
+
+    # -- storage ------------------------------------------------------------------------------------------------------
+
+    def _set_values(self, column: array[float], key: int, first: int, values: Sequence[float]) -> None:
+        index = self._span_index[key]
         start = self.spans[index].start + first
-        known = array("f", tints[: max(0, self.end(index) - start)])
-        self.tints[start : start + len(known)] = known
+        known = array("f", values[: max(0, self.span_end(index) - start)])
+        column[start : start + len(known)] = known
+        self._observer.colours_changed()
 
-    def is_tinted(self, key: int) -> bool:
-        """Whether that is known for all characters of a block."""
-        index = self._index[key]
-        return not any(map(isnan, self.tints[self.spans[index].start : self.end(index)]))
-
-    def forget_tints(self) -> None:
-        """It is another unit now."""
-        self.tints = _UNKNOWN * len(self)
-
-    def truncate(self, key: int) -> int:
-        """Take away a block and all that follows.
-
-        Returns:
-            The first row that has changed.
-        """
-        index = self._index[key]
-        if index == 0:
-            self.clear()
-            return 0
-        end = self.end(index - 1)
-        start = self._start_of_flow(index - 1)
-        for span in self.spans[index:]:
-            del self._index[span.key]
-        del self.spans[index:]
-        self._text.seek(end)
-        self._text.truncate()
-        del self.surprises[end:], self.tints[end:]
-        y = self.row_at(max(start, end - 1))
-        if y > 0 and self.is_text(y - 1):
-            y -= 1  # a word that was too long for that row may now be short enough
-        return self._wrap_from(y)
-
-    def wrap(self, width: int) -> None:
-        """Fold everything anew."""
-        self.width = max(MIN_WIDTH_CELLS, width)
-        self._starts, self._kinds = array("q"), bytearray()
-        text = self._text.getvalue()
-        heads = [span for span in self.spans if not span.joined]
-        ends = [*(span.start - 1 for span in heads[1:]), len(self)]
-        for span, end in zip(heads, ends, strict=False):
-            self._head(span)
-            rows = wrap(text, self.width, span.start, end)
-            self._starts.extend(rows)
-            self._kinds.extend(bytes(len(rows)))
-
-    def _enter(self, key: int, author: str, label: str, inline: bool) -> Span:
-        assert key not in self._index
-        assert author in ("you", "bot", "note")
+    def _add_span(self, key: int, author: str, label: str, inline: bool) -> Span:
+        assert key not in self
+        assert author in AUTHORS
         before = self.spans[-1] if self.spans else None
         joined = inline and before is not None and "note" not in (before.author, author)
         if before is not None and not joined:
             self._write("\n", ())
-        self._index[key] = len(self.spans)
+        self._span_index[key] = len(self.spans)
         self.spans.append(Span(key, author, "" if inline else label, len(self), joined))
         return self.spans[-1]
-
-    def _head(self, span: Span) -> None:
-        if self._kinds:
-            self._row(GAP, span.start)
-        if span.label:
-            self._row(HEADER, span.start)
-
-    def _row(self, kind: int, start: int) -> None:
-        self._kinds.append(kind)
-        self._starts.append(start)
 
     def _write(self, text: str, surprises: Sequence[float]) -> None:
         self._text.seek(len(self))
@@ -298,17 +264,36 @@ class Document:
         known = array("f", surprises[: len(text)])
         self.surprises.extend(known)
         self.surprises.extend(_UNKNOWN * (len(text) - len(known)))
-        self.tints.extend(_UNKNOWN * len(text))
+        self.unit_values.extend(_UNKNOWN * len(text))
 
-    def _wrap_from(self, y: int) -> int:
-        start = self._starts[y]
-        rows = wrap(self.slice(start, len(self)), self.width)
-        del self._starts[y:], self._kinds[y:]
-        self._starts.extend([start + row for row in rows])
-        self._kinds.extend(bytes(len(rows)))
-        return y
+    def _add_header(self, span: Span) -> None:
+        if self._row_kinds:
+            self._add_row(GAP, span.start)
+        if span.label:
+            self._add_row(HEADER, span.start)
 
-    def _start_of_flow(self, index: int) -> int:
-        while self.spans[index].joined:
-            index -= 1
-        return self.spans[index].start
+    def _add_row(self, kind: int, start: int) -> None:
+        self._row_kinds.append(kind)
+        self._row_starts.append(start)
+
+    def _wrap_all(self) -> None:
+        self._row_starts, self._row_kinds = array("q"), bytearray()
+        text = self._text.getvalue()
+        heads = [span for span in self.spans if not span.joined]
+        ends = [*(span.start - 1 for span in heads[1:]), len(self)]
+        for span, end in zip(heads, ends, strict=False):
+            self._add_header(span)
+            self._add_text_rows(wrap(text, self.width, span.start, end))
+        self.wrapped_chars += len(text)
+
+    def _wrap_from(self, y: int) -> None:
+        """Wrap the text again from a row of the last flow of joined blocks on."""
+        start = self._row_starts[y]
+        text = self.slice(start, len(self))
+        del self._row_starts[y:], self._row_kinds[y:]
+        self._add_text_rows([start + row for row in wrap(text, self.width)])
+        self.wrapped_chars += len(text)
+
+    def _add_text_rows(self, starts: Sequence[int]) -> None:
+        self._row_starts.extend(starts)
+        self._row_kinds.extend(bytes(len(starts)))

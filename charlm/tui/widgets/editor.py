@@ -1,6 +1,6 @@
 """A field for typing that sees text as the eye does.
 
-Owns editing by lay_out, long pastes as one word, and marks under what the model cannot spell. `Prompt` makes of it
+Owns editing by clusters, long pastes as one word, and marks under what the model cannot spell. `Prompt` makes of it
 what a person sends from.
 """
 
@@ -22,7 +22,7 @@ from textual.reactive import reactive
 from textual.widgets import TextArea
 from textual.widgets.text_area import Edit, EditResult, Location
 
-from charlm.tui.graphemes import boundary_after, boundary_before, character_name, clean_input, lay_out, shorten
+from charlm.tui.graphemes import boundary_after, boundary_before, character_name, clean_input, iter_clusters, shorten
 from charlm.tui.textual_internals import ClusterTextArea, run_bindings
 from charlm.tui.widgets.paste_placeholders import LONGEST, SHORTEST, PastePlaceholders
 
@@ -214,7 +214,7 @@ class Editor(ClusterTextArea, inherit_bindings=False):
             return []
         return [
             (start, end)
-            for start, end, *_ in lay_out(line)
+            for start, end, _ in iter_clusters(line, 0, len(line))
             if start >= unread and not strange.isdisjoint(unicodedata.normalize("NFC", line[start:end]))
         ]
 

@@ -1,12 +1,8 @@
-"""The transcript: everything that was said, streaming at thousands of characters a second.
-
-Owns the blocks' look, the colours of surprise, a cursor over the text, and what the mouse selects.
-"""
+"""The transcript: a view of a document in the colours of its authors, with a cursor and a selection."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -17,34 +13,25 @@ from textual.reactive import reactive
 from textual.selection import Selection
 
 from charlm.tui.widgets import cursor_motion
-from charlm.tui.widgets.document import Block
+from charlm.tui.widgets.document import AUTHORS
 from charlm.tui.widgets.document_view import DocumentView
-from charlm.tui.widgets.rendering import HEAT, ColourScale, Painter, Palette, heat_scale
-
-__all__ = ["Block", "Transcript"]
-
-AUTHORS: Final = ("you", "bot", "note")
+from charlm.tui.widgets.rendering import HEAT_BITS, ColourScale, Palette, RowRenderer
 
 
 class Transcript(DocumentView, can_focus=True):
-    """A view of a conversation.
+    """A view of a conversation."""
 
-    Attributes:
-        heat: whether characters are coloured by their surprise.
-        tint: how they are coloured by what a unit of the model did, instead; None if they are not.
-    """
-
-    FOCUS_ON_CLICK = False  # who clicks to select some text is going on to write, not here
+    FOCUS_ON_CLICK = False  # after selecting text with the mouse, a person goes on writing in the prompt
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move('row', -1)", "Row above", show=False),
         Binding("down", "move('row', 1)", "Row below", show=False),
         Binding("pageup", "move('page', -1)", "Page up", show=False),
         Binding("pagedown", "move('page', 1)", "Page down", show=False),
-        Binding("home", "move('edge', -1)", "First of the row, or the beginning", show=False),
-        Binding("end", "move('edge', 1)", "Last of the row, or the end", show=False),
-        Binding("ctrl+home", "move('whole', -1)", "The beginning", show=False),
-        Binding("ctrl+end", "move('whole', 1)", "The end", show=False),
+        Binding("home", "move('row_edge', -1)", "First of the row, or the beginning", show=False),
+        Binding("end", "move('row_edge', 1)", "Last of the row, or the end", show=False),
+        Binding("ctrl+home", "move('document_edge', -1)", "The beginning", show=False),
+        Binding("ctrl+end", "move('document_edge', 1)", "The end", show=False),
         Binding("left", "move('character', -1)", "Character before", show=False),
         Binding("right", "move('character', 1)", "Next character", show=False),
         Binding("ctrl+left", "move('word', -1)", "Word before", show=False),
@@ -58,12 +45,12 @@ class Transcript(DocumentView, can_focus=True):
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *(f"transcript--{author}" for author in AUTHORS),
         *(f"transcript--label-{author}" for author in AUTHORS),
-        *(f"transcript--heat-{level}" for level in range(len(HEAT))),
+        *(f"transcript--heat-{level}" for level in range(len(HEAT_BITS))),
         "transcript--aside",
         "transcript--cursor",
     }
 
-    # Where there are few colours, the steps of the scale still differ by their attributes.
+    # With few colours, the heat levels still differ by their attributes.
     DEFAULT_CSS = """
     Transcript {
         & > .transcript--you { color: $text-success; }
@@ -86,165 +73,99 @@ class Transcript(DocumentView, can_focus=True):
     """
 
     heat: reactive[bool] = reactive(False)
-    tint: reactive[ColourScale | None] = reactive(None)
+    """Colour characters by their surprise."""
 
-    class CursorMoved(Message):
-        """The cursor stands on another character.
+    unit_scale: reactive[ColourScale | None] = reactive(None)
+    """Colour characters by the pinned unit's values, instead of by surprise; None while no unit is pinned."""
 
-        Attributes:
-            key: of the block.
-            character: its place in the block's text.
-        """
+    class CursorMessage(Message):
+        """A message about the character under the cursor."""
 
         def __init__(self, key: int, character: int) -> None:
             super().__init__()
-            self.key, self.character = key, character
+            self.key = key  # of the block
+            self.character = character  # index in the block's text
 
-    class Opened(Message):
-        """Enter was pressed on the character under the cursor.
+    class CursorMoved(CursorMessage):
+        """The cursor is on another character."""
 
-        Attributes:
-            key: of the block.
-            character: its place in the block's text.
-        """
-
-        def __init__(self, key: int, character: int) -> None:
-            super().__init__()
-            self.key, self.character = key, character
+    class Opened(CursorMessage):
+        """Enter was pressed on the character under the cursor."""
 
     class Left(Message):
         """Escape was pressed: the cursor is gone, and the focus should go elsewhere."""
 
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 (Textual's name)
         super().__init__(name=name, id=id, classes=classes)
-        self._cursor: int | None = None
-        self._column = 0  # where the cursor goes in the next row, in cells
+        self._cursor: int | None = None  # offset
+        self._cursor_column = 0  # cells; the cursor returns to it in longer rows
 
     # -- watchers and events ------------------------------------------------------------------------------------------
 
     def watch_heat(self) -> None:
-        """Paint everything anew."""
         self.repaint()
 
-    def watch_tint(self) -> None:
-        """Paint everything anew."""
+    def watch_unit_scale(self) -> None:
         self.repaint()
 
-    def folded(self) -> None:
-        """The cursor is still to be seen."""
-        if self._cursor is not None:
-            self.show_row(self.document.row_at(self._cursor))
+    def on_resize(self) -> None:
+        self.call_next(self._show_cursor)  # after the rows have moved
 
-    def selection_updated(self, selection: Selection | None) -> None:
-        """Hold still while text is selected."""
-        self.repaint()
-        self.hold(selection is not None)
-
-    async def _on_click(self, event: events.Click) -> None:
-        """A click moves the cursor if there is one; two select a word, three a block."""
-        event.prevent_default()  # or Textual would select everything
-        _, offset = self.screen.get_widget_and_offset_at(event.screen_x, event.screen_y)
-        place = None if offset is None else cursor_motion.settle(self.document, offset.x)
-        if place is None:
+    def on_click(self, event: events.Click) -> None:
+        """Move the cursor if there is one; two clicks select a word, three a block."""
+        event.prevent_default()  # Textual would select everything
+        _, clicked = self.screen.get_widget_and_offset_at(event.screen_x, event.screen_y)
+        document = self.document
+        offset = None if clicked is None else cursor_motion.nearest(document, clicked.x)
+        if offset is None:
             return
-        if event.chain == 1 and self._cursor is not None:
-            self._go(place)
-        elif event.chain > 1 and event.chain <= 3:
-            start, end = cursor_motion.around(self.document, place, whole=event.chain == 3)
+        if event.chain == 1:
+            if self._cursor is not None:
+                self._go(offset)
+        elif event.chain <= 3:
+            index = document.span_index_at(offset)
+            block = document.spans[index].start, document.span_end(index)
+            start, end = cursor_motion.word_at(document, offset) if event.chain == 2 else block
             selection = Selection(Offset(start, 0), Offset(end, 0))
             self.screen.selections = {**self.screen.selections, self: selection}
 
-    # -- blocks -------------------------------------------------------------------------------------------------------
+    def selection_updated(self, selection: Selection | None) -> None:
+        """Keep the visible part while text is selected."""
+        self.repaint()
+        self.hold(selection is not None)
 
-    def begin(self, key: int, author: str, label: str, inline: bool = False) -> None:
-        """A new block at the end.
+    # -- changes of the document --------------------------------------------------------------------------------------
 
-        Args:
-            key: its number; no two blocks share one.
-            author: "you", "bot" or "note".
-            label: stands over it; what follows two spaces is drawn quietly.
-            inline: its text goes on where the last block's text ended, and there is no label.
-        """
-        rows = self.document.rows
-        self.document.begin(key, author, label, inline)
-        self.changed(rows, 0)
-
-    def append(self, text: str, surprises: Sequence[float] = ()) -> None:
-        """Add to the last block.
-
-        Args:
-            text: to be added.
-            surprises: of its characters, in bits; may be empty.
-        """
-        if text:
-            self.changed(self.document.append(text, surprises), len(text))
-
-    def label(self, key: int, label: str) -> None:
-        """Another label for a block."""
-        with self.staying():
-            self.document.label(key, label)
-
-    def rekey(self, old: int, new: int) -> None:
-        """Another key for a block."""
-        self.document.rekey(old, new)
-
-    def set_surprises(self, key: int, surprises: Sequence[float]) -> None:
-        """The surprises of a block's characters, in bits."""
-        self.document.set_surprises(key, surprises)
-        if self.heat:
-            self.repaint()
-
-    def set_tints(self, key: int, first: int, tints: Sequence[float]) -> None:
-        """What the unit did at a block's characters, from a place in it on."""
-        if key in self.document:
-            self.document.set_tints(key, first, tints)
-            self.repaint()
-
-    def load(self, blocks: Sequence[Block]) -> None:
-        """Show these blocks instead of what there is, and stand at the end."""
-        self.stop_cursor()
-        self.document.load(blocks)
-        self._removed()
-        self.follow()
-
-    def remove_from(self, key: int) -> None:
-        """Take away a block and all after it."""
-        self.document.truncate(key)
-        self._removed()
-
-    def clear(self) -> None:
-        """Take away everything, and follow the end again."""
-        self.load([])
-
-    def _removed(self) -> None:
-        """Some text has gone, and with it what was selected and perhaps the cursor."""
+    def text_removed(self, *, reloaded: bool) -> None:
         if self.is_mounted and self in self.screen.selections:
-            self.screen.selections = {one: what for one, what in self.screen.selections.items() if one is not self}
-        self.replaced()
-        if self._cursor is not None and self._cursor >= len(self.document):
-            place = cursor_motion.settle(self.document, len(self.document))
-            if place is None:
+            self.screen.selections = {widget: one for widget, one in self.screen.selections.items() if widget != self}
+        super().text_removed(reloaded=reloaded)
+        if self._cursor is not None and (reloaded or self._cursor >= len(self.document)):
+            last = cursor_motion.nearest(self.document, len(self.document))
+            if reloaded or last is None:
                 self.stop_cursor()
             else:
-                self._go(place)
+                self._go(last)
 
-    # -- the cursor ---------------------------------------------------------------------------------------------------
+    def colours_changed(self) -> None:
+        if self.heat or self.unit_scale is not None:
+            self.repaint()
+
+    # -- cursor -------------------------------------------------------------------------------------------------------
 
     @property
     def cursor(self) -> tuple[int, int] | None:
-        """The key of the block and the character in its text that the cursor stands on; None without a cursor."""
+        """Key of the block and index in its text of the character under the cursor; None without a cursor."""
         if self._cursor is None:
             return None
-        span = self.document.spans[self.document.index_at(self._cursor)]
+        span = self.document.spans[self.document.span_index_at(self._cursor)]
         return span.key, self._cursor - span.start
 
     def start_cursor(self, key: int | None = None) -> None:
-        """Take the focus and move a cursor over the text.
-
-        It begins at the first character that is seen of a block. Nothing happens if there is no text.
+        """Take the focus and put a cursor on the first visible character of a block.
 
         Args:
-            key: of the block; None is the last reply, or if there is none the last block.
+            key: key of the block; None is the last reply, or without one the last block.
         """
         document = self.document
         if not document.spans:
@@ -253,123 +174,109 @@ class Transcript(DocumentView, can_focus=True):
             replies = [span for span in document.spans if span.author == "bot"]
             key = (replies or document.spans)[-1].key
         span = document.span(key)
-        seen = document.start_of_row(min(self.scroll_offset.y, document.rows - 1))
-        end = document.end(document.index_at(span.start))
-        place = cursor_motion.settle(document, seen if span.start < seen < end else span.start, 1)
-        if place is None:
+        top = document.row_start(min(self.scroll_offset.y, document.row_count - 1))
+        end = document.span_end(document.span_index_at(span.start))
+        offset = cursor_motion.nearest(document, top if span.start < top < end else span.start, 1)
+        if offset is None:
             return
         self.hold(True)
         self.focus()
-        self._go(place)
+        self._go(offset)
         self.refresh_bindings()
 
     def stop_cursor(self) -> None:
-        """Take the cursor away."""
         if self._cursor is not None:
-            self._put_cursor(None)
+            self._set_cursor(None)
             self.hold(self.text_selection is not None)
             self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Without a cursor, keys that only move one are left to others."""
+        """Leave keys that only move a cursor to others while there is none."""
         if action in ("open", "leave") or (action == "move" and parameters[0] in ("character", "word", "block")):
             return self._cursor is not None
         return True
 
     def action_move(self, unit: str, step: int) -> None:
         """Move the cursor, or without one scroll."""
-        page = max(1, self.size.height - 1)
-        document, place = self.document, self._cursor
-        if place is None:
+        rows = step * max(1, self.size.height - 1) if unit == "page" else step
+        if self._cursor is None:
             if unit in ("row", "page"):
-                self.scroll_relative(y=step * (page if unit == "page" else 1), animate=False)
+                self.scroll_relative(y=rows, animate=False)
             elif step > 0:
                 self.follow()
             else:
                 self.scroll_to(y=0, animate=False)
         elif unit in ("row", "page"):
-            column = self._column
-            self._go(cursor_motion.by_row(document, place, step * (page if unit == "page" else 1), column))
-            self._column = column
-        elif unit == "whole":
-            self._go(cursor_motion.settle(document, len(document) if step > 0 else 0))
+            column = self._cursor_column
+            self._go(cursor_motion.by_row(self.document, self._cursor, rows, column))
+            self._cursor_column = column
         else:
-            move = {
-                "character": cursor_motion.by_character,
-                "word": cursor_motion.by_word,
-                "block": cursor_motion.by_block,
-                "edge": cursor_motion.to_edge,
-            }[unit]
-            self._go(move(document, place, step))
+            self._go(cursor_motion.MOTIONS[unit](self.document, self._cursor, step))
 
     def action_open(self) -> None:
-        """Say that Enter was pressed on the character under the cursor."""
         if (cursor := self.cursor) is not None:
             self.post_message(self.Opened(*cursor))
 
     def action_leave(self) -> None:
-        """Take the cursor away and say so."""
         self.stop_cursor()
         self.post_message(self.Left())
 
-    def _go(self, place: int | None) -> None:
-        """Put the cursor somewhere, bring it into view and say so."""
-        if place is None or place == self._cursor:
+    def _go(self, offset: int) -> None:
+        """Put the cursor on a character and show it."""
+        if offset == self._cursor:
             return
-        self._put_cursor(place)
-        self._column = cursor_motion.column(self.document, place)
-        self.show_row(self.document.row_at(place))
+        self._set_cursor(offset)
+        self._cursor_column = cursor_motion.column_at(self.document, offset)
+        self._show_cursor()
         cursor = self.cursor
         assert cursor is not None
         self.post_message(self.CursorMoved(*cursor))
 
-    def _put_cursor(self, place: int | None) -> None:
-        before, self._cursor = self._cursor, place
-        painter = self._paints()
-        painter.cursor = place
-        self.repaint(*(self.document.row_at(one) for one in (before, place) if one is not None))
+    def _show_cursor(self) -> None:
+        if self._cursor is not None:
+            self.show_row(self.document.row_at(self._cursor))
 
-    # -- selecting ----------------------------------------------------------------------------------------------------
+    def _set_cursor(self, offset: int | None) -> None:
+        before, self._cursor = self._cursor, offset
+        self.renderer.cursor = offset
+        for y in {self.document.row_at(one) for one in (before, offset) if one is not None}:
+            self.repaint_row(y)
 
-    @property
-    def selected_text(self) -> str:
-        """What the mouse has selected, as it was written: no labels, no symbols, no folds."""
-        return self.document.slice(*self._selected(self.text_selection))
+    # -- selection ----------------------------------------------------------------------------------------------------
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        """The text of a selection, and what to put after it. See `render_line` for what its offsets mean."""
-        return self.document.slice(*self._selected(selection)), "\n"
+        """Return the selected text, without labels, symbols and row breaks, and what to put after it."""
+        return self.document.slice(*self._selected_range(selection)), "\n"
 
-    def _selected(self, selection: Selection | None) -> tuple[int, int]:
-        """From where to where, in whole clusters."""
+    def _selected_range(self, selection: Selection | None) -> tuple[int, int]:
+        """Return start and end offset in whole clusters. See `render_line` for a selection's coordinates."""
         document = self.document
         if selection is None or not len(document):
             return 0, 0
-        start = 0 if selection.start is None else cursor_motion.cluster(document, selection.start.x)[0]
-        end = len(document) if selection.end is None else cursor_motion.cluster(document, selection.end.x - 1)[1]
-        if start == document.end(document.index_at(start)):
-            start += 1  # begun at the end of a block or above one: what separates them does not count
+        start = 0 if selection.start is None else cursor_motion.cluster_at(document, selection.start.x)[0]
+        end = len(document) if selection.end is None else cursor_motion.cluster_at(document, selection.end.x - 1)[1]
+        if start == document.span_end(document.span_index_at(start)):
+            start += 1  # leave out the separator before the first block
         return start, max(start, min(end, len(document)))
 
     # -- rendering ----------------------------------------------------------------------------------------------------
 
     def heat_legend(self) -> Content:
-        """The scale of surprise in its colours."""
-        return heat_scale(lambda level: self.get_visual_style(f"transcript--heat-{level}"))
+        levels = [
+            (f" {bits:g} ", self.get_visual_style(f"transcript--heat-{level}")) for level, bits in enumerate(HEAT_BITS)
+        ]
+        return Content.assemble("surprise ", *levels, " bits")
 
-    def make_painter(self) -> Painter:
-        """With the theme's colours, and what is selected now."""
-        selected = self._selected(self.text_selection)
-        return Painter(self.document, self._palette(), self.size.width, self.heat, self._cursor, selected, self.tint)
-
-    def _palette(self) -> Palette:
+    def make_renderer(self) -> RowRenderer:
         style = self.get_component_rich_style
-        return Palette(
+        palette = Palette(
             base=self.rich_style,
             text={author: style(f"transcript--{author}") for author in AUTHORS},
             label={author: style(f"transcript--label-{author}") for author in AUTHORS},
             aside=style("transcript--aside"),
-            heat=[style(f"transcript--heat-{level}") for level in range(len(HEAT))],
+            heat=[style(f"transcript--heat-{level}") for level in range(len(HEAT_BITS))],
             selection=self.screen.get_component_rich_style("screen--selection"),
             cursor=style("transcript--cursor", partial=True),
         )
+        selected = self._selected_range(self.text_selection)
+        return RowRenderer(self.document, palette, self.size.width, self.heat, self._cursor, selected, self.unit_scale)

@@ -72,10 +72,12 @@ def _row_end_of_simple(text: str, start: int, run_end: int, stop: int, width: in
         end += 1
     if end == run_end:
         return end + 1 if end < stop and text[end] == "\n" else -1
-    for index in range(end, start, -1):
+    index = end
+    while index > start:
         before, after = text[index - 1], text[index]
         if _may_break(before, after, before >= FIRST_WIDE or after >= FIRST_WIDE):
             return index
+        index -= 1
     return end
 
 
