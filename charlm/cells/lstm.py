@@ -1,6 +1,4 @@
-"""The LSTM cell: one step forward, one step back.
-
-Owns the arithmetic of one layer at one time step. Knows nothing of text, files, sampling or of how layers are stacked.
+"""The LSTM cell, and what its variants share with it.
 
 Hochreiter and Schmidhuber (1997), with the forget gate of Gers, Schmidhuber and Cummins (2000):
 
@@ -8,25 +6,34 @@ Hochreiter and Schmidhuber (1997), with the forget gate of Gers, Schmidhuber and
     f = sigma(a_f)        forget gate: how much of the old cell is kept
     o = sigma(a_o)        output gate: how much of the cell is shown
     g = tanh(a_g)         candidate
-    c' = f * c + i * g    the cell state: the road that gradients travel
+    c' = f * c + i * g    the cell state: the path that gradients travel
     h' = o * tanh(c')     the hidden state
 
-where a = W_x x + b + W_h h. The caller supplies the part that comes from below, W_x x + b, because it can often be had
-cheaper than by a product: the first layer reads it from a table with one row a character.
+where a = W_x x + b + W_h h. The caller supplies W_x x + b, often cheaper than by a product: the first layer looks it up
+in a table with one row per character.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from charlm.cells.common import UNBOUNDED, Array, Factors, Signal, activate, gate, held_cell
+from charlm.cells.base import (
+    UNBOUNDED,
+    Array,
+    D,
+    FusableCell,
+    Signal,
+    StepGrads,
+    Trace,
+    Units,
+    Weights,
+    activate_inplace,
+    gate,
+)
 
-GATES = ("i", "f", "o", "g")  # in the order of the rows of W_x, W_h and b
-SIGNALS = {
+LSTM_SIGNALS: Final = {
     "i": gate("input gate: how much of the candidate is written"),
     "f": gate("forget gate: how much of the old cell is kept"),
     "o": gate("output gate: how much of the cell is shown"),
@@ -34,109 +41,81 @@ SIGNALS = {
     "c": Signal("cell state: what is kept", -UNBOUNDED, UNBOUNDED),
     "h": Signal("hidden state: what is shown", -1.0, 1.0),
 }
-MEMORY = "c"  # the signal that is carried on and on
-ONE_PRODUCT = True  # W_x x + W_h h may be one
 
 
-class State(NamedTuple):
-    """What a layer remembers between two characters. A value: never changed in place."""
+class LSTMState(NamedTuple):
+    """State of a layer with a cell; never changed in place."""
 
-    h: Array  # (B, H) hidden state, what the layer shows
-    c: Array  # (B, H) cell state, what the layer keeps
-
-
-class Weights(NamedTuple):
-    """What the recurrent part needs."""
-
-    w_h: Array  # (4H, H), rows in the order of GATES
+    h: Array  # (B, H) hidden state
+    c: Array  # (B, H) cell state
 
 
-class Trace(NamedTuple):
-    """What one step leaves for the step back, and for whoever wants to look at the gates."""
+class LSTMTrace(NamedTuple):
+    """Values of one step, (B, H) each."""
 
-    before: State
-    i: Array  # (B, H), as are the others
+    h_prev: Array
+    c_prev: Array
+    i: Array
     f: Array
     o: Array
     g: Array
     tanh_c: Array
 
 
-class Slopes(NamedTuple):
-    """How what a step gives follows what it was made of: the factors of the chain rule that the trace alone decides."""
+class LSTMDerivatives(NamedTuple):
+    """Partial derivatives of one step."""
 
-    c: Array  # (B, H) from c' to h'
-    f: Array  # from c to c'
-    a: Array  # (B, 4H) from a_i, a_f and a_g to c', from a_o to h'
-
-
-def shapes(inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
-    """The tensors of a layer, as a model file stores them."""
-    return {"w_x": (4 * hidden, inputs), "w_h": (4 * hidden, hidden), "b": (4 * hidden,)}
+    c: Array  # (B, H) of h' by c'
+    f: Array  # (B, H) of c' by c
+    a: Array  # (B, GH) of c' by a_i, a_f and a_g, of h' by a_o
 
 
-def step(weights: Weights, from_below: Array, state: State) -> tuple[State, Trace]:
-    """Read one character's worth of input.
+class OutputGateTrace(Trace, Protocol):
+    """Trace with an output gate."""
 
-    Args:
-        weights: the recurrent weights.
-        from_below: W_x x + b, (B, 4H).
-        state: the state before this character.
-
-    Returns:
-        The state after it, and the trace of how it came about.
-    """
-    hidden = state.c.shape[-1]
-    a = state.h.dot(weights.w_h.T)  # (B, 4H)
-    a += from_below
-    activate(a, gates=3 * hidden)  # sigma for i, f and o, tanh for g
-    i, f, o, g = a[:, :hidden], a[:, hidden : 2 * hidden], a[:, 2 * hidden : 3 * hidden], a[:, 3 * hidden :]
-    c = f * state.c
-    c += i * g
-    tanh_c = np.tanh(c)
-    return State(h=o * tanh_c, c=c), Trace(state, i, f, o, g, tanh_c)
+    @property
+    def o(self) -> Array: ...
 
 
-def hold(state: State, trace: Trace, units: NDArray[np.intp], values: Array) -> State:
-    """The state after a step, with the memory of U units held at values, (U,), and what they show following it."""
-    held: State = held_cell(state, trace.o, units, values)
-    return held
+O = TypeVar("O", bound=OutputGateTrace)  # noqa: E741  # the output gate's letter
 
 
-def slopes_of(trace: Trace) -> Slopes:
-    """The slopes of a step; or of many, whose traces are one below the other."""
-    before, i, f, o, g, tanh_c = trace
-    a = (g * i * (1 - i), before.c * f * (1 - f), tanh_c * o * (1 - o), i * (1 - g**2))
-    return Slopes(c=o * (1 - tanh_c**2), f=f, a=np.concatenate(a, axis=-1))
+class LSTMVariant(FusableCell[LSTMState, O, D]):
+    """A cell with c, and with h' = o * tanh(c')."""
+
+    MEMORY = "c"
+    State = LSTMState
+
+    def clamp_units(self, state: LSTMState, trace: O, units: Units, values: Array) -> LSTMState:
+        h, c = state.h.copy(), state.c.copy()
+        c[:, units] = values
+        h[:, units] = trace.o[:, units] * np.tanh(values)
+        return LSTMState(h, c)
 
 
-def step_back(
-    weights: Weights, trace: Trace, d_after: State, slopes: Slopes | None = None
-) -> tuple[Array, Array, State]:
-    """Carry the loss's gradient from after a step to before it.
+class LSTM(LSTMVariant[LSTMTrace, LSTMDerivatives]):
+    """The LSTM."""
 
-    Args:
-        weights: as in `step`.
-        trace: what `step` left.
-        d_after: gradient with respect to the state after the step; its `h` also holds what came from above.
-        slopes: those of the trace, where they were worked out for many steps at once.
+    GATES = ("i", "f", "o", "g")
+    SIGNALS = LSTM_SIGNALS
 
-    Returns:
-        The gradient with respect to W_x x + b and that with respect to W_h h, both (B, 4H) (for this cell the same),
-        and that with respect to the state before. Weight gradients are `d_weights`': one product for a whole segment.
-    """
-    slopes = slopes or slopes_of(trace)
-    d_c = d_after.c + d_after.h * slopes.c
-    d_a = np.concatenate((d_c, d_c, d_after.h, d_c), axis=-1)  # (B, 4H)
-    d_a *= slopes.a
-    return d_a, d_a, State(h=d_a @ weights.w_h, c=d_c * slopes.f)
+    def activate(self, weights: Weights, a: Array, state: LSTMState) -> tuple[LSTMState, LSTMTrace]:
+        h_prev, c_prev = state
+        hidden = c_prev.shape[-1]
+        activate_inplace(a, gates=3 * hidden)  # sigma for i, f and o, tanh for g
+        i, f, o, g = a[:, :hidden], a[:, hidden : 2 * hidden], a[:, 2 * hidden : 3 * hidden], a[:, 3 * hidden :]
+        c = f * c_prev
+        c += i * g
+        tanh_c = np.tanh(c)
+        return LSTMState(h=o * tanh_c, c=c), LSTMTrace(h_prev, c_prev, i, f, o, g, tanh_c)
 
+    def local_derivatives(self, trace: LSTMTrace) -> LSTMDerivatives:
+        _, c_prev, i, f, o, g, tanh_c = trace
+        a = (g * i * (1 - i), c_prev * f * (1 - f), tanh_c * o * (1 - o), i * (1 - g**2))
+        return LSTMDerivatives(c=o * (1 - tanh_c**2), f=f, a=np.concatenate(a, axis=-1))
 
-def d_weights(traces: Sequence[Trace], d_recurrent: Array) -> dict[str, Factors | Array]:
-    """The gradients of `Weights` over a segment.
-
-    Args:
-        traces: of its N steps.
-        d_recurrent: what `step_back` gave for them, (N, 4H).
-    """
-    return {"w_h": (d_recurrent, np.concatenate([trace.before.h for trace in traces]))}
+    def step_backward(self, weights: Weights, derivatives: LSTMDerivatives, d_after: LSTMState) -> StepGrads[LSTMState]:
+        d_c = d_after.c + d_after.h * derivatives.c
+        d_a = np.concatenate((d_c, d_c, d_after.h, d_c), axis=-1)  # (B, 4H)
+        d_a *= derivatives.a
+        return d_a, d_a, LSTMState(h=d_a @ weights["w_h"], c=d_c * derivatives.f)

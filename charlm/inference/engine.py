@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.cells import CELLS
-from charlm.cells.common import look
+from charlm.cells.base import FusableCell, LayerState, Units, Weights, with_arrays
 from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
 from charlm.errors import CheckpointError, UsageError
@@ -43,7 +43,7 @@ class State:
         layers: one cell state a layer, a NamedTuple of (B, H) arrays, which nobody changes.
     """
 
-    layers: tuple[Any, ...]
+    layers: tuple[LayerState, ...]
 
     @property
     def batch(self) -> int:
@@ -52,11 +52,12 @@ class State:
 
     def rows(self, rows: slice | Sequence[int] | NDArray[np.integer[Any]]) -> State:
         """The states of some of the streams."""
-        return State(tuple(type(layer)(*[part[rows] for part in layer]) for layer in self.layers))
+        return State(tuple(with_arrays(layer, [part[rows] for part in layer]) for layer in self.layers))
 
     def repeat(self, times: int) -> State:
         """The state of one stream, as `times` streams that have read the same."""
-        return State(tuple(type(layer)(*[np.repeat(part, times, axis=0) for part in layer]) for layer in self.layers))
+        repeated = (with_arrays(layer, [np.repeat(part, times, axis=0) for part in layer]) for layer in self.layers)
+        return State(tuple(repeated))
 
     def arrays(self) -> list[Array]:
         """Every array, layer by layer."""
@@ -66,13 +67,13 @@ class State:
 class _Layer(NamedTuple):
     """The weights of a layer, in the form in which they are used."""
 
-    weights: Any  # of the cell
-    both: Any  # the same with [W_x W_h] for W_h; None for the first layer, and where the cell has no such product
+    weights: Weights  # the recurrent ones
+    w_xh: Array | None  # [W_x W_h], transposed; None for the first layer and for a cell that cannot use it
     w_x: Array | None  # (I, GH), transposed; None for the first layer, whose product is a table
     b: Array | None  # (GH,), with what the shifts of the norms below come to; None for the first layer
     residual: bool
     norm: tuple[Array, Array] | None  # scale, and 1 / H, (H,) each
-    held: tuple[NDArray[np.intp], Array] | None = None  # units whose memory is clamped, and at what
+    held: tuple[Units, Array] | None = None  # units whose memory is clamped, and at what
 
 
 class Activations(NamedTuple):
@@ -124,17 +125,17 @@ class Engine:
 
         # Columns lie together: a cell takes the product with the transpose, which is quicker so for one row to sixteen
         # of them, and never slower.
-        parts, both, w_x = {name: tensor(name) for name in self._cell.Weights._fields}, None, None
-        if layer and self._cell.ONE_PRODUCT:
+        shapes = self._cell.shapes(self.config.inputs(layer), self.config.hidden)
+        weights, both, w_x = {name: tensor(name) for name in shapes if name not in ("w_x", "b")}, None, None
+        if layer and isinstance(self._cell, FusableCell):
             inputs = self.config.inputs(layer)
             both = np.asfortranarray(np.concatenate((tensor("w_x"), tensor("w_h")), axis=1))
-            w_x, parts["w_h"] = both[:, :inputs].T, both[:, inputs:]  # views
+            w_x, weights["w_h"] = both[:, :inputs].T, both[:, inputs:]  # views
         elif layer:
             w_x = np.ascontiguousarray(tensor("w_x").T)
-        weights = self._cell.Weights(*[np.asfortranarray(part) for part in parts.values()])
         return _Layer(
-            weights=weights,
-            both=None if both is None else weights._replace(w_h=both),
+            weights={name: np.asfortranarray(part) for name, part in weights.items()},
+            w_xh=None if both is None else both.T,
             w_x=w_x,
             b=_bias(tensor("b"), tensor("w_x"), shift) if layer else None,
             residual=self.config.has_residual(layer),
@@ -156,7 +157,7 @@ class Engine:
     def start(self, batch: int = 1) -> State:
         """The state before anything was read."""
         zero = np.zeros((batch, self.config.hidden), dtype=np.float32)
-        parts = len(self._cell.State._fields)
+        parts = len(self._cell.state_fields)
         return State(tuple(self._cell.State(*[zero] * parts) for _ in self._layers))
 
     def step(self, state: State, ids: int | Ids) -> tuple[State, Array]:
@@ -261,10 +262,14 @@ class Engine:
             from_below = self._table.take(ids, axis=0)  # (T * B, GH)
             x = self._embedding.take(ids, axis=0)  # (T * B, E)
         after = []
-        is_one_step, step = len(ids) == state.batch and seen is None, self._cell.step
+        is_one_step, cell = len(ids) == state.batch and seen is None, self._cell
         for layer, before in zip(self._layers, state.layers, strict=True):
-            if is_one_step and layer.both is not None and layer.held is None:  # by far the most frequent case
-                last, _ = step(layer.both, layer.b, type(before)(np.concatenate((x, before.h), axis=1), *before[1:]))
+            h: Array
+            if is_one_step and layer.w_xh is not None and layer.held is None:  # by far the most frequent case
+                assert isinstance(cell, FusableCell)
+                a = np.concatenate((x, before.h), axis=1).dot(layer.w_xh)
+                a += layer.b
+                last, _ = cell.activate(layer.weights, a, before)
                 h = last.h
             else:
                 if layer.w_x is not None:
@@ -282,8 +287,8 @@ class Engine:
         return State(tuple(after)), logits
 
     def _recur(
-        self, layer: _Layer, from_below: Array, state: Any, seen: list[dict[str, Any]] | None
-    ) -> tuple[Any, Array]:
+        self, layer: _Layer, from_below: Array, state: LayerState, seen: list[dict[str, Any]] | None
+    ) -> tuple[LayerState, Array]:
         batch, step, held = len(state.h), self._cell.step, layer.held
         if len(from_below) == batch and held is None and seen is None:
             state, _ = step(layer.weights, from_below, state)
@@ -292,9 +297,9 @@ class Engine:
         for first in range(0, len(from_below), batch):
             state, trace = step(layer.weights, from_below[first : first + batch], state)
             if held is not None:
-                state = self._cell.hold(state, trace, *held)
+                state = self._cell.clamp_units(state, trace, *held)
             if seen is not None:
-                signals.append(look(self._cell.SIGNALS, trace, state))
+                signals.append(self._cell.read_signals(trace, state))
             hs.append(state.h)
         if seen is not None:
             together = {name: np.concatenate([one[name] for one in signals]) for name in self._cell.SIGNALS}
@@ -321,7 +326,7 @@ class Engine:
             raise CheckpointError("not a model's state, or one of another version of charlm")
         if fingerprint != self.fingerprint.encode():
             raise CheckpointError("this state belongs to another model", "feed the text again instead")
-        fields, hidden = len(self._cell.State._fields), self.config.hidden
+        fields, hidden = len(self._cell.state_fields), self.config.hidden
         size = fields * self.config.layers * hidden * 4
         if batch < 1 or len(data) - _HEADER.size != batch * size:
             raise CheckpointError("a model's state, but a damaged one: its length is wrong")

@@ -15,12 +15,13 @@ The state before the segment is taken as given: what happened earlier had its tu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from charlm.cells import CELLS
-from charlm.cells.common import Array, stacked
+from charlm.cells.base import Array, LayerState, Trace, stack, with_arrays
+from charlm.cells.base import Weights as LayerWeights
 from charlm.config import ModelConfig
 from charlm.inference.engine import NORM_EPSILON, Ids, State
 
@@ -53,7 +54,8 @@ class _LayerTape(NamedTuple):
     """What a layer leaves for the way back, over a segment."""
 
     x: Array  # (T, I) what it read
-    traces: list[Any]  # of the cell, one a step
+    traces: list[Trace]  # one per step
+    states: list[LayerState]  # after each step
     normal: Array | None  # (T, H) normalised, before scale and shift; None without norm
     deviation: Array | None  # (T, 1) what it was divided by
 
@@ -97,17 +99,18 @@ def forward(config: ModelConfig, weights: Weights, ids: Ids, state: State) -> Ta
 
 
 def _read_layer(
-    config: ModelConfig, weights: Weights, layer: int, x: Array, state: Any
-) -> tuple[Array, _LayerTape, Any]:
+    config: ModelConfig, weights: Weights, layer: int, x: Array, state: LayerState
+) -> tuple[Array, _LayerTape, LayerState]:
     cell = CELLS[config.cell]
-    recurrent = cell.Weights(*[weights[f"layers.{layer}.{name}"] for name in cell.Weights._fields])
+    recurrent = _recurrent(config, weights, layer)
     from_below = x @ weights[f"layers.{layer}.w_x"].T  # (T, GH)
     from_below += weights[f"layers.{layer}.b"]
     out = np.empty((len(x), config.hidden), dtype=from_below.dtype)  # h after each step
-    traces = []
+    traces, states = [], []
     for step in range(len(x)):
         state, trace = cell.step(recurrent, from_below[step : step + 1], state)
         traces.append(trace)
+        states.append(state)
         out[step] = state.h[0]
     normal = deviation = None
     if config.norm:
@@ -115,7 +118,7 @@ def _read_layer(
         deviation = np.sqrt(np.vecdot(normal, normal)[:, None] / config.hidden + NORM_EPSILON)
         normal /= deviation
         out = normal * weights[f"layers.{layer}.norm_scale"] + weights[f"layers.{layer}.norm_shift"]
-    return x + out if config.has_residual(layer) else out, _LayerTape(x, traces, normal, deviation), state
+    return x + out if config.has_residual(layer) else out, _LayerTape(x, traces, states, normal, deviation), state
 
 
 def d_cross_entropy(logits: Array, targets: Ids) -> Array:
@@ -168,11 +171,11 @@ def _backward_layer(
         gradients[prefix + "norm_scale"] = (d_out * tape.normal).sum(axis=0)
         gradients[prefix + "norm_shift"] = d_out.sum(axis=0)
         d_h = _d_layer_norm(d_out * weights[prefix + "norm_scale"], tape.normal, tape.deviation)
-    trace = stacked(tape.traces)
+    trace = stack(tape.traces)
     d_below, d_recurrent = _d_recurrence(config, weights, layer, trace, d_h)
     gradients[prefix + "w_x"] = Outer(d_below, tape.x)
     gradients[prefix + "b"] = d_below.sum(axis=0)
-    for name, gradient in CELLS[config.cell].d_weights([trace], d_recurrent).items():
+    for name, gradient in CELLS[config.cell].weight_grads(trace, d_recurrent).items():
         gradients[prefix + name] = Outer(*gradient) if isinstance(gradient, tuple) else gradient
     d_x: Array = d_below @ weights[prefix + "w_x"]
     if config.has_residual(layer):
@@ -189,7 +192,7 @@ def _d_layer_norm(d_normal: Array, normal: Array, deviation: Array) -> Array:
     return d_h
 
 
-def _d_recurrence(config: ModelConfig, weights: Weights, layer: int, trace: Any, d_h: Array) -> tuple[Array, Array]:
+def _d_recurrence(config: ModelConfig, weights: Weights, layer: int, trace: Trace, d_h: Array) -> tuple[Array, Array]:
     """Back through time, from the last step to the first.
 
     Only what depends on the step after is worked out step by step.
@@ -202,17 +205,23 @@ def _d_recurrence(config: ModelConfig, weights: Weights, layer: int, trace: Any,
         d_h: (T, H) gradient with respect to each hidden state, as far as it comes from above.
 
     Returns:
-        What the cell's `step_back` gives at each step: the gradient with respect to W_x x + b and that with respect to
+        The gradient with respect to W_x x + b and that with respect to
         the recurrent products, (T, GH) each.
     """
     cell = CELLS[config.cell]
-    recurrent = cell.Weights(*[weights[f"layers.{layer}.{name}"] for name in cell.Weights._fields])
-    slopes = [cell.Slopes(*parts) for parts in zip(*[part[:, None] for part in cell.slopes_of(trace)], strict=True)]
+    recurrent = _recurrent(config, weights, layer)
+    derivatives = cell.local_derivatives(trace)
+    by_step = [with_arrays(derivatives, parts) for parts in zip(*[part[:, None] for part in derivatives], strict=True)]
     d_belows, d_recurrents = [], []
-    d_after = cell.State(*[np.zeros_like(d_h[:1]) for _ in cell.State._fields])  # nothing comes from beyond the segment
-    for slope, d_above in zip(reversed(slopes), d_h[::-1], strict=True):
+    d_after = cell.State(*[np.zeros_like(d_h[:1]) for _ in cell.state_fields])  # nothing comes from beyond the segment
+    for one, d_above in zip(reversed(by_step), d_h[::-1], strict=True):
         np.add(d_after.h, d_above, out=d_after.h)  # the step back has just made it
-        d_below, d_recurrent, d_after = cell.step_back(recurrent, trace, d_after, slope)
+        d_below, d_recurrent, d_after = cell.step_backward(recurrent, one, d_after)
         d_belows.append(d_below)
         d_recurrents.append(d_recurrent)
     return np.concatenate(d_belows[::-1]), np.concatenate(d_recurrents[::-1])
+
+
+def _recurrent(config: ModelConfig, weights: Weights, layer: int) -> LayerWeights:
+    names = CELLS[config.cell].shapes(config.inputs(layer), config.hidden)
+    return {name: weights[f"layers.{layer}.{name}"] for name in names}

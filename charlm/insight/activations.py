@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.cells import CELLS
-from charlm.cells.common import Signal, look
+from charlm.cells.base import Signal, stack
 from charlm.inference import tape
 from charlm.inference.engine import SEGMENT, Array, Engine, State
 from charlm.inference.scoring import log_softmax, spell
@@ -104,13 +104,11 @@ def record(
         recorded = tape.forward(config, engine.checkpoint.tensors, part, state)
         state = recorded.state
         for layer, kept in enumerate(recorded.layers):
-            names = {name: signal for name, signal in cell.SIGNALS.items() if (layer, name) in rows}
-            # The state after a step is the one before the next.
-            afters = [trace.before for trace in kept.traces[1:]] + [state.layers[layer]]
-            seen = [look(names, *step) for step in zip(kept.traces, afters, strict=True)]
-            for name in names:
-                column = np.concatenate([each[name] for each in seen]).astype(np.float32, copy=False)
-                rows[layer, name].append(column[ends[first : first + SEGMENT]])
+            seen = cell.read_signals(stack(kept.traces), stack(kept.states))
+            for name in cell.SIGNALS:
+                if (layer, name) in rows:
+                    column = seen[name].astype(np.float32, copy=False)
+                    rows[layer, name].append(column[ends[first : first + SEGMENT]])
         log_p = log_softmax(recorded.logits)
         entropy[first : first + SEGMENT] = -(np.exp(log_p) * log_p).sum(axis=-1)
         before = log_p[:-1] if following is None else np.concatenate((following[None], log_p[:-1]))

@@ -292,7 +292,7 @@ class Comparison:
             steps=record.steps,
             seconds=record.seconds,
             training_bytes=training_bytes(config, self.plan.lanes, self.plan.chunk),
-            state_bytes=4 * config.layers * config.hidden * len(CELLS[cell].State._fields),
+            state_bytes=4 * config.layers * config.hidden * len(CELLS[cell].state_fields),
             reach=reach.distance,
             left=reach.ratio(min(100, steps)),
             curve=curve,

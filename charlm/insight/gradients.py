@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.cells import CELLS
-from charlm.cells.common import Array
+from charlm.cells.base import Array, with_arrays
+from charlm.cells.base import Weights as LayerWeights
 from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
 from charlm.inference.engine import NORM_EPSILON, Engine, Ids, State
@@ -117,7 +118,7 @@ def state_gradients(
     w_out = weights["embedding" if config.tied else "output.w"]
     d_x = np.zeros_like(x)
     d_x[-1] = d_cross_entropy(x[-1] @ w_out.T + weights["output.b"], target) @ w_out
-    found = {part: np.zeros((config.layers, steps, batch, config.hidden)) for part in cell.State._fields}
+    found = {part: np.zeros((config.layers, steps, batch, config.hidden)) for part in cell.state_fields}
     for layer in reversed(range(config.layers)):
         traces, normal, deviation = tapes[layer]
         d_h = d_x
@@ -127,20 +128,20 @@ def state_gradients(
             d_h = (d_h - normal * (d_normal * normal).mean(axis=-1, keepdims=True)) / deviation
         recurrent = _recurrent(config, weights, layer)
         d_below = np.empty((steps, batch, len(weights[f"layers.{layer}.b"])))
-        d_after = cell.State(*[np.zeros((batch, config.hidden)) for _ in cell.State._fields])
+        d_after = cell.State(*[np.zeros((batch, config.hidden)) for _ in cell.state_fields])
         for step in reversed(range(steps)):
-            d_after = d_after._replace(h=d_after.h + d_h[step])
-            for part in cell.State._fields:
+            d_after = with_arrays(d_after, [d_after.h + d_h[step], *list(d_after)[1:]])
+            for part in cell.state_fields:
                 found[part][layer, step] = getattr(d_after, part)
-            d_below[step], _, d_after = cell.step_back(recurrent, traces[step], d_after)
+            d_below[step], _, d_after = cell.step_backward(recurrent, cell.local_derivatives(traces[step]), d_after)
         d_under = d_below @ weights[f"layers.{layer}.w_x"]
         d_x = d_under + d_x if config.has_residual(layer) else d_under
     return found
 
 
-def _recurrent(config: ModelConfig, weights: Weights, layer: int) -> Any:
-    cell = CELLS[config.cell]
-    return cell.Weights(*[weights[f"layers.{layer}.{name}"] for name in cell.Weights._fields])
+def _recurrent(config: ModelConfig, weights: Weights, layer: int) -> LayerWeights:
+    names = CELLS[config.cell].shapes(config.inputs(layer), config.hidden)
+    return {name: weights[f"layers.{layer}.{name}"] for name in names}
 
 
 def _read_layer(
@@ -180,9 +181,9 @@ def fresh(config: ModelConfig, vocabulary: Vocabulary, seed: int, gain: float = 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tensors = to_tensors(CharLM(config).state_dict())
-    for name in CELLS[config.cell].Weights._fields:
-        for layer in range(config.layers):
-            if tensors[f"layers.{layer}.{name}"].ndim == 2:
+    for layer in range(config.layers):
+        for name, shape in CELLS[config.cell].shapes(config.inputs(layer), config.hidden).items():
+            if len(shape) == 2 and name != "w_x":
                 tensors[f"layers.{layer}.{name}"] *= np.float32(gain)
     if not config.tied:
         spread = 1 / math.sqrt(config.hidden)

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.cells.common import Signal
+from charlm.cells.base import Signal
 from charlm.inference.engine import Activations, Engine
 from charlm.inference.scoring import log_softmax
 from charlm.insight.activations import FLAT, OPEN, SHUT, memory_of, signals_of

@@ -134,7 +134,7 @@ class CharLM(nn.Module):
 
     def start(self, lanes: int) -> ModelState:
         """The state before anything was read, for B lanes."""
-        parts = len(CELLS[self.config.cell].State._fields)
+        parts = len(CELLS[self.config.cell].state_fields)
         zero = self.embedding.new_zeros(lanes, self.config.hidden)
         return tuple((zero,) * parts for _ in range(self.config.layers))
 

@@ -63,7 +63,7 @@ def _time_step(
         shapes = CELLS[cell].shapes(hidden, hidden)
         weights = {name: torch.randn(shape, device=device, requires_grad=True) for name, shape in shapes.items()}
         x = torch.randn(steps, lanes, hidden, device=device, requires_grad=True)
-        state = tuple(torch.zeros(lanes, hidden, device=device) for _ in CELLS[cell].State._fields)
+        state = tuple(torch.zeros(lanes, hidden, device=device) for _ in CELLS[cell].state_fields)
         quickest, passes, until = math.inf, 0, time.perf_counter() + seconds
         while passes < _PASSES or time.perf_counter() < until:
             start = time.perf_counter()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from charlm.cells import CELLS
-from charlm.cells.common import look, sigmoid
+from charlm.cells.base import FusableCell, sigmoid, stack
 from charlm.model import kernels
 
 Array = NDArray[np.float64]
@@ -44,7 +44,7 @@ def make_case(cell: str, size: tuple[int, int, int, int, int], scale: float = 1.
     tensors = {name: frozen(rng.normal(0, scale, shape)) for name, shape in module.shapes(inputs, hidden).items()}
     return Case(
         tensors=tensors,
-        weights=module.Weights(*[tensors[name] for name in module.Weights._fields]),
+        weights={name: tensor for name, tensor in tensors.items() if name not in ("w_x", "b")},
         xs=frozen(rng.normal(0, scale, (steps, batch, inputs))),
         state=random_state(cell, rng, (batch, hidden)),
     )
@@ -53,7 +53,7 @@ def make_case(cell: str, size: tuple[int, int, int, int, int], scale: float = 1.
 def random_state(cell: str, rng: np.random.Generator, shape: tuple[int, int]) -> Any:
     """Any state that reading could lead to: a normaliser is at least 1."""
     module = CELLS[cell]
-    parts = {name: rng.normal(0, 1, shape) for name in module.State._fields}
+    parts = {name: rng.normal(0, 1, shape) for name in module.state_fields}
     return module.State(**{name: frozen(1 + abs(part) if name == "n" else part) for name, part in parts.items()})
 
 
@@ -90,7 +90,7 @@ def assert_torch_agrees(cell: str, case: Case, tolerance: float) -> None:
         np.testing.assert_allclose(part, expected, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("cell", [name for name, module in CELLS.items() if module.ONE_PRODUCT])
+@pytest.mark.parametrize("cell", [name for name, module in CELLS.items() if isinstance(module, FusableCell)])
 @given(size=sizes())
 @settings(max_examples=20)
 def test_one_product_gives_the_sum_of_two(cell: str, size: tuple[int, int, int, int, int]) -> None:
@@ -98,7 +98,7 @@ def test_one_product_gives_the_sum_of_two(cell: str, size: tuple[int, int, int, 
     both = frozen(np.concatenate((case.tensors["w_x"], case.tensors["w_h"]), axis=1))
     x_and_h = frozen(np.concatenate((case.xs[0], case.state.h), axis=1))
     apart, _ = module.step(case.weights, from_below(case)[0], case.state)
-    at_once, _ = module.step(case.weights._replace(w_h=both), case.tensors["b"], case.state._replace(h=x_and_h))
+    at_once, _ = module.activate(case.weights, x_and_h @ both.T + case.tensors["b"], case.state)
     for part, expected in zip(at_once, apart, strict=True):
         np.testing.assert_allclose(part, expected, rtol=0, atol=1e-12)
 
@@ -133,12 +133,12 @@ def test_steps_back_are_autograd(cell: str, size: tuple[int, int, int, int, int]
     d_from_below, d_recurrents, d_state = [], [], d_last
     for trace, d_h in zip(reversed(traces), d_hs[::-1], strict=True):
         d_after = d_state._replace(h=frozen(d_state.h + d_h))
-        d_below, d_recurrent, d_state = module.step_back(case.weights, trace, d_after)
+        d_below, d_recurrent, d_state = module.step_backward(case.weights, module.local_derivatives(trace), d_after)
         for part in (d_below, d_recurrent, *d_state):
             frozen(part)
         d_from_below.append(d_below)
         d_recurrents.append(d_recurrent)
-    d_weights = module.d_weights(traces, np.concatenate(d_recurrents[::-1]))
+    d_weights = module.weight_grads(stack(traces), np.concatenate(d_recurrents[::-1]))
 
     # With W_x the identity and no bias, what comes from below is the input itself, and so is its gradient.
     below = torch.tensor(from_below(case), requires_grad=True)
@@ -152,7 +152,7 @@ def test_steps_back_are_autograd(cell: str, size: tuple[int, int, int, int, int]
     loss.backward()
 
     np.testing.assert_allclose(np.stack(d_from_below[::-1]), below.grad, rtol=1e-10, atol=1e-10)
-    assert d_weights.keys() == set(module.Weights._fields)
+    assert d_weights.keys() == set(case.weights)
     for name, d_weight in d_weights.items():
         found = d_weight[0].T @ d_weight[1] if isinstance(d_weight, tuple) else d_weight
         np.testing.assert_allclose(found, weights[name].grad, rtol=1e-10, atol=1e-10)
@@ -164,10 +164,11 @@ def test_steps_back_are_autograd(cell: str, size: tuple[int, int, int, int, int]
 def test_a_float32_layer_stays_float32(cell: str) -> None:
     case = make_case(cell, (1, 2, 3, 4, 0))
     module = CELLS[cell]
-    weights, state = (type(each)(*[part.astype(np.float32) for part in each]) for each in (case.weights, case.state))
+    weights = {name: weight.astype(np.float32) for name, weight in case.weights.items()}
+    state = module.State(*[part.astype(np.float32) for part in case.state])
     after, trace = module.step(weights, from_below(case)[0].astype(np.float32), state)
-    d_below, d_recurrent, d_before = module.step_back(weights, trace, after)
-    d_weights = [part for d_weight in module.d_weights([trace], d_recurrent).values() for part in d_weight]
+    d_below, d_recurrent, d_before = module.step_backward(weights, module.local_derivatives(trace), after)
+    d_weights = [part for d_weight in module.weight_grads(trace, d_recurrent).values() for part in d_weight]
     parts = (*after, *trace[1:], d_below, d_recurrent, *d_before, *d_weights)
     assert {part.dtype for part in parts} == {np.dtype(np.float32)}
 
@@ -179,11 +180,10 @@ def test_gates_name_the_blocks_of_rows(cell: str) -> None:
     assert shapes["w_x"] == (7 * len(module.GATES), 5)
     assert shapes["b"] == (7 * len(module.GATES),)
     assert (
-        sum(rows for rows, *columns in (shapes[name] for name in module.Weights._fields) if columns)
+        sum(rows for rows, *columns in (shapes[name] for name in shapes if name not in ("w_x", "b")) if columns)
         == len(module.GATES) * 7
     )
-    assert shapes.keys() == {"w_x", "b", *module.Weights._fields}
-    assert module.State._fields[0] == "h"
+    assert module.state_fields[0] == "h"
 
 
 @every_cell
@@ -195,7 +195,7 @@ def test_signals_are_what_they_are_said_to_be(cell: str, size: tuple[int, int, i
     assert module.MEMORY in module.SIGNALS
     for below in from_below(case):
         state, trace = module.step(case.weights, below, state)
-        seen = look(module.SIGNALS, trace, state)
+        seen = module.read_signals(trace, state)
         assert seen.keys() == module.SIGNALS.keys()
         for name, signal in module.SIGNALS.items():
             assert seen[name].shape == state.h.shape
@@ -233,7 +233,7 @@ def test_an_slstm_shows_the_weighted_mean_of_its_candidates() -> None:
     state = module.State(*np.zeros((4, 1, 1)))
     a_i, log_f = below[:, 0, 0], np.log(expit(below[:, 0, 1]))
     for step in range(30):
-        state, trace = module.step(module.Weights(np.zeros((4, 1))), below[step], state)
+        state, trace = module.step({"w_h": np.zeros((4, 1))}, below[step], state)
         later = np.concatenate((np.cumsum(log_f[step:0:-1])[::-1], [0.0]))  # by which each weight has shrunk since
         weights = np.exp(a_i[: step + 1] + later)
         mean = (weights * np.tanh(below[: step + 1, 0, 3])).sum() / weights.sum()

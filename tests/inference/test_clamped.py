@@ -67,7 +67,7 @@ def test_the_state_is_one_that_the_cell_can_have(cell: str) -> None:
     state, _ = engine.prefill(engine.start(), IDS[:9])
     weights = engine._layers[0].weights
     after, trace = module.step(weights, engine._table[[3]], state.layers[0])
-    held = module.hold(after, trace, np.array([4]), np.array([0.25], dtype=np.float32))
+    held = module.clamp_units(after, trace, np.array([4]), np.array([0.25], dtype=np.float32))
     kept = held.c / held.n if cell == "slstm" else getattr(held, module.MEMORY)
     assert kept[0, 4] == pytest.approx(0.25)
     for one, other in zip(held, after, strict=True):

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from charlm.cells import CELLS, lstm
+from charlm.cells import CELLS
+from charlm.cells.lstm import LSTMState
 from charlm.config import SamplingConfig
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine, State
@@ -299,7 +300,7 @@ class Script:
         logits = np.full(len(self.vocabulary), -1e3, np.float32)
         logits[self._ids[place] if place < len(self._ids) else 0] = 0
         here = np.array([[place]], np.float32)
-        return State((lstm.State(here, here),)), logits
+        return State((LSTMState(here, here),)), logits
 
     def play(self, **options: Any) -> Generation:
         return Generation(self, *self.begin(), SamplingConfig(temperature=0), **options)  # type: ignore[arg-type]

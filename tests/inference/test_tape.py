@@ -39,7 +39,7 @@ def make_state(config: ModelConfig, rng: np.random.Generator, dtype: type = np.f
     cell = CELLS[config.cell]
     layers = []
     for _ in range(config.layers):
-        parts = {name: np.tanh(rng.normal(0, 1, (1, config.hidden))).astype(dtype) for name in cell.State._fields}
+        parts = {name: np.tanh(rng.normal(0, 1, (1, config.hidden))).astype(dtype) for name in cell.state_fields}
         if "n" in parts:
             parts["n"] = 1 + abs(parts["n"])  # a normaliser is at least 1 once something was read
         for part in parts.values():

@@ -67,7 +67,7 @@ def test_a_stopped_comparison_goes_on_to_the_same_results(tmp_path: Path) -> Non
         assert result.steps == 6
         assert 300 < result.characters <= 6 * 4 * 16  # chunks end where an epoch does
         assert result.curve[-1][1] == pytest.approx(result.nats, abs=1e-4)
-        assert result.state_bytes == 4 * result.hidden * len(CELLS[cell].State._fields)
+        assert result.state_bytes == 4 * result.hidden * len(CELLS[cell].state_fields)
 
     first = Comparison(PLAN, tmp_path / "parts")
     for told in first.events():

@@ -42,14 +42,14 @@ def test_state_gradients_are_finite_differences(cell: str, shape: dict[str, Any]
     ids, target = rng.integers(0, 7, (STEPS, BATCH)), rng.integers(0, 7, BATCH)
     module = CELLS[cell]
     # After one id, so that every part of the state is one that reading leads to.
-    zero = module.State(*np.zeros((len(module.State._fields), BATCH, HIDDEN)))
+    zero = module.State(*np.zeros((len(module.state_fields), BATCH, HIDDEN)))
     found = state_gradients(config, weights, ids, target, State((zero, zero)))
 
     def first(layer: int | None = None, part: str = "h", move: Any = 0.0) -> tuple[Any, ...]:
         """The states after the first id, one part of one layer's moved, and what lies above it along with it."""
         layers, x = [], weights["embedding"][ids[0]]
         for number in range(LAYERS):
-            recurrent = module.Weights(*[weights[f"layers.{number}.{name}"] for name in module.Weights._fields])
+            recurrent = {name: weights[f"layers.{number}.{name}"] for name in module.shapes(1, 1)}
             below = x @ weights[f"layers.{number}.w_x"].T + weights[f"layers.{number}.b"]
             state, _ = module.step(recurrent, below, zero)
             if number == layer:
@@ -63,7 +63,7 @@ def test_state_gradients_are_finite_differences(cell: str, shape: dict[str, Any]
         return tuple(layers)
 
     for layer in range(LAYERS):
-        for part in module.State._fields:
+        for part in module.state_fields:
             direction = rng.normal(size=(BATCH, HIDDEN))
             sides = [
                 surprise(config, weights, ids[1:], target, first(layer, part, sign * 1e-6 * direction))

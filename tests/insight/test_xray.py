@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from charlm.cells import CELLS
-from charlm.cells.common import UNBOUNDED, Signal, gate
+from charlm.cells.base import UNBOUNDED, Signal, gate
 from charlm.inference.scoring import spell
 from charlm.insight.activations import record, summarise
 from charlm.insight.xray import STEPS, entropies_of, fold, inks, palette, sight, span, steps
