@@ -14,23 +14,23 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from charlm.chat.adaptive_reader import NO_LESSON, LearnPolicy, Reader
 from charlm.chat.context_cache import CharScore, ContextCache, ContextSource
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.near_duplicates import REMEMBERED
 from charlm.chat.reply_sampler import ReplySampler, SamplerControls, Segment, Snapshot
-from charlm.chat.turns import BOT, YOU, Turn, branch, last_visited, upwards
+from charlm.chat.turns import BOT, YOU, Turn, last_visited, upwards
 from charlm.config import ChatConfig, LearnConfig, check_seed
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine
-from charlm.inference.generate import Piece, make_rng, new_seed
-from charlm.text.dialogue import Dialogue, is_name
+from charlm.inference.generate import Piece, make_rng
+from charlm.text.dialogue import Dialogue
 
-MAX_MOVES = 1000  # that can be undone
 DRAFT_SECONDS = 0.4  # between two savings of a reply that is under way
 
 
@@ -85,27 +85,22 @@ class Learned(NamedTuple):
 
 
 class Journal(ContextSource, Protocol):
-    """Keeps a conversation while it happens: `charlm.chat.storage.store` has one. Without it there is only memory.
+    """Saves a conversation as it happens, see `charlm.chat.storage.autosave`. Without one it is only in memory.
 
-    A journal that cannot write raises nothing: the conversation goes on in memory, and is written when that is possible
-    again.
+    No method raises. What cannot be written is written later.
     """
 
-    @property
-    def number(self) -> int | None:
-        """The conversation's; None before its first turn."""
-
-    def begin(self, conversation: Conversation, turn: Turn) -> int:
-        """A turn has begun: keep it as a draft. Returns the id that it gets."""
+    def begin(self, turn: Turn) -> None:
+        """Save a reply that begins, as a draft."""
 
     def draft(self, turn: Turn) -> None:
-        """A turn under way has grown."""
+        """Save a draft that has grown."""
 
-    def commit(self, conversation: Conversation, turn: Turn | None) -> None:
-        """A turn is finished, with its snapshot; or only the head has moved. One transaction."""
+    def commit(self, turn: Turn | None) -> None:
+        """Save a finished turn with its snapshot, or only a move of the head. One transaction."""
 
     def withdraw(self, turn: Turn) -> None:
-        """A turn that had begun has said nothing: it is to be as if it had not."""
+        """Delete a draft of which nothing was shown."""
 
 
 class Conversation:
@@ -118,20 +113,12 @@ class Conversation:
         bot: the speaker that the model plays.
         dials: how replies are drawn.
         seed: of the random numbers; None draws one.
-        journal: keeps what happens.
+        data: a conversation to go on with, in place of the last five.
+        journal: makes the journal from the data and the reader.
         clock: seconds.
 
     Attributes:
-        dialogue: how its text writes turns.
-        you: who a person plays.
-        bot: who the model plays.
-        seed: what the random numbers were last begun with.
-        hand: turns the dials, also while a reply is drawn.
-        root: where everything begins.
-        head: the last turn that is visible.
-        moves: where the head was, the oldest first; turns before the cursor can be undone to, those after it redone.
-        title: what the conversation is called; empty for what its first turn says.
-        forgets: whether the next turn begins with a model that has learned nothing.
+        data: the turns, the head and the settings.
     """
 
     def __init__(
@@ -143,29 +130,51 @@ class Conversation:
         bot: str | None = None,
         dials: ChatConfig | None = None,
         seed: int | None = None,
-        journal: Journal | None = None,
+        data: ConversationData | None = None,
+        journal: Callable[[ConversationData, Reader], Journal] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.dialogue = dialogue or Dialogue()
-        self._recall = ContextCache(Reader(engine), self.dialogue, journal)
-        self.you, self.bot = roles(self.dialogue, you, bot)
-        self.seed = new_seed() if seed is None else seed
-        check_seed(self.seed)
-        self.hand = SamplerControls(_fitting(dials or ChatConfig(), engine), make_rng(self.seed))
-        self.title = ""
-        self.forgets = False
-        self.root = Turn(0, None, "", "")
-        self.head = self.root
-        self.moves: list[Turn] = [self.root]
-        self.cursor = 0
-        self._journal = journal
+        self.data = data or ConversationData.start(dialogue or Dialogue(), you, bot, dials or ChatConfig(), seed)
+        self.data.controls.dials = _fitting(self.data.controls.dials, engine)
+        reader = Reader(engine)
+        self._journal = None if journal is None else journal(self.data, reader)
+        self._recall = ContextCache(reader, self.data.dialogue, self._journal)
         self._clock = clock
-        self._next_id = 1
         self._busy = threading.Lock()
         self._cancelled = threading.Event()
         self._ending = threading.RLock()  # a signal may come while it is held, and its handler stop
 
     # -- what there is ------------------------------------------------------------------------------------------------
+
+    @property
+    def dialogue(self) -> Dialogue:
+        return self.data.dialogue
+
+    @property
+    def you(self) -> str:
+        return self.data.you
+
+    @property
+    def bot(self) -> str:
+        return self.data.bot
+
+    @property
+    def seed(self) -> int:
+        return self.data.seed
+
+    @property
+    def root(self) -> Turn:
+        return self.data.root
+
+    @property
+    def head(self) -> Turn:
+        """The last visible turn."""
+        return self.data.head
+
+    @property
+    def path(self) -> list[Turn]:
+        """The visible turns, from the first to the head."""
+        return self.data.path
 
     @property
     def reader(self) -> Reader:
@@ -184,13 +193,13 @@ class Conversation:
     @property
     def dials(self) -> ChatConfig:
         """How the next character is drawn; may be set at any time, also while a reply is under way."""
-        return self.hand.dials
+        return self.data.controls.dials
 
     @dials.setter
     def dials(self, dials: ChatConfig) -> None:
-        if dials.clamp != self.hand.dials.clamp:
+        if dials.clamp != self.data.controls.dials.clamp:
             self.engine.with_clamps(dials.clamps)  # which checks that there are such units
-        self.hand.dials = dials
+        self.data.controls.dials = dials
 
     def reseed(self, seed: int) -> None:
         """Begin the random numbers anew, from the very next character.
@@ -200,19 +209,8 @@ class Conversation:
         """
         check_seed(seed)
         rng = make_rng(seed)
-        self.seed = seed
-        self.hand.rng = rng
-
-    @property
-    def number(self) -> int | None:
-        """Of the conversation in the database; None before its first turn, or if it is not kept."""
-        return self._journal.number if self._journal is not None else None
-
-    @property
-    def path(self) -> list[Turn]:
-        """The visible turns, from the first to the head."""
-        turns = list(upwards(self.head))
-        return turns[::-1]
+        self.data.seed = seed
+        self.data.controls.rng = rng
 
     @property
     def busy(self) -> bool:
@@ -237,7 +235,7 @@ class Conversation:
     def learned(self) -> Learned | None:
         """What the model has learned up to the head; None if that is nothing, or is to be forgotten, or not at hand."""
         snapshot = self.head.snapshot
-        if self.forgets or snapshot is None or snapshot.memory is None or not snapshot.memory.overlay:
+        if self.data.forgets or snapshot is None or snapshot.memory is None or not snapshot.memory.overlay:
             return None
         memory = snapshot.memory
         return Learned(memory.overlay.movement, memory.gain / math.log(2), memory.learned, memory.shrinks)
@@ -248,7 +246,7 @@ class Conversation:
 
     def lead(self, turn: Turn) -> str:
         """What is read before a turn's own text: the end of the turn before it, and the speaker."""
-        return self._recall.lead(turn)
+        return self.data.lead(turn)
 
     def snapshot(self, turn: Turn) -> Snapshot:
         """What the model remembers after a turn; see `charlm.chat.context_cache`."""
@@ -371,14 +369,14 @@ class Conversation:
 
     def undo(self) -> bool:
         """Go back to where the head was before the last operation; false if there was none."""
-        if self.forgets:
+        if self.data.forgets:
             self.remember()
             return True
-        return self._go(self.cursor - 1)
+        return self._go(self.data.cursor - 1)
 
     def redo(self) -> bool:
         """Take an undo back; false if there is none."""
-        return self._go(self.cursor + 1)
+        return self._go(self.data.cursor + 1)
 
     def forget(self) -> None:
         """Let the model forget what it has learned, from the next turn on, whatever that is. Undo takes it back.
@@ -389,13 +387,13 @@ class Conversation:
         with self._alone():
             if not any(turn.lesson.settings is not None for turn in upwards(self.head)):
                 raise UsageError("nothing was learned yet", "/learn on lets it learn from what you say")
-            self.forgets = True
+            self.data.forgets = True
             self._commit(None)
 
     def remember(self) -> None:
         """Take `forget` back, as long as no turn has followed it."""
         with self._alone():
-            self.forgets = False
+            self.data.forgets = False
             self._commit(None)
 
     def siblings(self, turn: Turn) -> list[Turn]:
@@ -405,7 +403,8 @@ class Conversation:
     def choose(self, turn: Turn) -> None:
         """Show a turn, and what last followed it."""
         with self._alone():
-            self._move(last_visited(turn), new=False)
+            self.data.move(last_visited(turn))
+            self._commit(None)
 
     def stop(self) -> None:
         """End the operation that is under way within one character; what was shown stays. For another thread."""
@@ -428,33 +427,18 @@ class Conversation:
 
     def _lesson(self, author: str = BOT, like: Turn | None = None) -> LearnPolicy:
         """Of a turn that is about to be; it may take another's place. Only what a person says is learned from."""
-        forget = self.forgets or (like is not None and like.lesson.forget)
+        forget = self.data.forgets or (like is not None and like.lesson.forget)
         rate = self.dials.learn if author == YOU else 0.0
         return LearnPolicy(forget, LearnConfig(rate=rate) if rate else None)
 
     def _type(self, parent: Turn, author: str, name: str, text: str, lesson: LearnPolicy = NO_LESSON) -> Turn:
         """Add a turn that a person wrote."""
-        # Read before it is begun: should that fail, nothing has happened.
-        typed = Turn(0, parent, author, name, (Segment(text),), lesson=lesson)
-        snapshot = self._recall.take_in(self.snapshot(parent), typed, self._cancelled.is_set)
-        turn = self._begin(parent, author, name, lesson)
-        turn.passages, turn.reason, turn.nats = typed.passages, "typed", typed.nats
-        self._finish(turn, snapshot)
+        # Read before it is attached: if reading fails, nothing has changed.
+        turn = Turn(0, parent, author, name, (Segment(text),), "typed", lesson=lesson)
+        snapshot = self._recall.take_in(self.snapshot(parent), turn, self._cancelled.is_set)
+        self.data.attach(turn)
+        self._recall.keep(turn, snapshot)
         return turn
-
-    def _begin(self, parent: Turn, author: str, name: str, lesson: LearnPolicy) -> Turn:
-        turn = Turn(self._next_id, parent, author, name, reason="draft", lesson=lesson)
-        if self._journal is not None:
-            turn.id = self._journal.begin(self, turn)
-        self._next_id = turn.id + 1
-        parent.children.append(turn)
-        return turn
-
-    def _finish(self, turn: Turn, snapshot: Snapshot | None) -> None:
-        assert turn.parent is not None
-        if snapshot is not None:
-            self._recall.keep(turn, snapshot)
-        turn.characters = turn.parent.characters + len(self.lead(turn)) + len(turn.text)
 
     def _reply(
         self,
@@ -481,9 +465,12 @@ class Conversation:
             start = self.reader.begin(self.snapshot(parent), self._recall.lead_of(parent, name), lesson)
             for passage in kept:
                 start = self.reader.read(start, passage.text).snapshot
-        turn = self._begin(parent, BOT, name, lesson)
+        turn = Turn(0, parent, BOT, name, reason="draft", lesson=lesson)
+        self.data.attach(turn)
+        if self._journal is not None:
+            self._journal.begin(turn)
         turn.passages = kept
-        drawing = self.drawing(turn, start, self.hand, self._cancelled.is_set)
+        drawing = self.drawing(turn, start, self.data.controls, self._cancelled.is_set)
         logprob = 0.0
         try:
             if on_turn is not None:
@@ -504,7 +491,6 @@ class Conversation:
                 raise
             shown = "".join([passage.text for passage in kept]) + drawing.text
             turn.passages, turn.reason = ((Segment(shown),) if shown else ()), "cancelled"
-            self._finish(turn, None)
             self._move(turn, joins=joins)
             raise
         if drawing.reason == "cancelled" and not (drawing.text or says_something):
@@ -512,13 +498,12 @@ class Conversation:
             return Reply(self.head, "", 0.0, self._clock() - began, drawing.reason)
         assert drawing.snapshot is not None
         turn.passages, turn.reason = (*kept, drawing.passage), drawing.reason
-        self._finish(turn, drawing.snapshot)
+        self._recall.keep(turn, drawing.snapshot)
         self._move(turn, joins=joins)
         return Reply(turn, drawing.text, logprob, self._clock() - began, drawing.reason)
 
     def _withdraw(self, turn: Turn) -> None:
-        assert turn.parent is not None
-        turn.parent.children.remove(turn)
+        self.data.detach(turn)
         if self._journal is not None:
             self._journal.withdraw(turn)
 
@@ -557,73 +542,26 @@ class Conversation:
         """What the model remembers where a conversation begins with this speaker's words."""
         return self.snapshot(self.root).read(self.engine, self.dialogue.opening(name))
 
-    def _move(self, head: Turn, *, joins: bool = False, new: bool = True) -> None:
-        """Put the head somewhere, and remember where it was.
-
-        Args:
-            head: where.
-            joins: this belongs to the last operation, and is undone with it.
-            new: the turn has just been made.
-        """
-        if not joins:
-            self.cursor += 1
-        del self.moves[self.cursor :]
-        self.moves.append(head)
-        if len(self.moves) > MAX_MOVES:
-            del self.moves[0]
-            self.cursor -= 1
-        self._show(head)
-        if new and head.lesson.forget:
-            self.forgets = False
-        self._commit(head if new else None)
+    def _move(self, head: Turn, *, joins: bool = False) -> None:
+        """Move the head to a new turn; see `ConversationData.move`."""
+        self.data.count(head)
+        self.data.move(head, joins=joins)
+        if head.lesson.forget:
+            self.data.forgets = False
+        self._commit(head)
 
     def _go(self, cursor: int) -> bool:
-        if not 0 <= cursor < len(self.moves):
+        if not 0 <= cursor < len(self.data.moves):
             return False
         with self._alone():
-            self.cursor = cursor
-            self._show(self.moves[cursor])
+            self.data.cursor = cursor
+            self.data.show(self.data.moves[cursor])
             self._commit(None)
         return True
 
-    def _show(self, head: Turn) -> None:
-        for turn in branch(self.head, head):
-            assert turn.parent is not None
-            turn.parent.visited = turn
-        self.head = head
-
     def _commit(self, turn: Turn | None) -> None:
         if self._journal is not None:
-            self._journal.commit(self, turn)
-
-    # -- from the journal ---------------------------------------------------------------------------------------------
-
-    def restore(self, turns: Iterable[Turn], moves: Sequence[int], cursor: int) -> None:
-        """Take up a conversation that a journal has kept. For the journal.
-
-        Args:
-            turns: all but the root and drafts that say nothing, parents before children, without snapshots.
-            moves: ids of turns where the head was.
-            cursor: which of them it is.
-
-        A reply that a crash has cut off is kept as far as it was saved, and the head moves to it.
-        """
-        known = {0: self.root}
-        for turn in turns:
-            assert turn.parent is not None
-            known[turn.id] = turn
-            turn.parent.children.append(turn)
-            turn.characters = turn.parent.characters + len(self.lead(turn)) + len(turn.text)
-            self._next_id = max(self._next_id, turn.id + 1)
-        self.moves = [known[number] for number in moves if number in known] or [self.root]
-        self.cursor = min(max(cursor, 0), len(self.moves) - 1)
-        self._show(self.moves[self.cursor])
-        newest = known[max(known)]
-        if newest.reason == "draft":
-            newest.reason = "cancelled"
-            newest.snapshot = None
-            _ = self.snapshot(newest)
-            self._move(newest, joins=newest.parent is self.head)
+            self._journal.commit(turn)
 
 
 def _fitting(dials: ChatConfig, engine: Engine) -> ChatConfig:
@@ -633,25 +571,3 @@ def _fitting(dials: ChatConfig, engine: Engine) -> ChatConfig:
     except UsageError:
         return replace(dials, clamp="")
     return dials
-
-
-def roles(dialogue: Dialogue, you: str | None, bot: str | None) -> tuple[str, str]:
-    """Who plays whom.
-
-    Raises:
-        UsageError: a name that cannot be, or both the same.
-    """
-    if not dialogue.has_names:
-        return you or YOU, bot or BOT
-    chosen = []
-    for name, what in ((you, "you"), (bot, "bot")):
-        if name is not None and not is_name(name.strip()):
-            raise UsageError(f"{name!r} cannot be the name of a speaker", f"--{what} takes a short name")
-        chosen.append(dialogue.speaker(name.strip()) if name is not None else None)
-    free = [name for name in dialogue.names if name not in chosen] + ["YOU", "BOT"]
-    # The most frequent speaker is the one whom the model knows best.
-    bot_name = chosen[1] or free.pop(0)
-    you_name = chosen[0] or next(name for name in free if name != bot_name)
-    if you_name == bot_name:
-        raise UsageError(f"both speakers are {you_name}", "choose two with --you and --bot")
-    return you_name, bot_name

@@ -1,4 +1,4 @@
-"""Conversations as files: to be read (Markdown, text), and to be kept and taken in again (JSON).
+"""Conversations as files: to be read (Markdown, text), and to be data and taken in again (JSON).
 
 Owns the three forms and the checks of the last. The JSON is everything but the snapshots, which a model makes again by
 reading: the whole tree with every turn's settings and random numbers, so that it can be replayed anywhere.
@@ -18,17 +18,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Final, NoReturn, TypeVar
 
 from charlm.chat.adaptive_reader import NO_LESSON, LearnPolicy
-from charlm.chat.conversation import MAX_MOVES, Conversation
-from charlm.chat.reply_sampler import Segment, restored
-from charlm.chat.storage.conversation_data import ConversationData
+from charlm.chat.conversation_data import MAX_MOVES, ConversationData
+from charlm.chat.reply_sampler import SamplerControls, Segment, restored
 from charlm.chat.storage.listing import headline
-from charlm.chat.storage.rows import one_line, whole
+from charlm.chat.storage.rows import one_line, replace_lone_surrogates
 from charlm.chat.turns import BOT, YOU, Turn
 from charlm.config import ChatConfig
 from charlm.errors import CharlmError, CheckpointError, UsageError
@@ -44,35 +43,33 @@ _INLINE = re.compile(r"[\\`*_\[\]<>|~&$]")
 _AT_BEGINNING = re.compile(r"^(\d*)([-+#=.)])")  # of a line: lists and headings
 
 
-def export(conversation: Conversation | ConversationData, form: str, model: str = "") -> str:
-    """A conversation as the text of a file.
+def export(data: ConversationData, form: str) -> str:
+    """Return a conversation as the text of a file.
 
     Args:
-        conversation: as it stands, or as it is kept.
+        data: the conversation.
         form: "md", "json" or "txt".
-        model: the model's name, which a conversation itself does not know.
 
     Raises:
         UsageError: there is no such form.
     """
-    kept = ConversationData.of(conversation, model) if isinstance(conversation, Conversation) else conversation
     forms = {"md": to_markdown, "json": to_json, "txt": to_text}
     if form not in forms:
         raise UsageError(f"there is no form {form!r}", f"it is one of {', '.join(FORMS)}")
-    return whole(forms[form](kept))
+    return replace_lone_surrogates(forms[form](data))
 
 
-def to_text(kept: ConversationData) -> str:
+def to_text(data: ConversationData) -> str:
     """The visible turns, as the dialogue's format writes them."""
-    return kept.text + "\n"
+    return data.text + "\n"
 
 
-def to_markdown(kept: ConversationData) -> str:
+def to_markdown(data: ConversationData) -> str:
     """The visible turns, to be read: what was said looks as it was said, whatever it may mean in Markdown."""
-    path = kept.path
-    title = kept.title or headline(path[0].text if path else "") or "A conversation"
-    when = datetime.fromtimestamp(kept.created, UTC).strftime("%Y-%m-%d")
-    parts = [f"# {_escaped(title)}", f"{_escaped(kept.model or 'a model')}, {when}, {len(path)} turns"]
+    path = data.path
+    title = data.title or headline(path[0].text if path else "") or "A conversation"
+    when = datetime.fromtimestamp(data.created, UTC).strftime("%Y-%m-%d")
+    parts = [f"# {_escaped(title)}", f"{_escaped(data.model or 'a model')}, {when}, {len(path)} turns"]
     parts += [f"**{_escaped(turn.name)}**\n\n{_quoted(turn.text)}" for turn in path]
     return "\n\n".join(parts) + "\n"
 
@@ -91,52 +88,48 @@ def _escaped(line: str) -> str:
     return "\u00a0" * (len(line) - len(line.lstrip())) + said  # else indented text would be code
 
 
-def to_json(kept: ConversationData) -> str:
+def to_json(data: ConversationData) -> str:
     """Everything but the snapshots."""
-    number = {0: 0} | {turn.id: place for place, turn in enumerate(kept.turns, 1)}
-    head = number[kept.head.id]
-    moves = [number[move] for move in kept.moves if move in number] or [0]
-    cursor = min(kept.cursor, len(moves) - 1)
-    if moves[cursor] != head:  # a reply that was cut off is visible, though nobody has gone there
-        moves, cursor = [*moves[: cursor + 1], head], cursor + 1
+    number = {data.root: 0} | {turn: place for place, turn in enumerate(data.turns, 1)}
     document = {
         "charlm": "conversation",
         "version": VERSION,
-        "title": kept.title,
-        "model": kept.model,
-        "fingerprint": kept.fingerprint,
-        "dialogue": kept.dialogue.to_dict(),
-        "you": kept.you,
-        "bot": kept.bot,
-        "dials": kept.dials.to_dict(),
-        "seed": kept.seed,
-        "rng": kept.rng,
-        "created": _told(kept.created),
-        "updated": _told(kept.updated),
-        "moves": moves[-MAX_MOVES:],
-        "cursor": cursor - max(0, len(moves) - MAX_MOVES),
-        **({"forgets": True} if kept.forgets else {}),
-        "visited": _visited(kept.root, number),
+        "title": data.title,
+        "model": data.model,
+        "fingerprint": data.fingerprint,
+        "dialogue": data.dialogue.to_dict(),
+        "you": data.you,
+        "bot": data.bot,
+        "dials": data.controls.dials.to_dict(),
+        "seed": data.seed,
+        "rng": data.controls.rng.bit_generator.state,
+        "created": _told(data.created),
+        "updated": _told(data.updated),
+        "moves": [number[turn] for turn in data.moves],
+        "cursor": data.cursor,
+        **({"forgets": True} if data.forgets else {}),
+        "visited": _visited(data.root, number),
         "turns": [
             {
-                "id": number[turn.id],
-                "parent": number[turn.parent.id] if turn.parent is not None else 0,
+                "id": number[turn],
+                "parent": number[turn.parent or data.root],
                 "author": turn.author,
                 "name": turn.name,
-                "reason": "cancelled" if turn.reason == "draft" else turn.reason,
-                "created": _told(kept.times.get(turn.id, kept.created)),
+                "reason": turn.reason,
+                "created": _told(turn.created),
                 "visited": _visited(turn, number),
                 "passages": [passage.to_dict() for passage in turn.passages],
                 **({"lesson": turn.lesson.to_dict()} if turn.lesson != NO_LESSON else {}),
             }
-            for turn in kept.turns
+            for turn in data.turns
+            if turn.reason != "draft"
         ],
     }
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
-def _visited(turn: Turn, number: Mapping[int, int]) -> int | None:
-    return None if turn.visited is None else number[turn.visited.id]
+def _visited(turn: Turn, number: Mapping[Turn, int]) -> int | None:
+    return None if turn.visited is None else number[turn.visited]
 
 
 def _told(seconds: float) -> str:
@@ -154,7 +147,7 @@ def from_json(text: str) -> ConversationData:
     """
     try:
         document = json.loads(text, parse_constant=_no)
-        json.dumps(document, ensure_ascii=False).encode()  # halves of characters cannot be kept
+        json.dumps(document, ensure_ascii=False).encode()  # halves of characters cannot be data
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"not a conversation that charlm has exported: {str(error)[:80]}") from error
     if not isinstance(document, dict) or document.get("charlm") != "conversation":
@@ -174,50 +167,52 @@ def from_json(text: str) -> ConversationData:
 
 
 def _record(document: dict[str, Any]) -> ConversationData:
-    root = Turn(0, None, "", "")
-    known, times = {0: root}, {}
-    for one in _a(list, document["turns"]):
-        turn = _turn(_a(dict, one), known)
-        known[turn.id], times[turn.id] = turn, _time(one["created"])
-    visited = [(root, document["visited"]), *((known[one["id"]], one["visited"]) for one in document["turns"])]
-    for turn, child in visited:
-        if child is not None:
-            turn.visited = known[_a(int, child)]
-            _must(turn.visited.parent is turn, "a turn is said to follow one that it does not follow")
-    moves = [_a(int, move) for move in _a(list, document["moves"])]
-    _must(0 < len(moves) <= MAX_MOVES and set(moves) <= set(known), "the head was at turns that there are not")
-    cursor, seed = _a(int, document["cursor"]), _a(int, document["seed"])
-    _must(0 <= cursor < len(moves) and seed >= 0, "a number is out of range")
-    restored(_a(dict, document["rng"]))
-    return ConversationData(
-        title=one_line(_a(str, document["title"])),
-        model=_a(str, document["model"]),
-        fingerprint=_a(str, document["fingerprint"]),
+    seed = _a(int, document["seed"])
+    _must(seed >= 0, "a number is out of range")
+    data = ConversationData(
         dialogue=Dialogue.from_dict(_a(dict, document["dialogue"])),
         you=_name(document["you"]),
         bot=_name(document["bot"]),
-        dials=ChatConfig.from_dict(_a(dict, document["dials"])),
+        controls=SamplerControls(
+            ChatConfig.from_dict(_a(dict, document["dials"])), restored(_a(dict, document["rng"]))
+        ),
         seed=seed,
-        rng=document["rng"],
-        root=root,
-        turns=[turn for turn in known.values() if turn is not root],
-        moves=moves,
-        cursor=cursor,
+        title=one_line(_a(str, document["title"])),
         forgets=_a(bool, document.get("forgets", False)),
+        model=_a(str, document["model"]),
+        fingerprint=_a(str, document["fingerprint"]),
         created=_time(document["created"]),
         updated=_time(document["updated"]),
-        times=times,
     )
+    known = [data.root]
+    for one in _a(list, document["turns"]):
+        known.append(_turn(_a(dict, one), known))
+        data.attach(known[-1])
+    for turn, child in zip(known, [document["visited"], *[one["visited"] for one in document["turns"]]], strict=True):
+        if child is not None:
+            _must(0 <= _a(int, child) < len(known), "there is no such turn")
+            turn.visited = known[child]
+            _must(turn.visited.parent is turn, "a turn is said to follow one that it does not follow")
+    moves = [_a(int, move) for move in _a(list, document["moves"])]
+    _must(0 < len(moves) <= MAX_MOVES, "the number of moves is out of range")
+    _must(all(0 <= move < len(known) for move in moves), "the head was at turns that there are not")
+    cursor = _a(int, document["cursor"])
+    _must(0 <= cursor < len(moves), "a number is out of range")
+    data.moves, data.cursor = [known[move] for move in moves], cursor
+    data.show(data.moves[cursor])
+    return data
 
 
-def _turn(one: dict[str, Any], known: Mapping[int, Turn]) -> Turn:
+def _turn(one: dict[str, Any], known: Sequence[Turn]) -> Turn:
     _must(_a(int, one["id"]) == len(known), "the turns are not numbered from 1 on")
-    _must(_a(int, one["parent"]) in known, "a turn follows one that comes after it")
+    _must(0 <= _a(int, one["parent"]) < len(known), "a turn follows one that comes after it")
     _must(one["author"] in (YOU, BOT) and one["reason"] in REASONS, "a turn is of an unknown kind")
     passages = tuple(_passage(_a(dict, passage)) for passage in _a(list, one["passages"]))
     lesson = LearnPolicy.from_dict(_a(dict, one.get("lesson", {})))
-    name = _name(one["name"])
-    return Turn(one["id"], known[one["parent"]], one["author"], name, passages, one["reason"], lesson=lesson)
+    parent, name = known[one["parent"]], _name(one["name"])
+    turn = Turn(0, parent, one["author"], name, passages, one["reason"], lesson=lesson)
+    turn.created = _time(one["created"])
+    return turn
 
 
 def _passage(document: dict[str, Any]) -> Segment:

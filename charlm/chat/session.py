@@ -7,6 +7,7 @@ neither of them loads a model or opens a database itself.
 from __future__ import annotations
 
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,7 @@ class Session:
     @property
     def number(self) -> int | None:
         """The conversation's number in the database; None before its first turn, or if it is not kept."""
-        return self.conversation.number
+        return self.conversation.data.number
 
     def new(self) -> None:
         """Begin a new conversation, with the roles and dials of the one that was open."""
@@ -194,7 +195,7 @@ class Session:
 
     def rename(self, title: str) -> None:
         """Give the conversation a name."""
-        self.conversation.title = title
+        self.conversation.data.title = title
         if self.number is not None:
             self._kept().rename(self.number, title)
 
@@ -204,9 +205,11 @@ class Session:
 
     def export(self, form: str, path: Path | None = None) -> Path:
         """Write the conversation into a file; see `charlm.chat.export`."""
-        text = export(self.conversation, form, self.name)
+        data = copy(self.conversation.data)
+        data.model, data.fingerprint = self.name, self.engine.fingerprint
+        text = export(data, form)
         if path is None:
-            title = "".join(one if one.isalnum() else "-" for one in self.conversation.title.lower()).strip("-")
+            title = "".join(one if one.isalnum() else "-" for one in self.conversation.data.title.lower()).strip("-")
             path = Path(f"{title or self.name}.{form}")
         if path.exists():
             raise UsageError(f"{path} is there already", "give another name")

@@ -6,6 +6,7 @@ grows. Knows nothing of models.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -23,7 +24,7 @@ class Turn:
     """One turn: yours or the model's.
 
     Attributes:
-        id: its number, unique in a conversation; 0 for the root, which says nothing.
+        id: unique in a conversation and never changed, see `ConversationData.attach`; 0 for the root, which is empty.
         parent: the turn before it; None for the root.
         author: "you" or "bot"; empty for the root.
         name: of the speaker.
@@ -31,7 +32,9 @@ class Turn:
         reason: why it ended: "stop", "length" or "cancelled"; "typed" for what a person wrote, "draft" while it is
             under way or if it was cut off by a crash.
         children: what followed it, in the order in which it came about.
-        characters: in the context up to its end.
+        depth: number of turns up to its end.
+        characters: number of characters of the context up to its end.
+        created: seconds since 1970.
         lesson: what is learned with it.
         snapshot: what the model remembers after it; None if that must be fetched or read again.
         nats: how surprising each id of it was, (N,), if the model had learned something and that is known.
@@ -44,7 +47,9 @@ class Turn:
     passages: tuple[Segment, ...] = ()
     reason: str = ""
     children: list[Turn] = field(default_factory=list)
+    depth: int = 0
     characters: int = 0
+    created: float = field(default_factory=time.time)
     lesson: LearnPolicy = NO_LESSON
     snapshot: Snapshot | None = field(default=None, repr=False)
     nats: NDArray[np.float64] | None = field(default=None, repr=False)

@@ -18,8 +18,8 @@ from charlm.cli.command import CharlmCommand, CharlmGroup, complete_model, is_li
 from charlm.errors import CheckpointError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
+    from charlm.chat.conversation_data import ConversationData
     from charlm.chat.replay import Replayed
-    from charlm.chat.storage.conversation_data import ConversationData
     from charlm.chat.storage.listing import ConversationSummary
     from charlm.chat.storage.store import ConversationStore
     from charlm.chat.turns import Turn
@@ -172,7 +172,7 @@ def _exactly(seconds: float) -> str:
 def show(number: int, as_json: bool, tree: bool) -> None:
     """Print a conversation."""
     with _store() as store:
-        kept, summary = store.turns(number), store.summary(number)
+        kept, summary = store.load(number), store.summary(number)
     visible = set(kept.path)
     if as_json:
         turns = [_turn(one, kept, visible) for one in (kept.turns if tree else kept.path)]
@@ -194,7 +194,7 @@ def _turn(turn: Turn, kept: ConversationData, visible: set[Turn]) -> dict[str, A
         "name": turn.name,
         "text": turn.text,
         "reason": turn.reason,
-        "created": _exactly(kept.times[turn.id]),
+        "created": _exactly(turn.created),
         "visible": turn in visible,
     }
 
@@ -237,7 +237,7 @@ def export(number: int, form: str, output: str) -> None:
     from charlm.files import write_bytes
 
     with _store() as store:
-        text = to_form(store.turns(number), form)
+        text = to_form(store.load(number), form)
     if output == "-":
         click.echo(shown(text, sys.stdout), nl=False)
     else:
@@ -311,16 +311,17 @@ def path() -> None:
 def replay(number: int, as_json: bool, model: str | None) -> int:
     """Play a conversation again, from its seeds and dials, and find the first character that differs."""
     from charlm import checkpoint
+    from charlm.chat.conversation import Conversation
     from charlm.chat.replay import replay as play
     from charlm.inference.engine import Engine
     from charlm.registry import find_model
 
     with _store() as store:
-        kept = store.turns(number)
+        kept = store.load(number)
     engine = Engine(checkpoint.load(find_model(model or kept.model)))
     if engine.fingerprint != kept.fingerprint:
         _say(f"{model or kept.model} is not the model that it was when it last spoke here")
-    conversation = kept.conversation(engine)
+    conversation = Conversation(engine, data=kept)
     live = is_live() and not as_json
     with click.progressbar(length=len(conversation.path), label="replaying", file=sys.stderr, hidden=not live) as bar:
         played = play(conversation, lambda _: bar.update(1))

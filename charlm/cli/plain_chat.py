@@ -189,7 +189,7 @@ class PlainChat:
             "reason": reply.reason,
             "logprob": reply.logprob,
             "seconds": reply.seconds,
-            "conversation": conversation.number,
+            "conversation": conversation.data.number,
             "turn": len(conversation.path),
         }
 

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from charlm.chat.adaptive_reader import NO_LESSON
 from charlm.chat.conversation import Conversation
 from charlm.chat.reply_sampler import Segment
 from charlm.chat.storage.store import ConversationStore
+from charlm.chat.turns import Turn
 from charlm.checkpoint import Checkpoint
 from charlm.config import ChatConfig, ModelConfig
 from charlm.inference.engine import Engine
@@ -122,11 +122,11 @@ def _grow(conversation: Conversation, turns: int) -> None:
         parent = conversation.head
         text = "".join(characters[k] for k in rng.integers(0, len(characters), LENGTH))
         author = "you" if parent.author == "bot" else "bot"
-        turn = conversation._begin(parent, author, author, NO_LESSON)
-        turn.passages = (Segment(text, passage.settings, LENGTH) if author == "bot" else Segment(text),)
-        turn.reason = "length" if author == "bot" else "typed"
+        drawn = Segment(text, passage.settings, LENGTH) if author == "bot" else Segment(text)
+        turn = Turn(0, parent, author, author, (drawn,), "length" if author == "bot" else "typed")
         assert parent.snapshot is not None
-        conversation._finish(turn, parent.snapshot.read(conversation.engine, text[:1]))
+        turn.snapshot = parent.snapshot.read(conversation.engine, text[:1])
+        conversation.data.attach(turn)
         conversation._move(turn)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,22 @@ from .models import random_engine
 QUICK = ChatConfig(candidates=1, length=20)
 """Replies that take no time."""
 
-Reopen = Callable[[], ConversationStore]
+Reopen = Callable[..., ConversationStore]
+
+
+class Connector:
+    """Opens connections to databases, and remembers the last one."""
+
+    last: sqlite3.Connection
+
+    def __call__(self, *args: Any, **options: Any) -> sqlite3.Connection:
+        self.last = sqlite3.connect(*args, **options)
+        return self.last
+
+
+def ticks() -> Callable[[], float]:
+    """A clock that is a second later at every look, so that a draft is saved at every piece."""
+    return iter(range(1_000_000)).__next__
 
 
 @pytest.fixture
@@ -36,8 +53,8 @@ def reopen(path: Path) -> Iterator[Reopen]:
     """Opens the file as another process would, again and again."""
     stores = []
 
-    def call() -> ConversationStore:
-        stores.append(ConversationStore(path))
+    def call(**options: Any) -> ConversationStore:
+        stores.append(ConversationStore(path, **options))
         return stores[-1]
 
     yield call
@@ -46,6 +63,12 @@ def reopen(path: Path) -> Iterator[Reopen]:
 
 
 @pytest.fixture
-def store(reopen: Reopen) -> ConversationStore:
+def connector() -> Connector:
+    """What the store connects with."""
+    return Connector()
+
+
+@pytest.fixture
+def store(reopen: Reopen, connector: Connector) -> ConversationStore:
     """A store that has nothing in it."""
-    return reopen()
+    return reopen(connect=connector)

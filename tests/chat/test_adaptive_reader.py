@@ -24,8 +24,6 @@ from charlm.chat.export import from_json, to_json
 from charlm.chat.replay import replay
 from charlm.chat.reply_sampler import LEARNED_WEIGHT, Snapshot, restored
 from charlm.chat.session import ChatOptions, Session
-from charlm.chat.storage import autosave, database
-from charlm.chat.storage.conversation_data import ConversationData
 from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import Turn
 from charlm.cli.main import run
@@ -173,7 +171,7 @@ def test_forgetting_is_the_model_as_it_was_trained() -> None:
     engine = conversation.engine
     logits = engine.prefill(engine.start(), engine.vocabulary.encode(text))[1]
     np.testing.assert_allclose(conversation.snapshot(reply.turn).logits, logits, rtol=0, atol=1e-4)
-    assert not conversation.forgets, "once"
+    assert not conversation.data.forgets, "once"
     assert replay(conversation).difference is None
     conversation.undo()
     assert conversation.head is head
@@ -199,7 +197,7 @@ def test_undo_takes_forgetting_back() -> None:
     conversation.say("hello")
     conversation.forget()
     assert conversation.undo()
-    assert not conversation.forgets
+    assert not conversation.data.forgets
     assert len(conversation.path) == 2
     conversation.say("again")
     assert memory(conversation).learned == len("ello" + "again")
@@ -211,7 +209,7 @@ def test_a_wish_to_forget_survives_closing(store: ConversationStore, reopen: Reo
     conversation.forget()
     store.close()
     again = reopen().open(1, "noise", learning_engine(), LINES).conversation
-    assert again.forgets
+    assert again.data.forgets
     again.say("again")
     assert memory(again).learned == len("again")
 
@@ -296,7 +294,7 @@ def test_going_far_back_is_learned_again_once_and_not_at_every_step(monkeypatch:
 
 def learned_rows(path: Path) -> list[tuple[int, ...]]:
     connection = sqlite3.connect(path)
-    found = connection.execute("SELECT conversation, turn, length(overlay) FROM learned ORDER BY written").fetchall()
+    found = connection.execute("SELECT conversation, turn, length(weights) FROM adaptation ORDER BY written").fetchall()
     assert connection.execute("SELECT count(*) FROM snapshot").fetchone() == (0,)
     connection.close()
     return found
@@ -312,7 +310,7 @@ def test_what_was_learned_is_kept_once_where_a_conversation_is_left(
     assert learned_rows(path) == []
     store.close()
     size = len(memory(conversation).overlay.to_bytes())
-    assert learned_rows(path) == [(1, conversation.head.id, size)]
+    assert learned_rows(path) == [(1, len(conversation.path), size)]
     again = reopen().open(1, "noise", engine, LINES).conversation
     reads = Reads(monkeypatch)
     assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
@@ -336,15 +334,12 @@ def test_of_many_conversations_only_the_last_keep_what_they_learned(
         assert as_bytes(again, again.head) == expected, "learned again"
 
 
-def test_now_and_then_it_is_written_while_it_goes_on(
-    store: ConversationStore, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(autosave, "LESSONS", 6)
-    conversation = store.create("noise", learning_engine(), LINES, dials=LEARNING, seed=1)
+def test_now_and_then_it_is_written_while_it_goes_on(path: Path, reopen: Reopen) -> None:
+    conversation = reopen(turns_per_adaptation=6).create("noise", learning_engine(), LINES, dials=LEARNING, seed=1)
     for _ in range(4):
         conversation.say("hello")
     [(_, turn, _)] = learned_rows(path)
-    assert turn in [one.id for one in conversation.path[4:]]
+    assert 4 < turn <= len(conversation.path)
 
 
 def test_damaged_lessons_are_learned_again(store: ConversationStore, path: Path, reopen: Reopen) -> None:
@@ -353,46 +348,11 @@ def test_damaged_lessons_are_learned_again(store: ConversationStore, path: Path,
     conversation.say("hello")
     store.close()
     connection = sqlite3.connect(path)
-    connection.execute("UPDATE learned SET overlay = substr(overlay, 1, 100)")
+    connection.execute("UPDATE adaptation SET weights = substr(weights, 1, 100)")
     connection.commit()
     connection.close()
     again = reopen().open(1, "noise", engine, LINES).conversation
     assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
-
-
-def make_old(path: Path) -> None:
-    """Take from a file what the version that learns has brought."""
-    connection = sqlite3.connect(path)
-    connection.execute("ALTER TABLE turn DROP COLUMN lesson")
-    connection.execute("ALTER TABLE conversation DROP COLUMN forgets")
-    connection.execute("DROP TABLE learned")
-    connection.execute("PRAGMA user_version = 1")
-    connection.commit()
-    connection.close()
-
-
-@pytest.mark.parametrize("rescued", [False, True])
-def test_what_the_version_before_this_has_kept_goes_on_and_learns(
-    store: ConversationStore, path: Path, reopen: Reopen, rescued: bool
-) -> None:
-    engine = learning_engine()
-    conversation = store.create("noise", engine, LINES, dials=replace(LEARNING, learn=0.0), seed=1)
-    conversation.say("hello")
-    said = [turn.text for turn in conversation.path]
-    store.close()
-    make_old(path)
-    if rescued:
-        old = path.rename(path.with_name("old.db"))
-        reopen().close()
-        connection = sqlite3.connect(path, isolation_level=None)
-        assert database._rescue(connection, old) == (1, 1)
-        connection.close()
-    again = reopen().open(1, "noise", engine, LINES).conversation
-    assert [turn.text for turn in again.path] == said
-    again.dials = LEARNING
-    again.say("how are you?")
-    assert memory(again).learned == len("how are you?")
-    check_memory(again, again.head)
 
 
 def test_lessons_are_told_and_read_back() -> None:
@@ -479,7 +439,7 @@ def test_learn_and_forget_as_commands(models: Path) -> None:
     assert "moved" in face.do("/learn")
     assert "undo" in face.do("/forget")
     face.do("/undo")
-    assert not session.conversation.forgets
+    assert not session.conversation.data.forgets
     assert face.do("/learn off").startswith("it learns nothing")
     assert session.conversation.dials.learn == 0
     face.do("/learn 0.003")
@@ -562,9 +522,9 @@ def test_lessons_are_exported_and_learned_again() -> None:
     conversation.say("hello")
     conversation.say("how are you?")
     conversation.forget()
-    kept = from_json(to_json(ConversationData.of(conversation, "noise")))
+    kept = from_json(to_json(conversation.data))
     assert kept.forgets
-    again = kept.conversation(conversation.engine)
+    again = Conversation(conversation.engine, data=kept)
     assert [turn.lesson for turn in again.path] == [turn.lesson for turn in conversation.path]
     assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
     assert replay(again).difference is None

@@ -115,8 +115,8 @@ def test_it_is_kept_and_opened_again(store: ConversationStore) -> None:
     engine = random_engine(scale=0.6)
     conversation = store.create("model", engine, DIALOGUES["play"], dials=HELD, seed=3)
     conversation.say("hello")
-    assert conversation.number is not None
-    opened = store.open(conversation.number, "model", engine, DIALOGUES["play"]).conversation
+    assert conversation.data.number is not None
+    opened = store.open(conversation.data.number, "model", engine, DIALOGUES["play"]).conversation
     assert opened.dials == HELD
     assert opened.head.passages[0].settings[0].dials == HELD
     assert replay(opened).difference is None

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.chat.adaptive_reader import Reader
-from charlm.chat.conversation import MAX_MOVES, Conversation
+from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import MAX_MOVES
 from charlm.chat.reply_sampler import EMPTY_TRIES, Snapshot
 from charlm.chat.turns import Turn
 from charlm.config import ChatConfig
@@ -260,7 +261,7 @@ def test_a_stop_before_the_first_character(kind: str, has_bytes: bool, dials: Ch
 def test_what_is_stopped_before_it_says_anything_leaves_nothing(kind: str, has_bytes: bool, dials: ChatConfig) -> None:
     conversation = converse(kind, has_bytes, dials=dials, seed=talkative_seed(kind, has_bytes, dials, 12))
     conversation.say("hello")
-    head, moves = conversation.head, list(conversation.moves)
+    head, moves = conversation.head, list(conversation.data.moves)
 
     def begun(turn: Turn) -> None:
         conversation.stop()
@@ -268,7 +269,7 @@ def test_what_is_stopped_before_it_says_anything_leaves_nothing(kind: str, has_b
     operations = [lambda: conversation.regenerate(on_turn=begun), lambda: conversation.continue_(on_turn=begun)]
     for operation in [*operations, lambda: conversation.say("", on_turn=begun)]:
         assert operation().reason == "cancelled"
-        assert (conversation.head, conversation.moves, head.siblings, head.children) == (head, moves, [head], [])
+        assert (conversation.head, conversation.data.moves, head.siblings, head.children) == (head, moves, [head], [])
     # What is kept of an older reply is shown at once.
     conversation.branch_at(head, 3, "?", on_turn=begun)
     assert conversation.head.text == head.text[:3] + "?"
@@ -400,7 +401,7 @@ def test_only_so_many_moves_are_remembered() -> None:
     for _ in range(MAX_MOVES):
         conversation.choose(turn)
         conversation.choose(other)
-    assert len(conversation.moves) == MAX_MOVES
+    assert len(conversation.data.moves) == MAX_MOVES
     undone = 0
     while conversation.undo():
         undone += 1
@@ -893,7 +894,7 @@ def test_nobody_talks_to_himself_and_formats_without_names_have_no_roles() -> No
 def test_another_role_in_mid_conversation_leaves_the_turns_as_they_are() -> None:
     conversation = converse("play")
     conversation.say("hello", stop_at(conversation, 3))
-    conversation.bot = "BABA"
+    conversation.data.bot = "BABA"
     conversation.continue_()
     assert conversation.head.name == "ANNA"
     conversation.branch_at(conversation.head, 1)
@@ -935,22 +936,20 @@ def test_how_the_model_saw_a_turn_coming(kind: str, has_bytes: bool) -> None:
 class Diary:
     """Writes down what it is told."""
 
-    number = None
-
     def __init__(self) -> None:
         self.told: list[tuple[str, str, str]] = []
-        self._last = 100
 
-    def begin(self, conversation: Conversation, turn: Turn) -> int:
+    def begin(self, turn: Turn) -> None:
         self.told.append(("begin", turn.author, turn.text))
-        self._last += 1
-        return self._last
 
     def draft(self, turn: Turn) -> None:
         self.told.append(("draft", turn.author, turn.text))
 
-    def commit(self, conversation: Conversation, turn: Turn | None) -> None:
-        self.told.append(("commit", turn.author if turn else "", turn.text if turn else conversation.head.text))
+    def commit(self, turn: Turn | None) -> None:
+        self.told.append(("commit", turn.author if turn else "", turn.text if turn else ""))
+
+    def withdraw(self, turn: Turn) -> None:
+        self.told.append(("withdraw", turn.author, turn.text))
 
     def fetch(self, turn: Turn, reader: Reader) -> Snapshot | None:
         return None
@@ -959,7 +958,12 @@ class Diary:
 def test_a_journal_is_told_of_everything_as_it_happens() -> None:
     diary, time = Diary(), iter(range(10_000))
     conversation = Conversation(
-        talking_engine(), Dialogue("lines"), dials=STREAMED, seed=4, journal=diary, clock=lambda: next(time)
+        talking_engine(),
+        Dialogue("lines"),
+        dials=STREAMED,
+        seed=4,
+        journal=lambda data, reader: diary,
+        clock=lambda: next(time),
     )
     shown: list[str] = []
 
@@ -968,13 +972,12 @@ def test_a_journal_is_told_of_everything_as_it_happens() -> None:
         assert diary.told[-1] == ("draft", "bot", "".join(shown)), "kept before it is shown"
 
     reply = conversation.say("hello", listen)
-    assert reply.turn.id == 102
-    assert diary.told[:3] == [("begin", "you", ""), ("commit", "you", "hello"), ("begin", "bot", "")]
+    assert diary.told[:2] == [("commit", "you", "hello"), ("begin", "bot", "")]
     assert diary.told[-1] == ("commit", "bot", reply.text)
     conversation.undo()
     assert diary.told[-1] == ("commit", "", "")
     conversation.regenerate()
-    assert [event[0] for event in diary.told].count("begin") == 3
+    assert [event[0] for event in diary.told].count("begin") == 2
 
 
 # Whatever is done in whatever order

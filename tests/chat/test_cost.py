@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import statistics
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,8 +10,9 @@ from typing import NamedTuple
 from charlm.chat.conversation import Conversation
 from charlm.chat.storage.store import ConversationStore
 from charlm.config import ChatConfig
+from charlm.inference.generate import Piece
 
-from .conftest import Reopen
+from .conftest import Connector, Reopen, ticks
 from .models import DIALOGUES, CountingEngine, random_checkpoint
 
 PLAIN = DIALOGUES["plain"]
@@ -30,9 +32,7 @@ class Cost(NamedTuple):
 class Counter:
     """Counts what a store and an engine do."""
 
-    def __init__(self, store: ConversationStore, engine: CountingEngine) -> None:
-        connection = store._database._connection
-        assert connection is not None
+    def __init__(self, connection: sqlite3.Connection, engine: CountingEngine) -> None:
         self._connection, self._engine = connection, engine
         self._statements = self._steps = 0
         connection.set_trace_callback(self._statement)
@@ -45,12 +45,17 @@ class Counter:
         self._steps += EVERY
         return 0
 
+    def so_far(self) -> Cost:
+        return Cost(self._engine.read_ids, self._statements, self._steps, self._connection.total_changes)
+
     def cost(self, do: Callable[[], object]) -> Cost:
-        """Of one thing."""
-        before = (self._engine.read_ids, self._statements, self._steps, self._connection.total_changes)
+        before = self.so_far()
         do()
-        after = (self._engine.read_ids, self._statements, self._steps, self._connection.total_changes)
-        return Cost(*[now - then for now, then in zip(after, before, strict=True)])
+        return difference(before, self.so_far())
+
+
+def difference(before: Cost, after: Cost) -> Cost:
+    return Cost(*[now - then for now, then in zip(after, before, strict=True)])
 
 
 def typical(costs: list[Cost]) -> Cost:
@@ -63,10 +68,10 @@ def talk(conversation: Conversation, turns: int) -> None:
         conversation.say("go on")
 
 
-def test_a_turn_costs_the_same_at_turn_300_as_at_turn_6(store: ConversationStore) -> None:
+def test_a_turn_costs_the_same_at_turn_300_as_at_turn_6(store: ConversationStore, connector: Connector) -> None:
     engine = CountingEngine(random_checkpoint())
     conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
-    counter = Counter(store, engine)
+    counter = Counter(connector.last, engine)
     talk(conversation, 6)
     early = typical([counter.cost(lambda: conversation.say("go on")) for _ in range(9)])
     talk(conversation, 300)
@@ -78,14 +83,14 @@ def test_a_turn_costs_the_same_at_turn_300_as_at_turn_6(store: ConversationStore
 
 
 def test_undo_and_redo_read_nothing_and_cost_the_same_however_long_it_is(
-    store: ConversationStore, reopen: Reopen
+    store: ConversationStore, connector: Connector, reopen: Reopen
 ) -> None:
     engine = CountingEngine(random_checkpoint())
     conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
     costs = []
     for turns in (6, 150):
         talk(conversation, turns)
-        counter = Counter(store, engine)
+        counter = Counter(connector.last, engine)
         costs += [counter.cost(conversation.undo), counter.cost(conversation.redo)]
         assert len(conversation.path) == turns
     assert [cost.ids for cost in costs] == [0] * 4
@@ -100,26 +105,32 @@ def test_undo_and_redo_read_nothing_and_cost_the_same_however_long_it_is(
     assert engine.read_ids == read
 
 
-def test_a_draft_writes_one_row_and_reads_nothing(store: ConversationStore) -> None:
+def test_a_draft_writes_one_row_and_reads_nothing(reopen: Reopen, connector: Connector) -> None:
+    store = reopen(connect=connector, clock=ticks())
     engine = CountingEngine(random_checkpoint())
     conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
     talk(conversation, 50)
-    counter = Counter(store, engine)
-    turn = conversation.head
-    turn.reason = "draft"
-    journal = conversation._journal
-    assert journal is not None
-    journal.draft(turn)  # a finished turn that becomes a draft leaves the index
-    cost = counter.cost(lambda: journal.draft(turn))
-    assert (cost.ids, cost.rows) == (0, 1)
-    assert cost.steps < 1000
+    counter = Counter(connector.last, engine)
+    costs: list[Cost] = []
+    before = counter.so_far()
+
+    def measure(piece: Piece) -> None:
+        nonlocal before
+        now = counter.so_far()
+        costs.append(difference(before, now))
+        before = now
+
+    conversation.say("go on", measure)
+    assert {cost.rows for cost in costs[1:]} == {1}
+    assert {cost.ids for cost in costs[1:]} == {1}, "what was drawn"
+    assert max(cost.steps for cost in costs[1:]) < 1000
 
 
-def test_going_far_back_costs_what_the_way_is_long(store: ConversationStore) -> None:
+def test_going_far_back_costs_what_the_way_is_long(store: ConversationStore, connector: Connector) -> None:
     engine = CountingEngine(random_checkpoint())
     conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
     talk(conversation, 200)
-    counter = Counter(store, engine)
+    counter = Counter(connector.last, engine)
     first = conversation.path[0]
     conversation.edit(first, "other")
     assert counter.cost(lambda: conversation.choose(first)).ids == 0

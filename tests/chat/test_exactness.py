@@ -207,14 +207,14 @@ def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: P
 
     def reopen() -> None:
         nonlocal store, conversation
-        number = conversation.number
+        number = conversation.data.number
         store.close()
         store = ConversationStore(path)
         if number is not None:
             conversation = store.open(number, "noise", engine, DIALOGUES[form]).conversation
         else:
             conversation = store.create("noise", engine, DIALOGUES[form], dials=conversation.dials, seed=1)
-            conversation.hand.rng.bit_generator.state = never_closed.hand.rng.bit_generator.state
+            conversation.data.controls.rng.bit_generator.state = never_closed.data.controls.rng.bit_generator.state
 
     for step in steps:
         if step.what == "reopen":
@@ -224,9 +224,9 @@ def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: P
                 play(one, step)
         assert texts(conversation) == texts(never_closed)
     assert store.trouble is None
-    if conversation.number is not None:
-        assert tree(store.turns(conversation.number).conversation(engine).root) == tree(never_closed.root)
-        assert [turn.text for turn in store.turns(conversation.number).path] == texts(never_closed)
+    if conversation.data.number is not None:
+        assert tree(store.load(conversation.data.number).root) == tree(never_closed.root)
+        assert [turn.text for turn in store.load(conversation.data.number).path] == texts(never_closed)
     check_memory(conversation, conversation.head)
     assert replay(conversation).difference is None
     reopen()

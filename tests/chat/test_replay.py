@@ -47,7 +47,7 @@ def talk(engine: Engine, form: str, candidates: int) -> Conversation:
     conversation.continue_()
     conversation.edit(conversation.head, "something else")
     conversation.continue_(turn)
-    conversation.bot = "Bob"
+    conversation.data.bot = "Bob"
     conversation.say("and you", turn)
     conversation.say("")
     return conversation
@@ -59,7 +59,12 @@ def talk(engine: Engine, form: str, candidates: int) -> Conversation:
 def test_it_comes_out_the_same_to_the_bit(form: str, candidates: int, has_bytes: bool) -> None:
     engine = random_engine(has_bytes=has_bytes)
     conversation = talk(engine, form, candidates)
-    before = (conversation.head, conversation.hand.rng.bit_generator.state, conversation.dials, len(conversation.moves))
+    before = (
+        conversation.head,
+        conversation.data.controls.rng.bit_generator.state,
+        conversation.dials,
+        len(conversation.data.moves),
+    )
     told: list[object] = []
     played = replay(conversation, told.append)
     assert played.difference is None
@@ -68,7 +73,12 @@ def test_it_comes_out_the_same_to_the_bit(form: str, candidates: int, has_bytes:
     assert drawn > 20
     assert told == conversation.path
     assert played.snapshot.to_bytes(engine) == conversation.snapshot(conversation.head).to_bytes(engine)
-    after = (conversation.head, conversation.hand.rng.bit_generator.state, conversation.dials, len(conversation.moves))
+    after = (
+        conversation.head,
+        conversation.data.controls.rng.bit_generator.state,
+        conversation.dials,
+        len(conversation.data.moves),
+    )
     assert after == before
     for _ in range(3):
         assert conversation.undo()
@@ -134,7 +144,7 @@ def test_a_difference_in_the_second_passage_of_a_turn_is_found_at_its_place_in_t
 def test_another_model_plays_it_otherwise() -> None:
     conversation = Conversation(random_engine(), dials=ChatConfig(length=30), seed=1)
     conversation.say("hello")
-    other = from_json(export(conversation, "json")).conversation(random_engine(seed=1))
+    other = Conversation(random_engine(seed=1), data=from_json(export(conversation.data, "json")))
     assert [turn.text for turn in other.path] == [turn.text for turn in conversation.path]
     assert replay(other).difference is not None
 

@@ -187,7 +187,7 @@ def test_what_needs_a_file_says_so_without_one(models: Path) -> None:
     with pytest.raises(UsageError, match="cannot be continued"):
         begin(keep=False, resume=True)
     session.rename("a name")
-    assert session.conversation.title == "a name"
+    assert session.conversation.data.title == "a name"
     session.close()
     store = ConversationStore()
     assert store.list() == []

@@ -59,7 +59,7 @@ def kept(number: int | None = None) -> list[Turn]:
     try:
         latest = store.latest()
         assert latest is not None
-        return store.turns(number or latest.number).path
+        return store.load(number or latest.number).path
     finally:
         store.close()
 
@@ -134,7 +134,7 @@ def test_commands_do_in_lines_what_they_do_in_the_app(say: Say) -> None:
     assert done.code == 0
     assert "no other version" in done.err
     store = ConversationStore()
-    record = store.turns(1)
+    record = store.load(1)
     store.close()
     assert record.title == "The end"
     hello, first, second, goodbye, third = record.turns

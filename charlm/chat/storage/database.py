@@ -1,12 +1,10 @@
-"""The file that conversations are kept in: opened, shared by threads, never given up on.
+"""The file that conversations are stored in.
 
-Owns the connection, its transactions, and what becomes of whatever goes wrong: a full disk or a locked file is a
-sentence, a damaged file is set aside and what can be read of it is copied into a new one. Knows nothing of what a
-conversation is but the names of its tables.
+Owns the connection, its transactions, and errors of SQLite. A full disk or a locked file becomes a `CharlmError`. A
+damaged file is renamed, and a new one is started.
 
-The journal is write-ahead (WAL): readers never wait for a writer, a kill at any instant leaves whole transactions, and
-several processes may have the file open. Only a power cut may take the last transactions with it (`synchronous` is
-NORMAL), never the file.
+The journal is write-ahead (WAL). Readers never wait for a writer, a kill at any instant leaves whole transactions, and
+several processes may have the file open. Only a power cut may take the last transactions (`synchronous` is NORMAL).
 """
 
 from __future__ import annotations
@@ -16,212 +14,184 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from charlm.chat.storage.schema import VERSION, is_ours, migrate, version_of
-from charlm.errors import CharlmError, CheckpointError, OutputError
+from charlm.chat.storage.schema import VERSION, is_charlm_file, migrate, version_of
+from charlm.errors import CheckpointError, OutputError
 
-PATIENCE: Final = 1.0  # seconds to wait for another process that is writing
-OPENING_PATIENCE: Final = 10.0  # ... or that is making the tables
+PATIENCE_SECONDS: Final = 1.0  # to wait for another process that is writing
+OPENING_PATIENCE_SECONDS: Final = 10.0  # to wait for another process that creates the tables
 
-_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNUSABLE: Final = {
     sqlite3.SQLITE_FULL: ("the disk is full", "make room"),
     sqlite3.SQLITE_BUSY: ("another program holds it", "close what has it open"),
     sqlite3.SQLITE_LOCKED: ("another program holds it", "close what has it open"),
-    sqlite3.SQLITE_READONLY: ("it may only be read", "let it and its folder be writable"),
-    sqlite3.SQLITE_PERM: ("you may not open it", "let it and its folder be yours"),
-    sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "is its folder there, and may you write in it?"),
-    sqlite3.SQLITE_IOERR: ("the disk reports an error", "is the disk still there?"),
+    sqlite3.SQLITE_READONLY: ("it is read-only", "make it and its folder writable"),
+    sqlite3.SQLITE_PERM: ("permission is denied", "make it and its folder yours"),
+    sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "check that its folder exists and is writable"),
+    sqlite3.SQLITE_IOERR: ("the disk reports an error", "check the disk"),
 }
+
+Connect = Callable[..., sqlite3.Connection]
+
+
+class DamagedFileError(CheckpointError):
+    """The file was damaged. It has another name now, and a new one is in its place."""
 
 
 class Database:
-    """An open file of conversations. Any thread may use it; one at a time does.
+    """An open file of conversations. Any thread may use it, one at a time.
 
     Args:
-        path: the file; it is made if it is not there.
-
-    Attributes:
-        path: the file.
-        notices: what has happened to it that a person must know, in order; whoever tells it takes it away.
-        generation: how often it was mended or begun anew; what was written before may no longer be there.
-        lock: held while it is used; may be taken for several uses in a row.
+        path: the file; it is created if it does not exist.
+        connect: opens a connection, as `sqlite3.connect` does.
 
     Raises:
-        OutputError: it cannot be opened or made.
+        OutputError: it cannot be opened or created.
         CheckpointError: a newer charlm has written it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, connect: Connect = sqlite3.connect) -> None:
         self.path = path
-        self.notices: deque[str] = deque()
-        self.generation = 0
-        self.lock = threading.RLock()
+        self.notices: deque[str] = deque()  # messages for the person, oldest first
+        self.generation = 0  # counts the files that were opened at this path
+        self.lock = threading.RLock()  # held during each use; may be held for several in a row
+        self._connect = connect
         self._connection: sqlite3.Connection | None = None
         self._closed = False
-        self._file: tuple[int, int] | None = None  # which file it was when it was opened
-        with suppress(_SetAsideError), self._explained():
+        self._file: tuple[int, int] | None = None  # device and inode of the open file
+        with suppress(DamagedFileError), self._translated_errors():
             self._open()
 
     @contextmanager
-    def writing(self, patience: float = PATIENCE) -> Iterator[sqlite3.Connection]:
-        """A transaction: all that is done within happens, or nothing.
+    def writing(self, patience: float = PATIENCE_SECONDS) -> Iterator[sqlite3.Connection]:
+        """Run a transaction: all of it is written, or nothing.
 
         Args:
             patience: seconds to wait for another process that is writing.
 
         Raises:
             OutputError: it cannot be written.
-            CheckpointError: it was damaged; `generation` tells whether that has been mended.
+            DamagedFileError: the file was damaged.
         """
-        with self.lock, self._explained():
-            connection = self._opened(fresh=True)
+        with self.lock, self._translated_errors():
+            connection = self._opened()
             connection.execute(f"PRAGMA busy_timeout = {round(1000 * patience)}")
             with _transaction(connection, "BEGIN IMMEDIATE"):
                 yield connection
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The contents as they stand at one moment, whatever other processes write meanwhile.
+        """Show the contents of one moment, whatever other processes write meanwhile.
 
         Raises:
             OutputError: it cannot be read.
-            CheckpointError: it was damaged.
+            DamagedFileError: the file was damaged.
         """
-        with self.lock, self._explained(), _transaction(self._opened(fresh=True), "BEGIN"):
-            yield self._opened()
+        with self.lock, self._translated_errors():
+            connection = self._opened()
+            with _transaction(connection, "BEGIN"):
+                yield connection
 
     def close(self) -> None:
-        """Let go of the file."""
         with self.lock:
             self._closed = True
-            self._let_go()
+            self._disconnect()
 
-    def _let_go(self) -> None:
+    def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _opened(self, *, fresh: bool = False) -> sqlite3.Connection:
+    def _opened(self) -> sqlite3.Connection:
         if self._closed:
             raise OutputError(f"{self.path} has been closed")
-        if fresh and self._connection is not None and self._file_there() != self._file:
-            # Another process has set it aside, or someone has moved or deleted it.
-            self._let_go()
-            self.generation += 1
+        if self._connection is not None and self._file_at_path() != self._file:
+            self._disconnect()  # another process has renamed it, or somebody has moved or deleted it
         if self._connection is None:
             self._open()
         assert self._connection is not None
         return self._connection
 
-    # -- opening ------------------------------------------------------------------------------------------------------
-
     def _open(self) -> None:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # What people say is theirs alone; SQLite's other files get the mode of this one.
+            # Private to the user. SQLite's other files get the mode of this one.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._file = self._file_there()
+            self._file = self._file_at_path()
         except OSError as error:
-            hint = "CHARLM_HOME names another folder; charlm chat --no-save keeps nothing"
+            hint = "set CHARLM_HOME to another folder, or use charlm chat --no-save"
             raise OutputError(f"{self.path} cannot be opened: {error.strerror or error}", hint) from error
-        connection = sqlite3.connect(self.path, timeout=OPENING_PATIENCE, isolation_level=None, check_same_thread=False)
+        timeout = OPENING_PATIENCE_SECONDS
+        connection = self._connect(self.path, timeout=timeout, isolation_level=None, check_same_thread=False)
         try:
             self._set_up(connection)
         except BaseException:
             connection.close()
             raise
         self._connection = connection
+        self.generation += 1
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
-        with _transaction(connection, "BEGIN"):  # another process may be making the tables just now
-            ours, version = is_ours(connection), version_of(connection)
+        with _transaction(connection, "BEGIN"):  # another process may be creating the tables
+            ours, version = is_charlm_file(connection), version_of(connection)
         if not ours:
-            error = sqlite3.DatabaseError("not charlm's")
+            error = sqlite3.DatabaseError("not a file of charlm's")
             error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
             raise error
         if version > VERSION:
-            hint = "upgrade charlm, or let CHARLM_HOME name another folder"
+            hint = "upgrade charlm, or set CHARLM_HOME to another folder"
             raise CheckpointError(f"{self.path} was written by a newer charlm", hint)
         _set_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         migrate(connection)
 
-    def _file_there(self) -> tuple[int, int] | None:
+    def _file_at_path(self) -> tuple[int, int] | None:
         with suppress(OSError):
-            there = self.path.stat()
-            return there.st_dev, there.st_ino
+            found = self.path.stat()
+            return found.st_dev, found.st_ino
         return None
 
-    # -- what may go wrong --------------------------------------------------------------------------------------------
-
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what SQLite complains of into a sentence, after what can be done about it."""
+    def _translated_errors(self) -> Iterator[None]:
+        """Raise a `CharlmError` for an error of SQLite's that is not a bug of ours."""
         try:
             yield
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0)
-            if code == sqlite3.SQLITE_CORRUPT_VTAB:
-                raise self._index_again() from error
-            if code & 0xFF in _DAMAGE:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in _DAMAGED:
                 raise self._set_aside() from error
-            if code & 0xFF in _UNUSABLE:
-                why, hint = _UNUSABLE[code & 0xFF]
+            if code in _UNUSABLE:
+                why, hint = _UNUSABLE[code]
                 raise OutputError(f"{self.path} cannot be used: {why}", hint) from error
             if not code and "decode" in str(error):
-                raise CheckpointError(f"a conversation in {self.path} is damaged: it holds what is no text") from error
-            raise  # our bug
+                raise CheckpointError(f"a conversation in {self.path} is damaged: it contains invalid text") from error
+            raise
 
-    def _index_again(self) -> CharlmError:
-        """Only the index of words is damaged: make it again from the turns."""
-        connection = self._opened()
-        try:
-            with _transaction(connection, "BEGIN IMMEDIATE"):
-                connection.execute("INSERT INTO words (words) VALUES ('rebuild')")
-        except sqlite3.Error:
-            return self._set_aside()
-        self.generation += 1
-        return CheckpointError(f"the index of words in {self.path} was damaged and has been made again", "try again")
-
-    def _set_aside(self) -> CharlmError:
-        """Give a damaged file another name, begin a new one, and copy into it what can be read of the old."""
-        self._let_go()
-        aside = self._move_away()
-        with self._explained():
+    def _set_aside(self) -> DamagedFileError:
+        """Rename a damaged file, and start a new one. Returns the error to raise."""
+        self._disconnect()
+        message = f"{self.path} was damaged, and a new one is started"
+        if self._file_at_path() == self._file:  # else another process has renamed it
+            aside = _free_name(self.path)
+            message = f"{self.path} was damaged: it is now {aside}, and a new one is started"
+            try:
+                for suffix in ("-wal", "-shm", ""):
+                    part = Path(f"{self.path}{suffix}")
+                    if part.exists():
+                        part.rename(f"{aside}{suffix}")
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise OutputError(f"{self.path} is damaged and cannot be renamed: {why}", "move it away") from error
+        with self._translated_errors():
             self._open()
-        self.generation += 1
-        message = f"{self.path.name} was damaged, and a new one is begun"
-        if aside is not None:
-            saved, known = _rescue(self._opened(), aside)
-            message = f"{self.path.name} was damaged: it is set aside as {aside.name}, and a new one is begun"
-            if known:
-                message += f" with {saved} of its {known} conversations"
         self.notices.append(message)
-        return _SetAsideError(message)
-
-    def _move_away(self) -> Path | None:
-        if self._file_there() != self._file:
-            return None  # another process has done so
-        aside = _free_name(self.path)
-        try:
-            for ending in ("-wal", "-shm", ""):
-                part = Path(f"{self.path}{ending}")
-                if part.exists():
-                    part.rename(f"{aside}{ending}")
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise OutputError(f"{self.path} is damaged and cannot be set aside: {why}", "move it away") from error
-        return aside
-
-
-class _SetAsideError(CheckpointError):
-    """The file was damaged, and a new one stands in its place."""
+        return DamagedFileError(message, "`sqlite3 FILE .recover` may read what is left of it")
 
 
 @contextmanager
@@ -232,14 +202,14 @@ def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
-            with suppress(sqlite3.Error):  # the first complaint is the one to hear
+            with suppress(sqlite3.Error):  # the first error is the one to raise
                 connection.execute("ROLLBACK")
         raise
 
 
 def _set_wal(connection: sqlite3.Connection) -> None:
-    # SQLite does not wait for others who have just opened a new file too and are about to do the same.
-    until = time.monotonic() + OPENING_PATIENCE
+    # SQLite does not wait for other processes that have just opened a new file and are about to do the same.
+    until = time.monotonic() + OPENING_PATIENCE_SECONDS
     while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -248,57 +218,10 @@ def _set_wal(connection: sqlite3.Connection) -> None:
                 raise
             time.sleep(0.01)
         else:
-            return  # a network's file system may not have it: then as it is
+            return  # a network's file system may not support it: then without
 
 
 def _free_name(path: Path) -> Path:
     stem = f"{path.stem}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
-    candidates = [path.with_name(f"{stem}{number}{path.suffix}") for number in ("", *(f"-{k}" for k in range(2, 100)))]
-    return next(one for one in candidates if not one.exists())
-
-
-def _rescue(connection: sqlite3.Connection, damaged: Path) -> tuple[int, int]:
-    """Copy each conversation that can be read whole; how many those are, and of how many there is a trace."""
-    numbers: set[int] = set()
-    saved = 0
-    try:
-        connection.execute("ATTACH ? AS damaged", (str(damaged),))
-    except sqlite3.Error:
-        return 0, 0
-    try:
-        if is_ours(connection, "damaged") and 0 < version_of(connection, "damaged") <= VERSION:
-            for order in ("ASC", "DESC"):  # from both ends towards the damage
-                with suppress(sqlite3.Error):
-                    for (number,) in connection.execute(f"SELECT id FROM damaged.conversation ORDER BY id {order}"):
-                        numbers.add(number)
-            saved = sum(_copy(connection, number) for number in sorted(numbers))
-            with suppress(sqlite3.Error):
-                connection.execute("INSERT OR IGNORE INTO setting SELECT * FROM damaged.setting")
-    except sqlite3.Error:
-        return saved, len(numbers)
-    finally:
-        with suppress(sqlite3.Error):
-            connection.execute("DETACH damaged")
-    return saved, len(numbers)
-
-
-def _copy(connection: sqlite3.Connection, number: int) -> bool:
-    try:
-        with _transaction(connection, "BEGIN IMMEDIATE"):
-            for table, column in (("conversation", "id"), ("turn", "conversation")):
-                # Their names: an older version has fewer of them.
-                names = ", ".join(row[1] for row in connection.execute(f"PRAGMA damaged.table_info({table})"))
-                connection.execute(
-                    f"INSERT INTO main.{table} ({names})"
-                    f" SELECT {names} FROM damaged.{table} WHERE {column} = ? ORDER BY id",
-                    (number,),
-                )
-    except sqlite3.Error:
-        return False
-    with suppress(sqlite3.Error):  # what cannot be read of these is read again from the text
-        connection.execute(
-            "INSERT INTO snapshot SELECT * FROM damaged.snapshot "
-            "WHERE turn IN (SELECT id FROM main.turn WHERE conversation = ?)",
-            (number,),
-        )
-    return True
+    names = [f"{stem}{number}{path.suffix}" for number in ("", *(f"-{k}" for k in range(2, 100)))]
+    return next(one for one in map(path.with_name, names) if not one.exists())

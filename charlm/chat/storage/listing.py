@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from charlm.chat.storage.rows import whole
+from charlm.chat.storage.rows import replace_lone_surrogates
 
 TITLE: Final = 60  # characters of what was said first
 TRIGRAM: Final = 3  # characters: what is shorter is not in the index, and looked for in the text itself
@@ -52,7 +52,7 @@ class ConversationSummary:
 _SUMMARY: Final = """
     SELECT id, title, model, CASE WHEN json_valid(dialogue) THEN json_extract(dialogue, '$.format') END,
         you, bot, turns, characters, created, updated,
-        coalesce(nullif(said, ''), (
+        coalesce(nullif(opening, ''), (
             SELECT substr(text, 1, 200) FROM turn
             WHERE conversation = conversation.id AND text != '' ORDER BY id LIMIT 1
         ), '')
@@ -84,7 +84,7 @@ def search(connection: sqlite3.Connection, query: str, limit: int) -> list[Conve
         query: the text, as it is, in whatever case; at least a character that is no space.
         limit: so many at most.
     """
-    query = whole(query).replace("\0", "").strip()[:LONGEST]
+    query = replace_lone_surrogates(query).replace("\0", "").strip()[:LONGEST]
     found, where = _search(query)
     rows = connection.execute(
         f"WITH found AS ({found}) {_SUMMARY}"

@@ -1,130 +1,125 @@
-"""The tables of the conversations, and how each version of them became the next.
+"""The tables of the conversations, and the migrations that bring a file up to this version.
 
-    conversation   one row each: with whom, how, and where the head is
-    turn           the tree; `parent` is NULL where a conversation begins
-    snapshot       what the model remembers after a turn: logits and state, see `Snapshot.to_bytes`
-    learned        what the model remembers after the last turn of a conversation in which it has learned something
-    words          an index of what finished turns say: trigrams, so that languages without spaces are found too
-    setting        what a face of the chat remembers
+    conversation   one row each: the speakers, the settings and the head
+    turn           the tree; `parent` is NULL for the first turns
+    snapshot       the model's state and logits after a turn, see `Snapshot.to_bytes`
+    adaptation     the learned weights after the last turn of a conversation
+    words          a full-text index of the finished turns: trigrams, which need no spaces between words
+    setting        what the interfaces remember
 
-A turn of 60 characters takes about 5.2 kB with a 2x256 LSTM of 65 characters: 4.4 kB are its snapshot (four arrays of
-256 floats, and 65 logits), the rest is text, random numbers, dials and index. `python -m tests.benchmarks.conversation`
-measures it.
+A turn of 60 characters takes about 5.2 kB with a 2x256 LSTM of 65 characters. Its snapshot takes 4.4 kB: four arrays of
+256 floats, and 65 logits. `python -m tests.benchmarks.conversation` measures it.
 
-Once something was learned, a turn has no snapshot, which would be as large as the model: what was learned is learned
-again from the turns, to the bit, and a turn takes 0.7 kB. So that this need not happen whenever a conversation is
-opened, what was learned at the end of the last three that were left is kept: 4.9 MB each with a 2x256 LSTM of 320
-characters. It is written when a conversation is left, and after every 32 turns.
+Once a model has learned, a snapshot would be as large as the model. Such turns have none and take 0.7 kB: the weights
+are learned again from the turns, with the same bits. To make this rare, the weights at the end of the last three
+conversations are stored: 4.9 MB each with a 2x256 LSTM of 320 characters.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Sequence
 from typing import Final
 
-APPLICATION: Final = 0x6368726C  # "chrl", in the file's header
+APPLICATION: Final = 0x6368726D  # "chrm", in the file's header
 
-_FIRST = (
+_TABLES: Final = (
     """
     CREATE TABLE conversation (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
-        key TEXT NOT NULL,             -- at random: tells it from one that got its number in another file
         deleted REAL,                  -- since when it is hidden; seconds since 1970, as all times are
         created REAL NOT NULL,
         updated REAL NOT NULL,
-        title TEXT NOT NULL,           -- empty: what was said first stands for it
-        model TEXT NOT NULL,           -- its name
-        fingerprint TEXT NOT NULL,     -- of the model that spoke last
+        title TEXT NOT NULL,           -- empty: lists show `opening`
+        model TEXT NOT NULL,           -- name of the model that replied last
+        fingerprint TEXT NOT NULL,     -- of that model
         you TEXT NOT NULL,
         bot TEXT NOT NULL,
-        turns INTEGER NOT NULL,        -- visible ones
-        characters INTEGER NOT NULL,   -- of them
-        said TEXT NOT NULL,            -- how the first visible turn begins
+        turns INTEGER NOT NULL,        -- number of visible turns
+        characters INTEGER NOT NULL,   -- of the visible turns, with the speakers
+        opening TEXT NOT NULL,         -- the first characters of the first visible turn
         seed TEXT NOT NULL,            -- a number, which may be larger than SQLite's
-        visited INTEGER,               -- the first turn that is visible
-        cursor INTEGER NOT NULL,       -- which of the moves the head is at
-        dials TEXT NOT NULL,           -- JSON
-        rng TEXT NOT NULL,             -- JSON: the state of the random numbers
-        dialogue TEXT NOT NULL,        -- JSON: how turns are written, and the speakers
-        moves TEXT NOT NULL            -- JSON: turns where the head was
+        visited INTEGER,               -- the first turn that was visible last
+        cursor INTEGER NOT NULL,       -- index of the head in `moves`
+        dials TEXT NOT NULL,           -- JSON, as are the next three: settings of the replies
+        rng TEXT NOT NULL,             -- state of the random number generator
+        dialogue TEXT NOT NULL,        -- how turns are written, and the speakers
+        moves TEXT NOT NULL,           -- rows of the turns where the head was; 0 is the beginning
+        forgets INTEGER NOT NULL       -- whether learned weights are dropped before the next turn
     )
     """,
     """
     CREATE TABLE turn (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         conversation INTEGER NOT NULL REFERENCES conversation ON DELETE CASCADE,
-        parent INTEGER REFERENCES turn DEFERRABLE INITIALLY DEFERRED,  -- a cascade this deep SQLite refuses
+        parent INTEGER REFERENCES turn DEFERRABLE INITIALLY DEFERRED,  -- no cascade: SQLite limits its depth
         author TEXT NOT NULL,
         name TEXT NOT NULL,
         text TEXT NOT NULL,
-        passages TEXT NOT NULL,        -- JSON: where each stretch of the text came from
-        reason TEXT NOT NULL,          -- "draft" while it is under way
-        visited INTEGER,               -- the child where the head was last
-        created REAL NOT NULL
+        segments TEXT NOT NULL,        -- JSON: length, settings and draws of each stretch of the text
+        reason TEXT NOT NULL,          -- "draft" until it is finished
+        visited INTEGER,               -- the child that was visible last
+        created REAL NOT NULL,
+        learning TEXT NOT NULL         -- JSON, see `LearnPolicy`; empty for none
     )
     """,
     "CREATE INDEX turn_conversation ON turn (conversation)",
     "CREATE INDEX turn_parent ON turn (parent)",
     "CREATE INDEX turn_draft ON turn (conversation) WHERE reason = 'draft'",
     "CREATE TABLE snapshot (turn INTEGER PRIMARY KEY REFERENCES turn ON DELETE CASCADE, data BLOB NOT NULL)",
+    """
+    CREATE TABLE adaptation (
+        conversation INTEGER PRIMARY KEY REFERENCES conversation ON DELETE CASCADE,
+        turn INTEGER NOT NULL,         -- the last turn that was read
+        written INTEGER NOT NULL,      -- counts up; the newest are kept
+        state BLOB NOT NULL,           -- two states, see `Learner.to_bytes`
+        weights BLOB NOT NULL          -- differences from the trained weights
+    )
+    """,
     "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    # A finished turn never changes, and a draft is not in the index.
     "CREATE VIRTUAL TABLE words USING fts5 (text, content = 'turn', content_rowid = 'id', tokenize = 'trigram')",
     """
-    CREATE TRIGGER turn_said AFTER INSERT ON turn WHEN new.reason != 'draft' BEGIN
+    CREATE TRIGGER turn_inserted AFTER INSERT ON turn WHEN new.reason != 'draft' BEGIN
         INSERT INTO words (rowid, text) VALUES (new.id, new.text);
     END
     """,
     """
-    CREATE TRIGGER turn_unsaid AFTER DELETE ON turn WHEN old.reason != 'draft' BEGIN
-        INSERT INTO words (words, rowid, text) VALUES ('delete', old.id, old.text);
-    END
-    """,
-    # Two triggers, since a draft has not been indexed: nothing is to be taken out for it.
-    """
-    CREATE TRIGGER turn_changed AFTER UPDATE OF text, reason ON turn WHEN old.reason != 'draft' BEGIN
-        INSERT INTO words (words, rowid, text) VALUES ('delete', old.id, old.text);
-        INSERT INTO words (rowid, text) SELECT new.id, new.text WHERE new.reason != 'draft';
-    END
-    """,
-    """
-    CREATE TRIGGER turn_finished AFTER UPDATE OF text, reason ON turn
+    CREATE TRIGGER turn_finished AFTER UPDATE OF reason ON turn
         WHEN old.reason = 'draft' AND new.reason != 'draft' BEGIN
         INSERT INTO words (rowid, text) VALUES (new.id, new.text);
     END
     """,
-)
-
-_LEARNING = (
-    "ALTER TABLE turn ADD COLUMN lesson TEXT NOT NULL DEFAULT ''",  # JSON, see `Lesson`; empty for none
-    "ALTER TABLE conversation ADD COLUMN forgets INTEGER NOT NULL DEFAULT 0",  # whether the next turn begins anew
     """
-    CREATE TABLE learned (
-        conversation INTEGER PRIMARY KEY REFERENCES conversation ON DELETE CASCADE,
-        turn INTEGER NOT NULL,         -- after which
-        written INTEGER NOT NULL,      -- counts up; the last few are kept
-        memory BLOB NOT NULL,          -- two states, see `Learner.to_bytes`
-        overlay BLOB NOT NULL          -- what every weight has moved by
-    )
+    CREATE TRIGGER turn_deleted AFTER DELETE ON turn WHEN old.reason != 'draft' BEGIN
+        INSERT INTO words (words, rowid, text) VALUES ('delete', old.id, old.text);
+    END
     """,
 )
 
-MIGRATIONS: Final = (_FIRST, _LEARNING)
-"""What makes version 1 of an empty file, version 2 of version 1, and so on. One that was released never changes."""
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    for statement in _TABLES:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+
+
+Migration = Callable[[sqlite3.Connection], None]
+MIGRATIONS: Final[Sequence[Migration]] = (_create_tables,)
+"""Each makes the next version of the tables. One that was released never changes."""
 
 VERSION: Final = len(MIGRATIONS)
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the tables up to this version, in one transaction; other processes may be about to do the same."""
-    if version_of(connection) == VERSION:
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Bring the tables up to the last version, in one transaction. Other processes may be about to do the same."""
+    if version_of(connection) == len(migrations):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statements in MIGRATIONS[version_of(connection) :]:
-            for statement in statements:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        for migration in migrations[version_of(connection) :]:
+            migration(connection)
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -132,13 +127,13 @@ def migrate(connection: sqlite3.Connection) -> None:
         raise
 
 
-def version_of(connection: sqlite3.Connection, schema: str = "main") -> int:
-    """Of the tables; 0 for an empty file."""
-    return int(connection.execute(f"PRAGMA {schema}.user_version").fetchone()[0])
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the version of the tables; 0 for an empty file."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def is_ours(connection: sqlite3.Connection, schema: str = "main") -> bool:
-    """Whether the file is empty, or charlm has made it."""
-    if connection.execute(f"PRAGMA {schema}.application_id").fetchone()[0] == APPLICATION:
+def is_charlm_file(connection: sqlite3.Connection) -> bool:
+    """Return whether the file is empty, or made by charlm."""
+    if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION:
         return True
-    return not connection.execute(f"SELECT count(*) FROM {schema}.sqlite_schema").fetchone()[0]
+    return not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]

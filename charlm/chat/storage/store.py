@@ -10,17 +10,19 @@ import contextlib
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from charlm.chat.adaptive_reader import Reader
 from charlm.chat.conversation import Conversation
-from charlm.chat.storage import conversation_data, listing
-from charlm.chat.storage.autosave import Autosave
-from charlm.chat.storage.conversation_data import ConversationData
-from charlm.chat.storage.database import Database
+from charlm.chat.conversation_data import ConversationData
+from charlm.chat.storage import listing, rows
+from charlm.chat.storage.autosave import TURNS_PER_ADAPTATION, Autosave
+from charlm.chat.storage.database import Connect, Database
 from charlm.chat.storage.listing import ConversationSummary
-from charlm.chat.storage.rows import one_line, whole
+from charlm.chat.storage.rows import LoadedConversation, one_line, replace_lone_surrogates
+from charlm.chat.turns import Turn
 from charlm.config import ChatConfig
 from charlm.errors import CharlmError, NotFoundError
 from charlm.files import home
@@ -29,6 +31,7 @@ from charlm.text.dialogue import Dialogue
 
 FILE: Final = "conversations.db"
 DAY: Final = 24 * 60 * 60.0  # for so long a deleted conversation can be brought back, in seconds
+DRAFTS: Final = "SELECT id FROM turn WHERE conversation = ? AND reason = 'draft'"
 
 
 Sentences = list[str]
@@ -36,37 +39,45 @@ Summaries = list[ConversationSummary]  # a store has a method `list`
 
 
 class OpenedConversation(NamedTuple):
-    """A conversation that goes on.
-
-    Attributes:
-        conversation: ready.
-        reread: whether the model has changed since it spoke last, so that it reads the text again.
-    """
+    """A conversation that goes on."""
 
     conversation: Conversation
-    reread: bool
+    reread: bool  # whether the model has changed since its last reply, so that it reads the text again
 
 
 class ConversationStore:
     """The conversations of one person, in one file. Any thread may use it.
 
-    A damaged file is set aside, what can be read of it is copied into a new one, and `notice` says so.
+    A damaged file is renamed and a new one is started; `notice` or `news` says so.
 
     Args:
         path: the file; None takes that in the user's data folder.
         now: seconds since 1970.
+        clock: seconds, see `Conversation`.
+        connect: opens a connection to the database, as `sqlite3.connect` does.
+        turns_per_adaptation: see `Autosave`.
 
     Raises:
-        OutputError: it cannot be opened or made.
+        OutputError: it cannot be opened or created.
         CheckpointError: a newer charlm has written it.
     """
 
-    def __init__(self, path: Path | None = None, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        connect: Connect = sqlite3.connect,
+        turns_per_adaptation: int = TURNS_PER_ADAPTATION,
+    ) -> None:
         self.path = home() / FILE if path is None else path
         self._now = now
-        self._database = Database(self.path)
-        self._journals: weakref.WeakSet[Autosave] = weakref.WeakSet()
-        self._unsaved: set[Autosave] = set()  # kept alive until it is written
+        self._clock = clock
+        self._turns_per_adaptation = turns_per_adaptation
+        self._database = Database(self.path, connect)
+        self._autosaves: weakref.WeakSet[Autosave] = weakref.WeakSet()
+        self._unsaved: set[Autosave] = set()  # kept alive until they are written
         self._told: str | None = None
         self.notice = "; ".join(self._database.notices)
         self._database.notices.clear()
@@ -92,7 +103,7 @@ class ConversationStore:
     @property
     def trouble(self) -> CharlmError | None:
         """Why something that was said is not written yet; None if all is. It is tried again with every turn."""
-        return next((journal.trouble for journal in self._journals if journal.trouble is not None), None)
+        return next((one.error for one in self._autosaves if one.error is not None), None)
 
     def news(self) -> Sentences:
         """What a person must be told of the file since this was last asked, a sentence each."""
@@ -107,9 +118,9 @@ class ConversationStore:
     def save(self) -> None:
         """Write what is not yet written of open conversations, such as dials turned since the last turn."""
         with self._database.lock:
-            for journal in list(self._journals):
-                journal.save()
-            self._unsaved = {journal for journal in self._journals if journal.trouble is not None}
+            for one in list(self._autosaves):
+                one.save()
+            self._unsaved = {one for one in self._autosaves if one.error is not None}
 
     # -- conversations -------------------------------------------------------------------------------------------------
 
@@ -135,10 +146,17 @@ class ConversationStore:
             dials: how replies are drawn.
             seed: of the random numbers.
         """
-        journal = self._new_journal(model)
-        conversation = Conversation(engine, dialogue, you=you, bot=bot, dials=dials, seed=seed, journal=journal)
-        journal.attach(conversation)
-        return conversation
+        self.save()
+        return Conversation(
+            engine,
+            dialogue,
+            you=you,
+            bot=bot,
+            dials=dials,
+            seed=seed,
+            journal=self._autosave(model),
+            clock=self._clock,
+        )
 
     def open(self, number: int, model: str, engine: Engine, dialogue: Dialogue) -> OpenedConversation:
         """Go on with a conversation, byte for byte as if it had never been closed.
@@ -153,64 +171,74 @@ class ConversationStore:
             NotFoundError: there is no such conversation.
             CheckpointError: it is damaged.
         """
-        journal = self._new_journal(model)
-        self._adopt_drafts(number)
-        kept = self.turns(number)
-        if dialogue.writes_like(kept.dialogue):
-            kept.dialogue = dialogue  # the names may have become more
-        journal.resume(number, kept)
-        conversation = kept.conversation(engine, journal)
-        journal.attach(conversation)
-        return OpenedConversation(conversation, kept.fingerprint != engine.fingerprint)
-
-    def _new_journal(self, model: str) -> Autosave:
         self.save()
-        journal = Autosave(self._database, model, self._now)
-        self._journals.add(journal)
-        return journal
+        loaded = self._load(number)
+        if loaded.drafts:
+            loaded = self._adopt_drafts(number)
+        data = loaded.data
+        if dialogue.writes_like(data.dialogue):
+            data.dialogue = dialogue  # the names may have become more
+        reread = data.fingerprint != engine.fingerprint
+        conversation = Conversation(engine, data=data, journal=self._autosave(model, loaded.rows), clock=self._clock)
+        return OpenedConversation(conversation, reread)
 
-    def _adopt_drafts(self, number: int) -> None:
-        """Take over the replies that a crash has cut off.
+    def _autosave(
+        self, model: str, saved: Mapping[Turn, int] | None = None
+    ) -> Callable[[ConversationData, Reader], Autosave]:
+        def start(data: ConversationData, reader: Reader) -> Autosave:
+            autosave = Autosave(
+                self._database,
+                data,
+                reader,
+                model,
+                saved=saved,
+                now=self._now,
+                turns_per_adaptation=self._turns_per_adaptation,
+            )
+            self._autosaves.add(autosave)
+            return autosave
 
-        They get new numbers: if their writer lives after all, in another process, it goes on with the old ones.
-        """
+        return start
+
+    def _load(self, number: int) -> LoadedConversation:
         with self._database.reading() as connection:
             self._find(connection, number)
-        drafts = "SELECT id, text FROM turn WHERE conversation = ? AND reason = 'draft' ORDER BY id"
-        with self._database.reading() as connection:
-            if not connection.execute(drafts, (number,)).fetchone():
-                return
-        with self._database.writing() as connection:
-            found = connection.execute(drafts, (number,)).fetchall()
-            said = [index for index, text in found if text]
-            for index in said:  # only the last can be where the conversation goes on
-                connection.execute(
-                    "INSERT INTO turn (conversation, parent, author, name, text, passages, reason, created, lesson)"
-                    " SELECT conversation, parent, author, name, text, passages, ?, created, lesson"
-                    " FROM turn WHERE id = ?",
-                    ("draft" if index == said[-1] else "cancelled", index),
-                )
-            connection.executemany("DELETE FROM turn WHERE id = ?", [(index,) for index, _ in found])
+            return rows.load(connection, number)
 
-    def turns(self, number: int) -> ConversationData:
-        """Everything that is kept of a conversation.
+    def _adopt_drafts(self, number: int) -> LoadedConversation:
+        """Save replies that a crash has cut off as stopped ones, and load the conversation.
+
+        They get new rows. If their writer lives after all, in another process, it goes on with the old ones.
+        """
+        with self._database.writing() as connection:
+            data, saved, _ = rows.load(connection, number)
+            drafts = {row for (row,) in connection.execute(DRAFTS, (number,))}
+            for turn, row in list(saved.items()):
+                if row in drafts:
+                    del saved[turn]
+                    saved[turn] = rows.write_turn(connection, number, turn, saved)
+            connection.executemany("DELETE FROM turn WHERE id = ?", [(row,) for row in drafts])
+            rows.write_visited(connection, data.turns, saved)
+            rows.update_conversation(connection, number, rows.conversation_row(data, saved), self._now())
+            return LoadedConversation(data, saved, drafts=False)
+
+    def load(self, number: int) -> ConversationData:
+        """Return a conversation, to be read.
 
         Raises:
             NotFoundError: there is no such conversation.
             CheckpointError: it is damaged.
         """
-        with self._database.reading() as connection:
-            self._find(connection, number)
-            return conversation_data.read(connection, number)
+        return self._load(number).data
 
-    def add(self, kept: ConversationData) -> int:
-        """Keep a conversation that was kept elsewhere; its number here. Snapshots are made when it is opened.
+    def add(self, data: ConversationData) -> int:
+        """Save a conversation from elsewhere. Returns its number here. Its snapshots are made when it goes on.
 
         Raises:
             OutputError: it cannot be written.
         """
         with self._database.writing() as connection:
-            return conversation_data.write(connection, kept)
+            return rows.write_all(connection, data)[0]
 
     def summary(self, number: int) -> ConversationSummary:
         """What a list says of one conversation.
@@ -311,7 +339,7 @@ class ConversationStore:
         with self._database.writing() as connection:
             connection.execute(
                 "INSERT INTO setting VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                (key, whole(value)),
+                (key, replace_lone_surrogates(value)),
             )
 
 

@@ -1,0 +1,144 @@
+"""The data of one conversation.
+
+Owns the tree of turns, the head, and the history that undo and redo move along. A `Conversation` works on it, storage
+saves and loads it, an export is made of it. Knows nothing of models, screens or databases.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from charlm.chat.reply_sampler import SamplerControls
+from charlm.chat.turns import BOT, YOU, Turn, branch, upwards
+from charlm.config import ChatConfig, check_seed
+from charlm.errors import UsageError
+from charlm.inference.generate import make_rng, new_seed
+from charlm.text.dialogue import Dialogue, is_name
+
+MAX_MOVES = 1000  # moves of the head that can be undone
+
+
+@dataclass(eq=False)
+class ConversationData:
+    """One conversation: its turns, the head and the settings of its replies."""
+
+    dialogue: Dialogue  # how the text writes turns
+    you: str  # the speaker that a person plays
+    bot: str  # the speaker that the model plays
+    controls: SamplerControls  # settings and random number generator of the next draw
+    seed: int  # the last seed of that generator
+    title: str = ""  # empty until a person gives one
+    forgets: bool = False  # whether the model drops its learned weights before the next turn
+    root: Turn = field(default_factory=lambda: Turn(0, None, "", ""))
+    turns: list[Turn] = field(default_factory=list)  # all but the root, oldest first: parents before children
+    head: Turn = field(init=False)  # the last visible turn
+    moves: list[Turn] = field(init=False)  # heads so far; those before the cursor can be undone, those after it redone
+    cursor: int = 0
+    number: int | None = None  # in the database; None until the first turn is saved
+    model: str = ""  # name of the model that replied last
+    fingerprint: str = ""  # of that model
+    created: float = field(default_factory=time.time)  # seconds since 1970
+    updated: float = field(default_factory=time.time)
+    last_id: int = 0  # of the turns so far
+
+    def __post_init__(self) -> None:
+        self.head = self.root
+        self.moves = [self.root]
+
+    @classmethod
+    def start(
+        cls, dialogue: Dialogue, you: str | None, bot: str | None, dials: ChatConfig, seed: int | None
+    ) -> ConversationData:
+        """Return a conversation without turns.
+
+        Args:
+            dialogue: how its text writes turns.
+            you: the speaker that a person plays, in formats with names; None takes a frequent one.
+            bot: the speaker that the model plays.
+            dials: settings of the replies.
+            seed: of the random number generator; None draws one.
+
+        Raises:
+            UsageError: a name or the seed is invalid.
+        """
+        you, bot = choose_speakers(dialogue, you, bot)
+        seed = new_seed() if seed is None else seed
+        check_seed(seed)
+        return cls(dialogue, you, bot, SamplerControls(dials, make_rng(seed)), seed)
+
+    @property
+    def path(self) -> list[Turn]:
+        """The visible turns, from the first to the head."""
+        turns = list(upwards(self.head))
+        return turns[::-1]
+
+    @property
+    def text(self) -> str:
+        """The visible turns in the dialogue's format."""
+        return self.dialogue.closing.join([self.dialogue.opening(turn.name) + turn.text for turn in self.path])
+
+    def lead(self, turn: Turn) -> str:
+        """Return the text between the turn before and this one: the end of that turn, and the speaker."""
+        first = turn.parent is None or turn.parent.parent is None
+        return ("" if first else self.dialogue.closing) + self.dialogue.opening(turn.name)
+
+    def attach(self, turn: Turn) -> None:
+        """Add a turn to the tree. Its id becomes unique in this conversation, and stays what it is."""
+        assert turn.parent is not None
+        self.last_id += 1
+        turn.id = self.last_id
+        turn.depth = turn.parent.depth + 1
+        turn.parent.children.append(turn)
+        self.turns.append(turn)
+        self.count(turn)
+
+    def count(self, turn: Turn) -> None:
+        """Set the number of characters of the context up to the end of a turn."""
+        assert turn.parent is not None
+        turn.characters = turn.parent.characters + len(self.lead(turn)) + len(turn.text)
+
+    def detach(self, turn: Turn) -> None:
+        """Take back the newest turn."""
+        assert turn.parent is not None
+        turn.parent.children.remove(turn)
+        self.turns.remove(turn)
+
+    def move(self, head: Turn, *, joins: bool = False) -> None:
+        """Move the head, and record the move. With `joins` it is undone together with the last one."""
+        if not joins:
+            self.cursor += 1
+        del self.moves[self.cursor :]
+        self.moves.append(head)
+        if len(self.moves) > MAX_MOVES:
+            del self.moves[0]
+            self.cursor -= 1
+        self.show(head)
+
+    def show(self, head: Turn) -> None:
+        """Make a turn the last visible one."""
+        for turn in branch(self.head, head):
+            assert turn.parent is not None
+            turn.parent.visited = turn
+        self.head = head
+
+
+def choose_speakers(dialogue: Dialogue, you: str | None, bot: str | None) -> tuple[str, str]:
+    """Return the names of the person and of the model.
+
+    Raises:
+        UsageError: a name is invalid, or both are the same.
+    """
+    if not dialogue.has_names:
+        return you or YOU, bot or BOT
+    chosen = []
+    for name, option in ((you, "--you"), (bot, "--bot")):
+        if name is not None and not is_name(name.strip()):
+            raise UsageError(f"{name!r} cannot be the name of a speaker", f"{option} takes a short name")
+        chosen.append(dialogue.speaker(name.strip()) if name is not None else None)
+    free = [name for name in dialogue.names if name not in chosen] + ["YOU", "BOT"]
+    bot_name = chosen[1] or free.pop(0)  # the most frequent speaker, whom the model knows best
+    you_name = chosen[0] or next(name for name in free if name != bot_name)
+    if you_name == bot_name:
+        raise UsageError(f"both speakers are {you_name}", "choose two with --you and --bot")
+    return you_name, bot_name
