@@ -7,7 +7,7 @@ imported by `train` alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from charlm.adapt.learner import Learner
 from charlm.chat.adaptive_reader import default_rate
 from charlm.chat.conversation import Conversation
 from charlm.checkpoint import Checkpoint, TrainingRecord
-from charlm.config import ChatConfig, LearnConfig, ModelConfig, SamplingConfig
+from charlm.config import ChatConfig, DataConfig, LearnConfig, ModelConfig, SamplingConfig, TrainConfig
 from charlm.errors import UsageError
 from charlm.inference.engine import Array, Engine, Ids, State
 from charlm.inference.generate import Completion, Generation, generate_batch
@@ -117,7 +117,7 @@ class Model:
             self.engine,
             primed.state,
             primed.logits,
-            _params(params, sampling),
+            (params or SamplingConfig()).changed(**sampling),
             max_chars=max_chars,
             stops=_stops(stop),
             cancel=cancel,
@@ -154,7 +154,7 @@ class Model:
             self.engine,
             primed.state,
             primed.logits,
-            _params(params, sampling),
+            (params or SamplingConfig()).changed(**sampling),
             count,
             max_chars=max_chars,
             stops=_stops(stop),
@@ -186,10 +186,7 @@ class Model:
         if learn is None or isinstance(learn, bool):
             usual = default_rate(self.dialogue) if learn is None else LearnConfig().rate
             learn = usual if learn is not False else 0.0
-        try:
-            turned = ChatConfig(**dials, learn=learn)
-        except TypeError as error:
-            raise UsageError(f"unknown dial: {', '.join(dials)}") from error
+        turned = ChatConfig().changed(**dials, learn=learn)
         return Conversation(self.engine, self.dialogue, you=you, bot=bot, dials=turned, seed=seed)
 
     def learner(self, **settings: Any) -> Learner:
@@ -276,71 +273,49 @@ def train(
     paths: str | Path | Sequence[str | Path] = (),
     *,
     output: str | Path | None = None,
-    minutes: float | None = None,
     resume: str | Path | None = None,
     base: str | Path | None = None,
     force: bool = False,
     on_event: Callable[[Event], None] | None = None,
-    encoding: str = "utf-8",
-    pattern: str = "*",
-    min_count: int | None = None,
-    val_fraction: float = 0.1,
-    val_file: str | Path | None = None,
-    format: str = "auto",  # noqa: A002  # as the option is called
     **settings: Any,
 ) -> Trained:
     """Train a model, as `charlm train` does.
 
+        charlm.train("novel.txt", minutes=5, hidden=256)
+
     Args:
         paths: files, folders and names of built corpora; empty with `resume`.
         output: the model's name or path; None takes the first input's name.
-        minutes: budget; `steps` and `epochs` among the settings are others.
         resume: the name of a run to go on with.
         base: a model to fine-tune.
         force: overwrite a model of the same name.
-        on_event: told everything that happens, see `charlm.training.events`.
-        encoding: of the files.
-        pattern: which files of a folder count.
-        min_count: rarer characters are spelled in bytes; None keeps all of up to 256, and means 2 where there are more.
-        val_fraction: the share of the text that validates.
-        val_file: validates instead.
-        format: how the text writes turns: "plain", "lines", "transcript" or "play"; "auto" finds out.
-        **settings: fields of `ModelConfig` and `TrainConfig` that are not to be planned.
+        on_event: called with every event of `charlm.training.events`.
+        **settings: fields of `DataConfig`, `ModelConfig` and `TrainConfig`, and `dropout` for all three places. What is
+            left out is planned from text and budget.
 
     Raises:
         CharlmError: the text, an option or the disk does not allow it.
     """
-    from charlm.config import TrainConfig
     from charlm.corpora import registry
     from charlm.training.events import Ended
     from charlm.training.run import Request, Run
 
-    known = {field.name for field in (*fields(ModelConfig), *fields(TrainConfig))} - {"vocabulary"} | {"dropout"}
-    if strange := sorted(settings.keys() - known):
-        raise UsageError(f"unknown training option: {', '.join(strange)}")
+    text_names = {one.name for one in fields(DataConfig)} - {"paths"}
+    known = {one.name for one in (*fields(ModelConfig), *fields(TrainConfig))} - {"vocabulary"} | {"dropout"}
+    if unknown := sorted(settings.keys() - known - text_names):
+        raise UsageError(f"unknown training option: {', '.join(unknown)}")
     if resume is not None:
-        if paths or settings or minutes is not None or format != "auto":
-            raise UsageError("a resumed run keeps the text and the settings that it was begun with", "leave them out")
+        if paths or settings:
+            raise UsageError("a resumed run keeps its text and settings", "leave them out")
         run = Run(resumed=str(resume))
     else:
-        names = [str(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-        if format == "auto":
-            format = registry.form(names) or format  # noqa: A001
-        run = Run(
-            Request(
-                paths=tuple(registry.resolve(names)),
-                output=None if output is None else str(output),
-                said={"minutes": minutes, **settings} if minutes is not None else settings,
-                encoding=encoding,
-                pattern=pattern,
-                min_count=min_count,
-                val_fraction=val_fraction,
-                val_file=None if val_file is None else str(val_file),
-                form=format,
-                base=None if base is None else str(base),
-                force=force,
-            )
-        )
+        names = tuple(map(str, [paths] if isinstance(paths, str | Path) else paths))
+        text: dict[str, Any] = {name: settings[name] for name in settings.keys() & text_names}
+        if "val_file" in text:
+            text["val_file"] = _as_text(text["val_file"])
+        data = registry.with_corpora(DataConfig(names, **text))
+        overrides = {name: value for name, value in settings.items() if name in known}
+        run = Run(Request(data, _as_text(output), overrides, _as_text(base), force))
     ended: Ended | None = None
     for event in run.events():
         if on_event is not None:
@@ -351,11 +326,8 @@ def train(
     return Trained(Path(ended.path), ended.reason, ended.validation, ended.record)
 
 
-def _params(params: SamplingConfig | None, sampling: dict[str, Any]) -> SamplingConfig:
-    try:
-        return replace(params or SamplingConfig(), **sampling)
-    except TypeError as error:
-        raise UsageError(f"unknown sampling option: {', '.join(sampling)}") from error
+def _as_text(path: str | Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _stops(stop: str | Sequence[str]) -> Sequence[str]:

@@ -35,10 +35,10 @@ class ModelConfig(Config):
 
     vocabulary: Annotated[int, Setting("number of ids, V", 2, MAX_VOCABULARY)]
     cell: Annotated[str, Setting("recurrent cell", choices=CELL_NAMES)] = "lstm"
+    hidden: Annotated[int, Setting("width of each layer, H", 1, MAX_WIDTH, default_text=PLANNED)] = 256
     embedding: Annotated[int, Setting("width of a character's vector, E", 1, MAX_WIDTH, default_text="as --hidden")] = (
         256
     )
-    hidden: Annotated[int, Setting("width of each layer, H", 1, MAX_WIDTH, default_text=PLANNED)] = 256
     layers: Annotated[int, Setting("number of layers, L", 1, MAX_LAYERS, default_text=PLANNED)] = 2
     residual: Annotated[bool, Setting("add each layer's input to its output where the widths agree")] = True
     norm: Annotated[bool, Setting("apply layer norm after each layer")] = True

@@ -310,7 +310,7 @@ def test_the_dialogue_format_is_found_or_said() -> None:
         (HARBOUR, {"minutes": 1.0, "steps": 5}, "one budget"),
         (HARBOUR, {"val_fraction": 2.0}, "val-fraction is 2"),
         (HARBOUR, {"base": "nobody"}, "no model named 'nobody'"),
-        (HARBOUR, {"format": "sonnet"}, "unknown dialogue format 'sonnet'"),
+        (HARBOUR, {"format": "sonnet"}, "unknown format 'sonnet'"),
         ((), {"resume": "never", "format": "play"}, "a resumed run keeps"),
     ],
 )

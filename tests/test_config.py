@@ -49,7 +49,7 @@ def test_inputs_and_residuals_agree_with_shapes(config: ModelConfig) -> None:
 def test_residual_is_added_where_widths_agree(cell: str) -> None:
     # With a norm that gives zero a layer's output is nothing but its input, if that is added at all.
     for embedding, expected in ((6, [True, True]), (5, [False, True])):
-        config = ModelConfig(4, cell, embedding, hidden=6, layers=2)
+        config = ModelConfig(4, cell, embedding=embedding, hidden=6, layers=2)
         assert [config.has_residual(layer) for layer in range(2)] == expected
         model = CharLM(config)
         with torch.no_grad():

@@ -41,16 +41,18 @@ class CharlmCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         _write_examples(self.examples, formatter)
-        groups: dict[str, list[tuple[str, str]]] = {"Common options": []} if self.common else {}
+        groups: dict[str, dict[str, tuple[str, str]]] = {"Common options": {}} if self.common else {}
         for option in self.get_params(ctx):
             record = None if isinstance(option, click.Argument) else option.get_help_record(ctx)
-            if record is None:
-                continue
-            name = "Common options" if set(self.common) & set(option.opts) else getattr(option, "group", "Options")
-            groups.setdefault(name, []).append(record)
+            if record is not None:
+                flag = next((flag for flag in self.common if flag in option.opts), "")
+                name = "Common options" if flag else getattr(option, "group", "Options")
+                groups.setdefault(name, {})[flag or record[0]] = record
+        if self.common:
+            groups["Common options"] = {flag: groups["Common options"][flag] for flag in self.common}
         for name, records in groups.items():
             with formatter.section(name):
-                formatter.write_dl(records)
+                formatter.write_dl(list(records.values()))
 
 
 class CharlmGroup(click.Group):

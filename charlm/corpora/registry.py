@@ -11,9 +11,11 @@ import difflib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from charlm.config import DataConfig
 from charlm.corpora import catalogue, fetch
 from charlm.errors import NotFoundError
 from charlm.files import home
@@ -77,6 +79,12 @@ def resolve(paths: Sequence[str]) -> list[str]:
         NotFoundError: neither a file, a folder nor a corpus goes by a name.
     """
     return [path if path == "-" or _exists(path) else str(_named(path)) for path in paths]
+
+
+def with_corpora(data: DataConfig) -> DataConfig:
+    """Replace names of corpora by their files, and the format "auto" by the one that a corpus declares."""
+    declared = form(data.paths) if data.format == "auto" else None
+    return replace(data, paths=tuple(resolve(data.paths)), format=declared or data.format)
 
 
 def form(paths: Sequence[str]) -> str | None:

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from charlm import checkpoint
 from charlm.cells import CELLS
-from charlm.config import ModelConfig
+from charlm.config import DataConfig, ModelConfig
 from charlm.errors import CheckpointError, OutputError, UsageError
 from charlm.files import write_bytes
 from charlm.insight.gradients import cut_windows, measure
@@ -89,7 +89,7 @@ class ComparisonPlan:
         if not 1 <= self.seeds <= 100:
             raise UsageError(f"seeds is {self.seeds}, but must lie between 1 and 100")
 
-    def said(self, config: ModelConfig, seed: int) -> dict[str, Any]:
+    def overrides(self, config: ModelConfig, seed: int) -> dict[str, Any]:
         """What a run is told, see `charlm.training.autoconfig`."""
         budget = {"minutes": self.minutes} if self.minutes is not None else {"steps": self.steps}
         shape = {name: getattr(config, name) for name in ("cell", "hidden", "embedding", "layers")}
@@ -254,9 +254,8 @@ class Comparison:
                 return True  # trained, but stopped before it was measured
             run = Run(resumed=str(self.folder / f"{cell}-{seed}"))
         else:
-            request = Request(
-                self.plan.paths, str(self.folder / f"{cell}-{seed}"), self.plan.said(config, seed), force=True
-            )
+            data = DataConfig(self.plan.paths)
+            request = Request(data, str(self.folder / f"{cell}-{seed}"), self.plan.overrides(config, seed), force=True)
             run = Run(request)
         self._run = run
         if self._stop:

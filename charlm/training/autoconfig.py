@@ -58,7 +58,7 @@ class Machine:
 def plan(
     characters: int,
     vocabulary: int,
-    said: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     machine: Machine | None = None,
     base: ModelConfig | None = None,
 ) -> tuple[ModelConfig, TrainConfig]:
@@ -67,7 +67,7 @@ def plan(
     Args:
         characters: of the training text.
         vocabulary: V.
-        said: fields of `ModelConfig` and `TrainConfig` that the user has set, and `dropout` for the three at once.
+        overrides: fields of `ModelConfig` and `TrainConfig` that the user has set, and `dropout` for the three at once.
         machine: how quick it is.
         base: the shape of the model that is fine-tuned, which cannot change.
 
@@ -75,7 +75,7 @@ def plan(
         UsageError: an impossible value, or one that contradicts `base`.
     """
     machine = machine or Machine()
-    settings = {key: value for key, value in said.items() if value is not None}
+    settings = {key: value for key, value in overrides.items() if value is not None}
     dropout = settings.pop("dropout", None)
     if not any(key in settings for key in ("minutes", "epochs", "steps")):
         settings["minutes"] = DEFAULT_MINUTES

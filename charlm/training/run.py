@@ -22,7 +22,7 @@ from charlm import checkpoint, registry
 from charlm.adapt.gradient_rms import factor
 from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, TrainingRecord
-from charlm.config import ModelConfig, SamplingConfig, TrainConfig
+from charlm.config import DataConfig, ModelConfig, SamplingConfig, TrainConfig
 from charlm.errors import OutputError, TrainingError, UsageError
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation
@@ -56,33 +56,13 @@ SAMPLE_CHARS = 240
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for.
+    """The options of a new run."""
 
-    Attributes:
-        paths: files and folders, `-` for standard input.
-        output: the model's name or path; None takes the first input's name.
-        said: fields of `ModelConfig` and `TrainConfig` that are not to be planned; see `charlm.training.autoconfig`.
-        encoding: of the files.
-        pattern: which files of a folder count.
-        min_count: rarer characters are spelled in bytes; None leaves it to `charlm.text.dataset`.
-        val_fraction: the share of the text that validates.
-        val_file: validates instead.
-        form: how the text writes turns, one of `charlm.config.FORMATS`; "auto" finds out.
-        base: the model to fine-tune.
-        force: overwrite a model of the same name.
-    """
-
-    paths: tuple[str, ...]
-    output: str | None = None
-    said: Mapping[str, Any] = field(default_factory=dict)
-    encoding: str = "utf-8"
-    pattern: str = "*"
-    min_count: int | None = None
-    val_fraction: float = 0.1
-    val_file: str | None = None
-    form: str = "auto"
-    base: str | None = None
-    force: bool = False
+    data: DataConfig
+    output: str | None = None  # the model's name or path; None takes the first input's name
+    overrides: Mapping[str, Any] = field(default_factory=dict)  # fields of `ModelConfig` and `TrainConfig`, and dropout
+    base: str | None = None  # the model to fine-tune
+    force: bool = False  # overwrite a model of the same name
 
 
 class Run:
@@ -116,7 +96,7 @@ class Run:
         launch: TorchrunEnv | None = None,
     ) -> None:
         assert (request is None) != (resumed is None)
-        if request is not None and not request.paths:
+        if request is not None and not request.data.paths:
             raise UsageError("there is no text to train on", "charlm train FILE")
         self._save_every = save_every
         self._sample_every = sample_every
@@ -135,7 +115,7 @@ class Run:
         else:
             assert request is not None
             self._request = request
-            self.folder = RunDir.named(request.output or _default_name(request.paths[0]))
+            self.folder = RunDir.named(request.output or _default_name(request.data.paths[0]))
         self._make_writer = _tensorboard_writer() if tensorboard else None
 
     def request_stop(self) -> None:
@@ -151,7 +131,7 @@ class Run:
             CharlmError: the text, an option or the disk does not allow it, or the training cannot be saved from
                 exploding.
         """
-        device = pick_device(self._request.said.get("device") or "auto", self._launch.local_rank)
+        device = pick_device(self._request.overrides.get("device") or "auto", self._launch.local_rank)
         self._ranks = ProcessGroup(self._launch, device)
         try:
             with self._ranks.together():
@@ -190,7 +170,8 @@ class Run:
     def _take_up(self) -> None:
         """Do as the run in the folder was asked to."""
         self._config = self.folder.read_config()
-        self._request = Request(**{**self._config["request"], "paths": tuple(self._config["request"]["paths"])})
+        request = self._config["request"]
+        self._request = Request(**{**request, "data": DataConfig.from_dict(request["data"])})
         ranks = self._config.get("ranks", 1)
         if ranks != self._launch.size:
             raise TrainingError(
@@ -204,24 +185,22 @@ class Run:
     def _read(self, is_ours: bool) -> Generator[Event, None, Corpus]:
         if not self._ranks.is_first:
             return open_corpus(self.folder.path, self._ranks.share())
-        request = self._request
-        listener = FormatDetector(request.form)
+        request, data = self._request, self._request.data
+        listener = FormatDetector(data.format)
         base = checkpoint.load(registry.find_model(request.base)) if request.base else None
         if self._config is None:
             self.folder.claim(force=request.force or is_ours)
             self.folder.sign(self._launch.identity)
-        # A run that is taken up has its dialogue format already, and need not read its text again.
-        is_detecting = self._config is None or "dialogue" not in self._config
         reader = read_corpus(
-            request.paths,
+            data.paths,
             self.folder.path,
-            encoding=request.encoding,
-            pattern=request.pattern,
-            min_count=request.min_count,
-            val_fraction=request.val_fraction,
-            val_file=request.val_file,
+            encoding=data.encoding,
+            pattern=data.pattern,
+            min_count=data.min_count,
+            val_fraction=data.val_fraction,
+            val_file=data.val_file,
             base=base.vocabulary if base else None,
-            detector=listener if is_detecting else None,
+            detector=listener if self._config is None else None,
         )
         self._base = base
         while True:
@@ -231,17 +210,17 @@ class Run:
                 yield next(reader)
             except StopIteration as done:
                 corpus: Corpus = done.value
-                self._speech = choose(listener.heard(), request.form, base.dialogue if base else None)
+                self._speech = choose(listener.heard(), data.format, base.dialogue if base else None)
                 self._ranks.share(corpus.key)
                 return corpus
 
     def _build(self, corpus: Corpus, device: torch.device) -> tuple[Trainer, Planned]:
         """Plan a new run and keep the plan, or take up an old one's."""
-        said = dict(self._request.said)
-        if threads := said.get("threads"):
+        overrides = dict(self._request.overrides)
+        if threads := overrides.get("threads"):
             torch.set_num_threads(threads)
         if self._config is None:
-            model_config, train_config = self._plan(corpus, said, device)
+            model_config, train_config = self._plan(corpus, overrides, device)
             snapshot = None
         else:
             if self._config["corpus"] != corpus.key:
@@ -251,8 +230,7 @@ class Run:
                 )
             model_config = ModelConfig.from_dict(self._config["model"])
             train_config = TrainConfig.from_dict(self._config["train"])
-            if "dialogue" in self._config:  # runs of older versions have none
-                self._speech = DialogueChoice.from_dict(self._config["dialogue"])
+            self._speech = DialogueChoice.from_dict(self._config["dialogue"])
             snapshot = run_state.load(self.folder.resume_file)
             if reason := snapshot.numbers["progress"]["reason"]:
                 raise TrainingError(
@@ -292,18 +270,20 @@ class Run:
             ranks=ranks.size,
         )
 
-    def _plan(self, corpus: Corpus, said: dict[str, Any], device: torch.device) -> tuple[ModelConfig, TrainConfig]:
-        cell = self._base.config.cell if self._base else said.get("cell") or "lstm"
+    def _plan(self, corpus: Corpus, overrides: dict[str, Any], device: torch.device) -> tuple[ModelConfig, TrainConfig]:
+        cell = self._base.config.cell if self._base else overrides.get("cell") or "lstm"
         if cell not in CELLS:
             ModelConfig(vocabulary=2, cell=cell)  # says so
         base = self._base.config if self._base else None
         if not self._ranks.is_first:
             shape, training = self._ranks.share()
             return ModelConfig.from_dict(shape), TrainConfig.from_dict(training)
-        minutes = 0.0 if said.get("steps") or said.get("epochs") else said.get("minutes") or DEFAULT_MINUTES
-        measured = measure(device, cell, said.get("precision") or "auto", seconds=min(0.5, 0.5 * minutes))
+        minutes = (
+            0.0 if overrides.get("steps") or overrides.get("epochs") else overrides.get("minutes") or DEFAULT_MINUTES
+        )
+        measured = measure(device, cell, overrides.get("precision") or "auto", seconds=min(0.5, 0.5 * minutes))
         machine = Machine(measured.speed * self._ranks.size, self._ranks.size)
-        model, train = plan(len(corpus.train), len(corpus.vocabulary), said, machine, base)
+        model, train = plan(len(corpus.train), len(corpus.vocabulary), overrides, machine, base)
         train = replace(train, precision=measured.precision, device=device.type)
         self._ranks.share([model.to_dict(), train.to_dict()])
         return model, train
@@ -318,13 +298,16 @@ class Run:
 
     def _keep_config(self, model: ModelConfig, train: TrainConfig, corpus: Corpus) -> None:
         # Absolute, so that a resume may be asked for from another folder.
-        paths = [
-            str((self.folder.path / "stdin.txt" if path == "-" else Path(path)).absolute())
-            for path in self._request.paths
-        ]
-        val_file = self._request.val_file and str(Path(self._request.val_file).absolute())
-        request = {**asdict(self._request), "paths": paths, "val_file": val_file, "said": dict(self._request.said)}
-        document = {"request": request, "model": model.to_dict(), "train": train.to_dict(), "corpus": corpus.key}
+        data = self._request.data
+        paths = [(self.folder.path / "stdin.txt" if path == "-" else Path(path)).absolute() for path in data.paths]
+        val_file = data.val_file and str(Path(data.val_file).absolute())
+        data = replace(data, paths=tuple(map(str, paths)), val_file=val_file)
+        document = {
+            "request": asdict(replace(self._request, data=data)),
+            "model": model.to_dict(),
+            "train": train.to_dict(),
+            "corpus": corpus.key,
+        }
         self.folder.write_config({**document, "dialogue": self._speech.to_dict(), "ranks": self._ranks.size})
 
     def _train(self, trainer: Trainer, corpus: Corpus, planned: Planned) -> Iterator[Event]:

@@ -526,7 +526,7 @@ def test_the_statistics_are_a_hundredth_of_the_model() -> None:
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 6), columns=st.integers(1, 6))
 def test_what_is_a_product_is_factored_without_loss(seed: int, rows: int, columns: int) -> None:
     rng = np.random.default_rng(seed)
-    config = ModelConfig(rows + 1, "rnn", columns, 3, layers=1)
+    config = ModelConfig(rows + 1, "rnn", 3, columns, layers=1)
     squares = {
         name: np.outer(rng.uniform(0.1, 2, shape[0]), rng.uniform(0.1, 2, shape[1]))
         if len(shape) == 2

@@ -96,16 +96,6 @@ def test_a_resume_keeps_the_format(charlm: Charlm, texts: Path, form: str, is_ca
     assert event["dialogue_chosen_by"] == ("text" if form == "auto" else "user")
 
 
-def test_a_run_begun_before_there_were_formats_finds_its_own(charlm: Charlm, texts: Path) -> None:
-    stop_at(charlm, 3, "train", "play.txt", "-o", "m", *TINY, "--steps", "5", "--quiet")
-    path = texts / "checkpoints" / "m.run" / "config.json"
-    config = json.loads(path.read_text())
-    del config["dialogue"], config["request"]["form"]
-    path.write_text(json.dumps(config))
-    assert charlm("train", "--resume", "m", "--quiet").code == 0
-    assert dialogue_of(texts, "m").format == "play"
-
-
 def test_standard_input_and_several_files_are_listened_to(
     charlm: Charlm, texts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

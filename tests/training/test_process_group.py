@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from charlm import checkpoint
+from charlm.config import DataConfig
 from charlm.errors import TrainingError
 from charlm.training import run_state
 from charlm.training.process_group import ProcessGroup, own
@@ -26,6 +27,9 @@ from charlm.training.torchrun_env import TorchrunEnv
 from tests.conftest import HARBOUR
 
 TINY: dict[str, Any] = {"hidden": 16, "layers": 2, "chunk": 16, "precision": "fp32", "threads": 1, "seed": 3}
+
+
+DATA = DataConfig((str(HARBOUR),))
 
 
 def torchrun(folder: Path, name: str, lanes: int, steps: int, dropout: float) -> subprocess.Popen[str]:
@@ -45,8 +49,8 @@ def torchrun(folder: Path, name: str, lanes: int, steps: int, dropout: float) ->
 
 def whole_run(folder: Path, name: str, lanes: int, steps: int, dropout: float) -> None:
     """The same with one process, here."""
-    said = {**TINY, "lanes": lanes, "steps": steps, "dropout": dropout, "evaluations": 8}
-    for _ in Run(Request((str(HARBOUR),), output=str(folder / "checkpoints" / name), said=said)).events():
+    overrides = {**TINY, "lanes": lanes, "steps": steps, "dropout": dropout, "evaluations": 8}
+    for _ in Run(Request(DATA, output=str(folder / "checkpoints" / name), overrides=overrides)).events():
         pass
 
 
@@ -111,8 +115,8 @@ def test_a_process_that_is_killed_is_no_loss(tmp_path: Path) -> None:
 
 def begin(folder: Path, launch: TorchrunEnv, steps: int = 40, stop_at: int = 10**9, **request: Any) -> Run:
     """A run that stops after so many steps; the folder tells how far it came."""
-    said = {**TINY, "lanes": 4, "steps": steps, "evaluations": 4}
-    run = Run(Request((str(HARBOUR),), output=str(folder / "m"), said=said, **request), launch=launch)
+    overrides = {**TINY, "lanes": 4, "steps": steps, "evaluations": 4}
+    run = Run(Request(DATA, output=str(folder / "m"), overrides=overrides, **request), launch=launch)
     for event in run.events():
         if getattr(event, "step", 0) >= stop_at:
             run.request_stop()
@@ -124,7 +128,7 @@ def test_what_torchrun_restarts_goes_on_by_itself(tmp_path: Path) -> None:
     step = run_state.load(tmp_path / "m.run" / "resume.safetensors").numbers["progress"]["step"]
     assert 20 <= step < 40
     seen = []
-    run = Run(Request((str(HARBOUR),), output=str(tmp_path / "m")), launch=TorchrunEnv(identity="us"))
+    run = Run(Request(DATA, output=str(tmp_path / "m")), launch=TorchrunEnv(identity="us"))
     for event in run.events():
         seen.append(type(event).__name__)
         assert getattr(event, "resumed_at", step) == step
@@ -181,8 +185,8 @@ def test_a_rank_finds_its_own_in_the_whole() -> None:
 
 def test_torchrun_says_who_one_is() -> None:
     assert TorchrunEnv.of({"RANK": "3", "WORLD_SIZE": "8"}) == TorchrunEnv(), "others set these too"
-    said = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "TORCHELASTIC_RUN_ID": "none"}
-    launch = TorchrunEnv.of(said)
+    environment = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "TORCHELASTIC_RUN_ID": "none"}
+    launch = TorchrunEnv.of(environment)
     assert (launch.rank, launch.size, launch.local_rank) == (3, 8, 1)
     assert str(os.getppid()) in launch.identity
-    assert TorchrunEnv.of({**said, "TORCHELASTIC_RESTART_COUNT": "1"}) == launch
+    assert TorchrunEnv.of({**environment, "TORCHELASTIC_RESTART_COUNT": "1"}) == launch
