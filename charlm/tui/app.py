@@ -264,8 +264,10 @@ class ChatApp(App[int]):
         self.prompt.substitute = session.substitute
         self.prompt.commands = [(one.name, f"{one.argument}  {one.help}".strip()) for one in self._commands]
         self.prompt.complete_argument = self._complete
-        self.prompt.spoken = {one.name: one.spoken_after for one in self._commands if one.spoken_after is not None}
-        self.prompt.past = [turn.text for turn in session.conversation.path if turn.author == "you"]
+        self.prompt.words_before_model_text = {
+            one.name: one.spoken_after for one in self._commands if one.spoken_after is not None
+        }
+        self.prompt.sent_texts = [turn.text for turn in session.conversation.path if turn.author == "you"]
         self.show_conversation()
         # What is loaded stays: a full collection that visits all of it would stop the keys for 40 ms.
         gc.collect()

@@ -362,12 +362,12 @@ async def test_an_edit_that_begins_with_a_slash_is_no_command(open_chat: Open) -
         chat.app.prompt.value = "/undo"
         await chat.pilot.pause()
         assert not chat.app.prompt.completing
-        assert chat.app.prompt.unread == 0
+        assert chat.app.prompt.model_text_start == 0
         await chat.press("enter")
         assert chat.turns[0] == chat.conversation.fit("/undo")
         assert len(chat.turns) == 2
         chat.app.prompt.value = "/undo"
-        assert chat.app.prompt.unread == len("/undo")
+        assert chat.app.prompt.model_text_start == len("/undo")
 
 
 async def test_a_key_that_is_a_command_is_no_edit(open_chat: Open) -> None:
