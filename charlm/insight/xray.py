@@ -32,14 +32,14 @@ class SignalBand(NamedTuple):
         steps: of the colour scale, 0 to STEPS - 1, for the mean of each group of neighbouring units.
         mean: over all units; of a gate its openness.
         saturated: the share of units that are near an end; None for what has no ends.
-        value: of the unit that was asked for, if it is in this layer.
+        values: of each unit.
     """
 
     name: str
     steps: tuple[int, ...]
     mean: float
     saturated: float | None
-    value: float | None
+    values: tuple[float, ...]
 
 
 class LayerSummary(NamedTuple):
@@ -76,38 +76,31 @@ class ActivationSummary(NamedTuple):
     palette: tuple[str, ...]
 
 
-def sight(
-    engine: Engine,
-    look: Activations,
-    text: str,
-    entropies: Sequence[float],
-    width: int,
-    unit: tuple[int, int] | None = None,
+def summarise_activations(
+    engine: Engine, activations: Activations, text: str, entropies: Sequence[float], width: int
 ) -> ActivationSummary:
-    """The last moment of a look.
+    """Summarise the last step of a reading.
 
     Args:
         engine: the model.
-        look: what it did.
+        activations: of the reading.
         text: the character that was read last.
         entropies: see `ActivationSummary`.
-        width: into so many groups units are folded; fewer if there are fewer units.
-        unit: layer and index of the one whose values are wanted.
+        width: number of groups that units are folded into; fewer if there are fewer units.
     """
     cell = engine.config.cell
     signals, memory = signals_of(cell), memory_of(cell)
     layers = []
-    for layer, seen in enumerate(look.signals):
-        index = unit[1] if unit is not None and unit[0] == layer else None
-        bands = tuple(_band(name, signals[name], seen[name][-1], width, index) for name in signals)
+    for seen in activations.signals:
+        bands = tuple(_band(name, signals[name], seen[name][-1], width) for name in signals)
         layers.append(LayerSummary(float(np.linalg.norm(seen[memory][-1])), bands))
-    p = np.exp(log_softmax(look.logits[-1]))
+    p = np.exp(log_softmax(activations.logits[-1]))
     order = np.argsort(-p, kind="stable")[:CHOICES]
     choices = tuple((engine.vocabulary.label(index), float(p[index])) for index in order.tolist())
     return ActivationSummary(text, memory, engine.config.hidden, tuple(layers), choices, tuple(entropies), palette())
 
 
-def _band(name: str, signal: Signal, values: NDArray[Any], width: int, index: int | None) -> SignalBand:
+def _band(name: str, signal: Signal, values: NDArray[Any], width: int) -> SignalBand:
     low, high = span(signal, float(np.abs(values).max()))
     below, above = (SHUT, OPEN) if signal.is_gate else (-FLAT, FLAT)
     ended = math.isfinite(signal.low) and math.isfinite(signal.high)
@@ -116,7 +109,7 @@ def _band(name: str, signal: Signal, values: NDArray[Any], width: int, index: in
         steps=tuple(steps(fold(values, width), low, high)),
         mean=float(values.mean()),
         saturated=float(((values < below) | (values > above)).mean()) if ended else None,
-        value=None if index is None else float(values[index]),
+        values=tuple(values.tolist()),
     )
 
 

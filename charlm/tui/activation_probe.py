@@ -1,15 +1,14 @@
-"""Looks into the model while it writes, for the X-ray pane.
+"""Activations for the X-ray: how often the model is read again, from where, and what is sent to the interface.
 
-Owns how often, and from where the model is read once more with everything that its cells do being kept. All of it runs
-in a worker; the interface sets what is wanted, and gets small plain values through the inbox.
+All of it runs in worker threads. The interface replaces `ActivationProbe.request`, and gets small plain values.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,277 +19,236 @@ if TYPE_CHECKING:
     from charlm.insight.xray import ActivationSummary
     from charlm.tui.widgets.rendering import ColourScale
 
-PERIOD = 0.08  # seconds between two looks at a reply under way
-LINE = 400  # characters of a line, at most, whose entropies are shown
+PERIOD_SECONDS = 0.08  # between two summaries of a reply in progress
+MAX_ENTROPIES = 400  # characters of a line
 
 _LN2 = math.log(2)
 
 
-class ActivationsReady(NamedTuple):
-    """What goes on in the model."""
-
-    sight: ActivationSummary
-
-
 class Pin(NamedTuple):
-    """A unit that is followed through everything that is said.
-
-    Attributes:
-        layer: from 0, the lowest.
-        unit: from 0.
-        signal: of the cell.
-    """
+    """A unit whose signal colours the transcript."""
 
     layer: int
     unit: int
     signal: str
 
 
-class UnitColours(NamedTuple):
-    """What a pinned unit did.
+class ProbeRequest(NamedTuple):
+    """What the interface shows now. It is replaced as a whole, so no thread sees half a change."""
 
-    Attributes:
-        pin: it.
-        turn: the number of the turn.
-        first: place of the first character in it.
-        values: one a character.
-        scale: colours of the values.
-    """
+    watching: bool = False  # the X-ray is open
+    width: int = 20  # groups that the units of a layer are folded into
+    pin: Pin | None = None
+
+
+class ActivationsReady(NamedTuple):
+    """A summary of a reply in progress."""
+
+    summary: ActivationSummary
+
+
+class UnitColours(NamedTuple):
+    """Values of a pinned unit at consecutive characters of a turn."""
 
     pin: Pin
-    turn: int
-    first: int
+    turn: Turn
+    first: int  # place of the first character in the turn
     values: list[float]
     scale: ColourScale
 
 
+@dataclass
+class _ReplyInProgress:
+    """A reply, and its ids after the last known state."""
+
+    conversation: Conversation
+    turn: Turn
+    kept: str  # text of the turn when it began
+    engine: Engine | None = None
+    state: State | None = None  # before the pending ids; None is where the turn begins
+    next_state: State | None = None  # after the pending ids
+    pending: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)  # characters that each pending id completes
+    coloured: bool = False  # the pinned unit's values at the pending ids were sent
+    first: int = 0  # place in the turn of the first pending character
+    character: str = ""  # the last one
+    entropies: list[float] = field(default_factory=list)  # bits, of the current line
+
+    def add(self, piece: Piece, *, pinned: bool) -> None:
+        if self.next_state is not None and (self.coloured or not pinned):
+            self.first += sum(self.lengths)
+            self.state, self.pending, self.lengths = self.next_state, [], []
+        self.next_state = piece.state
+        self.pending.append(piece.id)
+        self.lengths.append(len(piece.text))
+        self.coloured = False
+        self.entropies.append(piece.entropy / _LN2)
+        self.character = piece.text[-1:] or self.character
+
+
 class ActivationProbe:
-    """Looks into the model.
+    """Reads the model's activations.
 
     Args:
-        put: takes what was seen.
+        put: takes the events.
         clock: seconds.
-
-    Attributes:
-        watching: whether anybody wants to see anything.
-        width: into so many groups the units of a layer are folded.
-        unit: layer and index of the one whose values are wanted.
-        pin: the unit that is followed.
     """
 
     def __init__(
         self, put: Callable[[ActivationsReady | UnitColours], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self.request = ProbeRequest()
         self._put = put
         self._clock = clock
-        self.watching = False
-        self.width = 20
-        self.unit: tuple[int, int] | None = None
-        self._pin: Pin | None = None
-        self._reach = 0.0  # how far from 0 the pinned unit has been
-        self._next_look = 0.0
-        self._conversation: Conversation | None = None
-        self._turn: Turn | None = None
-        self._said = ""  # by the turn, when it began
-        self._engine: Engine | None = None
-        self._known: State | None = None  # before the pending ids; None is where the turn begins
-        self._pending: list[int] = []
-        self._lengths: list[int] = []  # characters that each of them completes
-        self._told = False  # whether what a pinned unit did at them is known
-        self._place = 0  # in the turn, of the first of those
-        self._after: State | None = None  # the pending ids, if that is known without reading them
-        self._text = ""  # the last character
-        self._lock = threading.Lock()
-        self._asked: tuple[Conversation, Turn, int] | None = None
-        self._serving = False
-        self._looked: tuple[Turn, str, Engine, Activations] | None = None
-        self._line: list[float] = []
+        self._next_summary = 0.0
+        self._reply: _ReplyInProgress | None = None
+        self._reach: tuple[Pin | None, float] = (None, 0.0)  # largest distance from 0 of a pinned unit
+        self._last_read: tuple[Turn, str, Engine, Activations] | None = None
 
-    @property
-    def pin(self) -> Pin | None:
-        """The unit that is followed; in any thread."""
-        return self._pin
-
-    @pin.setter
-    def pin(self, pin: Pin | None) -> None:
-        self._pin, self._reach = pin, 0.0
-
-    # -- a reply under way --------------------------------------------------------------------------------------------
+    # -- a reply in progress; in the thread that draws it -------------------------------------------------------------
 
     def begin(self, conversation: Conversation, turn: Turn) -> None:
-        """A turn has begun. In the worker that writes, as are the next two."""
-        self._conversation, self._turn = conversation, turn
-        self._said, self._text = turn.text, ""
-        self._engine = self._known = self._after = None
-        self._pending, self._lengths, self._line = [], [], []
-        self._place = len(turn.text)
+        self._reply = _ReplyInProgress(conversation, turn, turn.text, first=len(turn.text))
 
-    def piece(self, piece: Piece) -> None:
-        """The model has written on."""
-        if self._after is not None and (self._pin is None or self._told):
-            self._place += sum(self._lengths)
-            self._known, self._pending, self._lengths = self._after, [], []
-        self._after = piece.state
-        self._pending.append(piece.id)
-        self._lengths.append(len(piece.text))
-        self._told = False
-        self._line.append(piece.entropy / _LN2)
-        if piece.text:
-            self._text = piece.text[-1]
-        if (self.watching or self._pin is not None) and self._clock() >= self._next_look:
-            self._look()
+    def add_piece(self, piece: Piece) -> None:
+        """Follow the reply; send a summary if one is due."""
+        reply, request = self._reply, self.request
+        assert reply is not None
+        reply.add(piece, pinned=request.pin is not None)
+        if (request.watching or request.pin is not None) and self._clock() >= self._next_summary:
+            self._probe(reply, request)
         if piece.text.endswith("\n"):
-            self._line = []
+            reply.entropies = []
 
     def finish(self) -> None:
-        """The model has ended: its last character is seen in any case."""
-        if (self.watching or self._pin is not None) and self._pending:
-            self._look()
-        self._conversation = self._turn = self._engine = self._known = self._after = None
-        self._pending, self._lengths = [], []
+        """Send a summary of the last character."""
+        reply, request = self._reply, self.request
+        if reply is not None and reply.pending and (request.watching or request.pin is not None):
+            self._probe(reply, request)
+        self._reply = None
 
-    def _look(self) -> None:
+    def _probe(self, reply: _ReplyInProgress, request: ProbeRequest) -> None:
         import numpy as np
 
-        assert self._conversation is not None
-        assert self._turn is not None
-        if self._engine is None:
-            start, self._engine = self._begin_of(self._conversation, self._turn, self._said)
-            self._known = self._known or start
-        assert self._known is not None
-        engine = self._engine.with_clamps(self._conversation.dials.clamps)  # as it draws now
-        known, pin, ids = self._known, self._pin, np.array(self._pending)
+        from charlm.insight.xray import summarise_activations
+
+        if reply.engine is None:
+            start, reply.engine = _read_turn(reply.conversation, reply.turn, reply.kept)
+            reply.state = reply.state or start
+        assert reply.state is not None
+        engine = reply.engine.with_clamps(reply.conversation.dials.clamps)  # as for the next character
+        state, pin, ids = reply.state, request.pin, np.array(reply.pending)
         values: list[float] = []
         if len(ids) > 1:
             if pin is None:
-                known, _ = engine.prefill(known, ids[:-1])
+                state, _ = engine.prefill(state, ids[:-1])
             else:
-                before = engine.forward_with_activations(known, ids[:-1])
-                known = before.state
-                values += before.signals[pin.layer][pin.signal][:, pin.unit].tolist()
-        look = engine.forward_with_activations(known, ids[-1:])
+                before = engine.forward_with_activations(state, ids[:-1])
+                state = before.state
+                values += _values_of(pin, before)
+        activations = engine.forward_with_activations(state, ids[-1:])
         if pin is not None:
-            values += look.signals[pin.layer][pin.signal][:, pin.unit].tolist()
-            of_characters = [value for value, length in zip(values, self._lengths, strict=True) for _ in range(length)]
-            self._tell(engine, pin, self._turn, self._place, of_characters)
-        if self.watching:
-            self._show(engine, look, self._text, self._line)
-        self._place += sum(self._lengths[:-1])
-        self._known, self._pending, self._lengths = known, self._pending[-1:], self._lengths[-1:]
-        self._told = True
-        self._next_look = self._clock() + PERIOD
+            values += _values_of(pin, activations)
+            by_character = [value for value, length in zip(values, reply.lengths, strict=True) for _ in range(length)]
+            self._send_colours(engine, pin, reply.turn, reply.first, by_character)
+        if request.watching:
+            entropies = reply.entropies[-MAX_ENTROPIES:]
+            summary = summarise_activations(engine, activations, reply.character, entropies, request.width)
+            self._put(ActivationsReady(summary))
+        reply.first += sum(reply.lengths[:-1])
+        reply.state, reply.pending, reply.lengths = state, reply.pending[-1:], reply.lengths[-1:]
+        reply.coloured = True
+        self._next_summary = self._clock() + PERIOD_SECONDS
 
-    def _tell(self, engine: Engine, pin: Pin, turn: Turn, first: int, values: list[float]) -> None:
+    # -- finished turns; in other threads -----------------------------------------------------------------------------
+
+    def colour_turns(self, conversation: Conversation, turns: Sequence[Turn]) -> None:
+        """Send the pinned unit's values in finished turns, until a reply begins or the pin changes."""
+        from charlm.inference.engine import SEGMENT
+        from charlm.inference.scoring import spell
+
+        pin = self.request.pin
+        for turn in turns:
+            if pin is None or pin != self.request.pin or conversation.busy or not has_unit(conversation.engine, pin):
+                return
+            state, engine = _read_turn(conversation, turn, "")
+            ids = spell(engine.vocabulary, turn.text)[0]
+            values: list[float] = []
+            for first in range(0, len(ids), SEGMENT):
+                activations = engine.forward_with_activations(state, ids[first : first + SEGMENT])
+                state = activations.state
+                values += _values_of(pin, activations)
+            # A character that is spelled in bytes is read when its last byte is.
+            ends = [*engine.vocabulary.begins[ids][1:].tolist(), True]
+            by_character = [value for value, end in zip(values, ends, strict=False) if end]
+            self._send_colours(engine, pin, turn, 0, by_character)
+
+    def summary_at(self, conversation: Conversation, turn: Turn, character: int) -> ActivationSummary | None:
+        """Return the activations at a character of a finished turn; None while a reply is drawn."""
+        from charlm.inference.scoring import spell
+        from charlm.insight.xray import entropies_of, summarise_activations
+
+        text = turn.text[: character + 1]
+        if not text or conversation.busy:
+            return None
+        if self._last_read is None or self._last_read[:2] != (turn, text):
+            line = max(text.rfind("\n", 0, len(text) - 1) + 1, len(text) - MAX_ENTROPIES, 0)
+            state, engine = _read_turn(conversation, turn, text[:line])
+            self._last_read = (
+                turn,
+                text,
+                engine,
+                engine.forward_with_activations(state, spell(engine.vocabulary, text[line:])[0]),
+            )
+        *_, engine, activations = self._last_read
+        # The distribution after a character is the next character's entropy.
+        entropies = entropies_of(activations.logits[:-1]).tolist()
+        return summarise_activations(engine, activations, text[-1], entropies[-MAX_ENTROPIES:], self.request.width)
+
+    def _send_colours(self, engine: Engine, pin: Pin, turn: Turn, first: int, values: list[float]) -> None:
         from charlm.insight.activations import signals_of
         from charlm.insight.xray import inks, palette, span
         from charlm.tui.widgets.rendering import ColourScale
 
-        self._reach = max([self._reach, *map(abs, values)])
+        known = self._reach[1] if self._reach[0] == pin else 0.0
+        self._reach = pin, max([known, *map(abs, values)])
         title = f"unit {pin.layer}:{pin.unit} {pin.signal}"
-        scale = ColourScale(title, *span(signals_of(engine.config.cell)[pin.signal], self._reach), palette(), inks())
-        if pin == self._pin:
-            self._put(UnitColours(pin, turn.id, first, values, scale))
-
-    # -- everything that was said -------------------------------------------------------------------------------------
-
-    def fits(self, engine: Engine) -> bool:
-        """Whether the model has the pinned unit."""
-        from charlm.insight.activations import signals_of
-
-        config, pin = engine.config, self._pin
-        return pin is None or (
-            pin.layer < config.layers and pin.unit < config.hidden and pin.signal in signals_of(config.cell)
-        )
-
-    def follow(self, conversation: Conversation, turns: Sequence[Turn]) -> None:
-        """Find out what the pinned unit did in turns. In a worker; given up as soon as a reply is under way."""
-        from charlm.inference.engine import SEGMENT
-        from charlm.inference.scoring import spell
-
-        pin = self._pin
-        for turn in turns:
-            if pin is None or pin is not self._pin or conversation.busy or not self.fits(conversation.engine):
-                return
-            state, engine = self._begin_of(conversation, turn, "")
-            ids = spell(engine.vocabulary, turn.text)[0]
-            values: list[float] = []
-            for first in range(0, len(ids), SEGMENT):
-                look = engine.forward_with_activations(state, ids[first : first + SEGMENT])
-                state = look.state
-                values += look.signals[pin.layer][pin.signal][:, pin.unit].tolist()
-            # A character spelled in bytes is read when its last byte is.
-            ends = [*engine.vocabulary.begins[ids][1:].tolist(), True]
-            self._tell(engine, pin, turn, 0, [value for value, end in zip(values, ends, strict=False) if end])
-
-    # -- a place in what was said -------------------------------------------------------------------------------------
-
-    def ask(self, conversation: Conversation, turn: Turn, character: int) -> bool:
-        """Want to see what went on at a character of a finished turn; whether a worker is needed that serves."""
-        with self._lock:
-            self._asked = conversation, turn, character
-            needed, self._serving = not self._serving, True
-            return needed
-
-    def serve(self) -> None:
-        """See what was asked for last, until nothing more is. In a worker."""
-        try:
-            while True:
-                with self._lock:
-                    asked, self._asked = self._asked, None
-                    if asked is None:
-                        self._serving = False
-                        return
-                self._look_at(*asked)
-        except BaseException:
-            self._serving = False
-            raise
-
-    def _look_at(self, conversation: Conversation, turn: Turn, character: int) -> None:
-        from charlm.inference.scoring import spell
-        from charlm.insight.xray import entropies_of
-
-        text = turn.text[: character + 1]
-        if not text or conversation.busy:
-            return
-        if self._looked is None or self._looked[:2] != (turn, text):
-            line = max(text.rfind("\n", 0, len(text) - 1) + 1, len(text) - LINE, 0)
-            start, engine = self._begin_of(conversation, turn, text[:line])
-            self._looked = (
-                turn,
-                text,
-                engine,
-                engine.forward_with_activations(start, spell(engine.vocabulary, text[line:])[0]),
-            )
-        *_, engine, looked = self._looked
-        # What may come after a character is the next one's entropy.
-        self._show(engine, looked, text[-1], entropies_of(looked.logits[:-1]).tolist())
-
-    def _begin_of(self, conversation: Conversation, turn: Turn, text: str) -> tuple[State, Engine]:
-        """The model as it stands in a turn after some text of it, and what it remembers there.
-
-        Where units were held while the turn was drawn they are held here too.
-        """
-        from charlm.inference.scoring import spell
-
-        assert turn.parent is not None
-        reader = conversation.reader
-        before = reader.begin(conversation.snapshot(turn.parent), conversation.lead(turn), turn.lesson)
-        engine = _as_drawn(reader.engine(before), turn)
-        state, ids = before.state, spell(engine.vocabulary, text)[0]
-        if len(ids):
-            state, _ = engine.prefill(state, ids)
-        return state, engine
-
-    def _show(self, engine: Engine, look: Activations, text: str, entropies: Sequence[float]) -> None:
-        from charlm.insight.xray import sight
-
-        self._put(ActivationsReady(sight(engine, look, text, entropies[-LINE:], self.width, self.unit)))
+        low, high = span(signals_of(engine.config.cell)[pin.signal], self._reach[1])
+        if pin == self.request.pin:
+            self._put(UnitColours(pin, turn, first, values, ColourScale(title, low, high, palette(), inks())))
 
 
-def _as_drawn(engine: Engine, turn: Turn) -> Engine:
-    """The model with the units held that were held last while a turn was drawn, as far as it has them."""
-    settings = [setting for passage in turn.passages for setting in passage.settings]
-    held = settings[-1].dials.clamps if settings else {}
+def has_unit(engine: Engine, pin: Pin) -> bool:
+    """Return whether the model has a pinned unit."""
+    from charlm.insight.activations import signals_of
+
     config = engine.config
-    known = {at: value for at, value in held.items() if at[0] < config.layers and at[1] < config.hidden}
+    return pin.layer < config.layers and pin.unit < config.hidden and pin.signal in signals_of(config.cell)
+
+
+def _values_of(pin: Pin, activations: Activations) -> list[float]:
+    values: list[float] = activations.signals[pin.layer][pin.signal][:, pin.unit].tolist()
+    return values
+
+
+def _read_turn(conversation: Conversation, turn: Turn, text: str) -> tuple[State, Engine]:
+    """Return the state after the first `text` of a turn, and the model with the units clamped as in the turn."""
+    from charlm.inference.scoring import spell
+
+    assert turn.parent is not None
+    reader = conversation.reader
+    before = reader.begin(conversation.snapshot(turn.parent), conversation.lead(turn), turn.lesson)
+    engine = _clamped_as_drawn(reader.engine(before), turn)
+    state, ids = before.state, spell(engine.vocabulary, text)[0]
+    if len(ids):
+        state, _ = engine.prefill(state, ids)
+    return state, engine
+
+
+def _clamped_as_drawn(engine: Engine, turn: Turn) -> Engine:
+    """Clamp the units that were clamped at the end of a turn, as far as the model has them."""
+    settings = [setting for passage in turn.passages for setting in passage.settings]
+    clamps = settings[-1].dials.clamps if settings else {}
+    config = engine.config
+    known = {at: value for at, value in clamps.items() if at[0] < config.layers and at[1] < config.hidden}
     return engine.with_clamps(known) if known else engine

@@ -1,7 +1,7 @@
-"""The traffic between the worker and the interface.
+"""Events from the worker threads to the interface.
 
-The worker puts what happens into an inbox and never touches a widget; the interface empties it thirty times a second. A
-call a character would stop the one and stall the other.
+A worker adds events and never touches a widget. The interface drains the queue 30 times a second: a call for each
+character would block the worker and stall the interface.
 """
 
 from __future__ import annotations
@@ -22,153 +22,149 @@ if TYPE_CHECKING:
 
 from charlm.tui.activation_probe import ActivationProbe, ActivationsReady, UnitColours
 
-CATCH_UP = 0.05  # seconds
-SHORTEST_PAUSE = 0.002  # seconds; shorter ones cost more than they last
+MAX_LAG_SECONDS = 0.05  # a slow step's delay that the next characters make up for, at a set pace
+MIN_PAUSE_SECONDS = 0.002  # a shorter pause costs more than it lasts
 
 _LN2 = math.log(2)
 
 
 class Loaded(NamedTuple):
-    """A model is there, and a conversation."""
+    """The model and the conversation are loaded."""
 
     session: Session
 
 
-class Began(NamedTuple):
-    """A turn has begun: yours, whole, or the model's.
-
-    Attributes:
-        turn: it.
-        text: what it said then; by the time this is read it may say more.
-    """
+class TurnBegan(NamedTuple):
+    """A turn began: a person's, complete, or the model's."""
 
     turn: Turn
-    text: str
+    text: str  # at that time; the turn may be longer when the event is read
 
 
-class Wrote(NamedTuple):
-    """The model wrote on.
-
-    Attributes:
-        text: what.
-        bits: the surprise of each character.
-    """
+class TextWritten(NamedTuple):
+    """The model wrote more of the last turn."""
 
     text: str
-    bits: list[float]
+    bits: list[float]  # surprisal of each character
 
 
-class Done(NamedTuple):
-    """A reply is finished."""
+class ReplyFinished(NamedTuple):
+    """A reply is complete."""
 
     reply: Reply
 
 
-class Surprises(NamedTuple):
-    """How surprising each character of a turn was."""
+class TurnScored(NamedTuple):
+    """The surprisals of a turn's characters are known."""
 
     turn: Turn
     bits: list[float]
 
 
 class Failed(NamedTuple):
-    """Something went wrong."""
+    """A worker raised an error."""
 
     error: Exception
     loading: bool
 
 
-Event = Loaded | Began | Wrote | Done | Surprises | ActivationsReady | UnitColours | Failed
+Event = Loaded | TurnBegan | TextWritten | ReplyFinished | TurnScored | ActivationsReady | UnitColours | Failed
 
 
 class EventQueue:
-    """What the worker has to tell.
-
-    Attributes:
-        probe: looks into the model while it writes.
-    """
+    """Queue of events, and the functions that worker threads run."""
 
     def __init__(self) -> None:
         self.probe = ActivationProbe(self.put)
         self._events: deque[Event] = deque()
         self._wake = threading.Event()
-        self._stopped: Conversation | None = None
+        self._stopping: Conversation | None = None
         self._closed = False
 
+    def __len__(self) -> int:
+        return len(self._events)
+
     def put(self, event: Event) -> None:
-        """Called by the worker."""
         self._events.append(event)
 
-    def take(self) -> list[Event]:
-        """Everything since the last time, characters that follow one another in one piece."""
+    def drain(self) -> list[Event]:
+        """Remove all events and return them, with consecutive texts joined."""
         events: list[Event] = []
         while self._events:
             event = self._events.popleft()
             last = events[-1] if events else None
-            if isinstance(event, Wrote) and isinstance(last, Wrote):
-                events[-1] = Wrote(last.text + event.text, last.bits + event.bits)
+            if isinstance(event, TextWritten) and isinstance(last, TextWritten):
+                events[-1] = TextWritten(last.text + event.text, last.bits + event.bits)
             else:
                 events.append(event)
         return events
 
-    def expect(self) -> None:
-        """A reply is about to be asked for: from now on it can be stopped, though no worker has begun it yet."""
-        self._stopped = None
+    # -- in the interface thread --------------------------------------------------------------------------------------
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the current request was asked to stop."""
+        return self._stopping is not None
+
+    def begin_request(self) -> None:
+        """Prepare for a reply: from now on `stop` ends it, even before a worker has begun it."""
+        self._stopping = None
 
     def stop(self, conversation: Conversation) -> None:
-        """End the reply that is under way, or about to be. A conversation forgets what it is told between two."""
-        self._stopped = conversation
+        """Stop the current reply, or the requested one. A conversation ignores a stop between two replies."""
+        self._stopping = conversation
         conversation.stop()
-        self.hurry()
+        self.skip_pause()
 
-    def insist(self) -> None:
-        """Say it again, to a worker that has begun meanwhile. Called by the interface now and then."""
-        if self._stopped is not None:
-            self._stopped.stop()
+    def resend_stop(self) -> None:
+        """Repeat the stop, for a worker that has begun since."""
+        if self._stopping is not None:
+            self._stopping.stop()
 
-    def hurry(self) -> None:
-        """End the pause that the pace dial makes."""
+    def skip_pause(self) -> None:
+        """End the current pause between two characters."""
         self._wake.set()
 
     def close(self) -> None:
-        """Nobody looks into it any more."""
+        """Let the workers end early: no events will be read."""
         self._closed = True
-        self.hurry()
+        self.skip_pause()
 
-    def write(self, conversation: Conversation, operation: Operation) -> None:
-        """Let the model write, at the pace that is set. In the worker."""
+    # -- in worker threads --------------------------------------------------------------------------------------------
+
+    def generate(self, conversation: Conversation, operation: Operation) -> None:
+        """Run an operation that draws a reply, at the pace that is set."""
         self._wake.clear()
-        due = time.monotonic()  # when the next character may come, at the pace that is set
+        due = time.monotonic()  # earliest time of the next character
 
         def begin(turn: Turn) -> None:
-            self.insist()  # before the first character
-            self.put(Began(turn, turn.text))
+            self.resend_stop()  # before the first character
+            self.put(TurnBegan(turn, turn.text))
             self.probe.begin(conversation, turn)
 
         def show(piece: Piece) -> None:
             nonlocal due
             if piece.text:
-                # A piece is one character, but for what broken bytes leave.
-                self.put(Wrote(piece.text, [-piece.logprob / _LN2] * len(piece.text)))
-            self.probe.piece(piece)
+                # A piece is one character, except where broken bytes were decoded.
+                self.put(TextWritten(piece.text, [-piece.logprob / _LN2] * len(piece.text)))
+            self.probe.add_piece(piece)
             if pace := conversation.dials.pace:
-                # What a slow step has cost is made up for, up to a frame or two.
                 now = time.monotonic()
-                due = max(due, now - CATCH_UP) + 1 / pace
-                if due > now + SHORTEST_PAUSE and self._wake.wait(due - now):
-                    self._wake.clear()  # it was stopped, or the pace was changed
+                due = max(due, now - MAX_LAG_SECONDS) + 1 / pace
+                if due > now + MIN_PAUSE_SECONDS and self._wake.wait(due - now):
+                    self._wake.clear()  # the reply was stopped, or the pace changed
                     due = time.monotonic()
 
         try:
             reply = operation(show, begin)
             self.probe.finish()
-            self.put(Done(reply))
+            self.put(ReplyFinished(reply))
         except Exception as error:
             self.put(Failed(error, loading=False))
 
-    def warm(self, conversation: Conversation, turns: Sequence[Turn]) -> None:
-        """Find out how surprising turns were. In a worker; given up as soon as the conversation is busy."""
+    def score_turns(self, conversation: Conversation, turns: Sequence[Turn]) -> None:
+        """Compute the surprisals of turns, until the conversation is busy."""
         for turn in turns:
             if conversation.busy or self._closed:
                 return
-            self.put(Surprises(turn, [one.surprise for one in conversation.consider(turn, 0)]))
+            self.put(TurnScored(turn, [one.surprise for one in conversation.consider(turn, 0)]))

@@ -62,29 +62,28 @@ def start():
     return session
 
 class Timed(ChatApp):
-    def _take_up(self, session):
-        super()._take_up(session)
+    def _start(self, session):
+        super()._start(session)
+        screen = self.chat
         if already:
             line = "the quick brown fox jumps over the lazy dog, and the dog does not mind it at all.\\n"
-            self.transcript.document.begin_block(-99, "note", "")
-            self.transcript.document.append(line * (already // len(line)))
+            screen.transcript.document.begin_block(-99, "note", "")
+            screen.transcript.document.append(line * (already // len(line)))
         if look in ("xray", "pinned"):
-            self.action_toggle_panel("xray")
-            self.prompt.focus()
+            screen.action_toggle_panel("xray")
         if look == "pinned":
             from charlm.tui.activation_probe import Pin
-            self._pin(Pin(1, 7, "c"))
+            screen.xray.set_pin(Pin(1, 7, "c"))
         if look == "learning":
             self._submit("the ferry goes over to the far side, and back again. " * 10_000)
         elif rate:
             self._submit("go on")
 
-app = Timed({"model": path})
-app._start = start
+app = Timed({"model": path}, start)
 app.run()
-if app._session is not None and rate:
-    head = app._session.conversation.head
-    document = app.transcript.document
+if app.chat.loaded is not None and rate:
+    head = app.session.conversation.head
+    document = app.chat.transcript.document
     shown = document.span_end(len(document.spans) - 1) - document.spans[-1].start
     print(f"RESULT {len(head.text)} {shown} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}", flush=True)
 """

@@ -14,7 +14,7 @@ from charlm.cells import CELLS
 from charlm.cells.base import UNBOUNDED, Signal, gate
 from charlm.inference.scoring import spell
 from charlm.insight.activations import record, summarise
-from charlm.insight.xray import STEPS, entropies_of, fold, inks, palette, sight, span, steps
+from charlm.insight.xray import STEPS, entropies_of, fold, inks, palette, span, steps, summarise_activations
 from tests.chat.models import random_engine
 
 TEXT = "what is seen\nis what is known"
@@ -29,7 +29,7 @@ def test_a_moment_is_the_last_of_a_recording(cell: str) -> None:
         np.testing.assert_allclose(look.signals[layer][name], values, atol=1e-5)
     np.testing.assert_allclose(entropies_of(look.logits), recording.entropy, atol=1e-4)
 
-    seen = sight(engine, look, TEXT[-1], [1.0, 2.0], 5, (1, 3))
+    seen = summarise_activations(engine, look, TEXT[-1], [1.0, 2.0], 5)
     last = record(engine, TEXT[-1], state=engine.prefill(engine.start(), spell(engine.vocabulary, TEXT[:-1])[0])[0])
     expected = {(one.layer, one.name): one for one in summarise(last)}
     assert [len(depth.bands) for depth in seen.layers] == [len(CELLS[cell].SIGNALS)] * 2
@@ -42,15 +42,15 @@ def test_a_moment_is_the_last_of_a_recording(cell: str) -> None:
             assert band.mean == pytest.approx(summary.mean, abs=1e-5)
             ended = summary.low is not None and summary.high is not None
             assert band.saturated == (pytest.approx(summary.low + summary.high) if ended else None)
-            value = recording.signals[layer, band.name][-1, 3]
-            assert band.value == (pytest.approx(float(value), abs=1e-5) if layer == 1 else None)
+            np.testing.assert_allclose(band.values, recording.signals[layer, band.name][-1], atol=1e-5)
     assert sum(p for _, p in seen.choices) <= 1 + 1e-6
     assert [p for _, p in seen.choices] == sorted([p for _, p in seen.choices], reverse=True)
 
 
 def test_what_comes_out_holds_no_arrays() -> None:
     engine = random_engine()
-    seen = sight(engine, engine.forward_with_activations(engine.start(), np.array([1, 2, 3])), "a", [0.5], 7, (0, 0))
+    activations = engine.forward_with_activations(engine.start(), np.array([1, 2, 3]))
+    seen = summarise_activations(engine, activations, "a", [0.5], 7)
 
     def plain(value: Any) -> bool:
         return value is None or type(value) in (str, int, float) or all(plain(one) for one in value)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,17 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from textual import events
-from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, OptionList
 
 from charlm.chat.commands import COMMANDS
 from charlm.chat.session import ChatOptions, Session
 from charlm.checkpoint import save
-from charlm.config import ChatConfig
-from charlm.errors import CheckpointError
-from charlm.inference.engine import Engine
-from charlm.inference.scoring import spell
-from charlm.text.dialogue import Dialogue
 from charlm.tui.app import ChatApp
 from charlm.tui.screens.help import HelpScreen
 from charlm.tui.screens.models import ModelPicker
@@ -32,204 +23,45 @@ from charlm.tui.screens.welcome import Welcome
 from charlm.tui.widgets.conversations import ConversationsPanel
 from charlm.tui.widgets.dials import DialsPanel
 from tests.conftest import MakeCheckpoint
-
-PLAY = Dialogue("play", ("Romeo", "Juliet"))
-QUICK = ChatConfig(temperature=0.8, candidates=1, length=40)  # hot: many times the same letter magnifies rounding
+from tests.tui.chat import PLAY, QUICK, Chat, OpenChat
 
 
-class Fake(Engine):
-    """An engine that can be made slow, and made to fail.
-
-    Attributes:
-        seconds: a step takes.
-        steps_left: until it fails.
-        gate: a step waits until it is set.
-        waits: whether one does.
-    """
-
-    seconds = 0.0
-    steps_left: float = float("inf")
-    waits = False
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def step(self, state: Any, ids: Any) -> Any:
-        self.waits = True
-        assert self.gate.wait(20)
-        self.waits = False
-        if self.seconds:
-            time.sleep(self.seconds)
-        self.steps_left -= 1
-        if self.steps_left < 0:
-            raise CheckpointError("the model fell over", "pick it up")
-        return super().step(state, ids)
-
-
-class Chat:
-    """An app under test.
-
-    Attributes:
-        app: it.
-        pilot: presses keys.
-        engine: the model, which can be made slow.
-    """
-
-    def __init__(self, app: ChatApp, pilot: Pilot[int]) -> None:
-        self.app, self.pilot = app, pilot
-
-    @property
-    def conversation(self) -> Any:
-        return self.app.session.conversation
-
-    @property
-    def engine(self) -> Any:
-        return self.conversation.engine
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        for _ in range(1000):
-            if condition():
-                return
-            await self.pilot.pause(0.01)
-        pytest.fail("it never happened")
-
-    async def idle(self) -> None:
-        await self.until(lambda: not self.app._busy and not self.app._inbox._events)
-        await self.pilot.pause()  # notes are messages, too
-
-    async def stop(self) -> None:
-        """Esc, and wait until the worker has been told."""
-        await self.pilot.press("escape")
-        await self.until(lambda: self.app._inbox._stopped is not None)
-
-    async def type(self, text: str) -> None:
-        self.app.prompt.focus()
-        self.app.prompt.value = text
-        await self.pilot.press("enter")
-
-    async def say(self, text: str) -> None:
-        await self.type(text)
-        await self.idle()
-
-    async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
-        await self.idle()
-
-    @property
-    def turns(self) -> list[str]:
-        return [turn.text for turn in self.conversation.path]
-
-    @property
-    def shown(self) -> list[str]:
-        """The texts on the screen, as the transcript holds them."""
-        document = self.app.transcript.document
-        spans = enumerate(document.spans)
-        return [document.slice(one.start, document.span_end(n)) for n, one in spans if one.author != "note"]
-
-    @property
-    def labels(self) -> list[str]:
-        return [span.label for span in self.app.transcript.document.spans]
-
-    def surprises(self, number: int) -> list[float]:
-        """Those of a block, as the transcript holds them."""
-        document = self.app.transcript.document
-        return list(document.surprises[document.spans[number].start : document.span_end(number)])
-
-    def assert_true(self) -> None:
-        """What is seen is what is known and what is kept."""
-        conversation = self.conversation
-        assert self.shown == self.turns
-        ids, _ = spell(conversation.engine.vocabulary, conversation.text())
-        state, _ = conversation.engine.prefill(conversation.engine.start(), ids)
-        known = conversation.snapshot(conversation.head).state
-        for one, other in zip(state.arrays(), known.arrays(), strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-5)
-        session = self.app.session
-        if session.store is not None and session.number is not None:
-            opened = session.store.open(session.number, session.name, session.engine, session.dialogue)
-            assert [turn.text for turn in opened.conversation.path] == self.turns
-
-    @property
-    def notes(self) -> str:
-        return "\n".join(str(one.message) for one in self.app._notifications)
-
-
-Open = Callable[..., Any]
-
-
-@pytest.fixture
-def open_chat(make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Open the app on a tiny model: `async with open_chat() as chat`."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "checkpoints").mkdir()
-    letters = "\n !,.:?JRabcdefghijklmnopqrstuvwxyz"
-    made = make_checkpoint(characters=letters, scale=0.8)
-    save(replace(made, dialogue=PLAY), tmp_path / "checkpoints" / "play.safetensors")
-    save(make_checkpoint(characters=letters, seed=2), tmp_path / "checkpoints" / "novel.safetensors")
-
-    @asynccontextmanager
-    async def chat(
-        size: tuple[int, int] = (100, 30), model: str = "play", dials: ChatConfig = QUICK, **wish: Any
-    ) -> AsyncIterator[Chat]:
-        def start() -> Session:
-            session = Session(ChatOptions(model=model, **{"seed": 1, **wish}))
-            session.engine = Fake(session.engine._checkpoint)
-            session.conversation.engine = session.engine
-            session.conversation.dials = dials
-            return session
-
-        app = ChatApp({"model": model}, start)
-        async with app.run_test(size=size) as pilot:
-            one = Chat(app, pilot)
-            await one.until(lambda: app._session is not None)
-            await pilot.pause()
-            yield one
-            if app._session is not None:
-                one.conversation.stop()
-                if isinstance(one.engine, Fake):
-                    one.engine.gate.set()
-
-    return chat
-
-
-async def test_a_reply_streams_and_is_kept(open_chat: Open) -> None:
+async def test_reply_finished_is_shown_and_saved(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         await chat.say("hello juliet")
         assert len(chat.turns) == 2
         assert chat.turns[0] == "hello juliet"
         assert 0 < len(chat.turns[1]) <= 40
-        chat.assert_true()
-        assert chat.app.status.turn == "turn 2"
-        assert chat.app.status.characters == len(chat.conversation.text()) - len(PLAY.beginning)
-        assert chat.app.prompt.value == ""
+        chat.assert_consistent()
+        assert chat.status("turn") == "turn 2"
+        assert chat.status("characters") == f"{len(chat.conversation.text()) - len(PLAY.beginning)} characters"
+        assert chat.screen.prompt.value == ""
 
 
-async def test_it_is_seen_while_it_is_written(open_chat: Open) -> None:
+async def test_reply_in_progress_is_shown_as_it_grows(open_chat: OpenChat) -> None:
     async with open_chat(dials=replace(QUICK, length=100_000, pace=200.0)) as chat:
         await chat.type("go on")
         await chat.until(lambda: len(chat.shown) == 2 and len(chat.shown[1]) > 5)
-        assert chat.app._busy
-        assert chat.app.status.state == "writing"
+        assert chat.screen.busy
+        assert chat.status("state") == "writing"
         before = len(chat.shown[1])
         await chat.until(lambda: len(chat.shown[1]) > before)
         await chat.press("escape")
 
 
-async def test_escape_stops_and_what_was_shown_stays(open_chat: Open) -> None:
+async def test_escape_during_reply_keeps_what_was_shown(open_chat: OpenChat) -> None:
     async with open_chat(model="novel", dials=replace(QUICK, length=1_000_000)) as chat:
         await chat.type("talk for ever")
         await chat.until(lambda: len(chat.shown) == 2 and len(chat.shown[1]) > 10)
         chat.conversation.dials = QUICK
         await chat.press("escape")
         assert chat.conversation.head.reason == "cancelled"
-        chat.assert_true()
+        chat.assert_consistent()
         await chat.say("thanks")
-        chat.assert_true()
+        chat.assert_consistent()
 
 
-async def test_escape_stops_within_one_character(open_chat: Open) -> None:
+async def test_escape_during_step_stops_within_one_character(open_chat: OpenChat) -> None:
     async with open_chat(dials=replace(QUICK, length=1000, temperature=3.0)) as chat:
         chat.engine.seconds = 0.01
         await chat.type("talk")
@@ -242,10 +74,10 @@ async def test_escape_stops_within_one_character(open_chat: Open) -> None:
         await chat.idle()
         # The step under way, and one to know what follows the last character shown.
         assert steps - chat.engine.steps_left <= 2
-        chat.assert_true()
+        chat.assert_consistent()
 
 
-async def test_escape_before_the_first_character_leaves_what_you_said(open_chat: Open) -> None:
+async def test_escape_before_first_character_leaves_no_reply(open_chat: OpenChat) -> None:
     async with open_chat(dials=replace(QUICK, candidates=4)) as chat:
         await chat.say("hello")
         both = chat.turns
@@ -258,8 +90,8 @@ async def test_escape_before_the_first_character_leaves_what_you_said(open_chat:
             await chat.idle()
             assert chat.turns == both
             await chat.until(lambda: "stopped before it said anything" in chat.notes)
-            assert chat.app.status.turn == "turn 2"
-            chat.assert_true()
+            assert chat.status("turn") == "turn 2"
+            chat.assert_consistent()
         chat.engine.gate.clear()
         await chat.type("and now?")
         await chat.until(lambda: chat.engine.waits)
@@ -267,45 +99,45 @@ async def test_escape_before_the_first_character_leaves_what_you_said(open_chat:
         chat.engine.gate.set()
         await chat.idle()
         assert chat.turns == [*both, "and now?"]
-        chat.assert_true()
+        chat.assert_consistent()
         await chat.press("enter")  # it is asked again
         assert len(chat.turns) == 4
-        chat.assert_true()
+        chat.assert_consistent()
 
 
 @pytest.mark.parametrize("before_it_has_begun", [True, False])
-async def test_escape_right_after_enter_stops_the_reply(open_chat: Open, before_it_has_begun: bool) -> None:
+async def test_escape_right_after_enter_stops_reply(open_chat: OpenChat, before_it_has_begun: bool) -> None:
     """In one breath, as from a terminal that lags: nothing has begun yet that could be stopped."""
     async with open_chat(dials=replace(QUICK, length=1_000_000, temperature=3.0, pace=0.1), model="novel") as chat:
-        write, gate = chat.app._inbox.write, threading.Event()
+        write, gate = chat.app.events.generate, threading.Event()
 
         def late(*arguments: Any) -> None:
             assert gate.wait(20)
             write(*arguments)
 
-        chat.app._inbox.write = late
-        chat.app.prompt.value = "talk"
+        chat.app.events.generate = late
+        chat.screen.prompt.value = "talk"
         for key in ("enter", "escape"):
             chat.app.post_message(events.Key(key, None))
         if before_it_has_begun:
-            await chat.until(lambda: chat.app._inbox._stopped is not None)
+            await chat.until(lambda: chat.app.events.stopping)
         gate.set()
         await chat.until(lambda: chat.turns[:1] == ["talk"])
         await chat.idle()
         assert chat.turns[1:] == [] if before_it_has_begun else len("".join(chat.turns[1:])) <= 1
-        chat.assert_true()
+        chat.assert_consistent()
 
 
-async def test_a_pause_between_characters_does_not_keep_escape_waiting(open_chat: Open) -> None:
+async def test_escape_during_pause_stops_at_once(open_chat: OpenChat) -> None:
     async with open_chat(dials=replace(QUICK, length=1000, pace=0.01)) as chat:  # a hundred seconds a character
         await chat.type("slowly")
         await chat.until(lambda: len(chat.shown) == 2 and len(chat.shown[1]) > 0)
         await chat.press("escape")
         assert len(chat.turns[1]) == 1
-        chat.assert_true()
+        chat.assert_consistent()
 
 
-async def test_regenerate_and_the_versions(open_chat: Open) -> None:
+async def test_regenerate_makes_version_and_arrows_switch(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         await chat.say("hello")
         first = chat.turns[1]
@@ -313,23 +145,23 @@ async def test_regenerate_and_the_versions(open_chat: Open) -> None:
         second = chat.turns[1]
         assert first != second
         assert "2/2" in chat.labels[-1]
-        assert "2/2" in chat.app.status.turn
+        assert "2/2" in chat.status("turn")
         await chat.press("left")
         assert chat.turns[1] == first
         assert "1/2" in chat.labels[-1]
         await chat.press("right")
         assert chat.turns[1] == second
-        chat.assert_true()
+        chat.assert_consistent()
 
 
-async def test_undo_and_redo(open_chat: Open) -> None:
+async def test_undo_and_redo_restore_turns(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         await chat.say("one")
         await chat.say("two")
         both = chat.turns
         await chat.press("f6")
         assert chat.turns == both[:2]
-        chat.assert_true()
+        chat.assert_consistent()
         await chat.press("f6")
         assert chat.turns == []
         assert chat.shown == []
@@ -337,69 +169,69 @@ async def test_undo_and_redo(open_chat: Open) -> None:
         assert "nothing to undo" in chat.notes
         await chat.press("f7", "f7")
         assert chat.turns == both
-        chat.assert_true()
+        chat.assert_consistent()
 
 
-async def test_editing_what_was_said_brings_another_reply(open_chat: Open) -> None:
+async def test_edit_of_own_turn_brings_new_reply(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         await chat.say("one")
         await chat.press("f8")
-        assert chat.app.prompt.value == "one"
+        assert chat.screen.prompt.value == "one"
         await chat.say("another thing")
         assert chat.turns[0] == "another thing"
         assert len(chat.turns) == 2
-        chat.assert_true()
+        chat.assert_consistent()
         await chat.press("f8")
         await chat.press("escape")
-        assert chat.app.prompt.value == ""
+        assert chat.screen.prompt.value == ""
         assert chat.turns[0] == "another thing"
 
 
-async def test_an_edit_that_begins_with_a_slash_is_no_command(open_chat: Open) -> None:
+async def test_edit_with_slash_is_not_a_command(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         await chat.say("one")
         await chat.press("f8")
-        chat.app.prompt.value = "/undo"
+        chat.screen.prompt.value = "/undo"
         await chat.pilot.pause()
-        assert not chat.app.prompt.completing
-        assert chat.app.prompt.model_text_start == 0
+        assert not chat.screen.prompt.completing
+        assert chat.screen.prompt.unread == 0
         await chat.press("enter")
         assert chat.turns[0] == chat.conversation.fit("/undo")
         assert len(chat.turns) == 2
-        chat.app.prompt.value = "/undo"
-        assert chat.app.prompt.model_text_start == len("/undo")
+        chat.screen.prompt.value = "/undo"
+        assert chat.screen.prompt.unread == len("/undo")
 
 
-async def test_a_key_that_is_a_command_is_no_edit(open_chat: Open) -> None:
+async def test_undo_key_while_editing_ends_edit(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         await chat.say("one")
         await chat.press("f8", "f6")
         assert chat.turns == []
-        assert chat.app.prompt.value == ""
+        assert chat.screen.prompt.value == ""
         await chat.say("two")
         assert chat.turns[0] == "two"
 
 
-async def test_any_turn_can_be_edited_from_the_cursor(open_chat: Open) -> None:
+async def test_edit_at_cursor_replaces_reply(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         await chat.say("one")
         await chat.press("ctrl+l")
-        assert chat.app.transcript.cursor is not None
+        assert chat.screen.transcript.cursor is not None
         await chat.press("e")
-        assert chat.app.prompt.value == chat.turns[1]
+        assert chat.screen.prompt.value == chat.turns[1]
         await chat.say("what it should have said")
         assert chat.turns == ["one", "what it should have said"]
-        chat.assert_true()
+        chat.assert_consistent()
 
 
-async def test_the_cursor_shows_alternatives_and_one_becomes_a_branch(open_chat: Open) -> None:
+async def test_alternative_chosen_by_number_branches(open_chat: OpenChat) -> None:
     async with open_chat(dials=replace(QUICK, temperature=2.0)) as chat:
         await chat.say("one")
         old = chat.turns[1]
         await chat.press("ctrl+l", "right", "right")
-        key, character = chat.app.transcript.cursor
+        key, character = chat.screen.transcript.cursor
         assert (key, character) == (chat.conversation.head.id, 2)
-        await chat.until(lambda: chat.app.alternatives.display)
+        await chat.until(lambda: chat.screen.look.alternatives.display)
         considered = chat.conversation.consider(chat.conversation.head)[2]
         number, chosen = next(
             (n, one) for n, one in enumerate(considered.alternatives) if one.text != old[2] and one.text != "\n"
@@ -407,37 +239,37 @@ async def test_the_cursor_shows_alternatives_and_one_becomes_a_branch(open_chat:
         await chat.press(str(number + 1))
         assert chat.turns[1].startswith(old[:2] + chosen.text)
         assert len(chat.conversation.head.siblings) == 2
-        assert not chat.app.alternatives.display
-        chat.assert_true()
+        assert not chat.screen.look.alternatives.display
+        chat.assert_consistent()
 
 
-async def test_your_own_turn_offers_no_branch(open_chat: Open) -> None:
+async def test_branch_from_own_turn_is_refused(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         await chat.say("one")
         turns = chat.turns
         await chat.press("ctrl+l", "shift+tab")
-        await chat.until(lambda: chat.app.transcript.cursor == (chat.conversation.path[0].id, 0))
-        await chat.until(lambda: "expected of you" in str(chat.app.alternatives.border_subtitle))
+        await chat.until(lambda: chat.screen.transcript.cursor == (chat.conversation.path[0].id, 0))
+        await chat.until(lambda: "expected of you" in str(chat.screen.look.alternatives.border_subtitle))
         await chat.press("1", "enter", "enter", "b")
         assert "only a reply of the model's can branch" in chat.notes
-        assert chat.app.transcript.cursor is not None
+        assert chat.screen.transcript.cursor is not None
         assert chat.turns == turns
         assert len(chat.conversation.path[0].siblings) == 1
         await chat.press("e")
-        assert chat.app.prompt.value == "one"
+        assert chat.screen.prompt.value == "one"
 
 
-async def test_branch_here_draws_on_from_the_cursor(open_chat: Open) -> None:
+async def test_branch_at_cursor_keeps_text_before_it(open_chat: OpenChat) -> None:
     async with open_chat(dials=replace(QUICK, temperature=2.0)) as chat:
         await chat.say("one")
         old = chat.turns[1]
         await chat.press("ctrl+l", "right", "right", "right", "b")
         assert chat.turns[1][:3] == old[:3]
         assert len(chat.conversation.head.siblings) == 2
-        chat.assert_true()
+        chat.assert_consistent()
 
 
-async def test_dials_act_on_the_very_next_character(open_chat: Open) -> None:
+async def test_dial_changed_during_reply_acts_on_next_character(open_chat: OpenChat) -> None:
     async with open_chat(model="novel", dials=replace(QUICK, length=400, temperature=5.0, top_p=1.0)) as chat:
         chat.engine.seconds = 0.005
         await chat.type("talk")
@@ -453,11 +285,11 @@ async def test_dials_act_on_the_very_next_character(open_chat: Open) -> None:
         assert all(one.text == one.alternatives[0].text for one in rest)
 
 
-async def test_the_dials_panel_turns_the_dials(open_chat: Open) -> None:
+async def test_dials_panel_messages_change_conversation(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         await chat.press("f3")
-        panel = chat.app.query_one(DialsPanel)
-        assert panel.has_class("shown")
+        panel = chat.screen.dials
+        assert panel.display
         panel.post_message(DialsPanel.Changed(replace(QUICK, temperature=1.5)))
         await chat.pilot.pause()
         assert chat.conversation.dials.temperature == 1.5
@@ -466,26 +298,26 @@ async def test_the_dials_panel_turns_the_dials(open_chat: Open) -> None:
         await chat.pilot.pause()
         assert chat.conversation.dials.temperature == 0.5
         assert chat.conversation.seed == 99
-        assert chat.app.status.seed == 99
+        assert chat.status("seed") == "seed 99"
         await chat.press("f3")
-        assert not panel.has_class("shown")
+        assert not panel.display
 
 
-async def test_the_heat_view_colours_what_was_there_and_what_comes(open_chat: Open) -> None:
+async def test_heat_colours_old_and_new_turns(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         await chat.say("hello")
         await chat.press("f4")
         await chat.until(lambda: not np.isnan([*chat.surprises(0), *chat.surprises(1)]).any())
         expected = [one.surprise for one in chat.conversation.consider(chat.conversation.head)]
         np.testing.assert_allclose(chat.surprises(1), expected, atol=1e-3)
-        assert "bits" in str(chat.app.status.note)
+        assert "bits" in str(chat.status("note"))
         await chat.say("more")
         await chat.until(lambda: not np.isnan([*chat.surprises(2), *chat.surprises(3)]).any())
         await chat.press("f4")
-        assert not chat.app.transcript.heat
+        assert not chat.screen.transcript.heat
 
 
-async def test_conversations_are_listed_searched_opened_deleted_and_restored(open_chat: Open) -> None:
+async def test_conversation_opened_deleted_restored_from_panel(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         await chat.say("the first conversation")
         first = chat.app.session.number
@@ -494,14 +326,15 @@ async def test_conversations_are_listed_searched_opened_deleted_and_restored(ope
         assert chat.shown == []
         await chat.say("the second one")
         await chat.press("f2")
-        panel = chat.app.query_one(ConversationsPanel)
+        panel = chat.screen.conversations
         panel.post_message(ConversationsPanel.Searched("first conv"))
         await chat.pilot.pause()
-        assert [one.number for one in panel._summaries] == [first] if hasattr(panel, "_summaries") else True
+        assert "first" in str(panel.query_one(OptionList).options[0].prompt)
+        assert panel.query_one(OptionList).option_count == 1
         panel.post_message(ConversationsPanel.Opened(first))
         await chat.pilot.pause()
         assert chat.turns[0] == "the first conversation"
-        chat.assert_true()
+        chat.assert_consistent()
         panel.post_message(ConversationsPanel.Deleted(first))
         await chat.pilot.pause()
         assert chat.turns == []
@@ -511,11 +344,11 @@ async def test_conversations_are_listed_searched_opened_deleted_and_restored(ope
         assert chat.turns[0] == "the first conversation"
 
 
-async def test_a_conversation_can_be_renamed(open_chat: Open) -> None:
+async def test_conversation_renamed_by_dialog_and_command(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         await chat.say("hello")
         await chat.press("f2")
-        panel = chat.app.query_one(ConversationsPanel)
+        panel = chat.screen.conversations
         panel.post_message(ConversationsPanel.Renamed(chat.app.session.number))
         await chat.until(lambda: isinstance(chat.app.screen, PromptDialog))
         await chat.pilot.pause()
@@ -526,7 +359,7 @@ async def test_a_conversation_can_be_renamed(open_chat: Open) -> None:
         await chat.until(lambda: chat.app.session.search()[0].title == "padua")
 
 
-async def test_export_writes_a_file(open_chat: Open, tmp_path: Path) -> None:
+async def test_export_writes_file_but_not_twice(open_chat: OpenChat, tmp_path: Path) -> None:
     async with open_chat() as chat:
         await chat.say("hello")
         await chat.type("/export md talk.md")
@@ -537,45 +370,45 @@ async def test_export_writes_a_file(open_chat: Open, tmp_path: Path) -> None:
         assert "there already" in chat.notes
 
 
-async def test_another_model_can_be_picked(open_chat: Open) -> None:
+async def test_model_picked_starts_conversation_with_it(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         await chat.press("ctrl+o")
         await chat.until(lambda: isinstance(chat.app.screen, ModelPicker))
         await chat.pilot.press(*"novel", "enter")
         await chat.until(lambda: chat.app.session.name == "novel")
-        assert chat.app.status.model == "novel"
+        assert chat.status("model") == "novel"
         chat.conversation.dials = QUICK
         await chat.say("once upon a time ")
-        assert chat.app.transcript.document.spans[-1].joined
+        assert chat.screen.transcript.document.spans[-1].joined
         assert chat.conversation.text() == "\nonce upon a time " + chat.turns[1]
 
 
-async def test_without_turns_the_two_write_together(open_chat: Open) -> None:
+async def test_plain_format_joins_both_texts(open_chat: OpenChat) -> None:
     async with open_chat(model="novel") as chat:
         await chat.say("it was a ")
         await chat.say(" and then ")
         assert chat.conversation.text() == "\n" + "".join(chat.shown)
-        chat.assert_true()
+        chat.assert_consistent()
         before = len(chat.turns)
         await chat.press("f9")
         assert len(chat.turns) == before + 1
 
 
-async def test_a_failure_is_told_and_what_was_shown_stays(open_chat: Open) -> None:
+async def test_engine_failure_is_shown_and_text_kept(open_chat: OpenChat) -> None:
     async with open_chat(dials=replace(QUICK, length=500, temperature=3.0)) as chat:
         chat.engine.steps_left = 10
         await chat.say("hello")
         assert "fell over" in chat.notes
         chat.engine.steps_left = float("inf")
         assert 0 < len(chat.turns[1]) <= 10
-        chat.assert_true()
+        chat.assert_consistent()
         await chat.say("still there?")
         assert len(chat.turns) == 4
-        chat.assert_true()
+        chat.assert_consistent()
 
 
 @pytest.mark.parametrize("line", ["/nothing", "/temperature 9999", "/open 77", "/seed x", "/model nobody", "/undo"])
-async def test_a_wrong_command_is_a_notification(open_chat: Open, line: str) -> None:
+async def test_wrong_command_notifies_and_chat_goes_on(open_chat: OpenChat, line: str) -> None:
     async with open_chat() as chat:
         await chat.say(line)
         assert chat.notes
@@ -583,20 +416,20 @@ async def test_a_wrong_command_is_a_notification(open_chat: Open, line: str) -> 
         assert len(chat.turns) == 2
 
 
-async def test_commands_that_change_the_conversation_wait_for_the_reply(open_chat: Open) -> None:
+async def test_command_during_reply_is_refused(open_chat: OpenChat) -> None:
     async with open_chat(model="novel", dials=replace(QUICK, length=10_000)) as chat:
         chat.engine.seconds = 0.005
         await chat.type("talk")
         await chat.until(lambda: len(chat.shown) == 2)
         for line in ("/new", "/model play", "/regenerate", "again"):
             await chat.type(line)
-            await chat.until(lambda: "a reply is under way" in chat.notes)
+            await chat.until(lambda: "in progress" in chat.notes)
             chat.app.clear_notifications()
         await chat.press("escape")
-        chat.assert_true()
+        chat.assert_consistent()
 
 
-async def test_what_is_written_while_the_model_loads_is_sent_then(open_chat: Open, tmp_path: Path) -> None:
+async def test_text_sent_while_loading_is_answered_later(open_chat: OpenChat, tmp_path: Path) -> None:
     gate = threading.Event()
 
     def start() -> Session:
@@ -608,16 +441,16 @@ async def test_what_is_written_while_the_model_loads_is_sent_then(open_chat: Ope
     app = ChatApp({"model": "play"}, start)
     async with app.run_test(size=(80, 24)) as pilot:
         chat = Chat(app, pilot)
-        assert app.status.state == "loading ..."
+        assert chat.status("state") == "loading ..."
         await chat.type("are you there?")
-        assert app._session is None
+        assert app.chat.loaded is None
         gate.set()
-        await chat.until(lambda: app._session is not None)
-        await chat.until(lambda: len(chat.turns) == 2 and not app._busy)
+        await chat.until(lambda: app.chat.loaded is not None)
+        await chat.until(lambda: len(chat.turns) == 2 and not app.chat.busy)
         assert chat.turns[0] == "are you there?"
 
 
-async def test_without_a_model_there_is_a_welcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_start_without_model_shows_welcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     app = ChatApp({"model": None})
     async with app.run_test(size=(60, 20)) as pilot:
@@ -630,7 +463,7 @@ async def test_without_a_model_there_is_a_welcome(tmp_path: Path, monkeypatch: p
     assert not app.is_running
 
 
-async def test_help_lists_every_command(open_chat: Open) -> None:
+async def test_help_lists_every_command(open_chat: OpenChat) -> None:
     async with open_chat(size=(100, 60)) as chat:
         await chat.press("f1")
         assert isinstance(chat.app.screen, HelpScreen)
@@ -641,18 +474,18 @@ async def test_help_lists_every_command(open_chat: Open) -> None:
         assert not isinstance(chat.app.screen, HelpScreen)
 
 
-async def test_characters_that_cannot_be_spelled_are_replaced_as_announced(open_chat: Open) -> None:
+async def test_unknown_characters_are_replaced_as_announced(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
-        chat.app.prompt.value = "日本é"
+        chat.screen.prompt.value = "日本é"
         await chat.pilot.pause()
-        assert chat.app.prompt.substitute is not None
-        assert chat.app.prompt.substitute("é") == "?"
+        assert chat.screen.prompt.substitute is not None
+        assert chat.screen.prompt.substitute("é") == "?"
         await chat.press("enter")
         assert chat.turns[0] == "???"
-        chat.assert_true()
+        chat.assert_consistent()
 
 
-async def test_the_theme_is_remembered(open_chat: Open) -> None:
+async def test_theme_is_kept_for_next_start(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         chat.app.theme = "textual-light"
         await chat.pilot.pause()
@@ -660,7 +493,7 @@ async def test_the_theme_is_remembered(open_chat: Open) -> None:
         assert chat.app.theme == "textual-light"
 
 
-async def test_it_goes_on_where_it_stood(open_chat: Open) -> None:
+async def test_resume_restores_versions_and_head(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         await chat.say("one")
         turns = chat.turns
@@ -675,7 +508,7 @@ async def test_it_goes_on_where_it_stood(open_chat: Open) -> None:
         assert chat.turns == turns
 
 
-async def test_quitting_in_the_middle_of_a_reply_keeps_it(open_chat: Open) -> None:
+async def test_quit_during_reply_saves_it(open_chat: OpenChat) -> None:
     async with open_chat(model="novel", dials=replace(QUICK, length=10_000)) as chat:
         chat.engine.seconds = 0.005
         await chat.type("talk")
@@ -685,10 +518,10 @@ async def test_quitting_in_the_middle_of_a_reply_keeps_it(open_chat: Open) -> No
         kept = chat.turns
     async with open_chat(model="novel", resume=True, seed=None) as chat:
         assert chat.turns == kept
-        chat.assert_true()
+        chat.assert_consistent()
 
 
-async def test_leaving_by_the_command_palette_keeps_a_reply_under_way(open_chat: Open) -> None:
+async def test_leave_by_palette_during_reply_saves_it(open_chat: OpenChat) -> None:
     async with open_chat(model="novel", dials=replace(QUICK, length=10_000)) as chat:
         chat.engine.seconds = 0.005
         await chat.type("talk")
@@ -701,7 +534,7 @@ async def test_leaving_by_the_command_palette_keeps_a_reply_under_way(open_chat:
 
 
 @pytest.mark.parametrize("size", [(40, 12), (60, 20), (80, 24), (120, 40)])
-async def test_panels_fold_where_there_is_no_room(open_chat: Open, size: tuple[int, int]) -> None:
+async def test_panel_on_narrow_terminal_covers_conversation(open_chat: OpenChat, size: tuple[int, int]) -> None:
     async with open_chat(size=size) as chat:
         await chat.say("hello")
         talk = chat.app.query_one("#talk")
@@ -716,10 +549,57 @@ async def test_panels_fold_where_there_is_no_room(open_chat: Open, size: tuple[i
             await chat.pilot.pause()
             assert talk.region.width == size[0]
         await chat.say("and on")
-        chat.assert_true()
+        chat.assert_consistent()
 
 
-async def test_a_resize_in_mid_stream(open_chat: Open) -> None:
+@pytest.mark.parametrize("key", ["f2", "f3", "f10"])
+async def test_panel_opened_leaves_focus_in_prompt(open_chat: OpenChat, key: str) -> None:
+    """Letters of a sentence are keys in a panel: `n` begins a conversation, `a` ablates a unit."""
+    async with open_chat(size=(80, 24)) as chat:
+        await chat.say("hello")
+        dials = chat.conversation.dials
+        await chat.press(key, *"tell a nice day: 1", "enter")
+        assert chat.turns[0] == "hello"
+        assert chat.turns[2] == chat.conversation.fit("tell a nice day: 1")
+        assert chat.conversation.dials == dials
+        assert chat.screen.xray.pin is None
+        chat.assert_consistent()
+
+
+@pytest.mark.parametrize(("key", "name"), [("f2", "conversations"), ("f3", "dials"), ("f10", "xray")])
+async def test_tab_moves_focus_to_panel_which_shows_it(open_chat: OpenChat, key: str, name: str) -> None:
+    async with open_chat(size=(80, 24)) as chat:
+        await chat.say("hello")
+        await chat.press(key)
+        panel = chat.app.query_one(f"#{name}")
+        assert not panel.has_focus_within
+        assert "Tab" in str(panel.border_title)
+        border = panel.styles.border
+        await chat.press("tab")
+        assert panel.has_focus_within
+        assert "Tab" not in str(panel.border_title)
+        assert panel.styles.border != border
+        await chat.press(key)  # closed, it gives the focus back
+        assert not panel.display
+        assert chat.screen.prompt.has_focus
+        await chat.press(key, "escape")
+        assert not panel.display
+        assert chat.screen.prompt.has_focus
+
+
+async def test_panel_covering_prompt_has_focus(open_chat: OpenChat) -> None:
+    async with open_chat(size=(80, 24)) as chat:
+        await chat.press("f10")
+        assert chat.screen.prompt.has_focus
+        await chat.pilot.resize_terminal(60, 20)
+        await chat.until(lambda: chat.screen.xray.panel.has_focus)
+        await chat.press("f2")
+        assert chat.screen.conversations.has_focus_within
+        await chat.press("f2")
+        assert chat.screen.prompt.has_focus
+
+
+async def test_resize_during_reply_keeps_following(open_chat: OpenChat) -> None:
     async with open_chat(size=(120, 40), model="novel", dials=replace(QUICK, length=100_000)) as chat:
         chat.engine.seconds = 0.001
         await chat.type("talk")
@@ -728,12 +608,12 @@ async def test_a_resize_in_mid_stream(open_chat: Open) -> None:
             await chat.pilot.resize_terminal(*size)
             before = len(chat.shown[1])
             await chat.until(lambda before=before: len(chat.shown[1]) > before)
-            assert chat.app.transcript.following
+            assert chat.screen.transcript.following
         await chat.press("escape")
-        chat.assert_true()
+        chat.assert_consistent()
 
 
-async def test_hostile_text_reaches_the_screen_only_as_symbols(
+async def test_hostile_text_is_drawn_as_symbols(
     make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -749,35 +629,35 @@ async def test_hostile_text_reaches_the_screen_only_as_symbols(
     app = ChatApp({"model": "doctored.safetensors"}, start)
     async with app.run_test(size=(80, 24)) as pilot:
         chat = Chat(app, pilot)
-        await chat.until(lambda: app._session is not None)
+        await chat.until(lambda: app.chat.loaded is not None)
         await chat.say("[/red]\x1b[31m[@click=app.quit]x[/]")
         assert {"\x1b", "\u202e", "\x9b", "\x00"} <= set(chat.turns[-1])
-        chat.assert_true()
+        chat.assert_consistent()
         await chat.press("f4", "f2", "f3")
         await chat.pilot.pause(0.2)
-        text = "".join(segment.text for y in range(24) for segment in app.transcript.render_line(y))
+        text = "".join(segment.text for y in range(24) for segment in app.chat.transcript.render_line(y))
         assert not {one for one in text if one < " " or "\x7f" <= one <= "\x9f" or one in "\u202e\u2066"}
 
 
-async def test_it_learns_from_what_is_said_and_says_how_much(open_chat: Open) -> None:
+async def test_learning_shows_meter_until_forgotten(open_chat: OpenChat) -> None:
     async with open_chat(size=(140, 30), dials=replace(QUICK, learn=3e-3)) as chat:
-        assert chat.app.status.learned == ""
+        assert chat.status("learned") == ""
         await chat.say("so it goes")
         learned = chat.conversation.learned
         assert learned is not None
-        assert chat.app.status.learned == learned.meter != ""
+        assert chat.status("learned") == learned.meter != ""
         assert chat.shown == chat.turns
         await chat.type("/learn")
         assert "moved by" in chat.notes
         number = chat.app.session.number
         await chat.type("/new")
-        await chat.until(lambda: chat.app.status.learned == "")
+        await chat.until(lambda: chat.status("learned") == "")
         await chat.type(f"/open {number}")
-        await chat.until(lambda: chat.app.status.learned == learned.meter)
+        await chat.until(lambda: chat.status("learned") == learned.meter)
         await chat.type("/forget")
-        await chat.until(lambda: chat.app.status.learned == "")
+        await chat.until(lambda: chat.status("learned") == "")
         await chat.press("f6")
-        assert chat.app.status.learned == learned.meter
+        assert chat.status("learned") == learned.meter
         await chat.press("f6")
         assert chat.turns == []
-        await chat.until(lambda: chat.app.status.learned == "")
+        await chat.until(lambda: chat.status("learned") == "")

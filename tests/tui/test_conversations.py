@@ -2,51 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 from rich.cells import cell_len
 from textual.app import App, ComposeResult
 from textual.message import Message
 from textual.widgets import Input, OptionList
 
+from charlm.chat.storage.listing import ConversationSummary
 from charlm.text.sanitize import visible
-from charlm.tui.widgets import conversations
 from charlm.tui.widgets.conversations import ConversationsPanel, age
 
 SIZES = ((40, 12), (80, 24), (120, 40))
 NOW = 1_750_000_000.0
 
 
-@dataclass
-class Row:
-    number: int
-    title: str
-    model: str = "harbour"
-    turns: int = 2
-    updated: float = NOW
-    snippet: str = ""
+def summary(
+    number: int, title: str, *, model: str = "harbour", turns: int = 2, updated: float = NOW, snippet: str = ""
+) -> ConversationSummary:
+    return ConversationSummary(number, title, model, "play", "Anna", "Bob", turns, 0, NOW, updated, snippet)
 
 
-ROWS = (
-    Row(3, "A walk by the harbour", updated=NOW - 180, turns=12),
-    Row(9, "日本語の題名", updated=NOW - 7200, turns=1),
-    Row(4, "Old", updated=NOW - 400 * 86_400),
+SUMMARIES = (
+    summary(3, "A walk by the harbour", updated=NOW - 180, turns=12),
+    summary(9, "日本語の題名", updated=NOW - 7200, turns=1),
+    summary(4, "Old", updated=NOW - 400 * 86_400),
 )
 
 
 class PanelApp(App[None]):
     """The panel alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, search_delay: float = 3600) -> None:
         super().__init__()
+        self._search_delay = search_delay
         self.got: list[tuple[str, int | str | None]] = []
 
     def compose(self) -> ComposeResult:
-        yield ConversationsPanel(clock=lambda: NOW)
+        yield ConversationsPanel(clock=lambda: NOW, search_delay=self._search_delay)
 
     def on_mount(self) -> None:
-        self.panel.show(ROWS, 3)
+        self.panel.show(SUMMARIES, 3)
         self.panel.focus()
 
     def note(self, message: Message) -> None:
@@ -69,7 +64,7 @@ class PanelApp(App[None]):
         return [options.render_line(y - options.scroll_offset.y).text for y in range(options.virtual_size.height)]
 
 
-async def test_a_row_says_title_age_turns_and_model() -> None:
+async def test_row_shows_title_age_turns_and_model() -> None:
     app = PanelApp()
     async with app.run_test() as pilot:
         await pilot.pause()
@@ -84,16 +79,16 @@ async def test_a_row_says_title_age_turns_and_model() -> None:
         assert str(app.panel.border_subtitle).startswith("3")
 
 
-async def test_a_search_result_has_a_snippet() -> None:
+async def test_search_result_shows_snippet() -> None:
     app = PanelApp()
     async with app.run_test() as pilot:
-        app.panel.show([Row(1, "Title", snippet="the [b]sea[/b]\nwas calm")], None)
+        app.panel.show([summary(1, "Title", snippet="the [b]sea[/b]\nwas calm")], None)
         await pilot.pause()
         assert [line.strip() for line in app.lines] == ["Title", "now  2 turns  harbour", "the [b]sea[/b] was calm"]
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_hostile_and_wide_titles_are_cut_to_the_width(size: tuple[int, int]) -> None:
+async def test_hostile_and_wide_titles_are_cut_to_width(size: tuple[int, int]) -> None:
     titles = [
         "\x1b[31m\u202eevil\r\n[red]x[/red] " * 9,
         "題" * 300,
@@ -103,7 +98,7 @@ async def test_hostile_and_wide_titles_are_cut_to_the_width(size: tuple[int, int
     ]
     app = PanelApp()
     async with app.run_test(size=size) as pilot:
-        app.panel.show([Row(n, title, model=title, snippet=title) for n, title in enumerate(titles)], None)
+        app.panel.show([summary(n, title, model=title, snippet=title) for n, title in enumerate(titles)], None)
         await pilot.pause()
         width = app.query_one(OptionList).scrollable_content_region.width
         assert len(app.lines) == 14  # three lines each, the last without a snippet
@@ -115,14 +110,14 @@ async def test_hostile_and_wide_titles_are_cut_to_the_width(size: tuple[int, int
         assert "untitled" in app.lines[12]
 
 
-async def test_keys_act_on_the_highlighted_conversation() -> None:
+async def test_keys_act_on_highlighted_conversation() -> None:
     app = PanelApp()
     async with app.run_test() as pilot:
         await pilot.press("delete", "down", "r", "enter", "n")
         assert app.got == [("Deleted", 3), ("Renamed", 9), ("Opened", 9), ("New", None)]
 
 
-async def test_a_click_opens() -> None:
+async def test_click_opens_conversation() -> None:
     app = PanelApp()
     async with app.run_test() as pilot:
         await pilot.pause()
@@ -130,7 +125,7 @@ async def test_a_click_opens() -> None:
         assert app.got == [("Opened", 9)]
 
 
-async def test_nothing_happens_to_no_conversation() -> None:
+async def test_keys_in_empty_list_only_begin_new() -> None:
     app = PanelApp()
     async with app.run_test() as pilot:
         app.panel.show([], None)
@@ -140,28 +135,27 @@ async def test_nothing_happens_to_no_conversation() -> None:
         assert app.panel.border_subtitle == "none yet"
 
 
-async def test_after_a_deletion_the_next_one_is_highlighted() -> None:
+async def test_highlight_after_deletion_moves_to_next() -> None:
     app = PanelApp()
     async with app.run_test() as pilot:
         await pilot.press("down")
-        app.panel.show([row for row in ROWS if row.number != 9], 3)
+        app.panel.show([row for row in SUMMARIES if row.number != 9], 3)
         await pilot.pause()
         await pilot.press("enter")
         assert app.got == [("Opened", 4)]
 
 
-async def test_other_rows_keep_the_highlighted_one() -> None:
+async def test_highlight_after_reordering_stays() -> None:
     app = PanelApp()
     async with app.run_test() as pilot:
         await pilot.press("down")
-        app.panel.show(ROWS[::-1], 3)
+        app.panel.show(SUMMARIES[::-1], 3)
         await pilot.pause()
         await pilot.press("enter")
         assert app.got == [("Opened", 9)]
 
 
-async def test_a_search_waits_until_no_key_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversations, "SEARCH_DELAY", 3600)
+async def test_search_waits_for_enter_or_pause() -> None:
     app = PanelApp()
     async with app.run_test() as pilot:
         await pilot.press("slash", "s", "e", "a")
@@ -172,9 +166,8 @@ async def test_a_search_waits_until_no_key_comes(monkeypatch: pytest.MonkeyPatch
         assert app.query_one(OptionList).has_focus
 
 
-async def test_a_search_begins_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversations, "SEARCH_DELAY", 0.01)
-    app = PanelApp()
+async def test_search_after_pause_begins_by_itself() -> None:
+    app = PanelApp(search_delay=0.01)
     async with app.run_test() as pilot:
         await pilot.press("slash", "海")
         while not app.got:
@@ -187,14 +180,14 @@ async def test_a_search_begins_by_itself(monkeypatch: pytest.MonkeyPatch) -> Non
         assert app.got == [("Searched", "海"), ("Searched", "")]
 
 
-async def test_an_empty_list_leads_to_the_search_field() -> None:
+async def test_focus_of_empty_list_goes_to_search() -> None:
     app = PanelApp()
     async with app.run_test() as pilot:
         app.panel.show([], None)
         app.panel.focus()
         await pilot.pause()
         assert app.query_one(Input).has_focus
-        app.panel.show(ROWS, 3)
+        app.panel.show(SUMMARIES, 3)
         await pilot.press("down")
         assert app.query_one(OptionList).has_focus
 
@@ -203,5 +196,5 @@ async def test_an_empty_list_leads_to_the_search_field() -> None:
     ("seconds", "said"),
     [(-5, "now"), (0, "now"), (60, "1 min"), (3599, "59 min"), (3600, "1 h"), (86_400 * 2.5, "2 d")],
 )
-def test_ages(seconds: float, said: str) -> None:
+def test_age_of_conversation_in_words(seconds: float, said: str) -> None:
     assert age(seconds) == said

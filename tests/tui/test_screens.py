@@ -11,13 +11,13 @@ from textual.app import App, ComposeResult
 from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.screen import Screen
-from textual.widgets import Button, Input, Label, OptionList, Static
+from textual.widgets import Input, Label, OptionList, Static
 
 from charlm.model_info import ModelCard
 from charlm.text.sanitize import visible
 from charlm.tui.screens.help import HelpScreen
 from charlm.tui.screens.models import ModelPicker
-from charlm.tui.screens.prompt_dialog import Confirm, PromptDialog
+from charlm.tui.screens.prompt_dialog import PromptDialog
 from charlm.tui.screens.welcome import Welcome
 
 SIZES = ((40, 12), (80, 24), (120, 40))
@@ -58,11 +58,10 @@ def on_screen(app: App[Any]) -> list[str]:
         lambda: ModelPicker(CARDS),
         lambda: ModelPicker([]),
         lambda: PromptDialog("What?" * 30, "日本語" * 30),
-        lambda: Confirm("Delete [b]it[/b]?"),
         lambda: Welcome(),
     ],
 )
-async def test_it_stays_within_the_terminal(size: tuple[int, int], make: Any) -> None:
+async def test_screen_stays_within_terminal(size: tuple[int, int], make: Any) -> None:
     app = Base()
     async with app.run_test(size=size) as pilot:
         await app.open(pilot, make())
@@ -74,12 +73,11 @@ async def test_it_stays_within_the_terminal(size: tuple[int, int], make: Any) ->
         assert all(visible(row) == row for row in rows)
 
 
-async def test_a_box_is_as_high_as_what_it_holds() -> None:
+async def test_box_is_as_high_as_its_content() -> None:
     app = Base()
     async with app.run_test(size=(80, 24)) as pilot:
         for screen, most in (
             (PromptDialog("What?"), 6),
-            (Confirm("Really?"), 6),
             (ModelPicker(CARDS[:1]), 5),
             (Welcome(), 14),
         ):
@@ -91,7 +89,7 @@ async def test_a_box_is_as_high_as_what_it_holds() -> None:
 
 
 @pytest.mark.parametrize("key", ["escape", "q", "f1"])
-async def test_help_closes(key: str) -> None:
+async def test_help_closes_by_key(key: str) -> None:
     app = Base()
     async with app.run_test() as pilot:
         await app.open(pilot, HelpScreen([], []))
@@ -100,7 +98,7 @@ async def test_help_closes(key: str) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_help_lists_keys_and_commands_and_scrolls_to_the_last(size: tuple[int, int]) -> None:
+async def test_help_lists_all_and_scrolls_to_last(size: tuple[int, int]) -> None:
     bindings = [("ctrl+l,f3", "Look"), ("left_square_bracket", "The version before [b]")]
     commands = [(f"/command{n} NUMBER [TEXT]", f"does the thing tally {n} 日本") for n in range(30)]
     app = Base()
@@ -125,7 +123,7 @@ async def test_help_lists_keys_and_commands_and_scrolls_to_the_last(size: tuple[
 # -- models -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_model_is_chosen_and_what_cannot_be_read_cannot() -> None:
+async def test_picker_skips_unreadable_model() -> None:
     app = Base()
     async with app.run_test() as pilot:
         await app.open(pilot, ModelPicker(CARDS, current="shakespeare"))
@@ -139,7 +137,7 @@ async def test_a_model_is_chosen_and_what_cannot_be_read_cannot() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_why_a_model_cannot_be_read_is_said_whole(size: tuple[int, int]) -> None:
+async def test_picker_shows_whole_error(size: tuple[int, int]) -> None:
     error = "/home/somebody/long/folder/broken.safetensors is no model file: its header is missing END"
     app = Base()
     async with app.run_test(size=size) as pilot:
@@ -149,7 +147,7 @@ async def test_why_a_model_cannot_be_read_is_said_whole(size: tuple[int, int]) -
         assert error.replace(" ", "") in seen.replace(" ", "")
 
 
-async def test_typing_narrows_the_list_down() -> None:
+async def test_typing_narrows_picker_list() -> None:
     app = Base()
     async with app.run_test() as pilot:
         await app.open(pilot, ModelPicker(CARDS))
@@ -159,7 +157,7 @@ async def test_typing_narrows_the_list_down() -> None:
         assert app.answers == ["日本語のモデル" * 9]
 
 
-async def test_nothing_found_and_nothing_readable_can_not_be_chosen() -> None:
+async def test_picker_without_match_chooses_nothing() -> None:
     app = Base()
     async with app.run_test() as pilot:
         await app.open(pilot, ModelPicker(CARDS))
@@ -170,7 +168,7 @@ async def test_nothing_found_and_nothing_readable_can_not_be_chosen() -> None:
         assert app.answers == [None]
 
 
-async def test_a_click_chooses_a_model() -> None:
+async def test_click_chooses_readable_model() -> None:
     app = Base()
     async with app.run_test() as pilot:
         await app.open(pilot, ModelPicker(CARDS))
@@ -183,7 +181,7 @@ async def test_a_click_chooses_a_model() -> None:
 # -- questions --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_question_is_answered() -> None:
+async def test_dialog_returns_answer_or_none() -> None:
     app = Base()
     async with app.run_test() as pilot:
         await app.open(pilot, PromptDialog("What is it to be called? [b]", "日本\x1b\nold"))
@@ -196,40 +194,11 @@ async def test_a_question_is_answered() -> None:
         assert app.answers[1:] == [None]
 
 
-@pytest.mark.parametrize(
-    ("keys", "answer"),
-    [
-        (["y"], True),
-        (["n"], False),
-        (["escape"], False),
-        (["enter"], False),
-        (["right", "enter"], True),
-        (["right", "left", "enter"], False),
-        (["tab", "enter"], True),
-    ],
-)
-async def test_a_confirmation(keys: list[str], answer: bool) -> None:
-    app = Base()
-    async with app.run_test() as pilot:
-        await app.open(pilot, Confirm("Delete it?"))
-        await pilot.press(*keys)
-        assert app.answers == [answer]
-
-
-async def test_a_confirmation_by_mouse() -> None:
-    app = Base()
-    async with app.run_test() as pilot:
-        await app.open(pilot, Confirm("Delete it?"))
-        await pilot.click("#yes")
-        assert app.answers == [True]
-        assert not list(app.screen.query(Button))
-
-
 # -- the first run ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_the_first_run_says_which_command_makes_a_model(size: tuple[int, int]) -> None:
+async def test_welcome_shows_commands_that_make_model(size: tuple[int, int]) -> None:
     app = Base()
     async with app.run_test(size=size) as pilot:
         await app.open(pilot, Welcome([("charlm train your-text.txt", "one"), ("charlm corpora build x", "two [b]")]))

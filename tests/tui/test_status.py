@@ -1,13 +1,26 @@
-"""The status line: what is shown where there is not room for all."""
+"""The status line: which texts are shown where there is not enough room for all."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import pytest
 from rich.cells import cell_len
 from textual.app import App, ComposeResult
 
 from charlm.text.sanitize import visible
-from charlm.tui.widgets.status import StatusLine
+from charlm.tui.widgets.status import StatusLine, StatusTexts
+
+ALL: Final = StatusTexts(
+    model="harbour",
+    state="writing",
+    turn="turn 7  2/3",
+    learned="moved 1.2% +0.08 bits",
+    speed="3,457 chars/s",
+    characters="1,234,567 characters",
+    seed="seed 1234567890",
+    note="heat",
+)
 
 
 class StatusApp(App[None]):
@@ -20,58 +33,42 @@ class StatusApp(App[None]):
     def status(self) -> StatusLine:
         return self.query_one(StatusLine)
 
-    def fill(self) -> None:
-        status = self.status
-        status.model, status.state, status.turn, status.note = "harbour", "writing", "turn 7  2/3", "heat"
-        status.speed, status.characters, status.seed = 3456.7, 1_234_567, 1_234_567_890
-        status.learned = "moved 1.2% +0.08 bits"
-
     @property
     def shown(self) -> str:
         return self.status.render_line(0).text
 
 
-async def test_everything_is_shown_where_there_is_room() -> None:
+async def test_wide_line_shows_every_text() -> None:
     app = StatusApp()
     async with app.run_test(size=(140, 40)) as pilot:
-        app.fill()
+        app.status.show(**ALL)
         await pilot.pause()
-        assert app.shown.split("   ")[:8] == [
-            "harbour",
-            "writing",
-            "turn 7  2/3",
-            "moved 1.2% +0.08 bits",
-            "3,457 chars/s",
-            "1,234,567 characters",
-            "seed 1234567890",
-            "heat",
-        ]
+        assert app.shown.split("   ")[:8] == list(ALL.values())
 
 
-async def test_what_is_not_known_is_not_shown() -> None:
+async def test_empty_text_is_left_out() -> None:
     app = StatusApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        app.status.state = "loading ..."
+        app.status.show(state="loading ...")
         await pilot.pause()
         assert app.shown.strip() == "loading ..."
-        app.status.characters = 0
+        app.status.show(characters="0 characters", model="")
         await pilot.pause()
         assert app.shown.split("   ")[:2] == ["loading ...", "0 characters"]
 
 
-async def test_the_least_important_fields_go_first_and_nothing_wraps() -> None:
+async def test_narrow_line_drops_least_important_texts() -> None:
     app = StatusApp()
     async with app.run_test(size=(120, 24)) as pilot:
-        app.fill()
-        fields = dict(app.status.fields())
+        app.status.show(**ALL)
         for width in range(110, 8, -7):
             await pilot.resize_terminal(width, 24)
             await pilot.pause()
             assert app.status.size.height == 1
             assert cell_len(app.shown) <= width
-            present = [fields[name] in app.shown for name in StatusLine.IMPORTANCE]
+            present = [str(app.status.texts[name]) in app.shown for name in StatusLine.IMPORTANCE]
             assert present == sorted(present, reverse=True), width
-            assert fields["state"] in app.shown or width < 10
+            assert "writing" in app.shown or width < 10
         await pilot.resize_terminal(40, 12)
         await pilot.pause()
         assert "harbour" in app.shown
@@ -82,8 +79,7 @@ async def test_the_least_important_fields_go_first_and_nothing_wraps() -> None:
 async def test_hostile_and_wide_names_are_cut(width: int) -> None:
     app = StatusApp()
     async with app.run_test(size=(width, 12)) as pilot:
-        app.status.state = "ready"
-        app.status.model = "\x1b[31m[b]日本語の長い長い名前\u202e" * 5
+        app.status.show(state="ready", model="\x1b[31m[b]日本語の長い長い名前\u202e" * 5)
         await pilot.pause()
         assert cell_len(app.shown) <= width - 2
         assert visible(app.shown) == app.shown

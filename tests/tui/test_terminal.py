@@ -251,7 +251,7 @@ def texts(turns: Sequence[Turn]) -> list[str]:
     return [turn.text for turn in turns]
 
 
-def test_closed_and_reopened_it_says_what_one_that_was_never_closed_says(
+def test_reopened_chat_replies_as_if_never_closed(
     chat: Start, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = []
@@ -284,7 +284,9 @@ def weighed(model: Path, character: int) -> CharScore:
     return session.conversation.consider(session.conversation.head)[character]
 
 
-def test_a_visit(chat: Start, endless: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_visit_shows_what_is_saved(
+    chat: Start, endless: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Type, stream, stop, regenerate, branch, resize in mid-stream, quit, go on: seen is what is kept."""
     monkeypatch.setenv("CHARLM_HOME", str(tmp_path / "home"))
     terminal = chat("--seed", "2", "--length", "3000", "--pace", "150", "--temperature", "1.5", model=endless)
@@ -381,7 +383,7 @@ def hang_up(terminal: Terminal) -> None:
     ids=["SIGTERM", "SIGHUP", "hang up"],
 )
 @pytest.mark.parametrize("plain", [False, True], ids=["app", "lines"])
-def test_ended_from_outside_in_the_middle_of_a_reply_nothing_that_was_shown_is_lost(
+def test_ended_from_outside_keeps_shown_reply(
     start: Start, trained: Path, end: Callable[[Terminal], None], code: int | None, plain: bool
 ) -> None:
     options = ["--seed", "2", "--candidates", "1", "--pace", "300", "--length", "2000", "--temperature", "3"]
@@ -409,7 +411,7 @@ def test_ended_from_outside_in_the_middle_of_a_reply_nothing_that_was_shown_is_l
         assert terminal.screen.modes == LEFT_ON
 
 
-def test_the_app_ends_when_its_terminal_is_gone_though_no_signal_says_so(start: Start, trained: Path) -> None:
+def test_lost_terminal_without_signal_ends_app(start: Start, trained: Path) -> None:
     """As under `nohup`."""
     terminal = start("chat", trained, "--length", "5000", "--pace", "300", "--seed", "2", deaf=True, TERM="xterm")
     terminal.until_ready()
@@ -420,7 +422,7 @@ def test_the_app_ends_when_its_terminal_is_gone_though_no_signal_says_so(start: 
     assert kept(trained)[0].text == "Tell me everything."
 
 
-def test_pasting_a_million_characters_sends_nothing_and_keys_go_on(chat: Start) -> None:
+def test_paste_of_million_chars_sends_nothing(chat: Start) -> None:
     terminal = chat("--length", "20")
     pasted = "\x1b[200~" + "All ships that came in.\r" * 42_000 + "\x1b[201~"
     sender = threading.Thread(target=terminal.child.send, args=(pasted,))
@@ -450,7 +452,7 @@ def hostile(tmp_path: Path) -> Path:
     return tmp_path / "hostile.safetensors"
 
 
-def test_what_a_hostile_model_writes_is_seen_and_drives_nothing(start: Start, hostile: Path) -> None:
+def test_hostile_model_does_not_drive_terminal(start: Start, hostile: Path) -> None:
     options = ["--candidates", "1", "--length", "3000", "--temperature", "1", "--top-p", "1", "--seed", "1"]
     terminal = start("chat", hostile, *options, size=(80, 24))  # its screen complains of whatever it does not know
     terminal.until_ready()
@@ -490,7 +492,7 @@ def test_what_a_hostile_model_writes_is_seen_and_drives_nothing(start: Start, ho
     assert again.leave() == 0
 
 
-def test_the_screen_would_complain() -> None:
+def test_screen_emulator_rejects_unknown_sequences() -> None:
     for text in ("\x1b[5n", "\x1b]0;title\x07", "\x9b2J", "\x07", "\u202e", "\x1bc"):
         with pytest.raises(Strange):
             Screen(80, 24).feed(text + " " * 30)
@@ -501,7 +503,7 @@ def test_the_screen_would_complain() -> None:
     assert screen.modes == {25}
 
 
-def test_a_dumb_terminal_has_lines(start: Start, trained: Path) -> None:
+def test_dumb_terminal_gets_line_mode(start: Start, trained: Path) -> None:
     terminal = start("chat", trained, "--seed", "1", "--length", "30", TERM="dumb")
     terminal.until_seen("you>")
     terminal.say("Good morning.")
@@ -513,7 +515,7 @@ def test_a_dumb_terminal_has_lines(start: Start, trained: Path) -> None:
     assert terminal.screen.modes == set()
 
 
-def test_without_a_terminal_for_what_the_app_draws_there_are_lines(trained: Path, tmp_path: Path) -> None:
+def test_redirected_stderr_gets_line_mode(trained: Path, tmp_path: Path) -> None:
     shell = f"exec {sys.executable} -m charlm chat {trained} --seed 1 --length 30 2>{tmp_path / 'err'}"
     child = pexpect.spawn("/bin/sh", ["-c", shell], env=environment(TERM="dumb"), encoding="utf-8", timeout=PATIENCE)
     try:
@@ -527,7 +529,7 @@ def test_without_a_terminal_for_what_the_app_draws_there_are_lines(trained: Path
     assert "\x1b" not in (tmp_path / "err").read_text()
 
 
-def test_the_same_words_in_every_face(chat: Start, trained: Path) -> None:
+def test_same_seed_gives_same_reply_everywhere(chat: Start, trained: Path) -> None:
     """The app, a pipe and a conversation in Python say the same with the same seed."""
     options = ["--seed", "7", "--length", "60", "--candidates", "4"]
     terminal = chat(*options)

@@ -1,14 +1,13 @@
-"""The conversations that there are, and a search over them.
+"""The list of stored conversations, with a search field.
 
-Owns the search field, the list, and how a row looks. Where conversations are kept, and what opening or deleting one
-means, the app knows.
+Owns the field, the list and how a row looks. Posts messages; reads and changes no conversations itself.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from textual import on
 from textual.app import ComposeResult
@@ -22,64 +21,38 @@ from textual.widgets.option_list import Option
 
 from charlm.tui.graphemes import one_line
 
-SEARCH_DELAY = 0.15  # seconds without a key before a search begins
+if TYPE_CHECKING:
+    from charlm.chat.storage.listing import ConversationSummary
+
+SEARCH_DELAY_SECONDS = 0.15  # after the last key
 
 
-class Summary(Protocol):
-    """What a row says about a conversation."""
-
-    @property
-    def number(self) -> int:
-        """Its own."""
-
-    @property
-    def title(self) -> str:
-        """What it is called."""
-
-    @property
-    def model(self) -> str:
-        """Who it was with."""
-
-    @property
-    def turns(self) -> int:
-        """How many there are."""
-
-    @property
-    def updated(self) -> float:
-        """When something last happened; seconds since 1970."""
-
-    @property
-    def snippet(self) -> str:
-        """Where the search has found something; else empty."""
-
-
-class _List(OptionList):
-    """The rows. Keys for the highlighted one."""
+class ConversationList(OptionList):
+    """The rows. Its keys act on the highlighted one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("delete", "tell('delete')", "Delete", show=False),
-        Binding("r", "tell('rename')", "Rename", show=False),
-        Binding("n", "tell('new')", "New", show=False),
-        Binding("slash", "tell('search')", "Search", show=False),
+        Binding("delete", "request('delete')", "Delete", show=False),
+        Binding("r", "request('rename')", "Rename", show=False),
+        Binding("n", "request('new')", "New", show=False),
+        Binding("slash", "request('search')", "Search", show=False),
     ]
 
-    class Wanted(Message):
-        """A key was pressed.
+    class Requested(Message):
+        """A key was pressed."""
 
-        Attributes:
-            what: "delete", "rename", "new" or "search".
-            number: of the conversation; None if there is none.
-        """
-
-        def __init__(self, what: str, number: int | None) -> None:
+        def __init__(self, action: str, number: int | None) -> None:
             super().__init__()
-            self.what = what
-            self.number = number
+            self.action = action  # "delete", "rename", "new" or "search"
+            self.number = number  # of the conversation; None in an empty list
 
-    def action_tell(self, what: str) -> None:
-        """Say which key was pressed, and where."""
+    @property
+    def number(self) -> int | None:
+        """The highlighted conversation."""
         option = self.highlighted_option
-        self.post_message(self.Wanted(what, None if option is None or option.id is None else int(option.id)))
+        return None if option is None or option.id is None else int(option.id)
+
+    def action_request(self, action: str) -> None:
+        self.post_message(self.Requested(action, self.number))
 
 
 class ConversationsPanel(Vertical):
@@ -87,6 +60,7 @@ class ConversationsPanel(Vertical):
 
     Args:
         clock: seconds since 1970.
+        search_delay: seconds.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -101,8 +75,14 @@ class ConversationsPanel(Vertical):
         border-title-color: $text-muted;
         border-subtitle-color: $text-muted;
         background: $surface;
-        &:focus-within { border: round $border; }
-        & Input, & Input:focus { border: none; height: 1; padding: 0 1; background: $panel; margin-bottom: 1; }
+        & Input, & Input:focus {
+            dock: top;
+            border: none;
+            height: 1;
+            padding: 0 1;
+            background: $panel;
+            margin-bottom: 1;
+        }
         & OptionList {
             height: 1fr;
             border: none;
@@ -117,147 +97,126 @@ class ConversationsPanel(Vertical):
     """
 
     class Searched(Message):
-        """A person wants other rows.
-
-        Attributes:
-            query: what they should contain; empty for all.
-        """
+        """The user searches for a text; an empty one finds all conversations."""
 
         def __init__(self, query: str) -> None:
             super().__init__()
             self.query = query
 
-    class _About(Message):
-        """Something is to be done with a conversation.
-
-        Attributes:
-            number: of it.
-        """
-
+    class _Request(Message):
         def __init__(self, number: int) -> None:
             super().__init__()
             self.number = number
 
-    class Opened(_About):
-        """A person wants to go on with it."""
+    class Opened(_Request):
+        """The user opens a conversation."""
 
-    class Deleted(_About):
-        """A person wants to be rid of it."""
+    class Deleted(_Request):
+        """The user deletes a conversation."""
 
-    class Renamed(_About):
-        """A person wants to call it something else; ask what."""
+    class Renamed(_Request):
+        """The user wants to rename a conversation."""
 
     class New(Message):
-        """A person wants to begin another."""
+        """The user begins a new conversation."""
 
     def __init__(
         self,
         *,
         clock: Callable[[], float] = time.time,
+        search_delay: float = SEARCH_DELAY_SECONDS,
         id: str | None = None,  # noqa: A002 - Textual's name
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
         self.border_title = "conversations"
         self._clock = clock
+        self._search_delay = search_delay
         self._timer: Timer | None = None
         self._query = ""
         self._search = Input(placeholder="search", select_on_focus=False)
-        self._list = _List(markup=False)
+        self._list = ConversationList(markup=False)
 
     def compose(self) -> ComposeResult:
-        """Field, list."""
+        yield self._list  # first, so that Tab goes to it before the field, which is docked above
         yield self._search
-        yield self._list
-
-    @property
-    def query_text(self) -> str:
-        """What is searched for."""
-        return self._search.value.strip()
 
     def focus(self, scroll_visible: bool = True) -> Self:
-        """Go to the list, or if it is empty to the search field."""
+        """Focus the list, or the search field if the list is empty."""
         (self._list if self._list.option_count else self._search).focus(scroll_visible)
         return self
 
-    def show(self, summaries: Sequence[Summary], current: int | None) -> None:
-        """Show rows.
-
-        Args:
-            summaries: of conversations, in the order in which they are shown.
-            current: the number of the one that is open, which is marked.
-        """
-        option = self._list.highlighted_option
-        before = int(option.id) if option is not None and option.id is not None else current
-        place = self._list.highlighted or 0
-        now = self._clock()
+    def show(self, summaries: Sequence[ConversationSummary], current: int | None) -> None:
+        """Show conversations in the given order, and mark the current one."""
+        highlighted = current if self._list.number is None else self._list.number
+        place, now = self._list.highlighted or 0, self._clock()
         self._list.set_options(Option(_row(one, one.number == current, now), id=str(one.number)) for one in summaries)
         numbers = [one.number for one in summaries]
-        if numbers:  # where one was deleted, the next takes its place
-            self._list.highlighted = numbers.index(before) if before in numbers else min(place, len(numbers) - 1)
-        nothing = "nothing found" if self.query_text else "none yet"
-        self.border_subtitle = f"{len(numbers):,} \u00b7 n new \u00b7 r rename \u00b7 del" if numbers else nothing
+        if numbers:  # after a deletion, the next one
+            place = numbers.index(highlighted) if highlighted in numbers else min(place, len(numbers) - 1)
+            self._list.highlighted = place
+        empty = "nothing found" if self._search.value.strip() else "none yet"
+        self.border_subtitle = f"{len(numbers):,} \u00b7 n new \u00b7 r rename \u00b7 del" if numbers else empty
 
     # -- searching ----------------------------------------------------------------------------------------------------
 
     @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
+    def _start_timer(self, event: Input.Changed) -> None:
         event.stop()
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self.set_timer(SEARCH_DELAY, self._tell_search)
+        self._timer = self.set_timer(self._search_delay, self._post_search)
 
-    def _tell_search(self) -> None:
+    def _post_search(self) -> None:
         if self._timer is not None:
             self._timer.stop()
-        if self.query_text != self._query:
-            self._query = self.query_text
-            self.post_message(self.Searched(self._query))
+        query = self._search.value.strip()
+        if query != self._query:
+            self._query = query
+            self.post_message(self.Searched(query))
 
     @on(Input.Submitted)
-    def _entered(self, event: Input.Submitted) -> None:
+    def _search_now(self, event: Input.Submitted) -> None:
         event.stop()
-        self._tell_search()
-        self.action_to_list()
+        self._post_search()
+        self._list.focus()
 
     def action_to_list(self) -> None:
-        """From the field to the list."""
         self._list.focus()
 
     def action_clear(self) -> None:
-        """Search for nothing."""
         self._search.value = ""
 
     # -- the list -----------------------------------------------------------------------------------------------------
 
     @on(OptionList.OptionHighlighted)
-    def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
+    def _ignore(self, event: OptionList.OptionHighlighted) -> None:
         event.stop()
 
     @on(OptionList.OptionSelected)
-    def _selected(self, event: OptionList.OptionSelected) -> None:
+    def _open(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         if event.option.id is not None:
             self.post_message(self.Opened(int(event.option.id)))
 
-    @on(_List.Wanted)
-    def _wanted(self, event: _List.Wanted) -> None:
+    @on(ConversationList.Requested)
+    def _request(self, event: ConversationList.Requested) -> None:
         event.stop()
-        if event.what == "new":
+        if event.action == "new":
             self.post_message(self.New())
-        elif event.what == "search":
+        elif event.action == "search":
             self._search.focus()
         elif event.number is not None:
-            kind = self.Deleted if event.what == "delete" else self.Renamed
+            kind = self.Deleted if event.action == "delete" else self.Renamed
             self.post_message(kind(event.number))
 
 
-def _row(summary: Summary, current: bool, now: float) -> Content:
-    """Title, then what is known about it, then what was found; each line is cut to the width when it is drawn."""
+def _row(summary: ConversationSummary, current: bool, now: float) -> Content:
+    """Title, details, and the text that was found. The list cuts each line to its width."""
     turns = f"{summary.turns:,} turn{'s' if summary.turns != 1 else ''}"
-    about = f"{_when(summary.updated, now)}  {turns}  {one_line(summary.model)}"
+    details = f"{_when(summary.updated, now)}  {turns}  {one_line(summary.model)}"
     parts = [Content.styled(("\u25cf " if current else "  ") + (one_line(summary.title) or "untitled"), "bold")]
-    parts.append(Content.styled(f"  {about}", "dim"))
+    parts.append(Content.styled(f"  {details}", "dim"))
     if found := one_line(summary.snippet):
         parts.append(Content.styled(f"  {found}", "$text-accent"))
     return Content("\n").join(parts)
@@ -270,7 +229,7 @@ def _when(updated: float, now: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """How long ago, in a word or two."""
+    """Return a duration in a word or two."""
     for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= length:
             return f"{seconds // length:.0f} {unit}"

@@ -213,6 +213,8 @@ class Document:
 
     def set_label(self, key: int, label: str) -> None:
         span = self.span(key)
+        if span.label == label:
+            return
         moves_rows = not span.joined and bool(label) != bool(span.label)
         span.label = label
         if moves_rows:

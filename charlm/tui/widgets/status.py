@@ -1,11 +1,12 @@
-"""The status line: which model, what it does, how fast, how much it has read.
+"""The status line: the model, its state, its speed, the size of the context.
 
-Owns which fields are shown where there is not room for all. Knows nothing of what they mean.
+Owns which texts are shown where there is not enough room for all.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, TypedDict, Unpack
 
 from rich.cells import cell_len
 from textual.content import Content
@@ -14,14 +15,27 @@ from textual.widget import Widget
 
 from charlm.tui.graphemes import one_line, shorten
 
-_GAP = 3  # cells between two fields
+_GAP = 3  # cells between two texts
+_ORDER = ("model", "state", "turn", "learned", "speed", "characters", "seed", "note")
+
+
+class StatusTexts(TypedDict, total=False):
+    """Texts of the line; an empty one is not shown."""
+
+    model: str
+    state: str  # "ready", "writing", "loading ..."
+    turn: str  # "turn 7  2/3"
+    learned: str
+    speed: str
+    characters: str  # number of characters the model has read
+    seed: str
+    note: str | Content  # content keeps its colours
 
 
 class StatusLine(Widget):
-    """One line. A field that is None or empty is not shown, and where there is no room the least important ones go."""
+    """One line. The least important texts are left out where there is no room."""
 
     IMPORTANCE: ClassVar = ("state", "model", "note", "turn", "learned", "speed", "characters", "seed")
-    """The fields, the most important first."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"status--model", "status--state", "status--note"}
 
@@ -39,68 +53,32 @@ class StatusLine(Widget):
     }
     """
 
-    model: reactive[str] = reactive("")
-    """Its name."""
+    texts: reactive[Mapping[str, str | Content]] = reactive(dict)
 
-    state: reactive[str] = reactive("")
-    """What it does: "ready", "writing", "loading ..."."""
-
-    speed: reactive[float | None] = reactive(None)
-    """Characters a second."""
-
-    characters: reactive[int | None] = reactive(None)
-    """That it has read of the conversation."""
-
-    turn: reactive[str] = reactive("")
-    """Where the conversation stands: "turn 7  2/3"."""
-
-    learned: reactive[str] = reactive("")
-    """How far the model has moved while it learned, and what that saves."""
-
-    seed: reactive[int | None] = reactive(None)
-    """Of the random numbers."""
-
-    note: reactive[str | Content] = reactive("")
-    """Anything else; content keeps its colours."""
-
-    def fields(self) -> list[tuple[str, str]]:
-        """What there is to say, in the order in which it stands on the line: names and texts."""
-        speed = None if self.speed is None else f"{self.speed:,.0f} chars/s"
-        characters = None if self.characters is None else f"{self.characters:,} characters"
-        seed = None if self.seed is None else f"seed {self.seed}"  # to be typed again, so without separators
-        found = (
-            ("model", self.model),
-            ("state", self.state),
-            ("turn", self.turn),
-            ("learned", self.learned),
-            ("speed", speed),
-            ("characters", characters),
-            ("seed", seed),
-            ("note", self.note),
-        )
-        return [(name, one_line(str(text))) for name, text in found if text]
+    def show(self, **texts: Unpack[StatusTexts]) -> None:
+        """Change some of the texts."""
+        self.texts = {**self.texts, **texts}  # type: ignore[dict-item]  # a TypedDict's values are objects
 
     def render(self) -> Content:
-        """As many fields as there is room for; the state and then the model are cut rather than left out."""
-        width = self.content_size.width
-        fields = dict(self.fields())
+        """As many texts as there is room for; the state and the model are cut rather than left out."""
+        room = self.content_size.width
         kept: dict[str, str] = {}
         for name in self.IMPORTANCE:
-            if name not in fields:
+            text = one_line(str(self.texts.get(name, "")))
+            if not text:
                 continue
-            room = width - sum(cell_len(text) + _GAP for text in kept.values())
-            if cell_len(fields[name]) <= room:
-                kept[name] = fields[name]
-            else:
-                if name in ("state", "model") and room > 3:
-                    kept[name] = shorten(fields[name], room)
+            if cell_len(text) > room:
+                if name in ("state", "model") and room > _GAP:
+                    kept[name] = shorten(text, room)
                 break  # nothing less important is shown in its place
-        parts = []
-        for name in fields:
-            if name == "note" and isinstance(self.note, Content) and name in kept:
-                parts.append(self.note)
-            elif name in kept:
-                known = f"status--{name}" in self.COMPONENT_CLASSES
-                style = self.get_visual_style(f"status--{name}", partial=True) if known else ""
-                parts.append(Content.styled(kept[name], style))
-        return Content(" " * _GAP).join(parts)
+            kept[name] = text
+            room -= cell_len(text) + _GAP
+        return Content(" " * _GAP).join([self._styled(name, kept[name]) for name in _ORDER if name in kept])
+
+    def _styled(self, name: str, text: str) -> Content:
+        original = self.texts[name]
+        if isinstance(original, Content):
+            return original
+        style = f"status--{name}"
+        known = style in self.COMPONENT_CLASSES
+        return Content.styled(text, self.get_visual_style(style, partial=True) if known else "")

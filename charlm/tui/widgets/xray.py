@@ -1,7 +1,6 @@
-"""The X-ray: what goes on in the model at one character.
+"""The X-ray panel: the model's activations at one character.
 
-Owns how it is drawn, and a cursor over units. What there is to be seen comes as a small plain value
-(`charlm.insight.xray`), worked out elsewhere.
+Draws an `ActivationSummary` (`charlm.insight.xray`) and moves a cursor over the units. Computes no activations.
 """
 
 from __future__ import annotations
@@ -28,43 +27,39 @@ from charlm.tui.textual_internals import run_bindings
 if TYPE_CHECKING:
     from charlm.insight.xray import ActivationSummary, SignalBand
 
-LEFT: Final = 3  # cells before a strip
-RIGHT: Final = 9  # after it: a mean and a share
-LEAST: Final = Size(20, 3)  # cells; in fewer nothing can be shown
+LEFT_CELLS: Final = 3  # before a strip: the signal's name
+RIGHT_CELLS: Final = 9  # after a strip: its mean and the saturated share
+NAME_CELLS: Final = 8  # of a likely character
+MIN_SIZE: Final = Size(20, 3)  # cells
 BLOCKS: Final = " \u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
-MOST_BITS: Final = 6.0  # of the sparkline
-CHOICES: Final = 12
+EIGHTHS: Final = " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"
+MAX_BITS: Final = 6.0  # of the entropy line
+MAX_CHOICES: Final = 12
+MAX_TYPED_CHARS: Final = 20
 HINT: Final = "Enter pins, a ablates"
 
 _TYPED: Final = frozenset("0123456789:=.-")
+_REVERSE: Final = Style(reverse=True)
 
 
 class XRay(Widget, can_focus=True):
-    """The pane.
-
-    Attributes:
-        sight: what is seen; None before anything was.
-        place: of the cursor: layer, number of the signal, unit.
-        typed: a unit that is being typed; empty if none is.
-        pinned: layer, index and signal of the unit that is followed; None if none is.
-        held: the units whose memory is held, and at what.
-    """
+    """The panel."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1)", "Strip above", show=False),
-        Binding("down", "move(1)", "Strip below", show=False),
-        Binding("left", "unit(-1)", "Unit before", show=False),
-        Binding("right", "unit(1)", "Next unit", show=False),
-        Binding("ctrl+left,pageup", "group(-1)", "Cell before", show=False),
-        Binding("ctrl+right,pagedown", "group(1)", "Next cell", show=False),
-        Binding("home", "unit(-1000000)", "First unit", show=False),
-        Binding("end", "unit(1000000)", "Last unit", show=False),
+        Binding("up", "move_strip(-1)", "Strip above", show=False),
+        Binding("down", "move_strip(1)", "Strip below", show=False),
+        Binding("left", "move_unit(-1)", "Unit before", show=False),
+        Binding("right", "move_unit(1)", "Next unit", show=False),
+        Binding("ctrl+left,pageup", "move_group(-1)", "Cell before", show=False),
+        Binding("ctrl+right,pagedown", "move_group(1)", "Next cell", show=False),
+        Binding("home", "move_unit(-1000000)", "First unit", show=False),
+        Binding("end", "move_unit(1000000)", "Last unit", show=False),
         Binding("enter", "accept", "Pin or unpin the unit", show=False),
-        Binding("a", "hold(0)", "Ablate the unit: hold its memory at 0", show=False),
-        Binding("c", "hold_here", "Clamp the unit: hold its memory where it is", show=False),
-        Binding("u", "free", "Undo: let all units go", show=False),
-        Binding("backspace", "rub_out", "Delete a digit", show=False),
-        Binding("escape", "give_up", "Leave", show=False),
+        Binding("a", "clamp(0)", "Ablate the unit: hold its memory at 0", show=False),
+        Binding("c", "clamp_here", "Clamp the unit: hold its memory at its value", show=False),
+        Binding("u", "free", "Free all clamped units", show=False),
+        Binding("backspace", "delete", "Delete a digit", show=False),
+        Binding("escape", "cancel", "Leave", show=False),
     ]
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"xray--aside", "xray--name", "xray--bar", "xray--cursor", "xray--problem"}
@@ -76,7 +71,6 @@ class XRay(Widget, can_focus=True):
         border-subtitle-color: $text-muted;
         background: $surface;
         color: $foreground;
-        &:focus { border: round $border; }
         & > .xray--aside { color: $text-muted; }
         & > .xray--name { color: $text-primary; text-style: bold; }
         & > .xray--bar { color: $primary; }
@@ -85,363 +79,295 @@ class XRay(Widget, can_focus=True):
     }
     """
 
-    sight: reactive[ActivationSummary | None] = reactive(None, layout=False)
+    summary: reactive[ActivationSummary | None] = reactive(None, layout=False)
+
     place: reactive[tuple[int, int, int]] = reactive((0, 0, 0))
+    """The cursor: layer, number of the signal, unit."""
+
     typed: reactive[str] = reactive("")
+    """A unit that is being typed."""
+
+    problem: reactive[str] = reactive("")
+    """What is wrong with the typed unit."""
+
     pinned: reactive[tuple[int, int, str] | None] = reactive(None)
+    """Layer, index and signal of the pinned unit."""
 
-    held: reactive[Mapping[tuple[int, int], float]] = reactive(dict)
+    clamps: reactive[Mapping[tuple[int, int], float]] = reactive(dict)
+    """The clamped units, by layer and index, and the value of each."""
 
-    class Held(Message):
-        """A person wants the memory of units to be held while the model writes.
+    class ClampsChanged(Message):
+        """The user clamped units, or freed them."""
 
-        Attributes:
-            units: all that are to be, by layer and index, and at what.
-        """
-
-        def __init__(self, units: Mapping[tuple[int, int], float]) -> None:
+        def __init__(self, clamps: Mapping[tuple[int, int], float]) -> None:
             super().__init__()
-            self.units = units
+            self.clamps = clamps
 
     class Pinned(Message):
-        """A person wants a unit to be followed, or no longer.
-
-        Attributes:
-            unit: layer, index and signal; None for none.
-        """
+        """The user pinned a unit (layer, index, signal), or unpinned it (None)."""
 
         def __init__(self, unit: tuple[int, int, str] | None) -> None:
             super().__init__()
             self.unit = unit
 
-    class Wanted(Message):
-        """Something else is to be seen.
+    class WidthChanged(Message):
+        """The strips have another width, in cells."""
 
-        Attributes:
-            width: cells of a strip.
-            unit: layer and index of the unit under the cursor.
-        """
-
-        def __init__(self, width: int, unit: tuple[int, int]) -> None:
+        def __init__(self, width: int) -> None:
             super().__init__()
-            self.width, self.unit = width, unit
+            self.width = width
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)
         self.border_title = "X-ray"
         self.border_subtitle = HINT
         self._rows: list[Strip] = []
-        self._problem = ""
 
     # -- watchers and events ------------------------------------------------------------------------------------------
 
-    def watch_sight(self) -> None:
-        """Another moment; perhaps of another model."""
+    def on_mount(self) -> None:
+        for name in ("place", "typed", "problem", "pinned", "has_focus"):
+            self.watch(self, name, self._redraw, init=False)
+
+    def watch_summary(self) -> None:
+        """Keep the cursor within the model, which may be another one."""
         self._go(*self.place)
         self._redraw()
 
-    def watch_place(self) -> None:
-        """The cursor has moved."""
-        self._want()
-        self._redraw()
-
-    def watch_pinned(self) -> None:
-        """Mark it."""
-        self._redraw()
-
-    def watch_held(self) -> None:
-        """Say so."""
-        self.border_subtitle = f"{len(self.held)} held, u lets go" if self.held else HINT
-        self._redraw()
-
-    def watch_typed(self) -> None:
-        """Show it."""
+    def watch_clamps(self) -> None:
+        self.border_subtitle = f"{len(self.clamps)} held, u lets go" if self.clamps else HINT
         self._redraw()
 
     def on_resize(self) -> None:
-        """Another width."""
-        self._want()
-        self._redraw()
-
-    def on_focus(self) -> None:
-        """The cursor is seen only then."""
+        if self.content_size.width:
+            self.post_message(self.WidthChanged(self._strip_width))
         self._redraw()
 
     def on_blur(self) -> None:
-        """What is half typed is given up."""
-        self.typed, self._problem = "", ""
-        self._redraw()
+        self.typed = self.problem = ""
 
     def notify_style_update(self) -> None:
-        """Other colours."""
         super().notify_style_update()
         self._redraw()
 
     async def on_key(self, event: events.Key) -> None:
-        """Digits and a colon are a unit that is being typed."""
+        """Add to the unit that is being typed."""
         if event.character is None or event.character not in _TYPED:
             await run_bindings(self, event)
             return
         event.stop()
-        self._problem = ""
-        self.typed = (self.typed + event.character)[:20]
+        self.problem = ""
+        self.typed = (self.typed + event.character)[:MAX_TYPED_CHARS]
 
     # -- the cursor ---------------------------------------------------------------------------------------------------
 
-    @property
-    def strip_width(self) -> int:
-        """Cells that a strip may take."""
-        return max(1, self.content_size.width - LEFT - RIGHT)
-
-    @property
-    def unit(self) -> tuple[int, int]:
-        """Layer and index of the unit under the cursor."""
-        layer, _, unit = self.place
-        return layer, unit
-
-    @property
-    def signal(self) -> str:
-        """The name of the one whose strip the cursor is on."""
-        assert self.sight is not None
-        layer, which, _ = self.place
-        return self.sight.layers[layer].bands[which].name
-
-    def _want(self) -> None:
-        if self.content_size.width:
-            self.post_message(self.Wanted(self.strip_width, self.unit))
-
     def _go(self, layer: int, signal: int, unit: int) -> None:
-        """Put the cursor there, or as near as there is something."""
-        if self.sight is not None:
-            layer = min(max(0, layer), len(self.sight.layers) - 1)
-            signal = min(max(0, signal), len(self.sight.layers[layer].bands) - 1)
-            self.place = layer, signal, min(max(0, unit), self.sight.hidden - 1)
+        """Move the cursor, within the model."""
+        if (summary := self.summary) is not None:
+            layer = min(max(0, layer), len(summary.layers) - 1)
+            signal = min(max(0, signal), len(summary.layers[layer].bands) - 1)
+            self.place = layer, signal, min(max(0, unit), summary.hidden - 1)
 
-    def action_move(self, by: int) -> None:
-        """To another strip."""
-        if self.sight is not None:
+    def action_move_strip(self, by: int) -> None:
+        if self.summary is not None:
             layer, signal, unit = self.place
-            signals = len(self.sight.layers[0].bands)
-            place = min(max(0, layer * signals + signal + by), signals * len(self.sight.layers) - 1)
+            signals = len(self.summary.layers[0].bands)
+            place = min(max(0, layer * signals + signal + by), signals * len(self.summary.layers) - 1)
             self._go(*divmod(place, signals), unit)
 
-    def action_unit(self, by: int) -> None:
-        """To another unit."""
+    def action_move_unit(self, by: int) -> None:
         layer, signal, unit = self.place
         self._go(layer, signal, unit + by)
 
-    def action_group(self, by: int) -> None:
-        """To the units that another cell of the strip stands for."""
-        if self.sight is not None:
+    def action_move_group(self, by: int) -> None:
+        """Move to the first unit of another cell of the strip."""
+        if self.summary is not None:
             layer, signal, unit = self.place
-            width, hidden = min(self.strip_width, self.sight.hidden), self.sight.hidden
-            cell = min(max(0, _cell(unit, hidden, width) + by), width - 1)
+            hidden = self.summary.hidden
+            width = min(self._strip_width, hidden)
+            cell = min(max(0, cell_of_unit(unit, hidden, width) + by), width - 1)
             self._go(layer, signal, cell * hidden // width)
 
+    # -- pinning and clamping -----------------------------------------------------------------------------------------
+
     def action_accept(self) -> None:
-        """Pin the unit under the cursor, or that was typed; if it is pinned, no longer."""
-        written, self.typed = self.typed, ""
-        if not written:
-            if self.sight is not None:
-                here = (*self.unit, self.signal)
-                self.post_message(self.Pinned(None if here == self.pinned else here))
+        """Pin the unit at the cursor, or unpin it; pin or clamp the unit that was typed."""
+        typed, self.typed = self.typed, ""
+        summary, (layer, signal, unit) = self.summary, self.place
+        if typed:
+            self._accept(typed)
+        elif summary is not None:
+            here = (layer, unit, summary.layers[layer].bands[signal].name)
+            self.post_message(self.Pinned(None if here == self.pinned else here))
+
+    def _accept(self, typed: str) -> None:
+        summary, (layer, _, unit) = self.summary, self.place
+        at, equals, value = typed.partition("=")
+        at = at or f"{layer}:{unit}"
+        typed_layer, _, typed_unit = at.partition(":")
+        if summary is None or not (typed_layer.isdecimal() and typed_unit.isdecimal()):
+            self.problem = f"{at} is no unit: LAYER:UNIT, as in 1:37"
             return
-        written, equals, value = written.partition("=")
-        written = written or "{}:{}".format(*self.unit)
-        layer, _, unit = written.partition(":")
-        sight = self.sight
-        if sight is None or not (layer.isdecimal() and unit.isdecimal()):
-            self._say(f"{written} is no unit: LAYER:UNIT, as in 1:37")
-        elif not (int(layer) < len(sight.layers) and int(unit) < sight.hidden):
-            self._say(f"layers are 0 to {len(sight.layers) - 1}, units 0 to {sight.hidden - 1}")
-        else:
-            names = [band.name for band in sight.layers[0].bands]
-            self._go(int(layer), names.index(sight.memory), int(unit))
-            if equals:
-                self._hold(value)
-            else:
-                self.post_message(self.Pinned((int(layer), int(unit), sight.memory)))
+        layer, unit = int(typed_layer), int(typed_unit)
+        if not (layer < len(summary.layers) and unit < summary.hidden):
+            self.problem = f"layers are 0 to {len(summary.layers) - 1}, units 0 to {summary.hidden - 1}"
+            return
+        names = [band.name for band in summary.layers[layer].bands]
+        self._go(layer, names.index(summary.memory), unit)
+        if not equals:
+            self.post_message(self.Pinned((layer, unit, summary.memory)))
+            return
+        try:
+            self.action_clamp(float(value))
+        except ValueError:
+            self.problem = f"{value!r} is no value to hold a unit at"
 
-    def action_hold(self, value: float) -> None:
-        """Hold the memory of the unit under the cursor."""
-        if self.sight is not None:
-            self.post_message(self.Held({**self.held, self.unit: float(value)}))
+    def action_clamp(self, value: float) -> None:
+        """Clamp the memory of the unit at the cursor."""
+        if self.summary is not None:
+            layer, _, unit = self.place
+            self.post_message(self.ClampsChanged({**self.clamps, (layer, unit): float(value)}))
 
-    def action_hold_here(self) -> None:
-        """Hold it at what it is now."""
-        if self.sight is not None:
-            bands = self.sight.layers[self.place[0]].bands
-            value = next(band.value for band in bands if band.name == self.sight.memory)
-            if value is not None:
-                self.action_hold(float(f"{value:.4g}"))
+    def action_clamp_here(self) -> None:
+        """Clamp the memory of the unit at the cursor to the value that is shown."""
+        if (summary := self.summary) is not None:
+            layer, _, unit = self.place
+            memory = next(band for band in summary.layers[layer].bands if band.name == summary.memory)
+            self.action_clamp(float(f"{memory.values[unit]:.4g}"))
 
     def action_free(self) -> None:
-        """Hold none."""
-        if not self.held:
+        if not self.clamps:
             raise SkipAction
-        self.post_message(self.Held({}))
+        self.post_message(self.ClampsChanged({}))
 
-    def _hold(self, written: str) -> None:
-        try:
-            self.action_hold(float(written))
-        except ValueError:
-            self._say(f"{written!r} is no value to hold a unit at")
-
-    def action_rub_out(self) -> None:
-        """Take back a digit."""
+    def action_delete(self) -> None:
         self.typed = self.typed[:-1]
 
-    def action_give_up(self) -> None:
-        """Forget what was typed; if nothing was, Escape is a key for others."""
-        if not self.typed and not self._problem:
+    def action_cancel(self) -> None:
+        """Discard the typed unit; without one, the app handles Escape."""
+        if not self.typed and not self.problem:
             raise SkipAction
-        self.typed = ""
-        self._say("")
-
-    def _say(self, problem: str) -> None:
-        self._problem = problem
-        self._redraw()
+        self.typed = self.problem = ""
 
     # -- rendering ----------------------------------------------------------------------------------------------------
 
+    @property
+    def _strip_width(self) -> int:
+        return max(1, self.content_size.width - LEFT_CELLS - RIGHT_CELLS)
+
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """As much as there is."""
         return container.height
 
     def render_line(self, y: int) -> Strip:
-        """What was drawn when it last changed."""
         return self._rows[y] if y < len(self._rows) else Strip.blank(self.content_size.width, self.rich_style)
 
     def _redraw(self) -> None:
         width, height = self.content_size
         if not (self.is_mounted and width and height):
             return
-        if width < LEAST.width or height < LEAST.height:
-            drawn = [self._line("no room for an X-ray")]
-        elif self.sight is None:
-            drawn = [self._line("nothing was read yet", "xray--aside")]
+        if width < MIN_SIZE.width or height < MIN_SIZE.height:
+            rows = [self._line("no room for an X-ray")]
+        elif self.summary is None:
+            rows = [self._line("nothing was read yet", "xray--aside")]
         else:
-            drawn = self._draw(self.sight, width, height)
-        self._rows = [strip.adjust_cell_length(width, self.rich_style) for strip in drawn[:height]]
+            rows = self._draw(self.summary, height)
+        self._rows = [strip.adjust_cell_length(width, self.rich_style) for strip in rows[:height]]
         self.refresh()
 
-    def _draw(self, sight: ActivationSummary, width: int, height: int) -> list[Strip]:
-        """Everything if there is room; else the strips scroll with the cursor, and what is left out is said."""
-        layer, signal, _ = self.place
-        body: list[Strip] = []
-        chosen = 0
-        for number, depth in enumerate(sight.layers):
-            body.append(self._pair(f"layer {number}", f"|{sight.memory}| {depth.norm:.1f}", "xray--name"))
-            for which, band in enumerate(depth.bands):
-                if (number, which) == (layer, signal):
-                    chosen = len(body)
-                body.append(self._band(sight, number, which, band))
-        below = height - 2  # the first line and the last
-        entropy = self._entropy(sight, width)
-        rest = below - len(body) - 1
-        if rest >= 2:
-            shown = min(rest, CHOICES, len(sight.choices))
-            middle = [*body, entropy, *[self._choice(sight, n, width) for n in range(shown)]]
-        else:
-            # The likeliest characters matter more than strips that would have to be scrolled anyway.
-            shown = min(3, max(0, (below - 4) // 2), len(sight.choices))
-            strips = max(1, below - shown - (below > 3) - 1)
-            first = min(max(0, chosen - strips // 2), max(0, len(body) - strips))
-            hidden = len(body) - strips
-            more = f"{hidden} more rows; up, down scroll"
-            middle = [*body[first : first + strips], self._line(more, "xray--aside")]
-            middle += [entropy] if below > 3 else []
-            middle += [self._choice(sight, n, width) for n in range(shown)]
-        head = self._pair("after", _shown(sight.text), "xray--aside")
-        middle = middle[:below]
-        middle += [self._line("")] * (below - len(middle))
-        return [head, *middle, self._foot(sight)]
+    def _draw(self, summary: ActivationSummary, height: int) -> list[Strip]:
+        """Draw everything if there is room; otherwise scroll the strips with the cursor."""
+        strips: list[Strip] = []
+        current = 0
+        for number, layer in enumerate(summary.layers):
+            strips.append(self._pair(f"layer {number}", f"|{summary.memory}| {layer.norm:.1f}", "xray--name"))
+            for signal, band in enumerate(layer.bands):
+                if (number, signal) == self.place[:2]:
+                    current = len(strips)
+                strips.append(self._strip(summary, number, signal, band))
+        room = height - 2  # without the first line and the last
+        entropy = [self._entropy(summary)]
+        free = room - len(strips) - 1
+        if free >= 2:
+            choices = min(free, MAX_CHOICES)
+        else:  # likely characters matter more than strips, which scroll anyway
+            choices = min(3, max(0, (room - 4) // 2))
+            visible = max(1, room - min(choices, len(summary.choices)) - (room > 3) - 1)
+            first = min(max(0, current - visible // 2), max(0, len(strips) - visible))
+            more = f"{len(strips) - visible} more rows; up, down scroll"
+            strips = [*strips[first : first + visible], self._line(more, "xray--aside")]
+            entropy = entropy if room > 3 else []
+        rows = [*strips, *entropy, *[self._choice(text, p) for text, p in summary.choices[:choices]]][:room]
+        rows += [self._line("")] * (room - len(rows))
+        return [self._pair("after", _name(summary.text), "xray--aside"), *rows, self._foot(summary)]
 
-    def _band(self, sight: ActivationSummary, layer: int, which: int, band: SignalBand) -> Strip:
-        here = self.place[:2] == (layer, which)
-        name = Segment(f" {band.name}".ljust(LEFT)[:LEFT], self._look("xray--cursor" if here else ""))
-        under = _cell(self.place[2], sight.hidden, len(band.steps)) if here else -1
-        segments = [name]
-        ground = sight.palette[0]
+    def _strip(self, summary: ActivationSummary, layer: int, signal: int, band: SignalBand) -> Strip:
+        here = self.place[:2] == (layer, signal)
+        at_cursor = cell_of_unit(self.place[2], summary.hidden, len(band.steps)) if here else -1
+        segments = [
+            Segment(f" {band.name}".ljust(LEFT_CELLS)[:LEFT_CELLS], self._style("xray--cursor" if here else ""))
+        ]
+        palette = summary.palette
         for cell, step in enumerate(band.steps):
-            style = _coloured(sight.palette[step], ground)
-            block = BLOCKS[1 + step * 8 // len(sight.palette)]
-            segments.append(Segment(block, style + _REVERSE if cell == under else style))
-        room = self.strip_width - len(band.steps)
+            style = _colour(palette[step], palette[0])
+            block = BLOCKS[1 + step * 8 // len(palette)]
+            segments.append(Segment(block, style + _REVERSE if cell == at_cursor else style))
+        room = " " * (self._strip_width - len(band.steps))
         share = "" if band.saturated is None else f"{band.saturated:.0%}"
-        segments.append(Segment(f"{' ' * room}{_figure(band.mean):>5}{share:>4}", self.rich_style))
+        segments.append(Segment(f"{room}{_figure(band.mean):>5}{share:>4}", self.rich_style))
         return Strip(segments)
 
-    def _entropy(self, sight: ActivationSummary, width: int) -> Strip:
-        text = f" {sight.entropies[-1]:.2f} bits" if sight.entropies else ""
-        room = max(0, width - len("entropy ") - len(text))
-        line = "".join([BLOCKS[min(8, 1 + int(8 * bits / MOST_BITS))] for bits in sight.entropies[-room:]])
-        return Strip(
-            [
-                Segment("entropy ", self._look("xray--aside")),
-                Segment(line.rjust(room) if room else "", self._look("xray--bar")),
-                Segment(text, self.rich_style),
-            ]
-        )
+    def _entropy(self, summary: ActivationSummary) -> Strip:
+        text = f" {summary.entropies[-1]:.2f} bits" if summary.entropies else ""
+        room = max(0, self.content_size.width - len("entropy ") - len(text))
+        line = "".join([BLOCKS[min(8, 1 + int(8 * bits / MAX_BITS))] for bits in summary.entropies[-room:]])
+        bars = Segment(line.rjust(room) if room else "", self._style("xray--bar"))
+        return Strip([Segment("entropy ", self._style("xray--aside")), bars, Segment(text, self.rich_style)])
 
-    def _choice(self, sight: ActivationSummary, number: int, width: int) -> Strip:
-        text, p = sight.choices[number]
-        name, share = _shown(text), f"{p:.0%}"
-        named = 8
-        room = max(1, width - named - 5)
+    def _choice(self, text: str, p: float) -> Strip:
+        name = _name(text)
+        room = max(1, self.content_size.width - NAME_CELLS - 5)
         eighths = round(p * room * 8)
-        bar = "\u2588" * (eighths // 8) + " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"[eighths % 8]
-        return Strip(
-            [
-                Segment(" " + name + " " * (named - 1 - cell_len(name)), self.rich_style),
-                Segment(bar[:room].ljust(room), self._look("xray--bar")),
-                Segment(f"{share:>5}", self.rich_style),
-            ]
-        )
+        bar = (BLOCKS[8] * (eighths // 8) + EIGHTHS[eighths % 8])[:room].ljust(room)
+        head = Segment(" " + name + " " * (NAME_CELLS - 1 - cell_len(name)), self.rich_style)
+        return Strip([head, Segment(bar, self._style("xray--bar")), Segment(f"{p:>5.0%}", self.rich_style)])
 
-    def _foot(self, sight: ActivationSummary) -> Strip:
-        if self._problem:
-            return self._line(self._problem, "xray--problem")
+    def _foot(self, summary: ActivationSummary) -> Strip:
+        if self.problem:
+            return self._line(self.problem, "xray--problem")
         if self.typed:
             return self._line(f"unit {self.typed}\u258f")
-        layer, which, unit = self.place
-        band = sight.layers[layer].bands[which]
-        value = "" if band.value is None else f" {band.value:+.2f}"
+        layer, signal, unit = self.place
+        band = summary.layers[layer].bands[signal]
         pinned = "  pinned" if (layer, unit, band.name) == self.pinned else ""
-        held = f"  held {self.held[layer, unit]:g}" if (layer, unit) in self.held else ""
-        return self._line(
-            f"unit {layer}:{unit}  {band.name}{value}{pinned}{held}", "" if self.has_focus else "xray--aside"
-        )
+        clamped = f"  held {self.clamps[layer, unit]:g}" if (layer, unit) in self.clamps else ""
+        text = f"unit {layer}:{unit}  {band.name} {band.values[unit]:+.2f}{pinned}{clamped}"
+        return self._line(text, "" if self.has_focus else "xray--aside")
 
-    def _pair(self, left: str, right: str, name: str) -> Strip:
+    def _pair(self, left: str, right: str, style: str) -> Strip:
         room = self.content_size.width - cell_len(left) - cell_len(right)
-        return Strip([Segment(left, self._look(name)), Segment(" " * max(1, room) + right, self.rich_style)])
+        return Strip([Segment(left, self._style(style)), Segment(" " * max(1, room) + right, self.rich_style)])
 
-    def _line(self, text: str, name: str = "") -> Strip:
-        return Strip([Segment(shorten(one_line(text), self.content_size.width), self._look(name))])
+    def _line(self, text: str, style: str = "") -> Strip:
+        return Strip([Segment(shorten(one_line(text), self.content_size.width), self._style(style))])
 
-    def _look(self, name: str) -> Style:
+    def _style(self, name: str) -> Style:
         return self.get_component_rich_style(name) if name else self.rich_style
 
 
-def _cell(unit: int, hidden: int, width: int) -> int:
-    """Which of `width` cells a unit is folded into; see `charlm.insight.xray.fold`."""
+def cell_of_unit(unit: int, hidden: int, width: int) -> int:
+    """Return which of `width` cells a unit is folded into; see `charlm.insight.xray.fold`."""
     return ((unit + 1) * width - 1) // hidden
 
 
 def _figure(value: float) -> str:
-    """In at most five cells."""
+    """Return a number in at most five cells."""
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
 
 
-def _shown(text: str) -> str:
-    """A character as people name it, in at most seven cells."""
-    return shorten(CHARACTER_NAMES.get(text) or one_line(text), 7)
+def _name(text: str) -> str:
+    return shorten(CHARACTER_NAMES.get(text) or one_line(text), NAME_CELLS - 1)
 
 
 @lru_cache(maxsize=1024)
-def _coloured(colour: str, ground: str) -> Style:
+def _colour(colour: str, ground: str) -> Style:
     return Style(color=colour, bgcolor=ground)
-
-
-_REVERSE: Final = Style(reverse=True)

@@ -1,0 +1,91 @@
+"""The X-ray: connects its panel, the probe, and the transcript's colours. Runs in the interface thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from charlm.tui.activation_probe import ActivationProbe, Pin, UnitColours, has_unit
+from charlm.tui.notices import report_errors
+from charlm.tui.widgets.transcript import Transcript
+from charlm.tui.widgets.xray import XRay
+
+if TYPE_CHECKING:
+    from charlm.chat.conversation import Conversation
+    from charlm.chat.turns import Turn
+
+
+class XRayController:
+    """Decides which activations are computed and where they are shown."""
+
+    def __init__(self, panel: XRay, transcript: Transcript, probe: ActivationProbe) -> None:
+        self.panel = panel
+        self._transcript = transcript
+        self._probe = probe
+        self._next: tuple[Conversation, Turn, int] | None = None  # to be shown next
+        self._serving = False
+
+    # -- activations at a character -----------------------------------------------------------------------------------
+
+    def watch(self, watching: bool) -> None:
+        """Let the probe follow a reply in progress while the panel is open."""
+        self._probe.request = self._probe.request._replace(watching=watching)
+
+    def set_width(self, width: int) -> None:
+        self._probe.request = self._probe.request._replace(width=width)
+
+    def show(self, conversation: Conversation, place: tuple[Turn, int] | None) -> None:
+        """Show the activations at a character of a finished turn, as soon as they are computed."""
+        if not self._probe.request.watching:
+            return
+        if place is None:
+            self._next, self.panel.summary = None, None
+            return
+        self._next = (conversation, *place)
+        if not self._serving:
+            self._serving = True
+            self.panel.run_worker(self._serve(), group="xray")
+
+    async def _serve(self) -> None:
+        """Compute the last place that was asked for, until there is none; places in between are skipped."""
+        try:
+            while (place := self._next) is not None:
+                self._next = None
+                with report_errors(self.panel):
+                    summary = await asyncio.to_thread(self._probe.summary_at, *place)
+                    if summary is not None:
+                        self.panel.summary = summary
+        finally:
+            self._serving = False
+
+    # -- a pinned unit ------------------------------------------------------------------------------------------------
+
+    @property
+    def pin(self) -> Pin | None:
+        return self._probe.request.pin
+
+    def set_pin(self, pin: Pin | None) -> None:
+        """Forget the colours of another unit."""
+        if pin != self.pin:
+            self._probe.request = self._probe.request._replace(pin=pin)
+            self.panel.pinned, self._transcript.unit_scale = pin, None
+            self._transcript.document.clear_unit_values()
+
+    def colour_turns(self, conversation: Conversation, turns: Sequence[Turn]) -> None:
+        """Colour those turns that are not coloured yet; the pin goes with a model that lacks the unit."""
+        if self.pin is None:
+            return
+        if not has_unit(conversation.engine, self.pin):
+            self.set_pin(None)
+            return
+        missing = [turn for turn in turns if not self._transcript.document.has_unit_values(turn.id)]
+        work = partial(self._probe.colour_turns, conversation, missing)
+        self.panel.run_worker(work, thread=True, exclusive=True, group="pin", exit_on_error=False)
+
+    def set_colours(self, colours: UnitColours) -> None:
+        """Colour characters, if the unit is still pinned."""
+        if colours.pin == self.pin:
+            self._transcript.unit_scale = colours.scale
+            self._transcript.document.set_unit_values(colours.turn.id, colours.first, colours.values)

@@ -1,0 +1,53 @@
+"""The app on a tiny model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charlm.chat.session import ChatOptions, Session
+from charlm.checkpoint import save
+from charlm.config import ChatConfig
+from charlm.tui.app import ChatApp
+from tests.conftest import MakeCheckpoint
+from tests.tui.chat import PLAY, QUICK, Chat, OpenChat, ScriptedEngine
+
+
+@pytest.fixture
+def open_chat(make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenChat:
+    """Open the app: `async with open_chat() as chat`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    letters = "\n !,.:?JRabcdefghijklmnopqrstuvwxyz"
+    made = make_checkpoint(characters=letters, scale=0.8)
+    save(replace(made, dialogue=PLAY), tmp_path / "checkpoints" / "play.safetensors")
+    save(make_checkpoint(characters=letters, seed=2), tmp_path / "checkpoints" / "novel.safetensors")
+
+    @asynccontextmanager
+    async def chat(
+        size: tuple[int, int] = (100, 30), model: str = "play", dials: ChatConfig = QUICK, **options: Any
+    ) -> AsyncIterator[Chat]:
+        def start() -> Session:
+            session = Session(ChatOptions(model=model, **{"seed": 1, **options}))
+            session.engine = ScriptedEngine(session.engine.checkpoint)
+            session.conversation.engine = session.engine
+            session.conversation.dials = dials
+            return session
+
+        app = ChatApp({"model": model}, start)
+        async with app.run_test(size=size) as pilot:
+            one = Chat(app, pilot)
+            await one.until(lambda: app.chat.loaded is not None)
+            await pilot.pause()
+            yield one
+            if app.chat.loaded is not None:
+                one.conversation.stop()
+                if isinstance(one.engine, ScriptedEngine):
+                    one.engine.gate.set()
+
+    return chat
