@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.export import FORMS, export, from_json, to_json
+from charlm.chat.export import FORMATS, export, from_json, to_json
 from charlm.chat.replay import replay
 from charlm.chat.storage.store import ConversationStore
 from charlm.config import ChatConfig
@@ -120,12 +120,12 @@ def test_markdown_shows_what_was_said_and_means_nothing_else() -> None:
 def test_other_forms_there_are_not(engine: Engine) -> None:
     with pytest.raises(UsageError) as error:
         export(Conversation(engine).data, "pdf")
-    assert all(form in str(error.value.hint) for form in FORMS)
+    assert all(form in str(error.value.hint) for form in FORMATS)
 
 
 def test_an_empty_conversation_can_be_exported_too(store: ConversationStore, engine: Engine) -> None:
     conversation = Conversation(engine, seed=3)
-    assert [export(conversation.data, form) != "" for form in FORMS] == [True] * 3
+    assert [export(conversation.data, form) != "" for form in FORMATS] == [True] * 3
     record = from_json(export(conversation.data, "json"))
     assert (record.path, record.head) == ([], record.root)
     assert store.list() == []
@@ -186,7 +186,7 @@ def _set(*place: object, to: Any) -> Callable[[Any], None]:
     return harm
 
 
-STATE = ("turns", 1, "passages", 0)
+SEGMENT = ("turns", 1, "segments", 0)
 HARMS = {
     "an unknown author": _set("turns", 0, "author", to="ghost"),
     "an unknown reason": _set("turns", 0, "reason", to="draft"),
@@ -199,23 +199,23 @@ HARMS = {
     "a truth for a number": _set("turns", 0, "id", to=True),
     "a turn that is a list": _set("turns", 1, to=[]),
     "a name of two lines": _set("turns", 0, "name", to="a\nb"),
-    "half a character": _set(*STATE, "text", to="\ud800"),
-    "a text that is a number": _set(*STATE, "text", to=7),
-    "settings that are none": _set(*STATE, "settings", to=[[1, 2]]),
-    "settings that are text": _set(*STATE, "settings", to="abc"),
-    "a setting too late": _set(*STATE, "draws", to=-1),
-    "endless draws": _set(*STATE, "draws", to=1e999),
-    "a setting at no place": _set(*STATE, "settings", 0, 0, to=10**6),
-    "dials of text": _set(*STATE, "settings", 0, 1, "temperature", to="hot"),
-    "dials that are a list": _set(*STATE, "settings", 0, 1, to=[]),
-    "half a candidate": _set(*STATE, "settings", 0, 1, "candidates", to=2.5),
-    "a length that is true": _set(*STATE, "settings", 0, 1, "length", to=True),
-    "too many candidates": _set(*STATE, "settings", 0, 1, "candidates", to=10**9),
-    "no random numbers": _set(*STATE, "settings", 0, 2, to={}),
-    "other random numbers": _set(*STATE, "settings", 0, 2, "bit_generator", to="MT19937"),
-    "random numbers too large": _set(*STATE, "settings", 0, 2, "state", "state", to=1 << 200),
-    "random numbers below zero": _set(*STATE, "settings", 0, 2, "state", "inc", to=-1),
-    "random numbers of text": _set(*STATE, "settings", 0, 2, "state", to="x"),
+    "half a character": _set("turns", 1, "text", to="\ud800"),
+    "a text that is a number": _set("turns", 1, "text", to=7),
+    "settings that are none": _set(*SEGMENT, 1, to=[[1, 2]]),
+    "settings that are text": _set(*SEGMENT, 1, to="abc"),
+    "a setting too late": _set(*SEGMENT, 2, to=-1),
+    "endless draws": _set(*SEGMENT, 2, to=1e999),
+    "a setting at no place": _set(*SEGMENT, 1, 0, 0, to=10**6),
+    "dials of text": _set(*SEGMENT, 1, 0, 1, "temperature", to="hot"),
+    "dials that are a list": _set(*SEGMENT, 1, 0, 1, to=[]),
+    "half a candidate": _set(*SEGMENT, 1, 0, 1, "candidates", to=2.5),
+    "a length that is true": _set(*SEGMENT, 1, 0, 1, "length", to=True),
+    "too many candidates": _set(*SEGMENT, 1, 0, 1, "candidates", to=10**9),
+    "no random numbers": _set(*SEGMENT, 1, 0, 2, to={}),
+    "other random numbers": _set(*SEGMENT, 1, 0, 2, "bit_generator", to="MT19937"),
+    "random numbers too large": _set(*SEGMENT, 1, 0, 2, "state", "state", to=1 << 200),
+    "random numbers below zero": _set(*SEGMENT, 1, 0, 2, "state", "inc", to=-1),
+    "random numbers of text": _set(*SEGMENT, 1, 0, 2, "state", to="x"),
     "no dialogue": _set("dialogue", to={}),
     "an unknown format": _set("dialogue", "format", to="song"),
     "names that are numbers": _set("dialogue", "names", to=[1]),
@@ -272,7 +272,7 @@ def test_whatever_is_imported_is_refused_in_a_sentence_or_can_be_used(
     number = store.add(record)
     [summary] = store.list()
     assert summary.number == number
-    for form in FORMS:
+    for form in FORMATS:
         export(store.load(number), form)
     conversation = store.open(number, "noise", engine, DIALOGUES["transcript"]).conversation
     conversation.dials = QUICK

@@ -191,7 +191,7 @@ class Autosave:
             new: dict[Turn, int] = {}
             known = ChainMap(new, self._rows)
             row = rows.conversation_row(data, known)
-            number = data.number or rows.insert_conversation(connection, row, self._now())
+            number = data.number or rows.insert_conversation(connection, row)
             for turn in self._unsaved:
                 new[turn] = rows.write_turn(connection, number, turn, known)
             for turn in (*self._unsaved, *self._no_snapshot):
@@ -201,17 +201,13 @@ class Autosave:
                 rows.write_adaptation(connection, number, known[data.head], *adapted)
             if self._moved or data.number is None:
                 rows.write_visited(connection, self._visits, known)
+                data.model, data.fingerprint, data.updated = self._model, self._reader.base.fingerprint, self._now()
                 row = rows.conversation_row(data, known)
-                row |= {
-                    "model": rows.replace_lone_surrogates(self._model),
-                    "fingerprint": self._reader.base.fingerprint,
-                }
-                rows.update_conversation(connection, number, self._without_old_title(row), self._now())
+                rows.update_conversation(connection, number, self._without_old_title(row))
         # The transaction has succeeded.
         self._rows.update(new)
         if self._moved or data.number is None:
             self._row = row
-            data.model, data.fingerprint = self._model, self._reader.base.fingerprint
         data.number, self._generation, self._moved = number, self._database.generation, False
         if adapted is not None:
             self._adapted, self._turns_since = data.head, 0

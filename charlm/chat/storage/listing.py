@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from charlm.chat.storage.rows import replace_lone_surrogates
+from charlm.chat.storage.documents import replace_lone_surrogates
 
 TITLE: Final = 60  # characters of what was said first
 TRIGRAM: Final = 3  # characters: what is shorter is not in the index, and looked for in the text itself

@@ -38,7 +38,7 @@ _TABLES: Final = (
         turns INTEGER NOT NULL,        -- number of visible turns
         characters INTEGER NOT NULL,   -- of the visible turns, with the speakers
         opening TEXT NOT NULL,         -- the first characters of the first visible turn
-        seed TEXT NOT NULL,            -- a number, which may be larger than SQLite's
+        seed INTEGER NOT NULL,
         visited INTEGER,               -- the first turn that was visible last
         cursor INTEGER NOT NULL,       -- index of the head in `moves`
         dials TEXT NOT NULL,           -- JSON, as are the next three: settings of the replies
@@ -60,7 +60,7 @@ _TABLES: Final = (
         reason TEXT NOT NULL,          -- "draft" until it is finished
         visited INTEGER,               -- the child that was visible last
         created REAL NOT NULL,
-        learning TEXT NOT NULL         -- JSON, see `LearnPolicy`; empty for none
+        learning TEXT NOT NULL         -- JSON, see `LearnPolicy`
     )
     """,
     "CREATE INDEX turn_conversation ON turn (conversation)",

@@ -20,8 +20,9 @@ from charlm.chat.conversation_data import ConversationData
 from charlm.chat.storage import listing, rows
 from charlm.chat.storage.autosave import TURNS_PER_ADAPTATION, Autosave
 from charlm.chat.storage.database import Connect, Database
+from charlm.chat.storage.documents import one_line, replace_lone_surrogates
 from charlm.chat.storage.listing import ConversationSummary
-from charlm.chat.storage.rows import LoadedConversation, one_line, replace_lone_surrogates
+from charlm.chat.storage.rows import LoadedConversation
 from charlm.chat.turns import Turn
 from charlm.config import ChatConfig
 from charlm.errors import CharlmError, NotFoundError
@@ -31,7 +32,6 @@ from charlm.text.dialogue import Dialogue
 
 FILE: Final = "conversations.db"
 DAY: Final = 24 * 60 * 60.0  # for so long a deleted conversation can be brought back, in seconds
-DRAFTS: Final = "SELECT id FROM turn WHERE conversation = ? AND reason = 'draft'"
 
 
 Sentences = list[str]
@@ -211,16 +211,15 @@ class ConversationStore:
         They get new rows. If their writer lives after all, in another process, it goes on with the old ones.
         """
         with self._database.writing() as connection:
-            data, saved, _ = rows.load(connection, number)
-            drafts = {row for (row,) in connection.execute(DRAFTS, (number,))}
+            data, saved, drafts = rows.load(connection, number)
             for turn, row in list(saved.items()):
                 if row in drafts:
                     del saved[turn]
                     saved[turn] = rows.write_turn(connection, number, turn, saved)
             connection.executemany("DELETE FROM turn WHERE id = ?", [(row,) for row in drafts])
             rows.write_visited(connection, data.turns, saved)
-            rows.update_conversation(connection, number, rows.conversation_row(data, saved), self._now())
-            return LoadedConversation(data, saved, drafts=False)
+            rows.update_conversation(connection, number, rows.conversation_row(data, saved))
+            return LoadedConversation(data, saved, [])
 
     def load(self, number: int) -> ConversationData:
         """Return a conversation, to be read.
@@ -238,7 +237,7 @@ class ConversationStore:
             OutputError: it cannot be written.
         """
         with self._database.writing() as connection:
-            return rows.write_all(connection, data)[0]
+            return rows.write_all(connection, data)
 
     def summary(self, number: int) -> ConversationSummary:
         """What a list says of one conversation.
