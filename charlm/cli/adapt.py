@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.command import CharlmCommand, complete_model, is_live, model_path, shown
-from charlm.cli.dynamic_options import comparison, learner, learning_options, settings
+from charlm.cli.dynamic_options import describe_gain, learn_config, learning_options, load_learner
 from charlm.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("-o", "--output", required=True, metavar="NAME", help="The new model's name, or a path.")
 @click.option("--times", default=1, help="How often the text is read.")
-@learning_options
+@learning_options()
 @click.option("--encoding", default="utf-8", help="How the files are encoded.")
 @click.option("--glob", "pattern", default="*", help="Which files of a folder to read.")
 @click.option("--force", is_flag=True, help="Overwrite a model of the same name.")
@@ -56,7 +56,7 @@ def command(
     """
     if not 1 <= times <= 1000:
         raise UsageError(f"times is {times}, but must lie between 1 and 1000")
-    how = settings(options)
+    how = learn_config(options)
     from charlm import checkpoint
     from charlm.training.run_dir import RunDir  # knows how models are named, and nothing of torch
 
@@ -68,7 +68,7 @@ def command(
             "choose another name with -o, or overwrite with --force",
         )
     text, sources = _read(paths, pattern, encoding)
-    learns = learner(base, how)
+    learns = load_learner(base, how)
     lesson = _learn(learns, text, times)
     made = _described(learns, lesson, base.stem, sources)
     checkpoint.save(made, target.model)
@@ -84,7 +84,7 @@ def command(
         click.echo(json.dumps({"model": str(target.model), "base": base.stem, **figures, "learning": how.to_dict()}))
         return
     click.echo(shown(str(target.model), sys.stdout))
-    click.echo(comparison(lesson), err=True)
+    click.echo(describe_gain(lesson), err=True)
 
 
 def _read(paths: tuple[str, ...], pattern: str, encoding: str) -> tuple[str, list[dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""What the commands share whose model learns while it reads: options, and the learner that they ask for."""
+"""Options and learner of the commands whose model learns while it reads."""
 
 from __future__ import annotations
 
@@ -17,53 +17,47 @@ if TYPE_CHECKING:
     from charlm.adapt.dynamic_eval import AdaptResult
     from charlm.adapt.learner import Learner
 
-_NAMES = ("rate", "decay", "segment")
+
+def learning_options(group: str = "Options") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds the options of `learn_config`."""
+    return options_of(LearnConfig, "rate", "decay", "segment", group=group)
 
 
-def learning_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that `settings` reads."""
-    return options_of(LearnConfig, *_NAMES)(command)
-
-
-def settings(options: dict[str, Any], switch: str | None = None, on: bool = True) -> LearnConfig:
+def learn_config(options: dict[str, Any], switch: str = "", is_on: bool = True) -> LearnConfig:
     """Return how the model is to learn.
 
     Args:
         options: as parsed.
         switch: the option that turns learning on.
-        on: whether it was given.
+        is_on: whether it was given.
 
     Raises:
         UsageError: a value is out of range, or has no meaning without the switch.
     """
     values = given(LearnConfig, options)
-    if values and not on:
-        one = next(one for one in settings_of(LearnConfig) if one.name in values)
-        raise UsageError(f"{one.flags[0]} has no meaning without {switch}", f"add {switch}")
+    if values and not is_on:
+        flag = next(one.flags[0] for one in settings_of(LearnConfig) if one.name in values)
+        raise UsageError(f"{flag} has no meaning without {switch}", f"add {switch}")
     return LearnConfig(**values)
 
 
-def learner(path: Path, settings: LearnConfig) -> Learner:
-    """A model that learns.
-
-    Args:
-        path: its file.
-        settings: how.
-    """
+def load_learner(path: Path, config: LearnConfig) -> Learner:
+    """Load a model as one that learns."""
     from charlm import checkpoint
     from charlm.adapt.learner import Learner
 
     model = checkpoint.load(path)
     if model.statistics is None:
-        click.echo(f"note: {path.stem} does not say how large its gradients are; trying them out", err=True)
-    return Learner(model, settings)
+        click.echo(f"note: {path.stem} stores no gradient statistics; they are estimated", err=True)
+    return Learner(model, config)
 
 
-def comparison(lesson: AdaptResult) -> str:
-    """What learning a text was worth, in a line."""
+def describe_gain(result: AdaptResult) -> str:
+    """Return what learning a text has gained, in one line."""
+    learning, memory = result.learning, result.memory
     line = (
-        f"{lesson.learning.characters:,} characters at {lesson.learning.bits_per_character:.3f} bits/char, "
-        f"{lesson.static.bits_per_character:.3f} without learning; "
-        f"the weights moved by {lesson.memory.overlay.movement:.1%}"
+        f"{learning.characters:,} characters at {learning.bits_per_character:.3f} bits/char, "
+        f"{result.static.bits_per_character:.3f} without learning; "
+        f"the weights moved by {memory.overlay.movement:.1%}"
     )
-    return line + (f", held back {lesson.memory.shrinks} times" if lesson.memory.shrinks else "")
+    return line + (f", reduced {memory.shrinks} times" if memory.shrinks else "")

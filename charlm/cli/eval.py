@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from charlm.cli.command import CharlmCommand, complete_model, is_live, model_path, shown
-from charlm.cli.dynamic_options import learner, learning_options, settings
+from charlm.cli.dynamic_options import learn_config, learning_options, load_learner
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ MANY_LANES = 16
     "--lanes", type=int, help="Stretches read at once, for speed.  [default: 1 up to 200,000 characters, then 16]"
 )
 @click.option("--dynamic", is_flag=True, help="Learn from each segment once it was predicted; static beside it.")
-@learning_options
+@learning_options()
 @click.option("--last", type=float, help="Only this share of each text, its end, as training's --val-fraction does.")
 @click.option("--dialogue", is_flag=True, help="As a partner: does it know true replies, and what are its own like?")
 @click.option("--cases", default=200, help="With --dialogue: places of the text at which replies are ranked.")
@@ -75,7 +75,7 @@ def command(model: str, paths: tuple[str, ...], pattern: str, encoding: str, as_
         )
     if options["cases"] < 1:
         raise UsageError(f"cases is {options['cases']}, but must be at least 1")
-    how = settings(options, "--dynamic or --dialogue", dynamic or options["dialogue"])
+    how = learn_config(options, "--dynamic or --dialogue", dynamic or options["dialogue"])
     path = model_path(model)
     texts = _read(paths, pattern, encoding)
     if last is not None:
@@ -139,7 +139,7 @@ def _learning(path: Path, how: LearnConfig) -> Callable[[str], Iterator[Results]
     """Measures a text with a model that learns, and with the model as it is."""
     from charlm.adapt.dynamic_eval import learning
 
-    learns = learner(path, how)
+    learns = load_learner(path, how)
 
     def measure(text: str) -> Iterator[Results]:
         for lesson in learning(learns, text):

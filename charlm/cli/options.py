@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,16 @@ class GroupedOption(click.Option):
             return super().get_help_extra(ctx)
         texts = {"default": self.setting.default_text, "range": self.setting.range_text}
         return {name: text for name, text in texts.items() if text}
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers that excludes infinity and "not a number"."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 def option(*flags: str, group: str = "Options", **attributes: Any) -> Decorator:
@@ -73,9 +84,7 @@ def _type_of(one: BoundSetting) -> click.ParamType[Any] | type:
     low, high = (None if abs(end) == float("inf") else end for end in (setting.min, setting.max))
     if one.type is int:
         return click.IntRange(low, high)  # type: ignore[arg-type]  # the ends of an int setting are ints
-    if low is None and high is None:
-        return float
-    return click.FloatRange(low, high, min_open=low in setting.open, max_open=high in setting.open)
+    return FiniteRange(low, high, min_open=low in setting.open, max_open=high in setting.open)
 
 
 def given(config: type[Config], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,7 +123,7 @@ def check_together(
         if len(present) > 1:
             raise UsageError(f"{flag(present[0])} and {flag(present[1])} exclude each other", "leave one of them out")
     for name, other in (needed or {}).items():
-        if options[name] not in (None, False) and not options[other]:
+        if options[name] is not None and options[name] is not False and not options[other]:
             raise UsageError(f"{flag(name)} has no meaning without {flag(other)}", f"add {flag(other)}")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.command import CharlmCommand, complete_model, is_live, model_path
-from charlm.cli.dynamic_options import learner, learning_options, settings
+from charlm.cli.dynamic_options import learn_config, learning_options, load_learner
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option("--threshold", type=float, metavar="BITS", help="Only lines above so many bits/char; shows all of them.")
 @click.option("--dynamic", is_flag=True, help="Learn each line once it was scored, so that what is new grows old.")
-@learning_options
+@learning_options()
 @click.option("--encoding", default="utf-8", help="How the text is encoded.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(
@@ -57,7 +57,7 @@ def command(
         raise UsageError(f"top is {top}, but must be 0 (all) or more")
     if threshold is not None and math.isnan(threshold):
         raise UsageError("threshold is nan, but must be a number")
-    how = settings(options, "--dynamic", options["dynamic"])
+    how = learn_config(options, "--dynamic", options["dynamic"])
     from charlm.cli.heat import Heat
 
     scorer = _learning(model_path(model), how) if options["dynamic"] else _static(model_path(model))
@@ -90,7 +90,7 @@ def _learning(path: Path, how: LearnConfig) -> LineScorer:
     from charlm.adapt.dynamic_eval import line_reader
     from charlm.inference.scoring import LineScorer
 
-    learns = learner(path, how)
+    learns = load_learner(path, how)
     return LineScorer(learns.base, line_reader(learns))
 
 
