@@ -45,7 +45,14 @@ _FLUSH_SECONDS = 0.03  # looks live without a system call per character
     ),
 )
 @click.argument("model", required=False, shell_complete=complete_model)
-@option("-p", "--prompt", group="Prompt", default="", help="Text to continue; - reads it from standard input.")
+@option(
+    "-p",
+    "--prompt",
+    group="Prompt",
+    default="",
+    show_default=False,
+    help="Text to continue; - reads it from standard input.",
+)
 @option("--prompt-file", group="Prompt", type=click.Path(path_type=Path), help="Continue the text of this file.")
 @option("--echo/--no-echo", group="Prompt", default=True, help="Print the prompt too.")
 @option(
@@ -63,22 +70,20 @@ _FLUSH_SECONDS = 0.03  # looks live without a system call per character
     default=400,
     type=click.IntRange(0),
     metavar="INTEGER",
-    help="Number of characters.",
+    help="Length of a text.",
 )
 @option(
     "--stop", group="Length", multiple=True, metavar="TEXT", help="End before this text; repeatable. \\n is a newline."
 )
 @option("--endless", group="Length", is_flag=True, help="Write until Ctrl-C.")
 @options_of(SamplingConfig, group="Sampling")
-@option(
-    "--count", group="Search", default=1, type=_COUNT, metavar="INTEGER", help="Number of texts; text k has seed + k."
-)
+@option("--count", group="Search", default=1, type=_COUNT, metavar="N", help="Number of texts; text k has seed + k.")
 @option("--separator", group="Search", default="\\n---\\n", help="Between texts.")
 @option("--best-of", group="Search", type=_COUNT, metavar="INTEGER", help="Draw this many texts, show the likeliest.")
 @option(
     "--relevance",
     group="Search",
-    type=FiniteRange(),
+    type=FiniteRange(-1000, 1000),
     metavar="LAMBDA",
     help="With --best-of: prefer a text that the prompt makes likelier.",
 )

@@ -75,7 +75,7 @@ def test_eval_as_json(charlm: Charlm, model: str, tmp_path: Path) -> None:
         (("eval", "m", "t.txt", "--dynamic", "--learn-decay", "-1"), "'--learn-decay': -1.0 is not"),
         (("eval", "m", "t.txt", "--dynamic", "--segment", "0"), "'--segment': 0 is not"),
         (("score", "m", "t.txt", "--learn-rate", "1e-4"), "--learn-rate has no meaning without --dynamic"),
-        (("score", "m", "t.txt", "--dynamic", "--learn-rate", "nan"), "rate is nan"),
+        (("score", "m", "t.txt", "--dynamic", "--learn-rate", "nan"), "nan is not a finite number"),
         (("sample", "m", "--learn-decay", "0.1"), "--learn-decay has no meaning without --learn FILE"),
         (("adapt", "m", "t.txt", "-o", "n", "--times", "0"), "times is 0"),
         (("adapt", "m", "t.txt"), "Missing option '-o'"),
@@ -215,6 +215,6 @@ def test_adapt_with_nothing_to_read_leaves_nothing(charlm: Charlm, model: str, t
 
 
 def test_what_a_model_does_not_know_of_its_gradients_is_told(charlm: Charlm, model: str) -> None:
-    assert "trying them out" in charlm("eval", model, "t.txt", "--dynamic").err
+    assert "stores no gradient statistics" in charlm("eval", model, "t.txt", "--dynamic").err
     charlm("adapt", model, "t.txt", "-o", "learned")
     assert "trying" not in charlm("eval", "learned", "t.txt", "--dynamic").err
