@@ -20,9 +20,10 @@ from charlm.chat.conversation import Conversation
 from charlm.checkpoint import Checkpoint, TrainingRecord
 from charlm.config import ChatConfig, DataConfig, LearnConfig, ModelConfig, SamplingConfig, TrainConfig
 from charlm.errors import UsageError
-from charlm.inference.engine import Array, Engine, Ids, State
+from charlm.inference.engine import Engine
 from charlm.inference.generate import Completion, Generation, generate_batch
 from charlm.inference.scoring import LineScore, LineScorer, TextScore, measuring, prime
+from charlm.inference.state import Array, Ids, State
 from charlm.registry import find_model
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from charlm.adapt.learner import AdaptiveState, Learner, Read
 from charlm.errors import CorpusError
-from charlm.inference.engine import Ids
 from charlm.inference.scoring import TextScore, spell, with_unknown
+from charlm.inference.state import Ids
 
 SLICE = 20  # segments between two reports of progress
 

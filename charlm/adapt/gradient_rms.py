@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from charlm.checkpoint import Tensors
 from charlm.config import ModelConfig
 from charlm.inference import tape
-from charlm.inference.engine import Array, Engine, Ids, State
+from charlm.inference.engine import Engine
 from charlm.inference.scoring import prime
+from charlm.inference.state import Array, Ids, State
 from charlm.tensor_shapes import statistic_shapes, tensor_shapes
 
 REFERENCE = 2048  # characters

@@ -31,8 +31,9 @@ from charlm.checkpoint import Checkpoint, Tensors
 from charlm.config import LearnConfig
 from charlm.errors import CheckpointError
 from charlm.inference import tape
-from charlm.inference.engine import Array, Engine, Ids, State
+from charlm.inference.engine import Engine
 from charlm.inference.scoring import log_softmax, spell
+from charlm.inference.state import Array, Ids, State
 
 GUARD_WINDOW = 200  # characters over which learning is compared with not learning
 GUARD_SHARE = 0.5  # of what was learned that stays when it did harm

@@ -20,7 +20,7 @@ import numpy as np
 from charlm.adapt.gradient_rms import TensorRms
 from charlm.checkpoint import Checkpoint, Tensors
 from charlm.errors import CheckpointError
-from charlm.inference.engine import Array
+from charlm.inference.state import Array
 from charlm.inference.tape import Gradients, Outer
 from charlm.tensor_shapes import parameter_count, tensor_shapes
 

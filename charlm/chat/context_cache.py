@@ -17,9 +17,9 @@ import numpy as np
 from charlm.chat.adaptive_reader import Reader
 from charlm.chat.reply_sampler import Snapshot
 from charlm.chat.turns import Turn, upwards
-from charlm.inference.engine import Array, State
 from charlm.inference.generate import Alternative
 from charlm.inference.scoring import log_softmax, spell
+from charlm.inference.state import Array, State
 from charlm.text.dialogue import Dialogue
 
 LEARNED_BYTES = 64 << 20  # of what was learned, that snapshots may keep

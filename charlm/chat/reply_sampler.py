@@ -16,10 +16,11 @@ from charlm.adapt.learner import AdaptiveState
 from charlm.chat import near_duplicates
 from charlm.config import ChatConfig, SamplingConfig
 from charlm.errors import CheckpointError, UsageError
-from charlm.inference.engine import SEGMENT, Array, Engine, State
+from charlm.inference.engine import SEGMENT, Engine
 from charlm.inference.generate import Generation, Piece, generate_batch
 from charlm.inference.scoring import spell
 from charlm.inference.search import most_relevant_first
+from charlm.inference.state import Array, State
 
 BLOCK = 16 * SEGMENT  # ids between two looks at whether reading is to stop; whole segments, so that it changes no bit
 LEARNED_WEIGHT = 0.9  # of what the trained model thinks of a candidate, once the model has learned; measured

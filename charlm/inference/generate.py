@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from charlm.config import SamplingConfig
 from charlm.errors import UsageError
-from charlm.inference.engine import Array, Engine, State
+from charlm.inference.engine import Engine
 from charlm.inference.sampling import draw, relative
+from charlm.inference.state import Array, State
 from charlm.text.stops import StopMatcher
 from charlm.text.vocabulary import Vocabulary
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.errors import CorpusError
-from charlm.inference.engine import Array, Engine, Ids, State
+from charlm.inference.engine import Engine
+from charlm.inference.state import Array, Ids, State
 from charlm.text.batching import read_once
 from charlm.text.decoding import normalise
 from charlm.text.vocabulary import CODE_POINTS, Vocabulary, code_points

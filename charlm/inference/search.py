@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.errors import UsageError
-from charlm.inference.engine import Array, Engine, State
+from charlm.inference.engine import Engine
 from charlm.inference.generate import Completion
 from charlm.inference.scoring import log_softmax, prime
+from charlm.inference.state import Array, State
 
 
 def best_first(completions: Sequence[Completion]) -> list[Completion]:

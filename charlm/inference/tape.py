@@ -1,132 +1,216 @@
-"""The backward pass: how the loss over the last segment of a text depends on every weight.
+"""The network in NumPy: the forward pass with an optional tape, and the backward pass.
 
-Owns truncated backpropagation through time for one stream, in NumPy (Werbos 1990; Williams and Peng 1990). Knows
-nothing of what is done with the gradients.
+    ids (T, B) -> embedding -> [cell -> norm -> + input] x L -> output -> logits (T, B, V)
 
-    ids (T,) -> embedding -> [cell -> norm -> + input] x L -> output -> logits (T, V)
+Layers run one after the other over all T steps. What a layer gets from the one below is one product for all steps; only
+the recurrence runs step by step. Arrays over time have T * B rows, all streams of the first step first.
 
-A segment is read layer by layer, and what every step computes is kept on a `Tape`. Going back, only the recurrence must
-go step by step; the gradient of a matrix is one product over all steps of the segment, and is handed out as the two
-factors of that product. Whoever scales rows and columns of a gradient can scale the factors, which are far smaller.
+The backward pass is truncated backpropagation through time (Werbos 1990; Williams and Peng 1990). The state before the
+first step counts as given. The gradient of a matrix is one product over all steps, returned as the two factors of that
+product: to scale its rows and columns, scale the factors, which are far smaller.
 
-The state before the segment is taken as given: what happened earlier had its turn when it was read.
+`charlm.inference.fast_step` is the fast path for one step of generation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from charlm.cells import CELLS
-from charlm.cells.base import Array, LayerState, Trace, stack, with_arrays
+from charlm.cells import CELLS, AnyCell
+from charlm.cells.base import Array, LayerState, Trace, Units, stack, with_arrays
 from charlm.cells.base import Weights as LayerWeights
 from charlm.config import ModelConfig
-from charlm.inference.engine import NORM_EPSILON, Ids, State
+from charlm.inference.state import Ids, State
+
+NORM_EPSILON = 1e-5
 
 Weights = Mapping[str, Array]
-"""A model's tensors by name, as `ModelConfig.tensors` lists them; float32 or float64."""
+"""Tensors of a model by name, see `charlm.tensor_shapes`; float32 or float64."""
+
+
+Activate = Callable[[LayerWeights, Array, LayerState], tuple[LayerState, Trace]]
+"""`FusableCell.activate`."""
+
+
+class Layer(NamedTuple):
+    """A layer as the forward pass uses it."""
+
+    cell: AnyCell
+    weights: LayerWeights
+    input: tuple[Array, Array] | None  # W_x transposed, (I, GH), and b; None if `Network.table` has the product
+    residual: bool
+    norm_scale: Array | None  # (H,); None without norm
+    norm_shift: Array | None  # (H,); None without norm, or where it is part of the biases above
+    clamps: tuple[Units, Array] | None = None  # units whose memory is set after each step, and its values
+    fused: tuple[Array, Activate] | None = None  # [W_x W_h] transposed, (I + H, GH), and the rest of a step
+
+
+class Network(NamedTuple):
+    """A model as the forward pass uses it."""
+
+    embedding: Array  # (V, E)
+    layers: tuple[Layer, ...]
+    w_out: Array  # (H, V), transposed
+    b_out: Array  # (V,)
+    table: Array | None = None  # (V, GH) W_x e + b of the first layer, one row per id
+
+
+class LayerTape(NamedTuple):
+    """Values of one layer over all steps, for the backward pass and the signals."""
+
+    x: Array  # (T * B, I) input
+    traces: list[Trace]  # one per step
+    states: list[LayerState]  # after each step
+    normal: Array | None  # (T * B, H) normalised, before scale and shift; None without norm
+    deviation: Array | None  # (T * B, 1) standard deviation
+
+
+class Tape(NamedTuple):
+    """Result of the forward pass, with all that the backward pass needs."""
+
+    ids: Ids  # (T,) or (T, B)
+    layers: list[LayerTape]
+    x: Array  # (T * B, H) input of the output layer
+    logits: Array  # (T * B, V) after each id
+    state: State  # after the last step
 
 
 class Outer(NamedTuple):
-    """The gradient of a matrix, as a product that may be worked out later: left.T @ right.
+    """Gradient of a matrix as a product that is computed later: left.T @ right."""
 
-    Attributes:
-        left: (N, R)
-        right: (N, C)
-    """
-
-    left: Array
-    right: Array
+    left: Array  # (N, R)
+    right: Array  # (N, C)
 
     def dense(self) -> Array:
-        """The gradient itself, (R, C)."""
-        product: Array = self.left.T @ self.right
+        product: Array = self.left.T @ self.right  # (R, C)
         return product
 
 
 Gradients = dict[str, Outer | Array]
-"""One for every tensor: factors for a matrix, the gradient itself for a vector."""
+"""One per tensor: factors for a matrix, the gradient itself for a vector."""
 
 
-class _LayerTape(NamedTuple):
-    """What a layer leaves for the way back, over a segment."""
+def make_network(config: ModelConfig, weights: Weights) -> Network:
+    """Return the network of a model's tensors, without a copy."""
+    layers = []
+    for layer in range(config.layers):
+        own = layer_tensors(config, weights, layer)
+        norm_scale, norm_shift = own.get("norm_scale"), own.get("norm_shift")
+        inputs = own["w_x"].T, own["b"]
+        layers.append(Layer(CELLS[config.cell], own, inputs, config.has_residual(layer), norm_scale, norm_shift))
+    return Network(weights["embedding"], tuple(layers), _output(config, weights).T, weights["output.b"])
 
-    x: Array  # (T, I) what it read
-    traces: list[Trace]  # one per step
-    states: list[LayerState]  # after each step
-    normal: Array | None  # (T, H) normalised, before scale and shift; None without norm
-    deviation: Array | None  # (T, 1) what it was divided by
+
+def layer_tensors(config: ModelConfig, weights: Weights, layer: int) -> dict[str, Array]:
+    """Return the tensors of a layer by their names within it."""
+    names = [*CELLS[config.cell].shapes(config.inputs(layer), config.hidden)]
+    names += ["norm_scale", "norm_shift"] if config.norm else []
+    return {name: weights[f"layers.{layer}.{name}"] for name in names}
 
 
-class Tape(NamedTuple):
-    """What reading a segment leaves for the way back.
+def _output(config: ModelConfig, weights: Weights) -> Array:
+    return weights["embedding" if config.tied else "output.w"]  # (V, H)
 
-    Attributes:
-        ids: (T,) what was read.
-        layers: one a layer, the lowest first.
-        x: (T, H) what the output layer read.
-        logits: (T, V) of what comes after each id.
-        state: after the last.
+
+def run(
+    network: Network, ids: Ids, state: State, *, last_only: bool = False, tape: list[LayerTape] | None = None
+) -> tuple[State, Array, Array]:
+    """Read ids.
+
+    Args:
+        network: the model.
+        ids: (T * B,), all streams of the first step first; at least one step.
+        state: of B streams, before the first step.
+        last_only: return x and logits of the last step alone, of B rows.
+        tape: gets one item per layer.
+
+    Returns:
+        The state after the last step; the input of the output layer, (T * B, H); the logits after each id, (T * B, V).
     """
+    x, after = network.embedding.take(ids, axis=0), []  # (T * B, E)
+    for number, layer in enumerate(network.layers):
+        if layer.input is None:
+            assert network.table is not None
+            input_proj = network.table.take(ids, axis=0)  # (T * B, GH)
+        else:
+            w_x, b = layer.input
+            input_proj = x.dot(w_x)
+            input_proj += b
+        x, last = _run_layer(layer, x, input_proj, state.layers[number], tape)
+        after.append(last)
+    if last_only:
+        x = x[-state.batch :]
+    logits: Array = x.dot(network.w_out)
+    logits += network.b_out
+    return State(tuple(after)), x, logits
 
-    ids: Ids
-    layers: tuple[_LayerTape, ...]
-    x: Array
-    logits: Array
-    state: State
+
+def _run_layer(
+    layer: Layer, x: Array, input_proj: Array, state: LayerState, tape: list[LayerTape] | None
+) -> tuple[Array, LayerState]:
+    batch, step, weights = len(state.h), layer.cell.step, layer.weights
+    hs, traces, states = [], [], []
+    for first in range(0, len(input_proj), batch):
+        state, trace = step(weights, input_proj[first : first + batch], state)
+        if layer.clamps is not None:
+            state = layer.cell.clamp_units(state, trace, *layer.clamps)
+        hs.append(state.h)
+        if tape is not None:
+            traces.append(trace)
+            states.append(state)
+    h: Array = np.concatenate(hs)
+    normal = deviation = None
+    if layer.norm_scale is not None:
+        normal, deviation = normalise(h)
+        h = normal * layer.norm_scale
+        if layer.norm_shift is not None:
+            h += layer.norm_shift
+    if tape is not None:
+        tape.append(LayerTape(x, traces, states, normal, deviation))
+    return x + h if layer.residual else h, state
+
+
+def normalise(x: Array) -> tuple[Array, Array]:
+    """Return rows of mean 0 and deviation 1, (N, H), and their deviation before, (N, 1) (Ba, Kiros and Hinton 2016)."""
+    width = x.shape[-1]
+    normal: Array = x - np.add.reduce(x, axis=-1, keepdims=True) / width
+    deviation: Array = np.sqrt(np.vecdot(normal, normal)[:, None] / width + NORM_EPSILON)
+    normal /= deviation
+    return normal, deviation
+
+
+def read_signals(layer: Layer, tape: LayerTape) -> dict[str, Array]:
+    """Return the signals of a layer over all steps, (T * B, H) each, by name."""
+    signals = layer.cell.read_signals(stack(tape.traces), stack(tape.states))
+    if layer.clamps is not None:  # the trace may have the memory before it was set
+        units, values = layer.clamps
+        signals[layer.cell.MEMORY][:, units] = values
+    return signals
 
 
 def forward(config: ModelConfig, weights: Weights, ids: Ids, state: State) -> Tape:
-    """Read a segment and keep what the way back needs.
+    """Read ids and keep what the backward pass needs.
 
     Args:
         config: the model's shape.
         weights: its tensors.
-        ids: (T,), at least one.
-        state: of one stream, before the segment.
+        ids: (T,) for one stream, or (T, B); at least one step.
+        state: before the first step.
     """
-    x = weights["embedding"].take(ids, axis=0)  # (T, E)
-    layers, after = [], []
-    for layer in range(config.layers):
-        x, tape, last = _read_layer(config, weights, layer, x, state.layers[layer])
-        layers.append(tape)
-        after.append(last)
-    logits = x @ weights["embedding" if config.tied else "output.w"].T
-    logits += weights["output.b"]
-    return Tape(ids, tuple(layers), x, logits, State(tuple(after)))
-
-
-def _read_layer(
-    config: ModelConfig, weights: Weights, layer: int, x: Array, state: LayerState
-) -> tuple[Array, _LayerTape, LayerState]:
-    cell = CELLS[config.cell]
-    recurrent = _recurrent(config, weights, layer)
-    from_below = x @ weights[f"layers.{layer}.w_x"].T  # (T, GH)
-    from_below += weights[f"layers.{layer}.b"]
-    out = np.empty((len(x), config.hidden), dtype=from_below.dtype)  # h after each step
-    traces, states = [], []
-    for step in range(len(x)):
-        state, trace = cell.step(recurrent, from_below[step : step + 1], state)
-        traces.append(trace)
-        states.append(state)
-        out[step] = state.h[0]
-    normal = deviation = None
-    if config.norm:
-        normal = out - out.mean(axis=-1, keepdims=True)
-        deviation = np.sqrt(np.vecdot(normal, normal)[:, None] / config.hidden + NORM_EPSILON)
-        normal /= deviation
-        out = normal * weights[f"layers.{layer}.norm_scale"] + weights[f"layers.{layer}.norm_shift"]
-    return x + out if config.has_residual(layer) else out, _LayerTape(x, traces, states, normal, deviation), state
+    layers: list[LayerTape] = []
+    after, x, logits = run(make_network(config, weights), ids.reshape(-1), state, tape=layers)
+    return Tape(ids, layers, x, logits, after)
 
 
 def d_cross_entropy(logits: Array, targets: Ids) -> Array:
-    """The gradient, with respect to the logits, of the summed surprise -log p(target): p minus one at the target.
+    """Return the gradient of the summed surprisal, -log p(target), with respect to the logits: p, less 1 at the target.
 
     Args:
-        logits: (T, V).
-        targets: (T,) what came.
+        logits: (N, V).
+        targets: (N,).
     """
     p: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
     p /= p.sum(axis=-1, keepdims=True)
@@ -135,56 +219,70 @@ def d_cross_entropy(logits: Array, targets: Ids) -> Array:
 
 
 def backward(config: ModelConfig, weights: Weights, tape: Tape, d_logits: Array) -> Gradients:
-    """Carry a loss's gradient from the logits to every weight.
+    """Return the gradient of every tensor.
 
     Args:
         config: the model's shape.
-        weights: those that `forward` used.
-        tape: what `forward` left.
-        d_logits: (T, V), see `d_cross_entropy`.
-
-    Returns:
-        The gradient of every tensor.
+        weights: those of `forward`.
+        tape: its result.
+        d_logits: (T * B, V), for instance from `d_cross_entropy`.
     """
     gradients: Gradients = {"output.b": d_logits.sum(axis=0)}
-    d_x: Array = d_logits @ weights["embedding" if config.tied else "output.w"]  # (T, H)
+    d_x: Array = d_logits @ _output(config, weights)  # (T * B, H)
     for layer in reversed(range(config.layers)):
-        d_x = _backward_layer(config, weights, layer, tape.layers[layer], d_x, gradients)
-    read_rows = np.zeros((len(tape.ids), config.vocabulary), dtype=d_x.dtype)
-    read_rows[np.arange(len(tape.ids)), tape.ids] = 1
-    if config.tied:  # the embedding's rows are read below and predict above
-        gradients["embedding"] = Outer(np.concatenate((read_rows, d_logits)), np.concatenate((d_x, tape.x)))
+        d_x, _ = _backward_layer(config, weights, layer, tape.layers[layer], d_x, gradients)
+    ids = tape.ids.reshape(-1)
+    one_hot = np.zeros((len(ids), config.vocabulary), dtype=d_x.dtype)
+    one_hot[np.arange(len(ids)), ids] = 1
+    if config.tied:  # the embedding is both input and output
+        gradients["embedding"] = Outer(np.concatenate((one_hot, d_logits)), np.concatenate((d_x, tape.x)))
     else:
-        gradients["embedding"] = Outer(read_rows, d_x)
+        gradients["embedding"] = Outer(one_hot, d_x)
         gradients["output.w"] = Outer(d_logits, tape.x)
     return gradients
 
 
+def state_gradients(config: ModelConfig, weights: Weights, tape: Tape, d_logits: Array) -> list[list[LayerState]]:
+    """Return the gradient with respect to the state of each layer after each step; arguments as in `backward`.
+
+    The gradient of h includes what the layer above reads of it at the same step.
+    """
+    d_x: Array = d_logits @ _output(config, weights)
+    found = []
+    for layer in reversed(range(config.layers)):
+        d_x, d_states = _backward_layer(config, weights, layer, tape.layers[layer], d_x, {})
+        found.append(d_states)
+    return found[::-1]
+
+
 def _backward_layer(
-    config: ModelConfig, weights: Weights, layer: int, tape: _LayerTape, d_out: Array, gradients: Gradients
-) -> Array:
-    """From the gradient of what a layer gives, (T, H), to that of what it reads, (T, I); adds those of its weights."""
-    prefix = f"layers.{layer}."
+    config: ModelConfig, weights: Weights, layer: int, tape: LayerTape, d_out: Array, gradients: Gradients
+) -> tuple[Array, list[LayerState]]:
+    """Add the gradients of a layer's tensors.
+
+    Returns:
+        The gradient with respect to the input of the layer, (T * B, I), and to the state after each step.
+    """
+    own, prefix = layer_tensors(config, weights, layer), f"layers.{layer}."
     d_h = d_out
-    if tape.normal is not None:
-        assert tape.deviation is not None
+    if tape.normal is not None and tape.deviation is not None:
         gradients[prefix + "norm_scale"] = (d_out * tape.normal).sum(axis=0)
         gradients[prefix + "norm_shift"] = d_out.sum(axis=0)
-        d_h = _d_layer_norm(d_out * weights[prefix + "norm_scale"], tape.normal, tape.deviation)
+        d_h = _d_normalise(d_out * own["norm_scale"], tape.normal, tape.deviation)
     trace = stack(tape.traces)
-    d_below, d_recurrent = _d_recurrence(config, weights, layer, trace, d_h)
-    gradients[prefix + "w_x"] = Outer(d_below, tape.x)
-    gradients[prefix + "b"] = d_below.sum(axis=0)
+    d_input_proj, d_recurrent, d_states = _backward_recurrence(CELLS[config.cell], own, trace, d_h, len(tape.traces))
+    gradients[prefix + "w_x"] = Outer(d_input_proj, tape.x)
+    gradients[prefix + "b"] = d_input_proj.sum(axis=0)
     for name, gradient in CELLS[config.cell].weight_grads(trace, d_recurrent).items():
         gradients[prefix + name] = Outer(*gradient) if isinstance(gradient, tuple) else gradient
-    d_x: Array = d_below @ weights[prefix + "w_x"]
+    d_x: Array = d_input_proj @ own["w_x"]
     if config.has_residual(layer):
         d_x += d_out
-    return d_x
+    return d_x, d_states
 
 
-def _d_layer_norm(d_normal: Array, normal: Array, deviation: Array) -> Array:
-    """Through normalisation: what would only shift or stretch the whole row has no effect, and is taken out."""
+def _d_normalise(d_normal: Array, normal: Array, deviation: Array) -> Array:
+    # A shift or a stretch of the whole row has no effect: remove both from the gradient.
     width = normal.shape[-1]
     d_h: Array = d_normal - d_normal.mean(axis=-1, keepdims=True)
     d_h -= normal * (np.vecdot(d_normal, normal)[:, None] / width)
@@ -192,36 +290,31 @@ def _d_layer_norm(d_normal: Array, normal: Array, deviation: Array) -> Array:
     return d_h
 
 
-def _d_recurrence(config: ModelConfig, weights: Weights, layer: int, trace: Trace, d_h: Array) -> tuple[Array, Array]:
-    """Back through time, from the last step to the first.
-
-    Only what depends on the step after is worked out step by step.
+def _backward_recurrence(
+    cell: AnyCell, weights: LayerWeights, trace: Trace, d_h: Array, steps: int
+) -> tuple[Array, Array, list[LayerState]]:
+    """Go back through time, from the last step to the first.
 
     Args:
-        config: the model's shape.
-        weights: its tensors.
-        layer: which.
-        trace: what all its steps left, stacked.
-        d_h: (T, H) gradient with respect to each hidden state, as far as it comes from above.
+        cell: of the layer.
+        weights: of the layer.
+        trace: of all steps, stacked.
+        d_h: (T * B, H) gradient with respect to each h from the layer above.
+        steps: T.
 
     Returns:
-        The gradient with respect to W_x x + b and that with respect to
-        the recurrent products, (T, GH) each.
+        The gradients with respect to W_x x + b and to the recurrent products, both stacked, and with respect to the
+        state after each step.
     """
-    cell = CELLS[config.cell]
-    recurrent = _recurrent(config, weights, layer)
-    derivatives = cell.local_derivatives(trace)
-    by_step = [with_arrays(derivatives, parts) for parts in zip(*[part[:, None] for part in derivatives], strict=True)]
-    d_belows, d_recurrents = [], []
-    d_after = cell.State(*[np.zeros_like(d_h[:1]) for _ in cell.state_fields])  # nothing comes from beyond the segment
-    for one, d_above in zip(reversed(by_step), d_h[::-1], strict=True):
-        np.add(d_after.h, d_above, out=d_after.h)  # the step back has just made it
-        d_below, d_recurrent, d_after = cell.step_backward(recurrent, one, d_after)
-        d_belows.append(d_below)
+    derivatives = cell.local_derivatives(trace)  # of all steps at once
+    by_step = zip(*[part.reshape(steps, -1, part.shape[-1])[::-1] for part in derivatives], strict=True)
+    d_above = d_h.reshape(steps, -1, d_h.shape[-1])
+    d_input_projs, d_recurrents, d_states = [], [], []
+    d_after = cell.State(*[np.zeros_like(d_above[0]) for _ in cell.state_fields])  # none from beyond the last step
+    for parts, d_from_above in zip(by_step, d_above[::-1], strict=True):
+        np.add(d_after.h, d_from_above, out=d_after.h)
+        d_states.append(d_after)
+        d_input_proj, d_recurrent, d_after = cell.step_backward(weights, with_arrays(derivatives, parts), d_after)
+        d_input_projs.append(d_input_proj)
         d_recurrents.append(d_recurrent)
-    return np.concatenate(d_belows[::-1]), np.concatenate(d_recurrents[::-1])
-
-
-def _recurrent(config: ModelConfig, weights: Weights, layer: int) -> LayerWeights:
-    names = CELLS[config.cell].shapes(config.inputs(layer), config.hidden)
-    return {name: weights[f"layers.{layer}.{name}"] for name in names}
+    return np.concatenate(d_input_projs[::-1]), np.concatenate(d_recurrents[::-1]), d_states[::-1]

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.cells import CELLS
-from charlm.cells.base import Signal, stack
-from charlm.inference import tape
-from charlm.inference.engine import SEGMENT, Array, Engine, State
+from charlm.cells.base import Signal
+from charlm.inference.engine import SEGMENT, Engine
 from charlm.inference.scoring import log_softmax, spell
+from charlm.inference.state import Array, State
 from charlm.text.decoding import normalise
 
 SHUT, OPEN = 0.1, 0.9  # beyond these a gate counts as saturated
@@ -101,15 +101,10 @@ def record(
     following: Array | None = None
     for first in range(0, len(ids), SEGMENT):
         part = ids[first : first + SEGMENT]
-        recorded = tape.forward(config, engine.checkpoint.tensors, part, state)
-        state = recorded.state
-        for layer, kept in enumerate(recorded.layers):
-            seen = cell.read_signals(stack(kept.traces), stack(kept.states))
-            for name in cell.SIGNALS:
-                if (layer, name) in rows:
-                    column = seen[name].astype(np.float32, copy=False)
-                    rows[layer, name].append(column[ends[first : first + SEGMENT]])
-        log_p = log_softmax(recorded.logits)
+        state, logits, signals = engine.forward_with_activations(state, part, watched)
+        for layer, name in keys:
+            rows[layer, name].append(signals[layer][name][ends[first : first + SEGMENT]])
+        log_p = log_softmax(logits)
         entropy[first : first + SEGMENT] = -(np.exp(log_p) * log_p).sum(axis=-1)
         before = log_p[:-1] if following is None else np.concatenate((following[None], log_p[:-1]))
         targets = part[len(part) - len(before) :]

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.errors import CorpusError
-from charlm.inference.engine import SEGMENT, Array, Engine, Ids, State
+from charlm.inference.engine import SEGMENT, Engine
 from charlm.inference.scoring import log_softmax
+from charlm.inference.state import Array, Ids, State
 from charlm.insight.recall_targets import KINDS, RecallTarget
 
 STREAMS = 64  # read at once, at most

@@ -14,18 +14,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charlm.cells import CELLS
-from charlm.cells.base import Array, with_arrays
-from charlm.cells.base import Weights as LayerWeights
+from charlm.cells.base import with_arrays
 from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
-from charlm.inference.engine import NORM_EPSILON, Engine, Ids, State
-from charlm.inference.tape import Weights, d_cross_entropy
+from charlm.inference import tape
+from charlm.inference.engine import Engine
+from charlm.inference.state import Ids, State
+from charlm.inference.tape import Weights
 from charlm.text.vocabulary import Vocabulary
 
 REACH = 0.01  # of what a gradient is one step back, below which it no longer reaches
@@ -84,8 +84,7 @@ def measure(model: Checkpoint, windows: Ids, steps: int, name: str) -> Reach:
     state, _ = engine.forward(engine.start(windows.shape[1]), lead)
     # Double precision: 200 steps of a plain cell leave less than float32 can tell from nothing.
     weights = {key: tensor.astype(np.float64) for key, tensor in model.tensors.items()}
-    cell = CELLS[model.config.cell]
-    start = State(tuple(cell.State(*[part.astype(np.float64) for part in layer]) for layer in state.layers))
+    start = State(tuple(with_arrays(layer, [part.astype(np.float64) for part in layer]) for layer in state.layers))
     gradients = state_gradients(model.config, weights, rest, target, start)
     lengths = {part: np.linalg.norm(values, axis=-1)[:, -2::-1] for part, values in gradients.items()}  # (L, K, B)
     means = {part: each.mean(axis=-1) for part, each in lengths.items()}
@@ -108,61 +107,12 @@ def state_gradients(
         A part of the state -> (L, S, B, H): with respect to the state after each of the S ids. That of h counts what
         the layer above reads of it at the same step.
     """
-    cell = CELLS[config.cell]
-    steps, batch = ids.shape
-    x = weights["embedding"][ids]  # (S, B, E)
-    tapes: list[tuple[list[Any], Array | None, Array | None]] = []
-    for layer in range(config.layers):
-        x, traces, normal, deviation = _read_layer(config, weights, layer, x, state.layers[layer])
-        tapes.append((traces, normal, deviation))
-    w_out = weights["embedding" if config.tied else "output.w"]
-    d_x = np.zeros_like(x)
-    d_x[-1] = d_cross_entropy(x[-1] @ w_out.T + weights["output.b"], target) @ w_out
-    found = {part: np.zeros((config.layers, steps, batch, config.hidden)) for part in cell.state_fields}
-    for layer in reversed(range(config.layers)):
-        traces, normal, deviation = tapes[layer]
-        d_h = d_x
-        if normal is not None:
-            d_normal = d_x * weights[f"layers.{layer}.norm_scale"]
-            d_h = d_normal - d_normal.mean(axis=-1, keepdims=True)
-            d_h = (d_h - normal * (d_normal * normal).mean(axis=-1, keepdims=True)) / deviation
-        recurrent = _recurrent(config, weights, layer)
-        d_below = np.empty((steps, batch, len(weights[f"layers.{layer}.b"])))
-        d_after = cell.State(*[np.zeros((batch, config.hidden)) for _ in cell.state_fields])
-        for step in reversed(range(steps)):
-            d_after = with_arrays(d_after, [d_after.h + d_h[step], *list(d_after)[1:]])
-            for part in cell.state_fields:
-                found[part][layer, step] = getattr(d_after, part)
-            d_below[step], _, d_after = cell.step_backward(recurrent, cell.local_derivatives(traces[step]), d_after)
-        d_under = d_below @ weights[f"layers.{layer}.w_x"]
-        d_x = d_under + d_x if config.has_residual(layer) else d_under
-    return found
-
-
-def _recurrent(config: ModelConfig, weights: Weights, layer: int) -> LayerWeights:
-    names = CELLS[config.cell].shapes(config.inputs(layer), config.hidden)
-    return {name: weights[f"layers.{layer}.{name}"] for name in names}
-
-
-def _read_layer(
-    config: ModelConfig, weights: Weights, layer: int, x: Array, state: Any
-) -> tuple[Array, list[Any], Array | None, Array | None]:
-    """A layer over all steps, (S, B, I) to (S, B, H), with what the way back needs."""
-    step, recurrent = CELLS[config.cell].step, _recurrent(config, weights, layer)
-    below = x @ weights[f"layers.{layer}.w_x"].T + weights[f"layers.{layer}.b"]
-    hs, traces = [], []
-    for from_below in below:
-        state, trace = step(recurrent, from_below, state)
-        hs.append(state.h)
-        traces.append(trace)
-    out: Array = np.stack(hs)
-    normal = deviation = None
-    if config.norm:
-        centred = out - out.mean(axis=-1, keepdims=True)
-        deviation = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + NORM_EPSILON)
-        normal = centred / deviation
-        out = normal * weights[f"layers.{layer}.norm_scale"] + weights[f"layers.{layer}.norm_shift"]
-    return (x + out if config.has_residual(layer) else out), traces, normal, deviation
+    recorded = tape.forward(config, weights, ids, state)
+    d_logits = np.zeros_like(recorded.logits)
+    d_logits[-len(target) :] = tape.d_cross_entropy(recorded.logits[-len(target) :], target)
+    found = tape.state_gradients(config, weights, recorded, d_logits)
+    arrays = [np.stack([np.stack(parts) for parts in zip(*steps, strict=True)]) for steps in found]  # (parts, S, B, H)
+    return dict(zip(CELLS[config.cell].state_fields, np.stack(arrays, axis=1), strict=True))
 
 
 def fresh(config: ModelConfig, vocabulary: Vocabulary, seed: int, gain: float = 1.0) -> Checkpoint:

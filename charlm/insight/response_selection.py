@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from charlm.adapt.learner import Learner
 from charlm.config import SamplingConfig
 from charlm.errors import CorpusError
-from charlm.inference.engine import Array, Engine, State
+from charlm.inference.engine import Engine
 from charlm.inference.generate import generate_batch
 from charlm.inference.scoring import spell
 from charlm.inference.search import logprobs
+from charlm.inference.state import Array, State
 from charlm.text.conversations import Utterance
 from charlm.text.dialogue import Dialogue
 

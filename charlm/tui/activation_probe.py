@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from charlm.chat.conversation import Conversation
     from charlm.chat.turns import Turn
-    from charlm.inference.engine import Activations, Engine, State
+    from charlm.inference.engine import Activations, Engine
     from charlm.inference.generate import Piece
+    from charlm.inference.state import State
     from charlm.insight.xray import ActivationSummary
     from charlm.tui.widgets.rendering import ColourScale
 

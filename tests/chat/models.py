@@ -9,7 +9,8 @@ import numpy as np
 
 from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
-from charlm.inference.engine import Array, Engine, State
+from charlm.inference.engine import Engine
+from charlm.inference.state import Array, State
 from charlm.tensor_shapes import statistic_shapes, tensor_shapes
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary

@@ -12,7 +12,8 @@ import numpy as np
 from charlm.chat.conversation import Conversation
 from charlm.checkpoint import Checkpoint
 from charlm.config import ChatConfig
-from charlm.inference.engine import Array, Engine, State
+from charlm.inference.engine import Engine
+from charlm.inference.state import Array, State
 from charlm.text.dialogue import Dialogue
 
 from .models import CHARACTERS, DIALOGUES, random_checkpoint

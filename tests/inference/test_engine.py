@@ -11,7 +11,8 @@ import pytest
 
 from charlm.cells import CELLS
 from charlm.errors import CheckpointError
-from charlm.inference.engine import Engine, State
+from charlm.inference.engine import Engine
+from charlm.inference.state import State
 
 from ..conftest import MakeCheckpoint
 

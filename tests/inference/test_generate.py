@@ -18,9 +18,10 @@ from charlm.cells import CELLS
 from charlm.cells.lstm import LSTMState
 from charlm.config import SamplingConfig
 from charlm.errors import UsageError
-from charlm.inference.engine import Engine, State
+from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, Piece, generate_batch, make_rng, new_seed
 from charlm.inference.sampling import distribution, draw
+from charlm.inference.state import State
 from charlm.text.vocabulary import Vocabulary
 
 from ..conftest import MakeCheckpoint

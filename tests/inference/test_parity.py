@@ -13,7 +13,8 @@ import charlm
 from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, load
 from charlm.config import ModelConfig
-from charlm.inference.engine import SEGMENT, Engine, State
+from charlm.inference.engine import SEGMENT, Engine
+from charlm.inference.state import State
 from charlm.model.lm import CharLM, load_tensors, to_tensors
 from charlm.text.vocabulary import Vocabulary
 from tests.conftest import HARBOUR

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from charlm.errors import CorpusError
-from charlm.inference.engine import Engine, State
+from charlm.inference.engine import Engine
 from charlm.inference.scoring import (
     UNKNOWN_NATS,
     LineScore,
@@ -22,6 +22,7 @@ from charlm.inference.scoring import (
     prime,
     spell,
 )
+from charlm.inference.state import State
 from charlm.tensor_shapes import tensor_shapes
 from charlm.text.vocabulary import Vocabulary
 

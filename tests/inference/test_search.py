@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from charlm.cells import CELLS
 from charlm.config import SamplingConfig
 from charlm.errors import UsageError
-from charlm.inference.engine import Engine, State
+from charlm.inference.engine import Engine
 from charlm.inference.generate import Completion, Generation, generate_batch
 from charlm.inference.search import Hypothesis, beam_search, best_first, most_relevant_first
+from charlm.inference.state import State
 from charlm.tensor_shapes import tensor_shapes
 from charlm.text.stops import StopMatcher
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from charlm.cells import CELLS
 from charlm.config import ModelConfig
 from charlm.inference import tape
-from charlm.inference.engine import Ids, State
+from charlm.inference.state import Ids, State
 from charlm.model.lm import CharLM
 from charlm.tensor_shapes import tensor_shapes
 

@@ -9,8 +9,8 @@ import pytest
 
 from charlm.cells import CELLS
 from charlm.config import ModelConfig
-from charlm.inference.engine import State
 from charlm.inference.scoring import log_softmax
+from charlm.inference.state import State
 from charlm.insight.gradients import cut_windows, fresh, measure, state_gradients
 from charlm.model.lm import CharLM
 from charlm.tensor_shapes import tensor_shapes

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr, rankdata, spearmanr
 
 from charlm.errors import UsageError
-from charlm.inference.engine import State
+from charlm.inference.state import State
 from charlm.insight.activations import Recording
 from charlm.insight.features import FEATURES, matching, speakers
 from charlm.insight.probing import find, ranks

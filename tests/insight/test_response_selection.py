@@ -7,8 +7,9 @@ import pytest
 
 from charlm.adapt.learner import Learner
 from charlm.errors import CorpusError
-from charlm.inference.engine import Array, Engine, State
+from charlm.inference.engine import Engine
 from charlm.inference.scoring import log_softmax, spell
+from charlm.inference.state import Array, State
 from charlm.insight import response_selection
 from charlm.insight.response_selection import IMAGINED, OTHERS, imagine, make_cases, ranked, score
 from charlm.text.conversations import Utterance
