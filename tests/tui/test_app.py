@@ -194,12 +194,12 @@ async def test_edit_with_slash_is_not_a_command(open_chat: OpenChat) -> None:
         chat.screen.prompt.value = "/undo"
         await chat.pilot.pause()
         assert not chat.screen.prompt.completing
-        assert chat.screen.prompt.unread == 0
+        assert chat.screen.prompt.model_text_start == 0
         await chat.press("enter")
         assert chat.turns[0] == chat.conversation.fit("/undo")
         assert len(chat.turns) == 2
         chat.screen.prompt.value = "/undo"
-        assert chat.screen.prompt.unread == len("/undo")
+        assert chat.screen.prompt.model_text_start == len("/undo")
 
 
 async def test_undo_key_while_editing_ends_edit(open_chat: OpenChat) -> None:

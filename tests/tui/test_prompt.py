@@ -1,8 +1,9 @@
-"""Where a person writes: driven by keys, pastes and clicks."""
+"""The prompt, driven by keys, pastes and clicks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ from charlm.tui.graphemes import lay_out
 from charlm.tui.textual_internals import ClusterWrappedDocument
 from charlm.tui.widgets.completions import Completions, choices
 from charlm.tui.widgets.input_history import InputHistory
-from charlm.tui.widgets.paste_placeholders import LONGEST, PastePlaceholders
+from charlm.tui.widgets.paste_placeholders import MAX_FIELD_CHARS, PastePlaceholders
 from charlm.tui.widgets.prompt import Prompt
 from tests.tui.test_graphemes import ACCENTED, CLUSTERS, FAMILY, FLAG, THUMB
 
@@ -71,6 +72,13 @@ class PromptApp(App[None]):
         return [self.prompt.render_line(y).text for y in range(self.prompt.size.height)]
 
 
+@asynccontextmanager
+async def run(size: tuple[int, int] = (80, 24)) -> AsyncIterator[tuple[PromptApp, Pilot[None]]]:
+    app = PromptApp()
+    async with app.run_test(size=size) as pilot:
+        yield app, pilot
+
+
 async def type_in(pilot: Pilot[None], text: str) -> None:
     for character in text:
         await pilot.press(character)
@@ -80,8 +88,7 @@ async def type_in(pilot: Pilot[None], text: str) -> None:
 
 
 async def test_enter_sends_and_clears() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+    async with run() as (app, pilot):
         await type_in(pilot, "hi")
         await pilot.press("space", "日", "enter", "x", "enter", "enter")
         assert app.sent == ["hi 日", "x", ""]
@@ -89,9 +96,8 @@ async def test_enter_sends_and_clears() -> None:
 
 
 @pytest.mark.parametrize("key", ["ctrl+j", "shift+enter", "alt+enter"])
-async def test_other_keys_make_a_new_line(key: str) -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_new_line_keys_insert_a_newline(key: str) -> None:
+    async with run() as (app, pilot):
         await pilot.press("a", key, "b")
         assert app.sent == []
         await pilot.press("enter")
@@ -99,10 +105,9 @@ async def test_other_keys_make_a_new_line(key: str) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_it_grows_with_its_text_and_then_scrolls(size: tuple[int, int]) -> None:
-    app = PromptApp()
+async def test_prompt_grows_with_its_text_and_then_scrolls(size: tuple[int, int]) -> None:
     most = min(8, size[1] // 3)
-    async with app.run_test(size=size) as pilot:
+    async with run(size=size) as (app, pilot):
         for lines in (1, 2, most, most + 1, most + 3):
             while app.prompt.document.line_count < lines:
                 await pilot.press("ctrl+j")
@@ -116,9 +121,8 @@ async def test_it_grows_with_its_text_and_then_scrolls(size: tuple[int, int]) ->
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_a_long_line_is_folded_and_grows_the_prompt(size: tuple[int, int]) -> None:
-    app = PromptApp()
-    async with app.run_test(size=size) as pilot:
+async def test_long_line_wraps_and_grows_the_prompt(size: tuple[int, int]) -> None:
+    async with run(size=size) as (app, pilot):
         app.prompt.value = "日本語の文章 and words " * 6
         await pilot.pause()
         assert app.prompt.size.height > 1
@@ -128,9 +132,8 @@ async def test_a_long_line_is_folded_and_grows_the_prompt(size: tuple[int, int])
         assert "".join(row.rstrip() for row in app.rows()).replace(" ", "") == app.prompt.text.replace(" ", "")
 
 
-async def test_keys_act_in_the_order_in_which_they_were_typed() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_fast_keys_act_in_typed_order() -> None:
+    async with run() as (app, pilot):
         app.prompt.commands = COMMANDS
         for key in (
             "a",
@@ -154,9 +157,8 @@ async def test_keys_act_in_the_order_in_which_they_were_typed() -> None:
         assert app.sent == ["ac\ned", "/regenerate x"]
 
 
-async def test_what_is_being_written_stays_in_view_when_the_terminal_changes() -> None:
-    app = PromptApp()
-    async with app.run_test(size=(120, 40)) as pilot:
+async def test_resize_keeps_the_cursor_visible() -> None:
+    async with run(size=(120, 40)) as (app, pilot):
         app.prompt.value = "some words " * 40 + "END"
         for size in ((120, 40), (60, 20), (45, 20), (40, 12), (60, 20), (120, 40)):
             await pilot.resize_terminal(*size)
@@ -168,9 +170,8 @@ async def test_what_is_being_written_stays_in_view_when_the_terminal_changes() -
 # -- pasting ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_paste_of_several_lines_is_not_sent() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_multi_line_paste_is_not_sent() -> None:
+    async with run() as (app, pilot):
         app.paste("one\r\ntwo\rthree\n")
         await pilot.pause()
         assert app.sent == []
@@ -179,19 +180,17 @@ async def test_a_paste_of_several_lines_is_not_sent() -> None:
         assert app.sent == ["one\ntwo\nthree\n"]
 
 
-async def test_what_drives_a_terminal_does_not_get_in() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_paste_drops_control_characters() -> None:
+    async with run() as (app, pilot):
         app.paste("\x1b[31mred\x07\u202e\x9b\x0cend [/red] [@click=app.bell]x[/]")
         await pilot.pause()
         assert app.prompt.text == "[31mredend [/red] [@click=app.bell]x[/]"
         assert all(visible(row) == row for row in app.rows())
 
 
-async def test_a_long_paste_is_one_word_until_it_is_sent() -> None:
-    app = PromptApp()
+async def test_long_paste_is_one_word_until_sent() -> None:
     pasted = ("lorem ipsum\n" * 100_000)[: 1 << 20]
-    async with app.run_test() as pilot:
+    async with run() as (app, pilot):
         await type_in(pilot, "ab")
         await pilot.press("left")
         app.paste(pasted)
@@ -221,34 +220,31 @@ async def test_a_long_paste_is_one_word_until_it_is_sent() -> None:
         assert app.prompt.value == f"a{pasted}b"
 
 
-async def test_part_of_a_stand_in_cannot_be_deleted() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
-        app.paste("x" * (LONGEST + 1))
+async def test_placeholder_is_deleted_as_a_whole() -> None:
+    async with run() as (app, pilot):
+        app.paste("x" * (MAX_FIELD_CHARS + 1))
         await pilot.pause()
         await pilot.press("ctrl+w")
         assert app.prompt.text == ""
 
 
-async def test_a_stand_in_is_copied_whole() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
-        app.paste("x" * (LONGEST + 1))
+async def test_selected_placeholder_is_expanded() -> None:
+    async with run() as (app, pilot):
+        app.paste("x" * (MAX_FIELD_CHARS + 1))
         await pilot.pause()
         await pilot.press("f7")  # not TextArea's select all: an app has a better use for it
         assert app.prompt.selected_text == ""
         app.prompt.select_all()
-        assert app.prompt.selected_text == "x" * (LONGEST + 1)
+        assert app.prompt.selected_text == "x" * (MAX_FIELD_CHARS + 1)
 
 
-async def test_small_pastes_stay_editable() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_short_pastes_stay_editable() -> None:
+    async with run() as (app, pilot):
         for _ in range(3):
-            app.paste("y" * (LONGEST // 3))
+            app.paste("y" * (MAX_FIELD_CHARS // 3))
             await pilot.pause()
-        assert app.prompt.text == "y" * (LONGEST // 3) * 3
-        app.paste("z" * LONGEST)
+        assert app.prompt.text == "y" * (MAX_FIELD_CHARS // 3) * 3
+        app.paste("z" * MAX_FIELD_CHARS)
         await pilot.pause()
         assert "pasted]" in app.prompt.text
         await type_in(pilot, "abc")
@@ -256,21 +252,20 @@ async def test_small_pastes_stay_editable() -> None:
 
 
 @given(st.lists(st.tuples(st.text(max_size=5), st.sampled_from(("a" * 30, "b" * 30, "[30 characters pasted]" * 2)))))
-def test_stand_ins_expand_to_what_was_pasted(parts: list[tuple[str, str]]) -> None:
-    pasted = PastePlaceholders()
-    shown = "".join(typed + pasted.stand_in(long, room=20) for typed, long in parts)
-    assert pasted.expand(shown) == "".join(typed + long for typed, long in parts)
-    assert set(pasted.characters(shown)) == set(pasted.expand(shown))
-    assert len(pasted.spans(shown)) == len(parts)
+def test_placeholders_expand_to_the_pasted_texts(parts: list[tuple[str, str]]) -> None:
+    placeholders = PastePlaceholders()
+    shown = "".join(typed + placeholders.shorten(long, room=20) for typed, long in parts)
+    assert placeholders.expand(shown) == "".join(typed + long for typed, long in parts)
+    assert set(placeholders.distinct_characters(shown)) == set(placeholders.expand(shown))
+    assert len(placeholders.spans(shown)) == len(parts)
 
 
-# -- what was said before ---------------------------------------------------------------------------------------------
+# -- history ----------------------------------------------------------------------------------------------------------
 
 
-async def test_up_and_down_walk_through_the_past() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
-        app.prompt.past = ["first", "second\nline"]
+async def test_up_and_down_step_through_the_history() -> None:
+    async with run() as (app, pilot):
+        app.prompt.sent_texts = ["first", "second\nline"]
         await pilot.press("up")
         assert app.prompt.text == "second\nline"
         await pilot.press("up", "up")
@@ -279,10 +274,9 @@ async def test_up_and_down_walk_through_the_past() -> None:
         assert app.prompt.text == ""
 
 
-async def test_the_draft_comes_back() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
-        app.prompt.past = ["first", "second"]
+async def test_history_returns_to_the_draft() -> None:
+    async with run() as (app, pilot):
+        app.prompt.sent_texts = ["first", "second"]
         await type_in(pilot, "draft")
         await pilot.press("up")  # to the beginning of the text
         assert app.prompt.text == "draft"
@@ -292,39 +286,36 @@ async def test_the_draft_comes_back() -> None:
         assert app.prompt.text == "draft"
 
 
-async def test_recalling_a_command_does_not_open_the_list() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_recalled_command_opens_no_completions() -> None:
+    async with run() as (app, pilot):
         app.prompt.commands = COMMANDS
-        app.prompt.past = ["/model noise", "/re"]
+        app.prompt.sent_texts = ["/model noise", "/re"]
         await pilot.press("up")
         assert not app.prompt.completing
         await pilot.press("up")
         assert app.prompt.text == "/model noise"
 
 
-async def test_what_was_changed_is_no_longer_the_past() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
-        app.prompt.past = ["one\ntwo"]
+async def test_changed_recall_is_a_new_draft() -> None:
+    async with run() as (app, pilot):
+        app.prompt.sent_texts = ["one\ntwo"]
         await pilot.press("up", "!", "up")
         assert app.prompt.text == "one\ntwo!"
         assert app.prompt.cursor_location[0] == 0  # the key moved the cursor
         await pilot.press("enter", "up")
         assert app.prompt.text == "one\ntwo!"
-        assert app.prompt.past == ["one\ntwo", "one\ntwo!"]
+        assert app.prompt.sent_texts == ["one\ntwo", "one\ntwo!"]
 
 
-async def test_blanks_and_repetitions_are_not_remembered() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_history_skips_blanks_and_repetitions() -> None:
+    async with run() as (app, pilot):
         await pilot.press("a", "enter", "a", "enter", "space", "enter", "enter")
         assert app.sent == ["a", "a", " ", ""]
-        assert app.prompt.past == ["a"]
+        assert app.prompt.sent_texts == ["a"]
 
 
 @given(st.lists(st.text(min_size=1, max_size=3), max_size=5), st.text(max_size=3), st.integers(0, 8))
-def test_as_many_steps_forward_as_back_lead_to_the_draft(past: list[str], draft: str, steps: int) -> None:
+def test_history_steps_back_and_forward_are_inverse(past: list[str], draft: str, steps: int) -> None:
     recall = InputHistory(past)
     shown, seen = draft, []
     for _ in range(steps):
@@ -341,7 +332,7 @@ def test_as_many_steps_forward_as_back_lead_to_the_draft(past: list[str], draft:
     assert recall.step(shown, 1) is None
 
 
-# -- what the model cannot spell --------------------------------------------------------------------------------------
+# -- unknown characters -----------------------------------------------------------------------------------------------
 
 
 def underlined(app: PromptApp) -> str:
@@ -353,9 +344,8 @@ def replace(character: str) -> str | None:
     return None if character in "abcdefghijklmnopqrstuvwxyz \u00ea" else "?"
 
 
-async def test_what_cannot_be_spelled_is_marked_and_said() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_unknown_characters_are_marked_and_named() -> None:
+    async with run() as (app, pilot):
         app.prompt.value = f"caf\u00e9 日本 {FAMILY}"
         await pilot.pause()
         assert underlined(app) == ""
@@ -372,10 +362,9 @@ async def test_what_cannot_be_spelled_is_marked_and_said() -> None:
         assert not app.prompt.border_subtitle
 
 
-async def test_marks_are_for_what_will_be_read() -> None:
+async def test_unknown_marks_apply_to_normalised_text() -> None:
     """A text is composed before it is read: e with a circumflex is one character, whichever way it was typed."""
-    app = PromptApp()
-    async with app.run_test() as pilot:
+    async with run() as (app, pilot):
         app.prompt.substitute = replace
         app.prompt.value = f"e\u0302 {ACCENTED}"
         await pilot.pause()
@@ -383,9 +372,8 @@ async def test_marks_are_for_what_will_be_read() -> None:
         assert app.prompt.border_subtitle == "\u00e9 is read as ?"
 
 
-async def test_a_command_is_not_marked() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_command_is_not_marked() -> None:
+    async with run() as (app, pilot):
         app.prompt.substitute = replace
         app.prompt.value = "/MODEL"
         await pilot.pause()
@@ -408,20 +396,18 @@ async def test_a_command_is_not_marked() -> None:
         ("/branch\nA", ""),
     ],
 )
-async def test_what_a_command_says_to_the_model_is_marked(text: str, marked: str) -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_model_text_of_a_command_is_marked(text: str, marked: str) -> None:
+    async with run() as (app, pilot):
         app.prompt.substitute = replace
-        app.prompt.spoken = {"edit": 0, "branch": 1}
+        app.prompt.words_before_model_text = {"edit": 0, "branch": 1}
         app.prompt.value = text
         await pilot.pause()
         assert underlined(app) == marked
         assert bool(app.prompt.border_subtitle) == bool(marked)
 
 
-async def test_another_model_spells_other_characters() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_another_model_changes_the_marks() -> None:
+    async with run() as (app, pilot):
         app.prompt.substitute = replace
         app.prompt.value = "日 ab"
         await pilot.pause()
@@ -431,19 +417,17 @@ async def test_another_model_spells_other_characters() -> None:
         assert app.prompt.border_subtitle == "a is left out"
 
 
-async def test_a_stand_in_tells_what_it_holds() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_unknown_characters_in_a_placeholder_are_named() -> None:
+    async with run() as (app, pilot):
         app.prompt.substitute = replace
-        app.paste("word " * LONGEST + "日")
+        app.paste("word " * MAX_FIELD_CHARS + "日")
         await pilot.pause()
         assert app.prompt.border_subtitle == "日 is read as ?"
 
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_many_unknown_characters_fit_below(size: tuple[int, int]) -> None:
-    app = PromptApp()
-    async with app.run_test(size=size) as pilot:
+    async with run(size=size) as (app, pilot):
         app.prompt.substitute = replace
         app.prompt.value = "いろはにほへとちりぬるをわかよたれそつねならむ[/b]"
         await pilot.pause()
@@ -459,9 +443,8 @@ def offered(app: PromptApp) -> list[str]:
     return [str(option.prompt) for option in app.query_one(Completions).options]
 
 
-async def test_a_slash_offers_commands_above_the_prompt() -> None:
-    app = PromptApp()
-    async with app.run_test(size=(40, 12)) as pilot:
+async def test_slash_opens_completions_above_the_prompt() -> None:
+    async with run(size=(40, 12)) as (app, pilot):
         app.prompt.commands = COMMANDS
         await type_in(pilot, "/re")
         await pilot.pause()
@@ -473,18 +456,16 @@ async def test_a_slash_offers_commands_above_the_prompt() -> None:
         assert app.query_one("#above").size.height == 9  # nothing moved to make room for it
 
 
-async def test_a_long_command_stands_apart_from_its_help() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_long_command_is_separated_from_its_help() -> None:
+    async with run() as (app, pilot):
         app.prompt.commands = [("a-very-very-long-command", "help"), ("a", "b")]
         await pilot.press("/")
         assert offered(app) == ["/a-very-very-long-command  help", "/a              b"]
 
 
 @pytest.mark.parametrize("key", ["tab", "enter"])
-async def test_a_key_takes_the_chosen_command(key: str) -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_tab_and_enter_accept_the_completion(key: str) -> None:
+    async with run() as (app, pilot):
         app.prompt.commands = COMMANDS
         await type_in(pilot, "/re")
         await pilot.press("down", key)
@@ -495,18 +476,16 @@ async def test_a_key_takes_the_chosen_command(key: str) -> None:
         assert app.sent == ["/redo "]
 
 
-async def test_a_whole_command_is_sent_at_once() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_complete_command_is_sent_by_enter() -> None:
+    async with run() as (app, pilot):
         app.prompt.commands = (*COMMANDS, ("re", "short"))
         await type_in(pilot, "/re")
         await pilot.press("enter")
         assert app.sent == ["/re"]
 
 
-async def test_escape_closes_the_list_and_is_then_for_others() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_escape_closes_the_list_and_then_leaves() -> None:
+    async with run() as (app, pilot):
         app.prompt.commands = COMMANDS
         await type_in(pilot, "/re")
         assert app.prompt.completing
@@ -520,9 +499,8 @@ async def test_escape_closes_the_list_and_is_then_for_others() -> None:
         assert app.sent == ["/re"]
 
 
-async def test_escape_does_not_overtake_what_was_sent_before_it() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_escape_arrives_after_the_submitted_text() -> None:
+    async with run() as (app, pilot):
         app.prompt.value = "hello"
         for key in ("enter", "escape"):
             app.post_message(events.Key(key, None))
@@ -532,14 +510,13 @@ async def test_escape_does_not_overtake_what_was_sent_before_it() -> None:
 
 
 async def test_arguments_are_completed() -> None:
-    app = PromptApp()
     asked = []
 
     def complete(command: str, beginning: str) -> list[str]:
         asked.append((command, beginning))
         return [one for one in ("noise", "novel [b]") if one.startswith(beginning)]
 
-    async with app.run_test() as pilot:
+    async with run() as (app, pilot):
         app.prompt.commands = COMMANDS
         app.prompt.complete_argument = complete
         await type_in(pilot, "/mo")
@@ -553,9 +530,8 @@ async def test_arguments_are_completed() -> None:
         assert app.sent == ["/model novel [b] "]
 
 
-async def test_a_click_takes_a_command() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_click_accepts_a_completion() -> None:
+    async with run() as (app, pilot):
         app.prompt.commands = COMMANDS
         await type_in(pilot, "/re")
         await pilot.pause()
@@ -564,9 +540,8 @@ async def test_a_click_takes_a_command() -> None:
         assert app.prompt.has_focus
 
 
-async def test_the_list_closes_when_the_prompt_is_left() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_blur_closes_the_completions() -> None:
+    async with run() as (app, pilot):
         app.prompt.commands = COMMANDS
         await type_in(pilot, "/re")
         app.set_focus(None)
@@ -588,17 +563,16 @@ async def test_the_list_closes_when_the_prompt_is_left() -> None:
         ("/model x", []),
     ],
 )
-def test_what_is_offered(text: str, found: Sequence[str]) -> None:
+def test_choices_for_a_text(text: str, found: Sequence[str]) -> None:
     assert [one for one, _ in choices(text, COMMANDS, None)] == found
 
 
-# -- what the eye sees as a character ---------------------------------------------------------------------------------
+# -- grapheme clusters ------------------------------------------------------------------------------------------------
 
 
-async def test_the_cursor_steps_over_whole_clusters() -> None:
-    app = PromptApp()
+async def test_cursor_steps_over_whole_clusters() -> None:
     ones = ["a", FAMILY, ACCENTED, "日", FLAG, THUMB, "b"]
-    async with app.run_test() as pilot:
+    async with run() as (app, pilot):
         app.prompt.value = "".join(ones)
         for count in range(len(ones) - 1, -1, -1):
             await pilot.press("left")
@@ -613,8 +587,7 @@ async def test_the_cursor_steps_over_whole_clusters() -> None:
 
 
 async def test_delete_and_selection_take_whole_clusters() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+    async with run() as (app, pilot):
         app.prompt.value = f"{FAMILY}{ACCENTED}x"
         await pilot.press("home", "delete")
         assert app.prompt.text == f"{ACCENTED}x"
@@ -623,10 +596,9 @@ async def test_delete_and_selection_take_whole_clusters() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_a_row_is_as_wide_as_it_is_measured_and_no_style_cuts_a_cluster(size: tuple[int, int]) -> None:
-    app = PromptApp()
+async def test_row_has_its_measured_width_and_whole_clusters(size: tuple[int, int]) -> None:
     text = "".join(CLUSTERS) * 12
-    async with app.run_test(size=size) as pilot:
+    async with run(size=size) as (app, pilot):
         app.prompt.substitute = replace
         app.prompt.value = text
         await pilot.press(*["left"] * 5)
@@ -644,10 +616,9 @@ async def test_a_row_is_as_wide_as_it_is_measured_and_no_style_cuts_a_cluster(si
             place += len(row)
 
 
-async def test_a_click_lands_where_it_seems_to() -> None:
-    app = PromptApp()
+async def test_click_moves_the_cursor_to_the_cluster() -> None:
     text = f"{FAMILY}日{ACCENTED}b"
-    async with app.run_test() as pilot:
+    async with run() as (app, pilot):
         app.prompt.value = text
         await pilot.pause()
         for x, place in ((0, 0), (1, 0), (2, 5), (3, 5), (4, 6), (5, 8), (6, 9), (30, 9)):
@@ -656,7 +627,7 @@ async def test_a_click_lands_where_it_seems_to() -> None:
 
 
 @given(st.lists(st.sampled_from((*CLUSTERS, "word", "\t")), max_size=60), st.integers(8, 30))
-def test_folded_rows_fit_and_join_to_the_text(ones: list[str], width: int) -> None:
+def test_wrapped_rows_fit_and_rejoin_to_the_text(ones: list[str], width: int) -> None:
     text = "".join(ones)
     folded = ClusterWrappedDocument(Document(text), width)
     rows = folded.get_sections(0)
@@ -671,12 +642,11 @@ def test_folded_rows_fit_and_join_to_the_text(ones: list[str], width: int) -> No
             assert folded.offset_to_location(offset) == location
 
 
-# -- the rest ---------------------------------------------------------------------------------------------------------
+# -- other ------------------------------------------------------------------------------------------------------------
 
 
-async def test_keys_that_the_prompt_has_no_use_for_are_for_others() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_unused_keys_reach_the_app() -> None:
+    async with run() as (app, pilot):
         await pilot.press("f6", "ctrl+y", "pageup")
         assert app.noted == ["f6", "ctrl+y", "pageup"]
         await pilot.press("a", "ctrl+z", "ctrl+y")
@@ -689,9 +659,8 @@ async def test_keys_that_the_prompt_has_no_use_for_are_for_others() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_an_empty_prompt_says_what_to_do_as_far_as_there_is_room(size: tuple[int, int]) -> None:
-    app = PromptApp()
-    async with app.run_test(size=size) as pilot:
+async def test_empty_prompt_shows_hints_that_fit(size: tuple[int, int]) -> None:
+    async with run(size=size) as (app, pilot):
         await pilot.pause()
         shown = app.rows()[0]
         assert "Write something" in shown
@@ -702,9 +671,8 @@ async def test_an_empty_prompt_says_what_to_do_as_far_as_there_is_room(size: tup
         assert "[b]書いて[/b]" in app.rows()[0]
 
 
-async def test_a_text_can_be_put_in_to_be_edited() -> None:
-    app = PromptApp()
-    async with app.run_test() as pilot:
+async def test_value_can_be_set_and_edited() -> None:
+    async with run() as (app, pilot):
         app.prompt.value = "two\nlines"
         await pilot.press("!", "enter")
         assert app.sent == ["two\nlines!"]

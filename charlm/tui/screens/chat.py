@@ -82,8 +82,9 @@ class ChatScreen(Screen[None]):
         prompt.substitute = session.substitute
         prompt.commands = [(one.name, f"{one.argument}  {one.help}".strip()) for one in commands]
         prompt.complete_argument = self._complete
-        prompt.spoken = {one.name: one.spoken_after for one in commands if one.spoken_after is not None}
-        prompt.past = [turn.text for turn in session.conversation.path if turn.author == "you"]
+        spoken = {one.name: one.spoken_after for one in commands if one.spoken_after is not None}
+        prompt.words_before_model_text = spoken
+        prompt.sent_texts = [turn.text for turn in session.conversation.path if turn.author == "you"]
         self.show_conversation()
 
     def _complete(self, name: str, beginning: str) -> Sequence[str]:

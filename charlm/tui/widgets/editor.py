@@ -1,8 +1,4 @@
-"""A field for typing that sees text as the eye does.
-
-Owns editing by clusters, long pastes as one word, and marks under what the model cannot spell. `Prompt` makes of it
-what a person sends from.
-"""
+"""A text area that edits whole grapheme clusters, shows long pastes as one word, and marks unknown characters."""
 
 from __future__ import annotations
 
@@ -24,16 +20,16 @@ from textual.widgets.text_area import Edit, EditResult, Location
 
 from charlm.tui.graphemes import boundary_after, boundary_before, character_name, clean_input, iter_clusters, shorten
 from charlm.tui.textual_internals import ClusterTextArea, run_bindings
-from charlm.tui.widgets.paste_placeholders import LONGEST, SHORTEST, PastePlaceholders
+from charlm.tui.widgets.paste_placeholders import MAX_FIELD_CHARS, MIN_PASTE_CHARS, PastePlaceholders
 
-_NOT_OURS: Final = ("f6", "f7")  # keys of TextArea's that an app has better uses for
+_APP_KEYS: Final = ("f6", "f7")  # keys of TextArea that the app binds
+_MAX_NAMED_CHARACTERS: Final = 20  # unknown characters named below the text
 
 
-class _Line(Text):
-    """A line of text in which no style ends inside a cluster: an escape sequence there would tear it apart."""
+class _ClusterText(Text):
+    """A line in which styles cover whole clusters; an escape sequence inside one would tear it apart."""
 
     def stylize(self, style: str | Style, start: int = 0, end: int | None = None) -> None:
-        """Apply a style to a part, widened to whole clusters."""
         if end is not None:
             start, end = boundary_before(self.plain, start), boundary_after(self.plain, end)
         super().stylize(style, start, end)
@@ -42,10 +38,10 @@ class _Line(Text):
 class Editor(ClusterTextArea, inherit_bindings=False):
     """A text area that grows with its text."""
 
-    LINES: ClassVar = 8  # that it grows to, where the terminal is not small
+    MAX_ROWS: ClassVar = 8  # and a third of the terminal
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        one for one in TextArea.BINDINGS if not isinstance(one, Binding) or one.key not in _NOT_OURS
+        one for one in TextArea.BINDINGS if not isinstance(one, Binding) or one.key not in _APP_KEYS
     ]
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"editor--unknown", "editor--pasted"}
@@ -65,44 +61,43 @@ class Editor(ClusterTextArea, inherit_bindings=False):
     """
 
     substitute: reactive[Callable[[str], str | None] | None] = reactive(None, init=False)
-    """What the model will read for a character that it cannot spell; None for others. None while there is no model."""
+    """Returns what the model reads for a character that is not in its vocabulary, and None for one that is."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
-        # What TextArea's initialiser already needs comes before it.
-        self._pasted = PastePlaceholders()
-        self._readings: dict[str, str | None] = {}
-        self._marks: dict[tuple[str, int], list[Span]] = {}
+        # TextArea's __init__ already loads a text, which uses these attributes.
+        self._placeholders = PastePlaceholders()
+        self._substitutes: dict[str, str | None] = {}  # by character
+        self._line_spans: dict[tuple[str, int], list[Span]] = {}  # by line and start of the model's part
         super().__init__(id=id, classes=classes, highlight_cursor_line=False)
         self.match_cursor_bracket = False
 
+    # -- watchers and events ------------------------------------------------------------------------------------------
+
+    def watch_substitute(self) -> None:
+        self._substitutes.clear()
+        self.notify_style_update()
+        self._show_substitutes()
+        self.refresh()
+
     def on_resize(self) -> None:
-        """The text is folded otherwise."""
-        self._note_unknown()
+        self._show_substitutes()
         self.call_after_refresh(self.scroll_cursor_visible)
 
     async def on_key(self, event: events.Key) -> None:
-        """Bound keys come before what TextArea makes of them, and in order with the letters."""
+        """Run bindings before TextArea handles the key, and in order with the letters."""
         self.restart_cursor_blink()
         await run_bindings(self, event)
 
-    def watch_substitute(self) -> None:
-        """Another model spells other characters."""
-        self._readings.clear()
-        self.notify_style_update()
-        self._note_unknown()
-        self.refresh()
-
     def notify_style_update(self) -> None:
-        """What is drawn is cached, with its colours."""
-        self._marks.clear()
+        self._line_spans.clear()
         super().notify_style_update()
 
-    # -- the text -----------------------------------------------------------------------------------------------------
+    # -- text ---------------------------------------------------------------------------------------------------------
 
     @property
     def value(self) -> str:
-        """What would be sent: the text, with what was pasted in place of its stand-ins."""
-        return self._pasted.expand(self.text)
+        """The whole text, with pasted texts in place of their placeholders."""
+        return self._placeholders.expand(self.text)
 
     @value.setter
     def value(self, value: str) -> None:
@@ -110,138 +105,137 @@ class Editor(ClusterTextArea, inherit_bindings=False):
 
     @property
     def selected_text(self) -> str:
-        """What is selected, whole."""
-        return self._pasted.expand(super().selected_text)
+        return self._placeholders.expand(super().selected_text)
+
+    @property
+    def model_text_start(self) -> int:
+        """Index of the first character that the model will read."""
+        return 0
 
     def load_text(self, text: str) -> None:
-        """Put a text in place of what is there, with the cursor at its end."""
-        self._pasted = PastePlaceholders()
-        self._marks.clear()
-        super().load_text(self._pasted.stand_in(clean_input(text)))
+        """Replace the text and put the cursor at its end."""
+        self._placeholders = PastePlaceholders()
+        self._line_spans.clear()
+        super().load_text(self._placeholders.shorten(clean_input(text)))
         self.move_cursor(self.document.end)
         self.update_suggestion()
 
     def edit(self, edit: Edit) -> EditResult:
-        """Every change comes through here: nothing gets in that drives a terminal, and no cluster is cut."""
+        """Apply any change to the text: controls are dropped, no cluster is cut, long pastes get a placeholder."""
         last = self.document.end
-        start, end = min(edit.top, last), min(edit.bottom, last)  # TextArea deletes the line after the last one too
+        start, end = min(edit.top, last), min(edit.bottom, last)  # TextArea deletes beyond the last line, too
         if start != end:
-            start, end = self._before(start), self._after(end)
-        room = LONGEST - len(self.text) + len(self.get_text_range(start, end))
-        text = self._pasted.stand_in(clean_input(edit.text), max(room, SHORTEST))
+            start, end = self._snap_left(start), self._snap_right(end)
+        room = MAX_FIELD_CHARS - len(self.text) + len(self.get_text_range(start, end))
+        text = self._placeholders.shorten(clean_input(edit.text), max(room, MIN_PASTE_CHARS))
         result = super().edit(Edit(text, start, end, edit.maintain_selection_offset))
-        self.scroll_cursor_visible()  # TextArea did so while the text still had its old height
+        self.scroll_cursor_visible()  # TextArea scrolled while the text still had its old height
         return result
 
     def update_suggestion(self) -> None:
-        """The text has changed."""
-        self._marks.clear()
-        self._note_unknown()
+        """Update the marks: TextArea calls this after each change."""
+        self._line_spans.clear()
+        self._show_substitutes()
 
-    @property
-    def unread(self) -> int:
-        """How many characters, at the beginning, are not for the model."""
-        return 0
-
-    # -- where the cursor may be --------------------------------------------------------------------------------------
+    # -- cursor -------------------------------------------------------------------------------------------------------
 
     def clamp_visitable(self, location: Location) -> Location:
-        """The nearest place for the cursor: not inside a cluster or a stand-in."""
-        return self._before(super().clamp_visitable(location))
+        return self._snap_left(super().clamp_visitable(location))
 
     def get_cursor_right_location(self) -> Location:
-        """The place after the next cluster."""
-        return self._after(super().get_cursor_right_location())
+        return self._snap_right(super().get_cursor_right_location())
 
     def get_cursor_word_right_location(self) -> Location:
-        """The place after the next word."""
-        return self._after(super().get_cursor_word_right_location())
+        return self._snap_right(super().get_cursor_word_right_location())
 
-    def _before(self, location: Location) -> Location:
+    def _snap_left(self, location: Location) -> Location:
+        """Return the start of the cluster or placeholder around a location."""
         row, column = location
         line = self.document.get_line(row)
-        inside = [start for start, end in self._pasted.spans(line) if start < column < end]
-        return row, inside[0] if inside else boundary_before(line, column)
+        starts = [start for start, end in self._placeholders.spans(line) if start < column < end]
+        return row, starts[0] if starts else boundary_before(line, column)
 
-    def _after(self, location: Location) -> Location:
+    def _snap_right(self, location: Location) -> Location:
+        """Return the end of the cluster or placeholder around a location."""
         row, column = location
         line = self.document.get_line(row)
-        inside = [end for start, end in self._pasted.spans(line) if start < column < end]
-        return row, inside[0] if inside else boundary_after(line, column)
+        ends = [end for start, end in self._placeholders.spans(line) if start < column < end]
+        return row, ends[0] if ends else boundary_after(line, column)
+
+    # -- actions: a key that does nothing here is left to others ------------------------------------------------------
 
     def action_redo(self) -> None:
-        """Take an undo back; if there is none, this is a key for others."""
         if not self.history.redo_stack:
             raise SkipAction
         super().action_redo()
 
     def action_cursor_page_up(self) -> None:
-        """A page up in the text, if there is more of it than can be seen; else this is a key for others."""
-        self._skip_if_all_is_seen()
+        self._skip_unless_scrollable()
         super().action_cursor_page_up()
 
     def action_cursor_page_down(self) -> None:
-        """A page down in the text, if there is more of it than can be seen; else this is a key for others."""
-        self._skip_if_all_is_seen()
+        self._skip_unless_scrollable()
         super().action_cursor_page_down()
 
-    def _skip_if_all_is_seen(self) -> None:
+    def _skip_unless_scrollable(self) -> None:
         if self.wrapped_document.height <= self.content_size.height:
             raise SkipAction
 
-    # -- how it looks -------------------------------------------------------------------------------------------------
+    # -- rendering ----------------------------------------------------------------------------------------------------
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """As high as the text, up to `LINES` or a third of the terminal."""
-        return min(super().get_content_height(container, viewport, width), self.LINES, max(1, viewport.height // 3))
+        return min(super().get_content_height(container, viewport, width), self.MAX_ROWS, max(1, viewport.height // 3))
 
     def get_line(self, line_index: int) -> Text:
-        """A line of the text, with its marks."""
-        text = self.document.get_line(line_index)
-        above = sum(len(self.document.get_line(row)) + 1 for row in range(line_index))
-        unread = min(max(0, self.unread - above), len(text))
-        if (text, unread) not in self._marks:  # asked for once a row
-            self._marks[text, unread] = [
-                Span(start, end, self.get_component_rich_style(f"editor--{part}", partial=True))
-                for part, spans in (("unknown", self._unknown(text, unread)), ("pasted", self._pasted.spans(text)))
+        """Return a line with unknown characters and placeholders marked."""
+        line = self.document.get_line(line_index)
+        line_start = sum(len(self.document.get_line(row)) + 1 for row in range(line_index))
+        model_start = min(max(0, self.model_text_start - line_start), len(line))
+        if (line, model_start) not in self._line_spans:  # TextArea asks once for each row of the line
+            marks = {"unknown": self._unknown_spans(line, model_start), "pasted": self._placeholders.spans(line)}
+            self._line_spans[line, model_start] = [
+                Span(start, end, self.get_component_rich_style(f"editor--{mark}", partial=True))
+                for mark, spans in marks.items()
                 for start, end in spans
             ]
-        return _Line(text, end="", no_wrap=True, spans=list(self._marks[text, unread]))
+        return _ClusterText(line, end="", no_wrap=True, spans=list(self._line_spans[line, model_start]))
 
-    def _unknown(self, line: str, unread: int) -> list[tuple[int, int]]:
-        strange = {one for one in set(unicodedata.normalize("NFC", line)) if self._reading(one) is not None}
-        if not strange:
+    def _unknown_spans(self, line: str, model_start: int) -> list[tuple[int, int]]:
+        unknown = {one for one in set(unicodedata.normalize("NFC", line)) if self._substitute_for(one) is not None}
+        if not unknown:
             return []
         return [
             (start, end)
             for start, end, _ in iter_clusters(line, 0, len(line))
-            if start >= unread and not strange.isdisjoint(unicodedata.normalize("NFC", line[start:end]))
+            if start >= model_start and not unknown.isdisjoint(unicodedata.normalize("NFC", line[start:end]))
         ]
 
-    def _reading(self, character: str) -> str | None:
+    def _substitute_for(self, character: str) -> str | None:
         if self.substitute is None:
             return None
-        if character not in self._readings:
-            self._readings[character] = self.substitute(character)
-        return self._readings[character]
+        if character not in self._substitutes:
+            self._substitutes[character] = self.substitute(character)
+        return self._substitutes[character]
 
-    def _note_unknown(self) -> None:
-        """Say below the text what will be read in place of what."""
-        readings: dict[str, list[str]] = {}
-        for one in dict.fromkeys(unicodedata.normalize("NFC", self._pasted.characters(self.text[self.unread :]))):
-            if (reading := self._reading(one)) is not None:
-                readings.setdefault(reading, []).append(character_name(one))
+    def _show_substitutes(self) -> None:
+        """Name unknown characters and their substitutes below the text."""
+        names: dict[str, list[str]] = {}  # of characters, by substitute
+        characters = self._placeholders.distinct_characters(self.text[self.model_text_start :])
+        for character in dict.fromkeys(unicodedata.normalize("NFC", characters)):
+            if (substitute := self._substitute_for(character)) is not None:
+                names.setdefault(substitute, []).append(character_name(character))
         room = self.content_size.width
-        self.border_subtitle = Content(shorten("; ".join(_sentence(*one, room) for one in readings.items()), room))
+        sentences = [_substitution_sentence(substitute, names[substitute], room) for substitute in names]
+        self.border_subtitle = Content(shorten("; ".join(sentences), room))
 
 
-def _sentence(reading: str, characters: Sequence[str], room: int) -> str:
-    """What is read in place of some characters; as many of them as there is room for."""
-    becomes = f"read as {character_name(reading)}" if reading else "left out"
-    for count in range(min(len(characters), 20), 0, -1):
-        more = len(characters) - count
-        names = ", ".join(characters[:count]) + (f" and {more:,} more" if more else "")
-        sentence = f"{names} {'is' if len(characters) == 1 else 'are'} {becomes}"
+def _substitution_sentence(substitute: str, names: Sequence[str], room: int) -> str:
+    """Say what the model reads in place of some characters, with as many names as fit into `room` cells."""
+    verb = "is" if len(names) == 1 else "are"
+    becomes = f"read as {character_name(substitute)}" if substitute else "left out"
+    for count in range(min(len(names), _MAX_NAMED_CHARACTERS), 0, -1):
+        more = f" and {len(names) - count:,} more" if count < len(names) else ""
+        sentence = f"{', '.join(names[:count])}{more} {verb} {becomes}"
         if cell_len(sentence) <= room:
             break
     return sentence

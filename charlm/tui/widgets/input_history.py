@@ -1,4 +1,4 @@
-"""What was sent before, one step at a time; the text that was being written waits at the end."""
+"""History of sent texts, with the unsent draft at its end."""
 
 from __future__ import annotations
 
@@ -6,43 +6,36 @@ from collections.abc import Sequence
 
 
 class InputHistory:
-    """A walk through the past.
+    """A position in the sent texts, the oldest first."""
 
-    Args:
-        past: what was sent, the oldest first.
-
-    Attributes:
-        past: what was sent, the oldest first.
-    """
-
-    def __init__(self, past: Sequence[str] = ()) -> None:
-        self.past = list(past)
-        self._place = len(self.past)  # the draft's
+    def __init__(self, texts: Sequence[str] = ()) -> None:
+        self.texts = list(texts)
+        self._position = len(self.texts)  # the draft's
         self._draft = ""
 
-    def shows(self, text: str) -> bool:
-        """Whether a text is what the walk has led to, unchanged."""
-        return self._place < len(self.past) and self.past[self._place] == text
+    def is_at(self, text: str) -> bool:
+        """Return whether a text is the one that the last step led to, unchanged."""
+        return self._position < len(self.texts) and self.texts[self._position] == text
 
     def step(self, text: str, by: int) -> str | None:
-        """Go on from a text.
+        """Move to the text before (-1) or after (1).
 
         Args:
-            text: that is shown now; if the walk did not lead there, it is kept as the draft.
-            by: -1 for what was sent before, 1 for what was sent after.
+            text: shown now; kept as the draft if no step led to it.
+            by: -1 or 1.
 
         Returns:
             The text to show; None at either end.
         """
-        if not self.shows(text):
-            self._draft, self._place = text, len(self.past)
-        if not 0 <= self._place + by <= len(self.past):
+        if not self.is_at(text):
+            self._draft, self._position = text, len(self.texts)
+        if not 0 <= self._position + by <= len(self.texts):
             return None
-        self._place += by
-        return self.past[self._place] if self._place < len(self.past) else self._draft
+        self._position += by
+        return self.texts[self._position] if self._position < len(self.texts) else self._draft
 
     def add(self, text: str) -> None:
-        """Something was sent; the walk begins anew."""
-        if text.strip() and self.past[-1:] != [text]:
-            self.past.append(text)
-        self._place, self._draft = len(self.past), ""
+        """Add a sent text and return to the end; blanks and repetitions are not added."""
+        if text.strip() and self.texts[-1:] != [text]:
+            self.texts.append(text)
+        self._position, self._draft = len(self.texts), ""

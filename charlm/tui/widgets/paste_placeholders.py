@@ -1,48 +1,51 @@
-"""Long pastes, each shown as one word.
+"""Placeholders for long pastes: an input field shows one word, and the text is kept here.
 
-A field for typing measures and folds its whole text at every key. A megabyte would stall it, and nobody would edit it
-there. So the field holds a stand-in, and what it stands for is kept here.
+An input field measures and wraps its whole text at every key; a pasted megabyte would stall it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
-LONGEST: Final = 2000  # characters that a field holds itself
-SHORTEST: Final = 200  # characters that are never replaced
+MAX_FIELD_CHARS: Final = 2000  # a field holds this many characters; a paste beyond them gets a placeholder
+MIN_PASTE_CHARS: Final = 200  # a shorter paste never gets one
 
 
 class PastePlaceholders:
-    """What the stand-ins of one text stand for."""
+    """The placeholders in one text, and the text behind each."""
 
     def __init__(self) -> None:
-        self._texts: dict[str, str] = {}
-        self._characters: dict[str, str] = {}
+        self._texts: dict[str, str] = {}  # by placeholder
+        self._distinct: dict[str, str] = {}  # the distinct characters of each text
         self._pattern: re.Pattern[str] | None = None
 
-    def stand_in(self, text: str, room: int = LONGEST) -> str:
-        """The text itself, or if there is no room for it, what stands for it."""
+    def shorten(self, text: str, room: int = MAX_FIELD_CHARS) -> str:
+        """Return a text, or a placeholder if it has more than `room` characters."""
         if len(text) <= room:
             return text
-        label = first = f"[{len(text):,} characters pasted]"
+        placeholder = first = f"[{len(text):,} characters pasted]"
         number = 1
-        while self._texts.get(label, text) != text:
+        while self._texts.get(placeholder, text) != text:
             number += 1
-            label = f"{first[:-1]}, {number}]"
-        self._texts[label] = text
-        self._characters[label] = "".join(dict.fromkeys(text))
+            placeholder = f"{first[:-1]}, {number}]"
+        self._texts[placeholder] = text
+        self._distinct[placeholder] = "".join(dict.fromkeys(text))
         self._pattern = re.compile("|".join(re.escape(one) for one in self._texts))
-        return label
+        return placeholder
 
     def expand(self, text: str) -> str:
-        """A text with what its stand-ins stand for."""
-        return text if self._pattern is None else self._pattern.sub(lambda match: self._texts[match.group()], text)
+        """Return a text with the pasted texts in place of their placeholders."""
+        return self._replace(text, self._texts)
 
-    def characters(self, text: str) -> str:
-        """What occurs in a text as `expand` gives it, without most of the repetitions."""
-        return text if self._pattern is None else self._pattern.sub(lambda found: self._characters[found.group()], text)
+    def distinct_characters(self, text: str) -> str:
+        """Return all characters of the expanded text, without most of their repetitions."""
+        return self._replace(text, self._distinct)
 
     def spans(self, line: str) -> list[tuple[int, int]]:
-        """Where there are stand-ins in a line."""
+        """Return start and end of each placeholder in a line."""
         return [] if self._pattern is None else [match.span() for match in self._pattern.finditer(line)]
+
+    def _replace(self, text: str, replacements: Mapping[str, str]) -> str:
+        return text if self._pattern is None else self._pattern.sub(lambda match: replacements[match.group()], text)
