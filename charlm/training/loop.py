@@ -133,12 +133,11 @@ class Trainer:
             if self._is_evaluation_due(progress):
                 yield self._evaluate(progress, started)
                 self._last_good = self.snapshot()
-                if progress >= 1:
-                    self._now.reason = "budget"
-                elif self.config.patience and self._now.without_best >= self.config.patience:
-                    self._now.reason = "patience"
+                self._now.reason = self._end(progress)
                 continue
-            if self._is_stopping:
+            # A process that died between its last evaluation and its end is resumed here.
+            self._now.reason = self._end(progress)
+            if self._now.reason or self._is_stopping:
                 return
             rate = learning_rate(progress, self.config) * self._now.rate_scale
             loss = self._agree(started, self._step(rate))
@@ -164,6 +163,12 @@ class Trainer:
             return min(1.0, self._lanes.epochs / config.epochs)
         assert config.steps is not None
         return min(1.0, self._now.step / config.steps)
+
+    def _end(self, progress: float) -> str:
+        """Return why the run is over; "" if it is not."""
+        if progress >= 1:
+            return "budget"
+        return "patience" if self.config.patience and self._now.without_best >= self.config.patience else ""
 
     def _is_evaluation_due(self, progress: float) -> bool:
         return progress >= (self._now.evaluations + 1) / self.config.evaluations

@@ -172,7 +172,11 @@ class RunDir:
         if self.metrics_file.exists():
             with self.metrics_file.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
-            self._rows = [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) <= step]
+            self._rows = []
+            for row in rows:
+                is_final = self._rows and row["step"] == self._rows[-1]["step"]  # the end of the run writes it again
+                if row.get("step", "").isdigit() and int(row["step"]) <= step and not is_final:
+                    self._rows.append(row)
         samples = self.path / "samples.txt"
         if samples.exists():
             for part in samples.read_text(encoding="utf-8").removesuffix("\n").split("--- step ")[1:]:
