@@ -55,7 +55,7 @@ class Cluster(NamedTuple):
 
     start: int  # index of the first code point
     end: int  # index after the last code point
-    column: int  # the row's cell in which it begins
+    column: int  # cells before it in the row
     cells: int  # width; 0 for a newline
     drawn: str  # empty for a newline
 

@@ -17,7 +17,7 @@ from charlm.tui.widgets.wrapping import MIN_WIDTH_CELLS, wrap
 
 
 async def run_bindings(widget: Widget, event: events.Key) -> None:
-    """Run the widget's own bindings for a key now, in the order in which keys were typed.
+    """Run the widget's own bindings for a key now, in the order of typing.
 
     Textual hands a key to the focused widget and only later, by way of the app, to the bindings. Keys that arrive
     faster than they are handled change places there: a letter overtakes the Enter before it. A widget that takes both
@@ -47,8 +47,8 @@ class ClusterWrappedDocument(WrappedDocument):
     """A document wrapped by `wrapping.wrap`, with columns found by grapheme cluster.
 
     Textual cuts long words at code points, which splits a family of emoji, and takes a Japanese sentence for one word.
-    This class fills the tables in which `WrappedDocument` looks things up. Every edit wraps all lines again; the editor
-    keeps its text short.
+    This class fills the lookup tables of `WrappedDocument`. Every edit wraps all lines again; the editor keeps its
+    text short.
     """
 
     def wrap(self, width: int, tab_width: int | None = None) -> None:

@@ -135,7 +135,7 @@ async def test_long_line_wraps_and_grows_the_prompt(size: tuple[int, int]) -> No
 async def test_fast_keys_act_in_typed_order() -> None:
     async with run() as (app, pilot):
         app.prompt.commands = COMMANDS
-        for key in (
+        for key in [
             "a",
             "b",
             "backspace",
@@ -151,7 +151,7 @@ async def test_fast_keys_act_in_typed_order() -> None:
             "enter",
             "x",
             "enter",
-        ):
+        ]:
             app.post_message(events.Key(key, key if len(key) == 1 else None))  # all at once
         await pilot.pause()
         assert app.sent == ["ac\ned", "/regenerate x"]
@@ -372,21 +372,11 @@ async def test_unknown_marks_apply_to_normalised_text() -> None:
         assert app.prompt.border_subtitle == "\u00e9 is read as ?"
 
 
-async def test_command_is_not_marked() -> None:
-    async with run() as (app, pilot):
-        app.prompt.substitute = replace
-        app.prompt.value = "/MODEL"
-        await pilot.pause()
-        assert underlined(app) == ""
-        assert not app.prompt.border_subtitle
-        await pilot.press("home", "x")
-        await pilot.pause()
-        assert underlined(app) == "/MODEL"
-
-
 @pytest.mark.parametrize(
     ("text", "marked"),
     [
+        ("/MODEL", ""),
+        ("x/MODEL", "/MODEL"),
         ("/edit AbC", "AC"),
         ("/edit  AbC\n/edit D", "AC/D"),
         ("/branch 12 AbC", "AC"),

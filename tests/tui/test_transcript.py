@@ -450,7 +450,7 @@ def reversed_cells(transcript: Transcript) -> list[tuple[int, int]]:
 async def test_cursor_moves_by_clusters_and_posts_messages() -> None:
     text = "e\u0301👩‍👩‍👧日\nx"
     async with show([TALK[0], Block(2, "bot", "B", text)]) as (transcript, pilot, app):
-        transcript.start_cursor()
+        transcript.start_cursor(2)
         await pilot.pause()
         assert app.focused is transcript
         assert transcript.cursor == (2, 0)
@@ -484,7 +484,7 @@ async def test_cursor_moves_by_clusters_and_posts_messages() -> None:
 
 async def test_cursor_up_and_down_keep_the_column() -> None:
     async with show([Block(1, "bot", "", "a long first line\nhi\nanother long line")]) as (transcript, pilot, _):
-        transcript.start_cursor()
+        transcript.start_cursor(1)
         await pilot.press(*["right"] * 9, "down", "down")
         assert transcript.cursor == (1, 21 + 9)
         await pilot.press("up")
@@ -539,8 +539,6 @@ async def test_cursor_of_removed_text_moves_to_the_end() -> None:
         transcript.document.load([])
         await pilot.pause()
         assert transcript.cursor is None
-        transcript.start_cursor()
-        assert transcript.cursor is None
 
 
 async def test_cursor_bindings_are_active_with_a_cursor_only() -> None:
@@ -548,7 +546,7 @@ async def test_cursor_bindings_are_active_with_a_cursor_only() -> None:
         transcript.focus()
         await pilot.pause()
         assert not {"enter", "escape", "left"} & app.screen.active_bindings.keys()
-        transcript.start_cursor()
+        transcript.start_cursor(2)
         await pilot.pause()
         assert {"enter", "escape", "left"} <= app.screen.active_bindings.keys()
 

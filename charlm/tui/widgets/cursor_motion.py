@@ -6,6 +6,7 @@ A cursor is on a whole grapheme cluster, which may be a newline, but never on th
 from __future__ import annotations
 
 import re
+from itertools import chain
 
 from charlm.tui.graphemes import lay_out
 from charlm.tui.widgets.document import Document
@@ -30,6 +31,12 @@ def word_at(document: Document, offset: int) -> tuple[int, int]:
         if start + match.start() <= offset < start + match.end():
             return start + match.start(), start + match.end()
     return cluster_at(document, offset)
+
+
+def block_at(document: Document, offset: int) -> tuple[int, int]:
+    """Return start and end of the block at an offset."""
+    index = document.span_index_at(offset)
+    return document.spans[index].start, document.span_end(index)
 
 
 def column_at(document: Document, offset: int) -> int:
@@ -83,15 +90,11 @@ def by_word(document: Document, offset: int, step: int) -> int:
 
 def by_row(document: Document, offset: int, step: int, column: int) -> int:
     """Return the cluster in a column `step` rows below, or above if negative. Rows without text are skipped."""
-    y = here = document.row_at(offset)
+    here = document.row_at(offset)
     direction = 1 if step > 0 else -1
-    target = min(max(y + step, 0), document.row_count - 1)
-    while (target - y) * direction > 0 or not _has_text(document, y):
-        y += direction
-        if not 0 <= y < document.row_count:
-            break
-    while not (0 <= y < document.row_count and _has_text(document, y)):
-        y -= direction
+    target = min(max(here + step, 0), document.row_count - 1)
+    beyond = range(target, document.row_count if direction > 0 else -1, direction)
+    y = next((y for y in chain(beyond, range(target, here, -direction)) if _has_text(document, y)), here)
     if y == here:
         return offset
     row = document.row(y)

@@ -1,7 +1,7 @@
 """The text of a transcript: blocks, their text and the rows into which it is wrapped.
 
-An offset is an index into the text of all blocks together; a block knows the offset at which it begins. Appending costs
-as much as the new text and one row, however long the document is.
+An offset is an index into the text of all blocks together. Appending costs as much as the new text and one row,
+however long the document is.
 
     row 0   HEADER   ROMEO
     row 1   TEXT     Good morrow, cousin.
@@ -205,10 +205,7 @@ class Document:
             self._text.seek(end)
             self._text.truncate()
             del self.surprises[end:], self.unit_values[end:]
-            y = self.row_at(max(flow_start, end - 1))
-            if y > 0 and self.is_text_row(y - 1):
-                y -= 1  # a word that was too long for that row may now be short enough
-            self._wrap_from(y)
+            self._wrap_from(self.row_at(flow_start))
         self._observer.text_removed(reloaded=False)
 
     def set_label(self, key: int, label: str) -> None:

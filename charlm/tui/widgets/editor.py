@@ -27,7 +27,7 @@ _MAX_NAMED_CHARACTERS: Final = 20  # unknown characters named below the text
 
 
 class _ClusterText(Text):
-    """A line in which styles cover whole clusters; an escape sequence inside one would tear it apart."""
+    """A line whose styles cover whole clusters: an escape sequence inside a cluster would tear it apart."""
 
     def stylize(self, style: str | Style, start: int = 0, end: int | None = None) -> None:
         if end is not None:

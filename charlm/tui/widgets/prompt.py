@@ -1,4 +1,4 @@
-"""The field in which a person writes: sending, input history, and completion of slash commands."""
+"""The prompt of the chat: an editor with sending, input history, and completion of slash commands."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Prompt(Editor):
 
     @property
     def completing(self) -> bool:
-        """Whether the list of completions is open."""
+        """True while the list of completions is open."""
         return bool(self._offered)
 
     @property

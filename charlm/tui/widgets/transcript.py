@@ -123,9 +123,7 @@ class Transcript(DocumentView, can_focus=True):
             if self._cursor is not None:
                 self._go(offset)
         elif event.chain <= 3:
-            index = document.span_index_at(offset)
-            block = document.spans[index].start, document.span_end(index)
-            start, end = cursor_motion.word_at(document, offset) if event.chain == 2 else block
+            start, end = (cursor_motion.word_at if event.chain == 2 else cursor_motion.block_at)(document, offset)
             selection = Selection(Offset(start, 0), Offset(end, 0))
             self.screen.selections = {**self.screen.selections, self: selection}
 
@@ -161,28 +159,18 @@ class Transcript(DocumentView, can_focus=True):
         span = self.document.spans[self.document.span_index_at(self._cursor)]
         return span.key, self._cursor - span.start
 
-    def start_cursor(self, key: int | None = None) -> None:
-        """Take the focus and put a cursor on the first visible character of a block.
-
-        Args:
-            key: key of the block; None is the last reply, or without one the last block.
-        """
+    def start_cursor(self, key: int) -> None:
+        """Take the focus and put a cursor on the first visible character of a block, if there is any text."""
         document = self.document
-        if not document.spans:
-            return
-        if key is None:
-            replies = [span for span in document.spans if span.author == "bot"]
-            key = (replies or document.spans)[-1].key
         span = document.span(key)
-        top = document.row_start(min(self.scroll_offset.y, document.row_count - 1))
+        top = document.row_start(self.scroll_offset.y)
         end = document.span_end(document.span_index_at(span.start))
         offset = cursor_motion.nearest(document, top if span.start < top < end else span.start, 1)
-        if offset is None:
-            return
-        self.hold(True)
-        self.focus()
-        self._go(offset)
-        self.refresh_bindings()
+        if offset is not None:
+            self.hold(True)
+            self.focus()
+            self._go(offset)
+            self.refresh_bindings()
 
     def stop_cursor(self) -> None:
         if self._cursor is not None:
