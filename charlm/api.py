@@ -20,9 +20,10 @@ from charlm.chat.conversation import Conversation
 from charlm.checkpoint import Checkpoint, TrainingRecord
 from charlm.config import ChatConfig, DataConfig, LearnConfig, ModelConfig, SamplingConfig, TrainConfig
 from charlm.errors import UsageError
+from charlm.inference.context import StaticModel, never, read_prompt
 from charlm.inference.engine import Engine
-from charlm.inference.generate import Completion, Generation, generate_batch
-from charlm.inference.scoring import LineScore, LineScorer, TextScore, measuring, prime
+from charlm.inference.generate import Completion, Generation, Sampler, generate_batch
+from charlm.inference.scoring import LineScore, LineScorer, TextScore, score_text
 from charlm.inference.state import Array, Ids, State
 from charlm.registry import find_model
 from charlm.text.dialogue import Dialogue
@@ -94,7 +95,7 @@ class Model:
         *,
         max_chars: int | None = 400,
         stop: str | Sequence[str] = (),
-        cancel: Callable[[], bool] | None = None,
+        cancel: Callable[[], bool] = never,
         alternatives: int = 0,
         params: SamplingConfig | None = None,
         **sampling: Any,
@@ -113,17 +114,15 @@ class Model:
         Raises:
             UsageError: a value out of range.
         """
-        primed = prime(self.engine, prompt)
+        context, ids = read_prompt(StaticModel(self.engine), prompt)
         return Generation(
-            self.engine,
-            primed.state,
-            primed.logits,
-            (params or SamplingConfig()).changed(**sampling),
+            context,
+            Sampler.seeded(self.engine, (params or SamplingConfig()).changed(**sampling)),
             max_chars=max_chars,
             stops=_stops(stop),
             cancel=cancel,
             alternatives=alternatives,
-            recent=primed.ids.tolist(),
+            recent=ids.tolist(),
         )
 
     def generate(self, prompt: str = "", **options: Any) -> str:
@@ -150,16 +149,15 @@ class Model:
             params: how to draw.
             **sampling: fields of `SamplingConfig`, changing `params`.
         """
-        primed = prime(self.engine, prompt)
+        context, ids = read_prompt(StaticModel(self.engine), prompt)
         return generate_batch(
+            context,
             self.engine,
-            primed.state,
-            primed.logits,
             (params or SamplingConfig()).changed(**sampling),
             count,
             max_chars=max_chars,
             stops=_stops(stop),
-            recent=primed.ids.tolist(),
+            recent=ids.tolist(),
         )
 
     def chat(
@@ -210,7 +208,7 @@ class Model:
 
         Args:
             text: at least two characters; the first is read but not predicted.
-            lanes: so many stretches are read at once, for speed; see `charlm.inference.scoring.measuring`.
+            lanes: so many stretches are read at once, for speed; see `charlm.inference.scoring.score_text`.
             dynamic: learn as it reads; each character is predicted before anything is learned from it.
             **settings: fields of `LearnConfig`, with `dynamic`.
 
@@ -224,12 +222,12 @@ class Model:
             raise UsageError(f"unknown option: {', '.join(settings)}", "say dynamic=True too, if it is about learning")
         if dynamic:
             return learn(self.learner(**settings), text).learning
-        *_, last = measuring(self.engine, text, lanes)
+        *_, last = score_text(self.engine, text, lanes)
         return last
 
     def score(self, text: str) -> Iterator[LineScore]:
         """The surprise of every line, given the lines before it."""
-        scorer = LineScorer(self.engine)
+        scorer = LineScorer.static(self.engine)
         # Not splitlines, for which form feeds and U+2028 end a line too.
         for line in text.removesuffix("\n").split("\n") if text else ():
             yield scorer.push(line)

@@ -17,8 +17,9 @@ from charlm.checkpoint import load, save
 from charlm.cli.main import run
 from charlm.config import SamplingConfig
 from charlm.errors import CharlmError, CheckpointError, CorpusError, NotFoundError, UsageError
+from charlm.inference.context import Context
 from charlm.inference.engine import Engine
-from charlm.inference.generate import Generation
+from charlm.inference.generate import Generation, Sampler
 from charlm.inference.scoring import LineScorer
 from charlm.text.dialogue import Dialogue
 
@@ -140,9 +141,8 @@ def test_sampling_options_change_params(model: charlm.Model) -> None:
     penalised = model.generate("the ", params=params, repetition_penalty=5.0)
     primed = model.feed(model.start(), "the ")
     window = model.vocabulary.encode("the ").tolist()
-    by_hand = Generation(
-        model.engine, *primed, SamplingConfig(temperature=0, repetition_penalty=5.0), max_chars=400, recent=window
-    )
+    sampler = Sampler.seeded(model.engine, SamplingConfig(temperature=0, repetition_penalty=5.0))
+    by_hand = Generation(Context(*primed), sampler, max_chars=400, recent=window)
     assert penalised == "".join([piece.text for piece in by_hand]) != greedy
 
 
@@ -219,7 +219,7 @@ def test_eval_is_the_mean_over_the_text(model: charlm.Model) -> None:
 @pytest.mark.usefixtures("folder")
 def test_score_takes_lines_as_the_command_line_does(name: str, text: str, lines: list[str]) -> None:
     model = charlm.load(name)
-    scorer = LineScorer(model.engine)
+    scorer = LineScorer.static(model.engine)
     assert list(model.score(text)) == [scorer.push(line) for line in lines]
 
 

@@ -6,7 +6,7 @@ character at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from charlm.adapt.learner import AdaptiveState, Learner, Read
 from charlm.errors import CorpusError
-from charlm.inference.scoring import TextScore, spell, with_unknown
+from charlm.inference.context import Context, encode_lossy, unknown_mask
+from charlm.inference.scoring import LineScorer, TextScore
 from charlm.inference.state import Ids
 
 SLICE = 20  # segments between two reports of progress
@@ -57,7 +58,7 @@ def learning(learner: Learner, text: str, times: int = 1) -> Iterator[AdaptResul
     if len(text) < 2:
         raise CorpusError("the text is too short to be learned from", "at least two characters are needed")
     vocabulary = learner.base.vocabulary
-    ids, unknown = spell(vocabulary, text)
+    ids, unknown = encode_lossy(vocabulary, text), int(unknown_mask(vocabulary, text)[1:].sum())
     memory, measured, static = learner.start(ids[:1]), TextScore(), TextScore()
     place = 1
     for read in reading(learner, memory, ids[1:]):
@@ -67,8 +68,8 @@ def learning(learner: Learner, text: str, times: int = 1) -> Iterator[AdaptResul
         measured += TextScore(float(read.nats.sum()), characters)
         static += TextScore(float(read.base_nats.sum()), characters)
         yield AdaptResult(memory, measured, static)
-    if strange := int(unknown[1:].sum()):
-        measured, static = with_unknown(measured, strange), with_unknown(static, strange)
+    if unknown:
+        measured, static = measured.with_unknown(unknown), static.with_unknown(unknown)
         yield AdaptResult(memory, measured, static)
     for _ in range(times - 1):
         for read in reading(learner, memory, ids):
@@ -82,13 +83,13 @@ def learn(learner: Learner, text: str, times: int = 1) -> AdaptResult:
     return last
 
 
-def line_reader(learner: Learner) -> Callable[[Ids], NDArray[np.float64]]:
-    """For `LineScorer`: a way of reading on that learns each line once it was scored."""
+def line_scorer(learner: Learner) -> LineScorer:
+    """Return a scorer that learns each line once it was scored."""
     memory = learner.start()
 
-    def read(ids: Ids) -> NDArray[np.float64]:
+    def score(context: Context, ids: Ids) -> tuple[Context, NDArray[np.float64]]:
         nonlocal memory
         memory, nats, _ = learner.read(memory, ids)
-        return nats
+        return Context(memory.state, memory.logits), nats
 
-    return read
+    return LineScorer(learner.base.vocabulary, Context(memory.state, memory.logits), score)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from charlm.checkpoint import Tensors
 from charlm.config import ModelConfig
 from charlm.inference import tape
+from charlm.inference.context import StaticModel, read_prompt
 from charlm.inference.engine import Engine
-from charlm.inference.scoring import prime
 from charlm.inference.state import Array, Ids, State
 from charlm.tensor_shapes import statistic_shapes, tensor_shapes
 
@@ -66,10 +66,10 @@ def of_itself(engine: Engine, seed: int = 0) -> Tensors:
 
     They serve as well as training's, by measurement; it takes about a second.
     """
-    start = prime(engine, "")
+    start, ids = read_prompt(StaticModel(engine), "")
     rng = np.random.default_rng(seed)
     state, logits = start.state.repeat(STREAMS), np.repeat(start.logits[None], STREAMS, axis=0)
-    written = [np.full(STREAMS, start.ids[-1])]
+    written = [np.full(STREAMS, ids[-1])]
     for _ in range(WRITTEN):
         p = np.exp(logits - logits.max(axis=-1, keepdims=True)).cumsum(axis=-1)
         drawn = (p < rng.random((STREAMS, 1)) * p[:, -1:]).sum(axis=-1)

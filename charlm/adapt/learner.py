@@ -31,8 +31,9 @@ from charlm.checkpoint import Checkpoint, Tensors
 from charlm.config import LearnConfig
 from charlm.errors import CheckpointError
 from charlm.inference import tape
+from charlm.inference.context import encode_lossy
 from charlm.inference.engine import Engine
-from charlm.inference.scoring import log_softmax, spell
+from charlm.inference.sampling import log_softmax
 from charlm.inference.state import Array, Ids, State
 
 GUARD_WINDOW = 200  # characters over which learning is compared with not learning
@@ -248,7 +249,7 @@ class Learner:
         return Trail(before, recorded.state, recorded.logits[0])
 
     def _spell(self, text: str | Ids) -> Ids:
-        return spell(self.base.vocabulary, text)[0] if isinstance(text, str) else text
+        return encode_lossy(self.base.vocabulary, text) if isinstance(text, str) else text
 
     def engine(self, memory: AdaptiveState) -> Engine:
         """The model with what it has learned, for sampling and search: it goes on from `memory.state` and `logits`.

@@ -27,8 +27,9 @@ from charlm.chat.reply_sampler import Snapshot
 from charlm.checkpoint import Tensors
 from charlm.config import LearnConfig
 from charlm.errors import CharlmError, CheckpointError, UsageError
+from charlm.inference.context import encode_lossy
 from charlm.inference.engine import Engine
-from charlm.inference.scoring import log_softmax, spell
+from charlm.inference.sampling import log_softmax
 from charlm.text.dialogue import Dialogue
 
 BLOCK: Final = 16  # segments between two looks at whether reading is to stop; whole segments, so that it changes no bit
@@ -158,7 +159,7 @@ class Reader:
         """
         if lesson.settings is None:
             return self._read(snapshot, text, cancel=cancel)
-        then = spell(self.base.vocabulary, closing)[0]
+        then = encode_lossy(self.base.vocabulary, closing)
         return self._read(
             snapshot, text, lesson.settings, begins=True, then=int(then[0]) if len(then) else None, cancel=cancel
         )
@@ -176,7 +177,7 @@ class Reader:
         memory = snapshot.memory
         if memory is None and not begins:
             return ReadResult(snapshot.read(self.base, text, cancel), None)
-        ids, _ = spell(self.base.vocabulary, text)
+        ids = encode_lossy(self.base.vocabulary, text)
         if not len(ids):
             return ReadResult(snapshot, np.empty(0))
         nats = []

@@ -17,8 +17,9 @@ import numpy as np
 from charlm.chat.adaptive_reader import Reader
 from charlm.chat.reply_sampler import Snapshot
 from charlm.chat.turns import Turn, upwards
+from charlm.inference.context import encode_lossy
 from charlm.inference.generate import Alternative
-from charlm.inference.scoring import log_softmax, spell
+from charlm.inference.sampling import log_softmax
 from charlm.inference.state import Array, State
 from charlm.text.dialogue import Dialogue
 
@@ -111,7 +112,7 @@ class ContextCache:
 
     def _feed(self, text: str) -> tuple[State, Array]:
         engine = self.reader.base
-        return engine.prefill(engine.start(), spell(engine.vocabulary, text)[0])
+        return engine.prefill(engine.start(), encode_lossy(engine.vocabulary, text))
 
     def take_in(self, before: Snapshot, turn: Turn, cancel: Callable[[], bool] = lambda: False) -> Snapshot:
         """The snapshot after a turn, by the very calls in which it was read first, if something was learned."""
@@ -147,7 +148,7 @@ class ContextCache:
         text = turn.text
         if turn.parent is None or not text:
             return []
-        ids, _ = spell(vocabulary, text)
+        ids = encode_lossy(vocabulary, text)
         firsts = np.flatnonzero(vocabulary.begins[ids])
         if not alternatives and turn.nats is not None and len(turn.nats) == len(ids):
             bits = np.add.reduceat(turn.nats, firsts) / np.log(2)
@@ -176,5 +177,5 @@ class ContextCache:
             text = self.lead(one) + one.text + text
             if len(text) >= window:
                 break
-        ids: list[int] = spell(self.reader.base.vocabulary, text[-window:])[0].tolist()
+        ids: list[int] = encode_lossy(self.reader.base.vocabulary, text[-window:]).tolist()
         return ids[-window:]

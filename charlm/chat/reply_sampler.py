@@ -14,12 +14,12 @@ import numpy as np
 
 from charlm.adapt.learner import AdaptiveState
 from charlm.chat import near_duplicates
-from charlm.config import ChatConfig, SamplingConfig
+from charlm.config import ChatConfig
 from charlm.errors import CheckpointError, UsageError
+from charlm.inference.context import Context, encode_lossy
 from charlm.inference.engine import SEGMENT, Engine
-from charlm.inference.generate import Generation, Piece, generate_batch
-from charlm.inference.scoring import spell
-from charlm.inference.search import most_relevant_first
+from charlm.inference.generate import Generation, Piece, Sampler, generate_batch
+from charlm.inference.search import rerank_mmi
 from charlm.inference.state import Array, State
 
 BLOCK = 16 * SEGMENT  # ids between two looks at whether reading is to stop; whole segments, so that it changes no bit
@@ -46,7 +46,7 @@ class Snapshot(NamedTuple):
         Raises:
             UsageError: `cancel`, asked every few thousand characters, said so.
         """
-        ids, _ = spell(engine.vocabulary, text)
+        ids = encode_lossy(engine.vocabulary, text)
         snapshot = self
         for first in range(0, len(ids), BLOCK):
             if first and cancel():
@@ -298,26 +298,25 @@ class ReplySampler:
     def _show_best(self, nothing: Snapshot) -> Iterator[Piece]:
         """Draw the candidates as one batch and show the best of them, as far as nobody stops it or turns the dials."""
         candidates = generate_batch(
+            Context(self._start.state, self._start.logits),
             self._held,
-            self._start.state,
-            self._start.logits,
             replace(self._dials.sampling, seed=int(self._rng.integers(1 << 62))),
             self._dials.candidates,
             max_chars=self._dials.length,
             stops=self._stops,
             cancel=self._cancel,
             recent=self._recent,
-            before=self._before,
+            shown_before=self._before,
         )
         if any(one.reason == "cancelled" for one in candidates):
             self.reason = "cancelled"
             return
         # Where something was learned, what counts is how much likelier that has made a reply, in the same place. No
         # weight far from 1 shows it: it is little beside what makes one reply likelier than another anywhere.
-        memory, weight, after = self._start.memory, self._dials.relevance, (nothing.state, nothing.logits)
+        memory, weight, after = self._start.memory, self._dials.relevance, Context(nothing.state, nothing.logits)
         if weight and memory is not None and memory.overlay:
-            weight, after = LEARNED_WEIGHT, (memory.base.state, memory.base.logits)
-        ranked = most_relevant_first(self._base, candidates, weight, after)
+            weight, after = LEARNED_WEIGHT, Context(memory.base.state, memory.base.logits)
+        ranked = rerank_mmi(self._base, candidates, weight, after)
         best = near_duplicates.first_new(ranked, lambda one: self._kept + one.text, self._said)
         for piece in best.pieces:
             if self._cancel():
@@ -332,29 +331,25 @@ class ReplySampler:
     def _stream(self, start: Snapshot) -> Generator[Piece, None, Snapshot]:
         """Draw character by character; the snapshot after the last one shown."""
 
-        def steer() -> SamplingConfig:
+        def update(sampler: Sampler) -> Sampler:
             if self._turned():
-                generation.rng, generation.engine = self._rng, self._held
+                sampler = Sampler(self._held, self._dials.sampling, [self._rng])
             self.draws += 1
-            return self._dials.sampling
+            return sampler
 
         generation = Generation(
-            self._held,
-            start.state,
-            start.logits,
-            steer,
+            Context(start.state, start.logits),
+            Sampler(self._held, self._dials.sampling, [self._rng]),
+            update=update,
             max_chars=max(0, self._dials.length - len(self.text)),
             stops=self._stops,
             cancel=self._cancel,
-            alternatives=0,
-            rng=self._rng,
             recent=[*self._recent, *self._ids],
-            before=self._before + self.text,
+            shown_before=self._before + self.text,
         )
-        before, after, last = start.state, start.state, None
+        context = None
         for piece in generation:
-            assert piece.state is not None
-            before, after, last = after, piece.state, piece
+            context = piece.context
             yield self._show(piece)
         self.reason = generation.reason
-        return start if last is None else Snapshot(*self._engine.step(before, last.id))
+        return start if context is None else Snapshot(context.state, context.logits)

@@ -152,19 +152,19 @@ def _random_model(hidden: int) -> Checkpoint:
 
 def _sampling() -> list[dict[str, Any]]:
     from charlm.config import SamplingConfig
+    from charlm.inference.context import Context, StaticModel, read_prompt
     from charlm.inference.engine import Engine
-    from charlm.inference.generate import Generation
-    from charlm.inference.scoring import prime
+    from charlm.inference.generate import Generation, Sampler
 
     rows = []
     for hidden in (256, 512):
         loaded = _random_model(hidden)
         engine = Engine(loaded)
-        primed = prime(engine, "")
+        context, _ = read_prompt(StaticModel(engine), "")
         params = SamplingConfig(temperature=0.8, top_p=0.95, seed=1)
 
-        def stream(engine: Any = engine, primed: Any = primed, params: Any = params) -> None:
-            for _ in Generation(engine, primed.state, primed.logits, params, max_chars=SAMPLED):
+        def stream(engine: Engine = engine, context: Context = context, params: SamplingConfig = params) -> None:
+            for _ in Generation(context, Sampler.seeded(engine, params), max_chars=SAMPLED):
                 pass
 
         seconds = statistics.median(_timed(stream) for _ in range(TURNS))

@@ -124,12 +124,12 @@ def _static(path: Path, lanes: int | None) -> Callable[[str], Iterator[Results]]
     """Measures a text with the model as it is."""
     from charlm import checkpoint
     from charlm.inference.engine import Engine
-    from charlm.inference.scoring import measuring
+    from charlm.inference.scoring import score_text
 
     engine = Engine(checkpoint.load(path))
 
     def measure(text: str) -> Iterator[Results]:
-        for measured in measuring(engine, text, lanes or (1 if len(text) <= SINGLE_LANE else MANY_LANES)):
+        for measured in score_text(engine, text, lanes or (1 if len(text) <= SINGLE_LANE else MANY_LANES)):
             yield (measured,)
 
     return measure

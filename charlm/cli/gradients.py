@@ -76,12 +76,12 @@ def command(models: tuple[str, ...], path: str, cells: tuple[str, ...], encoding
 def _measure(models: tuple[str, ...], cells: tuple[str, ...], text: str, options: dict[str, Any]) -> Iterator[Reach]:
     from charlm import checkpoint
     from charlm.config import ModelConfig
-    from charlm.inference.scoring import spell
+    from charlm.inference.context import encode_lossy
     from charlm.insight.gradients import cut_windows, fresh, measure
     from charlm.text.vocabulary import Vocabulary
 
     def reach(model: Checkpoint, name: str) -> Reach:
-        ids, _ = spell(model.vocabulary, text)
+        ids = encode_lossy(model.vocabulary, text)
         length = LEAD + options["steps"] + 2
         if len(ids) < length:
             raise CorpusError(

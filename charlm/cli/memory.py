@@ -68,13 +68,13 @@ def command(
         if not least <= value <= greatest:
             raise UsageError(f"{name} is {value}, but must lie between {least} and {greatest}")
     from charlm import checkpoint
+    from charlm.inference.context import encode_lossy
     from charlm.inference.engine import Engine
-    from charlm.inference.scoring import spell
     from charlm.insight import context_length, recall_targets
 
     engine = Engine(checkpoint.load(model_path(model)))
     text = read_whole(path, encoding)
-    ids, _ = spell(engine.vocabulary, text)
+    ids = encode_lossy(engine.vocabulary, text)
     lengths = [1 << power for power in range(longest.bit_length()) if 1 << power <= longest]
     # Places are counted in characters, and so are ids unless some are bytes.
     tries = recalls and len(ids) == len(text)

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -22,9 +22,10 @@ from charlm.text.sanitize import visible
 
 if TYPE_CHECKING:
     from charlm.config import LearnConfig
+    from charlm.inference.context import Context
     from charlm.inference.engine import Engine
     from charlm.inference.generate import Completion, Piece
-    from charlm.inference.scoring import Primed
+    from charlm.inference.state import Ids
 
 _COUNT = click.IntRange(1, 100_000)
 _ALTERNATIVES = 5  # for each character, with --stream
@@ -106,9 +107,10 @@ def command(**options: Any) -> int:
     _check(options)
     learning = learn_config(options, "--learn FILE", options["learn"] is not None)
     from charlm import checkpoint
+    from charlm.inference.context import StaticModel, read_prompt
     from charlm.inference.engine import Engine
     from charlm.inference.generate import new_seed
-    from charlm.inference.scoring import prime
+    from charlm.text.decoding import normalise
 
     is_seeded = options["seed"] is not None
     params = SamplingConfig(**given(SamplingConfig, options))
@@ -116,18 +118,19 @@ def command(**options: Any) -> int:
     path = model_path(options["model"])
     prompt = _prompt(options)
     if options["learn"] is not None:
-        engine, primed = _learned(path, learning, options["learn"], prompt)
+        start = _learned(path, learning, options["learn"], prompt)
     else:
         engine = Engine(checkpoint.load(path))
-        primed = prime(engine, prompt)
-    if primed.unknown:
-        unknown = " ".join(primed.unknown[:20])
+        start = _Start(engine, *read_prompt(StaticModel(engine), prompt))
+    vocabulary = start.engine.vocabulary
+    if not vocabulary.has_bytes and (found := vocabulary.unknown(normalise(prompt))):
+        unknown = " ".join(found[:20])
         click.echo(visible(f"note: {path.stem} does not know {unknown}; each was replaced"), err=True)
     if not is_seeded and options["beam"] is None:
         click.echo(visible(f"{path.stem}, seed {params.seed}"), err=True)
     writer = _Writer(options, prompt, path.stem, params)
     try:
-        _Sampler(engine, primed, params, options, writer).run()
+        _Run(start, params, options, writer).run()
     except KeyboardInterrupt:
         writer.end()
         return INTERRUPTED
@@ -166,10 +169,18 @@ def _prompt(options: dict[str, Any]) -> str:
     return str(prompt)
 
 
-def _learned(path: Path, config: LearnConfig, page: Path, prompt: str) -> tuple[Engine, Primed]:
+class _Start(NamedTuple):
+    """What the model has read before it writes."""
+
+    engine: Engine
+    context: Context
+    recent: Ids  # the last ids that it has read
+
+
+def _learned(path: Path, config: LearnConfig, page: Path, prompt: str) -> _Start:
     """Learn a page, then read the prompt."""
     from charlm.adapt.dynamic_eval import learn
-    from charlm.inference.scoring import Primed, prime, spell
+    from charlm.inference.context import Context, StaticModel, encode_lossy, read_prompt
     from charlm.text.decoding import read_text
 
     text = "".join(read_text(page))
@@ -177,9 +188,10 @@ def _learned(path: Path, config: LearnConfig, page: Path, prompt: str) -> tuple[
     result = learn(learner, text)
     click.echo(visible(f"{page.name}: {describe_gain(result)}"), err=True)
     memory, engine = result.memory, learner.engine(result.memory)
+    context = Context(memory.state, memory.logits)
     if prompt:
-        return engine, prime(engine, prompt, memory.state)
-    return engine, Primed(memory.state, memory.logits, spell(engine.vocabulary, text[-_CONTEXT_CHARS:])[0], ())
+        return _Start(engine, *read_prompt(StaticModel(engine), prompt, context))
+    return _Start(engine, context, encode_lossy(engine.vocabulary, text[-_CONTEXT_CHARS:]))
 
 
 class _Writer:
@@ -243,13 +255,11 @@ class _Writer:
         sys.stdout.flush()
 
 
-class _Sampler:
+class _Run:
     """Generates the texts that the options ask for, and writes them."""
 
-    def __init__(
-        self, engine: Engine, primed: Primed, params: SamplingConfig, options: dict[str, Any], writer: _Writer
-    ) -> None:
-        self._engine, self._primed, self._params = engine, primed, params
+    def __init__(self, start: _Start, params: SamplingConfig, options: dict[str, Any], writer: _Writer) -> None:
+        self._start, self._params = start, params
         self._options, self._writer = options, writer
         self._stops = [_unescape(stop) for stop in options["stop"]]
 
@@ -263,18 +273,16 @@ class _Sampler:
         self._writer.end()
 
     def _write_stream(self) -> None:
-        from charlm.inference.generate import Generation
+        from charlm.inference.generate import Generation, Sampler
 
         options, writer = self._options, self._writer
         generation = Generation(
-            self._engine,
-            self._primed.state,
-            self._primed.logits,
-            self._params,
+            self._start.context,
+            Sampler.seeded(self._start.engine, self._params),
             max_chars=None if options["endless"] else options["chars"],
             stops=self._stops,
             alternatives=_ALTERNATIVES if options["stream"] else 0,
-            recent=self._primed.ids.tolist(),
+            recent=self._start.recent.tolist(),
         )
         writer.begin()
         if options["stream"]:
@@ -290,22 +298,21 @@ class _Sampler:
 
     def _write_batch(self) -> None:
         from charlm.inference.generate import generate_batch
-        from charlm.inference.search import best_first, most_relevant_first
+        from charlm.inference.search import rerank_likelihood, rerank_mmi
 
-        options, writer, primed = self._options, self._writer, self._primed
+        options, writer, start = self._options, self._writer, self._start
         texts: list[Completion] = generate_batch(
-            self._engine,
-            primed.state,
-            primed.logits,
+            start.context,
+            start.engine,
             self._params,
             options["best_of"] or options["count"],
             max_chars=options["chars"],
             stops=self._stops,
-            recent=primed.ids.tolist(),
+            recent=start.recent.tolist(),
         )
         if options["best_of"]:
             weight = options["relevance"]
-            texts = (best_first(texts) if weight is None else most_relevant_first(self._engine, texts, weight))[:1]
+            texts = (rerank_likelihood(texts) if weight is None else rerank_mmi(start.engine, texts, weight))[:1]
         for number, one in enumerate(texts):
             if options["as_json"]:
                 writer.text_as_json(one.text, one.logprob, one.reason, one.seed)
@@ -319,9 +326,9 @@ class _Sampler:
     def _search_beam(self) -> None:
         from charlm.inference.search import beam_search
 
-        options, primed = self._options, self._primed
+        options, start = self._options, self._start
         best, *_ = beam_search(
-            self._engine, primed.state, primed.logits, options["beam"], max_chars=options["chars"], stops=self._stops
+            start.engine, start.context, options["beam"], max_chars=options["chars"], stops=self._stops
         )
         if options["as_json"]:
             self._writer.text_as_json(best.text, best.logprob, best.reason, None)

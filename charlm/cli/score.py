@@ -83,15 +83,13 @@ def _static(path: Path) -> LineScorer:
     from charlm.inference.engine import Engine
     from charlm.inference.scoring import LineScorer
 
-    return LineScorer(Engine(checkpoint.load(path)))
+    return LineScorer.static(Engine(checkpoint.load(path)))
 
 
 def _learning(path: Path, how: LearnConfig) -> LineScorer:
-    from charlm.adapt.dynamic_eval import line_reader
-    from charlm.inference.scoring import LineScorer
+    from charlm.adapt.dynamic_eval import line_scorer
 
-    learns = load_learner(path, how)
-    return LineScorer(learns.base, line_reader(learns))
+    return line_scorer(load_learner(path, how))
 
 
 def _ordered(scores: Iterable[LineScore], order: str, top: int) -> list[LineScore]:
@@ -124,11 +122,12 @@ def _figures(score: LineScore) -> dict[str, Any]:
         "line": score.number,
         "bits_per_char": score.bits_per_character,
         "text": score.text,
-        "surprises": [round(bits, 3) for bits in score.surprises],
+        "surprises": [round(bits, 3) for bits in score.surprisals],
     }
 
 
 def _line(score: LineScore, heat: Heat) -> str:
     # The newline's own surprise counts, but has no place to be shown.
-    painted = "".join(heat.paint(character, bits) for character, bits in zip(score.text, score.surprises, strict=False))
+    pairs = zip(score.text, score.surprisals, strict=False)
+    painted = "".join(heat.paint(character, bits) for character, bits in pairs)
     return f"{score.bits_per_character:7.3f}  {score.number:>6}  {painted}"

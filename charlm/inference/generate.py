@@ -1,36 +1,35 @@
 """The one generation loop.
 
 Owns the order of things: draw, read, decode, hold back, show, stop. Everything that writes text (the command line, the
-chat, the Python interface, the search for the best of several) goes through here, so that a seed means the same text
-everywhere. Knows nothing of screens.
+chat, the Python interface, the choice among several texts) uses it, so that a seed gives the same text everywhere.
+Knows nothing of screens.
 
-Streams that run as one batch draw from random numbers of their own, so each writes what it would write alone. (The last
-bit of a product depends on how many rows it has; a draw that falls on the very edge between two characters may differ.)
+Streams in one batch draw from random numbers of their own, so each writes what it would write alone. (The last bit of a
+product depends on its number of rows; a draw at the very edge between two characters may differ.)
 """
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charlm.config import SamplingConfig
 from charlm.errors import UsageError
+from charlm.inference import fast_path, sampling
+from charlm.inference.context import Context, never
 from charlm.inference.engine import Engine
-from charlm.inference.sampling import draw, relative
 from charlm.inference.state import Array, State
 from charlm.text.stops import StopMatcher
 from charlm.text.vocabulary import Vocabulary
 
 
 class Alternative(NamedTuple):
-    """A character that might have come."""
+    """A likely id at some place."""
 
     text: str
     id: int
@@ -38,82 +37,79 @@ class Alternative(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """One id, once it may be shown.
+    """One id, once it may be shown."""
 
-    Attributes:
-        text: the character; empty for all but the last of the bytes that spell one.
-        id: what was drawn.
-        logprob: log p of the id by the model itself, before the sampling chain; nats.
-        entropy: of the model's distribution; nats.
-        alternatives: the likeliest ids at this place, if asked for.
-        state: the model's after this id; None in a batch, which would keep every state there was.
-    """
-
-    text: str
+    text: str  # the character; empty for all but the last of the bytes that encode one
     id: int
-    logprob: float
-    entropy: float
-    alternatives: tuple[Alternative, ...]
-    state: State | None
+    logprob: float  # log p of the id by the model, before the sampling chain; nats
+    entropy: float  # of the model's distribution; nats
+    alternatives: tuple[Alternative, ...]  # the likeliest ids at this place, if asked for
+    context: Context | None  # after this id; None in a batch, where it would keep every state alive
+
+
+class Sampler(NamedTuple):
+    """What the next id is drawn with."""
+
+    engine: Engine
+    params: SamplingConfig
+    rngs: Sequence[np.random.Generator]  # one a stream
+
+    @classmethod
+    def seeded(cls, engine: Engine, params: SamplingConfig, count: int = 1) -> Sampler:
+        """Return a sampler whose stream k has the seed `params.seed + k`; a seed is drawn if there is none."""
+        seed = new_seed() if params.seed is None else params.seed
+        return cls(engine, replace(params, seed=seed), [make_rng(seed + k) for k in range(count)])
 
 
 def new_seed() -> int:
-    """A seed short enough to be typed again."""
+    """Draw a seed short enough to type."""
     return secrets.randbelow(1 << 32)
 
 
 def make_rng(seed: int) -> np.random.Generator:
-    """The random numbers of one stream: NumPy's PCG64."""
+    """Return the random numbers of one stream: NumPy's PCG64."""
     return np.random.Generator(np.random.PCG64(seed))
 
 
 @dataclass
 class Stream:
-    """What one stream has drawn, and what of it may be shown.
-
-    Attributes:
-        vocabulary: spells.
-        rng: draws.
-        max_chars: the stream ends after so many; None for no end.
-        stops: strings that end it and are not shown.
-        recent: ids of the repetition window.
-        before: text that was shown before; a stop string may have begun in it.
-        reason: why it ended: "stop", "length" or "cancelled"; empty while it runs.
-    """
+    """The ids drawn in one stream, and the part of their text that may be shown."""
 
     vocabulary: Vocabulary
-    rng: np.random.Generator
-    max_chars: int | None
-    stops: Sequence[str]
-    recent: deque[int]
-    before: str = ""
-    reason: str = ""
+    max_chars: int | None  # the stream ends after these; None never ends
+    stops: Sequence[str]  # strings that end the stream and are not shown
+    recent: deque[int]  # ids of the repetition window
+    shown_before: str = ""  # text in which a stop string may have begun
+    reason: str = ""  # why the stream ended: "stop", "length" or "cancelled"; empty while it runs
     _held: deque[Piece] = field(default_factory=deque)
     _held_chars: int = 0
     _chars: int = 0
 
     def __post_init__(self) -> None:
+        if self.max_chars is not None and self.max_chars < 0:
+            raise UsageError(f"the number of characters is {self.max_chars}, but must not be negative")
         self._decoder = self.vocabulary.decoder()
+        self.stops = [stop for stop in self.stops if stop]
         self._matcher = StopMatcher(self.stops) if self.stops else None
         if self._matcher is not None:
-            for character in self.before[-max(map(len, self.stops)) :]:
+            for character in self.shown_before[-max(map(len, self.stops)) :]:
                 self._matcher.push(character)
         if self.max_chars == 0:
             self.reason = "length"
 
-    def spell(self, index: int) -> str:
-        """The text that an id completes."""
+    def decode(self, index: int) -> str:
+        """Return the text that an id completes."""
         self.recent.append(index)
         return self._decoder.push(index)
 
     def accept(self, piece: Piece) -> list[Piece]:
-        """Take an id that was drawn and spelled; give back what may be shown now."""
+        """Take the next decoded piece; return the pieces that may be shown now."""
         text = piece.text
         room = None if self.max_chars is None else self.max_chars - self._chars
         if self._matcher is None and not self._held and (room is None or len(text) < room) and text:
             self._chars += len(text)  # by far the most frequent case
             return [piece]
-        if room is not None and len(text) > room:  # broken bytes may come to several characters
+        if room is not None and len(text) > room:  # broken bytes may decode to several characters
             text = text[:room]
         hold = 0
         for place, character in enumerate(text, 1):
@@ -139,10 +135,10 @@ class Stream:
         self._held_chars += len(piece.text)
 
     def _release(self, piece: Piece, upto: int) -> list[Piece]:
-        """Show the first `upto` of the held characters; of a piece that is cut, only its beginning.
+        """Return the first `upto` held characters; a piece that is cut is returned up to the cut.
 
-        A stop string that began in what was shown before makes `upto` negative: then there is nothing to show.
-        Pieces without text are shown with the character that they spell: the last piece shown has read nothing more.
+        A stop string that began in text shown before makes `upto` negative: then nothing may be shown. Pieces without
+        text are shown with the character that they encode: the last piece shown has read nothing more.
         """
         self._hold(piece)
         upto = max(0, upto)
@@ -158,27 +154,25 @@ class Stream:
 
 
 def _run(
-    vocabulary: Vocabulary,
-    step: Callable[[State, NDArray[np.int64]], tuple[State, Array]],
     state: State,
     logits: Array,
-    steer: Callable[[], SamplingConfig],
+    sampler: Sampler,
     streams: Sequence[Stream],
     *,
-    cancel: Callable[[], bool] | None,
-    alternatives: int,
+    update: Callable[[Sampler], Sampler] | None = None,
+    cancel: Callable[[], bool] = never,
+    alternatives: int = 0,
 ) -> Iterator[tuple[int, Piece]]:
-    """The loop: for every stream that runs, draw, read, show.
+    """Draw, read and show in every stream until all have ended.
 
     Args:
-        vocabulary: the model's.
-        step: reads an id in each stream, see `Engine.step`.
         state: of B streams.
-        logits: what may come next in each, (B, V).
-        steer: asked for the sampling chain before every character.
+        logits: of the next id in each, (B, V).
+        sampler: draws the first ids.
         streams: B of them.
-        cancel: asked before every character; true ends all streams.
-        alternatives: how many a piece names.
+        update: called before every draw; returns the sampler to draw with.
+        cancel: called before every draw; true ends all streams.
+        alternatives: how many each piece names.
 
     Yields:
         The number of a stream, and a piece of it that may be shown.
@@ -189,26 +183,28 @@ def _run(
     if len(running) < len(streams):
         state, logits = state.rows(running), logits[running]
     while running:
-        if cancel is not None and cancel():
+        if cancel():
             for number in running:
                 streams[number].reason = "cancelled"
             return
-        if (now := steer()) is not params:
-            params, banned = now, _banned_ids(vocabulary, now.banned)
+        if update is not None:
+            sampler = update(sampler)
+        if sampler.params is not params:
+            params, banned = sampler.params, _banned_ids(sampler)
             for number in running:
                 streams[number].recent = deque(streams[number].recent, maxlen=params.repetition_window)
         recent = [streams[number].recent for number in running] if params.repetition_penalty != 1 else None
-        weights = relative(logits, params, banned, recent)
-        ids = draw(weights, [streams[number].rng.random() for number in running])
-        logprobs, entropies = _surprise(logits, ids)
-        choices = _alternatives(vocabulary, logits, alternatives)
-        state, logits = step(state, ids)
-        shown_state = state if len(streams) == 1 else None
+        uniforms = [sampler.rngs[number].random() for number in running]
+        sample = fast_path.sample if len(running) == 1 else sampling.sample
+        ids, logprobs, entropies = sample(logits, params, banned, recent, uniforms)
+        choices = _alternatives(sampler.engine.vocabulary, logits, alternatives) if alternatives else None
+        state, logits = sampler.engine.step(state, ids)
+        context = Context(state, logits[0]) if len(streams) == 1 else None
         has_ended = False
         for row, (number, index) in enumerate(zip(running, ids.tolist(), strict=True)):
             stream = streams[number]
-            alternative = choices[row] if choices else ()
-            piece = Piece(stream.spell(index), index, logprobs[row], entropies[row], alternative, shown_state)
+            named = choices[row] if choices else ()
+            piece = Piece(stream.decode(index), index, logprobs[row], entropies[row], named, context)
             for shown in stream.accept(piece):
                 yield number, shown
             has_ended = has_ended or bool(stream.reason)
@@ -218,32 +214,14 @@ def _run(
             state, logits = state.rows(rows), logits[rows]
 
 
-def _banned_ids(vocabulary: Vocabulary, characters: str) -> list[int]:
+def _banned_ids(sampler: Sampler) -> list[int]:
+    vocabulary, characters = sampler.engine.vocabulary, sampler.params.banned
     for character in vocabulary.unknown(characters) if vocabulary.has_bytes else ():
-        raise UsageError(f"{character!r} cannot be banned: this model has no id for it and spells it in bytes")
+        raise UsageError(f"{character!r} cannot be banned: this model has no id for it and encodes it in bytes")
     return [int(vocabulary.encode(character)[0]) for character in characters if character in vocabulary]
 
 
-def _surprise(logits: Array, ids: NDArray[np.int64]) -> tuple[list[float], list[float]]:
-    """Log p of the ids and the entropies, (B,) each, in nats."""
-    if len(logits) == 1:  # the same, with scalars where calls on tiny arrays would cost more than the arithmetic
-        row = logits[0]
-        row = row - row[row.argmax()]  # half as long under way as a maximum
-        likely = np.exp(row)
-        mass = float(np.add.reduce(likely))
-        return [float(row[ids[0]]) - math.log(mass)], [math.log(mass) - float(np.dot(likely, row)) / mass]
-    shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
-    weights = np.exp(shifted)
-    total = np.add.reduce(weights, axis=-1)
-    log_total = np.log(total)
-    logprobs = shifted[np.arange(len(ids)), ids] - log_total
-    entropies = log_total - np.vecdot(weights, shifted) / total
-    return logprobs.tolist(), entropies.tolist()
-
-
 def _alternatives(vocabulary: Vocabulary, logits: Array, count: int) -> list[tuple[Alternative, ...]]:
-    if not count:
-        return []
     order = np.argsort(-logits, axis=-1, kind="stable")[:, :count]
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
     p = weights / weights.sum(axis=-1, keepdims=True)
@@ -254,74 +232,47 @@ def _alternatives(vocabulary: Vocabulary, logits: Array, count: int) -> list[tup
 
 
 class Generation:
-    """Text as it is written: iterate over its pieces.
+    """A text while it is written: an iterator of its pieces.
 
     Args:
-        engine: the model.
-        state: of one stream.
-        logits: what may come next, (V,).
-        params: the sampling chain, or a function that is asked for it before every character, so that it may change.
-        max_chars: where to end; None for never.
+        context: the text follows it.
+        sampler: draws the first id.
+        update: called before every draw; returns the sampler to draw with, so that it may change at any character.
+        max_chars: the length of the text; None never ends.
         stops: strings that end the text and are not shown.
-        cancel: asked before every character.
+        cancel: called before every draw; true ends the text.
         alternatives: how many likeliest ids each piece names.
-        rng: goes on from where it stands; None begins with `params.seed`.
         recent: ids already read, for the repetition penalty.
-        before: text shown before this, in which a stop string may have begun.
-
-    Attributes:
-        reason: why it ended, empty before it has: "stop", "length" or "cancelled".
-        engine: the model; another that has the same states may take its place at any time.
-        rng: the random numbers; its `bit_generator.state` can be saved, and others may take its place at any time.
+        shown_before: text in which a stop string may have begun.
     """
 
     def __init__(
         self,
-        engine: Engine,
-        state: State,
-        logits: Array,
-        params: SamplingConfig | Callable[[], SamplingConfig],
+        context: Context,
+        sampler: Sampler,
         *,
+        update: Callable[[Sampler], Sampler] | None = None,
         max_chars: int | None = None,
         stops: Sequence[str] = (),
-        cancel: Callable[[], bool] | None = None,
+        cancel: Callable[[], bool] = never,
         alternatives: int = 0,
-        rng: np.random.Generator | None = None,
         recent: Sequence[int] = (),
-        before: str = "",
+        shown_before: str = "",
     ) -> None:
-        steer = _always(params) if isinstance(params, SamplingConfig) else params
-        if rng is None:
-            seed = steer().seed
-            rng = make_rng(new_seed() if seed is None else seed)
-        self._stream = _new_stream(engine, rng, max_chars, stops, recent, before)
-        self.engine = engine
+        self._stream = Stream(sampler.engine.vocabulary, max_chars, stops, deque(recent), shown_before)
         self._pieces = _run(
-            engine.vocabulary,
-            self._step,
-            state,
-            logits[None],
-            steer,
+            context.state,
+            context.logits[None],
+            sampler,
             [self._stream],
+            update=update,
             cancel=cancel,
             alternatives=alternatives,
         )
 
-    def _step(self, state: State, ids: NDArray[np.int64]) -> tuple[State, Array]:
-        return self.engine.step(state, ids)
-
-    @property
-    def rng(self) -> np.random.Generator:
-        """What draws."""
-        return self._stream.rng
-
-    @rng.setter
-    def rng(self, rng: np.random.Generator) -> None:
-        self._stream.rng = rng
-
     @property
     def reason(self) -> str:
-        """Why the text ended; empty while it has not."""
+        """Why the text ended: "stop", "length" or "cancelled"; empty before."""
         return self._stream.reason
 
     def __iter__(self) -> Iterator[Piece]:
@@ -333,20 +284,12 @@ class Generation:
 
 @dataclass(frozen=True)
 class Completion:
-    """One finished text.
+    """One finished text."""
 
-    Attributes:
-        text: what was written, without prompt or stop string.
-        logprob: log p of everything shown, by the model itself; nats.
-        reason: "stop", "length" or "cancelled".
-        seed: makes it again.
-        pieces: id by id.
-    """
-
-    text: str
-    logprob: float
-    reason: str
-    seed: int
+    text: str  # without prompt or stop string
+    logprob: float  # log p of everything shown, by the model; nats
+    reason: str  # "stop", "length" or "cancelled"
+    seed: int  # gives the same text again
     pieces: tuple[Piece, ...]
 
     @property
@@ -356,51 +299,40 @@ class Completion:
 
 
 def generate_batch(
+    context: Context,
     engine: Engine,
-    state: State,
-    logits: Array,
     params: SamplingConfig,
     count: int,
     *,
     max_chars: int,
     stops: Sequence[str] = (),
-    cancel: Callable[[], bool] | None = None,
-    alternatives: int = 0,
+    cancel: Callable[[], bool] = never,
     recent: Sequence[int] = (),
-    before: str = "",
+    shown_before: str = "",
 ) -> list[Completion]:
-    """Several texts from one state, as one batch. Text k has the seed `params.seed + k`.
+    """Write several texts after one context, as one batch. Text k has the seed `params.seed + k`.
 
     Args:
+        context: every text follows it.
         engine: the model.
-        state: of one stream.
-        logits: what may come next, (V,).
         params: the sampling chain.
-        count: how many.
-        max_chars: where each ends at the latest.
-        stops: strings that end a text and are not shown.
-        cancel: asked before every character.
-        alternatives: how many likeliest ids each piece names.
-        recent: ids already read, for the repetition penalty.
-        before: text shown before this, in which a stop string may have begun.
+        count: number of texts.
+        max_chars: the length of each text, unless a stop string ends it.
+        stops: as for `Generation`, as are the next three.
+        cancel: called before every draw; true ends all texts.
+        recent: ids already read.
+        shown_before: text in which a stop string may have begun.
     """
     if count < 1:
         raise UsageError(f"count is {count}, but must be at least 1")
-    seed = new_seed() if params.seed is None else params.seed
-    streams = [_new_stream(engine, make_rng(seed + k), max_chars, stops, recent, before) for k in range(count)]
+    sampler = Sampler.seeded(engine, params, count)
+    streams = [Stream(engine.vocabulary, max_chars, stops, deque(recent), shown_before) for _ in range(count)]
     pieces: list[list[Piece]] = [[] for _ in streams]
-    batch = np.repeat(logits[None], count, axis=0)
-    for number, piece in _run(
-        engine.vocabulary,
-        engine.step,
-        state.repeat(count),
-        batch,
-        _always(params),
-        streams,
-        cancel=cancel,
-        alternatives=alternatives,
-    ):
+    logits = np.repeat(context.logits[None], count, axis=0)
+    for number, piece in _run(context.state.repeat(count), logits, sampler, streams, cancel=cancel):
         pieces[number].append(piece)
+    seed = sampler.params.seed
+    assert seed is not None
     return [
         Completion(
             text="".join([piece.text for piece in written]),
@@ -411,20 +343,3 @@ def generate_batch(
         )
         for k, (stream, written) in enumerate(zip(streams, pieces, strict=True))
     ]
-
-
-def _always(params: SamplingConfig) -> Callable[[], SamplingConfig]:
-    return lambda: params
-
-
-def _new_stream(
-    engine: Engine,
-    rng: np.random.Generator,
-    max_chars: int | None,
-    stops: Sequence[str],
-    recent: Sequence[int],
-    before: str,
-) -> Stream:
-    if max_chars is not None and max_chars < 0:
-        raise UsageError(f"the number of characters is {max_chars}, but must not be negative")
-    return Stream(engine.vocabulary, rng, max_chars, [stop for stop in stops if stop], deque(recent), before)

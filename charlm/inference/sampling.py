@@ -1,28 +1,29 @@
 """From logits to an id.
 
-Owns the samplers. Knows nothing of models, states or text; the generation loop calls it with the logits of all streams.
+Owns the samplers. Knows nothing of models, states or text: the generation loop passes the logits of all streams.
 
-The chain, in this order, each step acting on what the one before left:
+The chain, in this order; each step acts on the result of the one before:
 
     1. banned characters        can never be drawn
-    2. repetition penalty       log p of every id seen in the last `repetition_window` ids is multiplied by the penalty
-                                (Keskar et al. 2019 scale logits, whose zero is arbitrary; log p has none to choose)
+    2. repetition penalty       log p of every id in the last `repetition_window` ids is multiplied by the penalty
+                                (Keskar et al. 2019 scale logits, whose zero is arbitrary; the zero of log p is not)
     3. temperature              log p / temperature; 0 takes the likeliest id, the lowest of equals
     4. top-k                    the k likeliest (Fan et al. 2018)
-    5. typical                  the ids whose surprise is nearest to the entropy, up to a mass (Meister et al. 2022)
+    5. typical                  the ids whose surprisal is nearest to the entropy, up to a mass (Meister et al. 2022)
     6. top-p                    the likeliest ids up to a mass, the nucleus (Holtzman et al. 2019)
     7. min-p                    ids at least this share as likely as the likeliest (Nguyen et al. 2024)
 
-What is left is normalised and drawn from. Ids exactly as likely as the last one kept are kept too, so that the outcome
-never depends on the order of ids. Temperature comes before the filters: they act on the probabilities that are drawn
-from.
+The rest is normalised and drawn from. Ids exactly as likely as the last one kept are kept too, so that the result never
+depends on the order of ids. Temperature comes before the filters, which act on the probabilities that are drawn from.
+
+These are the plain versions, for any number of streams. `charlm.inference.fast_path` has the ones for a single stream.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,23 +31,78 @@ from numpy.typing import NDArray
 from charlm.config import SamplingConfig
 from charlm.errors import CheckpointError, UsageError
 
-Probabilities = NDArray[np.float64]
+Logits = NDArray[np.floating[Any]]
+Weights = NDArray[np.float64]  # (B, V) of each id in each stream
 MIN_TEMPERATURE = 0.01  # below it the likeliest id is taken, because the division would overflow
 
 
-def relative(
-    logits: NDArray[np.floating[Any]],
+class Sample(NamedTuple):
+    """One id drawn for each stream.
+
+    The logprob and entropy are the model's own, before the sampling chain, in nats.
+    """
+
+    ids: NDArray[np.int64]  # (B,)
+    logprobs: list[float]  # (B,)
+    entropies: list[float]  # (B,)
+
+
+def sample(
+    logits: Logits,
+    params: SamplingConfig,
+    banned_ids: Sequence[int],
+    recent: Sequence[Sequence[int]] | None,
+    uniforms: Sequence[float],
+) -> Sample:
+    """Draw one id for each stream.
+
+    Args:
+        logits: (B, V).
+        params: the sampling chain.
+        banned_ids: ids of the characters in `params.banned`.
+        recent: ids in the repetition window of each stream; needed only with a repetition penalty.
+        uniforms: (B,) random numbers in [0, 1).
+    """
+    ids = draw(filtered_weights(logits, params, banned_ids, recent), uniforms)
+    return Sample(ids, *logprobs_and_entropies(logits, ids))
+
+
+def log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
+    """Return log p of every id, over the last axis."""
+    shifted: NDArray[Any] = logits - logits.max(axis=-1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return shifted
+
+
+def logprobs_and_entropies(logits: NDArray[Any], ids: NDArray[np.int64]) -> tuple[list[float], list[float]]:
+    """Return log p of each row's id and the entropy of each row, in nats.
+
+    Args:
+        logits: (B, V).
+        ids: (B,).
+    """
+    shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
+    weights = np.exp(shifted)
+    total = np.add.reduce(weights, axis=-1)
+    log_total = np.log(total)
+    logprobs = shifted[np.arange(len(ids)), ids] - log_total
+    entropies = log_total - np.vecdot(weights, shifted) / total
+    return logprobs.tolist(), entropies.tolist()
+
+
+def filtered_weights(
+    logits: Logits,
     params: SamplingConfig,
     banned_ids: Sequence[int] | NDArray[np.integer[Any]] = (),
     recent: Sequence[Sequence[int]] | None = None,
-) -> Probabilities:
-    """What the chain leaves, up to a factor.
+) -> Weights:
+    """Apply the sampling chain.
 
     Args:
         logits: (B, V); infinities are allowed.
         params: the chain.
-        banned_ids: what `params.banned` comes to.
-        recent: for each stream the ids of the repetition window; needed only with a repetition penalty.
+        banned_ids: ids of the characters in `params.banned`.
+        recent: as in `sample`.
 
     Returns:
         (B, V), each row proportional to a distribution.
@@ -58,110 +114,90 @@ def relative(
     weights = logits.astype(np.float64)
     if len(banned_ids):
         weights[:, banned_ids] = -math.inf
-    # One stream: a row, and calls that cost more than their arithmetic are chosen for how long they are under way.
-    single = weights[0] if len(weights) == 1 else None
-    if single is not None and math.isfinite(most := float(single[single.argmax()])):
-        single -= most
-    else:
-        peaks = np.maximum.reduce(weights, axis=-1, keepdims=True)
-        if not np.isfinite(peaks).all():
-            weights, peaks = _without_infinities(weights, peaks)
-        weights -= peaks
+    weights = shift_to_zero(weights)
     if params.repetition_penalty != 1 and recent is not None:
-        _penalise(weights, recent, params.repetition_penalty)
+        penalise_repetition(weights, recent, params.repetition_penalty)
     if params.temperature < MIN_TEMPERATURE:
         greedy = np.zeros_like(weights)
         greedy[np.arange(len(weights)), weights.argmax(axis=-1)] = 1
         return greedy
-    if params.temperature != 1:
-        weights /= params.temperature
+    weights /= params.temperature
     np.exp(weights, out=weights)  # from here on proportional to probabilities
     if 0 < params.top_k < weights.shape[-1]:
-        kth = np.partition(weights, -params.top_k, axis=-1)[:, -params.top_k, None]
-        weights[weights < kth] = 0
+        keep_top_k(weights, params.top_k)
     if params.typical < 1:
-        _keep_typical(weights, params.typical)
+        keep_typical(weights, params.typical)
     if params.top_p < 1:
-        _keep_nucleus(weights, params.top_p)
+        keep_nucleus(weights, params.top_p)
     if params.min_p > 0:
-        weights[weights < params.min_p * np.maximum.reduce(weights, axis=-1, keepdims=True)] = 0
+        weights[weights < params.min_p * weights.max(axis=-1, keepdims=True)] = 0
     return weights
 
 
-def distribution(
-    logits: NDArray[np.floating[Any]],
-    params: SamplingConfig,
-    banned_ids: Sequence[int] | NDArray[np.integer[Any]] = (),
-    recent: Sequence[Sequence[int]] | None = None,
-) -> Probabilities:
-    """The probabilities that the chain leaves: `relative`, each row divided by its sum."""
-    weights = relative(logits, params, banned_ids, recent)
-    weights /= np.add.reduce(weights, axis=-1, keepdims=True)
-    return weights
-
-
-def _without_infinities(weights: Probabilities, most: Probabilities) -> tuple[Probabilities, Probabilities]:
-    if np.isnan(most).any():
+def shift_to_zero(weights: Weights) -> Weights:
+    """Return logits whose largest is 0 in every row; an infinite one leaves only itself."""
+    peaks = weights.max(axis=-1, keepdims=True)
+    if np.isnan(peaks).any():
         raise CheckpointError("the model's weights are so large that its arithmetic overflows")
-    if (most == -math.inf).any():
+    if (peaks == -math.inf).any():
         raise UsageError("no character is left to draw: all are banned")
-    certain = most == math.inf
-    return np.where(certain, np.where(weights == math.inf, 0.0, -math.inf), weights), np.where(certain, 0.0, most)
+    certain = peaks == math.inf
+    if certain.any():
+        weights = np.where(certain, np.where(weights == math.inf, 0.0, -math.inf), weights)
+        peaks[certain] = 0
+    weights -= peaks
+    return weights
 
 
-def _penalise(weights: Probabilities, recent: Sequence[Sequence[int]], penalty: float) -> None:
+def penalise_repetition(weights: Weights, recent: Sequence[Sequence[int]], penalty: float) -> None:
+    """Multiply log p of the recent ids of each row by the penalty."""
     weights -= np.log(np.exp(weights).sum(axis=-1, keepdims=True))  # log p
     for row, ids in zip(weights, recent, strict=True):
-        seen = np.unique(np.asarray(ids, dtype=np.int64))
-        row[seen] *= penalty
+        row[np.unique(np.asarray(ids, dtype=np.int64))] *= penalty
     weights -= weights.max(axis=-1, keepdims=True)
 
 
-def _keep_nucleus(weights: Probabilities, mass: float) -> None:
-    # From the least likely up: what may be left out is the longest run that weighs at most 1 - mass.
-    if len(weights) == 1:
-        row = weights[0]
-        rising = row.copy()
-        rising.sort()
-        upto = np.add.accumulate(rising)
-        least = upto[:-1].searchsorted((1 - mass) * float(upto[-1]), "right")  # the likeliest stays at any mass
-        row *= row >= rising[least]
-        return
-    ordered = np.sort(weights, axis=-1)
-    summed = np.add.accumulate(ordered, axis=-1)
+def keep_top_k(weights: Weights, k: int) -> None:
+    """Zero all but the k largest weights of each row, and those equal to the last of them."""
+    kth = np.partition(weights, -k, axis=-1)[:, -k, None]
+    weights[weights < kth] = 0
+
+
+def keep_nucleus(weights: Weights, mass: float) -> None:
+    """Zero the smallest weights of each row that together weigh at most 1 - mass; the largest always stays."""
+    ascending = np.sort(weights, axis=-1)
+    summed = np.add.accumulate(ascending, axis=-1)
     kept = summed > (1 - mass) * summed[:, -1:]
     kept[:, -1] = True
-    least = ordered[np.arange(len(ordered)), kept.argmax(axis=-1)]
-    weights *= weights >= least[:, None]
+    smallest = ascending[np.arange(len(ascending)), kept.argmax(axis=-1)]
+    weights *= weights >= smallest[:, None]
 
 
-def _keep_typical(weights: Probabilities, mass: float) -> None:
+def keep_typical(weights: Weights, mass: float) -> None:
+    """Keep the ids of each row whose surprisal is nearest to the entropy, up to a mass; zero the others."""
     p = weights / weights.sum(axis=-1, keepdims=True)
     with np.errstate(divide="ignore"):
-        surprise = -np.log(p)
-    entropy = (p * np.where(p > 0, surprise, 0.0)).sum(axis=-1, keepdims=True)
-    strangeness = np.abs(surprise - entropy)
-    order = np.argsort(strangeness, axis=-1, kind="stable")
+        surprisal = -np.log(p)
+    entropy = (p * np.where(p > 0, surprisal, 0.0)).sum(axis=-1, keepdims=True)
+    distance = np.abs(surprisal - entropy)
+    order = np.argsort(distance, axis=-1, kind="stable")
     summed = np.add.accumulate(np.take_along_axis(p, order, axis=-1), axis=-1)
     reached = (summed >= mass * summed[:, -1:]).argmax(axis=-1)
-    limit = np.take_along_axis(strangeness, np.take_along_axis(order, reached[:, None], axis=-1), axis=-1)
-    weights[strangeness > limit] = 0
+    limit = np.take_along_axis(distance, np.take_along_axis(order, reached[:, None], axis=-1), axis=-1)
+    weights[distance > limit] = 0
 
 
-def draw(probabilities: Probabilities, uniforms: Sequence[float] | NDArray[np.float64]) -> NDArray[np.int64]:
-    """Invert the cumulative distribution.
+def draw(weights: Weights, uniforms: Sequence[float] | NDArray[np.float64]) -> NDArray[np.int64]:
+    """Invert the cumulative distribution of each row.
 
     Args:
-        probabilities: (B, V), each row proportional to a distribution.
+        weights: (B, V), each row proportional to a distribution.
         uniforms: (B,) in [0, 1).
 
     Returns:
-        One id a row, (B,), never one of probability zero.
+        One id a row, (B,), never one of weight zero.
     """
-    if len(probabilities) == 1:
-        row = np.add.accumulate(probabilities[0])
-        return np.array((row.searchsorted(float(uniforms[0]) * float(row[-1]), "right"),))
-    summed = np.add.accumulate(probabilities, axis=-1)
+    summed = np.add.accumulate(weights, axis=-1)
     targets = np.asarray(uniforms)[:, None] * summed[:, -1:]
     ids: NDArray[np.int64] = (summed > targets).argmax(axis=-1)
     return ids

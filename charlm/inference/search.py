@@ -1,7 +1,7 @@
 """Choosing among several texts.
 
-Owns best-of-n, beam search and re-ranking by relevance. Text is drawn by the generation loop; only the beam, which
-draws nothing, walks by itself.
+Owns best-of-n, beam search and reranking by maximum mutual information. The generation loop writes the texts; only the
+beam, which draws nothing, steps the model by itself.
 """
 
 from __future__ import annotations
@@ -13,107 +13,96 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.errors import UsageError
+from charlm.inference.context import Context, StaticModel, read_prompt
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Completion
-from charlm.inference.scoring import log_softmax, prime
-from charlm.inference.state import Array, State
+from charlm.inference.sampling import log_softmax
+from charlm.inference.state import Array
 
 
-def best_first(completions: Sequence[Completion]) -> list[Completion]:
-    """Texts by their mean log-probability, the likeliest first; empty ones last."""
+def rerank_likelihood(completions: Sequence[Completion]) -> list[Completion]:
+    """Sort texts by mean log-probability, the likeliest first; empty ones last."""
     return sorted(completions, key=lambda one: one.mean_logprob if one.pieces else -np.inf, reverse=True)
 
 
-def most_relevant_first(
-    engine: Engine, completions: Sequence[Completion], weight: float, nothing: tuple[State, Array] | None = None
+def rerank_mmi(
+    engine: Engine, completions: Sequence[Completion], weight: float, unconditional: Context | None = None
 ) -> list[Completion]:
-    """Texts by how much likelier the context makes them, the most first.
+    """Sort texts by maximum mutual information with their context (Li et al. 2016), the highest first.
 
-    The score is log p(text | context) - weight * log p(text), a mean over its ids: maximum mutual information (Li et
-    al. 2016). It takes from texts that are likely anywhere.
+    The score is log p(text | context) - weight * log p(text), a mean over ids. It ranks lower the texts that are likely
+    anywhere.
 
     Args:
         engine: the model that wrote them.
         completions: their `logprob` is given the context.
-        weight: lambda; 0 is `best_first`.
-        nothing: a state of one stream, and logits (V,), of a model that has read no context; None for the start of
-            a text.
+        weight: lambda; 0 is `rerank_likelihood`.
+        unconditional: the context of log p(text); None is the start of a text.
     """
-    if nothing is None:
-        primed = prime(engine, "")
-        nothing = primed.state, primed.logits
-    alone = logprobs(engine, nothing, [[piece.id for piece in one.pieces] for one in completions])
+    if unconditional is None:
+        unconditional, _ = read_prompt(StaticModel(engine), "")
+    anywhere = logprobs(engine, unconditional, [[piece.id for piece in one.pieces] for one in completions])
     scores = {
-        id(one): one.mean_logprob - weight * nats / max(1, len(one.pieces)) if one.pieces else -np.inf
-        for one, nats in zip(completions, alone, strict=True)
+        id(one): one.mean_logprob - weight * logprob / max(1, len(one.pieces)) if one.pieces else -np.inf
+        for one, logprob in zip(completions, anywhere, strict=True)
     }
     return sorted(completions, key=lambda one: scores[id(one)], reverse=True)
 
 
-def logprobs(engine: Engine, after: tuple[State, Array], texts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-    """Log p of each text, (N,), nats; all texts as one batch.
+def logprobs(engine: Engine, context: Context, texts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Return log p of each text after a context, (N,), nats; all texts are one batch.
 
     Args:
         engine: the model.
-        after: a state of one stream and its logits (V,), where each text begins.
+        context: every text follows it.
         texts: ids.
     """
-    longest = max((len(text) for text in texts), default=0)
-    if longest == 0:
+    max_length = max((len(text) for text in texts), default=0)
+    if max_length == 0:
         return np.zeros(len(texts))
-    ids = np.zeros((longest, len(texts)), dtype=np.int64)
-    there = np.zeros(ids.shape, dtype=np.bool_)
+    ids = np.zeros((max_length, len(texts)), dtype=np.int64)
+    mask = np.zeros(ids.shape, dtype=np.bool_)
     for number, text in enumerate(texts):
         ids[: len(text), number] = text
-        there[: len(text), number] = True
-    state, before = after
-    _, logits = engine.forward(state.repeat(len(texts)), ids)
-    first = np.broadcast_to(before, (1, *logits.shape[1:]))
-    predictions = log_softmax(np.concatenate((first, logits[:-1])))
-    chosen = np.take_along_axis(predictions, ids[..., None], axis=-1)[..., 0]
-    total: NDArray[np.float64] = np.where(there, chosen, 0).sum(axis=0, dtype=np.float64)
+        mask[: len(text), number] = True
+    _, logits = engine.forward(context.state.repeat(len(texts)), ids)
+    first = np.broadcast_to(context.logits, (1, *logits.shape[1:]))
+    log_p = log_softmax(np.concatenate((first, logits[:-1])))
+    chosen = np.take_along_axis(log_p, ids[..., None], axis=-1)[..., 0]
+    total: NDArray[np.float64] = np.where(mask, chosen, 0).sum(axis=0, dtype=np.float64)
     return total
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A text that the beam holds.
-
-    Attributes:
-        ids: of the text.
-        text: without the stop string.
-        logprob: of all ids; nats.
-        reason: "stop" or "length"; empty while it grows.
-    """
+    """A text that the beam holds."""
 
     ids: tuple[int, ...]
-    text: str
-    logprob: float
-    reason: str = ""
+    text: str  # without the stop string
+    logprob: float  # of all ids; nats
+    reason: str = ""  # "stop" or "length"; empty while it grows
 
     def score(self, length_penalty: float) -> float:
-        """Log p / ((5 + n) / 6)^penalty, Wu et al. (2016): longer texts are less likely, and not worse for it."""
+        """Return log p / ((5 + n) / 6)^penalty (Wu et al. 2016), which does not punish a text for its length."""
         return float(self.logprob / ((5 + len(self.ids)) / 6) ** length_penalty)
 
 
 def beam_search(
     engine: Engine,
-    state: State,
-    logits: Array,
+    context: Context,
     width: int,
     *,
     max_chars: int,
     stops: Sequence[str] = (),
     length_penalty: float = 1.0,
 ) -> list[Hypothesis]:
-    """The likeliest texts that a beam finds, the best first.
+    """Return the likeliest texts that a beam finds, the best first.
 
     Args:
         engine: the model.
-        state: of one stream.
-        logits: what may come next, (V,).
-        width: how many texts are kept at each character.
-        max_chars: where each ends at the latest, in ids.
+        context: every text follows it.
+        width: number of texts kept at each id.
+        max_chars: ids of a text, at most.
         stops: strings that end a text and are not part of it.
         length_penalty: see `Hypothesis.score`; 0 compares log p as it is.
 
@@ -125,10 +114,10 @@ def beam_search(
     stops = [stop for stop in stops if stop]
     growing = [Hypothesis((), "", 0.0)]
     finished: list[Hypothesis] = []
-    batch = logits[None]
+    state, logits = context.state, context.logits[None]
     for _ in range(max_chars):
-        rows, ids, totals = _extend(batch, [one.logprob for one in growing], width)
-        state, batch = engine.step(state.rows(rows), ids)
+        rows, ids, totals = _extend(logits, [one.logprob for one in growing], width)
+        state, logits = engine.step(state.rows(rows), ids)
         following = [
             _grow(engine, growing[row], int(index), float(total), stops)
             for row, index, total in zip(rows, ids, totals, strict=True)
@@ -136,11 +125,11 @@ def beam_search(
         finished += [one for one in following if one.reason]
         alive = [number for number, one in enumerate(following) if not one.reason]
         growing = [following[number] for number in alive]
-        state, batch = state.rows(alive), batch[alive]
+        state, logits = state.rows(alive), logits[alive]
         best = max((one.score(length_penalty) for one in finished), default=-np.inf)
-        # A text only gets less likely as it grows: once none can overtake, the search is over.
-        at_most = [one.logprob / ((5 + max_chars) / 6) ** length_penalty for one in growing]
-        if not growing or (len(finished) >= width and best >= max(at_most)):
+        # A text only gets less likely as it grows: once none can overtake the best, the search is over.
+        bounds = [one.logprob / ((5 + max_chars) / 6) ** length_penalty for one in growing]
+        if not growing or (len(finished) >= width and best >= max(bounds)):
             break
     finished += [replace(one, reason="length") for one in growing]
     return sorted(finished, key=lambda one: one.score(length_penalty), reverse=True)[:width]
@@ -149,7 +138,7 @@ def beam_search(
 def _extend(
     logits: Array, logprobs: Sequence[float], width: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """The `width` likeliest continuations of all hypotheses: of which, by which id, how likely in all."""
+    """Return the rows, ids and total log p of the `width` likeliest continuations of all hypotheses."""
     totals = log_softmax(logits).astype(np.float64) + np.asarray(logprobs)[:, None]
     flat = totals.ravel()
     best = np.argsort(-flat, kind="stable")[:width]
@@ -162,7 +151,7 @@ def _grow(engine: Engine, one: Hypothesis, index: int, total: float, stops: Sequ
     vocabulary = engine.vocabulary
     if all(vocabulary.byte_of(other) is None for other in ids[-2:]):
         text = one.text + vocabulary.characters[index]
-    else:  # a byte goes on with what was begun before it; a character that is not whole is not shown
+    else:  # a byte continues the character before it; an incomplete character is not part of the text
         decoder = vocabulary.decoder()
         text = "".join([decoder.push(other) for other in ids])
     if stop := max((stop for stop in stops if text.endswith(stop)), key=len, default=""):

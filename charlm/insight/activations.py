@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from charlm.cells import CELLS
 from charlm.cells.base import Signal
+from charlm.inference.context import encode_lossy
 from charlm.inference.engine import SEGMENT, Engine
-from charlm.inference.scoring import log_softmax, spell
+from charlm.inference.sampling import log_softmax
 from charlm.inference.state import Array, State
 from charlm.text.decoding import normalise
 
@@ -91,7 +92,7 @@ def record(
     text = normalise(text)
     assert text
     config, cell = engine.config, CELLS[engine.config.cell]
-    ids, _ = spell(engine.vocabulary, text)
+    ids = encode_lossy(engine.vocabulary, text)
     begins = engine.vocabulary.begins[ids]
     ends = np.append(begins[1:], True)  # a character spelled in bytes is read when its last byte is
     keys = [(layer, name) for layer in range(config.layers) for name in cell.SIGNALS if watched(layer, name)]

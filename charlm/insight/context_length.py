@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from charlm.errors import CorpusError
 from charlm.inference.engine import SEGMENT, Engine
-from charlm.inference.scoring import log_softmax
+from charlm.inference.sampling import log_softmax
 from charlm.inference.state import Array, Ids, State
 from charlm.insight.recall_targets import KINDS, RecallTarget
 

@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 from charlm.adapt.learner import Learner
 from charlm.config import SamplingConfig
 from charlm.errors import CorpusError
+from charlm.inference.context import Context, StaticModel, encode_lossy
 from charlm.inference.engine import Engine
 from charlm.inference.generate import generate_batch
-from charlm.inference.scoring import spell
 from charlm.inference.search import logprobs
-from charlm.inference.state import Array, State
 from charlm.text.conversations import Utterance
 from charlm.text.dialogue import Dialogue
 
@@ -33,9 +32,6 @@ CONTEXT = 8  # turns before the reply
 OTHERS = 9  # replies from elsewhere
 LONGEST = 400  # characters of a reply; what is longer is cut
 IMAGINED, WRITTEN = 8, 400  # conversations that the model makes up, and characters of each
-
-Place = tuple[State, Array]
-"""Where a model stands: the state of one stream, and the logits of what may come next, (V,)."""
 
 
 @dataclass(frozen=True)
@@ -104,22 +100,22 @@ def make_cases(conversations: Sequence[Sequence[Utterance]], count: int, seed: i
     return found
 
 
-def imagine(engine: Engine, dialogue: Dialogue, seed: int = 1) -> list[Place]:
+def imagine(engine: Engine, dialogue: Dialogue, seed: int = 1) -> list[Context]:
     """Where the model stands after each of some conversations that it makes up, when somebody is about to speak."""
     beginning, closing = dialogue.beginning, dialogue.closing
     params = SamplingConfig(temperature=1, top_p=1, seed=seed)
-    made_up = generate_batch(engine, *_read(engine, beginning), params, IMAGINED, max_chars=WRITTEN)
+    made_up = generate_batch(_read(engine, beginning), engine, params, IMAGINED, max_chars=WRITTEN)
     turns = [one.text.rpartition(closing)[0].rstrip("\n") for one in made_up]  # the last is not whole
     return [_read(engine, beginning + one + closing) for one in turns]
 
 
-def after_context(engine: Engine, dialogue: Dialogue, case: Case) -> Place:
+def after_context(engine: Engine, dialogue: Dialogue, case: Case) -> Context:
     """Where the model stands when the reply of a case is to come."""
     return _read(engine, dialogue.beginning + "".join(case.turns(dialogue)) + dialogue.opening(case.name))
 
 
 def score(
-    engine: Engine, dialogue: Dialogue, case: Case, elsewhere: Sequence[Place], learner: Learner | None = None
+    engine: Engine, dialogue: Dialogue, case: Case, elsewhere: Sequence[Context], learner: Learner | None = None
 ) -> ResponseScores:
     """How likely a case's replies are.
 
@@ -130,13 +126,13 @@ def score(
         elsewhere: what `imagine` gave.
         learner: of the same model; learns from the context, turn by turn. None learns nothing.
     """
-    ids = [spell(engine.vocabulary, reply + dialogue.closing)[0].tolist() for reply in case.replies]
+    ids = [encode_lossy(engine.vocabulary, reply + dialogue.closing).tolist() for reply in case.replies]
     lengths = np.array([len(one) for one in ids])
     opening = dialogue.opening(case.name)
-    named = spell(engine.vocabulary, opening)[0]
+    named = encode_lossy(engine.vocabulary, opening)
     turns = case.turns(dialogue)
-    others = [engine.prefill(place[0], named) if opening else place for place in elsewhere]
-    anyway = np.mean([logprobs(engine, place, ids) for place in others], axis=0)
+    others = [StaticModel(engine).read(context, named) for context in elsewhere]
+    anyway = np.mean([logprobs(engine, context, ids) for context in others], axis=0)
     given = logprobs(engine, after_context(engine, dialogue, case), ids)
     if learner is None:
         return ResponseScores(given, anyway, given, lengths)
@@ -145,12 +141,13 @@ def score(
         memory = learner.read(memory, turn).memory
     if opening:
         memory = learner.read(memory, opening, learn=False).memory
-    learned = logprobs(learner.engine(memory), (memory.state, memory.logits), ids)
+    learned = logprobs(learner.engine(memory), Context(memory.state, memory.logits), ids)
     return ResponseScores(given, anyway, learned, lengths)
 
 
-def _read(engine: Engine, text: str) -> Place:
-    return engine.prefill(engine.start(), spell(engine.vocabulary, text)[0])
+def _read(engine: Engine, text: str) -> Context:
+    model = StaticModel(engine)
+    return model.read(model.start(), encode_lossy(engine.vocabulary, text))
 
 
 class RankedScore(NamedTuple):

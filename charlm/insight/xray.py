@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from charlm.cells.base import Signal
 from charlm.inference.engine import Activations, Engine
-from charlm.inference.scoring import log_softmax
+from charlm.inference.sampling import log_softmax
 from charlm.insight.activations import FLAT, OPEN, SHUT, memory_of, signals_of
 from charlm.insight.colour import colours, hexadecimal, ink
 

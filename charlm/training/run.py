@@ -24,9 +24,9 @@ from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, TrainingRecord
 from charlm.config import DataConfig, ModelConfig, SamplingConfig, TrainConfig
 from charlm.errors import OutputError, TrainingError, UsageError
+from charlm.inference.context import StaticModel, read_prompt
 from charlm.inference.engine import Engine
-from charlm.inference.generate import Generation
-from charlm.inference.scoring import prime
+from charlm.inference.generate import Generation, Sampler
 from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
 from charlm.tensor_shapes import parameter_count
 from charlm.text.batching import Lanes
@@ -423,9 +423,9 @@ class Run:
         if not all(np.isfinite(tensor).all() for tensor in weights.values()):
             return ""
         engine = Engine(Checkpoint(trainer.model.config, corpus.vocabulary, weights))
-        primed = prime(engine, "")
-        params = SamplingConfig(seed=trainer.step)
-        pieces = Generation(engine, primed.state, primed.logits, params, max_chars=SAMPLE_CHARS)
+        context, _ = read_prompt(StaticModel(engine), "")
+        sampler = Sampler.seeded(engine, SamplingConfig(seed=trainer.step))
+        pieces = Generation(context, sampler, max_chars=SAMPLE_CHARS)
         return "".join([piece.text for piece in pieces])
 
     def _to_tensorboard(self, event: Evaluated) -> None:

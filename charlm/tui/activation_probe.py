@@ -79,7 +79,7 @@ class _ReplyInProgress:
         if self.next_state is not None and (self.coloured or not pinned):
             self.first += sum(self.lengths)
             self.state, self.pending, self.lengths = self.next_state, [], []
-        self.next_state = piece.state
+        self.next_state = piece.context.state if piece.context is not None else None
         self.pending.append(piece.id)
         self.lengths.append(len(piece.text))
         self.coloured = False
@@ -165,15 +165,15 @@ class ActivationProbe:
 
     def colour_turns(self, conversation: Conversation, turns: Sequence[Turn]) -> None:
         """Send the pinned unit's values in finished turns, until a reply begins or the pin changes."""
+        from charlm.inference.context import encode_lossy
         from charlm.inference.engine import SEGMENT
-        from charlm.inference.scoring import spell
 
         pin = self.request.pin
         for turn in turns:
             if pin is None or pin != self.request.pin or conversation.busy or not has_unit(conversation.engine, pin):
                 return
             state, engine = _read_turn(conversation, turn, "")
-            ids = spell(engine.vocabulary, turn.text)[0]
+            ids = encode_lossy(engine.vocabulary, turn.text)
             values: list[float] = []
             for first in range(0, len(ids), SEGMENT):
                 activations = engine.forward_with_activations(state, ids[first : first + SEGMENT])
@@ -186,7 +186,7 @@ class ActivationProbe:
 
     def summary_at(self, conversation: Conversation, turn: Turn, character: int) -> ActivationSummary | None:
         """Return the activations at a character of a finished turn; None while a reply is drawn."""
-        from charlm.inference.scoring import spell
+        from charlm.inference.context import encode_lossy
         from charlm.insight.xray import entropies_of, summarise_activations
 
         text = turn.text[: character + 1]
@@ -199,7 +199,7 @@ class ActivationProbe:
                 turn,
                 text,
                 engine,
-                engine.forward_with_activations(state, spell(engine.vocabulary, text[line:])[0]),
+                engine.forward_with_activations(state, encode_lossy(engine.vocabulary, text[line:])),
             )
         *_, engine, activations = self._last_read
         # The distribution after a character is the next character's entropy.
@@ -234,13 +234,13 @@ def _values_of(pin: Pin, activations: Activations) -> list[float]:
 
 def _read_turn(conversation: Conversation, turn: Turn, text: str) -> tuple[State, Engine]:
     """Return the state after the first `text` of a turn, and the model with the units clamped as in the turn."""
-    from charlm.inference.scoring import spell
+    from charlm.inference.context import encode_lossy
 
     assert turn.parent is not None
     reader = conversation.reader
     before = reader.begin(conversation.snapshot(turn.parent), conversation.lead(turn), turn.lesson)
     engine = _clamped_as_drawn(reader.engine(before), turn)
-    state, ids = before.state, spell(engine.vocabulary, text)[0]
+    state, ids = before.state, encode_lossy(engine.vocabulary, text)
     if len(ids):
         state, _ = engine.prefill(state, ids)
     return state, engine

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 import charlm
 from charlm.adapt import gradient_rms
-from charlm.adapt.dynamic_eval import learn, learning, line_reader, reading
+from charlm.adapt.dynamic_eval import learn, learning, line_scorer, reading
 from charlm.adapt.learner import AdaptiveState, Learner
 from charlm.adapt.weight_delta import WorkingWeights, nothing, overlay_from_bytes
 from charlm.api import Model
@@ -26,7 +26,8 @@ from charlm.checkpoint import Checkpoint, load, save
 from charlm.config import LearnConfig, ModelConfig
 from charlm.errors import CharlmError, CheckpointError, CorpusError, UsageError
 from charlm.inference.engine import Engine
-from charlm.inference.scoring import LineScorer, log_softmax, measuring
+from charlm.inference.sampling import log_softmax
+from charlm.inference.scoring import score_text
 from charlm.model.lm import CharLM, detach, load_tensors
 from charlm.tensor_shapes import parameter_count, statistic_shapes, tensor_shapes
 from charlm.text.vocabulary import Vocabulary
@@ -174,7 +175,7 @@ def test_a_rate_of_zero_is_the_model_as_it_is(learner: Learner) -> None:
     still = learner_of(learner.base.checkpoint, LearnConfig(rate=0, segment=8))
     text = noise(300)
     lesson = learn(still, text)
-    *_, static = measuring(still.base, text)
+    *_, static = score_text(still.base, text)
     assert not lesson.memory.overlay.moved.any()
     assert lesson.learning.nats == pytest.approx(static.nats, rel=1e-5)
     assert lesson.static.nats == pytest.approx(static.nats, rel=1e-5)
@@ -228,11 +229,11 @@ def test_what_comes_later_changes_what_comes_after_it(learner: Learner) -> None:
 
 
 def test_lines_are_scored_before_they_are_learned(learner: Learner) -> None:
-    scorer = LineScorer(learner.base, line_reader(learner))
+    scorer = line_scorer(learner)
     first, *_, last = [scorer.push("the ferry goes over to farside.") for _ in range(12)]
     memory = learner.start()
     expected = learner.read(memory, first.text + "\n").nats
-    np.testing.assert_allclose(first.surprises, expected / math.log(2))
+    np.testing.assert_allclose(first.surprisals, expected / math.log(2))
     assert last.bits_per_character < 0.7 * first.bits_per_character
 
 

@@ -11,6 +11,7 @@ import argparse
 
 import charlm
 from charlm.config import SamplingConfig
+from charlm.inference.context import Context
 from charlm.inference.generate import generate_batch
 
 BEGINNING = "\n\ndef total(prices):\n    "
@@ -29,9 +30,9 @@ def main() -> None:
     print(f"{'held at':>8}  opened  closed")
     for value in (None, *arguments.values):
         engine = model.engine.with_clamps({} if value is None else {(layer, index): value})
-        state, logits = engine.prefill(engine.start(), model.vocabulary.encode(BEGINNING))
+        context = Context(*engine.prefill(engine.start(), model.vocabulary.encode(BEGINNING)))
         params = SamplingConfig(seed=1, temperature=0.8)
-        drawn = generate_batch(engine, state, logits, params, PIECES, max_chars=CHARACTERS)
+        drawn = generate_batch(context, engine, params, PIECES, max_chars=CHARACTERS)
         text = "".join(one.text for one in drawn)
         opened, closed = (sum(map(text.count, brackets)) for brackets in ("([{", ")]}"))
         print(f"{'free' if value is None else value:>8}  {opened:6}  {closed:6}")

@@ -32,8 +32,8 @@ from charlm.adapt.learner import Learner
 from charlm.chat.conversation import Conversation
 from charlm.chat.near_duplicates import near, normalised
 from charlm.config import ChatConfig, LearnConfig
+from charlm.inference.context import encode_lossy
 from charlm.inference.engine import Engine
-from charlm.inference.scoring import spell
 from charlm.insight.reply_metrics import words_of
 from charlm.insight.response_selection import Case, RankedScore, imagine, make_cases, ranked, score
 from charlm.text.conversations import Utterance, conversations_in
@@ -120,7 +120,7 @@ def show_pays(engine: Engine, dialogue: Dialogue, texts: list[tuple[Utterance, .
     """Nats a character, of the turns that are learned and of those between them."""
     for rate in (3e-5, 1e-4, 3e-4):
         learner = Learner(engine, LearnConfig(rate=rate))
-        closing = spell(engine.vocabulary, dialogue.closing)[0]
+        closing = encode_lossy(engine.vocabulary, dialogue.closing)
         then = int(closing[0]) if len(closing) else None
         nats, base = np.zeros(2), np.zeros(2)
         read = np.zeros(2, dtype=np.int64)

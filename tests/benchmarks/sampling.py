@@ -21,9 +21,10 @@ import numpy as np
 from charlm import checkpoint
 from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig, SamplingConfig
+from charlm.inference.context import StaticModel, read_prompt
 from charlm.inference.engine import Engine
-from charlm.inference.generate import Generation, generate_batch
-from charlm.inference.scoring import measuring, prime
+from charlm.inference.generate import Generation, Sampler, generate_batch
+from charlm.inference.scoring import score_text
 from charlm.registry import find_model
 from charlm.tensor_shapes import tensor_shapes
 from charlm.text.vocabulary import Vocabulary
@@ -58,20 +59,20 @@ def _random_model(folder: Path, hidden: int) -> Path:
 
 
 def _measure(engine: Engine, loaded: Checkpoint) -> None:
-    primed = prime(engine, "")
+    context, _ = read_prompt(StaticModel(engine), "")
 
     def stream() -> None:
-        for _ in Generation(engine, primed.state, primed.logits, PARAMS, max_chars=CHARS):
+        for _ in Generation(context, Sampler.seeded(engine, PARAMS), max_chars=CHARS):
             pass
 
     def batch() -> None:
-        generate_batch(engine, primed.state, primed.logits, PARAMS, STREAMS, max_chars=200)
+        generate_batch(context, engine, PARAMS, STREAMS, max_chars=200)
 
     products = _bare_products(loaded)
     text = engine.vocabulary.decode(np.random.default_rng(1).integers(0, len(engine.vocabulary.characters), 20_000))
 
     def read() -> None:
-        for _ in measuring(engine, text):
+        for _ in score_text(engine, text):
             pass
 
     # In turn, so that a slow spell of the machine falls on all alike.

@@ -36,7 +36,7 @@ def draw(engine: Engine, dialogue: Dialogue, case: Case, temperature: float) -> 
     """Replies to a case's context, each as it comes."""
     params = SamplingConfig(temperature=temperature, seed=1)
     after = after_context(engine, dialogue, case)
-    drawn = generate_batch(engine, *after, params, EACH, max_chars=LONGEST, stops=dialogue.stops)
+    drawn = generate_batch(after, engine, params, EACH, max_chars=LONGEST, stops=dialogue.stops)
     return tuple(one.text for one in drawn)
 
 

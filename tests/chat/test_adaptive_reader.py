@@ -30,9 +30,10 @@ from charlm.cli.main import run
 from charlm.config import ChatConfig, LearnConfig
 from charlm.errors import CheckpointError, UsageError
 from charlm.inference import tape
+from charlm.inference.context import Context
 from charlm.inference.engine import Engine
 from charlm.inference.generate import generate_batch
-from charlm.inference.search import best_first, logprobs
+from charlm.inference.search import logprobs, rerank_likelihood
 
 from .conftest import Reopen
 from .models import DIALOGUES, learning_engine
@@ -498,22 +499,21 @@ def test_what_learning_has_made_likelier_is_chosen() -> None:
         assert start.memory is not None
         rng = restored(reply.turn.passages[0].settings[0].rng)
         candidates = generate_batch(
+            Context(start.state, start.logits),
             conversation.reader.engine(start),
-            start.state,
-            start.logits,
             replace(dials.sampling, seed=int(rng.integers(1 << 62))),
             dials.candidates,
             max_chars=dials.length,
             stops=LINES.stops,
         )
         texts = [[piece.id for piece in one.pieces] for one in candidates]
-        base = logprobs(conversation.engine, (start.memory.base.state, start.memory.base.logits), texts)
+        base = logprobs(conversation.engine, Context(start.memory.base.state, start.memory.base.logits), texts)
         gains = [
             one.mean_logprob - LEARNED_WEIGHT * was / len(ids) if ids else -np.inf
             for one, was, ids in zip(candidates, base, texts, strict=True)
         ]
         assert reply.text == candidates[int(np.argmax(gains))].text
-        otherwise += reply.text != best_first(candidates)[0].text
+        otherwise += reply.text != rerank_likelihood(candidates)[0].text
     assert otherwise, "it is not always the likeliest"
 
 

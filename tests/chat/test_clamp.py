@@ -18,8 +18,8 @@ from charlm.chat.storage.store import ConversationStore
 from charlm.checkpoint import save
 from charlm.config import MAX_CLAMP, ChatConfig
 from charlm.errors import CheckpointError, UsageError
+from charlm.inference.context import encode_lossy
 from charlm.inference.generate import Piece
-from charlm.inference.scoring import spell
 
 from .models import DIALOGUES, learning_engine, random_checkpoint, random_engine
 
@@ -30,7 +30,7 @@ HELD = replace(QUICK, clamp="0:3=9,1:5=-9")
 def assert_exact(conversation: Conversation) -> None:
     """What is remembered is what reading the visible text gives, with nothing held."""
     engine = conversation.engine
-    state, logits = engine.prefill(engine.start(), spell(engine.vocabulary, conversation.text())[0])
+    state, logits = engine.prefill(engine.start(), encode_lossy(engine.vocabulary, conversation.text()))
     snapshot = conversation.snapshot(conversation.head)
     for one, other in zip(snapshot.state.arrays(), state.arrays(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
@@ -63,8 +63,8 @@ def test_the_first_character_is_the_free_model_s_and_then_it_acts() -> None:
     free, held = pieces
     assert free[0].id == held[0].id
     assert free[0].logprob == held[0].logprob
-    assert all(piece.state.layers[0].c[0, 3] == 9 for piece in held)
-    assert all(piece.state.layers[1].c[0, 5] == -9 for piece in held)
+    assert all(piece.context.state.layers[0].c[0, 3] == 9 for piece in held)
+    assert all(piece.context.state.layers[1].c[0, 5] == -9 for piece in held)
     assert held[1].entropy != free[1].entropy
 
 
@@ -86,7 +86,7 @@ def test_turned_while_it_writes_it_acts_at_once_and_is_recorded() -> None:
         (10, HELD.clamp),
         (30, ""),
     ]
-    held = [piece.state.layers[0].c[0, 3] == 9 for piece in seen]
+    held = [piece.context.state.layers[0].c[0, 3] == 9 for piece in seen]
     assert held == [10 <= place < 30 for place in range(len(seen))]
     assert_exact(conversation)
     assert replay(conversation).difference is None

@@ -21,10 +21,11 @@ from charlm.chat.reply_sampler import EMPTY_TRIES, Snapshot
 from charlm.chat.turns import Turn
 from charlm.config import ChatConfig
 from charlm.errors import UsageError
+from charlm.inference.context import Context
 from charlm.inference.engine import Engine
-from charlm.inference.generate import Generation, Piece, generate_batch, make_rng
-from charlm.inference.scoring import log_softmax
-from charlm.inference.search import most_relevant_first
+from charlm.inference.generate import Generation, Piece, Sampler, generate_batch, make_rng
+from charlm.inference.sampling import log_softmax
+from charlm.inference.search import rerank_mmi
 from charlm.text.dialogue import Dialogue
 
 from .models import random_checkpoint
@@ -125,13 +126,11 @@ def test_one_candidate_is_drawn_as_everything_else_is() -> None:
     prompt = "\n\nBOB:\nhello\n\nANNA:\n"
     start = conversation.engine.prefill(conversation.engine.start(), conversation.engine.vocabulary.encode(prompt))
     alone = Generation(
-        conversation.engine,
-        *start,
-        STREAMED.sampling,
+        Context(*start),
+        Sampler(conversation.engine, STREAMED.sampling, [make_rng(1)]),
         max_chars=STREAMED.length,
         stops=["\n\n"],
-        rng=make_rng(1),
-        before="\n",
+        shown_before="\n",
     )
     pieces = list(alone)
     assert reply.text == "".join([piece.text for piece in pieces]) != ""
@@ -146,7 +145,9 @@ def test_one_candidate_is_drawn_as_everything_else_is() -> None:
 @pytest.mark.parametrize("penalty", [1.0, 4.0])
 def test_of_several_candidates_the_most_relevant_is_shown(kind: str, prompt: str, alone: str, penalty: float) -> None:
     engine, shown = talking_engine(), []
-    start, nothing = (engine.prefill(engine.start(), engine.vocabulary.encode(text)) for text in (prompt, alone))
+    start, nothing = (
+        Context(*engine.prefill(engine.start(), engine.vocabulary.encode(text))) for text in (prompt, alone)
+    )
     recent = engine.vocabulary.encode(prompt[2:])
     for relevance in (0.0, 1.0, 5.0):
         dials = replace(CHOSEN, candidates=8, relevance=relevance, repetition_penalty=penalty)
@@ -155,10 +156,10 @@ def test_of_several_candidates_the_most_relevant_is_shown(kind: str, prompt: str
         params = replace(dials.sampling, seed=int(make_rng(1).integers(1 << 62)))
         stops = conversation.dialogue.stops
         candidates = generate_batch(
-            engine, *start, params, 8, max_chars=dials.length, stops=stops, recent=recent.tolist(), before="\n"
+            start, engine, params, 8, max_chars=dials.length, stops=stops, recent=recent.tolist(), shown_before="\n"
         )
         assert len({one.text for one in candidates}) > 4
-        best = most_relevant_first(engine, candidates, relevance, nothing)[0]
+        best = rerank_mmi(engine, candidates, relevance, nothing)[0]
         assert (reply.text, reply.reason) == (best.text, best.reason)
         assert reply.logprob == pytest.approx(best.logprob)
         shown.append(reply.text)
@@ -580,7 +581,9 @@ def test_a_new_seed_in_mid_reply_acts_on_the_next_character(dials: ChatConfig) -
         text = conversation.head.text
         start = after(conversation, conversation.path[0]).read(conversation.engine, text[:6])
         expected = Generation(
-            conversation.engine, *start[:2], dials.sampling, max_chars=STREAMED.length - 1, rng=make_rng(99)
+            Context(*start[:2]),
+            Sampler(conversation.engine, dials.sampling, [make_rng(99)]),
+            max_chars=STREAMED.length - 1,
         )
         assert text[6:] == "".join([piece.text for piece in expected])
         passage = conversation.head.passages[-1]
@@ -614,9 +617,8 @@ def test_the_repetition_penalty_looks_back_over_the_context(kind: str, dials: Ch
         window = conversation.engine.vocabulary.encode(before)[-dials.sampling.repetition_window :].tolist()
         start = after(conversation, turn.parent).read(conversation.engine, conversation.lead(turn))
         expected = Generation(
-            conversation.engine,
-            *start[:2],
-            dials.sampling,
+            Context(*start[:2]),
+            Sampler.seeded(conversation.engine, dials.sampling),
             max_chars=STREAMED.length,
             recent=window,
             stops=conversation.dialogue.stops,
@@ -636,7 +638,10 @@ def test_a_penalty_turned_up_in_mid_reply_looks_back_as_far() -> None:
     start = after(conversation, reply.turn.parent).read(conversation.engine, reply.text[:3])
     window = conversation.engine.vocabulary.encode(read)[-64:].tolist()
     expected = Generation(
-        conversation.engine, *start[:2], penalised.sampling, max_chars=STREAMED.length - 3, recent=window
+        Context(*start[:2]),
+        Sampler.seeded(conversation.engine, penalised.sampling),
+        max_chars=STREAMED.length - 3,
+        recent=window,
     )
     assert reply.text[3:] == "".join([piece.text for piece in expected])
 
@@ -666,7 +671,7 @@ def test_an_empty_reply_is_rare_where_some_are_not() -> None:
     start = engine.prefill(engine.start(), engine.vocabulary.encode("\n\nhello\n"))
     silent = 0
     for seed in range(40):
-        first = Generation(engine, *start, STREAMED.sampling, stops=["\n"], rng=make_rng(seed))
+        first = Generation(Context(*start), Sampler(engine, STREAMED.sampling, [make_rng(seed)]), stops=["\n"])
         silent += not list(first)
     assert silent > 20, "more than half of the first tries are"
 

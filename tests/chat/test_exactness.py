@@ -30,9 +30,9 @@ from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import BOT, Turn
 from charlm.config import ChatConfig
 from charlm.errors import UsageError
+from charlm.inference.context import encode_lossy
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Piece
-from charlm.inference.scoring import spell
 from tests.conftest import examples
 
 from .models import DIALOGUES, learning_engine, random_engine
@@ -137,7 +137,7 @@ def check_memory(conversation: Conversation, turn: Turn) -> None:
     if conversation.snapshot(turn).memory is not None:
         check_learned(conversation, turn)
         return
-    afresh = Snapshot(*engine.prefill(engine.start(), spell(engine.vocabulary, conversation.text(turn))[0]))
+    afresh = Snapshot(*engine.prefill(engine.start(), encode_lossy(engine.vocabulary, conversation.text(turn))))
     found = conversation.snapshot(turn)
     for one, other in zip(found.state.arrays(), afresh.state.arrays(), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
@@ -157,7 +157,7 @@ def check_learned(conversation: Conversation, turn: Turn) -> None:
         one = one.parent
     learner = Learner(engine)
     memory: AdaptiveState | None = None
-    state, logits = engine.prefill(engine.start(), spell(engine.vocabulary, dialogue.beginning)[0])
+    state, logits = engine.prefill(engine.start(), encode_lossy(engine.vocabulary, dialogue.beginning))
     always = True
     for one in reversed(path):
         if one.lesson.forget and memory is not None:
@@ -165,14 +165,14 @@ def check_learned(conversation: Conversation, turn: Turn) -> None:
         how = one.lesson.settings
         pieces = [(conversation.lead(one), False), *((passage.text, how is not None) for passage in one.passages)]
         for text, learns in pieces:
-            ids = spell(engine.vocabulary, text)[0]
+            ids = encode_lossy(engine.vocabulary, text)
             if memory is None and how is not None and len(ids):
                 memory, ids = learner.begin(state, int(ids[0])), ids[1:]
             if memory is None:
                 always = always and not len(ids)
                 state, logits = engine.prefill(state, ids) if len(ids) else (state, logits)
             else:
-                then = spell(engine.vocabulary, dialogue.closing)[0]
+                then = encode_lossy(engine.vocabulary, dialogue.closing)
                 memory = learner.read(
                     memory,
                     ids,

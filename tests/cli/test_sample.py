@@ -18,8 +18,9 @@ import pytest
 from charlm.checkpoint import load, save
 from charlm.cli.heat import LEVELS, Heat
 from charlm.config import SamplingConfig
+from charlm.inference.context import Context
 from charlm.inference.engine import Engine
-from charlm.inference.generate import Generation
+from charlm.inference.generate import Generation, Sampler
 from charlm.text.sanitize import visible
 
 from ..conftest import ALPHABET, MakeCheckpoint
@@ -204,7 +205,7 @@ def test_unknown_characters_are_spelled_in_bytes_if_the_model_has_them(
     for index in ids:
         state, logits = engine.step(state, index)
     assert logits is not None
-    pieces = Generation(engine, state, logits, SamplingConfig(seed=1), max_chars=60)
+    pieces = Generation(Context(state, logits), Sampler.seeded(engine, SamplingConfig(seed=1)), max_chars=60)
     assert result.out.removesuffix("\n") == "".join([piece.text for piece in pieces]).removesuffix("\n")
 
 

@@ -18,9 +18,10 @@ from charlm.cells import CELLS
 from charlm.cells.lstm import LSTMState
 from charlm.config import SamplingConfig
 from charlm.errors import UsageError
+from charlm.inference.context import Context, StaticModel
 from charlm.inference.engine import Engine
-from charlm.inference.generate import Generation, Piece, generate_batch, make_rng, new_seed
-from charlm.inference.sampling import distribution, draw
+from charlm.inference.generate import Generation, Piece, Sampler, generate_batch, make_rng, new_seed
+from charlm.inference.sampling import sample
 from charlm.inference.state import State
 from charlm.text.vocabulary import Vocabulary
 
@@ -39,12 +40,21 @@ def engine(make_checkpoint: MakeCheckpoint) -> Engine:
     return Engine(make_checkpoint())
 
 
-def begin(engine: Engine, prompt: str = PROMPT) -> tuple[State, NDArray[np.float32]]:
-    return engine.prefill(engine.start(), engine.vocabulary.encode(prompt))
+def begin(engine: Engine, prompt: str = PROMPT) -> Context:
+    model = StaticModel(engine)
+    return model.read(model.start(), engine.vocabulary.encode(prompt))
+
+
+def generation_of(engine: Engine, params: SamplingConfig, prompt: str = PROMPT, **options: Any) -> Generation:
+    return Generation(begin(engine, prompt), Sampler.seeded(engine, params), **options)
 
 
 def write(engine: Engine, params: SamplingConfig, prompt: str = PROMPT, **options: Any) -> list[Piece]:
-    return list(Generation(engine, *begin(engine, prompt), params, **options))
+    return list(generation_of(engine, params, prompt, **options))
+
+
+def step(engine: Engine, context: Context, index: int) -> Context:
+    return Context(*engine.step(context.state, index))
 
 
 def text_of(pieces: Sequence[Piece]) -> str:
@@ -55,85 +65,108 @@ def text_of(pieces: Sequence[Piece]) -> str:
 
 
 @pytest.mark.parametrize("chain", CHAINS)
-def test_streamed_is_collected_is_batched_is_stepped_by_hand(engine: Engine, chain: str) -> None:
+def test_streamed_batched_and_stepped_texts_are_equal(engine: Engine, chain: str) -> None:
     params, window = CHAINS[chain], engine.vocabulary.encode(PROMPT).tolist()
     pieces = write(engine, params, max_chars=120, recent=window)
 
-    generation = Generation(engine, *begin(engine), params, max_chars=120, recent=window)
+    generation = generation_of(engine, params, max_chars=120, recent=window)
     assert [next(generation).text for _ in range(120)] == [piece.text for piece in pieces]
 
-    for k, completion in enumerate(generate_batch(engine, *begin(engine), params, 4, max_chars=120, recent=window)):
+    for k, completion in enumerate(generate_batch(begin(engine), engine, params, 4, max_chars=120, recent=window)):
         alone = write(engine, replace(params, seed=5 + k), max_chars=120, recent=window)
         assert completion.text == text_of(alone)
         assert completion.seed == 5 + k
         assert [piece.id for piece in completion.pieces] == [piece.id for piece in alone]
 
-    (state, logits), rng, ids = begin(engine), make_rng(5), []
+    context, rng, ids = begin(engine), make_rng(5), []
     for _ in range(120):
         recent = (window + ids)[-params.repetition_window :]
-        ids.append(int(draw(distribution(logits[None], params, recent=[recent]), [rng.random()])[0]))
-        state, logits = engine.step(state, ids[-1])
+        ids.append(int(sample(context.logits[None], params, [], [recent], [rng.random()]).ids[0]))
+        context = step(engine, context, ids[-1])
     assert ids == [piece.id for piece in pieces]
     assert engine.vocabulary.decode(ids) == text_of(pieces)
 
 
-def test_another_seed_is_another_text(engine: Engine) -> None:
+def test_other_seed_gives_other_text(engine: Engine) -> None:
     texts = {text_of(write(engine, SamplingConfig(seed=seed), max_chars=60)) for seed in range(20)}
     assert len(texts) == 20
 
 
-def test_a_seed_that_was_drawn_makes_the_text_again(engine: Engine) -> None:
-    drawn = generate_batch(engine, *begin(engine), SamplingConfig(), 2, max_chars=60)
+def test_drawn_seed_gives_the_text_again(engine: Engine) -> None:
+    drawn = generate_batch(begin(engine), engine, SamplingConfig(), 2, max_chars=60)
     for completion in drawn:
         again = write(engine, SamplingConfig(seed=completion.seed), max_chars=60)
         assert text_of(again) == completion.text
     assert 0 <= new_seed() < 1 << 32
 
 
-def test_greedy_text_is_the_likeliest_ids_whatever_the_seed(engine: Engine) -> None:
+def test_greedy_text_ignores_the_seed(engine: Engine) -> None:
     pieces = write(engine, SamplingConfig(temperature=0, seed=1), max_chars=60)
-    state, logits = begin(engine)
+    context = begin(engine)
     for piece in pieces:
-        assert piece.id == logits.argmax()
-        state, logits = engine.step(state, piece.id)
+        assert piece.id == context.logits.argmax()
+        context = step(engine, context, piece.id)
     assert text_of(write(engine, SamplingConfig(temperature=0, seed=2), max_chars=60)) == text_of(pieces)
 
 
-def test_random_numbers_saved_and_restored_go_on_identically(engine: Engine) -> None:
-    params = CHAINS["plain"]
-    whole = Generation(engine, *begin(engine), params, max_chars=100)
+def test_saved_random_numbers_go_on_identically(engine: Engine) -> None:
+    params, sampler = CHAINS["plain"], Sampler.seeded(engine, CHAINS["plain"])
+    whole = Generation(begin(engine), sampler, max_chars=100)
     first = list(islice(whole, 40))
-    saved, state = whole.rng.bit_generator.state, first[-2].state
+    saved = sampler.rngs[0].bit_generator.state
     rest = list(whole)
 
     rng = make_rng(0)
     rng.bit_generator.state = saved
-    resumed = Generation(engine, *engine.step(state, first[-1].id), params, max_chars=60, rng=rng)
+    context = first[-1].context
+    assert context is not None
+    resumed = Generation(context, Sampler(engine, params, [rng]), max_chars=60)
     assert text_of(list(resumed)) == text_of(rest)
+
+
+def test_update_changes_the_sampler_at_any_character(engine: Engine) -> None:
+    cool, hot = (replace(CHAINS["plain"], temperature=temperature) for temperature in (0.0, 3.0))
+    asked = 0
+
+    def update(sampler: Sampler) -> Sampler:
+        nonlocal asked
+        asked += 1
+        return sampler if asked != 21 else Sampler(engine, hot, [make_rng(9)])
+
+    pieces = list(Generation(begin(engine), Sampler.seeded(engine, cool), update=update, max_chars=50))
+    assert asked == 50
+    assert text_of(pieces[:20]) == text_of(write(engine, cool, max_chars=20))
+    middle = pieces[19].context
+    assert middle is not None
+    rest = Generation(middle, Sampler(engine, hot, [make_rng(9)]), max_chars=30)
+    assert text_of(pieces[20:]) == text_of(list(rest))
 
 
 # What a piece tells
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_a_piece_tells_the_model_s_own_numbers(engine: Engine, count: int) -> None:
+def test_piece_has_the_model_s_own_numbers(engine: Engine) -> None:
     params = CHAINS["all"]  # the sampling chain must not show in them
-    for completion in generate_batch(engine, *begin(engine), params, count, max_chars=50, alternatives=4):
-        state, logits = begin(engine)
-        for piece in completion.pieces:
-            log_p = log_softmax(logits.astype(np.float64))
+    alone = write(engine, params, max_chars=50, alternatives=4)
+    batch = generate_batch(begin(engine), engine, params, 3, max_chars=50)
+    assert all(completion.logprob == sum(piece.logprob for piece in completion.pieces) for completion in batch)
+    assert all(completion.mean_logprob == pytest.approx(completion.logprob / 50) for completion in batch)
+    for pieces in (alone, *[completion.pieces for completion in batch]):
+        context = begin(engine)
+        for piece in pieces:
+            log_p = log_softmax(context.logits.astype(np.float64))
             p = np.exp(log_p)
             assert piece.logprob == pytest.approx(log_p[piece.id], abs=1e-5)
             assert piece.entropy == pytest.approx(-(p * log_p).sum(), abs=1e-5)
-            assert [each.id for each in piece.alternatives] == np.argsort(-logits, kind="stable")[:4].tolist()
+            expected = np.argsort(-context.logits, kind="stable")[: len(piece.alternatives)].tolist()
+            assert [each.id for each in piece.alternatives] == expected
             for alternative in piece.alternatives:
                 assert alternative.text == engine.vocabulary.label(alternative.id)
                 assert alternative.probability == pytest.approx(p[alternative.id], abs=1e-6)
             for likelier, other in pairwise(piece.alternatives):
                 assert likelier.probability >= other.probability
-            state, logits = engine.step(state, piece.id)
-        assert completion.logprob == pytest.approx(sum(piece.logprob for piece in completion.pieces))
-        assert completion.mean_logprob == pytest.approx(completion.logprob / 50)
+            context = step(engine, context, piece.id)
+    assert {len(piece.alternatives) for piece in alone} == {4}
 
 
 def test_alternatives_are_at_most_all_ids(engine: Engine) -> None:
@@ -146,34 +179,33 @@ def test_alternatives_are_at_most_all_ids(engine: Engine) -> None:
 
 @pytest.mark.parametrize("has_bytes", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_piece_s_state_has_read_all_ids_so_far(make_checkpoint: MakeCheckpoint, cell: str, has_bytes: bool) -> None:
+def test_piece_context_has_read_all_ids_so_far(make_checkpoint: MakeCheckpoint, cell: str, has_bytes: bool) -> None:
     engine = Engine(make_checkpoint(cell=cell, characters="ab .", has_bytes=has_bytes))
-    start, params = begin(engine, "abba. "), SamplingConfig(temperature=2, top_p=1, seed=3)
-    state = start[0]
-    for piece in write(engine, params, "abba. ", max_chars=30):
-        state, _ = engine.step(state, piece.id)
-        assert piece.state is not None
-        assert piece.state.batch == 1
-        for part, expected in zip(piece.state.arrays(), state.arrays(), strict=True):
-            np.testing.assert_allclose(part, expected, rtol=0, atol=1e-5)
+    expected = begin(engine, "abba. ")
+    for piece in write(engine, SamplingConfig(temperature=2, top_p=1, seed=3), "abba. ", max_chars=30):
+        expected = step(engine, expected, piece.id)
+        assert piece.context is not None
+        assert piece.context.state.batch == 1
+        np.testing.assert_allclose(piece.context.logits, expected.logits, rtol=0, atol=1e-4)
+        for part, other in zip(piece.context.state.arrays(), expected.state.arrays(), strict=True):
+            np.testing.assert_allclose(part, other, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("has_bytes", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_batch_s_streams_read_their_own_ids(make_checkpoint: MakeCheckpoint, cell: str, has_bytes: bool) -> None:
+def test_batch_streams_read_their_own_ids(make_checkpoint: MakeCheckpoint, cell: str, has_bytes: bool) -> None:
     # Streams end one after the other, so that places move: each goes on from what it has written itself.
     engine = Engine(make_checkpoint(cell=cell, characters="ab .", has_bytes=has_bytes))
     start, params = begin(engine, "abba. "), SamplingConfig(temperature=2, top_p=1, seed=3)
-    completions = generate_batch(engine, *start, params, 8, max_chars=30, stops=["ab", "\ufffd\ufffd"])
+    completions = generate_batch(start, engine, params, 8, max_chars=30, stops=["ab", "\ufffd\ufffd"])
     assert len({len(completion.pieces) for completion in completions}) > 3
     for completion in completions:
-        state, logits = start
+        context = start
         for piece in completion.pieces:
-            shifted = logits - logits.max()
-            expected = float(shifted[piece.id] - np.log(np.exp(shifted).sum()))
+            expected = float(log_softmax(context.logits.astype(np.float64))[piece.id])
             assert piece.logprob == pytest.approx(expected, abs=1e-4)
-            assert piece.state is None
-            state, logits = engine.step(state, piece.id)
+            assert piece.context is None
+            context = step(engine, context, piece.id)
 
 
 # Where it ends
@@ -183,49 +215,50 @@ def test_a_batch_s_streams_read_their_own_ids(make_checkpoint: MakeCheckpoint, c
 @pytest.mark.parametrize(("characters", "has_bytes"), [("ab c", False), ("ab c", True), ("", True)])
 def test_max_chars_is_exact(make_checkpoint: MakeCheckpoint, max_chars: int, characters: str, has_bytes: bool) -> None:
     engine = Engine(make_checkpoint(characters=characters, has_bytes=has_bytes))
-    state, logits = engine.step(engine.start(), 0)
-    generation = Generation(engine, state, logits, CHAINS["plain"], max_chars=max_chars)
+    context = Context(*engine.step(engine.start(), 0))
+    generation = Generation(context, Sampler.seeded(engine, CHAINS["plain"]), max_chars=max_chars)
     assert len(text_of(list(generation))) == max_chars
     assert generation.reason == "length"
-    for completion in generate_batch(engine, state, logits, CHAINS["plain"], 3, max_chars=max_chars):
+    for completion in generate_batch(context, engine, CHAINS["plain"], 3, max_chars=max_chars):
         assert (len(completion.text), completion.reason) == (max_chars, "length")
 
 
-def test_nothing_is_drawn_for_no_characters(engine: Engine) -> None:
-    generation = Generation(engine, *begin(engine), CHAINS["plain"], max_chars=0)
-    before = generation.rng.bit_generator.state
-    assert list(generation) == []
-    assert generation.rng.bit_generator.state == before
+def test_max_chars_zero_draws_nothing(engine: Engine) -> None:
+    sampler = Sampler.seeded(engine, CHAINS["plain"])
+    before = sampler.rngs[0].bit_generator.state
+    assert list(Generation(begin(engine), sampler, max_chars=0)) == []
+    assert sampler.rngs[0].bit_generator.state == before
 
 
-def test_impossible_lengths_and_counts_are_usage_errors(engine: Engine) -> None:
+def test_bad_lengths_and_counts_are_usage_errors(engine: Engine) -> None:
     with pytest.raises(UsageError, match="negative"):
-        Generation(engine, *begin(engine), CHAINS["plain"], max_chars=-1)
+        generation_of(engine, CHAINS["plain"], max_chars=-1)
     with pytest.raises(UsageError, match="at least 1"):
-        generate_batch(engine, *begin(engine), CHAINS["plain"], 0, max_chars=5)
+        generate_batch(begin(engine), engine, CHAINS["plain"], 0, max_chars=5)
 
 
 @pytest.mark.parametrize("asked", [1, 2, 17])
-def test_cancel_is_asked_before_every_character(engine: Engine, asked: int) -> None:
+def test_cancel_is_called_before_every_character(engine: Engine, asked: int) -> None:
     answers = iter([False] * (asked - 1) + [True])
-    generation = Generation(engine, *begin(engine), CHAINS["plain"], cancel=lambda: next(answers))
+    sampler = Sampler.seeded(engine, CHAINS["plain"])
+    generation = Generation(begin(engine), sampler, cancel=lambda: next(answers))
     assert generation.reason == ""
     assert len(list(generation)) == asked - 1
     assert generation.reason == "cancelled"
     assert list(answers) == []
     reference = make_rng(5)
     reference.random(asked - 1)
-    assert generation.rng.bit_generator.state == reference.bit_generator.state  # not one draw too many
+    assert sampler.rngs[0].bit_generator.state == reference.bit_generator.state  # not one draw too many
 
 
 def test_cancel_ends_a_whole_batch(engine: Engine) -> None:
     answers = iter([False] * 9 + [True])
-    completions = generate_batch(engine, *begin(engine), CHAINS["plain"], 3, max_chars=50, cancel=lambda: next(answers))
+    completions = generate_batch(begin(engine), engine, CHAINS["plain"], 3, max_chars=50, cancel=lambda: next(answers))
     assert [(len(each.text), each.reason) for each in completions] == [(9, "cancelled")] * 3
 
 
-def test_it_goes_on_for_ever_if_nothing_ends_it(engine: Engine) -> None:
-    generation = Generation(engine, *begin(engine), CHAINS["plain"])
+def test_generation_without_limits_goes_on(engine: Engine) -> None:
+    generation = generation_of(engine, CHAINS["plain"])
     assert len(list(islice(generation, 500))) == 500
     assert generation.reason == ""
 
@@ -242,17 +275,17 @@ def up_to_first_stop(text: str, stops: Sequence[str]) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("characters", ["ab", "abc"])
-def test_a_stop_is_never_shown(make_checkpoint: MakeCheckpoint, characters: str) -> None:
+def test_stop_is_never_shown(make_checkpoint: MakeCheckpoint, characters: str) -> None:
     engine, rng, reasons = Engine(make_checkpoint(characters=characters)), np.random.default_rng(0), []
     start = begin(engine, characters)
     for seed in range(0, 400, 8):
         params = SamplingConfig(temperature=1, top_p=1, seed=seed)
         stops = ["".join(rng.choice(list(characters), rng.integers(1, 8))) for _ in range(rng.integers(1, 4))]
-        without = generate_batch(engine, *start, params, 8, max_chars=30)
+        without = generate_batch(start, engine, params, 8, max_chars=30)
         expected = [up_to_first_stop(completion.text, stops) for completion in without]
-        completions = generate_batch(engine, *start, params, 8, max_chars=30, stops=[*stops, ""])
+        completions = generate_batch(start, engine, params, 8, max_chars=30, stops=[*stops, ""])
         assert [(completion.text, completion.reason) for completion in completions] == expected
-        generation, so_far = Generation(engine, *start, params, max_chars=30, stops=stops), ""
+        generation, so_far = Generation(start, Sampler.seeded(engine, params), max_chars=30, stops=stops), ""
         for piece in generation:
             so_far += piece.text
             assert expected[0][0].startswith(so_far)  # at no moment is there more on the screen than there will be
@@ -261,17 +294,17 @@ def test_a_stop_is_never_shown(make_checkpoint: MakeCheckpoint, characters: str)
     assert 100 < reasons.count("stop") < 390  # both endings were met, often
 
 
-def test_only_what_may_become_a_stop_is_held_back(make_checkpoint: MakeCheckpoint) -> None:
+def test_stop_holds_back_possible_beginnings_only(make_checkpoint: MakeCheckpoint) -> None:
     engine, stops = Engine(make_checkpoint(characters="abc")), ["ab" * 30, "bb" * 30, "acab" * 20]
     params = SamplingConfig(temperature=1, top_p=1, seed=1)
-    without = text_of(list(Generation(engine, *begin(engine, "ab"), params, max_chars=200)))
+    without = text_of(list(generation_of(engine, params, "ab", max_chars=200)))
     shown, moments = "", []
 
     def watch() -> bool:  # between two characters
         moments.append(shown)
         return False
 
-    for piece in Generation(engine, *begin(engine, "ab"), params, max_chars=200, stops=stops, cancel=watch):
+    for piece in generation_of(engine, params, "ab", max_chars=200, stops=stops, cancel=watch):
         shown += piece.text
     assert shown == without  # at the end nothing can become a stop any more
     assert len(moments) == 200
@@ -288,9 +321,6 @@ class Script:
         self.vocabulary = vocabulary
         self._ids = ids
 
-    def begin(self) -> tuple[State, NDArray[np.float32]]:
-        return self._at(0)
-
     def step(self, state: State, ids: NDArray[np.int64]) -> tuple[State, NDArray[np.float32]]:
         place = int(state.layers[0].h[0, 0])
         assert ids.tolist() == [self._ids[place]]
@@ -304,12 +334,14 @@ class Script:
         return State((LSTMState(here, here),)), logits
 
     def play(self, **options: Any) -> Generation:
-        return Generation(self, *self.begin(), SamplingConfig(temperature=0), **options)  # type: ignore[arg-type]
+        sampler = Sampler(self, SamplingConfig(temperature=0), [make_rng(0)])  # type: ignore[arg-type]
+        return Generation(Context(*self._at(0)), sampler, **options)
 
 
 def read_place(piece: Piece) -> int:
     """How many ids of a script its state has read."""
-    return int(piece.state.layers[0].h[0, 0])
+    assert piece.context is not None
+    return int(piece.context.state.layers[0].h[0, 0])
 
 
 BYTES_TOO = Vocabulary("ab", has_bytes=True)
@@ -325,7 +357,7 @@ any_ids = st.lists(
 
 
 @given(text=few.filter(bool), stops=st.lists(few, max_size=4))
-def test_stops_are_found_in_characters_that_are_spelled_in_bytes(text: str, stops: list[str]) -> None:
+def test_stop_is_found_in_characters_of_bytes(text: str, stops: list[str]) -> None:
     shown, reason = up_to_first_stop(text, stops)
     generation = Script(BYTES_TOO, BYTES_TOO.encode(text).tolist()).play(stops=stops, max_chars=len(text))
     pieces = list(generation)
@@ -335,14 +367,14 @@ def test_stops_are_found_in_characters_that_are_spelled_in_bytes(text: str, stop
 
 
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_a_character_comes_whole_or_not_at_all(text: str) -> None:
+def test_characters_are_shown_whole(text: str) -> None:
     pieces = list(Script(BYTES_TOO, BYTES_TOO.encode(text).tolist()).play(max_chars=len(text)))
     assert text_of(pieces) == text
     assert all(len(piece.text) <= 1 for piece in pieces)
 
 
 @given(ids=any_ids, stops=st.lists(st.text("abé日😀\ufffd", max_size=4), max_size=3))
-def test_any_bytes_come_out_as_they_are_decoded(ids: list[int], stops: list[str]) -> None:
+def test_any_bytes_are_shown_as_decoded(ids: list[int], stops: list[str]) -> None:
     ids = [*ids, 0]  # an id that ends whatever is unfinished
     text = BYTES_TOO.decode(ids)
     shown, reason = up_to_first_stop(text, stops)
@@ -351,9 +383,10 @@ def test_any_bytes_come_out_as_they_are_decoded(ids: list[int], stops: list[str]
 
 
 @pytest.mark.parametrize("characters", ["", "ab"])
-def test_a_model_of_bytes_writes_what_its_ids_decode_to(make_checkpoint: MakeCheckpoint, characters: str) -> None:
+def test_byte_model_writes_its_decoded_ids(make_checkpoint: MakeCheckpoint, characters: str) -> None:
     engine = Engine(make_checkpoint(characters=characters, has_bytes=True, scale=0.5))
-    generation = Generation(engine, *engine.step(engine.start(), 0), SamplingConfig(temperature=1, top_p=1, seed=0))
+    sampler = Sampler.seeded(engine, SamplingConfig(temperature=1, top_p=1, seed=0))
+    generation = Generation(Context(*engine.step(engine.start(), 0)), sampler)
     pieces, decoder = list(islice(generation, 600)), engine.vocabulary.decoder()
     whole = "".join([decoder.push(piece.id) for piece in pieces])
     assert text_of(pieces) == whole
@@ -367,11 +400,11 @@ def test_a_model_of_bytes_writes_what_its_ids_decode_to(make_checkpoint: MakeChe
 def test_banned_characters_never_occur(make_checkpoint: MakeCheckpoint) -> None:
     engine = Engine(make_checkpoint(characters="abcdef"))
     params = SamplingConfig(temperature=1, top_p=1, banned="ceX", seed=0)  # X is not the model's anyway
-    for completion in generate_batch(engine, *begin(engine, "ab"), params, 8, max_chars=100):
+    for completion in generate_batch(begin(engine, "ab"), engine, params, 8, max_chars=100):
         assert set(completion.text) == set("abdf")
 
 
-def test_what_cannot_be_banned_is_a_usage_error(make_checkpoint: MakeCheckpoint) -> None:
+def test_ban_impossible_is_a_usage_error(make_checkpoint: MakeCheckpoint) -> None:
     engine = Engine(make_checkpoint(characters="ab", has_bytes=True))
     with pytest.raises(UsageError, match="cannot be banned"):
         write(engine, SamplingConfig(banned="aé"), "ab", max_chars=1)
@@ -383,7 +416,7 @@ def test_what_cannot_be_banned_is_a_usage_error(make_checkpoint: MakeCheckpoint)
 def test_a_repetition_penalty_reduces_repeats(engine: Engine) -> None:
     def repeats(penalty: float) -> int:
         params = SamplingConfig(temperature=1, top_p=1, repetition_penalty=penalty, repetition_window=8, seed=0)
-        completions = generate_batch(engine, *begin(engine), params, 20, max_chars=100)
+        completions = generate_batch(begin(engine), engine, params, 20, max_chars=100)
         return sum(
             completion.text[place] in completion.text[max(0, place - 8) : place]
             for completion in completions
@@ -395,13 +428,12 @@ def test_a_repetition_penalty_reduces_repeats(engine: Engine) -> None:
     assert most == 0
 
 
-def test_the_repetition_window_counts_ids_already_read_and_forgets_old_ones(engine: Engine) -> None:
-    state, logits = begin(engine)
-    *unlikely, likeliest = np.argsort(logits)[[0, 1, 2, -1]].tolist()
+def test_repetition_window_counts_read_ids_then_drops_them(engine: Engine) -> None:
+    *unlikely, likeliest = np.argsort(begin(engine).logits)[[0, 1, 2, -1]].tolist()
     params = SamplingConfig(temperature=0, repetition_penalty=100, repetition_window=3)
 
     def first(recent: list[int]) -> int:
-        return next(Generation(engine, state, logits, params, max_chars=1, recent=recent)).id
+        return write(engine, params, max_chars=1, recent=recent)[0].id
 
     assert first([]) == likeliest
     assert first([likeliest]) != likeliest

@@ -1,4 +1,4 @@
-"""The sampling chain is what its docstring says, written here a second time, slowly; and drawing follows it."""
+"""The sampling chain agrees with a slow second implementation, draws follow it, and the fast path agrees with it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from scipy.stats import chisquare
 
 from charlm.config import SamplingConfig
 from charlm.errors import UsageError
-from charlm.inference.sampling import distribution, draw
+from charlm.inference import fast_path, sampling
+from charlm.inference.sampling import draw, filtered_weights, log_softmax
 
 DRAWS = 200_000
 CLOSE = 1e-9
@@ -112,6 +113,13 @@ def chains(draw: st.DrawFn) -> SamplingConfig:
     )
 
 
+def distribution(
+    logits: NDArray[Any], params: SamplingConfig, banned: Sequence[int] = (), recent: Sequence[Sequence[int]] = ()
+) -> NDArray[np.float64]:
+    weights = filtered_weights(logits, params, banned, recent or [()] * len(logits))
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
 def one_row(
     logits: Sequence[float], params: SamplingConfig, banned: Sequence[int] = (), recent: Sequence[int] = ()
 ) -> NDArray[np.float64]:
@@ -168,7 +176,7 @@ def wild_logits() -> st.SearchStrategy[list[float]]:
 
 @given(logits=wild_logits(), params=chains(), recent=st.lists(st.integers(0, 11), max_size=6))
 @settings(max_examples=200)
-def test_a_distribution_is_always_left(logits: list[float], params: SamplingConfig, recent: list[int]) -> None:
+def test_chain_always_leaves_a_distribution(logits: list[float], params: SamplingConfig, recent: list[int]) -> None:
     assume(max(logits) > -math.inf)
     recent = [index for index in recent if index < len(logits)]
     p = one_row(logits, params, recent=recent)
@@ -204,7 +212,7 @@ def test_top_p_and_min_p_keep_the_likeliest(
 
 
 @given(logits=coarse_logits(), params=chains(), order=st.randoms(use_true_random=False))
-def test_the_order_of_ids_is_nothing(logits: list[float], params: SamplingConfig, order: Any) -> None:
+def test_chain_ignores_the_order_of_ids(logits: list[float], params: SamplingConfig, order: Any) -> None:
     assume(max(logits) > -math.inf and params.temperature)
     places = list(range(len(logits)))
     order.shuffle(places)
@@ -216,8 +224,42 @@ def test_the_order_of_ids_is_nothing(logits: list[float], params: SamplingConfig
     np.testing.assert_allclose(shuffled, one_row(logits, params)[places], rtol=1e-9, atol=1e-15)
 
 
+@given(
+    logits=coarse_logits(),
+    params=chains(),
+    recent=some_ids,
+    banned=st.lists(st.integers(0, 19), max_size=3),
+    uniform=st.sampled_from([0.0, np.nextafter(1, 0)]) | st.floats(0, 1, exclude_max=True),
+)
+@settings(max_examples=300)
+def test_fast_path_draws_as_the_plain_sampler(
+    logits: list[float], params: SamplingConfig, recent: list[int], banned: list[int], uniform: float
+) -> None:
+    recent, banned = ([index for index in ids if index < len(logits)] for ids in (recent, banned))
+    assume(any(logit > -math.inf for index, logit in enumerate(logits) if index not in banned))
+    try:
+        summed = np.cumsum(reference(logits, params, banned, recent))
+    except OnTheEdge:
+        assume(False)
+    row = np.array([logits], np.float32)
+    weights = fast_path.filtered_row(row[0], params, banned, [recent])
+    np.testing.assert_allclose(weights, filtered_weights(row, params, banned, [recent])[0], rtol=1e-12)
+    assume((abs(summed - uniform) > 1e-9).all() and np.isfinite(row).all())
+    one, other = (sample(row, params, banned, [recent], [uniform]) for sample in (sampling.sample, fast_path.sample))
+    assert one.ids.tolist() == other.ids.tolist()
+    assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+    assert one.entropies == pytest.approx(other.entropies, abs=1e-5)
+
+
+def test_log_softmax_survives_large_logits() -> None:
+    logits = np.array([[1e4, 0.0, -1e4], [1.0, 2.0, 3.0]], np.float32)
+    found = log_softmax(logits)
+    assert found[0].tolist() == [0, -1e4, -2e4]
+    np.testing.assert_allclose(np.exp(found).sum(axis=-1), 1, rtol=1e-6)
+
+
 @given(st.data())
-def test_a_batch_s_rows_are_each_alone(data: st.DataObject) -> None:
+def test_batch_rows_are_independent(data: st.DataObject) -> None:
     width, rows = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 5))
     values = st.floats(-20, 20, width=32) | st.sampled_from([0.0, 1.0, math.inf, -math.inf])
     logits = np.array([data.draw(st.lists(values, min_size=width, max_size=width)) for _ in range(rows)], np.float32)
@@ -234,7 +276,7 @@ def test_a_batch_s_rows_are_each_alone(data: st.DataObject) -> None:
     np.testing.assert_allclose(together, alone, rtol=1e-12, atol=1e-300)
 
 
-def test_logits_are_not_changed() -> None:
+def test_chain_leaves_logits_unchanged() -> None:
     logits = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float64)
     before = logits.copy()
     for params in ALONE.values():
@@ -257,13 +299,13 @@ def test_draw_inverts_the_cumulative_distribution(weights: list[float], uniform:
 
 
 @given(logits=wild_logits(), params=chains(), uniform=st.sampled_from([0.0, np.nextafter(1, 0)]))
-def test_no_draw_is_impossible(logits: list[float], params: SamplingConfig, uniform: float) -> None:
+def test_draw_never_has_probability_zero(logits: list[float], params: SamplingConfig, uniform: float) -> None:
     assume(max(logits) > -math.inf)
     p = distribution(np.array([logits], np.float32), params)
     assert p[0, draw(p, [uniform])[0]] > 0
 
 
-def test_each_row_draws_with_its_own_number() -> None:
+def test_draw_uses_one_number_per_row() -> None:
     rng = np.random.default_rng(0)
     p, uniforms = rng.dirichlet(np.ones(9), 50), rng.random(50)
     ids = draw(p, uniforms)
@@ -271,7 +313,7 @@ def test_each_row_draws_with_its_own_number() -> None:
 
 
 @pytest.mark.parametrize("chain", ALONE)
-def test_nothing_left_to_draw_is_a_usage_error(chain: str) -> None:
+def test_chain_with_nothing_left_is_a_usage_error(chain: str) -> None:
     for logits, banned in (([1.0, 2.0], [0, 1]), ([-math.inf, -math.inf], []), ([-math.inf, 3.0], [1])):
         with pytest.raises(UsageError, match="no character is left"):
             one_row(logits, ALONE[chain], banned)
@@ -292,7 +334,7 @@ def test_nothing_left_to_draw_is_a_usage_error(chain: str) -> None:
         ("seed", [-1, 1 << 63]),
     ],
 )
-def test_a_value_out_of_range_is_a_usage_error(name: str, values: list[float]) -> None:
+def test_config_out_of_range_is_a_usage_error(name: str, values: list[float]) -> None:
     for value in values:
         with pytest.raises(UsageError, match=name.replace("_", ".")):
             SamplingConfig(**{name: value})
@@ -311,7 +353,7 @@ def test_a_value_out_of_range_is_a_usage_error(name: str, values: list[float]) -
         ("seed", [None, 0, (1 << 63) - 1]),
     ],
 )
-def test_the_ends_of_every_range_are_allowed(name: str, values: list[Any]) -> None:
+def test_config_ends_of_range_are_allowed(name: str, values: list[Any]) -> None:
     for value in values:
         p = one_row([0.5, 2.0, -1.0], SamplingConfig(**{name: value}), recent=[1])
         assert p.sum() == pytest.approx(1)

@@ -8,21 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from charlm.errors import CorpusError
 from charlm.inference.engine import Engine
-from charlm.inference.scoring import (
-    UNKNOWN_NATS,
-    LineScore,
-    LineScorer,
-    TextScore,
-    log_softmax,
-    measuring,
-    prime,
-    spell,
-)
-from charlm.inference.state import State
+from charlm.inference.scoring import UNKNOWN_NATS, LineScore, LineScorer, TextScore, score_text
 from charlm.tensor_shapes import tensor_shapes
 from charlm.text.vocabulary import Vocabulary
 
@@ -45,8 +34,8 @@ def by_hand(engine: Engine, text: str) -> list[list[int]]:
     return [[letters.get(one, letters["?"])] for one in text]
 
 
-def step_by_step(engine: Engine, characters: list[list[int]]) -> tuple[list[float], State, NDArray[np.float32]]:
-    """The nats of every character but the first, in float64; the state and logits after the last."""
+def step_by_step(engine: Engine, characters: list[list[int]]) -> list[float]:
+    """The nats of every character but the first, in float64."""
     state, logits, nats = engine.start(), None, []
     for ids in characters:
         nats.append(0.0)
@@ -55,91 +44,25 @@ def step_by_step(engine: Engine, characters: list[list[int]]) -> tuple[list[floa
                 wide = logits.astype(np.float64)
                 nats[-1] += float(np.log(np.exp(wide).sum()) - wide[index])
             state, logits = engine.step(state, index)
-    assert logits is not None
-    return nats[1:], state, logits
+    return nats[1:]
 
 
-def assert_same_state(one: State, other: State) -> None:
-    for left, right in zip(one.arrays(), other.arrays(), strict=True):
-        np.testing.assert_allclose(left, right, atol=1e-5)
-
-
-# Prompts
-
-
-@pytest.mark.parametrize("prompt", ["a", "the ", TEXT, "a" * 255, "ab" * 128, "abc" * 200, "é", "☃🙂"])
-def test_a_primed_model_has_read_the_prompt(engine: Engine, prompt: str) -> None:
-    characters = by_hand(engine, prompt)
-    primed = prime(engine, prompt)
-    _, state, logits = step_by_step(engine, characters)
-    assert_same_state(primed.state, state)
-    np.testing.assert_allclose(primed.logits, logits, atol=1e-4)
-    assert primed.ids.tolist() == [index for ids in characters for index in ids]
-    strange = [one for one in dict.fromkeys(prompt) if one not in ALPHABET]
-    assert primed.unknown == (() if engine.vocabulary.has_bytes else tuple(strange))
-
-
-@pytest.mark.parametrize(("bias", "begun"), [(-9.0, "\n"), (9.0, "\n\n")], ids=["lines", "paragraphs"])
-def test_without_a_prompt_a_paragraph_begins_where_there_are_such(
-    bias: float, begun: str, make_checkpoint: MakeCheckpoint
-) -> None:
-    checkpoint = make_checkpoint()
-    checkpoint.tensors["output.b"][checkpoint.vocabulary.encode("\n")] = bias
-    nothing, given = prime(Engine(checkpoint), ""), prime(Engine(checkpoint), begun)
-    assert_same_state(nothing.state, given.state)
-    np.testing.assert_allclose(nothing.logits, given.logits, atol=1e-5)
-    assert nothing.ids.tolist() == given.ids.tolist()
-    assert nothing.unknown == ()
-
-
-def test_without_a_newline_either_nothing_is_reported(make_checkpoint: MakeCheckpoint) -> None:
-    assert prime(Engine(make_checkpoint(characters="ab")), "").unknown == ()
-
-
-def test_a_prompt_goes_on_from_a_state(engine: Engine) -> None:
-    whole = prime(engine, TEXT)
-    first = prime(engine, TEXT[:30])
-    rest = prime(engine, TEXT[30:], first.state)
-    assert_same_state(rest.state, whole.state)
-    np.testing.assert_allclose(rest.logits, whole.logits, atol=1e-4)
-
-
-@given(WORDS)
-def test_every_character_is_spelled_or_named(text: str) -> None:
-    for has_bytes in (True, False):
-        vocabulary = Vocabulary(ALPHABET, has_bytes=has_bytes)
-        ids, unknown = spell(vocabulary, text)
-        assert unknown.tolist() == [not has_bytes and one not in ALPHABET for one in text]
-        assert vocabulary.decode(ids) == (
-            text if has_bytes else "".join(one if one in ALPHABET else "?" for one in text)
-        )
-
-
-def test_a_nul_is_named_too(make_checkpoint: MakeCheckpoint) -> None:
-    assert prime(Engine(make_checkpoint()), "a\0b\0").unknown == ("\0",)
-
-
-def test_half_a_surrogate_pair_is_refused(engine: Engine) -> None:
-    with pytest.raises(CorpusError, match="half a surrogate"):
-        prime(engine, "a\ud800")
-
-
-# Measuring
+# Texts
 
 
 def last(engine: Engine, text: str, lanes: int = 1) -> TextScore:
-    *_, measured = measuring(engine, text, lanes)
+    *_, measured = score_text(engine, text, lanes)
     return measured
 
 
 @pytest.mark.parametrize("text", [TEXT, "ab", "aé", "éa", "🙂☃", "é" * 300, "a" * 257, "a" * 258])
-def test_a_text_costs_what_its_characters_cost(engine: Engine, text: str) -> None:
-    nats, _, _ = step_by_step(engine, by_hand(engine, text))
+def test_score_text_is_the_sum_over_characters(engine: Engine, text: str) -> None:
+    nats = step_by_step(engine, by_hand(engine, text))
     measured = last(engine, text)
     assert measured.characters == len(text) - 1
     if engine.vocabulary.has_bytes:
         # All bytes of the first character but its first are predicted, though it does not count.
-        inside = step_by_step(engine, [[index] for index in by_hand(engine, text)[0]])[0]
+        inside = step_by_step(engine, [[index] for index in by_hand(engine, text)[0]])
         assert measured.nats == pytest.approx(sum(nats) + sum(inside), rel=1e-5)
         assert measured.unknown == 0
     else:
@@ -153,7 +76,7 @@ def test_a_text_costs_what_its_characters_cost(engine: Engine, text: str) -> Non
 
 
 @pytest.mark.parametrize("lanes", [2, 5, 4096])
-def test_lanes_hardly_matter(engine: Engine, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_score_text_with_lanes_differs_little(engine: Engine, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     text = HARBOUR.read_text(encoding="utf-8")[:5000]
     alone = last(engine, text)
     widths, start = [], Engine.start
@@ -166,9 +89,9 @@ def test_lanes_hardly_matter(engine: Engine, lanes: int, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
-def test_progress_never_goes_back(engine: Engine, lanes: int) -> None:
+def test_score_text_progress_is_monotonic(engine: Engine, lanes: int) -> None:
     text = HARBOUR.read_text(encoding="utf-8")[:2500]
-    seen = list(measuring(engine, text, lanes))
+    seen = list(score_text(engine, text, lanes))
     assert len(seen) >= 5
     for name in ("characters", "nats", "unknown"):
         values = [getattr(one, name) for one in seen]
@@ -177,12 +100,12 @@ def test_progress_never_goes_back(engine: Engine, lanes: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a", "☃"])
-def test_too_short_to_be_measured(engine: Engine, text: str) -> None:
+def test_score_text_too_short_is_refused(engine: Engine, text: str) -> None:
     with pytest.raises(CorpusError, match="too short"):
         last(engine, text)
 
 
-def test_measurements_add_up() -> None:
+def test_text_scores_add_up() -> None:
     total = sum([TextScore(2.0, 4, 1), TextScore(3.0, 6, 0)], TextScore())
     assert total == TextScore(5.0, 10, 1)
     assert total.nats_per_character == 0.5
@@ -190,32 +113,25 @@ def test_measurements_add_up() -> None:
     assert math.isfinite(TextScore(1e9, 1).perplexity)
 
 
-def test_log_softmax_survives_large_logits() -> None:
-    logits = np.array([[1e4, 0.0, -1e4], [1.0, 2.0, 3.0]], np.float32)
-    found = log_softmax(logits)
-    assert found[0].tolist() == [0, -1e4, -2e4]
-    np.testing.assert_allclose(np.exp(found).sum(axis=-1), 1, rtol=1e-6)
-
-
 # Lines
 
 
 @settings(max_examples=40)
 @given(st.lists(WORDS.map(lambda text: text.replace("\n", " ")), min_size=1, max_size=5), st.booleans())
-def test_lines_cost_what_their_characters_cost(engines: dict[bool, Engine], lines: list[str], has_bytes: bool) -> None:
+def test_line_scores_are_sums_over_characters(engines: dict[bool, Engine], lines: list[str], has_bytes: bool) -> None:
     engine = engines[has_bytes]
-    scorer = LineScorer(engine)
+    scorer = LineScorer.static(engine)
     scores = [scorer.push(line) for line in lines]
     text = "".join(line + "\n" for line in lines)
-    nats, _, _ = step_by_step(engine, by_hand(engine, "\n" + text))
+    nats = step_by_step(engine, by_hand(engine, "\n" + text))
     expected = [
         UNKNOWN_NATS if not has_bytes and one not in ALPHABET else cost for one, cost in zip(text, nats, strict=True)
     ]
-    found = [bits * math.log(2) for score in scores for bits in score.surprises]
+    found = [bits * math.log(2) for score in scores for bits in score.surprisals]
     assert found == pytest.approx(expected, abs=1e-3)
     assert [score.text for score in scores] == lines
     assert [score.number for score in scores] == list(range(1, len(lines) + 1))
-    assert [len(score.surprises) for score in scores] == [len(line) + 1 for line in lines]
+    assert [len(score.surprisals) for score in scores] == [len(line) + 1 for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -233,18 +149,18 @@ def engines() -> dict[bool, Engine]:
     return made
 
 
-def test_all_lines_together_cost_what_the_text_costs(engine: Engine) -> None:
+def test_line_scores_add_up_to_the_text_score(engine: Engine) -> None:
     text = "the ferry goes\n\nover to farside\nand back again?\n"
-    scorer = LineScorer(engine)
-    bits = sum(sum(scorer.push(line).surprises) for line in text.splitlines())
+    scorer = LineScorer.static(engine)
+    bits = sum(sum(scorer.push(line).surprisals) for line in text.splitlines())
     assert bits * math.log(2) == pytest.approx(last(engine, "\n" + text).nats, rel=1e-5)
 
 
-def test_a_line_depends_on_those_before_it(engine: Engine) -> None:
-    after = LineScorer(engine)
+def test_line_score_depends_on_earlier_lines(engine: Engine) -> None:
+    after = LineScorer.static(engine)
     after.push("qqqq zzzz")
-    assert after.push("the ferry").bits_per_character != LineScorer(engine).push("the ferry").bits_per_character
+    assert after.push("the ferry").bits_per_character != LineScorer.static(engine).push("the ferry").bits_per_character
 
 
-def test_a_line_s_surprise_is_the_mean_of_its_characters() -> None:
+def test_line_score_is_the_mean_over_characters() -> None:
     assert LineScore(1, "ab", (1.0, 2.0, 6.0)).bits_per_character == 3

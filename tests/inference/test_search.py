@@ -11,15 +11,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from charlm.cells import CELLS
 from charlm.config import SamplingConfig
 from charlm.errors import UsageError
+from charlm.inference.context import Context
 from charlm.inference.engine import Engine
-from charlm.inference.generate import Completion, Generation, generate_batch
-from charlm.inference.search import Hypothesis, beam_search, best_first, most_relevant_first
-from charlm.inference.state import State
+from charlm.inference.generate import Completion, Generation, Sampler, generate_batch
+from charlm.inference.search import (
+    Hypothesis,
+    beam_search,
+    rerank_likelihood,
+    rerank_mmi,
+)
 from charlm.tensor_shapes import tensor_shapes
 from charlm.text.stops import StopMatcher
 
@@ -33,17 +37,17 @@ def engine(make_checkpoint: MakeCheckpoint) -> Engine:
     return Engine(make_checkpoint(scale=0.6))
 
 
-def begin(engine: Engine, prompt: str) -> tuple[State, NDArray[np.float32]]:
+def begin(engine: Engine, prompt: str) -> Context:
     state = engine.start()
     for index in engine.vocabulary.encode(prompt).tolist():
         state, logits = engine.step(state, index)
-    return state, logits
+    return Context(state, logits)
 
 
 def log_p(engine: Engine, prompt: str, ids: Sequence[int]) -> float:
     """Log p of ids after a prompt, one step at a time, in float64."""
-    state, logits = begin(engine, prompt)
-    total = 0.0
+    context = begin(engine, prompt)
+    state, logits, total = context.state, context.logits, 0.0
     for index in ids:
         wide = logits.astype(np.float64)
         total += float(wide[index] - np.log(np.exp(wide).sum()))
@@ -71,7 +75,7 @@ def every_text(engine: Engine, prompt: str, length: int, stops: Sequence[str]) -
 
 @pytest.mark.parametrize("stops", [(), ("b",), ("ab", "bba"), ("b", "ab"), ("ab", "b"), ("\n", "aaa"), ("aaaaa",)])
 @pytest.mark.parametrize(("characters", "length"), [("\nab", 4), ("\nabc", 3), ("ab", 5)])
-def test_a_beam_wide_enough_finds_every_text_in_order(
+def test_wide_beam_finds_every_text_in_order(
     make_checkpoint: MakeCheckpoint, characters: str, length: int, stops: tuple[str, ...]
 ) -> None:
     engine = Engine(make_checkpoint(characters=characters, embedding=8, hidden=8, scale=0.8))
@@ -79,7 +83,7 @@ def test_a_beam_wide_enough_finds_every_text_in_order(
     for penalty in (0.0, 0.6, 1.0, 2.0):
         found = beam_search(
             engine,
-            *begin(engine, "a"),
+            begin(engine, "a"),
             len(characters) ** length,
             max_chars=length,
             stops=stops,
@@ -99,11 +103,11 @@ def test_a_beam_wide_enough_finds_every_text_in_order(
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_beam_of_one_is_greedy(make_checkpoint: MakeCheckpoint, cell: str, seed: int) -> None:
+def test_beam_of_one_is_greedy(make_checkpoint: MakeCheckpoint, cell: str, seed: int) -> None:
     engine = Engine(make_checkpoint(cell=cell, seed=seed, scale=0.6))
-    greedy = Generation(engine, *begin(engine, PROMPT), SamplingConfig(temperature=0), max_chars=60)
+    greedy = Generation(begin(engine, PROMPT), Sampler.seeded(engine, SamplingConfig(temperature=0)), max_chars=60)
     pieces = list(greedy)
-    (found,) = beam_search(engine, *begin(engine, PROMPT), 1, max_chars=60)
+    (found,) = beam_search(engine, begin(engine, PROMPT), 1, max_chars=60)
     assert found.ids == tuple(piece.id for piece in pieces)
     assert found.text == "".join([piece.text for piece in pieces])
     assert found.logprob == pytest.approx(sum(piece.logprob for piece in pieces), abs=1e-3)
@@ -112,8 +116,8 @@ def test_a_beam_of_one_is_greedy(make_checkpoint: MakeCheckpoint, cell: str, see
 
 @pytest.mark.parametrize("width", [2, 5, 17])
 @pytest.mark.parametrize("stops", [(), ("e",), (" ", "e")])
-def test_what_a_narrow_beam_finds_is_what_it_says(engine: Engine, width: int, stops: tuple[str, ...]) -> None:
-    found = beam_search(engine, *begin(engine, PROMPT), width, max_chars=12, stops=stops)
+def test_narrow_beam_reports_true_scores(engine: Engine, width: int, stops: tuple[str, ...]) -> None:
+    found = beam_search(engine, begin(engine, PROMPT), width, max_chars=12, stops=stops)
     assert 1 <= len(found) <= width
     assert len({one.ids for one in found}) == len(found)
     for one in found:
@@ -144,20 +148,18 @@ def patient_beam(engine: Engine, width: int, length: int, stops: tuple[str, ...]
 
 @pytest.mark.parametrize("penalty", [0.0, 1.0, 3.0])
 @pytest.mark.parametrize("seed", range(6))
-def test_a_beam_that_ends_early_has_missed_nothing(make_checkpoint: MakeCheckpoint, seed: int, penalty: float) -> None:
+def test_beam_ending_early_misses_nothing(make_checkpoint: MakeCheckpoint, seed: int, penalty: float) -> None:
     engine = Engine(make_checkpoint(characters="thea ", embedding=8, hidden=8, layers=1, seed=seed, scale=0.7))
     for width in (2, 3):
-        found = beam_search(
-            engine, *begin(engine, PROMPT), width, max_chars=9, stops=("a", "e"), length_penalty=penalty
-        )
+        found = beam_search(engine, begin(engine, PROMPT), width, max_chars=9, stops=("a", "e"), length_penalty=penalty)
         assert found[0].score(penalty) == pytest.approx(patient_beam(engine, width, 9, ("a", "e"), penalty), abs=1e-4)
 
 
-def test_a_beam_shows_no_character_that_is_not_whole(make_checkpoint: MakeCheckpoint) -> None:
+def test_beam_text_has_whole_characters_only(make_checkpoint: MakeCheckpoint) -> None:
     engine = Engine(make_checkpoint(characters="ab", has_bytes=True, scale=0.5))
     cut = 0
     for length in (1, 2, 3, 5):
-        for one in beam_search(engine, *begin(engine, "☃a"), 40, max_chars=length):
+        for one in beam_search(engine, begin(engine, "☃a"), 40, max_chars=length):
             data = b"".join(
                 character.encode() if (byte := engine.vocabulary.byte_of(index)) is None else bytes([byte])
                 for index in one.ids
@@ -169,11 +171,11 @@ def test_a_beam_shows_no_character_that_is_not_whole(make_checkpoint: MakeCheckp
     assert cut, "some must end within a character"
 
 
-def test_nothing_to_write_and_no_beam(engine: Engine) -> None:
-    assert beam_search(engine, *begin(engine, PROMPT), 3, max_chars=0) == [Hypothesis((), "", 0.0, "length")]
+def test_beam_of_no_length_or_width(engine: Engine) -> None:
+    assert beam_search(engine, begin(engine, PROMPT), 3, max_chars=0) == [Hypothesis((), "", 0.0, "length")]
     for width in (0, -1):
         with pytest.raises(UsageError, match=f"width is {width}"):
-            beam_search(engine, *begin(engine, PROMPT), width, max_chars=3)
+            beam_search(engine, begin(engine, PROMPT), width, max_chars=3)
 
 
 # Best of several
@@ -181,15 +183,15 @@ def test_nothing_to_write_and_no_beam(engine: Engine) -> None:
 
 def several(engine: Engine, seed: int, count: int = 8) -> list[Completion]:
     params = SamplingConfig(temperature=1.3, top_p=1, seed=seed)
-    return generate_batch(engine, *begin(engine, PROMPT), params, count, max_chars=10, stops=["e", "a"])
+    return generate_batch(begin(engine, PROMPT), engine, params, count, max_chars=10, stops=["e", "a"])
 
 
 @given(st.integers(0, 1000))
 @settings(max_examples=25)
-def test_the_best_comes_first_and_the_empty_last(many: tuple[Engine, list[Completion]], seed: int) -> None:
+def test_rerank_likelihood_puts_empty_texts_last(many: tuple[Engine, list[Completion]], seed: int) -> None:
     _, texts = many
     order = np.random.default_rng(seed).permutation(len(texts))
-    ranked = best_first([texts[place] for place in order])
+    ranked = rerank_likelihood([texts[place] for place in order])
     assert sorted(map(id, ranked)) == sorted(map(id, texts))
     means = [
         math.fsum(piece.logprob for piece in one.pieces) / len(one.pieces) if one.pieces else -math.inf
@@ -217,7 +219,7 @@ def many(request: pytest.FixtureRequest) -> tuple[Engine, list[Completion]]:
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0, 4.0, -1.0])
-def test_relevance_is_what_one_step_after_the_other_gives(many: tuple[Engine, list[Completion]], weight: float) -> None:
+def test_rerank_mmi_agrees_with_single_steps(many: tuple[Engine, list[Completion]], weight: float) -> None:
     engine, texts = many
     assert any(not one.pieces for one in texts)
 
@@ -227,15 +229,15 @@ def test_relevance_is_what_one_step_after_the_other_gives(many: tuple[Engine, li
             return -math.inf
         return (log_p(engine, PROMPT, ids) - weight * log_p(engine, "\n", ids)) / len(ids)
 
-    ranked = most_relevant_first(engine, texts, weight)
+    ranked = rerank_mmi(engine, texts, weight)
     assert sorted(map(id, ranked)) == sorted(map(id, texts))
     scores = [slow(one) for one in ranked]
     assert scores == pytest.approx(sorted(scores, reverse=True), abs=1e-4)
     if weight == 0:
-        assert [one.text for one in ranked] == [one.text for one in best_first(texts)]
+        assert [one.text for one in ranked] == [one.text for one in rerank_likelihood(texts)]
 
 
-def test_relevance_of_nothing(engine: Engine) -> None:
-    assert most_relevant_first(engine, [], 1.0) == []
-    empty = generate_batch(engine, *begin(engine, PROMPT), SamplingConfig(seed=1), 3, max_chars=0)
-    assert most_relevant_first(engine, empty, 1.0) == empty == best_first(empty)
+def test_rerank_mmi_of_no_texts(engine: Engine) -> None:
+    assert rerank_mmi(engine, [], 1.0) == []
+    empty = generate_batch(begin(engine, PROMPT), engine, SamplingConfig(seed=1), 3, max_chars=0)
+    assert rerank_mmi(engine, empty, 1.0) == empty == rerank_likelihood(empty)

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from charlm.cells import CELLS
+from charlm.inference.context import StaticModel, read_prompt
 from charlm.inference.engine import SEGMENT, Engine
-from charlm.inference.scoring import log_softmax, measuring, prime
+from charlm.inference.sampling import log_softmax
+from charlm.inference.scoring import score_text
 from charlm.insight.activations import memory_of, only, record, signals_of, summarise
 
 from ..conftest import MakeCheckpoint
@@ -36,7 +38,7 @@ def test_a_recording_is_what_the_engine_did(make_checkpoint: MakeCheckpoint, cel
     np.testing.assert_allclose(recording.entropy, entropy, atol=1e-4)
     for part, expected in zip(recording.state.arrays(), state.arrays(), strict=True):
         np.testing.assert_allclose(part, expected, atol=1e-5)
-    *_, measured = measuring(engine, TEXT)
+    *_, measured = score_text(engine, TEXT)
     assert recording.bits_per_character == pytest.approx(measured.bits_per_character, abs=1e-4)
 
 
@@ -45,8 +47,9 @@ def test_characters_spelled_in_bytes_have_one_row_each(make_checkpoint: MakeChec
     text = "a\u00e9\u6f22b\U0001f600." * 30
     recording = record(engine, text)
     assert len(recording.surprise) == len(recording.entropy) == len(recording.signals[0, "h"]) == len(text)
-    np.testing.assert_allclose(recording.signals[1, "h"][4], prime(engine, text[:5]).state.layers[1].h[0], atol=1e-5)
-    *_, measured = measuring(engine, text)
+    prompt, _ = read_prompt(StaticModel(engine), text[:5])
+    np.testing.assert_allclose(recording.signals[1, "h"][4], prompt.state.layers[1].h[0], atol=1e-5)
+    *_, measured = score_text(engine, text)
     assert recording.bits_per_character == pytest.approx(measured.bits_per_character, abs=1e-4)
 
 

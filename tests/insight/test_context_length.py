@@ -14,7 +14,7 @@ from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
 from charlm.errors import CorpusError
 from charlm.inference.engine import Engine
-from charlm.inference.scoring import log_softmax
+from charlm.inference.sampling import log_softmax
 from charlm.insight.context_length import by_context, recall
 from charlm.insight.recall_targets import RecallTarget, by_chance, ending, places, rhymes
 from charlm.tensor_shapes import tensor_shapes

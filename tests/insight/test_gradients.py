@@ -9,7 +9,7 @@ import pytest
 
 from charlm.cells import CELLS
 from charlm.config import ModelConfig
-from charlm.inference.scoring import log_softmax
+from charlm.inference.sampling import log_softmax
 from charlm.inference.state import State
 from charlm.insight.gradients import cut_windows, fresh, measure, state_gradients
 from charlm.model.lm import CharLM

@@ -7,8 +7,9 @@ import pytest
 
 from charlm.adapt.learner import Learner
 from charlm.errors import CorpusError
+from charlm.inference.context import encode_lossy
 from charlm.inference.engine import Engine
-from charlm.inference.scoring import log_softmax, spell
+from charlm.inference.sampling import log_softmax
 from charlm.inference.state import Array, State
 from charlm.insight import response_selection
 from charlm.insight.response_selection import IMAGINED, OTHERS, imagine, make_cases, ranked, score
@@ -73,7 +74,7 @@ def test_scores_are_what_reading_one_reply_after_the_other_costs(
         assert scores.lengths[number] == len(end)
         given = surprise(engine, engine.start(), told, end)
         assert scores.given[number] == pytest.approx(-given, rel=1e-5)
-        anyway = [surprise(engine, state, opening, end, logits) for state, logits in elsewhere]
+        anyway = [surprise(engine, place.state, opening, end, place.logits) for place in elsewhere]
         assert scores.anyway[number] == pytest.approx(-np.mean(anyway), rel=1e-5)
     if learner is None:
         assert (scores.learned == scores.given).all()
@@ -90,9 +91,9 @@ def test_scores_are_what_reading_one_reply_after_the_other_costs(
 
 def surprise(engine: Engine, state: State, before: str, text: str, logits: Array | None = None) -> float:
     if before:
-        state, logits = engine.prefill(state, spell(engine.vocabulary, before)[0])
+        state, logits = engine.prefill(state, encode_lossy(engine.vocabulary, before))
     nats = 0.0
-    for index in spell(engine.vocabulary, text)[0]:
+    for index in encode_lossy(engine.vocabulary, text):
         assert logits is not None
         nats -= float(log_softmax(logits)[index])
         state, logits = engine.step(state, int(index))
@@ -101,10 +102,10 @@ def surprise(engine: Engine, state: State, before: str, text: str, logits: Array
 
 def test_what_is_made_up_is_several_conversations_and_always_the_same(make_checkpoint: MakeCheckpoint) -> None:
     engine = Engine(make_checkpoint(characters="\n abcdefghij"))
-    places = [engine.to_bytes(state) for state, _ in imagine(engine, LINES)]
+    places = [engine.to_bytes(place.state) for place in imagine(engine, LINES)]
     assert len(set(places)) == IMAGINED
-    assert places == [engine.to_bytes(state) for state, _ in imagine(engine, LINES)]
-    assert not set(places) & {engine.to_bytes(state) for state, _ in imagine(engine, LINES, seed=9)}
+    assert places == [engine.to_bytes(place.state) for place in imagine(engine, LINES)]
+    assert not set(places) & {engine.to_bytes(place.state) for place in imagine(engine, LINES, seed=9)}
 
 
 def test_ranks() -> None:

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from charlm.cells import CELLS
 from charlm.cells.base import UNBOUNDED, Signal, gate
-from charlm.inference.scoring import spell
+from charlm.inference.context import encode_lossy
 from charlm.insight.activations import record, summarise
 from charlm.insight.xray import STEPS, entropies_of, fold, inks, palette, span, steps, summarise_activations
 from tests.chat.models import random_engine
@@ -23,14 +23,14 @@ TEXT = "what is seen\nis what is known"
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_moment_is_the_last_of_a_recording(cell: str) -> None:
     engine = random_engine(cell=cell)
-    look = engine.forward_with_activations(engine.start(), spell(engine.vocabulary, TEXT)[0])
+    look = engine.forward_with_activations(engine.start(), encode_lossy(engine.vocabulary, TEXT))
     recording = record(engine, TEXT)
     for (layer, name), values in recording.signals.items():
         np.testing.assert_allclose(look.signals[layer][name], values, atol=1e-5)
     np.testing.assert_allclose(entropies_of(look.logits), recording.entropy, atol=1e-4)
 
     seen = summarise_activations(engine, look, TEXT[-1], [1.0, 2.0], 5)
-    last = record(engine, TEXT[-1], state=engine.prefill(engine.start(), spell(engine.vocabulary, TEXT[:-1])[0])[0])
+    last = record(engine, TEXT[-1], state=engine.prefill(engine.start(), encode_lossy(engine.vocabulary, TEXT[:-1]))[0])
     expected = {(one.layer, one.name): one for one in summarise(last)}
     assert [len(depth.bands) for depth in seen.layers] == [len(CELLS[cell].SIGNALS)] * 2
     for layer, depth in enumerate(seen.layers):
@@ -61,7 +61,7 @@ def test_what_comes_out_holds_no_arrays() -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_looking_changes_nothing(cell: str) -> None:
     engine = random_engine(cell=cell)
-    ids = spell(engine.vocabulary, TEXT * 20)[0]  # more than one segment
+    ids = encode_lossy(engine.vocabulary, TEXT * 20)  # more than one segment
     look = engine.forward_with_activations(engine.start(), ids)
     state, logits = engine.forward(engine.start(), ids)
     np.testing.assert_array_equal(look.logits, logits)

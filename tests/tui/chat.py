@@ -13,8 +13,8 @@ from textual.pilot import Pilot
 
 from charlm.config import ChatConfig
 from charlm.errors import CheckpointError
+from charlm.inference.context import encode_lossy
 from charlm.inference.engine import Engine
-from charlm.inference.scoring import spell
 from charlm.text.dialogue import Dialogue
 from charlm.tui.app import ChatApp
 
@@ -116,7 +116,7 @@ class Chat:
         """Transcript, model state and database hold the same text."""
         conversation = self.conversation
         assert self.shown == self.turns
-        ids, _ = spell(conversation.engine.vocabulary, conversation.text())
+        ids = encode_lossy(conversation.engine.vocabulary, conversation.text())
         state, _ = conversation.engine.prefill(conversation.engine.start(), ids)
         known = conversation.snapshot(conversation.head).state
         for one, other in zip(state.arrays(), known.arrays(), strict=True):

@@ -11,7 +11,7 @@ from textual import events
 from textual.widgets import Footer
 
 from charlm.chat.replay import replay
-from charlm.inference.scoring import spell
+from charlm.inference.context import encode_lossy
 from charlm.tui.activation_probe import Pin
 from charlm.tui.screens.help import HelpScreen
 from charlm.tui.widgets.dial_rows import HeldRow
@@ -31,7 +31,7 @@ def drawn(chat: Chat) -> list[str]:
 def norm_after(chat: Chat, text: str, layer: int = 0) -> float:
     """Of the memory, as reading everything from the start gives it."""
     engine = chat.engine
-    state, _ = engine.prefill(engine.start(), spell(engine.vocabulary, text)[0])
+    state, _ = engine.prefill(engine.start(), encode_lossy(engine.vocabulary, text))
     return float(np.linalg.norm(state.layers[layer].c))
 
 
@@ -222,7 +222,7 @@ def values_of(chat: Chat, number: int, layer: int, signal: str, unit: int) -> An
     conversation, engine = chat.conversation, chat.engine
     turn = conversation.path[number]
     text = conversation.text(turn)
-    look = engine.forward_with_activations(engine.start(), spell(engine.vocabulary, text)[0])
+    look = engine.forward_with_activations(engine.start(), encode_lossy(engine.vocabulary, text))
     return look.signals[layer][signal][-len(turn.text) :, unit]
 
 

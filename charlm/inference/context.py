@@ -1,0 +1,132 @@
+"""What a model has read, and the one method that reads on.
+
+    text --encode_lossy--> ids --Model.read(context, ids)--> Context(state, logits) --sample--> Piece
+
+Owns the value that carries a model's memory and the interface of everything that reads. A `Context` is never changed
+in place: keeping a reference is a snapshot, and going back costs nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlm.errors import UsageError
+from charlm.inference.engine import SEGMENT, Engine
+from charlm.inference.sampling import log_softmax
+from charlm.inference.state import Array, Ids, State
+from charlm.text.decoding import normalise
+from charlm.text.vocabulary import Vocabulary, code_points
+
+READ_BLOCK = 16 * SEGMENT  # ids between two calls of `cancel`; whole segments, so that blocks change no bit
+MIN_PARAGRAPH_PROBABILITY = 0.03  # of a blank line after a newline, from which on a text counts as having paragraphs
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything that a model remembers of the text that it has read.
+
+    A model that learns returns a subclass, which also holds what was learned (`charlm.adapt`).
+    """
+
+    state: State  # of one stream
+    logits: Array  # (V,) of the next id
+
+
+class Model(Protocol):
+    """Reads text: one stream at a time, from one context to the next."""
+
+    @property
+    def base(self) -> Engine:
+        """The trained weights."""
+
+    def start(self) -> Context:
+        """Return the context before anything was read."""
+
+    def read(self, context: Context, ids: Ids, cancel: Callable[[], bool]) -> Context:
+        """Return the context after ids that follow `context`.
+
+        Raises:
+            UsageError: `cancel`, called every few thousand ids, returned true.
+        """
+
+    def engine(self, context: Context) -> Engine:
+        """Return the weights to sample with at a context."""
+
+
+def never() -> bool:
+    """Never cancel."""
+    return False
+
+
+class StaticModel:
+    """A `Model` that does not learn."""
+
+    def __init__(self, base: Engine) -> None:
+        self.base = base
+
+    def start(self) -> Context:
+        return Context(self.base.start(), np.zeros(len(self.base.vocabulary), dtype=np.float32))
+
+    def read(self, context: Context, ids: Ids, cancel: Callable[[], bool] = never) -> Context:
+        for first in range(0, len(ids), READ_BLOCK):
+            if first and cancel():
+                raise cancelled_error(first, len(ids))
+            context = Context(*self.base.prefill(context.state, ids[first : first + READ_BLOCK]))
+        return context
+
+    def engine(self, context: Context) -> Engine:
+        return self.base
+
+
+def cancelled_error(done: int, total: int) -> UsageError:
+    """Return the error for reading that was cancelled."""
+    return UsageError(f"stopped after reading {done:,} of {total:,} characters; the text was not sent")
+
+
+def encode_lossy(vocabulary: Vocabulary, text: str) -> Ids:
+    """Encode a text; a character that the vocabulary lacks is replaced.
+
+    Raises:
+        CorpusError: the text has half a surrogate pair.
+    """
+    if vocabulary.has_bytes:
+        return vocabulary.encode(text)
+    code_points(text)  # raises on half a surrogate pair, which would be replaced without a word
+    return vocabulary.encode(vocabulary.replace_unknown(text))
+
+
+def unknown_mask(vocabulary: Vocabulary, text: str) -> NDArray[np.bool_]:
+    """Return for each character of a text whether `encode_lossy` replaces it."""
+    if vocabulary.has_bytes:
+        return np.zeros(len(text), dtype=np.bool_)
+    unknown = np.array([ord(character) for character in vocabulary.unknown(text)], dtype=np.uint32)
+    return np.isin(code_points(text), unknown)
+
+
+def read_prompt(model: Model, prompt: str, context: Context | None = None) -> tuple[Context, Ids]:
+    """Read a prompt; unknown characters are replaced.
+
+    An empty prompt reads the start of a paragraph, or of a line if the model's text has no paragraphs: most lines are
+    in the middle of something.
+
+    Args:
+        model: reads.
+        prompt: normalised as corpora are before it is read.
+        context: the prompt follows it; None starts a new text.
+
+    Returns:
+        The context after the prompt, and the ids that were read.
+    """
+    vocabulary = model.base.vocabulary
+    ids = encode_lossy(vocabulary, normalise(prompt) or "\n")
+    context = model.read(context or model.start(), ids, never)
+    newline = ids[0]
+    if not prompt and "\n" in vocabulary and math.exp(log_softmax(context.logits)[newline]) > MIN_PARAGRAPH_PROBABILITY:
+        return model.read(context, ids, never), np.concatenate((ids, ids))
+    return context, ids
