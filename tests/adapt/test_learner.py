@@ -669,7 +669,7 @@ def test_the_fingerprint_is_of_all_that_decides_what_is_learned() -> None:
 )
 def test_settings_out_of_range_are_refused(name: str, value: object) -> None:
     with pytest.raises(UsageError, match=name):
-        LearnConfig.from_dict({name: value})
+        LearnConfig(**{name: value})
 
 
 def test_settings_survive_as_plain_data() -> None:
