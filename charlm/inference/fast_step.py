@@ -39,13 +39,14 @@ def _prepare_layer(config: ModelConfig, tensors: Weights, layer: int, shift: Arr
     own, cell = layer_tensors(config, tensors, layer), CELLS[config.cell]
     w_x, b, norm_scale = own.pop("w_x"), own.pop("b"), own.pop("norm_scale", None)
     own.pop("norm_shift", None)
+    bias = _shifted_bias(b, w_x, shift)
     inputs, fused = None, None
     if layer and isinstance(cell, FusableCell):
         w_xh = np.asfortranarray(np.concatenate((w_x, own["w_h"]), axis=1))
         w_x, own["w_h"] = w_xh[:, : w_x.shape[1]], w_xh[:, w_x.shape[1] :]  # views
         fused = w_xh.T, cell.activate
     if layer:
-        inputs = np.ascontiguousarray(w_x.T), _shifted_bias(b, w_x, shift)
+        inputs = np.ascontiguousarray(w_x.T), bias
     # Fortran order: a product with the transpose is faster so for one to sixteen rows, and never slower.
     weights = {name: np.asfortranarray(part) for name, part in own.items()}
     return Layer(cell, weights, inputs, config.has_residual(layer), norm_scale, norm_shift=None, fused=fused)
