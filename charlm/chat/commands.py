@@ -1,6 +1,7 @@
 """The slash commands, the same in the app and in the line mode.
 
-Owns their names, their help and what they do to a session. How anything looks is a `ChatUI`'s affair.
+A command is a function with the decorator `command`, which holds its usage and help. The commands that show and change
+a setting are derived from `ChatConfig`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from charlm.chat.conversation import Conversation, Reply
 from charlm.chat.presets import presets
@@ -19,83 +20,98 @@ from charlm.config import ChatConfig, LearnConfig
 from charlm.errors import UsageError
 from charlm.inference.generate import Piece
 from charlm.registry import models
-from charlm.settings import BoundSetting, settings_of
+from charlm.settings import MAX_SEED, BoundSetting, settings_of
 
 OnPiece = Callable[[Piece], None]
 OnTurn = Callable[[Turn], None]
 Operation = Callable[[OnPiece, OnTurn], Reply]
+Complete = Callable[[Session, str], Iterable[str]]
 
 
 class ChatUI(Protocol):
-    """What a command needs of the app or the line mode."""
+    """The part of the app or the line mode that commands use."""
 
     @property
-    def session(self) -> Session:
-        """The chat."""
+    def session(self) -> Session: ...
 
-    def tell(self, text: str) -> None:
-        """Show something that is no part of the conversation."""
+    def show_note(self, text: str) -> None:
+        """Show a text that is not part of the conversation."""
 
-    def draw(self, operation: Operation) -> None:
-        """Let the model write, and show it as it comes."""
+    def generate(self, operation: Operation) -> None:
+        """Run an operation that writes a reply, and show the reply as it comes."""
 
     def show_conversation(self) -> None:
-        """Show the conversation anew: other turns may be visible, or another conversation."""
+        """Show the conversation again: its visible turns have changed."""
 
     def show_dials(self) -> None:
-        """The dials have been turned."""
+        """Show the settings again."""
 
     def leave(self) -> None:
         """End the chat."""
 
 
+Run = Callable[[ChatUI, str], object]
+
+
 @dataclass(frozen=True)
 class Command:
-    """One slash command.
+    """One slash command."""
 
-    Attributes:
-        name: without the slash.
-        argument: what may follow, for the help; empty if nothing may.
-        help: one line.
-        run: does it; given what followed the name.
-        complete: what may follow, given its beginning.
-        anytime: whether it may be run while a reply is under way.
-        spoken_after: after how many words of the argument the rest is for the model; None if none of it is.
-    """
-
-    name: str
-    argument: str
+    name: str  # without the slash
+    argument: str  # what may follow, for the help; empty if nothing may
     help: str
-    run: Callable[[ChatUI, str], object]
-    complete: Callable[[Session, str], Iterable[str]] = lambda session, beginning: ()
-    anytime: bool = False
-    spoken_after: int | None = None
+    run: Run  # called with the argument
+    complete: Complete = lambda session, start: ()  # completions of an argument that starts so
+    anytime: bool = False  # whether it may run while the model writes
+    text_after: int | None = None  # the argument is text for the model from this word on; None if it has none
 
 
-def find(commands: Sequence[Command], line: str) -> tuple[Command, str]:
-    """The command that a line names, and what follows it.
+_commands: list[Command] = []
+
+
+def command(
+    usage: str, help_: str, complete: Complete | None = None, *, anytime: bool = False, text_after: int | None = None
+) -> Callable[[Run], Run]:
+    """Return a decorator that makes a function a slash command.
+
+    Args:
+        usage: the name, then what may follow, such as "branch N [TEXT]".
+        help_: one line.
+        complete: see `Command`, as are the others.
+        anytime: see `Command`.
+        text_after: see `Command`.
+    """
+    name, _, argument = usage.partition(" ")
+
+    def register(run: Run) -> Run:
+        _commands.append(Command(name, argument, help_, run, complete or Command.complete, anytime, text_after))
+        return run
+
+    return register
+
+
+def find_command(commands: Sequence[Command], line: str) -> tuple[Command, str]:
+    """Return the command that a line names, and its argument.
 
     Raises:
-        UsageError: there is none, or nothing may follow it.
+        UsageError: there is no such command, or it takes no argument.
     """
     name, _, argument = line.removeprefix("/").partition(" ")
     argument = argument.strip()
-    names = [one.name for one in commands]
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"did you mean /{near[0]}?" if near else "/help lists them"
-        raise UsageError(
-            f"there is no command /{name[:40]}",
-            hint if name.isalpha() else "/help lists them; a space before the slash says it to the model",
-        )
-    command = commands[names.index(name)]
-    if argument and not command.argument:
-        raise UsageError(f"/{name} takes nothing after it")
-    return command, argument
+    found = {one.name: one for one in commands}.get(name)
+    if found is None:
+        similar = difflib.get_close_matches(name, [one.name for one in commands], n=1, cutoff=0.5)
+        hint = f"did you mean /{similar[0]}?" if similar else "/help lists the commands"
+        if not name.isalpha():
+            hint = "/help lists the commands; a space before the slash sends the line to the model"
+        raise UsageError(f"there is no command /{name[:40]}", hint)
+    if argument and not found.argument:
+        raise UsageError(f"/{name} takes no argument")
+    return found, argument
 
 
 def last_turn(conversation: Conversation, author: str) -> Turn:
-    """The last visible turn of yours or the model's.
+    """Return the last visible turn of an author.
 
     Raises:
         UsageError: there is none.
@@ -105,293 +121,272 @@ def last_turn(conversation: Conversation, author: str) -> Turn:
         if turn.author == author:
             return turn
         turn = turn.parent
-    raise UsageError("you have not said anything yet" if author == YOU else "there is no reply yet")
+    raise UsageError("you have not written anything yet" if author == YOU else "there is no reply yet")
 
 
-def _whole_number(argument: str) -> int | None:
-    """What a person typed as a whole number that a database can hold; None if it is none."""
-    number = int(argument) if argument.isdecimal() and len(argument) < 20 else -1
-    return number if 0 <= number < 1 << 63 else None
-
-
-def _new(face: ChatUI, argument: str) -> None:
-    face.session.new()
-    face.show_conversation()
-
-
-def _regenerate(face: ChatUI, argument: str) -> None:
-    face.draw(face.session.conversation.regenerate)
-
-
-def _continue(face: ChatUI, argument: str) -> None:
-    face.draw(face.session.conversation.continue_)
-
-
-def _undo(face: ChatUI, argument: str) -> None:
-    if not face.session.conversation.undo():
-        raise UsageError("there is nothing to undo")
-    face.show_conversation()
-
-
-def _redo(face: ChatUI, argument: str) -> None:
-    if not face.session.conversation.redo():
-        raise UsageError("there is nothing to redo")
-    face.show_conversation()
-
-
-def _edit(author: str) -> Callable[[ChatUI, str], None]:
-    def run(face: ChatUI, argument: str) -> None:
-        conversation = face.session.conversation
-        turn = last_turn(conversation, author)
-        if not argument:
-            raise UsageError("say what it should be", f"it is now: {turn.text[:60]}")
-        edit(face, turn, argument)
-
-    return run
-
-
-def edit(face: ChatUI, turn: Turn, text: str) -> None:
-    """Put other words in a turn's place; one of yours gets a reply."""
-    conversation = face.session.conversation
+def edit_turn(ui: ChatUI, turn: Turn, text: str) -> None:
+    """Add a version of a turn with another text; one of yours gets a reply."""
+    conversation = ui.session.conversation
     conversation.edit(turn, text)
-    face.show_conversation()
+    ui.show_conversation()
     if turn.author == YOU:
-        face.draw(conversation.continue_)
+        ui.generate(conversation.continue_)
 
 
-def _sibling(step: int) -> Callable[[ChatUI, str], None]:
-    def run(face: ChatUI, argument: str) -> None:
-        turn_to(face, last_turn(face.session.conversation, BOT), step)
-
-    return run
-
-
-def turn_to(face: ChatUI, turn: Turn, step: int) -> None:
-    """Show another version of a turn: the next, or the one before."""
+def show_version(ui: ChatUI, turn: Turn, step: int) -> None:
+    """Show the next version of a turn (`step` 1) or the previous one (-1)."""
     versions = turn.siblings
     if len(versions) < 2:
-        raise UsageError("there is no other version of this", "F5 or /regenerate makes one")
-    face.session.conversation.choose(versions[(versions.index(turn) + step) % len(versions)])
-    face.show_conversation()
+        raise UsageError("there is no other version of this turn", "press F5 or type /regenerate to make one")
+    ui.session.conversation.choose(versions[(versions.index(turn) + step) % len(versions)])
+    ui.show_conversation()
 
 
-def _branch(face: ChatUI, argument: str) -> None:
-    conversation = face.session.conversation
-    turn = last_turn(conversation, BOT)
-    written, _, instead = argument.partition(" ")
-    number = _whole_number(written)
-    if number is None:
-        raise UsageError("say how many characters of the reply to keep", "/branch 20, or /branch 20 and other words")
-    face.draw(lambda piece, shown: conversation.branch_at(turn, number, instead, piece, shown))
+def _whole_number(text: str, problem: str, hint: str | None = None) -> int:
+    number = int(text) if text.isdecimal() and len(text) < 20 else -1
+    if not 0 <= number <= MAX_SEED:  # the largest that the database can hold
+        raise UsageError(problem, hint)
+    return number
 
 
-def _setting_command(setting: BoundSetting) -> Command:
+def _starting(words: Iterable[str], start: str) -> list[str]:
+    return [word for word in words if word.startswith(start)]
+
+
+def _complete_name(session: Session, start: str) -> Iterable[str]:
+    return session.dialogue.complete_name(start)
+
+
+# -- turns ------------------------------------------------------------------------------------------------------------
+
+
+@command("new", "begin a new conversation")
+def _new(ui: ChatUI, argument: str) -> None:
+    ui.session.new()
+    ui.show_conversation()
+
+
+command("regenerate", "write another reply; the old one stays as a version")(
+    lambda ui, _: ui.generate(ui.session.conversation.regenerate)
+)
+command("continue", "let the model continue")(lambda ui, _: ui.generate(ui.session.conversation.continue_))
+command("next", "show the next version of the last reply")(lambda ui, _: _show_version_of_last(ui, 1))
+command("previous", "show the previous version of the last reply")(lambda ui, _: _show_version_of_last(ui, -1))
+
+
+def _show_version_of_last(ui: ChatUI, step: int) -> None:
+    show_version(ui, last_turn(ui.session.conversation, BOT), step)
+
+
+@command("undo", "undo the last step")
+def _undo(ui: ChatUI, argument: str) -> None:
+    if not ui.session.conversation.undo():
+        raise UsageError("there is nothing to undo")
+    ui.show_conversation()
+
+
+@command("redo", "redo the last undone step")
+def _redo(ui: ChatUI, argument: str) -> None:
+    if not ui.session.conversation.redo():
+        raise UsageError("there is nothing to redo")
+    ui.show_conversation()
+
+
+command("edit TEXT", "replace your last message", text_after=0)(lambda ui, text: _replace_last(ui, YOU, text))
+command("correct TEXT", "replace the model's last reply by your own words", text_after=0)(
+    lambda ui, text: _replace_last(ui, BOT, text)
+)
+
+
+def _replace_last(ui: ChatUI, author: str, text: str) -> None:
+    turn = last_turn(ui.session.conversation, author)
+    if not text:
+        raise UsageError("the new text is missing", f"the turn is now: {turn.text[:60]}")
+    edit_turn(ui, turn, text)
+
+
+@command("branch N [TEXT]", "keep N characters of the last reply, add TEXT, and continue from there", text_after=1)
+def _branch(ui: ChatUI, argument: str) -> None:
+    conversation = ui.session.conversation
+    turn = last_turn(ui.session.conversation, BOT)
+    kept, _, text = argument.partition(" ")
+    number = _whole_number(kept, "the number of characters to keep is missing", "/branch 20, or /branch 20 other words")
+    ui.generate(lambda on_piece, on_turn: conversation.branch_at(turn, number, text, on_piece, on_turn))
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+def _set(ui: ChatUI, name: str, text: str) -> None:
+    conversation = ui.session.conversation
+    conversation.dials = conversation.dials.with_text(name, text)
+    ui.show_dials()
+
+
+def _shown(one: BoundSetting, ui: ChatUI) -> str:
+    return one.show(getattr(ui.session.conversation.dials, one.name))
+
+
+def _setting_command(one: BoundSetting) -> Command:
     """Return the command that shows and changes a setting."""
 
-    def run(face: ChatUI, argument: str) -> None:
-        conversation = face.session.conversation
+    def run(ui: ChatUI, argument: str) -> None:
         if argument:
-            conversation.dials = conversation.dials.with_text(setting.name, argument)
-            face.show_dials()
-        face.tell(_setting_text(setting, conversation.dials))
+            _set(ui, one.name, argument)
+        ui.show_note(f"{one.shown_name} {_shown(one, ui)}")
 
-    def complete(session: Session, beginning: str) -> Iterable[str]:
-        return [word for word in setting.setting.words.values() if word.startswith(beginning)]
+    def complete(session: Session, start: str) -> Iterable[str]:
+        return _starting(one.setting.words.values(), start)
 
-    return Command(setting.shown_name, "[VALUE]", setting.setting.help, run, complete, anytime=True)
-
-
-def _setting_text(setting: BoundSetting, dials: ChatConfig) -> str:
-    return f"{setting.shown_name} {setting.show(getattr(dials, setting.name))}"
+    return Command(one.shown_name, "[VALUE]", one.setting.help, run, complete, anytime=True)
 
 
-def _learn(face: ChatUI, argument: str) -> None:
-    conversation = face.session.conversation
+_commands += [_setting_command(one) for one in settings_of(ChatConfig) if one.name != "learn"]
+
+
+@command(
+    "learn [on|off|RATE]",
+    "learn from your messages, or show what was learned",
+    lambda session, start: _starting(("on", "off"), start),
+    anytime=True,
+)
+def _learn(ui: ChatUI, argument: str) -> None:
     if argument:
-        text = f"{LearnConfig.rate:g}" if argument.casefold() == "on" else argument
-        conversation.dials = conversation.dials.with_text("learn", text)
-        face.show_dials()
+        _set(ui, "learn", f"{LearnConfig.rate:g}" if argument.casefold() == "on" else argument)
+    conversation = ui.session.conversation
     rate = conversation.dials.learn
     sentences = [f"the model learns from your messages, at rate {rate:g}" if rate else "learning is off"]
     if conversation.learned is not None:
         sentences.append(conversation.learned.told)
-    face.tell("; ".join(sentences))
+    ui.show_note("; ".join(sentences))
 
 
-def _forget(face: ChatUI, argument: str) -> None:
-    face.session.conversation.forget()
-    face.show_dials()
-    face.tell("from the next turn on it is as it was trained; /undo takes that back")
+@command("forget", "forget what was learned, from the next turn on")
+def _forget(ui: ChatUI, argument: str) -> None:
+    ui.session.conversation.forget()
+    ui.show_dials()
+    ui.show_note("from the next turn on the model is as it was trained; /undo reverts this")
 
 
-def _ways_to_learn(session: Session, beginning: str) -> Iterable[str]:
-    return [way for way in ("on", "off") if way.startswith(beginning)]
-
-
-def _dials(face: ChatUI, argument: str) -> None:
-    conversation = face.session.conversation
-    values = {one.shown_name: one.show(getattr(conversation.dials, one.name)) for one in settings_of(ChatConfig)}
-    face.tell("\n".join(f"{name:20} {value}" for name, value in {**values, "seed": conversation.seed}.items()))
-
-
-def _preset(face: ChatUI, argument: str) -> None:
-    if not argument:
-        face.tell("\n".join(f"{name:12} {values}" for name, values in presets().items()))
-        return
-    conversation = face.session.conversation
-    conversation.dials = face.session.preset(conversation.dials, argument)
-    face.show_dials()
-    face.tell(f"preset {argument}")
-
-
-def _seed(face: ChatUI, argument: str) -> None:
-    conversation = face.session.conversation
+@command("seed [NUMBER]", "restart the random numbers", anytime=True)
+def _seed(ui: ChatUI, argument: str) -> None:
+    conversation = ui.session.conversation
     if argument:
-        seed = _whole_number(argument)
-        if seed is None:
-            raise UsageError(f"{argument!r} is no seed", "it takes a whole number")
-        conversation.reseed(seed)
-        face.show_dials()
-    face.tell(f"seed {conversation.seed}")
+        conversation.reseed(_whole_number(argument, f"seed is {argument!r}, but must be a whole number below 2^63"))
+        ui.show_dials()
+    ui.show_note(f"seed {conversation.data.seed}")
 
 
-def _model(face: ChatUI, argument: str) -> None:
-    if not argument:
-        face.tell(
-            "\n".join(path.stem + ("  (this one)" if path.stem == face.session.name else "") for path in models())
-        )
-        return
-    face.session.use(argument)
-    face.show_conversation()
+@command("dials", "show every setting", anytime=True)
+def _dials(ui: ChatUI, argument: str) -> None:
+    values = {one.shown_name: _shown(one, ui) for one in settings_of(ChatConfig)}
+    values["seed"] = str(ui.session.conversation.data.seed)
+    ui.show_note("\n".join(f"{name:20} {value}" for name, value in values.items()))
 
 
-def _role(which: str) -> Callable[[ChatUI, str], None]:
-    def run(face: ChatUI, argument: str) -> None:
-        conversation = face.session.conversation
-        if not argument:
-            names = ", ".join(face.session.dialogue.names[:40]) or "none"
-            face.tell(f"you are {conversation.you}, the model is {conversation.bot}; the text's speakers: {names}")
-            return
-        face.session.play(**{"you": None, "bot": None} | {which: argument})
-        face.show_conversation()
-
-    return run
-
-
-def _title(face: ChatUI, argument: str) -> None:
-    if not argument:
-        raise UsageError("say what to call it", "/title a name")
-    face.session.rename(argument)
-    face.show_conversation()
-
-
-def _list(face: ChatUI, argument: str) -> None:
-    found = face.session.search(argument)
-    rows = [f"{one.number:5}  {one.title[:50]:50}  {one.model}, {one.turns} turns" for one in found]
-    face.tell("\n".join(rows) or "no conversation" + (f" holds {argument!r}" if argument else " yet"))
-
-
-def _open(face: ChatUI, argument: str) -> None:
-    number = _whole_number(argument)
-    if number is None:
-        raise UsageError("say which, by its number", "/list shows them")
-    face.session.open(number)
-    face.show_conversation()
-
-
-def _delete(face: ChatUI, argument: str) -> None:
-    number = face.session.number
-    if number is None:
-        raise UsageError("this conversation has not begun")
-    face.session.remove(number)
-    face.show_conversation()
-    face.tell(f"conversation {number} is deleted; /restore {number} brings it back")
-
-
-def _restore(face: ChatUI, argument: str) -> None:
-    number = _whole_number(argument)
-    if number is None:
-        raise UsageError("say which, by its number")
-    face.session.restore(number)
-    face.show_conversation()
-
-
-def _export(face: ChatUI, argument: str) -> None:
-    form, _, name = argument.partition(" ")
-    try:
-        file = Path(name.strip()).expanduser() if name.strip() else None
-    except RuntimeError as error:
-        raise UsageError(f"nobody's folder is {name.split('/')[0].strip()}") from error
-    path = face.session.export(form or "md", file)
-    face.tell(f"written: {path}")
-
-
-def _quit(face: ChatUI, argument: str) -> None:
-    face.leave()
-
-
-def _names(session: Session, beginning: str) -> Iterable[str]:
-    return session.dialogue.complete_name(beginning)
-
-
-def _models(session: Session, beginning: str) -> Iterable[str]:
-    return [path.stem for path in models() if path.stem.startswith(beginning)]
-
-
-def _presets(session: Session, beginning: str) -> Iterable[str]:
-    return [name for name in presets() if name.startswith(beginning)]
-
-
-def _forms(session: Session, beginning: str) -> Iterable[str]:
-    return [form for form in ("md", "json", "txt") if form.startswith(beginning)]
-
-
-COMMANDS: tuple[Command, ...] = (
-    Command("new", "", "begin a new conversation", _new),
-    Command("regenerate", "", "another reply; the old one stays, as a version", _regenerate),
-    Command("continue", "", "let the model write on", _continue),
-    Command("next", "", "the next version of the last reply", _sibling(1)),
-    Command("previous", "", "the version before", _sibling(-1)),
-    Command("undo", "", "take the last step back, whatever it was", _undo),
-    Command("redo", "", "take an undo back", _redo),
-    Command("edit", "TEXT", "say something else instead of what you said last", _edit(YOU), spoken_after=0),
-    Command(
-        "correct",
-        "TEXT",
-        "put other words in the model's mouth, instead of its last reply",
-        _edit(BOT),
-        spoken_after=0,
-    ),
-    Command(
-        "branch",
-        "N [TEXT]",
-        "keep N characters of the last reply, then TEXT, and go on from there",
-        _branch,
-        spoken_after=1,
-    ),
-    *(_setting_command(one) for one in settings_of(ChatConfig) if one.name != "learn"),
-    Command(
-        "learn", "[on|off|RATE]", "learn from your messages: off, on, or a rate", _learn, _ways_to_learn, anytime=True
-    ),
-    Command("forget", "", "let the model forget what it has learned, from the next turn on", _forget),
-    Command("seed", "[NUMBER]", "begin the random numbers anew", _seed, anytime=True),
-    Command("dials", "", "show every dial", _dials, anytime=True),
-    Command(
-        "preset",
-        "[NAME]",
-        "set several dials at once: precise, balanced, wild, or your own",
-        _preset,
-        _presets,
-        anytime=True,
-    ),
-    Command("model", "[NAME]", "talk to another model, in a new conversation", _model, _models),
-    Command("you", "[NAME]", "who you are, in a new conversation", _role("you"), _names),
-    Command("bot", "[NAME]", "who the model is, in a new conversation", _role("bot"), _names),
-    Command("title", "NAME", "give the conversation a name", _title),
-    Command("list", "[TEXT]", "list conversations, or those that hold a text", _list),
-    Command("open", "NUMBER", "go on with a conversation", _open),
-    Command("delete", "", "delete this conversation", _delete),
-    Command("restore", "NUMBER", "bring a deleted conversation back", _restore),
-    Command("export", "[md|json|txt] [FILE]", "write the conversation into a file", _export, _forms),
-    Command("quit", "", "leave; everything is saved", _quit, anytime=True),
+@command(
+    "preset [NAME]",
+    "change several settings at once: precise, balanced, wild, or a preset of your own",
+    lambda session, start: _starting(presets(), start),
+    anytime=True,
 )
+def _preset(ui: ChatUI, argument: str) -> None:
+    if not argument:
+        rows = {name: ", ".join(f"{key} {value:g}" for key, value in one.items()) for name, one in presets().items()}
+        ui.show_note("\n".join(f"{name:12} {row}" for name, row in rows.items()))
+        return
+    conversation = ui.session.conversation
+    conversation.dials = ui.session.preset(conversation.dials, argument)
+    ui.show_dials()
+    ui.show_note(f"preset {argument}")
+
+
+# -- models and conversations -----------------------------------------------------------------------------------------
+
+
+@command(
+    "model [NAME]",
+    "begin a new conversation with another model",
+    lambda session, start: _starting([path.stem for path in models()], start),
+)
+def _model(ui: ChatUI, argument: str) -> None:
+    if not argument:
+        names = [path.stem for path in models()]
+        ui.show_note("\n".join(name + ("  (this one)" if name == ui.session.name else "") for name in names))
+        return
+    ui.session.use(argument)
+    ui.show_conversation()
+
+
+command("you [NAME]", "choose your speaker, in a new conversation", _complete_name)(
+    lambda ui, name: _choose_speaker(ui, name, None)
+)
+command("bot [NAME]", "choose the model's speaker, in a new conversation", _complete_name)(
+    lambda ui, name: _choose_speaker(ui, None, name)
+)
+
+
+def _choose_speaker(ui: ChatUI, you: str | None, bot: str | None) -> None:
+    if you or bot:
+        ui.session.play(you=you, bot=bot)
+        ui.show_conversation()
+        return
+    data = ui.session.conversation.data
+    names = ", ".join(ui.session.dialogue.names[:40]) or "none"
+    ui.show_note(f"you are {data.you}, the model is {data.bot}; the text's speakers: {names}")
+
+
+@command("title NAME", "name the conversation")
+def _title(ui: ChatUI, argument: str) -> None:
+    if not argument:
+        raise UsageError("the name is missing", "/title a name")
+    ui.session.rename(argument)
+    ui.show_conversation()
+
+
+@command("list [TEXT]", "list the conversations, or those that contain a text")
+def _list(ui: ChatUI, argument: str) -> None:
+    found = ui.session.search(argument)
+    rows = [f"{one.number:5}  {one.title[:50]:50}  {one.model}, {one.turns} turns" for one in found]
+    ui.show_note("\n".join(rows) or "no conversation" + (f" contains {argument!r}" if argument else " yet"))
+
+
+@command("open NUMBER", "open a conversation")
+def _open(ui: ChatUI, argument: str) -> None:
+    ui.session.open(_whole_number(argument, "the number of the conversation is missing", "/list shows it"))
+    ui.show_conversation()
+
+
+@command("delete", "delete this conversation")
+def _delete(ui: ChatUI, argument: str) -> None:
+    number = ui.session.number
+    if number is None:
+        raise UsageError("this conversation is not stored yet")
+    ui.session.remove(number)
+    ui.show_conversation()
+    ui.show_note(f"conversation {number} is deleted; /restore {number} restores it")
+
+
+@command("restore NUMBER", "restore a deleted conversation")
+def _restore(ui: ChatUI, argument: str) -> None:
+    ui.session.restore(_whole_number(argument, "the number of the conversation is missing"))
+    ui.show_conversation()
+
+
+@command(
+    "export [md|json|txt] [FILE]",
+    "write the conversation to a file",
+    lambda session, start: _starting(("md", "json", "txt"), start),
+)
+def _export(ui: ChatUI, argument: str) -> None:
+    format_, _, name = argument.partition(" ")
+    try:
+        path = Path(name.strip()).expanduser() if name.strip() else None
+    except RuntimeError as error:
+        raise UsageError(f"there is no user {name.split('/')[0].strip().removeprefix('~')}") from error
+    ui.show_note(f"written: {ui.session.export(format_ or 'md', path)}")
+
+
+command("quit", "leave; everything is saved", anytime=True)(lambda ui, _: ui.leave())
+
+COMMANDS: Final = tuple(_commands)

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import click
 
-from charlm.chat.commands import COMMANDS, ChatUI, Command, Operation, find
+from charlm.chat.commands import COMMANDS, ChatUI, Command, Operation, find_command
 from charlm.chat.conversation import Reply
 from charlm.chat.session import Session
 from charlm.chat.turns import BOT, Turn
@@ -61,13 +61,13 @@ class PlainChat:
         with self._signals():
             self._tell_news()
             if self._asks:
-                self.tell(f"{self.session.name}: /help lists commands, Ctrl-C stops a reply, Ctrl-D leaves")
+                self.show_note(f"{self.session.name}: /help lists commands, Ctrl-C stops a reply, Ctrl-D leaves")
             self.show_conversation()
             for line in self._lines():
                 try:
                     self._take(line)
                 except CharlmError as error:
-                    self.tell(f"error: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+                    self.show_note(f"error: {error.message}" + (f" ({error.hint})" if error.hint else ""))
                 self._tell_news()
                 if self._code is not None:
                     return self._code
@@ -94,17 +94,17 @@ class PlainChat:
 
     def _take(self, line: str) -> None:
         if line.startswith("/"):
-            command, argument = find(self._commands, line)
+            command, argument = find_command(self._commands, line)
             command.run(self, argument)
         else:
             conversation = self.session.conversation
             if self._echoes:
                 self._write(f"{PROMPT}{line}\n")
-            self.draw(lambda piece, turn: conversation.say(line, piece, turn))
+            self.generate(lambda piece, turn: conversation.say(line, piece, turn))
 
     def _tell_news(self) -> None:
         for sentence in self.session.news():
-            self.tell(f"note: {sentence}")
+            self.show_note(f"note: {sentence}")
 
     # -- signals ------------------------------------------------------------------------------------------------------
 
@@ -141,11 +141,11 @@ class PlainChat:
 
     # -- a face -------------------------------------------------------------------------------------------------------
 
-    def tell(self, text: str) -> None:
+    def show_note(self, text: str) -> None:
         """Onto stderr: it is no part of the conversation."""
         click.echo(visible(text), err=True)
 
-    def draw(self, operation: Operation) -> None:
+    def generate(self, operation: Operation) -> None:
         """Stream a reply."""
         conversation = self.session.conversation
         live = sys.stdout.isatty()
@@ -215,4 +215,4 @@ class PlainChat:
 
 def _help(face: ChatUI, argument: str) -> None:
     rows = [(f"/{one.name} {one.argument}".rstrip(), one.help) for one in COMMANDS if one.name.startswith(argument)]
-    face.tell("\n".join(f"{left:32} {right}" for left, right in rows))
+    face.show_note("\n".join(f"{left:32} {right}" for left, right in rows))

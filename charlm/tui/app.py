@@ -229,7 +229,7 @@ class ChatApp(App[int]):
     def session(self) -> Session:
         return self.chat.session
 
-    def tell(self, text: str) -> None:
+    def show_note(self, text: str) -> None:
         """Show a line as a notification, more as a note below the conversation."""
         if "\n" in text or len(text) > MAX_NOTIFICATION_CHARS:
             self.chat.view.note(text)
@@ -237,7 +237,7 @@ class ChatApp(App[int]):
         else:
             self.notify(visible(text), markup=False)
 
-    def draw(self, operation: Operation) -> None:
+    def generate(self, operation: Operation) -> None:
         """Let the model write a reply."""
         self._require_idle()
         work = partial(self.events.generate, self.session.conversation, operation)
@@ -291,23 +291,23 @@ class ChatApp(App[int]):
             self._submit(event.text)
 
     def _submit(self, text: str) -> None:
-        from charlm.chat.commands import edit
+        from charlm.chat.commands import edit_turn
 
         with report_errors(self):
             if (turn := self.chat.editing.end()) is not None:
-                edit(self, turn, text)
+                edit_turn(self, turn, text)
             elif text.startswith("/"):
                 self.run_command(text)
             else:
                 conversation = self.session.conversation
-                self.draw(lambda piece, turn: conversation.say(text, piece, turn))
+                self.generate(lambda piece, turn: conversation.say(text, piece, turn))
 
     def run_command(self, line: str) -> None:
         """Run a slash command. One that changes the conversation ends an edit, whose turn it may hide."""
-        from charlm.chat.commands import find
+        from charlm.chat.commands import find_command
 
         with report_errors(self):
-            command, argument = find(self._commands, line)
+            command, argument = find_command(self._commands, line)
             if not command.anytime:
                 self._require_idle()
                 self.chat.editing.end()
@@ -380,10 +380,10 @@ class ChatApp(App[int]):
 
     @on(LookPane.VersionChosen)
     def _choose_version(self, event: LookPane.VersionChosen) -> None:
-        from charlm.chat.commands import turn_to
+        from charlm.chat.commands import show_version
 
         with report_errors(self):
-            turn_to(self, event.turn, event.step)
+            show_version(self, event.turn, event.step)
 
     @on(LookPane.Branched)
     def _branch(self, event: LookPane.Branched) -> None:
@@ -392,7 +392,9 @@ class ChatApp(App[int]):
                 raise UsageError("only a reply of the model's can branch", "e edits a turn of your own")
             conversation = self.session.conversation
             self.chat.look.end()
-            self.draw(lambda piece, turn: conversation.branch_at(event.turn, event.character, event.text, piece, turn))
+            self.generate(
+                lambda piece, turn: conversation.branch_at(event.turn, event.character, event.text, piece, turn)
+            )
 
     @on(ConversationsPanel.Opened)
     def _open_conversation(self, event: ConversationsPanel.Opened) -> None:
@@ -408,7 +410,7 @@ class ChatApp(App[int]):
             self._require_idle()
             self.session.remove(event.number)
             self.show_conversation()
-            self.tell(f"deleted; /restore {event.number} brings it back")
+            self.show_note(f"deleted; /restore {event.number} brings it back")
 
     @on(ConversationsPanel.Renamed)
     @work

@@ -18,7 +18,7 @@ from charlm.adapt import learner
 from charlm.adapt.learner import AdaptiveState
 from charlm.chat import context_cache as limits
 from charlm.chat.adaptive_reader import LearnPolicy, Reader, default_rate
-from charlm.chat.commands import COMMANDS, Operation, find
+from charlm.chat.commands import COMMANDS, Operation, find_command
 from charlm.chat.conversation import Conversation
 from charlm.chat.export import from_json, to_json
 from charlm.chat.replay import replay
@@ -399,14 +399,14 @@ class Silent:
     def do(self, line: str) -> str:
         """Run a command; what it told."""
         self.told.clear()
-        command, argument = find(COMMANDS, line)
+        command, argument = find_command(COMMANDS, line)
         command.run(self, argument)
         return "\n".join(self.told)
 
-    def tell(self, text: str) -> None:
+    def show_note(self, text: str) -> None:
         self.told.append(text)
 
-    def draw(self, operation: Operation) -> None:
+    def generate(self, operation: Operation) -> None:
         operation(lambda piece: None, lambda turn: None)
 
     def show_conversation(self) -> None:
@@ -433,7 +433,7 @@ def test_learn_and_forget_as_commands(models: Path) -> None:
     face = Silent(Session(ChatOptions(str(models / "talker.safetensors"), dials=(("length", 10), ("candidates", 1)))))
     session = face.session
     assert session.conversation.dials.learn == LearnConfig().rate, "on, since its text has turns"
-    assert "learns from what you say, at rate 0.0001" in face.do("/learn")
+    assert "learns from your messages, at rate 0.0001" in face.do("/learn")
     with pytest.raises(UsageError, match="nothing was learned"):
         face.do("/forget")
     session.conversation.say("hello there")
@@ -441,7 +441,7 @@ def test_learn_and_forget_as_commands(models: Path) -> None:
     assert "undo" in face.do("/forget")
     face.do("/undo")
     assert not session.conversation.data.forgets
-    assert face.do("/learn off").startswith("it learns nothing")
+    assert face.do("/learn off").startswith("learning is off")
     assert session.conversation.dials.learn == 0
     face.do("/learn 0.003")
     assert session.conversation.dials.learn == 3e-3
@@ -450,7 +450,7 @@ def test_learn_and_forget_as_commands(models: Path) -> None:
     for wrong in ("/learn fast", "/learn 7", "/learn -1"):
         with pytest.raises(UsageError):
             face.do(wrong)
-    command, _ = find(COMMANDS, "/learn")
+    command, _ = find_command(COMMANDS, "/learn")
     assert list(command.complete(session, "o")) == ["on", "off"]
     session.use(str(models / "writer.safetensors"))
     assert session.conversation.dials.learn == 0, "a plain text has nobody to learn from"

@@ -1,4 +1,4 @@
-"""The slash commands: what each does to a session, whatever the face."""
+"""The slash commands: what each does to a session."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from charlm.chat.commands import COMMANDS, Operation, find
+from charlm.chat.commands import COMMANDS, Operation, find_command
 from charlm.chat.session import ChatOptions, Session
 from charlm.checkpoint import save
 from charlm.errors import CharlmError, UsageError
@@ -16,26 +16,19 @@ from tests.chat.models import DIALOGUES
 from tests.chat.talkers import assert_remembers_what_is_seen, talking_checkpoint, texts
 
 
-class Told:
-    """A face that remembers what it was told.
-
-    Attributes:
-        session: the chat.
-        told: what is no part of the conversation.
-        shown: how often the conversation was shown anew.
-        left: whether the chat is to end.
-    """
+class FakeUI:
+    """An interface that records what it is asked to show."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.told: list[str] = []
+        self.notes: list[str] = []
         self.shown = self.dials_shown = 0
         self.left = False
 
-    def tell(self, text: str) -> None:
-        self.told.append(text)
+    def show_note(self, text: str) -> None:
+        self.notes.append(text)
 
-    def draw(self, operation: Operation) -> None:
+    def generate(self, operation: Operation) -> None:
         operation(lambda piece: None, lambda turn: None)
 
     def show_conversation(self) -> None:
@@ -48,15 +41,15 @@ class Told:
         self.left = True
 
     def run(self, *lines: str) -> list[str]:
-        """What was said in answer to the last of some lines."""
+        """Return the notes of the last of some lines."""
         for line in lines:
-            self.told.clear()
+            self.notes.clear()
             if line.startswith("/"):
-                command, argument = find(COMMANDS, line)
+                command, argument = find_command(COMMANDS, line)
                 command.run(self, argument)
             else:
                 self.session.conversation.say(line)
-        return self.told
+        return self.notes
 
     @property
     def texts(self) -> list[str]:
@@ -64,27 +57,27 @@ class Told:
 
 
 @pytest.fixture
-def face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
+def ui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeUI:
     """A chat with a model of a play; there is one of a novel too."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     save(replace(talking_checkpoint(), dialogue=DIALOGUES["play"]), tmp_path / "checkpoints" / "play.safetensors")
     save(talking_checkpoint(), tmp_path / "checkpoints" / "novel.safetensors")
-    return Told(Session(ChatOptions(model="play", seed=1, dials=(("candidates", 1), ("length", 20), ("learn", 0.0)))))
+    return FakeUI(Session(ChatOptions(model="play", seed=1, dials=(("candidates", 1), ("length", 20), ("learn", 0.0)))))
 
 
 # -- finding ----------------------------------------------------------------------------------------------------------
 
 
-def test_names_are_unique_and_each_command_is_found() -> None:
+def test_find_command_knows_every_name_once() -> None:
     assert len({one.name for one in COMMANDS}) == len(COMMANDS)
     for one in COMMANDS:
-        assert find(COMMANDS, f"/{one.name}") == (one, "")
+        assert find_command(COMMANDS, f"/{one.name}") == (one, "")
         if one.argument:
-            assert find(COMMANDS, f"/{one.name}   an argument ") == (one, "an argument")
+            assert find_command(COMMANDS, f"/{one.name}   an argument ") == (one, "an argument")
         else:
-            with pytest.raises(UsageError, match="nothing after it"):
-                find(COMMANDS, f"/{one.name} x")
+            with pytest.raises(UsageError, match="takes no argument"):
+                find_command(COMMANDS, f"/{one.name} x")
 
 
 @pytest.mark.parametrize(
@@ -97,9 +90,9 @@ def test_names_are_unique_and_each_command_is_found() -> None:
         ("//", "/help"),
     ],
 )
-def test_what_is_no_command_gets_a_hint(line: str, hint: str) -> None:
+def test_find_command_unknown_name_gets_a_hint(line: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
-        find(COMMANDS, line)
+        find_command(COMMANDS, line)
     assert hint in str(caught.value.hint)
 
 
@@ -121,30 +114,30 @@ ARGUMENTS = (
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda one: one.name)
-def test_whatever_is_typed_after_it_is_done_or_refused(face: Told, command: object) -> None:
+def test_command_with_any_argument_works_or_is_refused(ui: FakeUI, command: object) -> None:
     """With nothing said and in the middle of a conversation: nothing but a sentence, and what is seen is known."""
-    for said in ((), ("hello",)):
-        face.run("/new", *said)
+    for message in ((), ("hello",)):
+        ui.run("/new", *message)
         for argument in ARGUMENTS:
             try:
-                face.run(f"/{command.name} {argument}")  # type: ignore[attr-defined]
+                ui.run(f"/{command.name} {argument}")  # type: ignore[attr-defined]
             except CharlmError as error:
                 assert error.message  # noqa: PT017  # most are refused
-            conversation = face.session.conversation
+            conversation = ui.session.conversation
             if conversation.snapshot(conversation.head).memory is None:  # else it remembers more than that
                 assert_remembers_what_is_seen(conversation)
-    assert face.session.store is not None
-    assert face.session.store.trouble is None
+    assert ui.session.store is not None
+    assert ui.session.store.trouble is None
 
 
 # -- turns ------------------------------------------------------------------------------------------------------------
 
 
-def test_versions_undo_and_redo(face: Told) -> None:
-    face.run("hello")
-    first = face.texts
-    face.run("/regenerate")
-    second = face.texts
+def test_versions_undo_and_redo_show_the_right_turns(ui: FakeUI) -> None:
+    ui.run("hello")
+    first = ui.texts
+    ui.run("/regenerate")
+    second = ui.texts
     assert first[0] == second[0]
     assert first != second
     for line, expected in (
@@ -157,118 +150,118 @@ def test_versions_undo_and_redo(face: Told) -> None:
         ("/redo", first),
         ("/redo", second),
     ):
-        shown = face.shown
-        face.run(line)
-        assert (line, face.texts) == (line, expected)
-        assert face.shown == shown + 1
-    face.run("/redo", "/redo")
+        shown = ui.shown
+        ui.run(line)
+        assert (line, ui.texts) == (line, expected)
+        assert ui.shown == shown + 1
+    ui.run("/redo", "/redo")
     with pytest.raises(UsageError, match="nothing to redo"):
-        face.run("/redo")
+        ui.run("/redo")
 
 
-def test_edit_correct_continue_and_branch(face: Told) -> None:
-    face.run("hello", "/edit good morning")
-    assert face.texts[0] == "good morning"
-    assert len(face.texts) == 2
-    face.run("/correct what it should have said")
-    assert face.texts == ["good morning", "what it should have said"]
-    face.run("/continue")
-    assert face.texts[1].startswith("what it should have said")
-    face.run("/branch 4 ever")
-    assert face.texts[1].startswith("whatever")
-    face.run("/branch 2")
-    assert face.texts[1].startswith("wh")
-    assert len(face.session.conversation.head.siblings) == 5
+def test_edit_correct_continue_and_branch_change_turns(ui: FakeUI) -> None:
+    ui.run("hello", "/edit good morning")
+    assert ui.texts[0] == "good morning"
+    assert len(ui.texts) == 2
+    ui.run("/correct what it should have said")
+    assert ui.texts == ["good morning", "what it should have said"]
+    ui.run("/continue")
+    assert ui.texts[1].startswith("what it should have said")
+    ui.run("/branch 4 ever")
+    assert ui.texts[1].startswith("whatever")
+    ui.run("/branch 2")
+    assert ui.texts[1].startswith("wh")
+    assert len(ui.session.conversation.head.siblings) == 5
     for line in ("/branch", "/branch x", "/branch 999", "/edit", "/correct"):
         with pytest.raises(UsageError):
-            face.run(line)
+            ui.run(line)
 
 
-def test_without_turns_what_needs_one_says_so(face: Told) -> None:
+def test_command_that_needs_a_turn_is_refused_without(ui: FakeUI) -> None:
     for line in ("/edit x", "/correct x", "/next", "/previous", "/branch 1", "/undo", "/redo", "/delete"):
         with pytest.raises(UsageError):
-            face.run(line)
-    assert face.texts == []
+            ui.run(line)
+    assert ui.texts == []
 
 
 # -- dials ------------------------------------------------------------------------------------------------------------
 
 
-def test_dials(face: Told) -> None:
-    assert face.run("/temperature") == ["temperature 0.65"]
-    assert face.dials_shown == 0
-    assert face.run("/temperature 1.5") == ["temperature 1.5"]
-    assert face.run("/top-k 7") == ["top-k 7"]
-    assert face.dials_shown == 2
-    conversation = face.session.conversation
+def test_setting_commands_show_and_change_settings(ui: FakeUI) -> None:
+    assert ui.run("/temperature") == ["temperature 0.65"]
+    assert ui.dials_shown == 0
+    assert ui.run("/temperature 1.5") == ["temperature 1.5"]
+    assert ui.run("/top-k 7") == ["top-k 7"]
+    assert ui.dials_shown == 2
+    conversation = ui.session.conversation
     assert (conversation.dials.temperature, conversation.dials.top_k) == (1.5, 7)
-    listed = dict(line.split(None, 1) for line in face.run("/dials")[0].splitlines())
+    listed = dict(line.split(None, 1) for line in ui.run("/dials")[0].splitlines())
     assert (listed["temperature"], listed["top-k"], listed["seed"]) == ("1.5", "7", "1")
     for line in ("/temperature hot", "/temperature -1", "/candidates 0", "/seed -1", "/preset nobody"):
         with pytest.raises(UsageError):
-            face.run(line)
-    face.run("/preset precise")
+            ui.run(line)
+    ui.run("/preset precise")
     assert conversation.dials.temperature == 0.5
-    assert {line.split()[0] for line in face.run("/preset")[0].splitlines()} >= {"precise", "balanced", "wild"}
+    assert {line.split()[0] for line in ui.run("/preset")[0].splitlines()} >= {"precise", "balanced", "wild"}
 
 
-def test_the_same_seed_says_the_same(face: Told) -> None:
-    face.run("/seed 7", "hello")
-    first = face.texts
-    assert face.run("/seed") == ["seed 7"]
-    face.run("/new", "/seed 7", "hello")
-    assert face.texts == first
+def test_seed_repeats_the_reply(ui: FakeUI) -> None:
+    ui.run("/seed 7", "hello")
+    first = ui.texts
+    assert ui.run("/seed") == ["seed 7"]
+    ui.run("/new", "/seed 7", "hello")
+    assert ui.texts == first
 
 
 # -- conversations, roles, models -------------------------------------------------------------------------------------
 
 
-def test_conversations_are_listed_opened_deleted_and_restored(face: Told) -> None:
-    assert face.run("/list") == ["no conversation yet"]
-    face.run("the first", "/title One", "/new", "the second")
-    assert [line.split()[:2] for line in face.run("/list")[0].splitlines()] == [["2", "the"], ["1", "One"]]
-    assert "1" in face.run("/list the first")[0].split()
-    assert face.run("/list zzz") == ["no conversation holds 'zzz'"]
-    face.run("/open 1")
-    assert face.texts[0] == "the first"
-    assert face.run("/delete") == ["conversation 1 is deleted; /restore 1 brings it back"]
-    assert face.texts == []
-    face.run("/restore 1")
-    assert face.texts[0] == "the first"
+def test_conversations_are_listed_deleted_and_restored(ui: FakeUI) -> None:
+    assert ui.run("/list") == ["no conversation yet"]
+    ui.run("the first", "/title One", "/new", "the second")
+    assert [line.split()[:2] for line in ui.run("/list")[0].splitlines()] == [["2", "the"], ["1", "One"]]
+    assert "1" in ui.run("/list the first")[0].split()
+    assert ui.run("/list zzz") == ["no conversation contains 'zzz'"]
+    ui.run("/open 1")
+    assert ui.texts[0] == "the first"
+    assert ui.run("/delete") == ["conversation 1 is deleted; /restore 1 restores it"]
+    assert ui.texts == []
+    ui.run("/restore 1")
+    assert ui.texts[0] == "the first"
 
 
-def test_roles_and_models(face: Told) -> None:
-    assert face.run("/you") == ["you are BOB, the model is ANNA; the text's speakers: ANNA, BOB, BABA"]
-    face.run("hello", "/bot baba")
-    assert face.texts == []
-    assert (face.session.conversation.you, face.session.conversation.bot) == ("BOB", "BABA")
-    assert face.run("/model")[0].splitlines() == ["novel", "play  (this one)"]
-    face.run("/model novel", "once upon ")
-    assert face.session.name == "novel"
-    assert "once upon " + face.texts[1] == face.session.conversation.text().removeprefix("\n")
+def test_speakers_and_models_begin_a_new_conversation(ui: FakeUI) -> None:
+    assert ui.run("/you") == ["you are BOB, the model is ANNA; the text's speakers: ANNA, BOB, BABA"]
+    ui.run("hello", "/bot baba")
+    assert ui.texts == []
+    assert (ui.session.conversation.you, ui.session.conversation.bot) == ("BOB", "BABA")
+    assert ui.run("/model")[0].splitlines() == ["novel", "play  (this one)"]
+    ui.run("/model novel", "once upon ")
+    assert ui.session.name == "novel"
+    assert "once upon " + ui.texts[1] == ui.session.conversation.text().removeprefix("\n")
     with pytest.raises(UsageError, match="names no speakers"):
-        face.run("/you ANNA")
+        ui.run("/you ANNA")
 
 
-def test_export_writes_a_file_and_never_over_one(face: Told) -> None:
-    face.run("hello")
-    assert face.run("/export json talk.json") == ["written: talk.json"]
-    assert json.loads(Path("talk.json").read_text())["turns"][0]["passages"][0]["text"] == "hello"
+def test_export_writes_a_file_and_overwrites_none(ui: FakeUI) -> None:
+    ui.run("hello")
+    assert ui.run("/export json talk.json") == ["written: talk.json"]
+    assert json.loads(Path("talk.json").read_text())["turns"][0]["text"] == "hello"
     with pytest.raises(UsageError, match="there already"):
-        face.run("/export md talk.json")
-    assert face.run("/export") == ["written: play.md"]
+        ui.run("/export md talk.json")
+    assert ui.run("/export") == ["written: play.md"]
     with pytest.raises(UsageError):
-        face.run("/export pdf")
+        ui.run("/export pdf")
 
 
-def test_quit(face: Told) -> None:
-    face.run("/quit")
-    assert face.left
+def test_quit_leaves_the_chat(ui: FakeUI) -> None:
+    ui.run("/quit")
+    assert ui.left
 
 
-def test_completion(face: Told) -> None:
+def test_arguments_are_completed(ui: FakeUI) -> None:
     def complete(name: str, beginning: str) -> list[str]:
-        return list(find(COMMANDS, f"/{name}")[0].complete(face.session, beginning))
+        return list(find_command(COMMANDS, f"/{name}")[0].complete(ui.session, beginning))
 
     assert complete("you", "b") == ["BOB", "BABA"]
     assert complete("model", "n") == ["novel"]

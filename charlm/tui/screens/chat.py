@@ -82,8 +82,8 @@ class ChatScreen(Screen[None]):
         prompt.substitute = session.substitute
         prompt.commands = [(one.name, f"{one.argument}  {one.help}".strip()) for one in commands]
         prompt.complete_argument = self._complete
-        spoken = {one.name: one.spoken_after for one in commands if one.spoken_after is not None}
-        prompt.words_before_model_text = spoken
+        text_starts = {one.name: one.text_after for one in commands if one.text_after is not None}
+        prompt.words_before_model_text = text_starts
         prompt.sent_texts = [turn.text for turn in session.conversation.path if turn.author == "you"]
         self.show_conversation()
 
