@@ -194,7 +194,7 @@ class ChatApp(App[int]):
 
     def _finish(self, reply: Reply) -> None:
         self._end_request()
-        if self.chat.view.turns[-1:] == [reply.turn]:
+        if self.chat.look.turns[-1:] == [reply.turn]:
             self.chat.finish_turn(reply.turn)
             if not reply.turn.text and reply.reason == "stop":
                 self.notify("the model had nothing to say", markup=False)
@@ -232,8 +232,7 @@ class ChatApp(App[int]):
     def show_note(self, text: str) -> None:
         """Show a line as a notification, more as a note below the conversation."""
         if "\n" in text or len(text) > MAX_NOTIFICATION_CHARS:
-            self.chat.view.note(text)
-            self.chat.transcript.follow()
+            self.chat.look.add_note(text)
         else:
             self.notify(visible(text), markup=False)
 

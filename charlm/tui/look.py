@@ -1,8 +1,11 @@
-"""Looking: a cursor over the transcript, and the alternatives to the character at the cursor."""
+"""The transcript of a conversation, with a cursor that shows what else might have been written."""
 
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -13,18 +16,19 @@ from textual.content import Content
 from textual.message import Message
 
 from charlm.tui.notices import report_errors
-from charlm.tui.transcript_presenter import TranscriptPresenter
 from charlm.tui.widgets.alternatives import Alternatives
+from charlm.tui.widgets.document import Block
 from charlm.tui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
     from charlm.chat.context_cache import CharScore
     from charlm.chat.conversation import Conversation
+    from charlm.chat.session import Session
     from charlm.chat.turns import Turn
 
 
 class LookPane(Vertical):
-    """The transcript above the alternatives, which are shown with the cursor only."""
+    """The transcript, and below it the alternatives to the character at the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "edit", "While you look: edit this turn", show=False),
@@ -43,26 +47,26 @@ class LookPane(Vertical):
     }
     """
 
+    @dataclass
     class Edited(Message):
-        """The user wants to edit a turn."""
+        """The user edits a turn."""
 
-        def __init__(self, turn: Turn) -> None:
-            super().__init__()
-            self.turn = turn
+        turn: Turn
 
+    @dataclass
     class Branched(Message):
-        """The user keeps the first characters of a turn, and then another text."""
+        """The user keeps the first characters of a turn, and puts a text after them."""
 
-        def __init__(self, turn: Turn, character: int, text: str) -> None:
-            super().__init__()
-            self.turn, self.character, self.text = turn, character, text
+        turn: Turn
+        character: int
+        text: str
 
+    @dataclass
     class VersionChosen(Message):
         """The user wants the next version of a turn, or the one before."""
 
-        def __init__(self, turn: Turn, step: int) -> None:
-            super().__init__()
-            self.turn, self.step = turn, step
+        turn: Turn
+        step: int
 
     class Left(Message):
         """The cursor is gone."""
@@ -70,7 +74,8 @@ class LookPane(Vertical):
     def __init__(self) -> None:
         super().__init__()
         self.transcript, self.alternatives = Transcript(), Alternatives()
-        self.view = TranscriptPresenter(self.transcript)
+        self.turns: list[Turn] = []  # a block each, also for one in progress; ids ascend
+        self._notes = 0  # their blocks have negative keys
         self._conversation: Conversation | None = None
         self._scores: dict[Turn, list[CharScore]] = {}
 
@@ -78,35 +83,76 @@ class LookPane(Vertical):
         yield self.transcript
         yield self.alternatives
 
+    # -- turns as blocks ----------------------------------------------------------------------------------------------
+
+    def show_turns(self, session: Session) -> None:
+        """Show the visible turns; blocks that are there already stay."""
+        if session.conversation is not self._conversation:
+            self._conversation = session.conversation
+            self._notes, self.turns = 0, []
+            self.transcript.document.load([])
+        self._scores.clear()
+        path = session.conversation.path
+        pairs = enumerate(zip(self.turns, path, strict=False))
+        same = next((place for place, (old, new) in pairs if old is not new), min(len(self.turns), len(path)))
+        self._truncate(same)
+        for turn in self.turns:
+            self.update_label(turn, session)
+        if same == 0 and len(path) > 1:
+            inline = not session.dialogue.has_turns
+            blocks = [Block(one.id, one.author, session.label(one), one.text, inline) for one in path]
+            self.transcript.document.load(blocks)
+            self.turns = path
+        else:
+            for turn in path[same:]:
+                self.begin_turn(turn, turn.text, session)
+
+    def begin_turn(self, turn: Turn, text: str, session: Session) -> None:
+        """Show a turn after its parent, with the text that it has so far."""
+        self._truncate(turn.depth - 1)
+        self.turns.append(turn)
+        inline = not session.dialogue.has_turns
+        self.transcript.document.begin_block(turn.id, turn.author, session.label(turn), inline)
+        self.transcript.document.append(text)
+
+    def update_label(self, turn: Turn, session: Session) -> None:
+        """Show how many versions a turn has, and whether it was stopped."""
+        if session.dialogue.has_turns:
+            self.transcript.document.set_label(turn.id, session.label(turn))
+
+    def add_note(self, text: str) -> None:
+        """Show a text that is not part of the conversation."""
+        self._notes -= 1
+        self.transcript.document.begin_block(self._notes, "note", "")
+        self.transcript.document.append(text)
+        self.transcript.follow()
+
+    def _truncate(self, keep: int) -> None:
+        if keep < len(self.turns):
+            self.transcript.document.remove_from(self.turns[keep].id)
+            del self.turns[keep:]
+
     # -- the cursor ---------------------------------------------------------------------------------------------------
 
     @property
-    def place(self) -> tuple[Turn, int] | None:
-        """The turn and the character at the cursor; without a cursor, the end of the last turn."""
-        if not self.view.turns:
-            return None
-        key, character = self.transcript.cursor or (0, 0)
-        if (turn := self.view.turn(key)) is not None:
-            return turn, character
-        return self.view.turns[-1], len(self.view.turns[-1].text)
-
-    @property
     def looking(self) -> bool:
-        """Whether there is a cursor."""
         return self.transcript.cursor is not None
 
-    def set_conversation(self, conversation: Conversation) -> None:
-        """Look at this conversation from now on; forget earlier scores."""
-        self._conversation = conversation
-        self._scores.clear()
+    @property
+    def at_cursor(self) -> tuple[Turn, int] | None:
+        """The turn and the character at the cursor; None without a cursor, and in a note."""
+        key, character = self.transcript.cursor or (0, 0)
+        place = bisect_left(self.turns, key, key=attrgetter("id"))
+        if place < len(self.turns) and self.turns[place].id == key:
+            return self.turns[place], character
+        return None
 
     def toggle(self) -> None:
         """Start a cursor in the last turn, or end looking."""
-        if self.looking or not self.view.turns:
+        if self.looking or not self.turns:
             self.end()
         else:
-            self.transcript.start_cursor(self.view.turns[-1].id)
-            self.transcript.focus()
+            self.transcript.start_cursor(self.turns[-1].id)
 
     @on(Transcript.Left)
     def end(self) -> None:
@@ -115,16 +161,17 @@ class LookPane(Vertical):
         self.post_message(self.Left())
 
     @on(Transcript.CursorMoved)
-    async def _show_alternatives(self, event: Transcript.CursorMoved) -> None:
-        turn, conversation = self.view.turn(event.key), self._conversation
-        if turn is None or conversation is None or conversation.busy:
+    async def _show_alternatives(self) -> None:
+        conversation, place = self._conversation, self.at_cursor
+        if place is None or conversation is None or conversation.busy:
             return
+        turn, character = place
         with report_errors(self):
             if turn not in self._scores:
                 self._scores[turn] = await asyncio.to_thread(conversation.consider, turn)
             scores = self._scores[turn]
-            if event.character < len(scores) and self.looking:
-                self.alternatives.show(*scores[event.character], offered=turn.author == "bot")
+            if self.looking and character < len(scores):
+                self.alternatives.show(*scores[character], offered=turn.author == "bot")
                 self.set_class(True, "-looking")
 
     @on(Transcript.Opened)
@@ -139,31 +186,27 @@ class LookPane(Vertical):
         return self.looking or action not in ("edit", "branch", "version", "choose")
 
     @on(Alternatives.Chosen)
-    def _branch_to(self, event: Alternatives.Chosen) -> None:
-        self._branch(event.text)
+    def _branch_with(self, event: Alternatives.Chosen) -> None:
+        if (place := self.at_cursor) is not None:
+            self.post_message(self.Branched(*place, event.text))
 
     def action_branch(self) -> None:
-        self._branch("")
-
-    def _branch(self, text: str) -> None:
-        if self.looking and (place := self.place) is not None:
-            self.post_message(self.Branched(*place, text))
+        if (place := self.at_cursor) is not None:
+            self.post_message(self.Branched(*place, ""))
 
     def action_choose(self, number: int) -> None:
         if self.alternatives.display:
             self.alternatives.choose(number)
 
     def action_edit(self) -> None:
-        if (place := self.place) is not None:
+        if (place := self.at_cursor) is not None:
             self.end()
             self.post_message(self.Edited(place[0]))
 
     def action_version(self, step: int) -> None:
-        if (place := self.place) is not None:
+        if (place := self.at_cursor) is not None:
             self.end()
             self.post_message(self.VersionChosen(place[0], step))
-
-    # -- colours ------------------------------------------------------------------------------------------------------
 
     @property
     def legend(self) -> str | Content:

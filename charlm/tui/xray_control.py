@@ -36,14 +36,14 @@ class XRayController:
     def set_width(self, width: int) -> None:
         self._probe.request = self._probe.request._replace(width=width)
 
-    def show(self, conversation: Conversation, place: tuple[Turn, int] | None) -> None:
+    def show(self, conversation: Conversation, turn: Turn, character: int) -> None:
         """Show the activations at a character of a finished turn, as soon as they are computed."""
         if not self._probe.request.watching:
             return
-        if place is None:
+        if turn.parent is None:  # the root: nothing was said
             self._next, self.panel.summary = None, None
             return
-        self._next = (conversation, *place)
+        self._next = conversation, turn, character
         if not self._serving:
             self._serving = True
             self.panel.run_worker(self._serve(), group="xray")

@@ -1,1 +1,1 @@
-"""Screens that lie over the chat: they ask or tell something and go away."""
+"""The chat screen, and the screens that are shown over it."""

@@ -49,7 +49,7 @@ class ChatScreen(Screen[None]):
         self.busy = False  # a reply is requested or in progress
         self.prompt, self.status, self.look = Prompt(), StatusLine(), LookPane()
         self.conversations, self.dials = ConversationsPanel(id="conversations"), DialsPanel(id="dials")
-        self.transcript, self.view = self.look.transcript, self.look.view
+        self.transcript = self.look.transcript
         self.xray = XRayController(XRay(id="xray"), self.transcript, events.probe)
         self.editing = EditMode(self.prompt)
         talk = Vertical(self.look, self.prompt, id="talk")
@@ -105,11 +105,11 @@ class ChatScreen(Screen[None]):
                 self.transcript.document.append(text, bits)
                 self._count(len(text))
             case TurnBegan(turn, text):
-                self.view.begin(turn, text, self.session)
+                self.look.begin_turn(turn, text, self.session)
                 self._written, self._began = 0, 0.0
                 self._show_turn(turn, len(text), "writing" if turn.author == "bot" else "reading")
             case TurnScored(turn, bits):
-                if self.view.turn(turn.id) is turn:
+                if turn in self.look.turns[turn.depth - 1 : turn.depth]:
                     self.transcript.document.set_surprises(turn.id, bits)
             case ActivationsReady(summary):
                 self.xray.panel.summary = summary
@@ -130,19 +130,18 @@ class ChatScreen(Screen[None]):
 
     def finish_turn(self, turn: Turn) -> None:
         """Show that the last turn is complete."""
-        self.view.update_label(turn, self.session)
-        self._colour(self.view.turns[-2:])
+        self.look.update_label(turn, self.session)
+        self._colour(self.look.turns[-2:])
         self._show_status()
 
     # -- what is shown ------------------------------------------------------------------------------------------------
 
     def show_conversation(self) -> None:
         """Show the visible turns, and everything about them."""
-        self.look.set_conversation(self.session.conversation)
-        self.view.show(self.session)
+        self.look.show_turns(self.session)
         self._show_status()
         self._show_panels()
-        self._colour(self.view.turns[::-1])
+        self._colour(self.look.turns[::-1])
 
     def show_dials(self) -> None:
         """Show the dials; they act on the next character."""
@@ -167,9 +166,7 @@ class ChatScreen(Screen[None]):
         version = f"  {versions.index(turn) + 1}/{len(versions)}" if len(versions) > 1 else ""
         lead = self.session.conversation.lead(turn) if turn.parent is not None else ""
         self._read = (turn.parent.characters if turn.parent is not None else 0) + len(lead) + characters
-        self.status.show(
-            turn=f"turn {len(self.view.turns)}{version}", characters=f"{self._read:,} characters", state=state
-        )
+        self.status.show(turn=f"turn {turn.depth}{version}", characters=f"{self._read:,} characters", state=state)
 
     def _show_panels(self) -> None:
         conversation = self.session.conversation
@@ -181,9 +178,10 @@ class ChatScreen(Screen[None]):
         self._show_activations()
 
     def _show_activations(self) -> None:
-        """Show the activations at the cursor; a reply in progress shows its own."""
+        """Show the activations at the cursor, or after the last turn; a reply in progress shows its own."""
         if self.loaded is not None and not self.busy:
-            self.xray.show(self.loaded.conversation, self.look.place)
+            head = self.loaded.conversation.head
+            self.xray.show(self.loaded.conversation, *(self.look.at_cursor or (head, len(head.text))))
 
     def _colour(self, turns: Sequence[Turn]) -> None:
         """Compute the colours of turns, in this order; a reply in progress colours itself."""
@@ -206,7 +204,7 @@ class ChatScreen(Screen[None]):
         with report_errors(self):
             self.transcript.heat = not self.transcript.heat
             self._show_legend()
-            self._colour(self.view.turns[::-1])
+            self._colour(self.look.turns[::-1])
 
     def action_toggle_panel(self, name: str) -> None:
         with report_errors(self):
@@ -272,7 +270,7 @@ class ChatScreen(Screen[None]):
         with report_errors(self):
             self.xray.set_pin(None if event.unit is None else Pin(*event.unit))
             self._show_legend()
-            self._colour(self.view.turns[::-1])
+            self._colour(self.look.turns[::-1])
 
     @on(XRay.WidthChanged)
     def _set_xray_width(self, event: XRay.WidthChanged) -> None:

@@ -1,4 +1,4 @@
-"""Keys and commands, to look up."""
+"""Help: keys and commands."""
 
 from __future__ import annotations
 
@@ -25,8 +25,15 @@ WIDGETS: Final[Sequence[tuple[str, Rows]]] = (
         (
             ("Enter", "send; in an empty field, let the model go on"),
             ("ctrl+j", "a new line; also shift+Enter and alt+Enter, where the terminal knows them"),
-            ("up, down", "in an empty field: what was said before"),
+            ("up, down", "in an empty field: texts that you sent before"),
             ("/", "a command; Tab or Enter completes it"),
+        ),
+    ),
+    (
+        "Panels",
+        (
+            ("Tab", "to an open panel, whose border is heavy then; and on, back to where you write"),
+            ("Esc", "closes all panels"),
         ),
     ),
     (
@@ -41,11 +48,11 @@ WIDGETS: Final[Sequence[tuple[str, Rows]]] = (
     (
         "X-ray",
         (
-            ("up, down", "another strip: a gate or what is remembered, over the units of a layer"),
+            ("up, down", "another strip: a gate or the memory, over the units of a layer"),
             ("left, right", "another unit; with ctrl, those under another cell of the strip"),
-            ("Enter", "pins the unit: all that was said is coloured by it; once more lets it go"),
+            ("Enter", "pins the unit: it colours the whole conversation; once more lets it go"),
             ("layer:unit", "typed, then Enter, pins that unit"),
-            ("a, c", "hold the unit's memory at 0, or where it is, while the model writes"),
+            ("a, c", "hold the unit's memory at 0, or at its value, while the model writes"),
             ("=value", "typed, then Enter, holds it there"),
             ("u", "lets all units go again"),
         ),
@@ -69,8 +76,8 @@ class HelpScreen(Modal[None]):
     """A list that scrolls.
 
     Args:
-        bindings: keys as Textual names them, and what they do.
-        commands: with their slashes and arguments, and what they do.
+        bindings: keys as Textual names them, with an explanation each.
+        commands: with slash and arguments, with an explanation each.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("q,f1,enter", "dismiss", "Close", show=False)]
@@ -85,18 +92,16 @@ class HelpScreen(Modal[None]):
         self._groups = [("Keys", keys), ("Commands", list(commands)), *WIDGETS]
 
     def compose(self) -> ComposeResult:
-        """One long text."""
         with VerticalScroll() as scroll:
             scroll.border_title = "help"
             scroll.border_subtitle = "Esc closes"
             yield Static()
 
     def on_mount(self) -> None:
-        """Arrow keys scroll."""
         self.query_one(VerticalScroll).focus()
 
     def on_resize(self) -> None:
-        """The left column takes what it needs, but not more than two fifths."""
+        """Give the left column what it needs, up to two fifths."""
         widest = max(cell_len(one_line(left)) for _, rows in self._groups for left, _ in rows)
         room = min(84, self.size.width * 9 // 10) - 5
         table = Table.grid(padding=(0, 2, 0, 0))

@@ -1,4 +1,4 @@
-"""A box in the middle of the screen: what all screens that lie over the chat have in common."""
+"""A box in the middle of the screen, over the chat."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from textual.screen import ModalScreen, ScreenResultType
 
 
 class Modal(ModalScreen[ScreenResultType]):
-    """A screen with one vertical container, drawn as a box as high as what it holds. Escape answers nothing."""
+    """A screen with one vertical container, as high as its content. Escape returns None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Never mind", show=False)]
 

@@ -1,10 +1,10 @@
-"""The models there are, to choose one."""
+"""The list of models, to choose one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -18,41 +18,16 @@ from charlm.tui.graphemes import one_line
 from charlm.tui.screens.modal import Modal
 from charlm.tui.widgets.wrapping import MIN_WIDTH_CELLS, wrap
 
-
-class Card(Protocol):
-    """A model on one line: `charlm.model_info.ModelCard`."""
-
-    @property
-    def name(self) -> str:
-        """To load it by."""
-
-    @property
-    def shape(self) -> str:
-        """Cell, layers and width."""
-
-    @property
-    def size(self) -> str:
-        """Of the file."""
-
-    @property
-    def loss(self) -> str:
-        """Bits per character, if that was measured."""
-
-    @property
-    def dialogue(self) -> str:
-        """How its text writes turns."""
-
-    @property
-    def error(self) -> str:
-        """Why it cannot be read; empty if it can."""
+if TYPE_CHECKING:
+    from charlm.model_info import ModelCard
 
 
 class ModelPicker(Modal[str | None]):
-    """A list and a field that narrows it down. The answer is a model's name, or None.
+    """A list, and a field that filters it. Returns the name of a model, or None.
 
     Args:
         cards: of the models.
-        current: the name of the one in use, which is marked.
+        current: name of the model in use, which is marked.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -84,16 +59,15 @@ class ModelPicker(Modal[str | None]):
     }
     """
 
-    def __init__(self, cards: Sequence[Card], current: str = "") -> None:
+    def __init__(self, cards: Sequence[ModelCard], current: str = "") -> None:
         super().__init__()
         self._cards = cards
         self._current = current
-        self._wanted = ""
+        self._filter = ""
         self._list = OptionList(markup=False)
         self._list.can_focus = False  # keys are for the field; it passes some of them on
 
     def compose(self) -> ComposeResult:
-        """Field, list."""
         with Vertical() as box:
             box.border_title = "models"
             box.border_subtitle = "Enter, or Esc"
@@ -101,50 +75,45 @@ class ModelPicker(Modal[str | None]):
             yield self._list
 
     def on_mount(self) -> None:
-        """Everything at first."""
         self._show("")
 
     def on_resize(self) -> None:
-        """What is wrong with a model is folded to the width."""
-        self.call_after_refresh(lambda: self._show(self._wanted))
+        self.call_after_refresh(lambda: self._show(self._filter))  # errors are wrapped to the width
 
-    def _show(self, wanted: str) -> None:
-        self._wanted = wanted
+    def _show(self, text: str) -> None:
+        self._filter = text
         width = self._list.scrollable_content_region.width
-        found = [one for one in self._cards if wanted in f"{one.name} {one.shape} {one.dialogue}".casefold()]
+        found = [one for one in self._cards if text in f"{one.name} {one.shape} {one.dialogue}".casefold()]
         self._list.set_options(
-            Option(
-                _row(one, one.name == self._current, width), id=str(self._cards.index(one)), disabled=bool(one.error)
-            )
-            for one in found
+            Option(_row(one, one.name == self._current, width), id=one.name, disabled=bool(one.error)) for one in found
         )
         if not found:
-            nothing = "nothing goes by that" if self._cards else "no models yet; charlm train FILE makes one"
-            self._list.add_option(Option(nothing, disabled=True))
+            hint = "no model matches" if self._cards else "no models yet; charlm train FILE makes one"
+            self._list.add_option(Option(hint, disabled=True))
         self._list.action_first()
 
     @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
+    def _filter_list(self, event: Input.Changed) -> None:
         event.stop()
         self._show(event.value.strip().casefold())
 
     @on(Input.Submitted)
-    def _entered(self, event: Input.Submitted) -> None:
+    def _select(self, event: Input.Submitted) -> None:
         event.stop()
         self._list.action_select()
 
     @on(OptionList.OptionSelected)
-    def _chosen(self, event: OptionList.OptionSelected) -> None:
+    def _choose(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         if event.option.id is not None:
-            self.dismiss(self._cards[int(event.option.id)].name)
+            self.dismiss(event.option.id)
 
     def action_move(self, action: str) -> None:
-        """Up and down in the list while the field has the keys."""
+        """Move in the list while the field has the focus."""
         getattr(self._list, f"action_{action}")()
 
 
-def _row(card: Card, current: bool, width: int) -> Content:
+def _row(card: ModelCard, current: bool, width: int) -> Content:
     about = one_line(card.error or f"{card.shape}  {card.dialogue}  {card.loss}  {card.size}")
     if card.error:
         places = [*wrap(about, max(MIN_WIDTH_CELLS, width - 3)), len(about)]

@@ -1,4 +1,4 @@
-"""What there is to see before there is a model."""
+"""The first start: how to make a model."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ COMMANDS: Final = (
 
 
 class Welcome(Modal[None]):
-    """A friendly first run.
+    """Explains which commands make a model.
 
     Args:
-        commands: that make a model, and what each does.
+        commands: with an explanation each.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("q,escape,ctrl+q", "leave", "Leave", show=False)]
@@ -43,7 +43,6 @@ class Welcome(Modal[None]):
         self._commands = commands
 
     def compose(self) -> ComposeResult:
-        """One sentence, then the commands, each on a line of its own to be copied."""
         with VerticalScroll() as scroll:
             scroll.border_title = "charlm"
             scroll.border_subtitle = "q leaves"
@@ -53,9 +52,7 @@ class Welcome(Modal[None]):
                 yield Static(one_line(text), classes="text", markup=False)
 
     def on_resize(self) -> None:
-        """Less air on a small terminal."""
         self.set_class(self.size.height < 16, "-small")
 
     def action_leave(self) -> None:
-        """Leave charlm."""
         self.app.exit()

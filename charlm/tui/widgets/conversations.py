@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from textual import on
@@ -37,13 +38,12 @@ class ConversationList(OptionList):
         Binding("slash", "request('search')", "Search", show=False),
     ]
 
+    @dataclass
     class Requested(Message):
         """A key was pressed."""
 
-        def __init__(self, action: str, number: int | None) -> None:
-            super().__init__()
-            self.action = action  # "delete", "rename", "new" or "search"
-            self.number = number  # of the conversation; None in an empty list
+        action: str  # "delete", "rename", "new" or "search"
+        number: int | None  # of the conversation; None in an empty list
 
     @property
     def number(self) -> int | None:
@@ -96,17 +96,15 @@ class ConversationsPanel(Vertical):
     }
     """
 
+    @dataclass
     class Searched(Message):
         """The user searches for a text; an empty one finds all conversations."""
 
-        def __init__(self, query: str) -> None:
-            super().__init__()
-            self.query = query
+        query: str
 
+    @dataclass
     class _Request(Message):
-        def __init__(self, number: int) -> None:
-            super().__init__()
-            self.number = number
+        number: int
 
     class Opened(_Request):
         """The user opens a conversation."""

@@ -6,6 +6,7 @@ Draws an `ActivationSummary` (`charlm.insight.xray`) and moves a cursor over the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -96,26 +97,23 @@ class XRay(Widget, can_focus=True):
     clamps: reactive[Mapping[tuple[int, int], float]] = reactive(dict)
     """The clamped units, by layer and index, and the value of each."""
 
+    @dataclass
     class ClampsChanged(Message):
         """The user clamped units, or freed them."""
 
-        def __init__(self, clamps: Mapping[tuple[int, int], float]) -> None:
-            super().__init__()
-            self.clamps = clamps
+        clamps: Mapping[tuple[int, int], float]
 
+    @dataclass
     class Pinned(Message):
         """The user pinned a unit (layer, index, signal), or unpinned it (None)."""
 
-        def __init__(self, unit: tuple[int, int, str] | None) -> None:
-            super().__init__()
-            self.unit = unit
+        unit: tuple[int, int, str] | None
 
+    @dataclass
     class WidthChanged(Message):
         """The strips have another width, in cells."""
 
-        def __init__(self, width: int) -> None:
-            super().__init__()
-            self.width = width
+        width: int
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)
