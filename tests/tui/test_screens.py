@@ -163,7 +163,7 @@ async def test_picker_without_match_chooses_nothing() -> None:
         await app.open(pilot, ModelPicker(CARDS))
         await pilot.press(*"broken", "enter", *"xyz", "enter")
         assert app.answers == []
-        assert "nothing goes by that" in "\n".join(on_screen(app))
+        assert "no model matches" in "\n".join(on_screen(app))
         await pilot.press("escape")
         assert app.answers == [None]
 
