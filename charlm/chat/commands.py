@@ -314,7 +314,7 @@ def _model(ui: ChatUI, argument: str) -> None:
         names = [path.stem for path in models()]
         ui.show_note("\n".join(name + ("  (this one)" if name == ui.session.name else "") for name in names))
         return
-    ui.session.use(argument)
+    ui.session.switch_model(argument)
     ui.show_conversation()
 
 
@@ -328,7 +328,7 @@ command("bot [NAME]", "choose the model's speaker, in a new conversation", _comp
 
 def _choose_speaker(ui: ChatUI, you: str | None, bot: str | None) -> None:
     if you or bot:
-        ui.session.play(you=you, bot=bot)
+        ui.session.change_speakers(you=you, bot=bot)
         ui.show_conversation()
         return
     data = ui.session.conversation.data

@@ -54,7 +54,7 @@ def stream(path: Path, seed: int, learn: float, paces: Iterable[tuple[int, int, 
         said = conversation.fit(f"what is {'x' * (length % 50)}")
         tell("said", said)
         conversation.say(said, show)
-        assert store.trouble is None
+        assert store.error is None
         tell("done")
     store.close()
 

@@ -452,9 +452,9 @@ def test_learn_and_forget_as_commands(models: Path) -> None:
             face.do(wrong)
     command, _ = find_command(COMMANDS, "/learn")
     assert list(command.complete(session, "o")) == ["on", "off"]
-    session.use(str(models / "writer.safetensors"))
+    session.switch_model(str(models / "writer.safetensors"))
     assert session.conversation.dials.learn == 0, "a plain text has nobody to learn from"
-    session.use(str(models / "talker.safetensors"))
+    session.switch_model(str(models / "talker.safetensors"))
     assert session.conversation.dials.learn == LearnConfig().rate
     session.close()
 

@@ -127,7 +127,7 @@ def test_command_with_any_argument_works_or_is_refused(ui: FakeUI, command: obje
             if conversation.snapshot(conversation.head).memory is None:  # else it remembers more than that
                 assert_remembers_what_is_seen(conversation)
     assert ui.session.store is not None
-    assert ui.session.store.trouble is None
+    assert ui.session.store.error is None
 
 
 # -- turns ------------------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def test_export_writes_a_file_and_overwrites_none(ui: FakeUI) -> None:
     ui.run("hello")
     assert ui.run("/export json talk.json") == ["written: talk.json"]
     assert json.loads(Path("talk.json").read_text())["turns"][0]["text"] == "hello"
-    with pytest.raises(UsageError, match="there already"):
+    with pytest.raises(UsageError, match="already exists"):
         ui.run("/export md talk.json")
     assert ui.run("/export") == ["written: play.md"]
     with pytest.raises(UsageError):

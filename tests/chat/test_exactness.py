@@ -223,7 +223,7 @@ def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: P
             for one in (conversation, never_closed):
                 play(one, step)
         assert texts(conversation) == texts(never_closed)
-    assert store.trouble is None
+    assert store.error is None
     if conversation.data.number is not None:
         assert tree(store.load(conversation.data.number).root) == tree(never_closed.root)
         assert [turn.text for turn in store.load(conversation.data.number).path] == texts(never_closed)

@@ -82,7 +82,7 @@ def check_saved(path: Path, before: list[str], told: list[list[object]], died: f
     assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
     connection.close()
     store = ConversationStore(path)
-    assert store.notice == ""
+    assert store.news() == []
     [summary] = store.list()
     conversation = store.open(summary.number, "noise", learning_engine(), DIALOGUES["lines"]).conversation
     found, expected = texts(conversation), list(before)

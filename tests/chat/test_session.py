@@ -94,7 +94,7 @@ def test_a_model_that_was_given_as_a_path_is_found_again(models: Path, tmp_path:
         session.close()
     session = Session(ChatOptions(model="novel"))
     with pytest.raises(NotFoundError):
-        session.use("mine")  # only a conversation knows what it means by that
+        session.switch_model("mine")  # only a conversation knows what it means by that
     session.close()
     elsewhere.unlink()
     with pytest.raises(NotFoundError, match="no model named 'mine'"):
@@ -108,7 +108,7 @@ def test_a_model_that_is_gone_is_replaced_and_the_person_told(models: Path) -> N
     session.open(1)
     assert session.name == "novel"
     assert texts(session.conversation)[0] == "hello"
-    assert any("no longer there" in one for one in session.news())
+    assert any("no longer exists" in one for one in session.news())
     assert session.news() == []
     session.close()
 
@@ -127,7 +127,7 @@ def test_a_model_that_has_changed_reads_the_text_again_and_the_person_is_told(mo
 
 def test_nothing_to_go_on_with_is_said_and_speakers_stay(models: Path) -> None:
     session = begin("hello", resume=True)
-    assert any("no conversation to go on with" in one for one in session.news())
+    assert any("no conversation to resume" in one for one in session.news())
     session.close()
     again = Session(ChatOptions(resume=True, you="ANNA", bot="BABA"))
     assert (again.conversation.you, again.conversation.bot) == ("BOB", "ANNA")
@@ -182,9 +182,9 @@ def test_what_needs_a_file_says_so_without_one(models: Path) -> None:
         lambda: session.remove(1),
         lambda: session.restore(1),
     ):
-        with pytest.raises(UsageError, match="not kept"):
+        with pytest.raises(UsageError, match="not saved"):
             act()
-    with pytest.raises(UsageError, match="cannot be continued"):
+    with pytest.raises(UsageError, match="cannot be resumed"):
         begin(keep=False, resume=True)
     session.rename("a name")
     assert session.conversation.data.title == "a name"
@@ -201,7 +201,7 @@ def test_an_export_never_writes_over_a_file(models: Path) -> None:
     path = session.export("md")
     assert path == Path("what-she-said.md")
     before = path.read_text()
-    with pytest.raises(UsageError, match="there already"):
+    with pytest.raises(UsageError, match="already exists"):
         session.export("md")
     assert path.read_text() == before
     session.close()
@@ -212,31 +212,31 @@ def test_an_export_never_writes_over_a_file(models: Path) -> None:
 
 def test_another_model_begins_another_conversation(models: Path) -> None:
     session = begin("hello")
-    session.use("novel")
+    session.switch_model("novel")
     assert (session.name, session.number, session.conversation.dials.length) == ("novel", None, 12)
     with pytest.raises(UsageError, match="names no speakers"):
-        session.play("ANNA", None)
+        session.change_speakers("ANNA", None)
     with pytest.raises(CharlmError):
-        session.use("nobody")
+        session.switch_model("nobody")
     assert session.name == "novel"
     session.close()
 
 
 def test_roles(models: Path) -> None:
     session = begin("hello")
-    session.play(None, "BABA")
+    session.change_speakers(None, "BABA")
     assert (session.conversation.you, session.conversation.bot, session.number) == ("BOB", "BABA", None)
-    session.play("Zoë", None)
-    assert any("knows no speaker called Zoë" in one for one in session.news())
+    session.change_speakers("Zoë", None)
+    assert any("knows no speaker named Zoë" in one for one in session.news())
     with pytest.raises(UsageError, match="both"):
-        session.play("BABA", None)
+        session.change_speakers("BABA", None)
     session.close()
 
 
 def test_presets_are_known_by_name(models: Path) -> None:
     session = begin()
     assert session.preset(ChatConfig(length=7), "wild").length == 7
-    with pytest.raises(UsageError, match="no preset 'nobody'"):
+    with pytest.raises(UsageError, match="unknown preset 'nobody'"):
         session.preset(ChatConfig(), "nobody")
     session.close()
 
@@ -260,7 +260,7 @@ def test_a_label_says_who_and_which_and_whether_it_is_whole(models: Path) -> Non
     conversation.dials = replace(conversation.dials, length=500)
     conversation.branch_at(bot, 1, "", None, lambda turn: conversation.stop())
     assert [session.label(one) for one in bot.siblings] == ["ANNA  1/2", "ANNA  2/2  stopped"]
-    session.use("novel")
+    session.switch_model("novel")
     session.conversation.say("once ")
     assert [session.label(one) for one in session.conversation.path] == ["", ""]
     session.close()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from charlm.chat.conversation import Conversation
 from charlm.chat.reply_sampler import Snapshot
 from charlm.chat.storage.schema import VERSION
-from charlm.chat.storage.store import DAY, ConversationStore
+from charlm.chat.storage.store import RESTORE_SECONDS, ConversationStore
 from charlm.chat.turns import Turn
 from charlm.errors import CheckpointError, NotFoundError
 from charlm.inference.engine import Engine
@@ -319,7 +319,7 @@ def test_a_deleted_conversation_can_be_brought_back_for_a_day(engine: Engine, pa
     store.delete(1)
     store.close()
 
-    now += DAY - 1
+    now += RESTORE_SECONDS - 1
     store = ConversationStore(path, now=lambda: now)
     store.restore(1)
     store.close()
@@ -376,7 +376,7 @@ def test_who_goes_on_with_a_removed_conversation_has_it_kept_anew(
     assert store.list() == []
     conversation.redo()
     conversation.say("still here")
-    assert (conversation.data.number, store.trouble) == (2, None)
+    assert (conversation.data.number, store.error) == (2, None)
     again = reopen().open(2, "noise", engine, LINES).conversation
     assert texts(again) == texts(conversation)
     assert len(again.path[3].siblings) == 2
@@ -666,7 +666,7 @@ def test_a_list_may_be_asked_for_while_another_thread_talks(reopen: Reopen, engi
         store.set_setting("theme", "dark")
     worker.join()
     assert seen == sorted(seen)
-    assert (store.summary(1).turns, store.trouble) == (42, None)
+    assert (store.summary(1).turns, store.error) == (42, None)
 
 
 def test_many_may_make_the_file_at_once(path: Path, engine: Engine) -> None:
@@ -676,7 +676,7 @@ def test_many_may_make_the_file_at_once(path: Path, engine: Engine) -> None:
         try:
             store = ConversationStore(path)
             begin(store, engine, f"talk {chr(97 + number)}")
-            assert store.trouble is None
+            assert store.error is None
             store.close()
         except BaseException as error:
             failed.append(error)

@@ -91,8 +91,8 @@ def test_unsaved_turns_are_saved_when_the_file_works_again(
             one.regenerate()
             one.say("still")
             one.undo()
-        assert isinstance(store.trouble, OutputError)
-        assert why in store.trouble.message
+        assert isinstance(store.error, OutputError)
+        assert why in store.error.message
         [sentence] = store.news()
         assert why in sentence
         assert store.news() == [], "once"
@@ -102,7 +102,7 @@ def test_unsaved_turns_are_saved_when_the_file_works_again(
     for one in (never_failed, conversation):
         one.say("over")
     assert [turn.id for turn in conversation.path[:4]] == ids, "a turn keeps its id when it is saved late"
-    assert store.trouble is None
+    assert store.error is None
     assert store.news() == ["everything is saved again"]
     again = reopen().open(1, "noise", engine, LINES).conversation
     assert same_tree(again, never_failed)
@@ -123,7 +123,7 @@ def test_conversation_begun_during_a_failure_is_saved_on_close(
     with failing(connector, store.path):
         conversation = begin(store, engine, "x" * 8_000)
         assert conversation.data.number is None
-        assert store.trouble is not None
+        assert store.error is not None
         said = texts(conversation)
         store.create("noise", engine, LINES)
         del conversation  # as when another one is opened
@@ -199,7 +199,7 @@ def test_statement_that_fails_loses_nothing_whichever_it_is(path: Path, engine: 
         failed += connections[-1].left < 0
         connections[-1].left = -1
         conversation.say("over")
-        assert store.trouble is None
+        assert store.error is None
         assert is_saved(path, conversation, engine)
         if at > 40:
             break
@@ -237,12 +237,13 @@ def test_file_that_is_no_database_is_renamed(path: Path, engine: Engine, content
     store = ConversationStore(path)
     [aside] = set_aside(path)
     assert aside.read_bytes() == content
-    assert f"it is now {aside}" in store.notice
+    [message] = store.news()
+    assert f"it is now {aside}" in message
     begin(store, engine, "hello")
-    assert store.trouble is None
+    assert store.error is None
     store.close()
     store = ConversationStore(path)
-    assert store.notice == ""
+    assert store.news() == []
     assert [one.title for one in store.list()] == ["hello"]
     store.close()
 
@@ -272,7 +273,7 @@ def test_empty_file_is_used(path: Path) -> None:
     path.parent.mkdir()
     path.touch()
     store = ConversationStore(path)
-    assert (store.notice, set_aside(path)) == ("", [])
+    assert (store.news(), set_aside(path)) == ([], [])
     store.close()
 
 
@@ -301,7 +302,7 @@ def test_file_damaged_in_use_is_renamed_and_open_chats_go_on(path: Path, engine:
     assert store.list() == []
     ids = [turn.id for turn in conversation.path]
     conversation.say("still here")
-    assert store.trouble is None
+    assert store.error is None
     assert [turn.id for turn in conversation.path[:2]] == ids
     assert is_saved(path, conversation, engine)
     store.close()
@@ -313,7 +314,7 @@ def test_file_damaged_in_use_is_renamed_and_open_chats_go_on(path: Path, engine:
 def test_file_damaged_during_a_reply_costs_nothing_of_it(path: Path, engine: Engine) -> None:
     store, conversation, other, _ = damaged(path, engine)
     conversation.say("go on")
-    assert store.trouble is None
+    assert store.error is None
     assert len(set_aside(path)) == 1
     assert len(store.news()) == 1
     assert is_saved(path, conversation, engine)
@@ -384,7 +385,7 @@ def test_conversation_with_a_damaged_row_is_refused_alone(path: Path, engine: En
         store.open(1, "noise", engine, LINES)
     assert len(store.list()) == 1
     begin(store, engine, "another")
-    assert store.trouble is None
+    assert store.error is None
     store.remove(1)
     store.close()
     assert set_aside(path) == []
@@ -396,6 +397,6 @@ def test_file_deleted_while_open_is_written_again(path: Path, engine: Engine) ->
     for part in path.parent.iterdir():
         part.unlink()
     conversation.say("still here")
-    assert store.trouble is None
+    assert store.error is None
     store.close()
     assert is_saved(path, conversation, engine)

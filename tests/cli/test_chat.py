@@ -166,7 +166,7 @@ def test_closed_and_continued_it_says_what_one_chat_says(say: Say) -> None:
 def test_nothing_to_continue_is_said(say: Say) -> None:
     done = say("play", "hello", options=("-c", *OPTIONS))
     assert done.code == 0
-    assert "no conversation to go on with yet" in done.err
+    assert "no conversation to resume yet" in done.err
     assert len(kept()) == 2
 
 
@@ -183,7 +183,7 @@ def test_roles(say: Say) -> None:
     assert [turn.name for turn in kept()] == ["BOB", "BABA"]
     assert "you are BOB, the model is BABA" in done.err
     done = say("play", "hello", options=(*OPTIONS, "--you", "Zoë"))
-    assert "knows no speaker called Zoë" in done.err
+    assert "knows no speaker named Zoë" in done.err
     assert [turn.name for turn in kept()] == ["Zoë", "ANNA"]
     for wrong in (("--you", "ANNA", "--bot", "anna"), ("--bot", "a: b")):
         done = say("play", "hello", options=wrong)

@@ -107,7 +107,7 @@ def test_searching(charlm: Charlm) -> None:
     assert json.loads(charlm("conversations", "search", '"(', "--json").out) == []
     result = charlm("conversations", "search", "nowhere")
     assert (result.code, result.out) == (0, "")
-    assert "'nowhere' stands in no conversation" in result.err
+    assert "no conversation contains 'nowhere'" in result.err
     assert charlm("conversations", "search", " ").code == 2
 
 
@@ -247,7 +247,7 @@ def test_playing_again(charlm: Charlm, tmp_path: Path) -> None:
     connection.close()
     result = charlm("conversations", "replay", "1")
     assert (result.code, result.err) == (1, "")
-    assert f"turn 4 differs at character 3: {wrong!r} was said, {reply.text[2]!r} comes now" in result.out
+    assert f"turn 4 differs at character 3: expected {wrong!r}, got {reply.text[2]!r}" in result.out
     result = charlm("conversations", "replay", "1", "--json")
     assert result.code == 1
     assert json.loads(result.out)["difference"] == {
@@ -265,7 +265,7 @@ def test_playing_again_with_a_model_that_has_changed(charlm: Charlm, tmp_path: P
     checkpoint.save(random_checkpoint(seed=1, has_bytes=True), path)
     result = charlm("conversations", "replay", "1")
     assert result.code == 1
-    assert "noise is not the model that it was" in result.err
+    assert "noise has changed since its last reply here" in result.err
     path.rename(path.with_name("other.safetensors"))
     result = charlm("conversations", "replay", "1")
     assert (result.code, result.out) == (1, "")

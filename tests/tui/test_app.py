@@ -367,7 +367,7 @@ async def test_export_writes_file_but_not_twice(open_chat: OpenChat, tmp_path: P
         assert "hello" in (tmp_path / "talk.md").read_text()
         await chat.type("/export md talk.md")
         await chat.pilot.pause()
-        assert "there already" in chat.notes
+        assert "already exists" in chat.notes
 
 
 async def test_model_picked_starts_conversation_with_it(open_chat: OpenChat) -> None:

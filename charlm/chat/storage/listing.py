@@ -1,7 +1,4 @@
-"""What a list says of conversations, and the search in them.
-
-Owns the summaries and what a query means. Knows nothing of who opens the file.
-"""
+"""Lists of conversations, and the search in them."""
 
 from __future__ import annotations
 
@@ -12,41 +9,27 @@ from typing import Any, Final
 
 from charlm.chat.storage.documents import replace_lone_surrogates
 
-TITLE: Final = 60  # characters of what was said first
-TRIGRAM: Final = 3  # characters: what is shorter is not in the index, and looked for in the text itself
-LONGEST: Final = 1000  # characters of a query
-BEFORE, AFTER = 20, 60  # characters of a snippet around what was found
+TITLE_CHARS: Final = 60  # of a title made from the first turn
+TRIGRAM_CHARS: Final = 3  # a shorter query is not in the index, and is looked for in every text
+MAX_QUERY_CHARS: Final = 1000
+SNIPPET_CHARS: Final = (20, 60)  # before and after the match
 
 
 @dataclass(frozen=True)
 class ConversationSummary:
-    """What a list says of a conversation.
-
-    Attributes:
-        number: of the conversation.
-        title: what it is called; what was said first, if nobody has given it a name.
-        model: the name of the model that spoke last.
-        format: of the dialogue.
-        you: who a person plays.
-        bot: who the model plays.
-        turns: that are visible.
-        characters: of what is visible, with the speakers.
-        created: when it began; seconds since 1970.
-        updated: when something last happened.
-        snippet: where a search has found it; empty without one, or if it was the title.
-    """
+    """A conversation in a list."""
 
     number: int
-    title: str
-    model: str
-    format: str
+    title: str  # the first words, if it has no title
+    model: str  # name of the model that replied last
+    format: str  # of the dialogue
     you: str
     bot: str
-    turns: int
-    characters: int
-    created: float
+    turns: int  # number of visible turns
+    characters: int  # of the visible turns, with the speakers
+    created: float  # seconds since 1970
     updated: float
-    snippet: str = ""
+    snippet: str = ""  # surroundings of the match in a turn
 
 
 _SUMMARY: Final = """
@@ -64,70 +47,63 @@ _NEWEST: Final = "ORDER BY updated DESC, id DESC LIMIT :limit"
 
 
 def one(connection: sqlite3.Connection, number: int) -> ConversationSummary | None:
-    """The summary of a conversation; None if nothing was said in it."""
+    """Return the summary of a conversation; None if it is empty."""
     row = connection.execute(f"{_SUMMARY} AND id = ?", (number,)).fetchone()
     return None if row is None else _summary(row)
 
 
 def newest(connection: sqlite3.Connection, model: str | None, limit: int) -> list[ConversationSummary]:
-    """Conversations, the newest first; with a model, those of that name."""
-    where = {"model": model, "limit": limit}
-    rows = connection.execute(f"{_SUMMARY} AND (:model IS NULL OR model = :model) {_NEWEST}", where)
+    """Return conversations, the newest first: all, or those with a model of this name."""
+    values = {"model": model, "limit": limit}
+    rows = connection.execute(f"{_SUMMARY} AND (:model IS NULL OR model = :model) {_NEWEST}", values)
     return [_summary(row) for row in rows]
 
 
 def search(connection: sqlite3.Connection, query: str, limit: int) -> list[ConversationSummary]:
-    """Conversations in whose title or turns a text stands, the newest first.
+    """Return conversations with a text in their title or in a turn, visible or not, the newest first.
 
     Args:
         connection: to the database.
-        query: the text, as it is, in whatever case; at least a character that is no space.
-        limit: so many at most.
+        query: the text, in any case; at least one character that is not a space.
+        limit: number of conversations at most.
     """
-    query = replace_lone_surrogates(query).replace("\0", "").strip()[:LONGEST]
-    found, where = _search(query)
+    query = replace_lone_surrogates(query).replace("\0", "").strip()[:MAX_QUERY_CHARS]
+    escaped = query.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    values = {"like": f"%{escaped}%", "quoted": '"' + query.replace('"', '""') + '"'}
+    found = "SELECT id, conversation FROM turn WHERE id IN (SELECT rowid FROM words WHERE words MATCH :quoted)"
+    if len(query) < TRIGRAM_CHARS:
+        found = r"SELECT id, conversation FROM turn WHERE text LIKE :like ESCAPE '\'"
     rows = connection.execute(
         f"WITH found AS ({found}) {_SUMMARY}"
         rf" AND (id IN (SELECT conversation FROM found) OR title LIKE :like ESCAPE '\') {_NEWEST}",
-        {**where, "limit": limit},
+        {**values, "limit": limit},
     ).fetchall()
-    last = dict(connection.execute(f"SELECT conversation, max(id) FROM ({found}) GROUP BY conversation", where))
+    last = dict(connection.execute(f"SELECT conversation, max(id) FROM ({found}) GROUP BY conversation", values))
     texts = {
         number: connection.execute("SELECT text FROM turn WHERE id = ?", (last[number],)).fetchone()[0]
         for number in (row[0] for row in rows)
         if number in last
     }
-    return [_summary(row, snippet(texts[row[0]], query) if row[0] in texts else "") for row in rows]
+    return [_summary(row, _snippet(texts[row[0]], query) if row[0] in texts else "") for row in rows]
 
 
 def _summary(row: Iterable[Any], snippet: str = "") -> ConversationSummary:
-    number, title, model, form, you, bot, turns, characters, created, updated, said = row
-    title = title or headline(said) or f"conversation {number}"
-    return ConversationSummary(number, title, model, form, you, bot, turns, characters, created, updated, snippet)
+    number, title, *others, opening = row
+    columns: Iterable[Any] = (number, title or headline(opening) or f"conversation {number}", *others, snippet)
+    return ConversationSummary(*columns)
 
 
 def headline(text: str) -> str:
-    """A title from the words with which a text begins."""
+    """Return a title made from the first words of a text."""
     words = " ".join(text.split())
-    if len(words) <= TITLE:
+    if len(words) <= TITLE_CHARS:
         return words
-    cut = words[:TITLE]
+    cut = words[:TITLE_CHARS]
     return (cut.rpartition(" ")[0] or cut) + "\u2026"
 
 
-def _search(query: str) -> tuple[str, dict[str, str]]:
-    """A selection of turns in which a text stands, and its parameters."""
-    escaped = query.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    quoted = '"' + query.replace('"', '""') + '"'
-    where = {"like": f"%{escaped}%", "quoted": quoted}
-    if len(query) < TRIGRAM:
-        return r"SELECT id, conversation FROM turn WHERE text LIKE :like ESCAPE '\'", where
-    return "SELECT id, conversation FROM turn WHERE id IN (SELECT rowid FROM words WHERE words MATCH :quoted)", where
-
-
-def snippet(text: str, query: str) -> str:
-    """The surroundings of what was found, on one line."""
-    place = max(text.lower().find(query.lower()), 0)
-    start, end = max(0, place - BEFORE), place + len(query) + AFTER
+def _snippet(text: str, query: str) -> str:
+    match = max(text.lower().find(query.lower()), 0)
+    start, end = max(0, match - SNIPPET_CHARS[0]), match + len(query) + SNIPPET_CHARS[1]
     cut = " ".join(text[start:end].split())
     return ("\u2026" if start else "") + cut + ("\u2026" if end < len(text) else "")

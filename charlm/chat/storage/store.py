@@ -1,7 +1,6 @@
-"""Where conversations are kept: made, found, opened again, deleted.
+"""The conversations on disk: started, opened, listed, searched, deleted.
 
-Owns the list of conversations and the search in it. What happens in one that is open is its journal's affair
-(`charlm.chat.storage.autosave`); the tables are described in `charlm.chat.storage.schema`.
+See `charlm.chat.storage.autosave` for what happens in an open one, and `charlm.chat.storage.schema` for the tables.
 """
 
 from __future__ import annotations
@@ -31,11 +30,10 @@ from charlm.inference.engine import Engine
 from charlm.text.dialogue import Dialogue
 
 FILE: Final = "conversations.db"
-DAY: Final = 24 * 60 * 60.0  # for so long a deleted conversation can be brought back, in seconds
+RESTORE_SECONDS: Final = 24 * 60 * 60.0  # in which a deleted conversation can be restored
 
-
-Sentences = list[str]
-Summaries = list[ConversationSummary]  # a store has a method `list`
+Strings = list[str]
+Summaries = list[ConversationSummary]  # `ConversationStore.list` hides the type
 
 
 class OpenedConversation(NamedTuple):
@@ -48,7 +46,8 @@ class OpenedConversation(NamedTuple):
 class ConversationStore:
     """The conversations of one person, in one file. Any thread may use it.
 
-    A damaged file is renamed and a new one is started; `notice` or `news` says so.
+    Methods raise `NotFoundError` if there is no such conversation, `OutputError` if the file cannot be used, and
+    `CheckpointError` if it is damaged.
 
     Args:
         path: the file; None takes that in the user's data folder.
@@ -56,10 +55,6 @@ class ConversationStore:
         clock: seconds, see `Conversation`.
         connect: opens a connection to the database, as `sqlite3.connect` does.
         turns_per_adaptation: see `Autosave`.
-
-    Raises:
-        OutputError: it cannot be opened or created.
-        CheckpointError: a newer charlm has written it.
     """
 
     def __init__(
@@ -77,52 +72,47 @@ class ConversationStore:
         self._turns_per_adaptation = turns_per_adaptation
         self._database = Database(self.path, connect)
         self._autosaves: weakref.WeakSet[Autosave] = weakref.WeakSet()
-        self._unsaved: set[Autosave] = set()  # kept alive until they are written
-        self._told: str | None = None
-        self.notice = "; ".join(self._database.notices)
-        self._database.notices.clear()
+        self._unsaved: set[Autosave] = set()  # referenced until they are written
+        self._last_message: str | None = None  # about saving, from `news`
         with contextlib.suppress(CharlmError):  # next time, then
             self._purge()
 
     def _purge(self) -> None:
+        expired = "FROM conversation WHERE deleted < ?", (self._now() - RESTORE_SECONDS,)
         with self._database.reading() as connection:
-            if not connection.execute(
-                "SELECT 1 FROM conversation WHERE deleted < ? LIMIT 1", (self._now() - DAY,)
-            ).fetchone():
-                return
-        with self._database.writing() as connection:
-            connection.execute("DELETE FROM conversation WHERE deleted < ?", (self._now() - DAY,))
+            found = connection.execute(f"SELECT 1 {expired[0]}", expired[1]).fetchone()
+        if found is not None:
+            with self._database.writing() as connection:
+                connection.execute(f"DELETE {expired[0]}", expired[1])
 
     def close(self) -> None:
-        """Write what is not yet written, and let go of the file."""
+        """Write what is not written yet, and close the file."""
         self.save()
         self._database.close()
 
-    # -- what goes wrong -----------------------------------------------------------------------------------------------
-
-    @property
-    def trouble(self) -> CharlmError | None:
-        """Why something that was said is not written yet; None if all is. It is tried again with every turn."""
-        return next((one.error for one in self._autosaves if one.error is not None), None)
-
-    def news(self) -> Sentences:
-        """What a person must be told of the file since this was last asked, a sentence each."""
-        news = [self._database.notices.popleft() for _ in range(len(self._database.notices))]
-        trouble = self.trouble
-        message = None if trouble is None else f"not saved: {trouble.message}; it is tried again with the next turn"
-        if message != self._told:
-            news.append(message or "everything is saved again")
-            self._told = message
-        return news
-
     def save(self) -> None:
-        """Write what is not yet written of open conversations, such as dials turned since the last turn."""
+        """Write what is not written yet of open conversations, such as settings changed since the last turn."""
         with self._database.lock:
             for one in list(self._autosaves):
                 one.save()
             self._unsaved = {one for one in self._autosaves if one.error is not None}
 
-    # -- conversations -------------------------------------------------------------------------------------------------
+    @property
+    def error(self) -> CharlmError | None:
+        """Why something is not saved yet; None if all is. Each turn tries again."""
+        return next((one.error for one in self._autosaves if one.error is not None), None)
+
+    def news(self) -> Strings:
+        """Return the messages for the person since the last call, a sentence each."""
+        news = [self._database.notices.popleft() for _ in range(len(self._database.notices))]
+        error = self.error
+        message = None if error is None else f"not saved: {error.message}; the next turn tries again"
+        if message != self._last_message:
+            news.append(message or "everything is saved again")
+            self._last_message = message
+        return news
+
+    # -- one conversation ----------------------------------------------------------------------------------------------
 
     def create(
         self,
@@ -135,68 +125,31 @@ class ConversationStore:
         dials: ChatConfig | None = None,
         seed: int | None = None,
     ) -> Conversation:
-        """A new conversation; nothing is kept of it before its first turn.
-
-        Args:
-            model: its name.
-            engine: the model.
-            dialogue: how its text writes turns.
-            you: see `Conversation`, as are the others.
-            bot: the speaker that the model plays.
-            dials: how replies are drawn.
-            seed: of the random numbers.
-        """
+        """Start a conversation with the model of this name; see `Conversation`. Its first turn saves it."""
         self.save()
-        return Conversation(
-            engine,
-            dialogue,
-            you=you,
-            bot=bot,
-            dials=dials,
-            seed=seed,
-            journal=self._autosave(model),
-            clock=self._clock,
-        )
+        journal, clock = self._autosave(model), self._clock
+        return Conversation(engine, dialogue, you=you, bot=bot, dials=dials, seed=seed, journal=journal, clock=clock)
 
     def open(self, number: int, model: str, engine: Engine, dialogue: Dialogue) -> OpenedConversation:
-        """Go on with a conversation, byte for byte as if it had never been closed.
-
-        Args:
-            number: of the conversation.
-            model: the model's name.
-            engine: the model.
-            dialogue: how its text writes turns; the conversation goes on in the format in which it was begun.
-
-        Raises:
-            NotFoundError: there is no such conversation.
-            CheckpointError: it is damaged.
-        """
+        """Go on with a conversation, byte for byte as if it had never been closed. It keeps its format."""
         self.save()
         loaded = self._load(number)
         if loaded.drafts:
             loaded = self._adopt_drafts(number)
         data = loaded.data
         if dialogue.writes_like(data.dialogue):
-            data.dialogue = dialogue  # the names may have become more
-        reread = data.fingerprint != engine.fingerprint
+            data.dialogue = dialogue  # which may have more names
         conversation = Conversation(engine, data=data, journal=self._autosave(model, loaded.rows), clock=self._clock)
-        return OpenedConversation(conversation, reread)
+        return OpenedConversation(conversation, data.fingerprint != engine.fingerprint)
 
     def _autosave(
         self, model: str, saved: Mapping[Turn, int] | None = None
     ) -> Callable[[ConversationData, Reader], Autosave]:
         def start(data: ConversationData, reader: Reader) -> Autosave:
-            autosave = Autosave(
-                self._database,
-                data,
-                reader,
-                model,
-                saved=saved,
-                now=self._now,
-                turns_per_adaptation=self._turns_per_adaptation,
-            )
-            self._autosaves.add(autosave)
-            return autosave
+            every = self._turns_per_adaptation
+            one = Autosave(self._database, data, reader, model, saved=saved, now=self._now, turns_per_adaptation=every)
+            self._autosaves.add(one)
+            return one
 
         return start
 
@@ -206,104 +159,43 @@ class ConversationStore:
             return rows.load(connection, number)
 
     def _adopt_drafts(self, number: int) -> LoadedConversation:
-        """Save replies that a crash has cut off as stopped ones, and load the conversation.
+        """Save replies that a crash cut off as stopped ones, and load the conversation.
 
-        They get new rows. If their writer lives after all, in another process, it goes on with the old ones.
+        They get new rows. If another process is still writing them, it goes on with the old ones.
         """
         with self._database.writing() as connection:
             data, saved, drafts = rows.load(connection, number)
-            for turn, row in list(saved.items()):
-                if row in drafts:
-                    del saved[turn]
-                    saved[turn] = rows.write_turn(connection, number, turn, saved)
+            for turn in [turn for turn, row in saved.items() if row in drafts]:
+                del saved[turn]
+                saved[turn] = rows.write_turn(connection, number, turn, saved)
             connection.executemany("DELETE FROM turn WHERE id = ?", [(row,) for row in drafts])
             rows.write_visited(connection, data.turns, saved)
             rows.update_conversation(connection, number, rows.conversation_row(data, saved))
-            return LoadedConversation(data, saved, [])
+        return LoadedConversation(data, saved, [])
 
     def load(self, number: int) -> ConversationData:
-        """Return a conversation, to be read.
-
-        Raises:
-            NotFoundError: there is no such conversation.
-            CheckpointError: it is damaged.
-        """
+        """Return a conversation, to be read."""
         return self._load(number).data
 
     def add(self, data: ConversationData) -> int:
-        """Save a conversation from elsewhere. Returns its number here. Its snapshots are made when it goes on.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
+        """Save a conversation from elsewhere. Returns its number here. Its snapshots are made when it goes on."""
         with self._database.writing() as connection:
             return rows.write_all(connection, data)
 
-    def summary(self, number: int) -> ConversationSummary:
-        """What a list says of one conversation.
-
-        Raises:
-            NotFoundError: there is none of that number; with near ones.
-        """
-        with self._database.reading() as connection:
-            self._find(connection, number)
-            found = listing.one(connection, number)
-        if found is None:
-            raise NotFoundError(f"nothing was said in conversation {number}", "charlm conversations lists the others")
-        return found
-
-    def latest(self, model: str | None = None) -> ConversationSummary | None:
-        """The conversation in which something last happened, if there is one; with a model of that name."""
-        with self._database.reading() as connection:
-            return next(iter(listing.newest(connection, model, 1)), None)
-
-    def list(self, query: str = "", limit: int = 200) -> Summaries:
-        """Conversations, the newest first.
-
-        Args:
-            query: lists only those in which it stands, as it is, in whatever case: in the title, or in a turn, whether
-                that is visible or not.
-            limit: so many at most.
-        """
-        with self._database.reading() as connection:
-            if query.strip():
-                return listing.search(connection, query, limit)
-            return listing.newest(connection, None, limit)
-
     def rename(self, number: int, title: str) -> None:
-        """Give a conversation a name; an empty one gives it back the words with which it begins.
-
-        Raises:
-            NotFoundError: there is no such conversation.
-            OutputError: it cannot be written.
-        """
+        """Set the title. With an empty one, lists show the first words."""
         self._update(number, "title = ?", one_line(title))
 
     def delete(self, number: int) -> None:
-        """Hide a conversation. For a day it can be brought back by `restore`.
-
-        Raises:
-            NotFoundError: there is no such conversation.
-            OutputError: it cannot be written.
-        """
+        """Hide a conversation. For a day, `restore` brings it back."""
         self._update(number, "deleted = ?", self._now())
 
     def restore(self, number: int) -> None:
-        """Bring back a conversation that was deleted.
-
-        Raises:
-            NotFoundError: there is no such conversation, or no longer.
-            OutputError: it cannot be written.
-        """
+        """Show a deleted conversation again."""
         self._update(number, "deleted = ?", None, deleted=True)
 
     def remove(self, number: int) -> None:
-        """Take a conversation away for good, deleted or not.
-
-        Raises:
-            NotFoundError: there is no such conversation.
-            OutputError: it cannot be written.
-        """
+        """Delete a conversation for good."""
         with self._database.writing() as connection:
             self._find(connection, number, deleted=True)
             connection.execute("DELETE FROM conversation WHERE id = ?", (number,))
@@ -318,28 +210,44 @@ class ConversationStore:
         numbers = {one for (one,) in connection.execute(f"SELECT id FROM conversation {hidden}")}
         if number not in numbers:
             near = sorted(sorted(numbers, key=lambda one: abs(one - number))[:3])
-            hint = f"did you mean {' or '.join(map(str, near))}?" if near else "charlm chat begins one"
+            hint = f"did you mean {' or '.join(map(str, near))}?" if near else "charlm chat starts one"
             raise NotFoundError(f"there is no conversation {number}", hint)
+
+    # -- several -------------------------------------------------------------------------------------------------------
+
+    def summary(self, number: int) -> ConversationSummary:
+        """Return the summary of a conversation."""
+        with self._database.reading() as connection:
+            self._find(connection, number)
+            found = listing.one(connection, number)
+        if found is None:
+            raise NotFoundError(f"conversation {number} is empty", "charlm conversations lists the others")
+        return found
+
+    def latest(self, model: str | None = None) -> ConversationSummary | None:
+        """Return the conversation that was used last, of all or of a model."""
+        with self._database.reading() as connection:
+            return next(iter(listing.newest(connection, model, 1)), None)
+
+    def list(self, query: str = "", limit: int = 200) -> Summaries:
+        """Return at most `limit` conversations, the newest first. See `listing.search` for a query."""
+        with self._database.reading() as connection:
+            if query.strip():
+                return listing.search(connection, query, limit)
+            return listing.newest(connection, None, limit)
 
     # -- settings ------------------------------------------------------------------------------------------------------
 
     def setting(self, key: str, default: str = "") -> str:
-        """What `set_setting` was last given."""
+        """Return the value that `set_setting` stored."""
         with self._database.reading() as connection:
             row = connection.execute("SELECT value FROM setting WHERE key = ?", (key,)).fetchone()
         return default if row is None else str(row[0])
 
     def set_setting(self, key: str, value: str) -> None:
-        """Remember something for next time.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
+        """Store a setting of an interface."""
         with self._database.writing() as connection:
-            connection.execute(
-                "INSERT INTO setting VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                (key, replace_lone_surrogates(value)),
-            )
+            connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (key, replace_lone_surrogates(value)))
 
 
 __all__ = ["FILE", "ConversationStore", "ConversationSummary", "OpenedConversation"]
