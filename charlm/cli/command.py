@@ -105,12 +105,3 @@ def is_live(stream: TextIO | None = None) -> bool:
 def has_colour(stream: TextIO) -> bool:
     """Whether colours may be sent to a stream."""
     return is_live(stream) and not os.environ.get("NO_COLOR")
-
-
-def read_whole(path: str, encoding: str) -> str:
-    """A file, a folder, or - for standard input, as one normalised text."""
-    from charlm.text.decoding import STDIN, normalise, read_text
-    from charlm.text.inputs import find_files
-
-    files = [STDIN] if path == "-" else find_files([Path(path)], encoding=encoding)[0]
-    return normalise("".join("".join(read_text(file, encoding)) for file in files))

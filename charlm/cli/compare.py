@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from charlm.cells import CELLS
 from charlm.cli.command import CharlmCommand, is_live, shown
+from charlm.cli.common import INTERRUPTED, print_json, stop_on_interrupt
 from charlm.errors import UsageError
 from charlm.training import runtime_tuning
 
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from charlm.insight.compare import Comparison, Result, RunEvent
-
-INTERRUPTED = 130
 
 
 @click.command(
@@ -95,7 +91,7 @@ def command(paths: tuple[str, ...], cells: str, **options: Any) -> int:
         if file and results:
             _plot(results, file)
     if options["as_json"]:
-        click.echo(json.dumps({"folder": str(folder), "results": [result.to_dict() for result in results]}))
+        print_json({"folder": str(folder), "results": [result.to_dict() for result in results]})
     else:
         _print(results)
     if comparison.stopped:
@@ -107,30 +103,17 @@ def command(paths: tuple[str, ...], cells: str, **options: Any) -> int:
 def _run(comparison: Comparison, live: bool) -> list[Result]:
     from charlm.insight.compare import Result
 
+    def stop() -> None:
+        comparison.request_stop()
+        click.echo("stopping after this step; Ctrl-C again leaves at once", err=True)
+
     results: list[Result] = []
-    with _stopping(comparison), _view(live) as show:
+    with stop_on_interrupt(stop), _view(live) as show:
         for told in comparison.events():
             show(told)
             if isinstance(told.event, Result):
                 results.append(told.event)
     return sorted(results, key=lambda result: result.nats)
-
-
-@contextmanager
-def _stopping(comparison: Comparison) -> Iterator[None]:
-    """The first Ctrl-C asks to stop, the second leaves at once."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        comparison.request_stop()
-        click.echo("stopping after this step; Ctrl-C again leaves at once", err=True)
-        signal.signal(number, signal.default_int_handler)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

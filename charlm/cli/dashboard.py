@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from charlm.cli.main import INTERRUPTED
+from charlm.cli.common import INTERRUPTED
 from charlm.text.dataset import CacheRebuilt, Reading
 from charlm.text.dialogue import MAX_NAMES
 from charlm.text.sanitize import visible

@@ -1,49 +1,62 @@
-"""`charlm eval --dialogue`: how good a partner a model is; measure, print."""
+"""`charlm eval --dialogue`: measure a model as a chat partner, print the figures."""
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from charlm.cli.command import is_live, shown
+from charlm.cli.command import shown
+from charlm.cli.common import print_json, progress_bar
 from charlm.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from charlm.config import LearnConfig
     from charlm.inference.engine import Engine
-    from charlm.insight.reply_metrics import ReplyPair
+    from charlm.insight.reply_metrics import ReplyMetrics, ReplyPair
     from charlm.insight.response_selection import Case, RankedScore, ResponseScores
     from charlm.text.conversations import Utterance
 
-CONVERSATIONS = 20  # that are held
+MAX_SAMPLED_CONVERSATIONS: Final = 20  # the model replies in this many
 
 
-def report(
-    path: Path, texts: dict[str, str], how: LearnConfig, cases: int, seed: int, words: str, as_json: bool
+@dataclass(frozen=True)
+class DialogueScores:
+    """Figures of a model as a chat partner."""
+
+    cases: int
+    choices: int  # replies of a case
+    ranks: dict[str, RankedScore]  # by name of the ranking
+    bits: float  # bits/char of true replies after their context
+    bits_learned: float  # the same, after learning from the context
+    replies: ReplyMetrics  # of the model's own replies
+
+
+def evaluate_dialogue(
+    path: Path, texts: dict[str, str], config: LearnConfig, cases: int, seed: int, words: str, as_json: bool
 ) -> None:
-    """Measure a model on conversations that others had, and print it.
+    """Measure a model on conversations between people, and print the figures.
 
     Args:
         path: of the model.
-        texts: files by name.
-        how: the model learns from each context in this way.
-        cases: how many places of the text are looked at.
-        seed: of places, other replies, and replies drawn.
-        words: a text whose words are spelled right; empty asks nothing.
-        as_json: one object, for a script.
+        texts: the conversations, by file name.
+        config: how the model learns from each context.
+        cases: number of replies to rank.
+        seed: of cases, other replies and sampled replies.
+        words: a text whose words count as known; empty skips the check of spelling.
+        as_json: print one JSON object.
+
+    Raises:
+        UsageError: the model was trained on a text without turns.
+        CorpusError: the texts have too few turns.
     """
     from charlm import checkpoint
     from charlm.inference.engine import Engine
-    from charlm.insight.reply_metrics import measure, words_of
-    from charlm.insight.response_selection import make_cases
     from charlm.text.conversations import conversations_in
     from charlm.text.decoding import normalise
 
@@ -51,81 +64,98 @@ def report(
     if not model.dialogue.has_turns:
         raise UsageError(
             f"{path.stem} was trained on a text without turns, so it has no replies to measure",
-            "charlm eval measures it without --dialogue; charlm train --format says how a text writes turns",
+            "leave out --dialogue, or train with charlm train --format",
         )
-    engine = Engine(model)
     conversations = [
         one for text in texts.values() for one in conversations_in(normalise(text).strip("\n"), model.dialogue)
     ]
-    chosen = make_cases(conversations, cases, seed)
-    scores = _scores(engine, how, chosen)
-    ranks = _ranks(scores)
-    exchanges = _replies(engine, conversations, seed)
-    known = frozenset(words_of(words)) if words else None
-    figures = measure(exchanges, known)
-    characters = float(sum(one.lengths[0] for one in scores)) * math.log(2)
-    bits = float(sum(-one.given[0] for one in scores)) / characters
-    learned = float(sum(-one.learned[0] for one in scores)) / characters
+    scores = _measure(Engine(model), conversations, config, cases, seed, words)
     if as_json:
-        ranking = {name: {"hits_at_1": one.hits, "mrr": one.reciprocal} for name, one in ranks.items()}
-        document: dict[str, Any] = {"model": path.stem, "cases": len(scores), "ranking": ranking}
-        document |= {"reply_bits_per_char": bits, "reply_bits_per_char_learning": learned}
-        click.echo(json.dumps(document | {"replies": asdict(figures), "learning": how.to_dict(), "seed": seed}))
-        return
-    click.echo(
-        f"the true reply among {len(chosen[0].replies)}, {len(scores)} cases, chance {1 / len(chosen[0].replies):.3f}"
+        print_json(
+            {
+                "model": path.stem,
+                "cases": scores.cases,
+                "ranking": {name: {"hits_at_1": one.hits, "mrr": one.reciprocal} for name, one in scores.ranks.items()},
+                "reply_bits_per_char": scores.bits,
+                "reply_bits_per_char_learning": scores.bits_learned,
+                "replies": asdict(scores.replies),
+                "learning": config.to_dict(),
+                "seed": seed,
+            }
+        )
+    else:
+        _print(scores)
+
+
+def _measure(
+    engine: Engine, conversations: Sequence[Sequence[Utterance]], config: LearnConfig, cases: int, seed: int, words: str
+) -> DialogueScores:
+    from charlm.insight.reply_metrics import measure, words_of
+    from charlm.insight.response_selection import make_cases, ranked
+
+    chosen = make_cases(conversations, cases, seed)
+    scores = _score(engine, config, chosen)
+    characters = float(sum(one.lengths[0] for one in scores)) * math.log(2)
+    return DialogueScores(
+        cases=len(scores),
+        choices=len(chosen[0].replies),
+        ranks={
+            "likelihood": ranked(one.given for one in scores),
+            "relevance": ranked(one.given - one.anyway for one in scores),
+            "relevance, learning": ranked(one.learned - one.anyway for one in scores),
+        },
+        bits=float(sum(-one.given[0] for one in scores)) / characters,
+        bits_learned=float(sum(-one.learned[0] for one in scores)) / characters,
+        replies=measure(_sample_replies(engine, conversations, seed), frozenset(words_of(words)) if words else None),
     )
-    for name, one in ranks.items():
-        click.echo(f"  {name:28}  hits@1 {one.hits:.3f} (+-{one.error:.3f})  mean reciprocal rank {one.reciprocal:.3f}")
-    click.echo(f"true replies after their context: {bits:.4f} bits/char, learning from it {learned:.4f}")
-    click.echo(f"{figures.replies} replies of the model's own, at default settings")
-    rows = [
-        ("mean length", f"{figures.length:.0f} characters"),
-        ("distinct-1, distinct-2", f"{figures.distinct_1:.3f}, {figures.distinct_2:.3f}"),
-        ("echo what was said", f"{figures.echoes:.1%}"),
-        ("repeat themselves", f"{figures.repeats:.1%}"),
-        ("empty", f"{figures.empty:.1%}"),
-    ]
-    if figures.unknown is not None:
-        rows.append(("words misspelt", f"{figures.unknown:.1%}"))
-    for name, value in rows:
-        click.echo(shown(f"  {name:28}  {value}", sys.stdout))
 
 
-def _scores(engine: Engine, how: LearnConfig, cases: Sequence[Case]) -> list[ResponseScores]:
+def _score(engine: Engine, config: LearnConfig, cases: Sequence[Case]) -> list[ResponseScores]:
     from charlm.adapt.learner import Learner
     from charlm.insight.response_selection import imagine, score
 
-    learner = Learner(engine, how)
+    learner = Learner(engine, config)
     dialogue = engine.checkpoint.dialogue
-    elsewhere = imagine(engine, dialogue)
-    if not is_live():
-        return [score(engine, dialogue, case, elsewhere, learner) for case in cases]
-    bar: Iterable[Case]
-    with click.progressbar(cases, label="ranking", file=sys.stderr) as bar:
-        return [score(engine, dialogue, case, elsewhere, learner) for case in bar]
+    other_contexts = imagine(engine, dialogue)
+    found = []
+    with progress_bar(len(cases), "ranking") as advance:
+        for case in cases:
+            found.append(score(engine, dialogue, case, other_contexts, learner))
+            advance(1)
+    return found
 
 
-def _ranks(scores: list[ResponseScores]) -> dict[str, RankedScore]:
-    from charlm.insight.response_selection import ranked
-
-    return {
-        "likelihood": ranked(one.given for one in scores),
-        "relevance": ranked(one.given - one.anyway for one in scores),
-        "relevance, learning": ranked(one.learned - one.anyway for one in scores),
-    }
-
-
-def _replies(engine: Engine, conversations: Sequence[Sequence[Utterance]], seed: int) -> list[ReplyPair]:
-    """Replies to what people said in some of the conversations, spread over the text."""
+def _sample_replies(engine: Engine, conversations: Sequence[Sequence[Utterance]], seed: int) -> list[ReplyPair]:
+    """Let the model reply to the first messages of some conversations, spread over the text."""
     from charlm.chat.conversation import Conversation
     from charlm.insight.reply_metrics import hold, lines_of
 
     dialogue = engine.checkpoint.dialogue
-    long = [turns for turns in conversations if len(turns) > 1]
-    exchanges: list[ReplyPair] = []
-    for number, turns in enumerate(long[:: max(1, len(long) // CONVERSATIONS)][:CONVERSATIONS]):
+    several = [turns for turns in conversations if len(turns) > 1]
+    stride = max(1, len(several) // MAX_SAMPLED_CONVERSATIONS)
+    pairs: list[ReplyPair] = []
+    for number, turns in enumerate(several[::stride][:MAX_SAMPLED_CONVERSATIONS]):
         names = list(dict.fromkeys(one.name for one in turns))
         you, bot = names[:2] if len(names) > 1 else (None, None)
-        exchanges += hold(Conversation(engine, dialogue, you=you, bot=bot, seed=seed + number), lines_of(turns))
-    return exchanges
+        pairs += hold(Conversation(engine, dialogue, you=you, bot=bot, seed=seed + number), lines_of(turns))
+    return pairs
+
+
+def _print(scores: DialogueScores) -> None:
+    click.echo(f"the true reply among {scores.choices}, {scores.cases} cases, chance {1 / scores.choices:.3f}")
+    for name, one in scores.ranks.items():
+        click.echo(f"  {name:28}  hits@1 {one.hits:.3f} (+-{one.error:.3f})  mean reciprocal rank {one.reciprocal:.3f}")
+    bits, learned, replies = scores.bits, scores.bits_learned, scores.replies
+    click.echo(f"true replies after their context: {bits:.4f} bits/char, after learning from it {learned:.4f}")
+    click.echo(f"{replies.replies} replies of the model, at default settings")
+    rows = [
+        ("mean length", f"{replies.length:.0f} characters"),
+        ("distinct-1, distinct-2", f"{replies.distinct_1:.3f}, {replies.distinct_2:.3f}"),
+        ("echo the message", f"{replies.echoes:.1%}"),
+        ("repeat themselves", f"{replies.repeats:.1%}"),
+        ("empty", f"{replies.empty:.1%}"),
+    ]
+    if replies.unknown is not None:
+        rows.append(("unknown words", f"{replies.unknown:.1%}"))
+    for name, value in rows:
+        click.echo(shown(f"  {name:28}  {value}", sys.stdout))

@@ -2,198 +2,183 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
 
-from charlm.cli.command import CharlmCommand, complete_model, is_live, model_path, shown
+from charlm.cli.command import CharlmCommand, complete_model, model_path, shown
+from charlm.cli.common import (
+    encoding_option,
+    glob_option,
+    json_option,
+    paths_argument,
+    print_json,
+    progress_bar,
+    read_texts,
+)
 from charlm.cli.dynamic_options import learn_config, learning_options, load_learner
-from charlm.errors import CorpusError, UsageError
+from charlm.cli.options import FiniteRange, check_together, option
+from charlm.errors import CorpusError
 
 if TYPE_CHECKING:
     from charlm.config import LearnConfig
     from charlm.inference.scoring import TextScore
 
-    Results: TypeAlias = tuple[TextScore, ...]  # with --dynamic two: learning, and static
+    Scores: TypeAlias = tuple[TextScore, ...]  # with --dynamic two: with learning and without
+    Measure: TypeAlias = Callable[[str], Iterator[Scores]]
 
-SINGLE_LANE = 200_000  # characters up to which one lane, the exact way, is quick enough
-MANY_LANES = 16
+MAX_SINGLE_LANE_CHARS: Final = 200_000  # longer texts are read in several lanes, which is faster and less exact
+MANY_LANES: Final = 16
+LANES_HELP = "Parts read at the same time, for speed.  [default: 1 up to 200,000 characters, then 16]"
 
 
 @click.command(
     cls=CharlmCommand,
     examples=(
         ("charlm eval novel chapter7.txt", "how well does it predict this?"),
-        ("charlm eval novel chapter7.txt --dynamic", "if it may learn from each line before the next?"),
-        ("charlm eval smalltalk smalltalk.txt --last 0.05 --dialogue", "as a partner, on the text's end"),
+        ("charlm eval novel chapter7.txt --dynamic", "and if it learns from each line?"),
+        ("charlm eval smalltalk smalltalk.txt --last 0.05 --dialogue", "as a chat partner, on the text's end"),
         ("charlm eval novel a.txt b.txt --json", "for a script"),
         ("tail -n 1000 app.log | charlm eval app -", "from a pipe"),
     ),
 )
 @click.argument("model", shell_complete=complete_model)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option(
-    "--lanes", type=int, help="Stretches read at once, for speed.  [default: 1 up to 200,000 characters, then 16]"
-)
-@click.option("--dynamic", is_flag=True, help="Learn from each segment once it was predicted; static beside it.")
+@paths_argument
+@option("--lanes", type=click.IntRange(1, 4096), help=LANES_HELP)
+@option("--dynamic", is_flag=True, help="Learn from each segment after it is predicted; show the static result too.")
 @learning_options()
-@click.option("--last", type=float, help="Only this share of each text, its end, as training's --val-fraction does.")
-@click.option("--dialogue", is_flag=True, help="As a partner: does it know true replies, and what are its own like?")
-@click.option("--cases", default=200, help="With --dialogue: places of the text at which replies are ranked.")
-@click.option("--words", type=click.Path(exists=True, dir_okay=False), help="With --dialogue: a text that spells well.")
-@click.option("--seed", default=1, help="With --dialogue: of places, other replies, and replies drawn.")
-@click.option("--encoding", default="utf-8", help="How the files are encoded.")
-@click.option("--glob", "pattern", default="*", help="Which files of a folder to read.")
-@click.option("--json", "as_json", is_flag=True, help="Print one object on stdout.")
+@option("--last", type=FiniteRange(0, 1, min_open=True), help="Read only this fraction of each text, its end.")
+@option("--dialogue", group="Dialogue", is_flag=True, help="Measure the model as a chat partner.")
+@option("--cases", group="Dialogue", default=200, type=click.IntRange(1), help="Number of replies to rank.")
+@option(
+    "--words", group="Dialogue", type=click.Path(exists=True, dir_okay=False), help="A text whose words count as known."
+)
+@option("--seed", group="Dialogue", default=1, help="Seed of cases, other replies and sampled replies.")
+@encoding_option
+@glob_option
+@json_option
 def command(model: str, paths: tuple[str, ...], pattern: str, encoding: str, as_json: bool, **options: Any) -> None:
     """Measure a model on a text: nats and bits per character, perplexity, speed.
 
     The state is carried through each file. PATH may be a folder, a .gz file, or - for standard input. With --dynamic
-    the model learns as it reads (dynamic evaluation): each character is predicted before anything is learned from it,
-    and each file begins with the model as it was trained.
+    the model learns as it reads (dynamic evaluation): it predicts each character before it learns from it. Each file
+    begins with the trained weights.
 
-    With --dialogue the text is taken as conversations in the model's format. Reported are how often the reply that was
-    given is found among ten, nine of them from elsewhere (by likelihood, by relevance, and having learned from the
-    conversation so far); bits per character of true replies; and what the model's own replies are like.
+    With --dialogue the text is read as conversations in the model's format. The report shows how often the true reply
+    is found among ten, nine of them from other places. Replies are ranked by likelihood, by relevance, and after
+    learning from the conversation so far. It also shows the bits per character of true replies, and statistics of the
+    model's own replies.
     """
-    lanes, dynamic, last = options["lanes"], options["dynamic"], options["last"]
-    if lanes is not None and not 1 <= lanes <= 4096:
-        raise UsageError(f"lanes is {lanes}, but must lie between 1 and 4096")
-    if lanes is not None and dynamic:
-        raise UsageError("--dynamic reads one character after the other, so --lanes does not go with it")
-    if last is not None and not 0 < last <= 1:
-        raise UsageError(f"--last is {last:g}, but must lie above 0 and at most at 1")
-    if options["dialogue"] and (lanes is not None or dynamic):
-        raise UsageError(
-            "--dialogue reads in its own way, with and without learning", "leave --lanes and --dynamic out"
-        )
-    if options["cases"] < 1:
-        raise UsageError(f"cases is {options['cases']}, but must be at least 1")
-    how = learn_config(options, "--dynamic or --dialogue", dynamic or options["dialogue"])
+    dynamic, dialogue = options["dynamic"], options["dialogue"]
+    check_together(options, exclusive=[("dynamic", "lanes"), ("dialogue", "lanes"), ("dialogue", "dynamic")])
+    config = learn_config(options, "--dynamic or --dialogue", dynamic or dialogue)
     path = model_path(model)
-    texts = _read(paths, pattern, encoding)
-    if last is not None:
-        texts = {name: _end(text, last) for name, text in texts.items()}
-    if options["dialogue"]:
-        from charlm.cli.dialogue_eval import report
+    texts = _read(paths, pattern, encoding, options["last"])
+    if dialogue:
+        from charlm.cli.dialogue_eval import evaluate_dialogue
 
-        words = "".join(_read((options["words"],), "*", encoding).values()) if options["words"] else ""
-        report(path, texts, how, options["cases"], options["seed"], words, as_json)
+        words = "".join(read_texts((options["words"],), encoding=encoding).values()) if options["words"] else ""
+        evaluate_dialogue(path, texts, config, options["cases"], options["seed"], words, as_json)
         return
-    from charlm.inference.scoring import TextScore
-
-    measure = _learning(path, how) if dynamic else _static(path, lanes)
     start = time.perf_counter()
-    results: dict[str, Results] = {}
-    with _progress(sum(map(len, texts.values()))) as advance:
-        for name, text in texts.items():
-            before = 0
-            for measured in measure(text):
-                advance(measured[0].characters - before)
-                before = measured[0].characters
-                results[name] = measured
-    seconds = time.perf_counter() - start
-    total = tuple(sum(column, TextScore()) for column in zip(*results.values(), strict=True))
-    speed = total[0].characters / seconds
+    scores = _measure_texts(_dynamic(path, config) if dynamic else _static(path, options["lanes"]), texts)
+    speed = sum(one[0].characters for one in scores.values()) / (time.perf_counter() - start)
     if as_json:
-        document = {"model": path.stem, **_figures(total), "chars_per_second": speed}
-        document |= {"learning": how.to_dict()} if dynamic else {}
-        click.echo(
-            json.dumps({**document, "files": [{"path": name, **_figures(one)} for name, one in results.items()]})
-        )
-        return
-    width = max(map(len, results))
-    for name, one in results.items():
-        click.echo(shown(f"{name:{width}}  {_line(one)}", sys.stdout))
-    if len(results) > 1:
-        click.echo(f"{'all':{width}}  {_line(total)}")
-    if total[0].unknown:
-        click.echo(
-            f"note: {total[0].unknown} characters are unknown to {path.stem}; each counts as a blind guess", err=True
-        )
-    click.echo(f"{speed:,.0f} chars/s", err=True)
+        files = [{"path": name, **_figures(one)} for name, one in scores.items()]
+        document = {"model": path.stem, **_figures(_total(scores)), "chars_per_second": speed}
+        print_json(document | ({"learning": config.to_dict()} if dynamic else {}) | {"files": files})
+    else:
+        _print(scores, path.stem)
+        click.echo(f"{speed:,.0f} chars/s", err=True)
 
 
-def _static(path: Path, lanes: int | None) -> Callable[[str], Iterator[Results]]:
-    """Measures a text with the model as it is."""
+def _read(paths: tuple[str, ...], pattern: str, encoding: str, last: float | None) -> dict[str, str]:
+    texts = read_texts(paths, pattern, encoding)
+    for name, text in texts.items():
+        if len(text) < 2:
+            raise CorpusError(f"{name} is too short to be measured", "at least two characters are needed")
+    return texts if last is None else {name: _end(text, last) for name, text in texts.items()}
+
+
+def _end(text: str, fraction: float) -> str:
+    """Return the end of a text, from the start of a line if it has one."""
+    if fraction == 1:
+        return text
+    end = text[int(len(text) * (1 - fraction)) :]
+    after = end.find("\n") + 1
+    return end[after:] if len(end) > after + 1 else end
+
+
+def _static(path: Path, lanes: int | None) -> Measure:
     from charlm import checkpoint
     from charlm.inference.engine import Engine
     from charlm.inference.scoring import score_text
 
     engine = Engine(checkpoint.load(path))
 
-    def measure(text: str) -> Iterator[Results]:
-        for measured in score_text(engine, text, lanes or (1 if len(text) <= SINGLE_LANE else MANY_LANES)):
-            yield (measured,)
+    def measure(text: str) -> Iterator[Scores]:
+        for score in score_text(engine, text, lanes or (1 if len(text) <= MAX_SINGLE_LANE_CHARS else MANY_LANES)):
+            yield (score,)
 
     return measure
 
 
-def _learning(path: Path, how: LearnConfig) -> Callable[[str], Iterator[Results]]:
-    """Measures a text with a model that learns, and with the model as it is."""
+def _dynamic(path: Path, config: LearnConfig) -> Measure:
     from charlm.adapt.dynamic_eval import learning
 
-    learns = load_learner(path, how)
+    learner = load_learner(path, config)
 
-    def measure(text: str) -> Iterator[Results]:
-        for lesson in learning(learns, text):
-            yield lesson.learning, lesson.static
+    def measure(text: str) -> Iterator[Scores]:
+        for result in learning(learner, text):
+            yield result.learning, result.static
 
     return measure
 
 
-def _read(paths: tuple[str, ...], pattern: str, encoding: str) -> dict[str, str]:
-    from charlm.text.decoding import STDIN, read_text
-    from charlm.text.inputs import find_files
-
-    named = [STDIN if path == "-" else Path(path) for path in paths]
-    files = [file for path in named for file in ([path] if path == STDIN else find_files([path], pattern, encoding)[0])]
-    texts = {str(file): "".join(read_text(file, encoding)) for file in files}
-    for name, text in texts.items():
-        if len(text) < 2:
-            raise CorpusError(f"{name} is too short to be measured", "at least two characters are needed")
-    return texts
-
-
-def _end(text: str, share: float) -> str:
-    """The end of a text, from the first new line in it if there is one."""
-    end = text[int(len(text) * (1 - share)) :] if share < 1 else text
-    after = end.find("\n") + 1
-    return end[after:] if share < 1 and len(end) > after + 1 else end
+def _measure_texts(measure: Measure, texts: dict[str, str]) -> dict[str, Scores]:
+    found: dict[str, Scores] = {}
+    with progress_bar(sum(map(len, texts.values())), "reading") as advance:
+        for name, text in texts.items():
+            before = 0
+            for scores in measure(text):
+                advance(scores[0].characters - before)
+                before = scores[0].characters
+                found[name] = scores
+    return found
 
 
-@contextmanager
-def _progress(characters: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, nothing elsewhere; gives a function that takes how many characters were read since."""
-    if not is_live():
-        yield lambda _: None
-        return
-    with click.progressbar(length=characters, label="reading", file=sys.stderr) as bar:
-        yield bar.update
+def _total(scores: dict[str, Scores]) -> Scores:
+    from charlm.inference.scoring import TextScore
+
+    return tuple(sum(column, TextScore()) for column in zip(*scores.values(), strict=True))
 
 
-def _figures(results: Results) -> dict[str, Any]:
-    measured, *static = results
+def _figures(scores: Scores) -> dict[str, Any]:
+    score, *static = scores
     figures: dict[str, Any] = {
-        "nats_per_char": measured.nats_per_character,
-        "bits_per_char": measured.bits_per_character,
-        "perplexity": measured.perplexity,
-        "chars": measured.characters,
-        "unknown": measured.unknown,
+        "nats_per_char": score.nats_per_character,
+        "bits_per_char": score.bits_per_character,
+        "perplexity": score.perplexity,
+        "chars": score.characters,
+        "unknown": score.unknown,
     }
     return figures | ({"static": _figures((static[0],))} if static else {})
 
 
-def _line(results: Results) -> str:
-    measured, *static = results
-    line = (
-        f"{measured.nats_per_character:.4f} nats/char  {measured.bits_per_character:.4f} bits/char  "
-        f"perplexity {measured.perplexity:.3f}  {measured.characters:,} characters"
-    )
-    return line + "".join(f"  (static {one.nats_per_character:.4f} nats/char)" for one in static)
+def _print(scores: dict[str, Scores], model: str) -> None:
+    total = _total(scores)
+    rows = [*scores.items(), *([("all", total)] if len(scores) > 1 else [])]
+    width = max(map(len, scores))
+    for name, (score, *static) in rows:
+        line = (
+            f"{name:{width}}  {score.nats_per_character:.4f} nats/char  {score.bits_per_character:.4f} bits/char  "
+            f"perplexity {score.perplexity:.3f}  {score.characters:,} characters"
+        )
+        line += "".join(f"  (static {one.nats_per_character:.4f} nats/char)" for one in static)
+        click.echo(shown(line, sys.stdout))
+    if unknown := total[0].unknown:
+        click.echo(f"note: {unknown} characters are unknown to {model}; each counts as a uniform guess", err=True)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import CharlmCommand, complete_model, model_path, read_whole, shown
+from charlm.cli.command import CharlmCommand, complete_model, model_path, shown
+from charlm.cli.common import read_whole
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:

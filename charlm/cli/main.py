@@ -15,10 +15,10 @@ from typing import Any, Final, NoReturn
 import click
 
 import charlm
+from charlm.cli.common import INTERRUPTED
 from charlm.errors import CharlmError, UsageError
 from charlm.text.sanitize import visible
 
-INTERRUPTED = 130
 BROKEN_PIPE = 141  # 128 + SIGPIPE, as the shell has it
 
 COMMANDS: Final = {

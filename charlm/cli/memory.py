@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from charlm.cli.command import CharlmCommand, complete_model, is_live, model_path, read_whole
+from charlm.cli.command import CharlmCommand, complete_model, is_live, model_path
+from charlm.cli.common import read_whole
 from charlm.errors import UsageError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from charlm.cli.command import CharlmCommand, complete_model, model_path, shown
+from charlm.cli.common import INTERRUPTED
 from charlm.cli.dynamic_options import describe_gain, learn_config, learning_options, load_learner
-from charlm.cli.main import INTERRUPTED
 from charlm.cli.options import FiniteRange, check_together, given, option, options_of
 from charlm.config import SamplingConfig
 from charlm.errors import CorpusError, NotFoundError, UsageError

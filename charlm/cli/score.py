@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.command import CharlmCommand, complete_model, is_live, model_path
+from charlm.cli.common import encoding_option, json_option, print_json, read_texts
 from charlm.cli.dynamic_options import learn_config, learning_options, load_learner
+from charlm.cli.options import FiniteRange
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
@@ -24,61 +24,58 @@ if TYPE_CHECKING:
 @click.command(
     cls=CharlmCommand,
     examples=(
-        ("charlm score novel chapter7.txt", "the twenty lines least like the rest"),
+        ("charlm score novel chapter7.txt", "the twenty most unusual lines"),
         ("charlm score app app.log --threshold 3", "every line above 3 bits/char"),
-        ("tail -f app.log | charlm score app -", "as they come"),
-        ("tail -f app.log | charlm score app - --dynamic", "as they come, following drift"),
+        ("tail -f app.log | charlm score app -", "each line as it arrives"),
+        ("tail -f app.log | charlm score app - --dynamic", "the same, following drift"),
         ("charlm score novel draft.txt --order line --json", "all lines, for a script"),
     ),
 )
 @click.argument("model", shell_complete=complete_model)
 @click.argument("path", metavar="PATH")
-@click.option("--top", default=20, help="Show so many lines; 0 shows all.")
+@click.option("--top", default=20, type=click.IntRange(0), help="Number of lines to show; 0 shows all.")
 @click.option(
     "--order",
     type=click.Choice(["surprise", "line"]),
     default="surprise",
-    help="Most surprising first, or as they stand.",
+    help="Show the most surprising lines first, or in the order of the text.",
 )
-@click.option("--threshold", type=float, metavar="BITS", help="Only lines above so many bits/char; shows all of them.")
-@click.option("--dynamic", is_flag=True, help="Learn each line once it was scored, so that what is new grows old.")
+@click.option("--threshold", type=FiniteRange(), metavar="BITS", help="Show all lines above this many bits/char.")
+@click.option("--dynamic", is_flag=True, help="Learn each line after it is scored.")
 @learning_options()
-@click.option("--encoding", default="utf-8", help="How the text is encoded.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@encoding_option
+@json_option
 def command(
     model: str, path: str, top: int, order: str, threshold: float | None, encoding: str, as_json: bool, **options: Any
 ) -> None:
     """Find the most surprising lines of a text: odd log lines, typos, foreign passages.
 
-    Each line's bits/char are those of its characters, given all lines before it. PATH may be - for standard input,
-    which is scored line by line as it comes.
+    The score of a line is the mean of its characters' bits, given all lines before it. PATH may be - for standard
+    input, whose lines are scored as they arrive.
     """
-    if top < 0:
-        raise UsageError(f"top is {top}, but must be 0 (all) or more")
-    if threshold is not None and math.isnan(threshold):
-        raise UsageError("threshold is nan, but must be a number")
-    how = learn_config(options, "--dynamic", options["dynamic"])
     from charlm.cli.heat import Heat
 
-    scorer = _learning(model_path(model), how) if options["dynamic"] else _static(model_path(model))
+    config = learn_config(options, "--dynamic", options["dynamic"])
+    scorer = _dynamic_scorer(model_path(model), config) if options["dynamic"] else _static_scorer(model_path(model))
     heat = Heat(sys.stdout)
-    follows = path == "-"
+    is_stream = path == "-"
     if not as_json and is_live(sys.stdout):
         click.echo(heat.legend(), err=True)
-    scores: Iterable[LineScore] = (scorer.push(line) for line in _lines(path, encoding))
+    lines = _arriving_lines(encoding) if is_stream else _lines(path, encoding)
+    scores: Iterable[LineScore] = (scorer.push(line) for line in lines)
     if threshold is not None:
         scores = (score for score in scores if score.bits_per_character > threshold)
-    if not follows:
+    if not is_stream:
         scores = _ordered(scores, order, top if threshold is None else 0)
     for score in scores:
-        # Not click.echo, which would take escape sequences out of a text on its way into a pipe.
-        written = json.dumps(_figures(score), ensure_ascii=sys.stdout.isatty()) if as_json else _line(score, heat)
-        sys.stdout.write(written + "\n")
-        if follows:
+        if as_json:
+            print_json(_figures(score))
+        else:
+            sys.stdout.write(_line(score, heat) + "\n")  # click.echo would remove escape sequences from the text
             sys.stdout.flush()
 
 
-def _static(path: Path) -> LineScorer:
+def _static_scorer(path: Path) -> LineScorer:
     from charlm import checkpoint
     from charlm.inference.engine import Engine
     from charlm.inference.scoring import LineScorer
@@ -86,10 +83,10 @@ def _static(path: Path) -> LineScorer:
     return LineScorer.static(Engine(checkpoint.load(path)))
 
 
-def _learning(path: Path, how: LearnConfig) -> LineScorer:
+def _dynamic_scorer(path: Path, config: LearnConfig) -> LineScorer:
     from charlm.adapt.dynamic_eval import line_scorer
 
-    return line_scorer(load_learner(path, how))
+    return line_scorer(load_learner(path, config))
 
 
 def _ordered(scores: Iterable[LineScore], order: str, top: int) -> list[LineScore]:
@@ -97,24 +94,20 @@ def _ordered(scores: Iterable[LineScore], order: str, top: int) -> list[LineScor
     return by_surprise if order == "surprise" else sorted(by_surprise, key=lambda score: score.number)
 
 
-def _lines(path: str, encoding: str) -> Iterator[str]:
-    from charlm.text.decoding import read_text
-    from charlm.text.inputs import find_files
+def _lines(path: str, encoding: str) -> list[str]:
+    text, *more = read_texts((path,), encoding=encoding).values()
+    if more:
+        raise UsageError(f"{path} holds several files", "score them one by one")
+    return text.removesuffix("\n").split("\n")
 
-    if path != "-":
-        (file, *more), _ = find_files([Path(path)], encoding=encoding)
-        if more:
-            raise UsageError(f"{path} holds several files", "score them one by one")
-        yield from "".join(read_text(file, encoding)).removesuffix("\n").split("\n")
-        return
-    # Not in blocks: a line is scored when it is there.
+
+def _arriving_lines(encoding: str) -> Iterator[str]:
     for number, line in enumerate(iter(sys.stdin.buffer.readline, b""), 1):
         try:
             yield line.decode(encoding).rstrip("\r\n")
         except (UnicodeDecodeError, LookupError) as error:
-            raise CorpusError(
-                f"line {number} of standard input is not {encoding.upper()}", "say what it is with --encoding"
-            ) from error
+            problem = f"line {number} of standard input is not {encoding.upper()}"
+            raise CorpusError(problem, "give its encoding with --encoding") from error
 
 
 def _figures(score: LineScore) -> dict[str, Any]:
@@ -127,7 +120,8 @@ def _figures(score: LineScore) -> dict[str, Any]:
 
 
 def _line(score: LineScore, heat: Heat) -> str:
-    # The newline's own surprise counts, but has no place to be shown.
-    pairs = zip(score.text, score.surprisals, strict=False)
-    painted = "".join(heat.paint(character, bits) for character, bits in pairs)
+    # The surprise of the newline counts, but it has no place to be shown.
+    painted = "".join(
+        heat.paint(character, bits) for character, bits in zip(score.text, score.surprisals, strict=False)
+    )
     return f"{score.bits_per_character:7.3f}  {score.number:>6}  {painted}"

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from charlm.cli.command import CharlmCommand, complete_model, is_live
+from charlm.cli.common import stop_on_interrupt
 from charlm.cli.options import check_together, given, option, options_of
 from charlm.config import BUDGETS, DataConfig, ModelConfig, TrainConfig
 from charlm.errors import UsageError
@@ -109,7 +106,13 @@ def command(ctx: click.Context, /, **options: Any) -> int:
         view = dashboard.QuietView()
     else:
         view = dashboard.Dashboard() if live else dashboard.PlainView(sys.stderr)
-    with _stopping(run, view), view:
+
+    def stop() -> None:
+        run.request_stop()
+        view.stopping()
+
+    # torchrun passes on a Ctrl-C that this process has received already, and ends it if it takes too long.
+    with stop_on_interrupt(stop, ignore_second=bool(TorchrunEnv.of().identity)), view:
         for event in run.events():
             view.show(event)
     return view.exit_code
@@ -153,24 +156,3 @@ def _check_resume(ctx: click.Context, options: dict[str, Any]) -> None:
                 f"{parameter.opts[-1]} cannot change in a resumed run",
                 "leave it out, or begin a new run, with --from to start from these weights",
             )
-
-
-@contextmanager
-def _stopping(run: Run, view: Any) -> Iterator[None]:
-    """The first Ctrl-C asks the run to stop, the second leaves at once.
-
-    torchrun passes on a Ctrl-C that the terminal has told us of already; it kills by itself what then takes too long.
-    """
-    under_torchrun = bool(TorchrunEnv.of().identity)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        run.request_stop()
-        view.stopping()
-        signal.signal(number, signal.SIG_IGN if under_torchrun else signal.default_int_handler)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from charlm.cli.command import CharlmCommand, complete_model, has_colour, is_live, model_path, shown
+from charlm.cli.common import print_json, progress_bar, read_whole
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def command(model: str, text: str, encoding: str, chars: int | None, as_json: bo
         watched = only(tracked(memory_of(engine.config.cell)))
         columns = _features(text, engine.checkpoint, options["named"])
     unit = _unit(options["unit"], options["signal"], engine.checkpoint) if options["unit"] else None
-    with _progress(len(text)) as advance:
+    with progress_bar(len(text), "reading") as advance:
         recording = record(engine, text, watched=watched, on_read=advance)
     if options["npz_file"]:
         _write_npz(recording, options["npz_file"])
@@ -118,18 +117,9 @@ def _check(options: Mapping[str, Any], chars: int | None) -> None:
 
 
 def _text(given: str, encoding: str, limit: int) -> str:
-    from charlm.text.decoding import STDIN, normalise, read_text
-    from charlm.text.inputs import find_files
+    from charlm.text.decoding import normalise
 
-    path = Path(given)
-    if given == "-":
-        text = "".join(read_text(STDIN, encoding))
-    elif _is_file(path):
-        (file, *_), _ = find_files([path], encoding=encoding)
-        text = "".join(read_text(file, encoding))
-    else:
-        text = given
-    text = normalise(text)[:limit]
+    text = (read_whole(given, encoding) if given == "-" or _is_file(Path(given)) else normalise(given))[:limit]
     if not text:
         raise CorpusError("there is no text to read")
     return text
@@ -172,15 +162,6 @@ def _unit(written: str, signal: str | None, model: Checkpoint) -> UnitIndex:
     return UnitIndex(int(layer), int(index), signal)
 
 
-@contextmanager
-def _progress(characters: int) -> Iterator[Callable[[int], None]]:
-    if not is_live() or characters < 2000:
-        yield lambda _: None
-        return
-    with click.progressbar(length=characters, label="reading", file=sys.stderr) as bar:
-        yield bar.update
-
-
 # The table
 
 
@@ -189,7 +170,7 @@ def _show_summary(recording: Recording, as_json: bool) -> None:
 
     rows = summarise(recording)
     if as_json:
-        _print_json({**_about(recording), "signals": [row._asdict() for row in rows]})
+        print_json({**_about(recording), "signals": [row._asdict() for row in rows]})
         return
     bits = "" if math.isnan(recording.bits_per_character) else f", {recording.bits_per_character:.3f} bits/char"
     click.echo(f"{recording.cell}, {recording.layers} layers, {len(recording.text):,} characters{bits}")
@@ -241,7 +222,7 @@ def _show_unit(recording: Recording, unit: UnitIndex, options: Mapping[str, Any]
     _write_pictures([painted], options)
     if as_json:
         values = [round(float(value), 6) for value in painted.values]
-        _print_json({**_about(recording), **unit._asdict(), "text": painted.text, "values": values})
+        print_json({**_about(recording), **unit._asdict(), "text": painted.text, "values": values})
     else:
         _print_painted(painted)
 
@@ -327,7 +308,7 @@ def _show_gates(recording: Recording, options: Mapping[str, Any], as_json: bool)
             for (layer, name), values in recording.signals.items()
             if options["layer"] in (None, layer)
         ]
-        _print_json({**_about(recording), "text": recording.text, "maps": signals})
+        print_json({**_about(recording), "text": recording.text, "maps": signals})
     elif not (options["svg_file"] or options["png_file"]):
         for each in maps:
             _print_map(each, recording.text)
@@ -379,7 +360,7 @@ def _show_found(recording: Recording, columns: dict[str, Any], options: Mapping[
     examples = [_example(recording, each, columns) for each in found if each.matches]
     _write_pictures([example for example, _ in examples], options)
     if as_json:
-        _print_json({**_about(recording), "features": [_found_document(each) for each in found]})
+        print_json({**_about(recording), "features": [_found_document(each) for each in found]})
         return
     click.echo(f"{'feature':24} {'unit':12} {'held out':>8} {'chosen':>8} {'shuffled':>8}")
     for each in found:
@@ -441,7 +422,3 @@ def _write_npz(recording: Recording, path: Path) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     write_bytes(path, buffer.getvalue())
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    click.echo(json.dumps(document, ensure_ascii=sys.stdout.isatty()))

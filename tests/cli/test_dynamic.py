@@ -70,14 +70,14 @@ def test_eval_as_json(charlm: Charlm, model: str, tmp_path: Path) -> None:
     ("arguments", "complaint"),
     [
         (("eval", "m", "t.txt", "--segment", "20"), "--segment has no meaning without --dynamic"),
-        (("eval", "m", "t.txt", "--dynamic", "--lanes", "2"), "--lanes"),
+        (("eval", "m", "t.txt", "--dynamic", "--lanes", "2"), "--dynamic and --lanes exclude each other"),
         (("eval", "m", "t.txt", "--dynamic", "--learn-rate", "7"), "'--learn-rate': 7.0 is not in the range"),
         (("eval", "m", "t.txt", "--dynamic", "--learn-decay", "-1"), "'--learn-decay': -1.0 is not"),
         (("eval", "m", "t.txt", "--dynamic", "--segment", "0"), "'--segment': 0 is not"),
         (("score", "m", "t.txt", "--learn-rate", "1e-4"), "--learn-rate has no meaning without --dynamic"),
         (("score", "m", "t.txt", "--dynamic", "--learn-rate", "nan"), "nan is not a finite number"),
         (("sample", "m", "--learn-decay", "0.1"), "--learn-decay has no meaning without --learn FILE"),
-        (("adapt", "m", "t.txt", "-o", "n", "--times", "0"), "times is 0"),
+        (("adapt", "m", "t.txt", "-o", "n", "--times", "0"), "'--times': 0 is not in the range"),
         (("adapt", "m", "t.txt"), "Missing option '-o'"),
     ],
 )
