@@ -15,7 +15,7 @@ import random
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,10 +35,16 @@ def tell(*what: object) -> None:
     os.write(1, (json.dumps(what) + "\n").encode())
 
 
-def stream(path: Path, seed: int, learn: float, paces: Iterable[tuple[int, int, int]]) -> None:
+def stream(
+    path: Path,
+    seed: int,
+    learn: float,
+    paces: Iterable[tuple[int, int, int]],
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+) -> None:
     """Continue the conversation, or begin it: one turn for each pace (characters/s, length, candidates)."""
     engine, dialogue = learning_engine(), DIALOGUES["lines"]
-    store = ConversationStore(path)
+    store = ConversationStore(path, connect=connect)
     if (latest := store.latest()) is None:
         conversation = store.create("noise", engine, dialogue, dials=ChatConfig(candidates=1, learn=learn), seed=seed)
     else:
@@ -84,8 +90,8 @@ class FaultyConnection(sqlite3.Connection):
 def stream_until_fault(folder: Path, number: int, learn: float) -> None:
     log = os.open(folder / f"{number}.log", os.O_WRONLY | os.O_CREAT)
     os.dup2(log, 1)
-    sqlite3.connect = partial(sqlite3.connect, factory=partial(FaultyConnection, until_fault=number))  # type: ignore[assignment]
-    stream(folder / f"{number}.db", 0, learn, [(100, 60, 1), (400, 10, 3)])
+    connect = partial(sqlite3.connect, factory=partial(FaultyConnection, until_fault=number))
+    stream(folder / f"{number}.db", 0, learn, [(100, 60, 1), (400, 10, 3)], connect)
 
 
 def inject_faults(folder: Path, learn: float) -> None:
