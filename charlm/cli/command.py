@@ -1,4 +1,4 @@
-"""What commands share: help that leads with examples, the model argument, terminal checks."""
+"""Base classes of commands (help with examples first), the model argument, and checks of the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from charlm.text.sanitize import visible
 
 
 class CharlmCommand(click.Command):
-    """A command whose help shows examples, then options in groups.
+    """Command whose help shows examples, then options in groups.
 
     Args:
         examples: pairs of a command line and what it does.
@@ -31,7 +31,7 @@ class CharlmCommand(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Let an option's environment variable bear the option's name, even if its parameter bears another."""
+        """Name each option's environment variable after its flag, also where its parameter has another name."""
         if parent is not None and parent.auto_envvar_prefix and info_name:
             for option in self.params:
                 name = max(option.opts, key=len).lstrip("-")
@@ -56,18 +56,13 @@ class CharlmCommand(click.Command):
 
 
 class CharlmGroup(click.Group):
-    """A group of commands whose help shows examples before options.
-
-    Args:
-        examples: as of a `CharlmCommand`.
-    """
+    """Group of commands whose help shows examples before options."""
 
     def __init__(self, *args: Any, examples: tuple[tuple[str, str], ...] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Examples, then options and commands."""
         _write_examples(self.examples, formatter)
         super().format_options(ctx, formatter)
 
@@ -79,29 +74,29 @@ def _write_examples(examples: tuple[tuple[str, str], ...], formatter: click.Help
 
 
 def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Names of models, for the shell."""
+    """Return the names of models that begin with the incomplete word."""
     from charlm.registry import models
 
     return [path.stem for path in models() if path.stem.startswith(incomplete)]
 
 
 def model_path(name: str | None) -> Path:
-    """The file of a model that was named, or of the one that is meant where none is."""
+    """Return the file of a model; None is the default model."""
     from charlm.registry import default_model, find_model
 
     return default_model() if name is None else find_model(name)
 
 
 def shown(text: str, stream: TextIO) -> str:
-    """`text` as a stream may have it: raw into a pipe, control characters made visible on a terminal."""
+    """Return text for a stream: unchanged into a pipe, with control characters as symbols on a terminal."""
     return visible(text) if stream.isatty() else text
 
 
 def is_live(stream: TextIO | None = None) -> bool:
-    """Whether a stream (stderr by default) is a terminal that can redraw."""
+    """Return whether a stream (stderr by default) is a terminal that can redraw lines."""
     return (stream or sys.stderr).isatty() and os.environ.get("TERM") != "dumb"
 
 
 def has_colour(stream: TextIO) -> bool:
-    """Whether colours may be sent to a stream."""
+    """Return whether a stream is a terminal with colours."""
     return is_live(stream) and not os.environ.get("NO_COLOR")

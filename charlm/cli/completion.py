@@ -1,4 +1,4 @@
-"""`charlm completion SHELL`: the script that click makes, without its magic words."""
+"""`charlm completion SHELL`: print the completion script that click generates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from charlm.cli.command import CharlmCommand
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print a script that completes charlm's words in your shell."""
+    """Print a script that completes commands, options and model names in your shell."""
     from charlm.cli.main import cli
 
     completion = get_completion_class(shell)

@@ -1,7 +1,7 @@
-"""Text coloured by surprise.
+"""Colours text by surprisal, in four levels.
 
-Each character is one of four levels. On a terminal a level is a colour and an attribute, so that sixteen colours are
-enough and none are needed; elsewhere it is a mark under the character.
+On a terminal a level is an attribute and a colour: sixteen colours suffice, and none are needed. In a pipe it is a
+combining mark under the character.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from charlm.cli.command import has_colour, is_live, shown
 
 
 class Level(NamedTuple):
-    """One step of the scale."""
+    """Level of the scale."""
 
-    least: float  # bits
+    min_bits: float
     name: str
     colour: str | None
     attributes: dict[str, Any]
-    mark: str  # a combining character
+    mark: str  # combining character
 
 
 LEVELS: Final = (
@@ -32,11 +32,7 @@ LEVELS: Final = (
 
 
 class Heat:
-    """Draws characters for a stream.
-
-    Args:
-        stream: where they will be written; decides between colours, attributes and marks.
-    """
+    """Formats characters for a stream, which decides between colours, attributes and marks."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -44,10 +40,11 @@ class Heat:
         self._colour = has_colour(stream)
 
     def paint(self, text: str, bits: float) -> str:
-        """A character, by its surprise in bits."""
-        return self._draw(text, next(level for level in reversed(LEVELS) if bits >= level.least or level is LEVELS[0]))
+        """Return a character, formatted by its surprisal in bits."""
+        levels = reversed(LEVELS)
+        return self._format(text, next(level for level in levels if bits >= level.min_bits or level is LEVELS[0]))
 
-    def _draw(self, text: str, level: Level) -> str:
+    def _format(self, text: str, level: Level) -> str:
         text = shown(text, self._stream)
         if not self._live:
             return text if text.isspace() else text + level.mark
@@ -56,9 +53,9 @@ class Heat:
         return click.style(text, fg=level.colour if self._colour else None, **level.attributes)
 
     def legend(self) -> str:
-        """The scale, drawn as it draws."""
+        """Return the names and ranges of the levels, formatted like text."""
         words = []
         for level, above in zip(LEVELS, [*LEVELS[1:], None], strict=True):
-            span = f"{level.least:g} to {above.least:g}" if above else f"over {level.least:g}"
-            words.append("".join(self._draw(character, level) for character in level.name) + f" ({span} bits)")
+            span = f"{level.min_bits:g} to {above.min_bits:g}" if above else f"over {level.min_bits:g}"
+            words.append("".join(self._format(character, level) for character in level.name) + f" ({span} bits)")
         return "surprise: " + "  ".join(words)

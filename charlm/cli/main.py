@@ -1,6 +1,6 @@
-"""The `charlm` command: finds the subcommand, and turns whatever goes wrong into a sentence and an exit code.
+"""The `charlm` command: finds the subcommand, and turns errors into one sentence and an exit code.
 
-Commands are imported when they are called, so that `--help` answers at once.
+A command is imported when it is called, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -19,36 +19,34 @@ from charlm.cli.common import INTERRUPTED
 from charlm.errors import CharlmError, UsageError
 from charlm.text.sanitize import visible
 
-BROKEN_PIPE = 141  # 128 + SIGPIPE, as the shell has it
+BROKEN_PIPE: Final = 141  # exit code: 128 + SIGPIPE
 
-COMMANDS: Final = {
+COMMANDS: Final = {  # in the order in which a newcomer needs them
     "train": "Train a model on your text.",
     "sample": "Stream text from a model.",
     "chat": "Talk to a model.",
     "eval": "Measure a model on a text.",
     "score": "Find the most surprising lines of a text.",
-    "adapt": "Let a model learn a text, and keep the result.",
+    "adapt": "Let a model learn a text in one reading.",
     "bench": "Measure this machine, and charlm on it.",
     "xray": "Look at a model's gates and cells while it reads.",
     "memory": "Measure how long a model remembers.",
     "gradients": "Measure how far gradients reach.",
     "compare": "Train cells side by side.",
-    "models": "List models, show their cards.",
-    "corpora": "Build texts to train on, show what they are.",
+    "models": "List models, show and export them.",
+    "corpora": "Build texts to train on.",
     "conversations": "List, search, export and replay conversations.",
-    "completion": "Print a script that completes charlm's words in your shell.",
+    "completion": "Print the completion script of your shell.",
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands live in `charlm.cli.NAME` and are imported when they are called."""
+    """Group whose commands are in `charlm.cli.NAME`, imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which a newcomer needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
         if cmd_name not in COMMANDS:
             return None
         command = importlib.import_module(f"charlm.cli.{cmd_name}").command
@@ -58,7 +56,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which it might have been."""
+        """Return the command; raise UsageError with the nearest name if there is none."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
             near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
@@ -66,15 +64,14 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Whoever reads its output may leave early, which click would call a failure."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
+        except BrokenPipeError:  # the reader of a pipe has closed it; click would call this a failure
             _close_stdout()
             return BROKEN_PIPE
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing one."""
+        """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
@@ -87,7 +84,7 @@ class LazyGroup(click.Group):
         "show_default": True,
         "max_content_width": 100,
     },
-    epilog="Every option can be set in the environment: CHARLM_TRAIN_MINUTES=10 stands for charlm train --minutes 10.",
+    epilog="Environment variables set options: CHARLM_TRAIN_MINUTES=10 charlm train is charlm train --minutes 10.",
 )
 @click.version_option(charlm.__version__, prog_name="charlm")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
@@ -96,11 +93,11 @@ def cli(debug: bool) -> None:
 
     \b
     Examples:
-      charlm train novel.txt                 five minutes, then a model
-      charlm sample novel -p 'It was a'      text in its manner
+      charlm train novel.txt                 train for five minutes
+      charlm sample novel -p 'It was a'      continue a text
       charlm chat novel                      talk to it, or write together
-      charlm score novel chapter7.txt        which lines are unlike the rest?
-    """  # noqa: D301  # click takes the backspace as: leave these lines as they are
+      charlm score novel chapter7.txt        find the most unusual lines
+    """  # noqa: D301  # click does not wrap lines after a backspace
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -117,8 +114,8 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         The exit code: 0, 1 for a failure, 2 for a usage error, 130 if interrupted.
     """
-    # NumPy's products here are of a matrix and a vector. A second thread speeds up only the largest models, and waits
-    # for milliseconds at each product whenever another program has its core. Set before NumPy is imported.
+    # Sampling multiplies matrices by vectors, where a second thread helps only the largest models. If another program
+    # uses its core, each product waits for milliseconds. Must be set before NumPy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     debug = "--debug" in arguments[:1] or os.environ.get("CHARLM_DEBUG", "") not in ("", "0")
     try:
@@ -132,23 +129,25 @@ def run(arguments: Sequence[str]) -> int:
     except CharlmError as error:
         if debug:
             raise
-        _complain(error.message, error.hint)
+        _print_error(error.message, error.hint)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except BrokenPipeError:
         _close_stdout()
         return BROKEN_PIPE
-    except OSError as error:  # a full disk, a folder that may not be read: not ours
+    except OSError as error:  # of the system: a full disk, a folder without permission
         if debug:
             raise
-        _complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error), None)
-        _give_up_stdout()
+        _print_error(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error), None)
+        _discard_stdout()
         return 1
     except Exception as error:
         if debug:
             raise
-        _complain(f"something broke inside charlm: {type(error).__name__}: {error}", "charlm --debug ... shows where")
+        _print_error(
+            f"something broke inside charlm: {type(error).__name__}: {error}", "charlm --debug ... shows where"
+        )
         return 1
     return code
 
@@ -159,7 +158,7 @@ def _invoke(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _complain(message: str, hint: str | None) -> None:
+def _print_error(message: str, hint: str | None) -> None:
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
     click.echo(visible(message), err=True)  # it may name a file, whose name may hold anything
     if hint:
@@ -167,7 +166,7 @@ def _complain(message: str, hint: str | None) -> None:
         click.echo(visible(hint), err=True)
 
 
-def _give_up_stdout() -> None:
+def _discard_stdout() -> None:
     try:
         sys.stdout.flush()
     except OSError:
@@ -175,5 +174,5 @@ def _give_up_stdout() -> None:
 
 
 def _close_stdout() -> None:
-    # Nobody takes our output any more; without this the interpreter complains when it flushes at exit.
+    # The pipe is closed; the interpreter would report an error when it flushes at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Running the command as a process of its own: on a pseudo-terminal, or in a shell's pipeline."""
+"""Runs the command as a process: on a pseudo-terminal, or in a pipeline of a shell."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from typing import NamedTuple
 import pytest
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
-"""The only sequences that charlm itself writes into text: colours and attributes."""
+"""Colours and attributes, the only sequences that charlm writes into text."""
 
 HOSTILE = "\x07\x08\r\x1b\x7f\x90\x9b\x9d\u200f\u2028\u202e\u2066"
-"""BEL, backspace, CR, ESC, DEL, three of C1 (DCS, CSI, OSC), and what reorders or breaks lines."""
+"""BEL, backspace, CR, ESC, DEL, three of C1 (DCS, CSI, OSC), and characters that reorder or break lines."""
 
 
 class Shown(NamedTuple):
-    """What a command did on a terminal."""
+    """Exit code and output on a terminal."""
 
     code: int
     text: str
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """This process's environment for a child: UTF-8, one thread, a usual terminal, buffers, colours up to charlm."""
+    """Return the environment for a child: UTF-8, one thread, a common terminal, no variables about colour."""
     unusual = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHONUNBUFFERED")
     usual = {name: value for name, value in os.environ.items() if name not in unusual}
     fixed = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1", "TERM": "xterm-256color"}
@@ -41,7 +41,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def on_terminal(*arguments: str | Path, cwd: Path, timeout: float = 30, **changes: str) -> Shown:
-    """Run the command with a pseudo-terminal of 80 by 24 as its three streams; what reached the screen, raw."""
+    """Run the command with a pseudo-terminal of 80 by 24 as its three streams."""
     leader, follower = pty.openpty()
     try:
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
@@ -67,10 +67,10 @@ def _read_all(leader: int, until: float) -> bytes:
     seen = b""
     while True:
         if not select.select([leader], [], [], max(0.0, until - time.monotonic()))[0]:
-            pytest.fail(f"nothing more came, nor the end, after {seen[-200:]!r}")
+            pytest.fail(f"no output and no end after {seen[-200:]!r}")
         try:
             block = os.read(leader, 1 << 16)
-        except OSError:  # Linux says so when the last follower has closed
+        except OSError:  # Linux raises it when the last follower is closed
             return seen
         if not block:
             return seen
@@ -78,7 +78,7 @@ def _read_all(leader: int, until: float) -> bytes:
 
 
 class Piped(NamedTuple):
-    """What a pipeline did."""
+    """Exit codes and output of a pipeline."""
 
     codes: list[int]
     out: str
@@ -86,7 +86,7 @@ class Piped(NamedTuple):
 
 
 def into_head(*arguments: str | Path, cwd: Path, bytes_read: int = 10) -> Piped:
-    """`charlm ARGUMENTS | head -c 10` in a shell, with the exit codes of both."""
+    """Run `charlm ARGUMENTS | head -c 10` in a shell."""
     command = shlex.join([sys.executable, "-m", "charlm", *map(str, arguments)])
     script = f'{command} | head -c {bytes_read}; codes=("${{PIPESTATUS[@]}}"); echo; echo "${{codes[@]}}"'
     done = subprocess.run(

@@ -8,7 +8,7 @@ from pathlib import Path
 from .conftest import HARBOUR, Charlm
 
 
-def test_the_command(charlm: Charlm, tmp_path: Path) -> None:
+def test_compare_prints_results_and_resumes(charlm: Charlm, tmp_path: Path) -> None:
     shape = ("--parameters", "12000", "--layers", "1", "--lanes", "4", "--chunk", "16", "--threads", "1")
     asked = ("compare", HARBOUR, "--cells", "gru,rnn", "--steps", "3", "--precision", "fp32", *shape)
     first = charlm(*asked, "--json")

@@ -36,7 +36,7 @@ def learner(folder: Path, **settings: float) -> Learner:
 # Eval
 
 
-def test_eval_says_what_learning_is_worth(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_eval_dynamic_prints_both_results(charlm: Charlm, model: str, tmp_path: Path) -> None:
     static = charlm("eval", model, "t.txt")
     dynamic = charlm("eval", model, "t.txt", "--dynamic", *FAST)
     assert (static.code, dynamic.code) == (0, 0)
@@ -49,7 +49,7 @@ def test_eval_says_what_learning_is_worth(charlm: Charlm, model: str, tmp_path: 
     assert dynamic.out.count("\n") == 1
 
 
-def test_eval_as_json(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_eval_dynamic_json_holds_both_results(charlm: Charlm, model: str, tmp_path: Path) -> None:
     (tmp_path / "u.txt").write_text(TEXT[:200], encoding="utf-8")
     how = ("--learn-rate", "0.001", "--learn-decay", "0.01", "--segment", "20")
     found = json.loads(charlm("eval", model, "t.txt", "u.txt", "--dynamic", *how, "--json").out)
@@ -81,14 +81,14 @@ def test_eval_as_json(charlm: Charlm, model: str, tmp_path: Path) -> None:
         (("adapt", "m", "t.txt"), "Missing option '-o'"),
     ],
 )
-def test_what_cannot_be_is_refused(charlm: Charlm, model: str, arguments: tuple[str, ...], complaint: str) -> None:
+def test_invalid_options_are_refused(charlm: Charlm, model: str, arguments: tuple[str, ...], complaint: str) -> None:
     result = charlm(*arguments)
     assert result.code == 2
     assert complaint in result.err
     assert result.out == ""
 
 
-def test_an_option_can_be_set_in_the_environment(charlm: Charlm, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_sets_learning_options(charlm: Charlm, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHARLM_EVAL_LEARN_RATE", "0.002")
     monkeypatch.setenv("CHARLM_EVAL_DYNAMIC", "1")
     assert json.loads(charlm("eval", model, "t.txt", "--json").out)["learning"]["rate"] == 0.002
@@ -97,7 +97,7 @@ def test_an_option_can_be_set_in_the_environment(charlm: Charlm, model: str, mon
 # Score
 
 
-def test_score_gets_used_to_what_it_has_seen(charlm: Charlm, model: str) -> None:
+def test_score_dynamic_learns_repeated_lines(charlm: Charlm, model: str) -> None:
     def bits(*options: str) -> list[float]:
         result = charlm("score", model, "t.txt", "--order", "line", "--top", "0", "--json", *options)
         assert result.code == 0, result.err
@@ -112,7 +112,7 @@ def test_score_gets_used_to_what_it_has_seen(charlm: Charlm, model: str) -> None
 # Sample
 
 
-def test_sample_writes_on_in_the_manner_of_a_page(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_sample_learn_adopts_the_page(charlm: Charlm, model: str, tmp_path: Path) -> None:
     (tmp_path / "page.txt").write_text("ab" * 800, encoding="utf-8")
 
     def share(*options: str) -> float:
@@ -129,7 +129,7 @@ def test_sample_writes_on_in_the_manner_of_a_page(charlm: Charlm, model: str, tm
     assert len(first.out) == 401
 
 
-def test_sample_goes_on_from_the_page_and_the_prompt(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_sample_learn_continues_page_and_prompt(charlm: Charlm, model: str, tmp_path: Path) -> None:
     learns = learner(tmp_path)
     memory = learn(learns, TEXT).memory
     engine = learns.engine(memory)
@@ -141,7 +141,7 @@ def test_sample_goes_on_from_the_page_and_the_prompt(charlm: Charlm, model: str,
     assert found[0] == engine.vocabulary.characters[int(logits.argmax())]
 
 
-def test_a_page_that_cannot_be_read_is_refused(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_sample_learn_refuses_unreadable_pages(charlm: Charlm, model: str, tmp_path: Path) -> None:
     (tmp_path / "empty.txt").touch()
     (tmp_path / "binary").write_bytes(b"\0\1" * 100)
     for page, code in (("empty.txt", 1), ("binary", 1), ("none.txt", 1)):
@@ -154,7 +154,7 @@ def test_a_page_that_cannot_be_read_is_refused(charlm: Charlm, model: str, tmp_p
 # Adapt
 
 
-def test_adapt_keeps_what_was_learned_as_a_model(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_adapt_saves_the_adapted_model(charlm: Charlm, model: str, tmp_path: Path) -> None:
     base = tmp_path / "checkpoints" / "m.safetensors"
     before = base.read_bytes()
     result = charlm("adapt", model, "t.txt", "-o", "learned", *FAST)
@@ -181,7 +181,7 @@ def test_adapt_keeps_what_was_learned_as_a_model(charlm: Charlm, model: str, tmp
     assert "fine-tuned    from m" in charlm("models", "show", "learned").out
 
 
-def test_adapt_reads_as_often_as_it_is_told(charlm: Charlm, model: str) -> None:
+def test_adapt_times_repeats_the_text(charlm: Charlm, model: str) -> None:
     found = [
         json.loads(charlm("adapt", model, "t.txt", "-o", f"n{times}", "--times", times, "--json").out)
         for times in ("1", "3")
@@ -193,7 +193,7 @@ def test_adapt_reads_as_often_as_it_is_told(charlm: Charlm, model: str) -> None:
     assert thrice < once
 
 
-def test_adapt_overwrites_only_when_told(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_adapt_overwrites_only_with_force(charlm: Charlm, model: str, tmp_path: Path) -> None:
     path = tmp_path / "checkpoints" / "m.safetensors"
     before = path.read_bytes()
     result = charlm("adapt", model, "t.txt", "-o", model)
@@ -206,7 +206,7 @@ def test_adapt_overwrites_only_when_told(charlm: Charlm, model: str, tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["none.txt", "empty.txt", "nobody"])
-def test_adapt_with_nothing_to_read_leaves_nothing(charlm: Charlm, model: str, tmp_path: Path, name: str) -> None:
+def test_adapt_without_text_writes_nothing(charlm: Charlm, model: str, tmp_path: Path, name: str) -> None:
     (tmp_path / "empty.txt").touch()
     result = charlm("adapt", model, name, "-o", "new")
     assert result.code == 1
@@ -214,7 +214,7 @@ def test_adapt_with_nothing_to_read_leaves_nothing(charlm: Charlm, model: str, t
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["m.safetensors"]
 
 
-def test_what_a_model_does_not_know_of_its_gradients_is_told(charlm: Charlm, model: str) -> None:
+def test_missing_gradient_statistics_are_reported(charlm: Charlm, model: str) -> None:
     assert "stores no gradient statistics" in charlm("eval", model, "t.txt", "--dynamic").err
     charlm("adapt", model, "t.txt", "-o", "learned")
     assert "trying" not in charlm("eval", "learned", "t.txt", "--dynamic").err

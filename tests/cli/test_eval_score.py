@@ -62,7 +62,7 @@ def measured(charlm: Charlm, *arguments: str | Path) -> dict[str, float]:
 # Eval
 
 
-def test_the_figures_are_those_of_step_by_step(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_eval_equals_stepwise_reference(charlm: Charlm, model: str, tmp_path: Path) -> None:
     text = HARBOUR_TEXT[:3000]
     (tmp_path / "t.txt").write_text(text)
     nats = math.fsum(costs(tmp_path, text)) / 2999
@@ -80,7 +80,7 @@ def test_the_figures_are_those_of_step_by_step(charlm: Charlm, model: str, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_figures_are_torch_s(charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path, cell: str) -> None:
+def test_eval_equals_torch(charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path, cell: str) -> None:
     import torch
 
     from charlm.model.lm import CharLM, load_tensors
@@ -101,14 +101,14 @@ def test_the_figures_are_torch_s(charlm: Charlm, make_checkpoint: MakeCheckpoint
 
 
 @pytest.mark.parametrize("lanes", ["2", "8", "4096"])
-def test_lanes_agree(charlm: Charlm, model: str, tmp_path: Path, lanes: str) -> None:
+def test_eval_lanes_agree(charlm: Charlm, model: str, tmp_path: Path, lanes: str) -> None:
     (tmp_path / "t.txt").write_text(HARBOUR_TEXT[:8000])
     alone, together = measured(charlm, model, "t.txt"), measured(charlm, model, "t.txt", "--lanes", lanes)
     assert together["nats_per_char"] == pytest.approx(alone["nats_per_char"], abs=1e-3)
     assert together["chars"] == alone["chars"] == 7999
 
 
-def test_several_files_and_folders(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_eval_reads_files_and_folders(charlm: Charlm, model: str, tmp_path: Path) -> None:
     texts = {
         "a.txt": HARBOUR_TEXT[:700],
         "folder/b.txt": HARBOUR_TEXT[700:1500],
@@ -137,7 +137,7 @@ def test_several_files_and_folders(charlm: Charlm, model: str, tmp_path: Path) -
     assert [line.split()[0] for line in table] == ["a.txt", "folder/b.txt", "folder/c.md", "all"]
 
 
-def test_standard_input(charlm: Charlm, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eval_reads_standard_input(charlm: Charlm, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = HARBOUR_TEXT[:500]
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
     assert measured(charlm, model, "-")["nats_per_char"] == pytest.approx(
@@ -146,7 +146,7 @@ def test_standard_input(charlm: Charlm, model: str, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-le"])
-def test_other_encodings_alone_and_in_a_folder(
+def test_eval_and_score_decode_other_encodings(
     charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path, encoding: str
 ) -> None:
     (tmp_path / "checkpoints").mkdir()
@@ -163,7 +163,7 @@ def test_other_encodings_alone_and_in_a_folder(
     assert [json.loads(line)["text"] for line in scored] == text.splitlines()
 
 
-def test_unknown_characters_are_counted_and_cost_a_blind_guess(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_eval_counts_unknown_characters_as_uniform_guesses(charlm: Charlm, model: str, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("the fährß ☃☃ goes?", encoding="utf-8")
     found = measured(charlm, model, "t.txt")
     assert (found["chars"], found["unknown"]) == (17, 4)
@@ -172,7 +172,7 @@ def test_unknown_characters_are_counted_and_cost_a_blind_guess(charlm: Charlm, m
     assert "note: 4 characters are unknown to m" in charlm("eval", model, "t.txt").err
 
 
-def test_bytes_count_as_the_characters_that_they_spell(
+def test_eval_counts_characters_spelled_in_bytes_once(
     charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path
 ) -> None:
     (tmp_path / "checkpoints").mkdir()
@@ -216,7 +216,7 @@ def test_bytes_count_as_the_characters_that_they_spell(
         (("score", "m", "-", "--encoding", "klingon"), 1, "klingon"),
     ],
 )
-def test_what_cannot_be_gets_a_sentence(
+def test_invalid_use_prints_one_sentence(
     charlm: Charlm,
     model: str,
     tmp_path: Path,
@@ -241,7 +241,7 @@ def test_what_cannot_be_gets_a_sentence(
     assert "inside charlm" not in result.err
 
 
-def test_the_last_of_a_text_is_measured_as_a_text_of_its_own(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_eval_last_equals_a_file_with_the_end(charlm: Charlm, model: str, tmp_path: Path) -> None:
     lines = [f"{line}\n" for line in LINES * 5]
     (tmp_path / "t.txt").write_text("".join(lines))
     half = "".join(lines)[len("".join(lines)) // 2 :]
@@ -265,7 +265,7 @@ def talker(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
     return tmp_path / "talker.safetensors"
 
 
-def test_a_partner_is_measured(charlm: Charlm, talker: Path) -> None:
+def test_eval_dialogue_reports_rankings_and_replies(charlm: Charlm, talker: Path) -> None:
     arguments = ("eval", str(talker), "talk.txt", "--dialogue", "--cases", "12", "--words", "talk.txt")
     found = json.loads(charlm(*arguments, "--json").out)
     assert found["cases"] == 12
@@ -301,7 +301,7 @@ def reference(folder: Path, lines: list[str]) -> list[float]:
     return [float(np.mean(part)) / math.log(2) for part in np.split(np.array(nats), ends[:-1])]
 
 
-def test_lines_have_the_bits_of_step_by_step(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_score_equals_stepwise_reference(charlm: Charlm, model: str, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("\n".join(LINES) + "\n")
     found = scores(charlm, model, "t.txt", "--order", "line")
     assert [one["line"] for one in found] == [1, 2, 3, 4, 5, 6]
@@ -316,7 +316,7 @@ def test_lines_have_the_bits_of_step_by_step(charlm: Charlm, model: str, tmp_pat
         assert sum(surprises) / len(surprises) == pytest.approx(one["bits_per_char"], abs=1e-3)
 
 
-def test_the_most_surprising_come_first_and_only_so_many(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_score_orders_and_limits_lines(charlm: Charlm, model: str, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("\n".join(LINES))
     bits = reference(tmp_path, LINES)
     ranked = sorted(range(1, 7), key=lambda number: -bits[number - 1])
@@ -330,14 +330,14 @@ def test_the_most_surprising_come_first_and_only_so_many(charlm: Charlm, model: 
     assert [one["line"] for one in above] == ranked[:3]
 
 
-def test_twenty_lines_are_shown_unless_all_are_asked_for(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_score_shows_twenty_lines_by_default(charlm: Charlm, model: str, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("a line\n" * 50)
     assert len(scores(charlm, model, "t.txt")) == 20
     assert len(scores(charlm, model, "t.txt", "--top", "0")) == 50
     assert len(scores(charlm, model, "t.txt", "--threshold", "0")) == 50
 
 
-def test_plain_lines_show_bits_number_and_text(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_score_line_shows_bits_number_and_text(charlm: Charlm, model: str, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("\n".join(LINES))
     out = charlm("score", model, "t.txt", "--order", "line").out
     rows = out.translate({0x332: None, 0x333: None}).splitlines()
@@ -351,14 +351,14 @@ def test_plain_lines_show_bits_number_and_text(charlm: Charlm, model: str, tmp_p
 @pytest.mark.parametrize(
     ("text", "lines"), [("", [""]), ("\n", [""]), ("\n\n", ["", ""]), ("a\n\n", ["a", ""]), ("a", ["a"])]
 )
-def test_empty_lines_are_lines(charlm: Charlm, model: str, tmp_path: Path, text: str, lines: list[str]) -> None:
+def test_score_counts_empty_lines(charlm: Charlm, model: str, tmp_path: Path, text: str, lines: list[str]) -> None:
     (tmp_path / "t.txt").write_text(text)
     found = scores(charlm, model, "t.txt", "--order", "line")
     assert [one["text"] for one in found] == lines
     assert [one["bits_per_char"] for one in found] == pytest.approx(reference(tmp_path, lines), abs=1e-4)
 
 
-def test_latin_1_in_a_file_and_from_standard_input(
+def test_score_decodes_latin_1_files_and_streams(
     charlm: Charlm, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = "die fähre\r\ndas café\r\n".encode("latin-1")
@@ -373,7 +373,7 @@ def test_latin_1_in_a_file_and_from_standard_input(
 
 
 @pytest.mark.parametrize("extra", [(), ("--json",)])
-def test_standard_input_is_followed_line_by_line(model: str, tmp_path: Path, extra: tuple[str, ...]) -> None:
+def test_score_answers_each_line_of_a_stream(model: str, tmp_path: Path, extra: tuple[str, ...]) -> None:
     expected = reference(tmp_path, LINES)
     command = [sys.executable, "-m", "charlm", "score", model, "-", *extra]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -397,7 +397,7 @@ def test_standard_input_is_followed_line_by_line(model: str, tmp_path: Path, ext
     assert (process.returncode, out, err) == (0, "", "")
 
 
-def test_a_closed_pipe_ends_a_score_quietly(model: str, tmp_path: Path) -> None:
+def test_score_with_closed_pipe_ends_quietly(model: str, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("a line of the harbour book\n" * 500)
     piped = into_head("score", model, "t.txt", "--top", "0", "--json", cwd=tmp_path)
     assert piped.codes[0] in (0, 141)
@@ -410,7 +410,7 @@ def test_a_closed_pipe_ends_a_score_quietly(model: str, tmp_path: Path) -> None:
 HOSTILE_LINE = f"the \x1b[2J\x1b[31mferry{HOSTILE} goes"
 
 
-def test_control_characters_of_a_text_pass_a_pipe_unchanged(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_score_passes_control_characters_into_a_pipe(charlm: Charlm, model: str, tmp_path: Path) -> None:
     text = HOSTILE_LINE.replace("\r", "")
     (tmp_path / "t.txt").write_bytes(text.encode())
     out = charlm("score", model, "t.txt").out
@@ -418,9 +418,7 @@ def test_control_characters_of_a_text_pass_a_pipe_unchanged(charlm: Charlm, mode
     assert [one["text"] for one in scores(charlm, model, "t.txt")] == [text]
 
 
-def test_colours_of_a_text_pass_a_pipe_unchanged(
-    charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path
-) -> None:
+def test_score_passes_colours_into_a_pipe(charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     # So few characters, all as likely, that none is marked as surprising.
     save(make_checkpoint(characters="\n\x1b[31mab", scale=0.01), tmp_path / "checkpoints" / "m.safetensors")
@@ -429,9 +427,7 @@ def test_colours_of_a_text_pass_a_pipe_unchanged(
 
 
 @pytest.mark.parametrize("changes", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_control_characters_of_a_text_reach_a_terminal_as_symbols(
-    model: str, tmp_path: Path, changes: dict[str, str]
-) -> None:
+def test_score_shows_control_characters_as_symbols(model: str, tmp_path: Path, changes: dict[str, str]) -> None:
     (tmp_path / "t.txt").write_bytes(HOSTILE_LINE.encode())
     shown = on_terminal("score", model, "t.txt", cwd=tmp_path, **changes)
     assert shown.code == 0
@@ -441,7 +437,7 @@ def test_control_characters_of_a_text_reach_a_terminal_as_symbols(
     assert first_line in text.translate({0x332: None, 0x333: None})
 
 
-def test_control_characters_of_a_text_reach_a_terminal_escaped_in_json(model: str, tmp_path: Path) -> None:
+def test_score_json_escapes_control_characters_on_a_terminal(model: str, tmp_path: Path) -> None:
     text = HOSTILE_LINE.replace("\r", "")
     (tmp_path / "t.txt").write_bytes(text.encode())
     shown = on_terminal("score", model, "t.txt", "--json", cwd=tmp_path)
@@ -449,7 +445,7 @@ def test_control_characters_of_a_text_reach_a_terminal_escaped_in_json(model: st
     assert json.loads(shown.text)["text"] == text
 
 
-def test_names_of_files_reach_a_terminal_as_symbols(model: str, tmp_path: Path) -> None:
+def test_eval_shows_control_characters_of_file_names_as_symbols(model: str, tmp_path: Path) -> None:
     (tmp_path / "evil\x1b]0;title\x07\u202e.txt").write_text("the ferry goes over")
     shown = on_terminal("eval", model, tmp_path, "--glob", "*.txt", cwd=tmp_path)
     assert shown.code == 0

@@ -22,7 +22,7 @@ from .terminal import environment, into_head
 # Help
 
 
-def test_help_leads_with_examples_and_lists_every_command(charlm: Charlm) -> None:
+def test_help_shows_examples_then_every_command(charlm: Charlm) -> None:
     result = charlm("--help")
     assert (result.code, result.err) == (0, "")
     assert result.out.index("Examples:") < result.out.index("Options:") < result.out.index("Commands:")
@@ -32,7 +32,7 @@ def test_help_leads_with_examples_and_lists_every_command(charlm: Charlm) -> Non
 
 
 @pytest.mark.parametrize("command", [*[(name,) for name in COMMANDS if name != "models"], ("models", "show")])
-def test_a_command_s_help_leads_with_examples(charlm: Charlm, command: tuple[str, ...]) -> None:
+def test_command_help_shows_examples_first(charlm: Charlm, command: tuple[str, ...]) -> None:
     result = charlm(*command, "--help")
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith(f"Usage: charlm {' '.join(command)} ")
@@ -43,14 +43,14 @@ def test_a_command_s_help_leads_with_examples(charlm: Charlm, command: tuple[str
     assert (short.code, short.err, short.out) == (0, "", result.out)
 
 
-def test_help_of_models(charlm: Charlm) -> None:
+def test_group_help_lists_its_commands(charlm: Charlm) -> None:
     result = charlm("models", "--help")
     assert result.code == 0
     assert "show" in result.out
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_is_explained(command: str) -> None:
+def test_every_option_has_help(command: str) -> None:
     found = cli.get_command(click.Context(cli), command)
     assert found is not None
     for parameter in found.params:
@@ -58,11 +58,11 @@ def test_every_option_is_explained(command: str) -> None:
             assert parameter.help, parameter.name
 
 
-def test_version(charlm: Charlm) -> None:
+def test_version_option_prints_the_version(charlm: Charlm) -> None:
     assert charlm("--version").out == f"charlm, version {package.__version__}\n"
 
 
-def test_nothing_said_shows_the_help(charlm: Charlm) -> None:
+def test_no_arguments_shows_help(charlm: Charlm) -> None:
     result = charlm()
     assert result.code == 2
     assert "Commands:" in result.out + result.err
@@ -74,13 +74,13 @@ def test_nothing_said_shows_the_help(charlm: Charlm) -> None:
 @pytest.mark.parametrize(
     ("said", "meant"), [("sampel", "sample"), ("trian", "train"), ("model", "models"), ("scores", "score")]
 )
-def test_an_unknown_command_suggests_a_near_one(charlm: Charlm, said: str, meant: str) -> None:
+def test_unknown_command_suggests_the_nearest(charlm: Charlm, said: str, meant: str) -> None:
     result = charlm(said)
     assert (result.code, result.out) == (2, "")
     assert result.err == f"error: no command {said!r}\nhint: did you mean {meant}?\n"
 
 
-def test_a_command_that_nothing_is_near_to(charlm: Charlm) -> None:
+def test_unknown_command_without_match_refers_to_help(charlm: Charlm) -> None:
     result = charlm("qqqqqqqq")
     assert result.code == 2
     assert "charlm --help lists them" in result.err
@@ -93,7 +93,7 @@ def break_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr("charlm.cli.models.cards", broken)
 
 
-def test_our_own_mistakes_are_one_sentence_too(charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_internal_error_prints_one_sentence(charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
     break_with(monkeypatch, AssertionError("rows must agree"))
     result = charlm("models")
     assert (result.code, result.out) == (1, "")
@@ -104,7 +104,7 @@ def test_our_own_mistakes_are_one_sentence_too(charlm: Charlm, monkeypatch: pyte
 
 @pytest.mark.parametrize("way", ["option", "environment"])
 @pytest.mark.parametrize("error", [AssertionError("ours"), package.CharlmError("yours"), OSError(errno.ENOSPC, "full")])
-def test_debug_lets_it_through(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, way: str, error: Exception) -> None:
+def test_debug_raises_the_error(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, way: str, error: Exception) -> None:
     break_with(monkeypatch, error)
     assert charlm("models").code == 1
     if way == "environment":
@@ -125,14 +125,14 @@ def test_debug_shows_a_traceback(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt(), click.Abort()])
-def test_ctrl_c_is_130(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, interruption: BaseException) -> None:
+def test_interrupt_exits_with_130(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, interruption: BaseException) -> None:
     break_with(monkeypatch, interruption)
     result = charlm("models")
     assert result.code == 130
     assert result.err.strip() == ""
 
 
-def test_the_system_s_refusals_are_a_sentence(charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_os_error_prints_one_sentence(charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
     break_with(monkeypatch, PermissionError(errno.EACCES, os.strerror(errno.EACCES), "secret\x1b[2J"))
     result = charlm("models")
     assert result.code == 1
@@ -140,7 +140,7 @@ def test_the_system_s_refusals_are_a_sentence(charlm: Charlm, monkeypatch: pytes
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
-def test_a_full_disk_is_a_sentence(model: str, tmp_path: Path) -> None:
+def test_full_disk_prints_one_sentence(model: str, tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "charlm", "sample", model, "--seed", "1"],
@@ -151,13 +151,13 @@ def test_a_full_disk_is_a_sentence(model: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("sample", "--help"), ("completion", "bash")])
-def test_a_closed_pipe_is_no_failure(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_closed_pipe_is_not_an_error(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     piped = into_head(*arguments, cwd=tmp_path, bytes_read=1)
     assert piped.err == ""
     assert piped.codes[0] in (0, 141)
 
 
-def test_a_model_s_name_cannot_be_a_page_of_text(charlm: Charlm) -> None:
+def test_overlong_model_name_is_not_found(charlm: Charlm) -> None:
     result = charlm("sample", "It was a dark night. " * 1000)
     assert result.code == 1
     assert "no model named" in result.err
@@ -167,7 +167,7 @@ def test_a_model_s_name_cannot_be_a_page_of_text(charlm: Charlm) -> None:
 # The environment
 
 
-def test_every_option_comes_from_the_environment(charlm: Charlm, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_sets_options(charlm: Charlm, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = charlm("sample", model, "-n", "30", "--seed", "4", "-t", "1.5", "--no-echo", "-p", "the ")
     for name, value in {"CHARS": "30", "SEED": "4", "TEMPERATURE": "1.5", "ECHO": "0", "PROMPT": "the "}.items():
         monkeypatch.setenv(f"CHARLM_SAMPLE_{name}", value)
@@ -181,7 +181,7 @@ def test_every_option_comes_from_the_environment(charlm: Charlm, model: str, mon
     assert charlm("models").out.startswith("[")
 
 
-def test_an_option_s_variable_bears_the_option_s_name(
+def test_environment_variable_has_the_name_of_the_flag(
     charlm: Charlm, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "folder").mkdir()
@@ -198,9 +198,7 @@ def test_an_option_s_variable_bears_the_option_s_name(
     assert json.loads(charlm("sample", model, "-t", "0", "--seed", "1").out)["text"] == greedy["text"]
 
 
-def test_flags_in_the_environment_can_be_taken_back(
-    charlm: Charlm, model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_flag_accepts_0(charlm: Charlm, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = charlm("sample", model, "--seed", "4").out
     monkeypatch.setenv("CHARLM_SAMPLE_JSON", "0")
     assert charlm("sample", model, "--seed", "4").out == plain
@@ -210,14 +208,14 @@ def test_flags_in_the_environment_can_be_taken_back(
 
 
 @pytest.mark.parametrize(("shell", "mark"), [("bash", "complete -o"), ("zsh", "#compdef charlm"), ("fish", "complete")])
-def test_a_shell_gets_a_script(charlm: Charlm, shell: str, mark: str) -> None:
+def test_completion_prints_a_script(charlm: Charlm, shell: str, mark: str) -> None:
     result = charlm("completion", shell)
     assert (result.code, result.err) == (0, "")
     assert mark in result.out
     assert f"_CHARLM_COMPLETE={shell}_complete" in result.out
 
 
-def test_no_script_for_other_shells(charlm: Charlm) -> None:
+def test_completion_refuses_unknown_shells(charlm: Charlm) -> None:
     result = charlm("completion", "tcsh")
     assert result.code == 2
     assert "'bash', 'zsh', 'fish'" in result.err
@@ -233,7 +231,7 @@ def test_no_script_for_other_shells(charlm: Charlm) -> None:
         ("charlm score noise --order ", {"surprise", "line"}),
     ],
 )
-def test_words_are_completed(model: str, tmp_path: Path, words: str, expected: set[str]) -> None:
+def test_completion_finds_words(model: str, tmp_path: Path, words: str, expected: set[str]) -> None:
     assert model == "noise"
     asked = {"_CHARLM_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
     done = subprocess.run(
@@ -245,7 +243,7 @@ def test_words_are_completed(model: str, tmp_path: Path, words: str, expected: s
     assert found == expected
 
 
-def test_the_script_is_one_that_bash_reads(charlm: Charlm, tmp_path: Path) -> None:
+def test_completion_script_is_valid_bash(charlm: Charlm, tmp_path: Path) -> None:
     script = charlm("completion", "bash").out
     check = subprocess.run(["bash", "-n"], input=script, cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert (check.returncode, check.stderr) == (0, "")
@@ -254,7 +252,7 @@ def test_the_script_is_one_that_bash_reads(charlm: Charlm, tmp_path: Path) -> No
 # Ways in
 
 
-def test_python_m_charlm_and_the_script_are_the_same(tmp_path: Path) -> None:
+def test_entry_points_behave_the_same(tmp_path: Path) -> None:
     ways = [[sys.executable, "-m", "charlm"], [sys.executable, "-c", "from charlm.cli.main import main; main()"]]
     if (script := Path(sys.executable).parent / "charlm").exists():
         ways.append([str(script)])
@@ -279,7 +277,7 @@ def test_exit_codes_reach_the_shell(tmp_path: Path) -> None:
         assert done.returncode == code
 
 
-def test_run_returns_what_main_would_exit_with(capfd: pytest.CaptureFixture[str]) -> None:
+def test_run_returns_the_exit_code(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert run(["nothing"]) == 2
     assert "charlm, version" in capfd.readouterr().out

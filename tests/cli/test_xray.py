@@ -28,7 +28,7 @@ def engine(model: str, tmp_path: Path) -> Engine:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_table_names_every_signal(
+def test_xray_table_lists_every_signal(
     charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path, cell: str
 ) -> None:
     save(make_checkpoint(cell=cell), tmp_path / "m.safetensors")
@@ -44,7 +44,7 @@ def test_the_table_names_every_signal(
         assert re.search(rf"^ +{row['layer']} {row['name']} .*{re.escape(row['meaning'])}$", plain.out, re.M)
 
 
-def test_a_text_in_place_in_a_file_and_in_a_pipe(charlm: Charlm, model: str, engine: Engine, tmp_path: Path) -> None:
+def test_xray_reads_argument_file_and_pipe(charlm: Charlm, model: str, engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text(TEXT)
     values = record(engine, TEXT).signals[1, "c"][:, 5]
     for given in (TEXT, "t.txt"):
@@ -55,7 +55,7 @@ def test_a_text_in_place_in_a_file_and_in_a_pipe(charlm: Charlm, model: str, eng
     assert short["text"] == TEXT[:7]
 
 
-def test_a_coloured_text_where_there_are_no_colours(charlm: Charlm, model: str) -> None:
+def test_xray_unit_without_colours_shows_marks(charlm: Charlm, model: str) -> None:
     lines = charlm("xray", model, TEXT, "--unit", "0:3", "--signal", "f").out.splitlines()
     assert "layer 0, unit 3, f: forget gate" in lines[0]
     assert lines[1] == "the ferry goes."
@@ -64,7 +64,7 @@ def test_a_coloured_text_where_there_are_no_colours(charlm: Charlm, model: str) 
     assert re.fullmatch(r"\d{24}", lines[4])
 
 
-def test_pictures(charlm: Charlm, model: str, engine: Engine, tmp_path: Path) -> None:
+def test_xray_writes_pictures(charlm: Charlm, model: str, engine: Engine, tmp_path: Path) -> None:
     hostile = TEXT + " <b> & \x1b[2J"
     files = ("--html", "u.html", "--svg", "u.svg", "--png", "u.png", "--npz", "u.npz")
     assert charlm("xray", model, hostile, "--unit", "1:5", *files).code == 0
@@ -83,7 +83,7 @@ def test_pictures(charlm: Charlm, model: str, engine: Engine, tmp_path: Path) ->
     assert maps.count("the ferry") == 2 * len(CELLS["lstm"].SIGNALS)
 
 
-def test_units_are_looked_for(charlm: Charlm, model: str) -> None:
+def test_xray_find_reports_units(charlm: Charlm, model: str) -> None:
     asked = ("xray", model, HARBOUR, "--chars", "3000", "--find", "--feature", "vowel=[aeiou]", "--top", "2")
     document = json.loads(charlm(*asked, "--json").out)
     found = {each["feature"]: each for each in document["features"]}
@@ -112,13 +112,13 @@ def test_units_are_looked_for(charlm: Charlm, model: str) -> None:
         (["--chars", "1"], "chars is 1"),
     ],
 )
-def test_what_cannot_be_is_said_so(charlm: Charlm, model: str, arguments: list[str], message: str) -> None:
+def test_invalid_use_prints_one_sentence(charlm: Charlm, model: str, arguments: list[str], message: str) -> None:
     result = charlm("xray", model, TEXT, *arguments)
     assert result.code == 2
     assert message in result.err
 
 
-def test_gradients_of_models_and_of_fresh_cells(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_gradients_measure_models_and_fresh_cells(charlm: Charlm, model: str, tmp_path: Path) -> None:
     asked = (
         "gradients",
         model,
@@ -146,14 +146,14 @@ def test_gradients_of_models_and_of_fresh_cells(charlm: Charlm, model: str, tmp_
     assert grown["models"][0] == named
 
 
-def test_gradients_need_something_to_measure(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_gradients_without_model_are_refused(charlm: Charlm, model: str, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("short")
     assert "no model to measure" in charlm("gradients", "--text", HARBOUR).err
     assert "5 characters" in charlm("gradients", model, "--text", "t.txt").err
     assert charlm("gradients", "--cell", "lstn", "--text", HARBOUR).code == 2
 
 
-def test_memory(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_memory_reports_context_and_recall(charlm: Charlm, model: str, tmp_path: Path) -> None:
     asked = ("memory", model, HARBOUR, "--longest", "70", "--blocks", "4", "--most", "3")
     document = json.loads(charlm(*asked, "--json").out)
     assert [row["length"] for row in document["context"]] == [1, 2, 4, 8, 16, 32, 64]

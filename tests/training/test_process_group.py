@@ -63,7 +63,7 @@ def losses(folder: Path, name: str) -> np.ndarray[Any, Any]:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
-def test_two_processes_learn_as_one_with_all_their_lanes(tmp_path: Path) -> None:
+def test_two_processes_equal_one_with_all_lanes(tmp_path: Path) -> None:
     process = torchrun(tmp_path, "two", lanes=4, steps=100, dropout=0)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
@@ -91,7 +91,7 @@ def worker(launcher: int, rank: int) -> int:
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")
-def test_a_process_that_is_killed_is_no_loss(tmp_path: Path) -> None:
+def test_killed_worker_is_restarted_bit_exactly(tmp_path: Path) -> None:
     process = torchrun(tmp_path, "killed", lanes=4, steps=240, dropout=0.2)
     saved = tmp_path / "checkpoints" / "killed.run" / "resume.safetensors"
     while not saved.exists() or run_state.load(saved).numbers["progress"]["step"] < 30:
@@ -123,7 +123,7 @@ def begin(folder: Path, launch: TorchrunEnv, steps: int = 40, stop_at: int = 10*
     return run
 
 
-def test_what_torchrun_restarts_goes_on_by_itself(tmp_path: Path) -> None:
+def test_restart_by_torchrun_resumes_the_run(tmp_path: Path) -> None:
     begin(tmp_path, TorchrunEnv(identity="us"), stop_at=20)
     step = run_state.load(tmp_path / "m.run" / "resume.safetensors").numbers["progress"]["step"]
     assert 20 <= step < 40
@@ -139,7 +139,7 @@ def test_what_torchrun_restarts_goes_on_by_itself(tmp_path: Path) -> None:
     assert (tmp_path / "m.safetensors").read_bytes() == before
 
 
-def test_a_restart_begins_anew_what_was_never_saved(tmp_path: Path) -> None:
+def test_restart_of_an_unsaved_run_starts_over(tmp_path: Path) -> None:
     folder = RunDir.named(str(tmp_path / "m"))
     folder.claim(force=False)
     folder.sign("us")
@@ -148,14 +148,14 @@ def test_a_restart_begins_anew_what_was_never_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("launch", [TorchrunEnv(), TorchrunEnv(identity="others")])
-def test_a_restart_goes_on_with_no_run_but_its_own(tmp_path: Path, launch: TorchrunEnv) -> None:
+def test_restart_refuses_runs_of_other_launches(tmp_path: Path, launch: TorchrunEnv) -> None:
     begin(tmp_path, TorchrunEnv(identity="us"), steps=4)
     with pytest.raises(Exception, match="is there already"):
         begin(tmp_path, launch, steps=4)
 
 
 @pytest.mark.parametrize(("before", "now"), [(2, 1), (1, 2), (3, 2)])
-def test_another_number_of_processes_is_refused(tmp_path: Path, before: int, now: int) -> None:
+def test_resume_with_another_number_of_processes_is_refused(tmp_path: Path, before: int, now: int) -> None:
     begin(tmp_path, TorchrunEnv(), stop_at=20)
     config = tmp_path / "m.run" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "ranks": before}))
@@ -164,7 +164,7 @@ def test_another_number_of_processes_is_refused(tmp_path: Path, before: int, now
     assert str(before) in str(refused.value.hint) or before == 1
 
 
-def test_a_process_alone_has_nobody_to_ask() -> None:
+def test_single_process_needs_no_group() -> None:
     alone = ProcessGroup(TorchrunEnv(rank=0, size=1, identity="x"))
     model = torch.nn.Linear(2, 2)
     snapshot = Snapshot({"state.0.0": torch.ones(2)}, {"a": 1})
@@ -176,14 +176,14 @@ def test_a_process_alone_has_nobody_to_ask() -> None:
         raise RuntimeError("gloo")
 
 
-def test_a_rank_finds_its_own_in_the_whole() -> None:
+def test_local_part_of_a_snapshot_is_found_by_rank() -> None:
     tensors = {"model.b": 0, "state.0.0": 1, "rng.cpu": 2, "rank.1.state.0.0": 11, "rank.1.rng.cpu": 12}
     tensors |= {"rank.10.state.0.0": 101, "rank.10.rng.cpu": 102}
     for rank, (state, rng) in {0: (1, 2), 1: (11, 12), 10: (101, 102)}.items():
         assert own(tensors, rank) == {"model.b": 0, "state.0.0": state, "rng.cpu": rng}
 
 
-def test_torchrun_says_who_one_is() -> None:
+def test_torchrun_environment_is_parsed() -> None:
     assert TorchrunEnv.of({"RANK": "3", "WORLD_SIZE": "8"}) == TorchrunEnv(), "others set these too"
     environment = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "TORCHELASTIC_RUN_ID": "none"}
     launch = TorchrunEnv.of(environment)
