@@ -55,6 +55,10 @@ class BoundSetting:
         return self.name.replace("_", "-")
 
     @property
+    def label(self) -> str:
+        return self.setting.label or self.shown_name
+
+    @property
     def flags(self) -> tuple[str, ...]:
         long = f"--{self.shown_name}"
         return self.setting.flags or ((f"{long}/--no-{self.shown_name}",) if self.type is bool else (long,))

@@ -16,10 +16,11 @@ from textual.pilot import Pilot
 from charlm.chat.presets import PRESETS, apply_preset
 from charlm.config import ChatConfig
 from charlm.errors import UsageError
+from charlm.settings import settings_of
 from charlm.text.sanitize import visible
 from charlm.tui.widgets.dial_rows import DialRow, PanelRow, PresetsRow, SeedRow
 from charlm.tui.widgets.dials import DialsPanel
-from charlm.tui.widgets.slider_scale import SCALES, SliderScale
+from charlm.tui.widgets.slider_scale import SliderScale
 
 SIZES = ((40, 12), (80, 24), (120, 40))
 
@@ -60,7 +61,7 @@ class DialsApp(App[None]):
         return self.query_one(DialsPanel)
 
     def row(self, name: str) -> DialRow:
-        return next(row for row in self.query(DialRow) if row.scale.name == name)
+        return next(row for row in self.query(DialRow) if row.setting.name == name)
 
     @property
     def current(self) -> PanelRow:
@@ -83,41 +84,41 @@ async def go(pilot: Pilot[Any], name: str) -> None:
 
 # -- scales -----------------------------------------------------------------------------------------------------------
 
-
-def test_every_dial_has_a_scale_and_every_stop_is_allowed() -> None:
-    assert {scale.name for scale in SCALES} == set(ChatConfig().to_dict()) - {"clamp"}
-    for scale in SCALES:
-        for stop in scale.stops:
-            dials = ChatConfig().with_text(scale.name, f"{stop:g}")
-            assert getattr(dials, scale.name) == stop
-        assert getattr(ChatConfig(), scale.name) in scale.stops  # where the defaults stand, the steps lead back to
+STOPS = {one.name: one.setting.stops for one in settings_of(ChatConfig) if one.setting.stops}
+SCALES = st.sampled_from([SliderScale(stops) for stops in STOPS.values()])
 
 
-@given(st.sampled_from(SCALES), st.floats(0, 200_000))
-def test_a_step_leads_to_the_next_stop_and_back(scale: SliderScale, value: float) -> None:
+def test_stops_are_valid_and_include_the_default() -> None:
+    for name, stops in STOPS.items():
+        assert [getattr(ChatConfig().with_text(name, f"{stop:g}"), name) for stop in stops] == list(stops)
+        assert getattr(ChatConfig(), name) in stops
+
+
+@given(SCALES, st.floats(0, 200_000))
+def test_step_returns_the_next_stop_and_back(scale: SliderScale, value: float) -> None:
     up = scale.step(value, 1)
-    assert up == value or (up in scale.stops and scale.place(up) > scale.place(value))
+    assert up == value or (up in scale.stops and scale.index(up) > scale.index(value))
     down = scale.step(value, -1)
-    assert down == value or (down in scale.stops and scale.place(down) < scale.place(value))
+    assert down == value or (down in scale.stops and scale.index(down) < scale.index(value))
     if value in scale.stops and up != value:
         assert scale.step(up, -1) == value
-    assert 0 <= scale.share(value) <= 1
+    assert 0 <= scale.position(value) <= 1
 
 
-@given(st.sampled_from(SCALES))
+@given(SCALES)
 def test_steps_reach_every_stop(scale: SliderScale) -> None:
     value, seen = scale.stops[0], [scale.stops[0]]
     while (following := scale.step(value, 1)) != value:
         value = following
         seen.append(value)
     assert tuple(seen) == scale.stops
-    assert [scale.at(scale.share(stop)) for stop in scale.stops] == seen
+    assert [scale.stop_at(scale.position(stop)) for stop in scale.stops] == seen
 
 
-# -- turning ----------------------------------------------------------------------------------------------------------
+# -- keys -------------------------------------------------------------------------------------------------------------
 
 
-async def test_keys_turn_the_dial_that_they_go_to() -> None:
+async def test_keys_change_the_current_setting() -> None:
     app = DialsApp()
     async with app.run_test() as pilot:
         await pilot.press("right", "plus", "left")
@@ -128,7 +129,7 @@ async def test_keys_turn_the_dial_that_they_go_to() -> None:
         assert text(app.row("candidates")).split()[:2] == ["candidates", "3"]
 
 
-async def test_the_end_of_a_scale_is_an_end() -> None:
+async def test_step_at_the_end_of_a_scale_changes_nothing() -> None:
     app = DialsApp()
     async with app.run_test() as pilot:
         await go(pilot, "top_k")
@@ -138,7 +139,7 @@ async def test_the_end_of_a_scale_is_an_end() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("temperature", 1.37), ("length", 123), ("pace", 33.5), ("top_k", 7)])
-async def test_a_number_is_typed(name: str, value: float) -> None:
+async def test_typed_number_is_set_by_enter(name: str, value: float) -> None:
     app = DialsApp()
     async with app.run_test() as pilot:
         await go(pilot, name)
@@ -150,7 +151,7 @@ async def test_a_number_is_typed(name: str, value: float) -> None:
         assert app.noted == []  # digits are not the app's keys here
 
 
-async def test_keys_act_in_the_order_in_which_they_were_typed() -> None:
+async def test_keys_sent_at_once_act_in_order() -> None:
     app = DialsApp()
     async with app.run_test() as pilot:
         for key in ("1", "enter", "2", "left", "down", "7", "enter"):
@@ -164,7 +165,7 @@ async def test_keys_act_in_the_order_in_which_they_were_typed() -> None:
         ]
 
 
-async def test_leaving_a_row_sets_what_was_typed_and_escape_does_not() -> None:
+async def test_leaving_a_row_sets_the_typed_value_unless_escaped() -> None:
     app = DialsApp()
     async with app.run_test() as pilot:
         await pilot.press("1", "down")
@@ -187,9 +188,7 @@ async def test_leaving_a_row_sets_what_was_typed_and_escape_does_not() -> None:
         ((120, 40), "top_k", "1.5"),
     ],
 )
-async def test_what_is_out_of_range_is_said_in_place_and_changes_nothing(
-    size: tuple[int, int], name: str, typed: str
-) -> None:
+async def test_typed_value_out_of_range_is_refused_in_place(size: tuple[int, int], name: str, typed: str) -> None:
     app = DialsApp()
     async with app.run_test(size=size) as pilot:
         await go(pilot, name)
@@ -207,7 +206,7 @@ async def test_what_is_out_of_range_is_said_in_place_and_changes_nothing(
         assert text(app.row(name)) == before
 
 
-async def test_a_row_with_a_problem_is_not_left_by_what_caused_it() -> None:
+async def test_row_with_a_wrong_value_is_left_at_second_try() -> None:
     app = DialsApp()
     async with app.run_test() as pilot:
         await go(pilot, "min_p")
@@ -219,7 +218,7 @@ async def test_a_row_with_a_problem_is_not_left_by_what_caused_it() -> None:
         assert not app.row("min_p").problem
 
 
-async def test_the_mouse_turns_too() -> None:
+async def test_click_on_buttons_and_bar_changes_the_setting() -> None:
     app = DialsApp()
     async with app.run_test() as pilot:
         row = app.row("temperature")
@@ -234,7 +233,7 @@ async def test_the_mouse_turns_too() -> None:
         assert app.current is app.row("pace")
 
 
-async def test_showing_posts_nothing() -> None:
+async def test_show_posts_no_message() -> None:
     app = DialsApp()
     async with app.run_test() as pilot:
         app.panel.show(ChatConfig(temperature=1.2, pace=40), 99)
@@ -245,7 +244,7 @@ async def test_showing_posts_nothing() -> None:
         assert "99" in text(app.query_one(SeedRow))
 
 
-async def test_the_bar_shows_where_a_value_stands() -> None:
+async def test_bar_marks_the_position_of_the_value() -> None:
     app = DialsApp()
     async with app.run_test() as pilot:
         marks = []
@@ -261,13 +260,13 @@ async def test_the_bar_shows_where_a_value_stands() -> None:
 # -- seed and presets -------------------------------------------------------------------------------------------------
 
 
-async def test_the_seed() -> None:
+async def test_seed_is_stepped_typed_and_drawn() -> None:
     app = DialsApp()
     async with app.run_test() as pilot:
         await pilot.press("end", "right", "left", "left")
         assert app.got == [8, 7, 6]
         await pilot.press(*"12345678901234567890", "enter")
-        assert "no seed" in app.query_one(SeedRow).problem
+        assert "seed is" in app.query_one(SeedRow).problem
         assert len(app.got) == 3
         await pilot.press(*"4321", "enter")
         assert app.got[-1] == 4321
@@ -277,7 +276,7 @@ async def test_the_seed() -> None:
 
 
 @pytest.mark.parametrize("choose", [lambda: ["enter"], lambda: ["space"]])
-async def test_presets_are_chosen_and_the_active_one_is_marked(choose: Callable[[], list[str]]) -> None:
+async def test_preset_is_chosen_and_the_active_one_marked(choose: Callable[[], list[str]]) -> None:
     app = DialsApp(drunk={"temperature": 1.5})
     async with app.run_test() as pilot:
         row = app.query_one(PresetsRow)
@@ -294,7 +293,7 @@ async def test_presets_are_chosen_and_the_active_one_is_marked(choose: Callable[
         assert "\u2022" not in text(row)
 
 
-async def test_a_preset_is_clicked() -> None:
+async def test_click_on_a_preset_chooses_it() -> None:
     app = DialsApp()
     async with app.run_test() as pilot:
         row = app.query_one(PresetsRow)
@@ -306,7 +305,7 @@ async def test_a_preset_is_clicked() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_every_row_can_be_reached_and_fits(size: tuple[int, int]) -> None:
+async def test_every_row_is_reachable_and_fits_the_panel(size: tuple[int, int]) -> None:
     names = {"日本語のとても長いプリセットの名前": {"top_k": 3}, "[b]\x1b[31mbold[/b]": {"top_k": 4}}
     app = DialsApp(**names)  # type: ignore[arg-type]
     async with app.run_test(size=size) as pilot:

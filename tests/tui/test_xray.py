@@ -14,7 +14,7 @@ from charlm.chat.replay import replay
 from charlm.inference.context import encode_lossy
 from charlm.tui.activation_probe import Pin
 from charlm.tui.screens.help import HelpScreen
-from charlm.tui.widgets.dial_rows import HeldRow
+from charlm.tui.widgets.dial_rows import ClampRow
 from charlm.tui.widgets.prompt import Prompt
 from charlm.tui.widgets.xray import XRay, cell_of_unit
 from tests.tui.chat import QUICK, Chat, OpenChat
@@ -368,7 +368,7 @@ async def test_clamp_by_command_and_dial_reaches_xray(open_chat: OpenChat) -> No
         await chat.type("/clamp 9:4=0")
         assert "there is no unit 9:4" in chat.notes
         await chat.press("f3", "tab", *["down"] * 11)  # the row before the seed's
-        row = chat.app.query_one(HeldRow)
+        row = chat.app.query_one(ClampRow)
         assert row.current
         assert "1:4=0.5" in str(row.render())
         await chat.press("0", ":", "1", "=", "-", "1", "enter")

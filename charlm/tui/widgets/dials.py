@@ -1,14 +1,10 @@
-"""The dials, a row each, and the presets.
-
-Owns turning and typing. Which values are allowed, the dials themselves say; what happens when one is turned, the app
-decides.
-"""
+"""The panel of the chat's settings: presets, one row per setting, and the seed."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from textual import events
 from textual.actions import SkipAction
@@ -18,33 +14,26 @@ from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.reactive import reactive
 
-from charlm.config import ChatConfig
+from charlm.config import ChatConfig, SamplingConfig
 from charlm.errors import CharlmError
+from charlm.settings import settings_of
 from charlm.tui.textual_internals import run_bindings
-from charlm.tui.widgets.dial_rows import MOST_SEED, DialRow, HeldRow, PanelRow, PresetsRow, SeedRow
-from charlm.tui.widgets.slider_scale import SCALES
-
-_TYPED: Final = frozenset("0123456789.")
-_TYPED_HELD: Final = _TYPED | frozenset(":=,-+ ")
+from charlm.tui.widgets.dial_rows import ClampRow, DialRow, PanelRow, PresetsRow, SeedRow, SettingRow
 
 
 class DialsPanel(VerticalScroll, inherit_bindings=False):
-    """All dials.
-
-    Attributes:
-        presets: by name, the values that each sets.
-    """
+    """All settings, changed by keys, mouse and typed numbers."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", "Up", show=False),
         Binding("down", "move(1)", "Down", show=False),
         Binding("home", "move(-100)", "First", show=False),
         Binding("end", "move(100)", "Last", show=False),
-        Binding("left,minus", "turn(-1)", "Less", show=False),
-        Binding("right,plus,equals_sign", "turn(1)", "More", show=False),
+        Binding("left,minus", "step(-1)", "Less", show=False),
+        Binding("right,plus,equals_sign", "step(1)", "More", show=False),
         Binding("enter,space", "accept", "Set", show=False),
-        Binding("escape", "give_up", "Leave as it was", show=False),
-        Binding("backspace", "rub_out", "Delete a digit", show=False),
+        Binding("escape", "cancel", "Discard the typed value", show=False),
+        Binding("backspace", "delete_character", "Delete a character", show=False),
         Binding("pageup", "page_up", "Page up", show=False),
         Binding("pagedown", "page_down", "Page down", show=False),
     ]
@@ -60,45 +49,30 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
         scrollbar-size-vertical: 1;
         &:focus { border: round $border; }
         &:focus .-current { background: $block-hover-background; }
-        & Row { height: auto; width: 1fr; }
+        & PanelRow { height: auto; width: 1fr; }
         & PresetsRow { margin-bottom: 1; }
     }
     """
 
-    presets: reactive[Mapping[str, Mapping[str, Any]]] = reactive(dict, init=False)
+    presets: reactive[Mapping[str, Mapping[str, Any]]] = reactive(dict, init=False)  # values by name
 
+    @dataclass
     class Changed(Message):
-        """A person has turned a dial.
+        """The user changed a setting."""
 
-        Attributes:
-            dials: as they now stand.
-        """
+        dials: ChatConfig
 
-        def __init__(self, dials: ChatConfig) -> None:
-            super().__init__()
-            self.dials = dials
-
+    @dataclass
     class Reseeded(Message):
-        """A person wants other random numbers.
+        """The user asked for other random numbers."""
 
-        Attributes:
-            seed: to begin them with.
-        """
+        seed: int
 
-        def __init__(self, seed: int) -> None:
-            super().__init__()
-            self.seed = seed
-
+    @dataclass
     class PresetChosen(Message):
-        """A person has chosen a preset; the panel waits to be shown what that makes of the dials.
+        """The user chose a preset. The panel shows its values when the app calls `show`."""
 
-        Attributes:
-            name: of it.
-        """
-
-        def __init__(self, name: str) -> None:
-            super().__init__()
-            self.name = name
+        name: str
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)
@@ -106,147 +80,136 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
         self.border_subtitle = "left, right or a number"
         self._dials: ChatConfig | None = None
         self._presets = PresetsRow()
-        self._held = HeldRow()
-        self._seed = SeedRow()
-        self._rows: list[PanelRow] = [self._presets, *map(DialRow, SCALES), self._held, self._seed]
-        self._place = 1
+        dials = [DialRow(one) if one.setting.stops else ClampRow(one) for one in settings_of(ChatConfig)]
+        self._seed = SeedRow(next(one for one in settings_of(SamplingConfig) if one.name == "seed"))
+        self._rows: list[PanelRow] = [self._presets, *dials, self._seed]
+        self._index = 1
         self._row.current = True
 
     def compose(self) -> ComposeResult:
-        """The rows."""
         yield from self._rows
 
     def watch_presets(self) -> None:
-        """Other presets."""
         self._presets.names = tuple(self.presets)
         self._presets.chosen = 0
-        self._mark_active()
+        self._mark_active_preset()
 
     def on_blur(self) -> None:
-        """What is half typed is given up."""
         self._row.typed = None
 
     # -- what is shown ------------------------------------------------------------------------------------------------
 
     def show(self, dials: ChatConfig, seed: int) -> None:
-        """Show how the dials stand; nothing is posted."""
+        """Show the settings, without posting a message."""
         self._dials = dials
-        for row in self._dial_rows():
-            row.value = getattr(dials, row.scale.name)
-        self._held.value = dials.clamp
-        self._seed.value = seed
-        self._mark_active()
+        for row in self._rows:
+            if isinstance(row, SettingRow):
+                row.value = seed if row is self._seed else getattr(dials, row.setting.name)
+        self._mark_active_preset()
 
-    def _dial_rows(self) -> Iterator[DialRow]:
-        return (row for row in self._rows if isinstance(row, DialRow))
-
-    def _mark_active(self) -> None:
-        matches = [
-            name
-            for name, values in self.presets.items()
-            if all(getattr(self._dials, key.replace("-", "_"), None) == value for key, value in values.items())
-        ]
-        self._presets.active = matches[0] if matches else ""
+    def _mark_active_preset(self) -> None:
+        dials = self._dials
+        self._presets.active = next((name for name, values in self.presets.items() if _has(dials, values)), "")
 
     @property
     def _row(self) -> PanelRow:
-        return self._rows[self._place]
+        return self._rows[self._index]
 
-    def _go(self, place: int) -> None:
+    def _select(self, index: int) -> None:
         self._row.current, self._row.typed, self._row.problem = False, None, ""
-        self._place = min(max(0, place), len(self._rows) - 1)
+        self._index = min(max(0, index), len(self._rows) - 1)
         self._row.current = True
         self.scroll_to_widget(self._row, animate=False)
 
     # -- keys and mouse -----------------------------------------------------------------------------------------------
 
     async def on_key(self, event: events.Key) -> None:
-        """Digits are a value that is being typed."""
+        """Type a character of a value; every other key is a binding."""
         row = self._row
-        typed = _TYPED_HELD if isinstance(row, HeldRow) and (row.typed or event.character != " ") else _TYPED
-        if event.character is None or event.character not in typed or isinstance(row, PresetsRow):
+        is_typed = event.character is not None and event.character in row.allowed
+        if event.character is None or not is_typed or (event.character == " " and not row.typed):
             await run_bindings(self, event)
             return
         event.stop()
         row.problem = ""
-        row.typed = ((row.typed or "") + event.character)[: 60 if isinstance(row, HeldRow) else 20]
+        row.typed = ((row.typed or "") + event.character)[: row.max_typed]
 
     def on_click(self, event: events.Click) -> None:
-        """On a minus, a plus, a place of the bar, or a preset."""
         row, meta = event.widget, event.style.meta
         if not isinstance(row, PanelRow):
             return
-        self._go(self._rows.index(row))
+        self._select(self._rows.index(row))
         if "by" in meta:
-            self.action_turn(meta["by"])
-        elif "at" in meta and isinstance(row, DialRow):
-            self._set(row, f"{row.scale.at(meta['at']):g}")
+            self.action_step(meta["by"])
+        elif "position" in meta and isinstance(row, DialRow):
+            self._set(row, f"{row.scale.stop_at(meta['position']):g}")
         elif "preset" in meta and isinstance(row, PresetsRow):
             row.chosen = row.names.index(meta["preset"])
             self.action_accept()
-        elif "new" in meta:
+        elif "is_new" in meta:
             self.action_accept()
 
     def action_move(self, by: int) -> None:
-        """To another row; what was typed is set first, and where it cannot be, the row is not left."""
+        """Select another row, unless the typed value of this one is wrong."""
         if self._commit():
-            self._go(self._place + by)
+            self._select(self._index + by)
 
-    def action_turn(self, by: int) -> None:
-        """A step less, or more."""
+    def action_step(self, by: int) -> None:
         row = self._row
-        if not self._commit():
+        if not self._commit() or (text := row.step(by)) is None:
             return
-        text = row.stepped(by)
         if isinstance(row, PresetsRow):
-            row.chosen = row.names.index(text) if text is not None else row.chosen
-        elif text is not None:
+            row.chosen = row.names.index(text)
+        else:
             self._set(row, text)
 
     def action_accept(self) -> None:
-        """Set what was typed; apply the preset; draw a new seed."""
+        """Set the typed value; apply the chosen preset; remove the clamps; draw a seed."""
         row = self._row
         if row.typed is not None:
             self._commit()
         elif isinstance(row, PresetsRow) and row.names:
             self.post_message(self.PresetChosen(row.names[row.chosen]))
-        elif isinstance(row, HeldRow):
-            self._set(row, "off")
-        elif isinstance(row, SeedRow):
-            self._set(row, str(random.getrandbits(32)))
+        elif isinstance(row, SettingRow) and (text := row.text_on_enter()) is not None:
+            self._set(row, text)
 
-    def action_rub_out(self) -> None:
-        """Take back a digit."""
+    def action_delete_character(self) -> None:
         if self._row.typed is None:
             raise SkipAction
         self._row.typed = self._row.typed[:-1]
 
-    def action_give_up(self) -> None:
-        """Forget what was typed; if nothing was, Escape is a key for others."""
+    def action_cancel(self) -> None:
+        """Discard the typed value; if there is none, Escape is a key of the app."""
         if self._row.typed is None and not self._row.problem:
             raise SkipAction
         self._row.typed, self._row.problem = None, ""
 
     def _commit(self) -> bool:
-        """Set what was typed, if anything was; false if it cannot be."""
+        """Set the typed value, if there is one; return False if it is wrong."""
         text, self._row.typed = self._row.typed, None
         return self._set(self._row, text) if text else True
 
     def _set(self, row: PanelRow, text: str) -> bool:
         row.problem = ""
-        if isinstance(row, SeedRow):
-            if not text.isdecimal() or int(text) > MOST_SEED:
-                row.problem = f"{text!r} is no seed: it is a whole number below 2^63"
-                return False
-            row.value = int(text)
-            self.post_message(self.Reseeded(row.value))
-        elif isinstance(row, DialRow | HeldRow) and self._dials is not None:
-            try:
-                dials = self._dials.with_text("clamp" if isinstance(row, HeldRow) else row.scale.name, text)
-            except CharlmError as error:
-                row.problem = error.message
-                return False
-            if dials != self._dials:
-                self.show(dials, self._seed.value)
-                self.post_message(self.Changed(dials))
+        try:
+            if row is self._seed:
+                self._set_seed(text)
+            elif isinstance(row, SettingRow) and self._dials is not None:
+                dials = self._dials.with_text(row.setting.name, text)
+                if dials != self._dials:
+                    self.show(dials, self._seed.value)
+                    self.post_message(self.Changed(dials))
+        except CharlmError as error:
+            row.problem = error.message
+            return False
         return True
+
+    def _set_seed(self, text: str) -> None:
+        seed = self._seed.setting.parse(text)
+        self._seed.setting.check(seed)
+        self._seed.value = seed
+        self.post_message(self.Reseeded(seed))
+
+
+def _has(dials: ChatConfig | None, values: Mapping[str, Any]) -> bool:
+    return all(getattr(dials, name.replace("-", "_"), None) == value for name, value in values.items())

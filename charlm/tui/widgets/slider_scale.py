@@ -1,35 +1,27 @@
-"""Position of a value on a slider, and the steps between its ends. Any other value in range may be typed."""
+"""Position of a value on a slider, and the steps between its ends."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
-
-from charlm.config import ChatConfig
-from charlm.settings import settings_of
 
 
 @dataclass(frozen=True)
 class SliderScale:
-    """The scale of one setting."""
+    """The stops of a slider, from least to most freedom. They rise, except for a last 0 that means no limit."""
 
-    name: str  # of the field of `ChatConfig`
-    label: str
-    stops: tuple[float, ...]  # from least to most freedom; they rise, except for a last 0 that means no limit
-    show: Callable[[float], str]  # returns a value as a person reads it
+    stops: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        assert all(low < high for low, high in pairwise(self._rising)), self.name
+        assert all(low < high for low, high in pairwise(self._rising))
 
     @property
     def _rising(self) -> tuple[float, ...]:
         return self.stops if self.stops[-1] else self.stops[:-1]
 
-    def place(self, value: float) -> float:
+    def index(self, value: float) -> float:
         """Return the index of a value among the stops; a fraction if it lies between two."""
         if value == self.stops[-1]:
             return len(self.stops) - 1
@@ -41,23 +33,14 @@ class SliderScale:
 
     def step(self, value: float, by: int) -> float:
         """Return the next stop above a value (`by` 1) or below it (-1), or the value itself at the end."""
-        place = self.place(value)
-        index = math.floor(place) + 1 if by > 0 else math.ceil(place) - 1
-        if not 0 <= index < len(self.stops):
-            return value
-        return self.stops[index]
+        index = self.index(value)
+        target = math.floor(index) + 1 if by > 0 else math.ceil(index) - 1
+        return self.stops[target] if 0 <= target < len(self.stops) else value
 
-    def share(self, value: float) -> float:
+    def position(self, value: float) -> float:
         """Return the position of a value on the slider, 0 to 1."""
-        return self.place(value) / (len(self.stops) - 1)
+        return self.index(value) / (len(self.stops) - 1)
 
-    def at(self, share: float) -> float:
+    def stop_at(self, position: float) -> float:
         """Return the stop nearest to a position."""
-        return self.stops[round(min(1, max(0, share)) * (len(self.stops) - 1))]
-
-
-SCALES: Final = tuple(
-    SliderScale(one.name, one.setting.label or one.shown_name, one.setting.stops, one.show)
-    for one in settings_of(ChatConfig)
-    if one.setting.stops
-)
+        return self.stops[round(position * (len(self.stops) - 1))]
