@@ -1,4 +1,4 @@
-"""`charlm compare`: parse, run, show."""
+"""`charlm compare`: train cells side by side."""
 
 from __future__ import annotations
 
@@ -27,39 +27,44 @@ if TYPE_CHECKING:
     examples=(
         ("charlm compare novel.txt --minutes 2", "every cell, two minutes each"),
         ("charlm compare novel.txt --cells lstm,gru,rnn --minutes 5 --seeds 3", "three runs of each"),
-        ("charlm compare novel.txt --minutes 2 --svg cells.svg", "goes on after Ctrl-C; draws what there is"),
+        ("charlm compare novel.txt --minutes 2 --plot cells.svg", "resumes after Ctrl-C; plots the results"),
     ),
 )
 @click.argument("paths", nargs=-1, required=True, metavar="CORPUS...")
-@click.option("--cells", default=",".join(CELLS), help="Which, with commas between.")
+@click.option("--cells", default=",".join(CELLS), help="Cells, separated by commas.")
 @click.option("--minutes", type=float, help="Budget of each run in minutes of wall clock.  [default: 2]")
-@click.option("--steps", type=int, help="Budget of each in steps, instead.")
-@click.option("--seeds", default=1, help="How often each cell is trained.")
-@click.option("--parameters", default=900_000, help="About how many each has; the width follows.")
-@click.option("--layers", default=2, help="How many layers, for all.")
+@click.option("--steps", type=int, help="Budget of each run in steps, instead.")
+@click.option("--seeds", default=1, help="Runs of each cell.")
+@click.option("--parameters", default=900_000, help="Approximate number of parameters; the width follows from it.")
+@click.option("--layers", default=2, help="Layers, for all.")
 @click.option("--lanes", default=32, help="Stretches of text read in parallel, for all.")
 @click.option("--chunk", default=64, help="Steps of backpropagation through time, for all.")
-@click.option("--learning-rate", default=6e-3, help="The highest, for all.")
+@click.option("--learning-rate", default=6e-3, help="Peak learning rate, for all.")
 @click.option("--dropout", default=0.05, help="Locked dropout, for all.")
-@click.option("--precision", default="auto", help="fp32, bf16 or auto, which measures both.")
+@click.option("--precision", default="auto", help="fp32, bf16, or auto, which measures both.")
 @click.option("--threads", default=0, help="Processor threads; 0 is torch's choice.")
-@click.option("-o", "--output", metavar="FOLDER", help="Where the runs stand.  [default: checkpoints/compare-CORPUS]")
-@click.option("--force", is_flag=True, help="Begin anew where another comparison stands.")
-@click.option("--svg", "svg_file", type=click.Path(path_type=Path), help="Plot bits/char against time as SVG.")
-@click.option("--png", "png_file", type=click.Path(path_type=Path), help="The same as PNG.")
+@click.option("-o", "--output", metavar="FOLDER", help="Folder of the runs.  [default: checkpoints/compare-CORPUS]")
+@click.option("--force", is_flag=True, help="Replace another comparison in the folder.")
+@click.option(
+    "--plot",
+    "plot_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Plot bits/char against time as SVG or PNG.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one object on stdout.")
 def command(paths: tuple[str, ...], cells: str, **options: Any) -> int:
     """Train cells side by side: the same text, the same budget, about the same number of parameters.
 
-    Everything but cell and width is the same for all. Ctrl-C stops after the step under way; the same command goes on
-    where it stood. The runs are models like any other, and stay.
+    Everything but cell and width is the same for all. Ctrl-C stops after the current step; the same command resumes.
+    The runs are kept, as models like any other.
     """
     runtime_tuning.wait_well()
     from charlm.corpora import registry
 
     texts = tuple(str(Path(path).absolute()) for path in registry.resolve(paths))
     if any(path == "-" for path in paths):
-        raise UsageError("a comparison reads its text several times", "give a file")
+        raise UsageError("a comparison reads its text several times", "use a file")
     minutes = 2.0 if options["minutes"] is None and options["steps"] is None else options["minutes"]
     names = (
         "parameters",
@@ -87,15 +92,14 @@ def command(paths: tuple[str, ...], cells: str, **options: Any) -> int:
     )
     comparison = Comparison(plan, folder, force=options["force"])
     results = _run(comparison, live)
-    for file in (options["svg_file"], options["png_file"]):
-        if file and results:
-            _plot(results, file)
+    if options["plot_file"] and results:
+        _plot(results, options["plot_file"])
     if options["as_json"]:
         print_json({"folder": str(folder), "results": [result.to_dict() for result in results]})
     else:
         _print(results)
     if comparison.stopped:
-        click.echo("stopped, saved; the same command goes on", err=True)
+        click.echo("stopped and saved; run the same command to resume", err=True)
         return INTERRUPTED
     return 0
 
@@ -105,27 +109,27 @@ def _run(comparison: Comparison, live: bool) -> list[Result]:
 
     def stop() -> None:
         comparison.request_stop()
-        click.echo("stopping after this step; Ctrl-C again leaves at once", err=True)
+        click.echo("stopping after this step; press Ctrl-C again to stop at once", err=True)
 
     results: list[Result] = []
     with stop_on_interrupt(stop), _view(live) as show:
-        for told in comparison.events():
-            show(told)
-            if isinstance(told.event, Result):
-                results.append(told.event)
+        for event in comparison.events():
+            show(event)
+            if isinstance(event.event, Result):
+                results.append(event.event)
     return sorted(results, key=lambda result: result.nats)
 
 
 @contextmanager
 def _view(live: bool) -> Iterator[Any]:
-    """A table that is redrawn on a terminal; elsewhere a line a finished run."""
+    """Yield a function that shows an event: in a live table on a terminal, elsewhere as a line a finished run."""
     from charlm.insight.compare import Result
 
     if not live:
 
-        def line(told: RunEvent) -> None:
-            if isinstance(told.event, Result):
-                click.echo(f"{told.cell}, seed {told.seed}: {told.event.bits:.4f} bits/char", err=True)
+        def line(event: RunEvent) -> None:
+            if isinstance(event.event, Result):
+                click.echo(f"{event.cell}, seed {event.seed}: {event.event.bits:.4f} bits/char", err=True)
 
         yield line
         return
@@ -135,29 +139,24 @@ def _view(live: bool) -> Iterator[Any]:
     rows: dict[tuple[str, int], list[str]] = {}
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     with Live(get_renderable=lambda: _live_table(rows), console=console, refresh_per_second=4, transient=True):
-
-        def redraw(told: RunEvent) -> None:
-            _take(rows, told)
-
-        yield redraw
+        yield lambda event: _update(rows, event)
 
 
-def _take(rows: dict[tuple[str, int], list[str]], told: RunEvent) -> None:
-    """Keep what an event says of its run: width, share done, bits/char, speed."""
+def _update(rows: dict[tuple[str, int], list[str]], event: RunEvent) -> None:
+    """Update the row of an event's run: width, progress, bits/char, speed."""
     from charlm.cli.dashboard import bits
     from charlm.insight.compare import Result
     from charlm.training.events import Evaluated, Planned, Stepped
 
-    row = rows.setdefault((told.cell, told.seed), ["", "", "", ""])
-    match told.event:
-        case Planned():
-            row[0] = f"{told.event.model.layers} x {told.event.model.hidden}"
-        case Stepped():
-            row[1], row[3] = f"{told.event.progress:.0%}", f"{told.event.characters_per_second:,.0f} chars/s"
-        case Evaluated():
-            row[2] = bits(told.event.validation)
-        case Result():
-            result = told.event
+    row = rows.setdefault((event.cell, event.seed), ["", "", "", ""])
+    match event.event:
+        case Planned(model=model):
+            row[0] = f"{model.layers} x {model.hidden}"
+        case Stepped() as step:
+            row[1], row[3] = f"{step.progress:.0%}", f"{step.characters_per_second:,.0f} chars/s"
+        case Evaluated(validation=validation):
+            row[2] = bits(validation)
+        case Result() as result:
             row[:] = [row[0] or str(result.hidden), "done", bits(result.nats), f"{result.speed:,.0f} chars/s"]
 
 
@@ -203,9 +202,9 @@ def _print(results: list[Result]) -> None:
 def _plot(results: list[Result], path: Path) -> None:
     import math
 
-    from charlm.insight.plots import Curve, curves
+    from charlm.insight.plots import Curve, plot_curves
 
-    lines = [
+    curves = [
         Curve(
             f"{result.cell}, {result.seed}" if any(each.seed > 1 for each in results) else result.cell,
             [seconds / 60 for seconds, _ in result.curve],
@@ -214,4 +213,4 @@ def _plot(results: list[Result], path: Path) -> None:
         for result in results
     ]
     labels = {"title": "Cells at equal budget and parameters", "xlabel": "minutes", "ylabel": "bits per character"}
-    curves(lines, path, labels, log_x=False, log_y=False)
+    plot_curves(curves, path, labels)

@@ -1,8 +1,7 @@
-"""`charlm gradients`: parse, measure, print."""
+"""`charlm gradients`: measure how far back gradients reach."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,65 +10,61 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.command import CharlmCommand, complete_model, model_path, shown
-from charlm.cli.common import read_whole
+from charlm.cli.common import print_json, read_whole
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
     from charlm.checkpoint import Checkpoint
     from charlm.insight.gradients import Reach
 
-LEAD = 100  # characters that are read before a window, so that its state is a real one
-PRINTED = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+LEAD_CHARS = 100  # read before a window, for a realistic state
+PRINTED_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
 @click.command(
     cls=CharlmCommand,
     examples=(
-        ("charlm gradients novel --text novel.txt", "how far back do this model's gradients reach?"),
-        ("charlm gradients --cell rnn --cell lstm --text novel.txt", "cells as training begins them"),
-        ("charlm gradients --cell rnn --gain 2 --text novel.txt", "with recurrent weights that make them explode"),
-        ("charlm gradients a b c --text novel.txt --svg reach.svg", "several models, as a plot"),
+        ("charlm gradients novel --text novel.txt", "how far back this model's gradients reach"),
+        ("charlm gradients --cell rnn --cell lstm --text novel.txt", "fresh models, as training starts them"),
+        ("charlm gradients --cell rnn --gain 2 --text novel.txt", "with recurrent weights that make gradients explode"),
+        ("charlm gradients a b c --text novel.txt --plot reach.svg", "several models, as a plot"),
     ),
 )
 @click.argument("models", nargs=-1, metavar="MODEL...", shell_complete=complete_model)
-@click.option("--text", "path", required=True, metavar="FILE", help="The text that is read; - is standard input.")
-@click.option("--cell", "cells", multiple=True, help="A fresh model of this cell, as training begins it; repeatable.")
-@click.option("--hidden", default=128, help="Width of the fresh models.")
-@click.option("--layers", default=1, help="Layers of the fresh models.")
+@click.option("--text", "path", required=True, metavar="FILE", help="Text to read; - is standard input.")
+@click.option("--cell", "cells", multiple=True, help="Add a fresh model of this cell; repeatable.")
+@click.option("--hidden", type=click.IntRange(1, 4096), default=128, help="Width of the fresh models.")
+@click.option("--layers", type=click.IntRange(1, 8), default=1, help="Layers of the fresh models.")
 @click.option("--norm/--no-norm", default=True, help="Layer norm in the fresh models.")
-@click.option("--gain", default=1.0, help="Multiplies the fresh models' recurrent matrices, which are orthogonal.")
-@click.option("--steps", default=200, help="How far back to go.")
-@click.option("--windows", default=32, help="Over so many places of the text.")
-@click.option("--seed", default=1, help="Of the fresh models.")
-@click.option("--svg", "svg_file", type=click.Path(path_type=Path), help="Plot them as SVG.")
-@click.option("--png", "png_file", type=click.Path(path_type=Path), help="Plot them as PNG.")
-@click.option("--encoding", default="utf-8", help="How the text is encoded.")
+@click.option(
+    "--gain",
+    type=click.FloatRange(0, 100),
+    default=1.0,
+    help="Factor of the fresh models' orthogonal recurrent matrices.",
+)
+@click.option("--steps", type=click.IntRange(2, 5000), default=200, help="Steps back.")
+@click.option("--windows", type=click.IntRange(1, 1024), default=32, help="Places of the text to measure at.")
+@click.option("--seed", default=1, help="Seed of the fresh models.")
+@click.option(
+    "--plot", "plot_file", type=click.Path(path_type=Path), metavar="FILE", help="Plot the norms as SVG or PNG."
+)
+@click.option("--encoding", default="utf-8", help="Encoding of the text.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object on stdout.")
 def command(models: tuple[str, ...], path: str, cells: tuple[str, ...], encoding: str, **options: Any) -> None:
-    """Measure how far gradients reach.
+    """Measure how far back gradients reach.
 
-    For characters all over the text: the norm of the gradient of a character's surprise with respect to the state k
-    steps before it, of h and of c. Where it vanishes, nothing that far back can be learned from; where it explodes,
-    training is unstable. Figures are means over the places, and over all layers.
+    The measure is the norm of the gradient of a character's surprise with respect to the states h and c, k steps before
+    it. Where it vanishes, training learns nothing from that far back; where it explodes, training is unstable. Figures
+    are means over places of the text and over all layers.
     """
     if not models and not cells:
-        raise UsageError("there is no model to measure", "name one, or say --cell rnn --cell lstm")
-    for name, least, most in (
-        ("steps", 2, 5000),
-        ("windows", 1, 1024),
-        ("layers", 1, 8),
-        ("hidden", 1, 4096),
-        ("gain", 0, 100),
-    ):
-        if not least <= options[name] <= most:
-            raise UsageError(f"{name} is {options[name]}, but must lie between {least} and {most}")
+        raise UsageError("there is no model to measure", "name one, or add --cell rnn --cell lstm")
     text = read_whole(path, encoding)
     reaches = list(_measure(models, cells, text, options))
-    for file in (options["svg_file"], options["png_file"]):
-        if file:
-            _plot(reaches, file)
+    if options["plot_file"]:
+        _plot(reaches, options["plot_file"])
     if options["as_json"]:
-        click.echo(json.dumps({"steps": options["steps"], "models": [document(reach) for reach in reaches]}))
+        print_json({"steps": options["steps"], "models": [_document(reach) for reach in reaches]})
     else:
         _print(reaches, options["steps"])
 
@@ -83,11 +78,11 @@ def _measure(models: tuple[str, ...], cells: tuple[str, ...], text: str, options
 
     def reach(model: Checkpoint, name: str) -> Reach:
         ids = encode_lossy(model.vocabulary, text)
-        length = LEAD + options["steps"] + 2
+        length = LEAD_CHARS + options["steps"] + 2
         if len(ids) < length:
             raise CorpusError(
                 f"the text has {len(ids)} characters, but {options['steps']} steps back need {length}",
-                "give a longer text, or fewer --steps",
+                "use a longer text, or fewer --steps",
             )
         return measure(model, cut_windows(ids, length, options["windows"]), options["steps"], name)
 
@@ -96,19 +91,12 @@ def _measure(models: tuple[str, ...], cells: tuple[str, ...], text: str, options
         yield reach(checkpoint.load(file), file.stem)
     vocabulary = Vocabulary("".join(sorted(set(text))), has_bytes=False)
     for cell in cells:
-        config = ModelConfig(
-            len(vocabulary),
-            cell,
-            options["hidden"],
-            options["hidden"],
-            options["layers"],
-            norm=options["norm"],
-        )
+        hidden, layers = options["hidden"], options["layers"]
+        config = ModelConfig(len(vocabulary), cell, hidden, hidden, layers, norm=options["norm"])
         yield reach(fresh(config, vocabulary, options["seed"], options["gain"]), f"fresh {cell}")
 
 
-def document(reach: Reach) -> dict[str, Any]:
-    """Everything that was measured, as plain data."""
+def _document(reach: Reach) -> dict[str, Any]:
     return {
         "name": reach.name,
         "cell": reach.cell,
@@ -124,7 +112,7 @@ def _print(reaches: list[Reach], steps: int) -> None:
     heads = [shown(reach.name, sys.stdout)[:16] for reach, _ in columns]
     click.echo(f"{'steps back':>10}  " + "  ".join(f"{head:>16}" for head in heads))
     click.echo(f"{'':>10}  " + "  ".join(f"{'d loss / d ' + part:>16}" for _, part in columns))
-    for k in sorted({*(k for k in PRINTED if k < steps), steps}):
+    for k in sorted({*(k for k in PRINTED_STEPS if k < steps), steps}):
         row = "  ".join(f"{reach.over_layers(part)[k - 1]:16.3e}" for reach, part in columns)
         click.echo(f"{k:>10}  {row}")
     for reach in reaches:
@@ -134,13 +122,13 @@ def _print(reaches: list[Reach], steps: int) -> None:
 
 
 def _plot(reaches: list[Reach], path: Path) -> None:
-    from charlm.insight.plots import Curve, curves
+    from charlm.insight.plots import Curve, plot_curves
 
-    lines = []
+    curves = []
     for reach in reaches:
         for part in ("h", "c"):
             if part in reach.norms:
                 norms = reach.over_layers(part)
-                lines.append(Curve(f"{reach.name}, {part}", list(range(1, len(norms) + 1)), norms.tolist()))
-    labels = {"title": "How far gradients reach", "xlabel": "steps back", "ylabel": "norm of the gradient"}
-    curves(lines, path, labels, log_x=False, log_y=True)
+                curves.append(Curve(f"{reach.name}, {part}", list(range(1, len(norms) + 1)), norms.tolist()))
+    labels = {"title": "Reach of gradients", "xlabel": "steps back", "ylabel": "norm of the gradient"}
+    plot_curves(curves, path, labels, log_y=True)

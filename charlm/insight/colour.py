@@ -1,7 +1,7 @@
-"""Numbers as colours that every eye can order.
+"""A colour scale for numbers that all readers can order.
 
-The scale runs straight through Oklab (Ottosson 2020), from a dark blue to a light yellow: equal steps look equally
-large, lightness alone orders them, and blue against yellow is told apart by those who cannot tell red from green.
+The scale is a straight line through Oklab (Ottosson 2020) from dark blue to light yellow. Equal steps look equally
+large, and lightness alone orders them. Blue against yellow is clear to readers who cannot tell red from green.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Colour = tuple[int, int, int]
+Colour = tuple[int, int, int]  # sRGB
 
 _DARK, _LIGHT = (0.27, -0.02, -0.115), (0.93, -0.035, 0.155)  # lightness, green to red, blue to yellow
 _STEPS = 256
@@ -21,8 +21,8 @@ _STEPS = 256
 @cache
 def _table() -> NDArray[np.uint8]:
     """The scale, (256, 3), sRGB."""
-    share = np.linspace(0, 1, _STEPS)[:, None]
-    lightness, a, b = ((1 - share) * np.array(_DARK) + share * np.array(_LIGHT)).T
+    fraction = np.linspace(0, 1, _STEPS)[:, None]
+    lightness, a, b = ((1 - fraction) * np.array(_DARK) + fraction * np.array(_LIGHT)).T
     long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
     medium = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
     short = (lightness - 0.0894841775 * a - 1.2914855480 * b) ** 3
@@ -40,15 +40,23 @@ def _table() -> NDArray[np.uint8]:
 
 
 def colours(values: NDArray[np.floating[Any]], low: float, high: float) -> NDArray[np.uint8]:
-    """The colours of numbers, (..., 3); what lies outside the range gets the colour of its end."""
-    span = max(high - low, 1e-12)
-    places = ((np.nan_to_num(values, nan=low) - low) / span).clip(0, 1) * (_STEPS - 1)
-    found: NDArray[np.uint8] = _table()[places.round().astype(np.intp)]
-    return found
+    """Return the colours of numbers, (..., 3); a number outside the range gets the colour of that end."""
+    table: NDArray[np.uint8] = _table()[(_fractions(values, low, high) * (_STEPS - 1)).round().astype(np.intp)]
+    return table
+
+
+def digits(values: NDArray[np.floating[Any]], low: float, high: float) -> str:
+    """Return a digit a number, from 0 at the low end to 9 at the high end, for output without colours."""
+    return "".join(map(str, (_fractions(values, low, high) * 9.999).astype(int).tolist()))
+
+
+def _fractions(values: NDArray[np.floating[Any]], low: float, high: float) -> NDArray[np.floating[Any]]:
+    fractions: NDArray[np.floating[Any]] = (np.nan_to_num(values, nan=low) - low) / max(high - low, 1e-12)
+    return fractions.clip(0, 1)
 
 
 def ink(colour: Colour) -> Colour:
-    """Black or white, whichever is easier to read on a colour (WCAG's relative luminance)."""
+    """Return black or white, the one with more contrast to a colour (WCAG's relative luminance)."""
     encoded = np.array(colour) / 255
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     luminance = float(linear @ (0.2126, 0.7152, 0.0722))
@@ -56,12 +64,5 @@ def ink(colour: Colour) -> Colour:
 
 
 def hexadecimal(colour: Colour) -> str:
-    """As #rrggbb."""
+    """Return a colour as #rrggbb."""
     return "#" + "".join([f"{int(part):02x}" for part in colour])
-
-
-def levels(values: NDArray[np.floating[Any]], low: float, high: float) -> str:
-    """A digit a number, 0 for the low end and 9 for the high: for where there is no colour."""
-    span = max(high - low, 1e-12)
-    places = (((np.nan_to_num(values, nan=low) - low) / span).clip(0, 1) * 9.999).astype(int)
-    return "".join(map(str, places.tolist()))

@@ -1,13 +1,9 @@
-"""How long a model remembers.
+"""Measure how far back a model remembers, in two ways that both start from the zero state.
 
-Two measurements, both starting from nothing:
-
-- the surprise at the same characters, with more and more of the text before them: where it stops falling, context stops
-  paying;
-- recall: a name that comes again, what closes a quote or bracket, or what rhymes, k characters after it stood or was
-  opened. It is predicted twice: once with that first place in the context; and once with the context beginning just
-  after it or, for a rhyme, with a word in its place that does not rhyme. What the model can do in the first case only,
-  it does from memory.
+- Context: the surprise of the same characters after more and more context. Where it stops falling, context is useless.
+- Recall: the surprise of a target, for example a repeated name, k characters after its first place. The target is
+  predicted with that place in the context, and without: the context begins after it, or for a rhyme, another word
+  replaces it. The model's gain from the first place is memory.
 """
 
 from __future__ import annotations
@@ -25,25 +21,19 @@ from charlm.inference.sampling import log_softmax
 from charlm.inference.state import Array, Ids, State
 from charlm.insight.recall_targets import KINDS, RecallTarget
 
-STREAMS = 64  # read at once, at most
-LEAD = 32  # characters before the first place, which are read as well when it is part of the context
+MAX_STREAMS = 64  # windows read at once
+LEAD_CHARS = 32  # context before the first place
 
 
 class ContextGain(NamedTuple):
-    """What a length of context is worth.
+    """The surprise after some length of context."""
 
-    Attributes:
-        length: characters that were read before each.
-        bits: the mean surprise.
-        error: the standard error of its difference from that of the longest context, whose characters are the same.
-    """
-
-    length: int
-    bits: float
-    error: float
+    length: int  # characters of context
+    bits: float  # mean surprise of a character
+    error: float  # standard error of the difference from the longest context, over the same characters
 
 
-def by_context(
+def measure_context(
     engine: Engine,
     ids: Ids,
     lengths: list[int],
@@ -51,16 +41,16 @@ def by_context(
     width: int = 32,
     on_read: Callable[[int], None] = lambda ids: None,
 ) -> list[ContextGain]:
-    """Bits per character by how much context is read, over the same characters for every length.
+    """Return bits per character by length of context, over the same characters for every length.
 
     Args:
         engine: the model.
         ids: the text, (N,).
-        lengths: of context, ascending.
-        blocks: how many stretches of the text are predicted, spread evenly over it.
-        width: characters in each. A context longer than four widths is measured to the stretch's beginning, so that one
-            reading serves all of it.
-        on_read: is told how many ids were read since.
+        lengths: lengths of context, ascending.
+        blocks: number of blocks of the text that are predicted, spread evenly over it.
+        width: characters in a block. A context longer than four widths is counted from the start of the block, so that
+            one pass serves all of it.
+        on_read: called with the number of ids read since the last call.
 
     Raises:
         CorpusError: the text is too short for the longest context.
@@ -69,26 +59,24 @@ def by_context(
     if len(ids) < longest + 2 * width:
         raise CorpusError(
             f"the text has {len(ids)} characters, but a context of {longest} needs {longest + 2 * width}",
-            "give a longer text, or a shorter --longest",
+            "use a longer text, or a smaller --max-context",
         )
     starts = np.linspace(longest, len(ids) - width, blocks).astype(np.int64)
     surprise = np.empty((len(lengths), blocks, width))
     for row, length in enumerate(lengths):
         if length > 4 * width:
             windows = np.stack([ids[start - length : start + width] for start in starts], axis=1)
-            for first in range(0, blocks, STREAMS):
-                part = windows[:, first : first + STREAMS]
-                found = _surprise_at_end(engine, part, width, on_read)
-                surprise[row, first : first + STREAMS] = found.T
+            for first in range(0, blocks, MAX_STREAMS):
+                part = windows[:, first : first + MAX_STREAMS]
+                surprise[row, first : first + MAX_STREAMS] = _surprise_at_end(engine, part, width, on_read).T
         else:
             places = (starts[:, None] + np.arange(width)).ravel()
-            found = np.empty(len(places))
-            for first in range(0, len(places), 4 * STREAMS):
-                some = places[first : first + 4 * STREAMS]
-                windows = np.stack([ids[place - length : place + 1] for place in some], axis=1)
-                found[first : first + 4 * STREAMS] = _surprise_at_end(engine, windows, 1, on_read)[0]
-            surprise[row] = found.reshape(blocks, width)
-    per_block = surprise.mean(axis=2) / math.log(2)  # neighbours go together, so a stretch counts as one
+            flat = surprise[row].reshape(-1)
+            for first in range(0, len(places), 4 * MAX_STREAMS):
+                part = places[first : first + 4 * MAX_STREAMS]
+                windows = np.stack([ids[place - length : place + 1] for place in part], axis=1)
+                flat[first : first + 4 * MAX_STREAMS] = _surprise_at_end(engine, windows, 1, on_read)[0]
+    per_block = surprise.mean(axis=2) / math.log(2)  # neighbours correlate, so a block counts as one sample
     errors = (per_block - per_block[-1]).std(axis=1) / math.sqrt(blocks)
     return [
         ContextGain(length, float(bits.mean()), float(error))
@@ -97,7 +85,7 @@ def by_context(
 
 
 def _surprise_at_end(engine: Engine, windows: Ids, last: int, on_read: Callable[[int], None]) -> NDArray[np.float64]:
-    """Read (T, B) from nothing; nats of the last ids, (last, B)."""
+    """Read windows, (T, B), from the zero state; return the nats of their last ids, (last, B)."""
     streams = windows.shape[1]
     state, logits = engine.start(streams), None
     lead = len(windows) - last
@@ -116,119 +104,111 @@ def _surprise_at_end(engine: Engine, windows: Ids, last: int, on_read: Callable[
 
 
 class RecallScore(NamedTuple):
-    """How well something is recalled at a distance.
+    """Recall of targets of one kind in one range of distances."""
 
-    Attributes:
-        kind: one of `KINDS`.
-        least: characters between the two, from here ...
-        most: ... to here.
-        tried: how many there were.
-        accuracy: the share of characters that the model thinks likeliest, with the first place in the context.
-        without: the same without it: the context begins just after it, or another word stands there.
-        bits: the mean surprise of a character with it.
-        bits_without: and without.
-        error: the standard error of the difference between the two; None where only one was tried.
-    """
-
-    kind: str
-    least: int
-    most: int
-    tried: int
-    accuracy: float
-    without: float
-    bits: float
-    bits_without: float
-    error: float | None
+    kind: str  # one of KINDS
+    least: int  # smallest distance in characters
+    most: int  # greatest distance in characters
+    tried: int  # number of targets
+    accuracy: float  # share of characters that are the likeliest, with the first place in the context
+    without: float  # the same without the first place
+    bits: float  # mean surprise of a character with the first place
+    bits_without: float  # and without
+    error: float | None  # standard error of the difference in bits; None for a single target
 
 
-def recall(
+def measure_recall(
     engine: Engine,
     ids: Ids,
-    found: list[RecallTarget],
+    targets: list[RecallTarget],
     *,
-    longest: int,
-    most: int = 48,
+    max_distance: int,
+    samples: int = 48,
     seed: int = 0,
     on_read: Callable[[int], None] = lambda ids: None,
 ) -> list[RecallScore]:
-    """How well a model recalls, by kind and distance, in doublings of the distance.
+    """Return a model's recall by kind and distance; each range of distances is twice as wide as the one before.
 
     Args:
         engine: the model.
         ids: the text; a character must be one id, as it is without byte fallback.
-        found: what `charlm.insight.recall_targets` found.
-        longest: the greatest distance.
-        most: of a kind and distance, at most so many, drawn at random.
-        seed: of what is drawn.
-        on_read: is told how many ids were read since.
+        targets: see `charlm.insight.recall_targets`.
+        max_distance: greatest distance in characters.
+        samples: at most this many targets of a kind and range, drawn at random.
+        seed: seed of the draw.
+        on_read: called with the number of ids read since the last call.
     """
     rng = np.random.default_rng(seed)
     rows = []
     for kind in KINDS:
         least = 1
-        while least <= longest:
-            upper = min(2 * least - 1, longest)
-            some = [each for each in found if each.kind == kind and least <= each.distance <= upper]
-            if len(some) > most:
-                some = [some[index] for index in sorted(rng.choice(len(some), most, replace=False))]
-            if some:
-                sizes = np.array([each.stop - each.target for each in some])
-                right, nats = _predict(engine, [_window(ids, each) for each in some], sizes, on_read)
-                by_chance, more = _predict(engine, [_without(ids, each) for each in some], sizes, on_read)
-                total = sizes.sum()
-                bits, bits_without = nats.sum() / total / math.log(2), more.sum() / total / math.log(2)
-                gain = (more - nats) / math.log(2) - (bits_without - bits) * sizes  # of each, beyond the mean
-                error = float(np.sqrt((gain**2).sum() * len(some) / (len(some) - 1)) / total) if len(some) > 1 else None
-                shares = float(right.sum() / total), float(by_chance.sum() / total)
-                rows.append(
-                    RecallScore(kind, least, upper, len(some), *shares, float(bits), float(bits_without), error)
-                )
+        while least <= max_distance:
+            most = min(2 * least - 1, max_distance)
+            drawn = [target for target in targets if target.kind == kind and least <= target.distance <= most]
+            if len(drawn) > samples:
+                drawn = [drawn[index] for index in sorted(rng.choice(len(drawn), samples, replace=False))]
+            if drawn:
+                rows.append(_recall_score(engine, ids, drawn, (least, most), on_read))
             least *= 2
     return rows
 
 
-def _window(ids: Ids, place: RecallTarget) -> Ids:
-    """From a little before what is remembered to the end of what is recalled."""
-    return ids[max(0, place.begin - LEAD) : place.stop]
+def _recall_score(
+    engine: Engine, ids: Ids, targets: list[RecallTarget], distances: tuple[int, int], on_read: Callable[[int], None]
+) -> RecallScore:
+    count, sizes = len(targets), np.array([target.stop - target.target for target in targets])
+    hits, nats = _predict(engine, [_window(ids, target) for target in targets], sizes, on_read)
+    hits_without, nats_without = _predict(engine, [_window_without(ids, target) for target in targets], sizes, on_read)
+    total = sizes.sum()
+    bits, bits_without = (float(each.sum() / total / math.log(2)) for each in (nats, nats_without))
+    residuals = (nats_without - nats) / math.log(2) - (bits_without - bits) * sizes
+    error = float(np.sqrt((residuals**2).sum() * count / (count - 1)) / total) if count > 1 else None
+    accuracies = float(hits.sum() / total), float(hits_without.sum() / total)
+    return RecallScore(targets[0].kind, *distances, count, *accuracies, bits, bits_without, error)
 
 
-def _without(ids: Ids, place: RecallTarget) -> Ids:
-    """The same without what is remembered."""
-    if place.instead is None:
-        return ids[place.end : place.stop]
-    window = _window(ids, place).copy()
-    first, length = len(window) - (place.stop - place.begin), place.end - place.begin
-    window[first : first + length] = ids[place.instead : place.instead + length]
+def _window(ids: Ids, target: RecallTarget) -> Ids:
+    """Return the ids from shortly before the first place to the end of the target."""
+    return ids[max(0, target.begin - LEAD_CHARS) : target.stop]
+
+
+def _window_without(ids: Ids, target: RecallTarget) -> Ids:
+    """Return the same window with the first place cut off or replaced."""
+    if target.instead is None:
+        return ids[target.end : target.stop]
+    window = _window(ids, target).copy()
+    first, length = len(window) - (target.stop - target.begin), target.end - target.begin
+    window[first : first + length] = ids[target.instead : target.instead + length]
     return window
 
 
 def _predict(
     engine: Engine, windows: list[Ids], sizes: NDArray[np.int64], on_read: Callable[[int], None]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Read windows from nothing; of the last sizes[b] ids of window b, how many are thought likeliest, and their nats.
+    """Read windows from the zero state and predict the last sizes[b] ids of window b.
 
-    All end together, so those that are shorter begin later.
+    All windows end at the same step, so shorter ones begin later.
 
     Returns:
-        (B,) and (B,), sums.
+        (B,) number of ids that were the likeliest; (B,) sum of nats.
     """
     lengths = np.array([len(window) for window in windows])
     steps, streams = int(lengths.max()), len(windows)
     padded = np.stack([np.concatenate([np.zeros(steps - len(window), np.int64), window]) for window in windows], axis=1)
     state = engine.start(streams)
     logits: Array | None = None
-    right, nats = np.zeros(streams, np.int64), np.zeros(streams)
+    hits, nats = np.zeros(streams, np.int64), np.zeros(streams)
     for step in range(steps):
-        (asked,) = np.nonzero(steps - step <= sizes)
-        if len(asked):
-            assert logits is not None  # something always comes before what is recalled
-            truth = padded[step, asked]
-            right[asked] += logits[asked].argmax(axis=1) == truth
-            nats[asked] -= log_softmax(logits[asked])[np.arange(len(asked)), truth]
-        begun = steps - step <= lengths
+        (predicted,) = np.nonzero(steps - step <= sizes)
+        if len(predicted):
+            assert logits is not None  # every window begins before its target
+            truth = padded[step, predicted]
+            hits[predicted] += logits[predicted].argmax(axis=1) == truth
+            nats[predicted] -= log_softmax(logits[predicted])[np.arange(len(predicted)), truth]
+        has_begun = steps - step <= lengths
         state, logits = engine.step(state, padded[step])
-        if not begun.all():
-            keep = begun[:, None]
+        if not has_begun.all():
+            keep = has_begun[:, None]
             state = State(tuple(type(layer)(*[part * keep for part in layer]) for layer in state.layers))
         on_read(streams)
-    return right, nats
+    return hits, nats

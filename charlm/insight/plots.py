@@ -1,263 +1,163 @@
-"""Text coloured by a unit, heat maps and curves, as files: HTML and SVG written here, the rest by matplotlib.
+"""Heat maps and curves as SVG or PNG files, drawn by matplotlib.
 
-Every picture has a background of its own, so that it reads the same on a light page and on a dark one.
+Every picture has a white background of its own, so it reads the same on a light page and on a dark one.
 """
 
 from __future__ import annotations
 
-import html
 import io
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charlm.errors import UsageError
 from charlm.files import write_bytes
-from charlm.insight.colour import Colour, colours, hexadecimal, ink
+from charlm.insight.activations import Recording, signals_of
+from charlm.insight.colour import colours
 from charlm.text.sanitize import visible
 
-WIDTH = 96  # characters a line of a picture
-MAX_DRAWN = 20_000  # characters of text in one picture
+MAX_HEAT_MAP_CHARS: Final = 400  # a wider map cannot be read
 
-# Okabe and Ito's colours, told apart by every eye; with the line's style, also without any.
-LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-STYLES = ("-", "--", "-.", ":", "-", "--", "-.")
+# Colours of Okabe and Ito, which colour-blind readers can tell apart; the line styles serve readers without any colour.
+_LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_LINE_STYLES = ("-", "--", "-.", ":", "-", "--", "-.")
 
 
 @dataclass(frozen=True)
-class Painted:
-    """A text with a number a character.
+class HeatMap:
+    """Values of all units (columns) at each character (rows)."""
 
-    Attributes:
-        text: of N characters.
-        values: (N,).
-        low: the number that gets the lowest colour.
-        high: and the highest.
-        title: what the numbers are.
-    """
-
-    text: str
-    values: NDArray[np.floating[Any]]
-    low: float
-    high: float
     title: str
-
-    def rows(self, width: int = WIDTH) -> list[list[tuple[str, Colour]]]:
-        """Lines of at most `width` characters, each with its colour; a newline is shown as a mark."""
-        rows: list[list[tuple[str, Colour]]] = [[]]
-        table = colours(self.values, self.low, self.high).tolist()
-        for character, (red, green, blue) in zip(self.text, table, strict=True):
-            if len(rows[-1]) >= width:
-                rows.append([])
-            shown = {"\n": "\u21b5", "\t": "\u21e5"}.get(character, visible(character)[:1])
-            rows[-1].append((shown, (red, green, blue)))
-            if character == "\n":
-                rows.append([])
-        return rows if rows[-1] else rows[:-1]
-
-    def scale(self, steps: int = 24) -> list[Colour]:
-        """The colours from low to high."""
-        return [tuple(each) for each in colours(np.linspace(0, 1, steps), 0, 1).tolist()]
+    values: NDArray[np.floating[Any]]  # (N, H)
+    low: float  # value of the first colour
+    high: float  # value of the last colour
 
 
-def to_html(parts: Sequence[Painted]) -> str:
-    """A page that needs nothing else."""
-    body = []
-    for part in parts:
-        _refuse_long(part)
-        body.append(f"<h2>{html.escape(part.title)}</h2>\n<p>{part.low:.3g} ")
-        body += [f'<span style="background:{hexadecimal(colour)}">&nbsp;</span>' for colour in part.scale()]
-        body.append(f" {part.high:.3g}</p>\n<pre>")
-        for row in part.rows():
-            for shown, colour in row:
-                style = f"background:{hexadecimal(colour)};color:{hexadecimal(ink(colour))}"
-                body.append(f'<span style="{style}">{html.escape(shown)}</span>')
-            body.append("\n")
-        body.append("</pre>\n")
-    style = "body{background:#fff;color:#000;font-family:sans-serif}pre{font-family:monospace;line-height:1.35}"
-    head = f'<meta charset="utf-8"><title>{html.escape(parts[0].title)}</title><style>{style}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{"".join(body)}</body></html>\n'
+def signal_maps(recording: Recording, layer: int | None = None) -> list[HeatMap]:
+    """Return a heat map of each recorded signal.
 
-
-def to_svg(parts: Sequence[Painted], width: int = WIDTH) -> str:
-    """A picture of text, one square a character."""
-    step, line, margin = 8.4, 19, 12
-    drawn, y = [], 0.0
-    for part in parts:
-        _refuse_long(part)
-        y += margin + 14
-        drawn.append(f'<text x="{margin}" y="{y:g}" font-size="13" fill="#000">{html.escape(part.title)}</text>')
-        y += 10
-        drawn.append(f'<text x="{margin}" y="{y + 11:g}" font-size="11" fill="#000">{part.low:.3g}</text>')
-        for place, colour in enumerate(part.scale()):
-            x: float = margin + 48 + place * 7
-            drawn.append(f'<rect x="{x:g}" y="{y:g}" width="7.3" height="13" fill="{hexadecimal(colour)}"/>')
-        drawn.append(f'<text x="{x + 14:g}" y="{y + 11:g}" font-size="11" fill="#000">{part.high:.3g}</text>')
-        y += 22
-        for row in part.rows(width):
-            for place, (shown, colour) in enumerate(row):
-                x = margin + place * step
-                drawn.append(
-                    f'<rect x="{x:.1f}" y="{y:g}" width="{step + 0.3:g}" height="{line}" fill="{hexadecimal(colour)}"/>'
-                )
-                if not shown.isspace():
-                    drawn.append(
-                        f'<text x="{x + step / 2:.1f}" y="{y + 14:g}" text-anchor="middle" '
-                        f'fill="{hexadecimal(ink(colour))}">{html.escape(shown)}</text>'
-                    )
-            y += line
-    size = f'width="{2 * margin + width * step:g}" height="{y + margin:g}"'
-    font = 'font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="13"'
-    back = '<rect width="100%" height="100%" fill="#fff"/>'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font}>\n{back}\n' + "\n".join(drawn) + "\n</svg>\n"
-
-
-def _refuse_long(part: Painted) -> None:
-    if len(part.text) > MAX_DRAWN:
-        raise UsageError(
-            f"a picture of {len(part.text):,} characters would be too large", f"give at most {MAX_DRAWN:,}"
-        )
-
-
-def text_to_png(parts: Sequence[Painted], path: Path, width: int = WIDTH) -> None:
-    """The same as `to_svg`, in pixels.
+    Args:
+        recording: recording of a model.
+        layer: leave out all other layers.
 
     Raises:
-        UsageError: matplotlib is not installed.
+        UsageError: there is no such layer.
     """
-    figures = _matplotlib()
-    for part in parts:
-        _refuse_long(part)
-    all_rows = [part.rows(width) for part in parts]
-    heights = [len(rows) + 1 for rows in all_rows]
-    figure = figures.Figure(figsize=(width * 0.088, 0.21 * sum(heights) + 0.5 * len(parts)), layout="constrained")
-    axes = figure.subplots(len(parts), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-    for part, rows, one in zip(parts, all_rows, axes, strict=True):
-        picture = np.full((len(rows), width, 3), 255, dtype=np.uint8)
-        for y, row in enumerate(rows):
-            for x, (shown, colour) in enumerate(row):
-                picture[y, x] = colour
-                if not shown.isspace():
-                    fill = hexadecimal(ink(colour))
-                    one.text(x, y, shown, ha="center", va="center", family="monospace", fontsize=7, color=fill)
-        one.imshow(picture, aspect="auto", interpolation="nearest")
-        one.set_axis_off()
-        one.set_title(f"{part.title}   {part.low:.3g} (dark) to {part.high:.3g} (light)", fontsize=8, loc="left")
-    _save(figure, path)
+    maps = []
+    for (number, name), values in recording.signals.items():
+        if layer is None or number == layer:
+            signal = signals_of(recording.cell)[name]
+            # A few units that count reach far beyond all others: at their scale the others would look alike.
+            reach = float(np.quantile(abs(values), 0.99)) or 1.0
+            low = signal.low if math.isfinite(signal.low) else -reach
+            high = signal.high if math.isfinite(signal.high) else reach
+            maps.append(HeatMap(f"layer {number}, {name}: {signal.meaning}", values, low, high))
+    if not maps:
+        raise UsageError(f"there is no layer {layer}", f"layers are 0 to {recording.layers - 1}")
+    return maps
 
 
-@dataclass(frozen=True)
-class Map:
-    """A heat map: a row a unit, a column a character.
-
-    Attributes:
-        title: what it shows.
-        values: (N, H).
-        low: the number that gets the lowest colour.
-        high: and the highest.
-    """
-
-    title: str
-    values: NDArray[np.floating[Any]]
-    low: float
-    high: float
-
-
-def heat_maps(maps: Sequence[Map], text: str, path: Path) -> None:
+def plot_heat_maps(maps: Sequence[HeatMap], text: str, path: Path) -> None:
     """Draw maps one below the other, with the text under the last.
 
     Raises:
         UsageError: matplotlib is not installed, or the text is too long.
     """
-    figures = _matplotlib()
+    figures = matplotlib_figures()
     from matplotlib.colors import ListedColormap
 
-    if len(text) > 400:
-        raise UsageError(f"a heat map of {len(text):,} characters would be too wide to read", "give at most 400")
-    palette = ListedColormap(colours(np.linspace(0, 1, 256), 0, 1) / 255, "charlm")
-    width = max(6.0, 1.6 + 0.12 * len(text))
-    figure = figures.Figure(figsize=(width, 0.5 + 1.25 * len(maps)), layout="constrained")
-    axes = figure.subplots(len(maps), 1, squeeze=False, sharex=True)[:, 0]
-    for drawn, one in zip(maps, axes, strict=True):
-        image = one.imshow(
-            drawn.values.T, aspect="auto", interpolation="nearest", cmap=palette, vmin=drawn.low, vmax=drawn.high
+    if len(text) > MAX_HEAT_MAP_CHARS:
+        raise UsageError(
+            f"a heat map of {len(text):,} characters is too wide to read", f"use at most {MAX_HEAT_MAP_CHARS}"
         )
-        one.set_title(drawn.title, fontsize=8, loc="left")
-        one.set_yticks([])
-        figure.colorbar(image, ax=one, pad=0.01)
-    shown = ["\u21b5" if character == "\n" else visible(character)[:1] for character in text]
-    axes[-1].set_xticks(range(len(text)), shown, family="monospace", fontsize=8)
-    axes[-1].tick_params(length=0)
-    _save(figure, path)
+    palette = ListedColormap(colours(np.linspace(0, 1, 256), 0, 1) / 255, "charlm")
+    size = max(6.0, 1.6 + 0.12 * len(text)), 0.5 + 1.25 * len(maps)
+    figure = figures.Figure(figsize=size, layout="constrained")
+    all_axes = figure.subplots(len(maps), 1, squeeze=False, sharex=True)[:, 0]
+    for heat_map, axes in zip(maps, all_axes, strict=True):
+        scale = {"cmap": palette, "vmin": heat_map.low, "vmax": heat_map.high}
+        image = axes.imshow(heat_map.values.T, aspect="auto", interpolation="nearest", **scale)
+        axes.set_title(heat_map.title, fontsize=8, loc="left")
+        axes.set_yticks([])
+        figure.colorbar(image, ax=axes, pad=0.01)
+    symbols = ["\u21b5" if character == "\n" else visible(character)[:1] for character in text]
+    all_axes[-1].set_xticks(range(len(text)), symbols, family="monospace", fontsize=8)
+    all_axes[-1].tick_params(length=0)
+    save_figure(figure, path)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A line of a plot.
+    """A line of a plot."""
 
-    Attributes:
-        name: in the legend.
-        x: (N,).
-        y: (N,).
-    """
-
-    name: str
+    name: str  # in the legend
     x: Sequence[float]
     y: Sequence[float]
 
 
-def curves(lines: Sequence[Curve], path: Path, labels: Mapping[str, str], *, log_x: bool, log_y: bool) -> None:
-    """Draw lines.
+def plot_curves(
+    curves: Sequence[Curve], path: Path, labels: Mapping[str, str], *, log2_x: bool = False, log_y: bool = False
+) -> None:
+    """Draw curves.
 
     Args:
-        lines: at least one.
-        path: an SVG or PNG.
+        curves: at least one.
+        path: an SVG or PNG file.
         labels: `title`, `xlabel` and `ylabel`.
-        log_x: whether the horizontal axis is logarithmic, by twos.
-        log_y: whether the vertical one is, by tens.
+        log2_x: draw the x axis on a logarithmic scale of base 2.
+        log_y: draw the y axis on a logarithmic scale.
 
     Raises:
         UsageError: matplotlib is not installed.
     """
-    figure = _matplotlib().Figure(figsize=(7, 4.2), layout="constrained")
+    figure = matplotlib_figures().Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    for number, line in enumerate(lines):
-        colour, style = LINES[number % len(LINES)], STYLES[number % len(STYLES)]
-        axes.plot(line.x, line.y, style, color=colour, label=line.name)
-    if log_x:
+    for number, curve in enumerate(curves):
+        colour, style = _LINE_COLOURS[number % len(_LINE_COLOURS)], _LINE_STYLES[number % len(_LINE_STYLES)]
+        axes.plot(curve.x, curve.y, style, color=colour, label=curve.name)
+    if log2_x:
         axes.set_xscale("log", base=2)
     if log_y:
         axes.set_yscale("log")
     axes.set(**labels)
     axes.grid(visible=True, alpha=0.3)
     axes.legend(frameon=False, fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _matplotlib() -> Any:
+def matplotlib_figures() -> Any:
+    """Return the module `matplotlib.figure`.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
     try:
         import matplotlib.figure
     except ImportError as error:
-        raise UsageError(
-            "this picture needs matplotlib, which is not installed", "pip install 'charlm[plot]'"
-        ) from error
+        raise UsageError("this plot needs matplotlib, which is not installed", "pip install 'charlm[plot]'") from error
     return matplotlib.figure
 
 
-def _save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure as the file's suffix says.
+
+    Raises:
+        UsageError: the suffix is neither .svg nor .png.
+    """
     kind = path.suffix.lstrip(".").lower()
     if kind not in ("svg", "png"):
-        raise UsageError(f"{path.name} should end in .svg or .png")
+        raise UsageError(f"{path.name} has no known suffix", "end it in .svg or .png")
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        # matplotlib's own font has no Japanese, among others; a box stands for such a character. `to_svg` has them all.
+        # matplotlib's font lacks Japanese, among others, and draws a box for such a character.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        # Without a date the same figures give the same bytes.
-        stamp = {"Date": None} if kind == "svg" else None
-        figure.savefig(buffer, format=kind, dpi=150, facecolor="white", metadata=stamp)
+        # Without a date, the same figure gives the same bytes.
+        metadata = {"Date": None} if kind == "svg" else None
+        figure.savefig(buffer, format=kind, dpi=150, facecolor="white", metadata=metadata)
     write_bytes(path, buffer.getvalue())

@@ -1,7 +1,6 @@
-"""What a text has that is there to be recalled: names that come again, what closes brackets and quotes, and rhymes.
+"""Recall targets in a text: repeated names, closing brackets and quotes, and rhymes.
 
-Each is a place, and where what it recalls stood. Knows nothing of models; `charlm.insight.context_length` measures
-them.
+`charlm.insight.context_length` measures how well a model predicts them.
 """
 
 from __future__ import annotations
@@ -15,58 +14,48 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 KINDS: Final = ("name", "bracket", "quote", "rhyme")
-LEAST_NAME: Final = 4  # letters
-RHYME_LINES: Final = 4  # that a rhyme may be apart, as the outer ones of "abbba" are; farther ones are chance
+MIN_NAME_LETTERS: Final = 4
+MAX_RHYME_LINES: Final = 4  # distance of rhyming lines, as of the outer ones of "abbba"; farther ones are chance
 
 _PAIRS = {"(": ")", "[": "]", "{": "}", "\u201c": "\u201d", "\u300c": "\u300d", "\u300e": "\u300f"}
 
 
 class RecallTarget(NamedTuple):
-    """Something that is there to be recalled.
+    """Characters that can be predicted from an earlier place in the text. Indices count characters."""
 
-    Attributes:
-        kind: one of `KINDS`.
-        begin: where what is remembered begins, as the next in characters.
-        end: where it ends.
-        target: where what is to be recalled begins.
-        stop: and ends.
-        instead: where another word stands, as long as what is remembered, to be put in its place for the control; None
-            where the context is cut off behind it instead.
-    """
-
-    kind: str
-    begin: int
-    end: int
-    target: int
-    stop: int
-    instead: int | None = None
+    kind: str  # one of KINDS
+    begin: int  # start of the first place
+    end: int  # end of the first place
+    target: int  # start of the target
+    stop: int  # end of the target
+    instead: int | None = None  # start of a word to replace the first place in the control; None cuts the context there
 
     @property
     def distance(self) -> int:
-        """Characters from the end of the one to the beginning of the other."""
+        """Characters between the first place and the target."""
         return self.target - self.end
 
 
-def places(text: str) -> Iterator[RecallTarget]:
-    """All that is there to be recalled, kind after kind."""
+def find_targets(text: str) -> Iterator[RecallTarget]:
+    """Yield all targets, kind after kind."""
     return chain(names(text), enclosed(text), rhymes(text))
 
 
 def names(text: str) -> Iterator[RecallTarget]:
-    """Names that come again.
+    """Yield repeated names.
 
-    A name is a capitalised word of at least four letters inside a sentence or alone on a line. Its first letter is
-    given and the rest is to be recalled.
+    A name is a capitalised word of at least four letters inside a sentence or alone on a line. The target is all but
+    its first letter.
     """
     last: dict[str, re.Match[str]] = {}
-    for match in re.finditer(rf"(?<![.!?]\s)\b[A-Z][\w]{{{LEAST_NAME - 1},}}\b", text):
+    for match in re.finditer(rf"(?<![.!?]\s)\b[A-Z][\w]{{{MIN_NAME_LETTERS - 1},}}\b", text):
         if (earlier := last.get(match[0])) is not None:
             yield RecallTarget("name", earlier.start(), earlier.end(), match.start() + 1, match.end())
         last[match[0]] = match
 
 
 def enclosed(text: str) -> Iterator[RecallTarget]:
-    """What closes brackets and quotes, if it does so in the paragraph in which they open."""
+    """Yield the characters that close a bracket or quote opened in the same paragraph."""
     opened: list[tuple[str, int]] = []
     quoted: int | None = None
     for place, character in enumerate(text):
@@ -92,13 +81,12 @@ _LIGHT: Final = re.compile("a|e|y|ed|en|er|ers|es|est|eth|ies|ing|ings|io|ion|io
 
 
 def ending(word: str) -> str:
-    """What a word must share with another to rhyme with it, by its spelling: all from its last vowels on.
+    """Return the letters from a word's last stressed vowels on; words that rhyme share them.
 
-    An e at the very end is not heard, as in "time"; and an ending that is seldom stressed, as in "talking" and "never",
-    begins with the vowels before it. Accents and case do not count. Nothing if there is no a, e, i, o, u or y in it.
+    A final e is silent, as in "time". An ending that is seldom stressed, as in "talking" and "never", begins with the
+    vowels before it. Accents and case are ignored. The ending is empty without a, e, i, o, u or y.
 
-    What is written alike and said otherwise ("love", "prove") passes for a rhyme; what is said alike and written
-    otherwise ("be", "thee") does not.
+    Spelling decides: "love" and "prove" count as a rhyme, "be" and "thee" do not.
     """
     plain = "".join(unicodedata.normalize("NFD", each.lower())[0] for each in word)  # as long as the word
     starts = [match.start() for match in _VOWELS.finditer(plain)]
@@ -110,37 +98,37 @@ def ending(word: str) -> str:
 
 
 class _LineEnd(NamedTuple):
-    """The last word of a line, where it begins, and its ending; of a line without one, nothing."""
+    """The last word of a line; empty if the line has no word."""
 
     word: str
-    begin: int
+    begin: int  # index in the text
     ending: str
 
 
-_Lines = Sequence[_LineEnd | None]  # None for a blank one
+_Lines = Sequence[_LineEnd | None]  # None for a blank line
 
 
 def rhymes(text: str) -> Iterator[RecallTarget]:
-    """Words at a line's end that rhyme with one at the end of one of the four lines before, the nearest.
+    """Yield line ends that rhyme with the end of one of the four lines before, the nearest.
 
-    They are different words with the same `ending`, in the same paragraph; the later one's letters before its ending
-    are given. What stands in for the earlier one is the next word further on at a line's end, or else the first of all,
-    that is as long, as capital and of another ending; where there is none, there is no place.
+    They are different words of one paragraph with the same `ending`, which is the target. The control replaces the
+    earlier word by the next line end of the same length and capitalisation with another ending, after the rhyme or from
+    the beginning of the text. A rhyme without such a word is left out.
 
-    Where lines end anywhere, as in prose that was filled, words at their ends rhyme by chance; see `by_chance`.
+    In prose, line ends rhyme by chance; see `count_chance_rhymes`.
     """
     lines = _line_ends(text)
-    alike: dict[tuple[int, bool], list[int]] = {}
+    by_shape: dict[tuple[int, bool], list[int]] = {}  # line numbers by length and capitalisation
     for number, line in enumerate(lines):
         if line and line.ending:
-            alike.setdefault((len(line.word), line.word[0].isupper()), []).append(number)
+            by_shape.setdefault((len(line.word), line.word[0].isupper()), []).append(number)
     for earlier, later in _pairs(lines):
         first, second = lines[earlier], lines[later]
         assert first
         assert second
-        like = alike[len(first.word), first.word[0].isupper()]
-        after = bisect_right(like, later)
-        for number in chain(like[after:], like[:after]):
+        candidates = by_shape[len(first.word), first.word[0].isupper()]
+        after = bisect_right(candidates, later)
+        for number in chain(candidates[after:], candidates[:after]):
             other = lines[number]
             assert other
             if other.ending != first.ending:
@@ -150,11 +138,8 @@ def rhymes(text: str) -> Iterator[RecallTarget]:
                 break
 
 
-def by_chance(text: str, seed: int = 0) -> int:
-    """How many rhymes there are when the words at the lines' ends change places at random.
-
-    In verse that rhymes there are many more than that; where there are not, what is found is no rhyme of anybody's.
-    """
+def count_chance_rhymes(text: str, seed: int = 0) -> int:
+    """Return the number of rhymes after a random permutation of the line ends. Rhyming verse has many more."""
     lines = list(_line_ends(text))
     numbers = [number for number, line in enumerate(lines) if line]
     shuffled = random.Random(seed).sample([lines[number] for number in numbers], len(numbers))
@@ -175,11 +160,11 @@ def _line_ends(text: str) -> _Lines:
 
 
 def _pairs(lines: _Lines) -> Iterator[tuple[int, int]]:
-    """The numbers of lines that rhyme, each with the nearest before it."""
+    """Yield the numbers of rhyming lines, each with the nearest before it."""
     for later, line in enumerate(lines):
         if line is None or not line.ending:
             continue
-        for earlier in range(later - 1, max(-1, later - 1 - RHYME_LINES), -1):
+        for earlier in range(later - 1, max(-1, later - 1 - MAX_RHYME_LINES), -1):
             other = lines[earlier]
             if other is None:
                 break

@@ -32,8 +32,8 @@ def make(*arguments: str) -> None:
 
 if __name__ == "__main__":
     lstm, gru, rnn, text, unit = sys.argv[1:]
-    make("xray", lstm, VERSE, "--gates", "--layer", "0", "--png", str(HERE / "gates.png"))
-    make("xray", lstm, VERSE, "--unit", unit, "--svg", str(HERE / "unit.svg"))
-    make("xray", "python", BILL, "--unit", "0:101", "--svg", str(HERE / "brackets.svg"))
-    make("gradients", lstm, gru, rnn, "--text", text, "--svg", str(HERE / "reach.svg"))
-    make("memory", lstm, text, "--longest", "1024", "--no-recall", "--svg", str(HERE / "context.svg"))
+    make("xray", lstm, VERSE, "--gates", "--layer", "0", "--plot", str(HERE / "gates.png"))
+    make("xray", lstm, VERSE, "--unit", unit, "--plot", str(HERE / "unit.svg"))
+    make("xray", "python", BILL, "--unit", "0:101", "--plot", str(HERE / "brackets.svg"))
+    make("gradients", lstm, gru, rnn, "--text", text, "--plot", str(HERE / "reach.svg"))
+    make("memory", lstm, text, "--max-context", "1024", "--no-recall", "--plot", str(HERE / "context.svg"))

@@ -17,7 +17,7 @@ def test_compare_prints_results_and_resumes(charlm: Charlm, tmp_path: Path) -> N
     assert document["folder"] == "checkpoints/compare-harbour"
     assert {row["cell"] for row in document["results"]} == {"gru", "rnn"}
     assert document["results"][0]["nats"] <= document["results"][1]["nats"]
-    again = charlm(*asked, "--svg", "c.svg")  # nothing is trained again
+    again = charlm(*asked, "--plot", "c.svg")  # nothing is trained again
     for row in document["results"]:
         assert f"{row['bits_per_char']:.4f}" in again.out
     assert (tmp_path / "c.svg").read_text().startswith("<?xml")

@@ -64,21 +64,26 @@ def test_xray_unit_without_colours_shows_marks(charlm: Charlm, model: str) -> No
     assert re.fullmatch(r"\d{24}", lines[4])
 
 
-def test_xray_writes_pictures(charlm: Charlm, model: str, engine: Engine, tmp_path: Path) -> None:
+def test_unit_is_plotted_in_every_format(charlm: Charlm, model: str, engine: Engine, tmp_path: Path) -> None:
     hostile = TEXT + " <b> & \x1b[2J"
-    files = ("--html", "u.html", "--svg", "u.svg", "--png", "u.png", "--npz", "u.npz")
-    assert charlm("xray", model, hostile, "--unit", "1:5", *files).code == 0
+    for file in ("u.html", "u.svg", "u.png"):
+        assert charlm("xray", model, hostile, "--unit", "1:5", "--plot", file, "--npz", "u.npz").code == 0
     page = (tmp_path / "u.html").read_text()
     assert "&lt;" in page
     assert "\x1b" not in page
-    shown = "".join(ElementTree.fromstring((tmp_path / "u.svg").read_text()).itertext())
-    assert "<b>" in re.sub(r"\s", "", shown)
+    picture = (tmp_path / "u.svg").read_text()
+    assert "<b>" in re.sub(r"\s", "", "".join(ElementTree.fromstring(picture).itertext()))
+    assert "http" not in re.sub('xmlns="[^"]*"', "", page + picture)  # readable without a network
     assert (tmp_path / "u.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     arrays = np.load(io.BytesIO((tmp_path / "u.npz").read_bytes()), allow_pickle=False)
     np.testing.assert_allclose(arrays["1.c"], record(engine, hostile).signals[1, "c"])
     assert "".join(map(chr, arrays["characters"])) == hostile
-    assert charlm("xray", model, TEXT, "--gates", "--layer", "1", "--svg", "g.svg", "--png", "g.png").code == 0
+
+
+def test_gates_are_plotted_and_printed(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    assert charlm("xray", model, TEXT, "--gates", "--layer", "1", "--plot", "g.svg").code == 0
     ElementTree.parse(tmp_path / "g.svg")
+    assert charlm("xray", model, TEXT, "--gates", "--plot", "g.html").code == 2
     maps = charlm("xray", model, TEXT, "--gates").out
     assert maps.count("the ferry") == 2 * len(CELLS["lstm"].SIGNALS)
 
@@ -93,7 +98,7 @@ def test_xray_find_reports_units(charlm: Charlm, model: str) -> None:
     for each in document["features"]:
         if each["shuffled"]:
             assert abs(each["shuffled"]["held_out"]) < 0.1
-    table = charlm(*asked, "--svg", "f.svg")
+    table = charlm(*asked, "--plot", "f.svg")
     best = found["vowel"]["units"][0]
     assert re.search(rf"^vowel +{best['layer']}:{best['number']} ", table.out, re.M)
 
@@ -105,11 +110,11 @@ def test_xray_find_reports_units(charlm: Charlm, model: str) -> None:
         (["--unit", "x"], "'x' is no unit"),
         (["--unit", "0:0", "--signal", "q"], "lstm has no signal 'q'"),
         (["--unit", "0:0", "--gates"], "do not go together"),
-        (["--svg", "x.svg"], "something to draw"),
-        (["--feature", "a=b"], "something to look for"),
+        (["--plot", "x.svg"], "something to draw"),
+        (["--feature", "a=b"], "something to find"),
         (["--find", "--feature", "ab"], "no feature"),
         (["--gates", "--layer", "9"], "no layer 9"),
-        (["--chars", "1"], "chars is 1"),
+        (["--chars", "1"], "--chars"),
     ],
 )
 def test_invalid_use_prints_one_sentence(charlm: Charlm, model: str, arguments: list[str], message: str) -> None:
@@ -138,7 +143,7 @@ def test_gradients_measure_models_and_fresh_cells(charlm: Charlm, model: str, tm
     assert (named["name"], named["cell"], fresh["name"]) == ("noise", "lstm", "fresh rnn")
     assert np.array(named["norms"]["c"]).shape == (2, 30)
     assert np.array(fresh["norms"]["h"]).shape == (1, 30)
-    plain = charlm(*asked, "--svg", "r.svg", "--png", "r.png")
+    plain = charlm(*asked, "--plot", "r.svg")
     assert re.search(r"^ +30 ", plain.out, re.M)
     ElementTree.parse(tmp_path / "r.svg")
     grown = json.loads(charlm(*asked, "--gain", "4", "--json").out)
@@ -153,13 +158,13 @@ def test_gradients_without_model_are_refused(charlm: Charlm, model: str, tmp_pat
     assert charlm("gradients", "--cell", "lstn", "--text", HARBOUR).code == 2
 
 
-def test_memory_reports_context_and_recall(charlm: Charlm, model: str, tmp_path: Path) -> None:
-    asked = ("memory", model, HARBOUR, "--longest", "70", "--blocks", "4", "--most", "3")
+def test_memory(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    asked = ("memory", model, HARBOUR, "--max-context", "70", "--blocks", "4", "--samples", "3")
     document = json.loads(charlm(*asked, "--json").out)
     assert [row["length"] for row in document["context"]] == [1, 2, 4, 8, 16, 32, 64]
     assert "name" in {row["kind"] for row in document["recall"]}
     assert all(row["tried"] <= 3 and row["most"] <= 70 for row in document["recall"])
-    plain = charlm(*asked, "--svg", "m.svg")
+    plain = charlm(*asked, "--plot", "m.svg")
     for row in document["context"]:
         assert re.search(rf"^ +{row['length']} +{row['bits']:.3f}", plain.out, re.M)
     assert re.search(r"^name +64 to 70 ", plain.out, re.M)
@@ -169,7 +174,7 @@ def test_memory_reports_context_and_recall(charlm: Charlm, model: str, tmp_path:
     none = json.loads(charlm(*asked, "--no-recall", "--json").out)
     assert (none["recall"], none["rhymes"]) == ([], None)
     (tmp_path / "p.txt").write_text("the ferry goes. " * 12)
-    prose = charlm("memory", model, "p.txt", "--longest", "64", "--blocks", "2")
-    assert "nothing to recall of the kind name, bracket, quote, rhyme" in prose.err
+    prose = charlm("memory", model, "p.txt", "--max-context", "64", "--blocks", "2")
+    assert "no recall targets of the kind name, bracket, quote, rhyme" in prose.err
     (tmp_path / "t.txt").write_text("short")
-    assert "needs 128" in charlm("memory", model, "t.txt", "--longest", "64").err
+    assert "needs 128" in charlm("memory", model, "t.txt", "--max-context", "64").err

@@ -14,9 +14,9 @@ from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
 from charlm.errors import CorpusError
 from charlm.inference.engine import Engine
-from charlm.inference.sampling import log_softmax
-from charlm.insight.context_length import by_context, recall
-from charlm.insight.recall_targets import RecallTarget, by_chance, ending, places, rhymes
+from charlm.inference.scoring import log_softmax
+from charlm.insight.context_length import measure_context, measure_recall
+from charlm.insight.recall_targets import RecallTarget, count_chance_rhymes, ending, find_targets, rhymes
 from charlm.tensor_shapes import tensor_shapes
 from charlm.text.vocabulary import Vocabulary
 
@@ -27,7 +27,7 @@ from ..conftest import HARBOUR, MakeCheckpoint
 def test_context_is_what_was_read(make_checkpoint: MakeCheckpoint, cell: str) -> None:
     engine = Engine(make_checkpoint(cell=cell, scale=0.3))
     ids = np.random.default_rng(0).integers(0, len(engine.vocabulary), 400)
-    rows = by_context(engine, ids, [1, 4, 16, 64], blocks=3, width=4)
+    rows = measure_context(engine, ids, [1, 4, 16, 64], blocks=3, width=4)
     assert [row.length for row in rows] == [1, 4, 16, 64]
     for row in rows:
         total = []
@@ -42,18 +42,18 @@ def test_context_is_what_was_read(make_checkpoint: MakeCheckpoint, cell: str) ->
 
 def test_a_text_that_is_too_short(make_checkpoint: MakeCheckpoint) -> None:
     with pytest.raises(CorpusError, match="needs 164"):
-        by_context(Engine(make_checkpoint()), np.zeros(120, np.int64), [1, 100])
+        measure_context(Engine(make_checkpoint()), np.zeros(120, np.int64), [1, 100])
 
 
 def test_places_of_names_brackets_and_quotes() -> None:
     text = 'I saw Anna (and Anna too). "No", she said.\n\n"'
-    found = {place.kind: place for place in places(text)}
+    found = {place.kind: place for place in find_targets(text)}
     assert found["name"] == RecallTarget("name", 6, 10, 17, 20)
     assert text[17:20] == "nna"
     assert found["bracket"] == RecallTarget("bracket", 11, 12, 24, 25)
     assert found["quote"] == RecallTarget("quote", 27, 28, 30, 31)
     assert found["name"].distance == 7
-    assert len(list(places(text))) == 3
+    assert len(list(find_targets(text))) == 3
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_by_chance_lines_rhyme_as_often_as_their_endings_are_alike() -> None:
     verse = "".join(
         f"a {word}\nthe {word[0]}{word}\n" for word in ("ban", "bed", "bin", "bod", "bun", "bar", "bit", "bog") * 20
     )
-    assert len(list(rhymes(verse))) > 1.5 * by_chance(verse)
-    assert by_chance("no line\nends alike") == 0
+    assert len(list(rhymes(verse))) > 1.5 * count_chance_rhymes(verse)
+    assert count_chance_rhymes("no line\nends alike") == 0
 
 
 def rememberer() -> Engine:
@@ -130,9 +130,9 @@ def test_what_is_remembered_is_recalled_and_what_was_not_read_is_not() -> None:
         opening = rng.choice(["(", "["])
         inside = "".join(rng.choice(list("xz"), rng.integers(1, 200)))
         text += opening + inside + {"(": ")", "[": "]"}[opening]
-    found = list(places(text))
+    found = list(find_targets(text))
     assert len(found) == 60
-    rows = recall(engine, engine.vocabulary.encode(text), found, longest=255, most=10)
+    rows = measure_recall(engine, engine.vocabulary.encode(text), found, max_distance=255, samples=10)
     assert {row.kind for row in rows} == {"bracket"}
     assert sum(row.tried for row in rows) > 20
     for row in rows:
@@ -167,9 +167,9 @@ def test_a_rhyme_is_recalled_by_who_kept_it_and_by_nobody_else() -> None:
     for _ in range(40):
         vowel, filling = rng.choice(["a", "i"]), "x" * int(rng.integers(1, 60))
         text += f"xx b{vowel}n\n{filling} d{vowel}n\n\n"
-    found = list(places(text))
+    found = list(find_targets(text))
     assert [each.kind for each in found] == ["rhyme"] * 40
-    rows = recall(engine, engine.vocabulary.encode(text), found, longest=100)
+    rows = measure_recall(engine, engine.vocabulary.encode(text), found, max_distance=100)
     assert sum(row.tried for row in rows) == 40
     for row in rows:
         assert (row.accuracy, row.without) == (1, 0.5)  # "n" needs no memory
@@ -179,7 +179,7 @@ def test_a_rhyme_is_recalled_by_who_kept_it_and_by_nobody_else() -> None:
     forgetful = Engine(
         Checkpoint(engine.config, engine.vocabulary, {k: 0 * v for k, v in engine.checkpoint.tensors.items()})
     )
-    for row in recall(forgetful, engine.vocabulary.encode(text), found, longest=100):
+    for row in measure_recall(forgetful, engine.vocabulary.encode(text), found, max_distance=100):
         assert row.bits == row.bits_without == pytest.approx(3)
         assert not row.error
 
@@ -188,9 +188,9 @@ def test_recall_is_what_reading_each_alone_says(make_checkpoint: MakeCheckpoint)
     text = HARBOUR.read_text(encoding="utf-8")[:8000]
     engine = Engine(make_checkpoint(cell="slstm", characters="".join(sorted(set(text)))))
     ids = engine.vocabulary.encode(text)
-    found = [place for place in places(text) if place.kind == "name" and 64 <= place.distance < 128]
+    found = [place for place in find_targets(text) if place.kind == "name" and 64 <= place.distance < 128]
     assert len(found) >= 3
-    (row,) = recall(engine, ids, found, longest=200)
+    (row,) = measure_recall(engine, ids, found, max_distance=200)
     nats, right = [], []
     for place in found:
         state, logits = engine.prefill(engine.start(), ids[max(0, place.begin - 32) : place.target])
