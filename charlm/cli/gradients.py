@@ -15,7 +15,7 @@ from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
     from charlm.checkpoint import Checkpoint
-    from charlm.insight.gradients import Reach
+    from charlm.insight.gradients import GradientReach
 
 LEAD_CHARS = 100  # read before a window, for a realistic state
 PRINTED_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
@@ -69,14 +69,16 @@ def command(models: tuple[str, ...], path: str, cells: tuple[str, ...], encoding
         _print(reaches, options["steps"])
 
 
-def _measure(models: tuple[str, ...], cells: tuple[str, ...], text: str, options: dict[str, Any]) -> Iterator[Reach]:
+def _measure(
+    models: tuple[str, ...], cells: tuple[str, ...], text: str, options: dict[str, Any]
+) -> Iterator[GradientReach]:
     from charlm import checkpoint
     from charlm.config import ModelConfig
     from charlm.inference.context import encode_lossy
-    from charlm.insight.gradients import cut_windows, fresh, measure
+    from charlm.insight.gradients import cut_windows, initial_model, measure
     from charlm.text.vocabulary import Vocabulary
 
-    def reach(model: Checkpoint, name: str) -> Reach:
+    def reach(model: Checkpoint, name: str) -> GradientReach:
         ids = encode_lossy(model.vocabulary, text)
         length = LEAD_CHARS + options["steps"] + 2
         if len(ids) < length:
@@ -93,10 +95,10 @@ def _measure(models: tuple[str, ...], cells: tuple[str, ...], text: str, options
     for cell in cells:
         hidden, layers = options["hidden"], options["layers"]
         config = ModelConfig(len(vocabulary), cell, hidden, hidden, layers, norm=options["norm"])
-        yield reach(fresh(config, vocabulary, options["seed"], options["gain"]), f"fresh {cell}")
+        yield reach(initial_model(config, vocabulary, options["seed"], options["gain"]), f"fresh {cell}")
 
 
-def _document(reach: Reach) -> dict[str, Any]:
+def _document(reach: GradientReach) -> dict[str, Any]:
     return {
         "name": reach.name,
         "cell": reach.cell,
@@ -107,7 +109,7 @@ def _document(reach: Reach) -> dict[str, Any]:
     }
 
 
-def _print(reaches: list[Reach], steps: int) -> None:
+def _print(reaches: list[GradientReach], steps: int) -> None:
     columns = [(reach, part) for reach in reaches for part in ("h", "c") if part in reach.norms]
     heads = [shown(reach.name, sys.stdout)[:16] for reach, _ in columns]
     click.echo(f"{'steps back':>10}  " + "  ".join(f"{head:>16}" for head in heads))
@@ -121,7 +123,7 @@ def _print(reaches: list[Reach], steps: int) -> None:
         click.echo(shown(f"{reach.name}: {left}; 1 % at {reach.distance} {more} ({reach.main})", sys.stdout))
 
 
-def _plot(reaches: list[Reach], path: Path) -> None:
+def _plot(reaches: list[GradientReach], path: Path) -> None:
     from charlm.insight.plots import Curve, plot_curves
 
     curves = []

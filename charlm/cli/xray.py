@@ -83,16 +83,17 @@ def command(model: str, text: str, encoding: str, chars: int | None, as_json: bo
     _check(options)
     text = _read_text(text, encoding, chars or (DEFAULT_FIND_CHARS if options["finds"] else DEFAULT_CHARS))
     from charlm import checkpoint
+    from charlm.cells import CELLS
     from charlm.inference.engine import Engine
-    from charlm.insight.activations import memory_of, only, record, signals_of
+    from charlm.insight.activations import named, record
     from charlm.insight.probing import tracked
 
     engine = Engine(checkpoint.load(model_path(model)))
     columns = _features(text, engine.checkpoint, options["named"]) if options["finds"] else {}
     unit = _unit(options["unit"], options["signal"], engine.checkpoint) if options["unit"] else None
-    names = tracked(memory_of(engine.config.cell)) if options["finds"] else signals_of(engine.config.cell)
+    names = tracked(CELLS[engine.config.cell].MEMORY) if options["finds"] else CELLS[engine.config.cell].SIGNALS
     with progress_bar(len(text), "reading") as advance:
-        recording = record(engine, text, watched=only(names), on_read=advance)
+        recording = record(engine, text, is_recorded=named(names), on_read=advance)
     if options["npz_file"]:
         _write_npz(recording, options["npz_file"])
     if options["finds"]:
@@ -149,7 +150,7 @@ def _features(text: str, model: Checkpoint, named: tuple[str, ...]) -> dict[str,
 
 
 def _unit(argument: str, signal: str | None, model: Checkpoint) -> UnitIndex:
-    from charlm.insight.activations import memory_of, signals_of
+    from charlm.cells import CELLS
     from charlm.insight.probing import UnitIndex
 
     config = model.config
@@ -160,9 +161,9 @@ def _unit(argument: str, signal: str | None, model: Checkpoint) -> UnitIndex:
         raise UsageError(
             f"there is no unit {argument}", f"layers are 0 to {config.layers - 1}, units 0 to {config.hidden - 1}"
         )
-    signal = signal or memory_of(config.cell)
-    if signal not in signals_of(config.cell):
-        raise UsageError(f"{config.cell} has no signal {signal!r}", f"it has {', '.join(signals_of(config.cell))}")
+    signal = signal or CELLS[config.cell].MEMORY
+    if signal not in CELLS[config.cell].SIGNALS:
+        raise UsageError(f"{config.cell} has no signal {signal!r}", f"it has {', '.join(CELLS[config.cell].SIGNALS)}")
     return UnitIndex(int(layer), int(index), signal)
 
 
@@ -329,7 +330,7 @@ def _write_npz(recording: Recording, path: Path) -> None:
     from charlm.files import write_bytes
 
     arrays: dict[str, Any] = {f"{layer}.{name}": values for (layer, name), values in recording.signals.items()}
-    arrays |= {"surprise": recording.surprise, "entropy": recording.entropy}
+    arrays |= {"surprise": recording.surprisal, "entropy": recording.entropy}
     arrays["characters"] = np.array([ord(character) for character in recording.text], dtype=np.uint32)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)

@@ -1,7 +1,6 @@
-"""What a model's gates, cells and hidden states do over a text.
+"""Recording of a model's gates, cells and hidden states over a text, and its summary.
 
-Owns the recording, and what is summed up from it. Which signals there are, each cell declares itself
-(`charlm.cells`), so nothing here knows one cell from another.
+Each cell declares its signals (`charlm.cells`); nothing here depends on the kind of cell.
 """
 
 from __future__ import annotations
@@ -22,138 +21,103 @@ from charlm.inference.sampling import log_softmax
 from charlm.inference.state import Array, State
 from charlm.text.decoding import normalise
 
-SHUT, OPEN = 0.1, 0.9  # beyond these a gate counts as saturated
-FLAT = 0.9  # and beyond this, either way, what lies between -1 and 1
+GATE_CLOSED, GATE_OPEN = 0.1, 0.9  # below and above these a gate counts as saturated
+SATURATED = 0.9  # magnitude above which a signal between -1 and 1 counts as saturated
 
-Watched = Callable[[int, str], bool]
-"""Of a layer and a signal's name, whether it is recorded."""
+SignalFilter = Callable[[int, str], bool]
+"""From a layer and a signal's name to whether it is recorded."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What went on in a model while it read a text.
+    """Signals and predictions of a model over a text of N characters."""
 
-    Attributes:
-        text: of N characters, composed (NFC).
-        cell: a key of `charlm.cells.CELLS`.
-        signals: (layer, signal's name) -> (N, H), after each character.
-        surprise: bits of each character, (N,); NaN for the first, which nothing predicts.
-        entropy: bits of what may come after each character, (N,).
-        state: after the last.
-    """
-
-    text: str
-    cell: str
-    signals: Mapping[tuple[int, str], Array]
-    surprise: NDArray[np.float64]
-    entropy: NDArray[np.float64]
-    state: State
+    text: str  # composed (NFC)
+    cell: str  # key of `charlm.cells.CELLS`
+    signals: Mapping[tuple[int, str], Array]  # (layer, name) -> (N, H), after each character
+    surprisal: NDArray[np.float64]  # (N,) bits; NaN for the first character, which has no prediction
+    entropy: NDArray[np.float64]  # (N,) bits of the prediction after each character
+    state: State  # after the last character
 
     @property
     def layers(self) -> int:
-        """L."""
         return 1 + max(layer for layer, _ in self.signals)
 
     @property
     def bits_per_character(self) -> float:
-        """The mean surprise; NaN for a text of one character."""
-        return float(self.surprise[1:].mean()) if len(self.text) > 1 else math.nan
-
-
-def signals_of(cell: str) -> Mapping[str, Signal]:
-    """What can be watched in a cell, by name."""
-    signals: Mapping[str, Signal] = CELLS[cell].SIGNALS
-    return signals
-
-
-def memory_of(cell: str) -> str:
-    """The signal that a cell carries on and on."""
-    name: str = CELLS[cell].MEMORY
-    return name
+        """Mean surprisal; NaN for a text of one character."""
+        return float(self.surprisal[1:].mean()) if len(self.text) > 1 else math.nan
 
 
 def record(
     engine: Engine,
     text: str,
     *,
-    watched: Watched = lambda layer, name: True,
+    is_recorded: SignalFilter = lambda layer, name: True,
     state: State | None = None,
-    on_read: Callable[[int], None] = lambda characters: None,
+    on_read: Callable[[int], None] = lambda ids: None,
 ) -> Recording:
-    """Read a text and keep what the cells did.
+    """Read a text and keep the signals of the cells.
 
     Args:
         engine: the model.
-        text: at least one character; those that the model cannot spell are replaced.
-        watched: what to keep; everything of 2 layers of 256 is some 12 KB a character.
-        state: of one stream, before the text; None starts afresh.
-        on_read: is told how many ids were read since it was told last.
+        text: at least one character; unknown ones are replaced.
+        is_recorded: the signals to keep; all those of 2 layers of 256 take about 12 KB per character.
+        state: of one stream, before the text; None for a new state.
+        on_read: called with the number of ids read since the last call.
     """
     text = normalise(text)
     assert text
-    config, cell = engine.config, CELLS[engine.config.cell]
-    ids = encode_lossy(engine.vocabulary, text)
-    begins = engine.vocabulary.begins[ids]
-    ends = np.append(begins[1:], True)  # a character spelled in bytes is read when its last byte is
-    keys = [(layer, name) for layer in range(config.layers) for name in cell.SIGNALS if watched(layer, name)]
+    config, vocabulary = engine.config, engine.vocabulary
+    ids = encode_lossy(vocabulary, text)
+    begins = vocabulary.begins[ids]
+    ends = np.append(begins[1:], True)  # a character spelled in bytes ends with its last byte
+    signals = CELLS[config.cell].SIGNALS
+    keys = [(layer, name) for layer in range(config.layers) for name in signals if is_recorded(layer, name)]
     rows: dict[tuple[int, str], list[Array]] = {key: [] for key in keys}
     nats, entropy = np.full(len(ids), np.nan), np.empty(len(ids))
     state = engine.start() if state is None else state
-    following: Array | None = None
+    log_p_before: Array = np.full((1, config.vocabulary), np.nan, dtype=np.float32)
     for first in range(0, len(ids), SEGMENT):
-        part = ids[first : first + SEGMENT]
-        state, logits, signals = engine.forward_with_activations(state, part, watched)
+        part = slice(first, first + SEGMENT)
+        state, logits, seen = engine.forward_with_activations(state, ids[part], is_recorded)
         for layer, name in keys:
-            rows[layer, name].append(signals[layer][name][ends[first : first + SEGMENT]])
+            rows[layer, name].append(seen[layer][name][ends[part]])
         log_p = log_softmax(logits)
-        entropy[first : first + SEGMENT] = -(np.exp(log_p) * log_p).sum(axis=-1)
-        before = log_p[:-1] if following is None else np.concatenate((following[None], log_p[:-1]))
-        targets = part[len(part) - len(before) :]
-        nats[first + len(part) - len(targets) : first + len(part)] = -before[np.arange(len(targets)), targets]
-        following = log_p[-1]
-        on_read(len(part))
-    starts = np.flatnonzero(begins)
+        entropy[part] = -(np.exp(log_p) * log_p).sum(axis=-1)
+        log_p_before = np.concatenate((log_p_before[-1:], log_p))
+        nats[part] = -log_p_before[np.arange(len(log_p)), ids[part]]
+        on_read(len(log_p))
     return Recording(
         text=text,
         cell=config.cell,
         signals={key: np.concatenate(parts) for key, parts in rows.items()},
-        surprise=np.add.reduceat(nats, starts) / math.log(2),
+        surprisal=np.add.reduceat(nats, np.flatnonzero(begins)) / math.log(2),
         entropy=entropy[ends] / math.log(2),
         state=state,
     )
 
 
 class SignalSummary(NamedTuple):
-    """A signal of a layer, over all units and characters.
-
-    Attributes:
-        layer: from 0, the lowest.
-        name: the signal's.
-        meaning: in words.
-        mean: of a gate its openness.
-        deviation: standard deviation.
-        low: the share that is saturated at the lower end: a gate below .1, or a value below -.9; None without an end.
-        high: and at the upper end.
-        norm: the mean length of the vector of all units, for the memory; None for the others.
-    """
+    """A signal of a layer, over all units and characters."""
 
     layer: int
     name: str
     meaning: str
     mean: float
     deviation: float
-    low: float | None
-    high: float | None
-    norm: float | None
+    low: float | None  # share of values saturated at the lower end; None without one
+    high: float | None  # share of values saturated at the upper end; None without one
+    norm: float | None  # mean norm of the vector of all units; None but for the memory
 
 
 def summarise(recording: Recording) -> list[SignalSummary]:
-    """A row a layer and signal."""
-    signals, memory = signals_of(recording.cell), memory_of(recording.cell)
+    """Return a row for each layer and signal."""
+    cell = CELLS[recording.cell]
     rows = []
     for (layer, name), values in recording.signals.items():
-        signal = signals[name]
-        below, above = (SHUT, OPEN) if signal.is_gate else (-FLAT, FLAT)
+        signal = cell.SIGNALS[name]
+        low, high = saturation_bounds(signal)
         rows.append(
             SignalSummary(
                 layer=layer,
@@ -161,14 +125,19 @@ def summarise(recording: Recording) -> list[SignalSummary]:
                 meaning=signal.meaning,
                 mean=float(values.mean(dtype=np.float64)),
                 deviation=float(values.std(dtype=np.float64)),
-                low=float((values < below).mean()) if math.isfinite(signal.low) and signal.low <= 0 else None,
-                high=float((values > above).mean()) if math.isfinite(signal.high) else None,
-                norm=float(np.linalg.norm(values, axis=-1).mean(dtype=np.float64)) if name == memory else None,
+                low=float((values < low).mean()) if math.isfinite(signal.low) and signal.low <= 0 else None,
+                high=float((values > high).mean()) if math.isfinite(signal.high) else None,
+                norm=float(np.linalg.norm(values, axis=-1).mean(dtype=np.float64)) if name == cell.MEMORY else None,
             )
         )
     return rows
 
 
-def only(names: Collection[str]) -> Watched:
-    """Watch signals of these names, in every layer."""
+def saturation_bounds(signal: Signal) -> tuple[float, float]:
+    """Return the values below and above which a signal counts as saturated."""
+    return (GATE_CLOSED, GATE_OPEN) if signal.is_gate else (-SATURATED, SATURATED)
+
+
+def named(names: Collection[str]) -> SignalFilter:
+    """Return the filter for signals of these names, in every layer."""
     return lambda layer, name: name in names

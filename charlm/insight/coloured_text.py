@@ -20,10 +20,11 @@ from rich.style import Style
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from rich.text import Text
 
+from charlm.cells import CELLS
 from charlm.errors import UsageError
 from charlm.files import write_bytes
 from charlm.insight import plots
-from charlm.insight.activations import Recording, signals_of
+from charlm.insight.activations import Recording
 from charlm.insight.colour import Colour, colours, digits, hexadecimal, ink
 from charlm.insight.features import Column
 from charlm.insight.probing import ProbeResult, UnitIndex
@@ -93,7 +94,7 @@ class ColouredText:
 def unit_text(recording: Recording, unit: UnitIndex, start: int = 0, stop: int | None = None) -> ColouredText:
     """Return a recorded text, or a part of it, coloured by a unit."""
     values = recording.signals[unit.layer, unit.signal][:, unit.number]
-    signal = signals_of(recording.cell)[unit.signal]
+    signal = CELLS[recording.cell].SIGNALS[unit.signal]
     low = signal.low if math.isfinite(signal.low) else float(values.min())
     high = signal.high if math.isfinite(signal.high) else float(values.max())
     title = f"layer {unit.layer}, unit {unit.number}, {unit.signal}: {signal.meaning}"

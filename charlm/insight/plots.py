@@ -16,9 +16,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from charlm.cells import CELLS
 from charlm.errors import UsageError
 from charlm.files import write_bytes
-from charlm.insight.activations import Recording, signals_of
+from charlm.insight.activations import Recording
 from charlm.insight.colour import colours
 from charlm.text.sanitize import visible
 
@@ -52,7 +53,7 @@ def signal_maps(recording: Recording, layer: int | None = None) -> list[HeatMap]
     maps = []
     for (number, name), values in recording.signals.items():
         if layer is None or number == layer:
-            signal = signals_of(recording.cell)[name]
+            signal = CELLS[recording.cell].SIGNALS[name]
             # A few units that count reach far beyond all others: at their scale the others would look alike.
             reach = float(np.quantile(abs(values), 0.99)) or 1.0
             low = signal.low if math.isfinite(signal.low) else -reach

@@ -1,7 +1,6 @@
-"""One moment of a model at work, as a small plain value that a screen can show.
+"""Summary of a model's activations at one step, as plain values for a screen.
 
-Owns what is folded, averaged and counted, and which step of the colour scale a number gets. Which signals there are,
-the cell declares itself. What comes out holds no arrays: it may be handed to another thread, and to code without NumPy.
+The result holds no arrays: another thread may take it, and so may code without NumPy.
 """
 
 from __future__ import annotations
@@ -9,71 +8,49 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.cells.base import Signal
+from charlm.cells import CELLS
+from charlm.cells.base import Array, Signal
 from charlm.inference.engine import Activations, Engine
 from charlm.inference.sampling import log_softmax
-from charlm.insight.activations import FLAT, OPEN, SHUT, memory_of, signals_of
+from charlm.insight.activations import saturation_bounds
 from charlm.insight.colour import colours, hexadecimal, ink
 
-STEPS: Final = 64  # of the colour scale
-CHOICES: Final = 24  # next characters that are handed on, the likeliest first
+COLOUR_LEVELS: Final = 64
+MAX_CHOICES: Final = 24  # most probable next characters in a summary
 
 
 class SignalBand(NamedTuple):
-    """A signal of a layer, over its units.
-
-    Attributes:
-        name: the signal's.
-        steps: of the colour scale, 0 to STEPS - 1, for the mean of each group of neighbouring units.
-        mean: over all units; of a gate its openness.
-        saturated: the share of units that are near an end; None for what has no ends.
-        values: of each unit.
-    """
+    """A signal of a layer, over its units."""
 
     name: str
-    steps: tuple[int, ...]
-    mean: float
-    saturated: float | None
-    values: tuple[float, ...]
+    levels: tuple[int, ...]  # of the colour scale, for the mean of each group of neighbouring units
+    mean: float  # over all units
+    saturated: float | None  # share of units near an end; None for a signal without ends
+    values: tuple[float, ...]  # of each unit
 
 
 class LayerSummary(NamedTuple):
-    """A layer.
+    """A layer."""
 
-    Attributes:
-        norm: the length of the vector of all units' memory.
-        bands: a signal each, as the cell names them.
-    """
-
-    norm: float
-    bands: tuple[SignalBand, ...]
+    norm: float  # of the vector of all units' memory
+    bands: tuple[SignalBand, ...]  # one per signal, in the cell's order
 
 
 class ActivationSummary(NamedTuple):
-    """A moment: what was read last, and what the model makes of it.
+    """A step: the character read, and the model's prediction of the next."""
 
-    Attributes:
-        text: the character that was read last.
-        memory: the signal that the cell carries on and on.
-        hidden: units a layer has.
-        layers: from the lowest.
-        choices: what may come next by the model itself, and how probable that is; the likeliest first.
-        entropies: bits of what might have come, at each character of the line.
-        palette: the colour scale, #rrggbb each, STEPS of them.
-    """
-
-    text: str
-    memory: str
-    hidden: int
-    layers: tuple[LayerSummary, ...]
-    choices: tuple[tuple[str, float], ...]
-    entropies: tuple[float, ...]
-    palette: tuple[str, ...]
+    text: str  # the character read last
+    memory: str  # the signal that the cell carries from step to step
+    hidden: int  # units per layer
+    layers: tuple[LayerSummary, ...]  # from the lowest
+    choices: tuple[tuple[str, float], ...]  # next characters and their probabilities, the most probable first
+    entropies: tuple[float, ...]  # bits, of the predictions of each character of the line
+    palette: tuple[str, ...]  # colour scale, COLOUR_LEVELS of #rrggbb
 
 
 def summarise_activations(
@@ -84,73 +61,73 @@ def summarise_activations(
     Args:
         engine: the model.
         activations: of the reading.
-        text: the character that was read last.
+        text: the character read last.
         entropies: see `ActivationSummary`.
-        width: number of groups that units are folded into; fewer if there are fewer units.
+        width: number of groups of units; fewer if there are fewer units.
     """
-    cell = engine.config.cell
-    signals, memory = signals_of(cell), memory_of(cell)
+    cell = CELLS[engine.config.cell]
     layers = []
-    for seen in activations.signals:
-        bands = tuple(_band(name, signals[name], seen[name][-1], width) for name in signals)
-        layers.append(LayerSummary(float(np.linalg.norm(seen[memory][-1])), bands))
+    for signals in activations.signals:
+        bands = tuple(_band(name, signal, signals[name][-1], width) for name, signal in cell.SIGNALS.items())
+        layers.append(LayerSummary(float(np.linalg.norm(signals[cell.MEMORY][-1])), bands))
     p = np.exp(log_softmax(activations.logits[-1]))
-    order = np.argsort(-p, kind="stable")[:CHOICES]
+    order = np.argsort(-p, kind="stable")[:MAX_CHOICES]
     choices = tuple((engine.vocabulary.label(index), float(p[index])) for index in order.tolist())
-    return ActivationSummary(text, memory, engine.config.hidden, tuple(layers), choices, tuple(entropies), palette())
+    return ActivationSummary(
+        text, cell.MEMORY, engine.config.hidden, tuple(layers), choices, tuple(entropies), palette()
+    )
 
 
-def _band(name: str, signal: Signal, values: NDArray[Any], width: int) -> SignalBand:
-    low, high = span(signal, float(np.abs(values).max()))
-    below, above = (SHUT, OPEN) if signal.is_gate else (-FLAT, FLAT)
-    ended = math.isfinite(signal.low) and math.isfinite(signal.high)
+def _band(name: str, signal: Signal, values: Array, width: int) -> SignalBand:
+    low, high = colour_range(signal, float(np.abs(values).max()))
+    below, above = saturation_bounds(signal)
+    has_ends = math.isfinite(signal.low) and math.isfinite(signal.high)
     return SignalBand(
         name=name,
-        steps=tuple(steps(fold(values, width), low, high)),
+        levels=tuple(colour_levels(bin_means(values, width), low, high)),
         mean=float(values.mean()),
-        saturated=float(((values < below) | (values > above)).mean()) if ended else None,
+        saturated=float(((values < below) | (values > above)).mean()) if has_ends else None,
         values=tuple(values.tolist()),
     )
 
 
-def fold(values: NDArray[Any], width: int) -> NDArray[np.float64]:
-    """The means of neighbouring values, in `width` groups as equal as can be; of fewer values, the values."""
+def bin_means(values: Array, width: int) -> NDArray[np.float64]:
+    """Return the means of neighbouring values in `width` groups of nearly equal size; at most one group per value."""
     width = max(1, min(width, len(values)))
     edges = np.arange(width + 1) * len(values) // width
     means: NDArray[np.float64] = np.add.reduceat(values, edges[:-1], dtype=np.float64) / np.diff(edges)
     return means
 
 
-def span(signal: Signal, greatest: float) -> tuple[float, float]:
-    """The ends of a signal's scale: its own, or where it has none as far as it reaches, and at least to 1."""
-    reach = max(1.0, greatest)
+def colour_range(signal: Signal, max_magnitude: float) -> tuple[float, float]:
+    """Return the ends of a signal's colour scale: its own, or else the largest magnitude seen, at least 1."""
+    reach = max(1.0, max_magnitude)
     return (
         signal.low if math.isfinite(signal.low) else -reach,
         signal.high if math.isfinite(signal.high) else reach,
     )
 
 
-def steps(values: NDArray[Any], low: float, high: float) -> list[int]:
-    """Which step of the colour scale each value gets."""
-    places = ((values - low) / (high - low) * STEPS).clip(0, STEPS - 1)
-    found: list[int] = places.astype(int).tolist()
-    return found
+def colour_levels(values: Array, low: float, high: float) -> list[int]:
+    """Return the level of each value on the colour scale, 0 to COLOUR_LEVELS - 1."""
+    levels: list[int] = ((values - low) / (high - low) * COLOUR_LEVELS).clip(0, COLOUR_LEVELS - 1).astype(int).tolist()
+    return levels
 
 
 @cache
 def palette() -> tuple[str, ...]:
-    """The colour scale, from low to high."""
-    return tuple(hexadecimal(tuple(one)) for one in colours(np.linspace(0, 1, STEPS), 0, 1).tolist())
+    """Return the colour scale, from low to high."""
+    return tuple(hexadecimal(tuple(one)) for one in colours(np.linspace(0, 1, COLOUR_LEVELS), 0, 1).tolist())
 
 
 @cache
 def inks() -> tuple[str, ...]:
-    """What can be read on each colour of the scale."""
-    return tuple(hexadecimal(ink(tuple(one))) for one in colours(np.linspace(0, 1, STEPS), 0, 1).tolist())
+    """Return a text colour that is legible on each colour of the scale."""
+    return tuple(hexadecimal(ink(tuple(one))) for one in colours(np.linspace(0, 1, COLOUR_LEVELS), 0, 1).tolist())
 
 
-def entropies_of(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """In bits, (T,), of distributions given as logits, (T, V)."""
+def entropies_of(logits: Array) -> NDArray[np.float64]:
+    """Return the entropy of each distribution, (T,) bits, from logits, (T, V)."""
     log_p = log_softmax(logits).astype(np.float64)
     bits: NDArray[np.float64] = -(np.exp(log_p) * log_p).sum(axis=-1) / math.log(2)
     return bits

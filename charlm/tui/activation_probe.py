@@ -207,24 +207,24 @@ class ActivationProbe:
         return summarise_activations(engine, activations, text[-1], entropies[-MAX_ENTROPIES:], self.request.width)
 
     def _send_colours(self, engine: Engine, pin: Pin, turn: Turn, first: int, values: list[float]) -> None:
-        from charlm.insight.activations import signals_of
-        from charlm.insight.xray import inks, palette, span
+        from charlm.cells import CELLS
+        from charlm.insight.xray import colour_range, inks, palette
         from charlm.tui.widgets.rendering import ColourScale
 
         known = self._reach[1] if self._reach[0] == pin else 0.0
         self._reach = pin, max([known, *map(abs, values)])
         title = f"unit {pin.layer}:{pin.unit} {pin.signal}"
-        low, high = span(signals_of(engine.config.cell)[pin.signal], self._reach[1])
+        low, high = colour_range(CELLS[engine.config.cell].SIGNALS[pin.signal], self._reach[1])
         if pin == self.request.pin:
             self._put(UnitColours(pin, turn, first, values, ColourScale(title, low, high, palette(), inks())))
 
 
 def has_unit(engine: Engine, pin: Pin) -> bool:
     """Return whether the model has a pinned unit."""
-    from charlm.insight.activations import signals_of
+    from charlm.cells import CELLS
 
     config = engine.config
-    return pin.layer < config.layers and pin.unit < config.hidden and pin.signal in signals_of(config.cell)
+    return pin.layer < config.layers and pin.unit < config.hidden and pin.signal in CELLS[config.cell].SIGNALS
 
 
 def _values_of(pin: Pin, activations: Activations) -> list[float]:

@@ -93,7 +93,7 @@ def assert_torch_agrees(cell: str, case: Case, tolerance: float) -> None:
 @pytest.mark.parametrize("cell", [name for name, module in CELLS.items() if isinstance(module, FusableCell)])
 @given(size=sizes())
 @settings(max_examples=20)
-def test_one_product_gives_the_sum_of_two(cell: str, size: tuple[int, int, int, int, int]) -> None:
+def test_fused_product_equals_sum_of_two_products(cell: str, size: tuple[int, int, int, int, int]) -> None:
     case, module = make_case(cell, size, 0.5), CELLS[cell]
     both = frozen(np.concatenate((case.tensors["w_x"], case.tensors["w_h"]), axis=1))
     x_and_h = frozen(np.concatenate((case.xs[0], case.state.h), axis=1))
@@ -107,14 +107,14 @@ def test_one_product_gives_the_sum_of_two(cell: str, size: tuple[int, int, int, 
 @given(size=sizes(), scale=st.sampled_from([0.1, 0.5]))
 @example(size=(100, 3, 5, 9, 1), scale=0.4)
 @settings(max_examples=40)
-def test_forward_is_torch(cell: str, size: tuple[int, int, int, int, int], scale: float) -> None:
+def test_cell_forward_equals_torch(cell: str, size: tuple[int, int, int, int, int], scale: float) -> None:
     assert_torch_agrees(cell, make_case(cell, size, scale), 1e-12)
 
 
 @every_cell
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=40)
-def test_saturated_units_are_torch_s(cell: str, seed: int) -> None:
+def test_cell_forward_saturated_equals_torch(cell: str, seed: int) -> None:
     # The sums reach 1e5, so a unit that is by chance not saturated differs by their last bit, 1e-11.
     assert_torch_agrees(cell, make_case(cell, (1, 3, 5, 5, seed), scale=100), 1e-9)
 
@@ -123,7 +123,7 @@ def test_saturated_units_are_torch_s(cell: str, seed: int) -> None:
 @given(size=sizes())
 @example(size=(40, 3, 5, 9, 1))
 @settings(max_examples=40)
-def test_steps_back_are_autograd(cell: str, size: tuple[int, int, int, int, int]) -> None:
+def test_step_backward_equals_autograd(cell: str, size: tuple[int, int, int, int, int]) -> None:
     case = make_case(cell, size, 0.5)
     module, rng = CELLS[cell], np.random.default_rng(size[-1] + 1)
     hs, state, traces = forward(cell, case)
@@ -161,7 +161,7 @@ def test_steps_back_are_autograd(cell: str, size: tuple[int, int, int, int, int]
 
 
 @every_cell
-def test_a_float32_layer_stays_float32(cell: str) -> None:
+def test_cell_float32_stays_float32(cell: str) -> None:
     case = make_case(cell, (1, 2, 3, 4, 0))
     module = CELLS[cell]
     weights = {name: weight.astype(np.float32) for name, weight in case.weights.items()}
@@ -174,7 +174,7 @@ def test_a_float32_layer_stays_float32(cell: str) -> None:
 
 
 @every_cell
-def test_gates_name_the_blocks_of_rows(cell: str) -> None:
+def test_cell_shapes_have_a_block_of_rows_per_gate(cell: str) -> None:
     module = CELLS[cell]
     shapes = module.shapes(5, 7)
     assert shapes["w_x"] == (7 * len(module.GATES), 5)
@@ -189,7 +189,7 @@ def test_gates_name_the_blocks_of_rows(cell: str) -> None:
 @every_cell
 @given(size=sizes(), scale=st.sampled_from([0.5, 5.0]))
 @settings(max_examples=20)
-def test_signals_are_what_they_are_said_to_be(cell: str, size: tuple[int, int, int, int, int], scale: float) -> None:
+def test_signals_stay_within_declared_bounds(cell: str, size: tuple[int, int, int, int, int], scale: float) -> None:
     case, module = make_case(cell, size, scale), CELLS[cell]
     state = module.State(*[np.zeros_like(part) for part in case.state])
     assert module.MEMORY in module.SIGNALS
@@ -204,7 +204,7 @@ def test_signals_are_what_they_are_said_to_be(cell: str, size: tuple[int, int, i
 
 
 @every_cell
-def test_gradients_of_the_torch_cells(cell: str) -> None:
+def test_torch_cell_passes_gradcheck(cell: str) -> None:
     case = make_case(cell, (4, 2, 3, 3, 5), 0.7)
     names = list(case.tensors)
 
@@ -220,13 +220,13 @@ def test_gradients_of_the_torch_cells(cell: str) -> None:
 @every_cell
 @given(size=sizes())
 @settings(max_examples=20)
-def test_the_first_step_from_nothing_is_torch_s(cell: str, size: tuple[int, int, int, int, int]) -> None:
+def test_cell_forward_from_zero_state_equals_torch(cell: str, size: tuple[int, int, int, int, int]) -> None:
     case = make_case(cell, size, 3.0)
     nothing = type(case.state)(*[frozen(np.zeros_like(part)) for part in case.state])
     assert_torch_agrees(cell, case._replace(state=nothing), 1e-11)
 
 
-def test_an_slstm_shows_the_weighted_mean_of_its_candidates() -> None:
+def test_slstm_output_is_weighted_mean_of_candidates() -> None:
     """With all gates' weights by hand: what is shown is the mean of the candidates under exponential weights."""
     module, rng = CELLS["slstm"], np.random.default_rng(0)
     below = rng.normal(0, 2, (30, 1, 4))  # one unit, and nothing recurrent
@@ -243,7 +243,7 @@ def test_an_slstm_shows_the_weighted_mean_of_its_candidates() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1.5e-7), (np.float64, 3e-16)])
-def test_sigmoid_is_the_logistic_function_everywhere(dtype: type[np.floating[Any]], tolerance: float) -> None:
+def test_sigmoid_extreme_values_equal_logistic(dtype: type[np.floating[Any]], tolerance: float) -> None:
     greatest = np.finfo(dtype).max
     a = np.concatenate((np.linspace(-60, 60, 10_001), [-greatest, -1e4, 1e4, greatest])).astype(dtype)
     result = sigmoid(a)

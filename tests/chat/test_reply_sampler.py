@@ -229,7 +229,7 @@ def test_a_snapshot_that_is_damaged_or_another_model_s_is_refused() -> None:
             Snapshot.from_bytes(engine, one)
 
 
-def test_reading_nothing_changes_nothing() -> None:
+def test_forward_without_ids_keeps_state() -> None:
     snapshot = start_of(talking_engine())
     assert snapshot.read(talking_engine(), "") is snapshot
 

@@ -34,7 +34,7 @@ def assert_identical(one: State, other: State) -> None:
 
 @every_cell
 @pytest.mark.parametrize("batch", [1, 3])
-def test_a_state_is_never_changed(make_checkpoint: MakeCheckpoint, cell: str, batch: int) -> None:
+def test_state_is_unchanged_by_reading(make_checkpoint: MakeCheckpoint, cell: str, batch: int) -> None:
     engine = Engine(make_checkpoint(cell=cell, layers=3))
     start, state = engine.start(batch), read_something(engine, batch)
     snapshots = [[part.copy() for part in each.arrays()] for each in (start, state)]
@@ -50,7 +50,7 @@ def test_a_state_is_never_changed(make_checkpoint: MakeCheckpoint, cell: str, ba
 
 
 @every_cell
-def test_logits_and_states_belong_to_the_caller(make_checkpoint: MakeCheckpoint, cell: str) -> None:
+def test_logits_are_unchanged_by_later_steps(make_checkpoint: MakeCheckpoint, cell: str) -> None:
     engine = Engine(make_checkpoint(cell=cell))
     state, logits = engine.step(engine.start(), 3)
     kept = logits.copy()
@@ -62,7 +62,7 @@ def test_logits_and_states_belong_to_the_caller(make_checkpoint: MakeCheckpoint,
 @every_cell
 @pytest.mark.parametrize("layers", [1, 4])
 @pytest.mark.parametrize("batch", [1, 5])
-def test_a_state_survives_being_bytes(make_checkpoint: MakeCheckpoint, cell: str, layers: int, batch: int) -> None:
+def test_state_round_trips_through_bytes(make_checkpoint: MakeCheckpoint, cell: str, layers: int, batch: int) -> None:
     engine = Engine(make_checkpoint(cell=cell, layers=layers))
     state = read_something(engine, batch)
     data = engine.to_bytes(state)
@@ -74,7 +74,7 @@ def test_a_state_survives_being_bytes(make_checkpoint: MakeCheckpoint, cell: str
     assert_identical(again, state)
 
 
-def test_some_rows_survive_being_bytes(make_checkpoint: MakeCheckpoint) -> None:
+def test_state_rows_round_trip_through_bytes(make_checkpoint: MakeCheckpoint) -> None:
     engine = Engine(make_checkpoint())
     rows = read_something(engine, 6).rows(slice(1, 6, 2))
     assert_identical(engine.from_bytes(engine.to_bytes(rows)), rows)
@@ -109,7 +109,7 @@ def overwrite(data: bytes, place: int, new: bytes) -> bytes:
         lambda data: overwrite(data, len(data) - 8, struct.pack("<f", -np.inf)),
     ],
 )
-def test_a_damaged_state_is_refused(make_checkpoint: MakeCheckpoint, damage: Callable[[bytes], bytes]) -> None:
+def test_state_damaged_is_refused(make_checkpoint: MakeCheckpoint, damage: Callable[[bytes], bytes]) -> None:
     engine = Engine(make_checkpoint())
     data = engine.to_bytes(read_something(engine, 2))
     with pytest.raises(CheckpointError, match="state") as refusal:
@@ -117,7 +117,7 @@ def test_a_damaged_state_is_refused(make_checkpoint: MakeCheckpoint, damage: Cal
     assert "\n" not in refusal.value.message
 
 
-def test_a_state_cut_anywhere_is_refused(make_checkpoint: MakeCheckpoint) -> None:
+def test_state_truncated_anywhere_is_refused(make_checkpoint: MakeCheckpoint) -> None:
     engine = Engine(make_checkpoint(hidden=4, embedding=4))
     data = engine.to_bytes(read_something(engine, 2))
     for length in range(len(data)):
@@ -125,7 +125,7 @@ def test_a_state_cut_anywhere_is_refused(make_checkpoint: MakeCheckpoint) -> Non
             engine.from_bytes(data[:length])
 
 
-def test_another_model_s_state_is_refused(make_checkpoint: MakeCheckpoint) -> None:
+def test_state_of_another_model_is_refused(make_checkpoint: MakeCheckpoint) -> None:
     checkpoint = make_checkpoint(seed=0)
     data = Engine(checkpoint).to_bytes(read_something(Engine(checkpoint)))
     tensors = {**checkpoint.tensors, "output.b": checkpoint.tensors["output.b"] + np.float32(1e-3)}
@@ -135,7 +135,7 @@ def test_another_model_s_state_is_refused(make_checkpoint: MakeCheckpoint) -> No
 
 
 @every_cell
-def test_rows_choose_streams(make_checkpoint: MakeCheckpoint, cell: str) -> None:
+def test_state_rows_select_streams(make_checkpoint: MakeCheckpoint, cell: str) -> None:
     engine = Engine(make_checkpoint(cell=cell))
     state = read_something(engine, 4)
     for rows in ([2], [3, 0], [1, 1, 2], slice(1, 3), np.array([0, 3]), []):
@@ -147,7 +147,7 @@ def test_rows_choose_streams(make_checkpoint: MakeCheckpoint, cell: str) -> None
 
 
 @every_cell
-def test_repeated_streams_go_their_own_ways(make_checkpoint: MakeCheckpoint, cell: str) -> None:
+def test_state_repeated_streams_are_independent(make_checkpoint: MakeCheckpoint, cell: str) -> None:
     engine = Engine(make_checkpoint(cell=cell))
     state = read_something(engine)
     repeated = state.repeat(3)

@@ -62,7 +62,7 @@ ALL_SHAPES = ("lstm", "gru", "rnn")
 )
 @pytest.mark.parametrize("residual", [True, False])
 @pytest.mark.parametrize("norm", [True, False])
-def test_numpy_is_torch(cell: str, norm: bool, residual: bool, widths: str, layers: int) -> None:
+def test_engine_logits_equal_torch(cell: str, norm: bool, residual: bool, widths: str, layers: int) -> None:
     embedding, tied = WIDTHS[widths]
     config = ModelConfig(
         len(CHARACTERS), cell, embedding, hidden=24, layers=layers, residual=residual, norm=norm, tied=tied
@@ -75,7 +75,7 @@ def test_numpy_is_torch(cell: str, norm: bool, residual: bool, widths: str, laye
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_file_s_tensors_make_the_same_torch_model(cell: str) -> None:
+def test_loaded_tensors_make_the_same_torch_model(cell: str) -> None:
     config = ModelConfig(len(CHARACTERS), cell, 16, 24, layers=2)
     model, checkpoint = make_model(config)
     again = CharLM(config).eval()
@@ -85,7 +85,7 @@ def test_a_file_s_tensors_make_the_same_torch_model(cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_however_a_text_is_read_it_says_the_same(cell: str) -> None:
+def test_reading_in_parts_or_steps_gives_same_logits(cell: str) -> None:
     _, checkpoint = make_model(ModelConfig(len(CHARACTERS), cell, 24, 40, layers=3))
     engine, ids = Engine(checkpoint), make_ids(2 * SEGMENT + 37)
     state, expected = engine.forward(engine.start(), ids)
@@ -114,7 +114,7 @@ def test_however_a_text_is_read_it_says_the_same(cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_batched_streams_are_each_alone(cell: str) -> None:
+def test_batched_streams_equal_single_streams(cell: str) -> None:
     _, checkpoint = make_model(ModelConfig(len(CHARACTERS), cell, 24, 40, layers=2))
     engine, ids = Engine(checkpoint), make_ids(SEGMENT + 50, 5)
     state, logits = engine.forward(engine.start(5), ids)
@@ -129,7 +129,7 @@ def test_batched_streams_are_each_alone(cell: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3)])
-def test_reading_nothing_changes_nothing(shape: tuple[int, ...]) -> None:
+def test_forward_without_ids_keeps_state(shape: tuple[int, ...]) -> None:
     _, checkpoint = make_model(ModelConfig(len(CHARACTERS), "lstm", 24, 24, layers=2))
     engine = Engine(checkpoint)
     before, _ = engine.step(engine.start(shape[-1] or 1), make_ids(shape[-1] or 1))

@@ -102,7 +102,7 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, Any], int, int]:
 @example(case=({"vocabulary": 30, "embedding": 32, "hidden": 32, "layers": 2, "tied": True}, 60, 2))
 @example(case=({"vocabulary": 5, "embedding": 3, "hidden": 4, "layers": 2, "norm": False}, 1, 3))
 @settings(max_examples=40)
-def test_gradients_are_torch_s(cell: str, dtype: type, case: tuple[dict[str, Any], int, int]) -> None:
+def test_gradients_equal_torch(cell: str, dtype: type, case: tuple[dict[str, Any], int, int]) -> None:
     shape, length, seed = case
     # Layer norm of two units gives much the same whatever it reads, and what comes back through it is rounding.
     assume(dtype is np.float64 or shape["hidden"] >= 4)

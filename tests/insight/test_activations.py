@@ -12,7 +12,7 @@ from charlm.inference.context import StaticModel, read_prompt
 from charlm.inference.engine import SEGMENT, Engine
 from charlm.inference.sampling import log_softmax
 from charlm.inference.scoring import score_text
-from charlm.insight.activations import memory_of, only, record, signals_of, summarise
+from charlm.insight.activations import named, record, summarise
 
 from ..conftest import MakeCheckpoint
 
@@ -21,10 +21,10 @@ assert len(TEXT) > SEGMENT
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_recording_is_what_the_engine_did(make_checkpoint: MakeCheckpoint, cell: str) -> None:
+def test_recording_equals_engine_steps(make_checkpoint: MakeCheckpoint, cell: str) -> None:
     engine = Engine(make_checkpoint(cell=cell))
     recording = record(engine, TEXT)
-    assert recording.signals.keys() == {(layer, name) for layer in range(2) for name in signals_of(cell)}
+    assert recording.signals.keys() == {(layer, name) for layer in range(2) for name in CELLS[cell].SIGNALS}
     state, surprise, entropy = engine.start(), [math.nan], []
     for place, index in enumerate(engine.vocabulary.encode(TEXT).tolist()):
         if place:
@@ -34,7 +34,7 @@ def test_a_recording_is_what_the_engine_did(make_checkpoint: MakeCheckpoint, cel
         entropy.append(-float((np.exp(log_p) * log_p).sum()) / math.log(2))
         for layer in range(2):
             np.testing.assert_allclose(recording.signals[layer, "h"][place], state.layers[layer].h[0], atol=1e-5)
-    np.testing.assert_allclose(recording.surprise, surprise, atol=1e-4)
+    np.testing.assert_allclose(recording.surprisal, surprise, atol=1e-4)
     np.testing.assert_allclose(recording.entropy, entropy, atol=1e-4)
     for part, expected in zip(recording.state.arrays(), state.arrays(), strict=True):
         np.testing.assert_allclose(part, expected, atol=1e-5)
@@ -42,22 +42,22 @@ def test_a_recording_is_what_the_engine_did(make_checkpoint: MakeCheckpoint, cel
     assert recording.bits_per_character == pytest.approx(measured.bits_per_character, abs=1e-4)
 
 
-def test_characters_spelled_in_bytes_have_one_row_each(make_checkpoint: MakeCheckpoint) -> None:
+def test_recording_bytes_have_one_row_per_character(make_checkpoint: MakeCheckpoint) -> None:
     engine = Engine(make_checkpoint(has_bytes=True))
     text = "a\u00e9\u6f22b\U0001f600." * 30
     recording = record(engine, text)
-    assert len(recording.surprise) == len(recording.entropy) == len(recording.signals[0, "h"]) == len(text)
+    assert len(recording.surprisal) == len(recording.entropy) == len(recording.signals[0, "h"]) == len(text)
     prompt, _ = read_prompt(StaticModel(engine), text[:5])
     np.testing.assert_allclose(recording.signals[1, "h"][4], prompt.state.layers[1].h[0], atol=1e-5)
     *_, measured = score_text(engine, text)
     assert recording.bits_per_character == pytest.approx(measured.bits_per_character, abs=1e-4)
 
 
-def test_recording_goes_on_where_it_left_off(make_checkpoint: MakeCheckpoint) -> None:
+def test_recording_continues_from_state(make_checkpoint: MakeCheckpoint) -> None:
     engine = Engine(make_checkpoint(cell="slstm"))
     whole = record(engine, TEXT)
-    first = record(engine, TEXT[:100], watched=only({"h"}))
-    second = record(engine, TEXT[100:], watched=only({"h"}), state=first.state)
+    first = record(engine, TEXT[:100], is_recorded=named({"h"}))
+    second = record(engine, TEXT[100:], is_recorded=named({"h"}), state=first.state)
     assert first.signals.keys() == {(0, "h"), (1, "h")}
     for layer in range(2):
         both = np.concatenate((first.signals[layer, "h"], second.signals[layer, "h"]))
@@ -65,16 +65,16 @@ def test_recording_goes_on_where_it_left_off(make_checkpoint: MakeCheckpoint) ->
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_summary_is_of_what_was_recorded(make_checkpoint: MakeCheckpoint, cell: str) -> None:
+def test_summary_equals_statistics_of_recording(make_checkpoint: MakeCheckpoint, cell: str) -> None:
     recording = record(Engine(make_checkpoint(cell=cell, scale=1.5)), TEXT)
     rows = {(row.layer, row.name): row for row in summarise(recording)}
     assert rows.keys() == recording.signals.keys()
     for key, values in recording.signals.items():
-        row, signal = rows[key], signals_of(cell)[key[1]]
+        row, signal = rows[key], CELLS[cell].SIGNALS[key[1]]
         assert row.mean == pytest.approx(values.mean(), abs=1e-5)
         if signal.is_gate:
             assert row.low == pytest.approx((values < 0.1).mean())
             assert row.high == pytest.approx((values > 0.9).mean())
-        assert (row.norm is not None) == (key[1] == memory_of(cell))
+        assert (row.norm is not None) == (key[1] == CELLS[cell].MEMORY)
         if row.norm is not None:
             assert row.norm == pytest.approx(np.sqrt((values.astype(np.float64) ** 2).sum(axis=1)).mean(), rel=1e-5)

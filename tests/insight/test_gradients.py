@@ -11,7 +11,7 @@ from charlm.cells import CELLS
 from charlm.config import ModelConfig
 from charlm.inference.sampling import log_softmax
 from charlm.inference.state import State
-from charlm.insight.gradients import cut_windows, fresh, measure, state_gradients
+from charlm.insight.gradients import cut_windows, initial_model, measure, state_gradients
 from charlm.model.lm import CharLM
 from charlm.tensor_shapes import tensor_shapes
 from charlm.text.vocabulary import Vocabulary
@@ -33,7 +33,7 @@ def surprise(config: ModelConfig, weights: Any, ids: Any, target: Any, layers: t
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("cell", CELLS)
-def test_state_gradients_are_finite_differences(cell: str, shape: dict[str, Any]) -> None:
+def test_state_gradients_equal_finite_differences(cell: str, shape: dict[str, Any]) -> None:
     config = ModelConfig(7, cell, HIDDEN, HIDDEN, LAYERS, **shape)
     rng = np.random.default_rng(1)
     weights = {
@@ -73,13 +73,13 @@ def test_state_gradients_are_finite_differences(cell: str, shape: dict[str, Any]
             assert (found[part][layer, 0] * direction).sum() == pytest.approx(expected, rel=1e-5, abs=1e-8)
 
 
-def test_a_forget_gate_that_is_open_keeps_the_gradient_and_a_plain_cell_loses_it() -> None:
+def test_gradient_reach_open_forget_gate_beats_plain_cell() -> None:
     vocabulary = Vocabulary("ab", has_bytes=False)
     windows = np.random.default_rng(0).integers(0, 2, (120, 6))
-    kept = fresh(ModelConfig(2, "lstm", 12, 12, 1), vocabulary, seed=1)
+    kept = initial_model(ModelConfig(2, "lstm", 12, 12, 1), vocabulary, seed=1)
     kept.tensors["layers.0.b"][12:24] = 6.0  # sigma(6) to the hundredth power is .78
     kept.tensors["layers.0.w_h"][:] *= 0.1
-    plain = fresh(ModelConfig(2, "rnn", 12, 12, 1), vocabulary, seed=1)
+    plain = initial_model(ModelConfig(2, "rnn", 12, 12, 1), vocabulary, seed=1)
     plain.tensors["layers.0.w_h"][:] *= 0.8
     one, other = (measure(model, windows, 100, "x") for model in (kept, plain))
     assert one.norms["c"].shape == (1, 100)
@@ -89,7 +89,7 @@ def test_a_forget_gate_that_is_open_keeps_the_gradient_and_a_plain_cell_loses_it
     assert other.distance < 30
 
 
-def test_windows_are_of_the_text() -> None:
+def test_windows_cover_the_text_evenly() -> None:
     ids = np.arange(100)
     windows = cut_windows(ids, 10, 7)
     assert windows.shape == (10, 7)

@@ -14,14 +14,23 @@ from charlm.cells import CELLS
 from charlm.cells.base import UNBOUNDED, Signal, gate
 from charlm.inference.context import encode_lossy
 from charlm.insight.activations import record, summarise
-from charlm.insight.xray import STEPS, entropies_of, fold, inks, palette, span, steps, summarise_activations
+from charlm.insight.xray import (
+    COLOUR_LEVELS,
+    bin_means,
+    colour_levels,
+    colour_range,
+    entropies_of,
+    inks,
+    palette,
+    summarise_activations,
+)
 from tests.chat.models import random_engine
 
 TEXT = "what is seen\nis what is known"
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_moment_is_the_last_of_a_recording(cell: str) -> None:
+def test_activation_summary_equals_last_recorded_step(cell: str) -> None:
     engine = random_engine(cell=cell)
     look = engine.forward_with_activations(engine.start(), encode_lossy(engine.vocabulary, TEXT))
     recording = record(engine, TEXT)
@@ -37,8 +46,8 @@ def test_a_moment_is_the_last_of_a_recording(cell: str) -> None:
         assert depth.norm == pytest.approx(expected[layer, CELLS[cell].MEMORY].norm, abs=1e-4)
         for band in depth.bands:
             summary = expected[layer, band.name]
-            assert len(band.steps) == 5
-            assert all(0 <= step < STEPS for step in band.steps)
+            assert len(band.levels) == 5
+            assert all(0 <= step < COLOUR_LEVELS for step in band.levels)
             assert band.mean == pytest.approx(summary.mean, abs=1e-5)
             ended = summary.low is not None and summary.high is not None
             assert band.saturated == (pytest.approx(summary.low + summary.high) if ended else None)
@@ -47,7 +56,7 @@ def test_a_moment_is_the_last_of_a_recording(cell: str) -> None:
     assert [p for _, p in seen.choices] == sorted([p for _, p in seen.choices], reverse=True)
 
 
-def test_what_comes_out_holds_no_arrays() -> None:
+def test_activation_summary_holds_no_arrays() -> None:
     engine = random_engine()
     activations = engine.forward_with_activations(engine.start(), np.array([1, 2, 3]))
     seen = summarise_activations(engine, activations, "a", [0.5], 7)
@@ -59,7 +68,7 @@ def test_what_comes_out_holds_no_arrays() -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_looking_changes_nothing(cell: str) -> None:
+def test_forward_with_activations_equals_forward(cell: str) -> None:
     engine = random_engine(cell=cell)
     ids = encode_lossy(engine.vocabulary, TEXT * 20)  # more than one segment
     look = engine.forward_with_activations(engine.start(), ids)
@@ -70,19 +79,25 @@ def test_looking_changes_nothing(cell: str) -> None:
 
 
 @given(values=hnp.arrays(np.float32, st.integers(1, 80), elements=st.floats(-1, 1, width=32)), width=st.integers(1, 99))
-def test_folding_keeps_the_mean(values: Any, width: int) -> None:
-    folded = fold(values, width)
+def test_bin_means_keep_the_mean(values: Any, width: int) -> None:
+    folded = bin_means(values, width)
     assert len(folded) == min(width, len(values))
     sizes = np.diff(np.arange(len(folded) + 1) * len(values) // len(folded))
     assert set(sizes) <= {len(values) // len(folded), len(values) // len(folded) + 1}
     assert float(folded @ sizes) == pytest.approx(float(values.sum(dtype=np.float64)), abs=1e-9)
 
 
-def test_scales_hold_what_there_is() -> None:
-    assert span(gate(""), 0.3) == (0, 1)
-    assert span(Signal("", -UNBOUNDED, UNBOUNDED), 0.3) == (-1, 1)
-    assert span(Signal("", -UNBOUNDED, UNBOUNDED), 7.0) == (-7, 7)
-    assert span(Signal("", 0.0, UNBOUNDED), 7.0) == (0, 7)
-    assert steps(np.array([-9.0, -1.0, 0.0, 1.0, 9.0]), -1, 1) == [0, 0, STEPS // 2, STEPS - 1, STEPS - 1]
-    assert len(palette()) == len(inks()) == STEPS
+def test_colour_scale_covers_all_values() -> None:
+    assert colour_range(gate(""), 0.3) == (0, 1)
+    assert colour_range(Signal("", -UNBOUNDED, UNBOUNDED), 0.3) == (-1, 1)
+    assert colour_range(Signal("", -UNBOUNDED, UNBOUNDED), 7.0) == (-7, 7)
+    assert colour_range(Signal("", 0.0, UNBOUNDED), 7.0) == (0, 7)
+    assert colour_levels(np.array([-9.0, -1.0, 0.0, 1.0, 9.0]), -1, 1) == [
+        0,
+        0,
+        COLOUR_LEVELS // 2,
+        COLOUR_LEVELS - 1,
+        COLOUR_LEVELS - 1,
+    ]
+    assert len(palette()) == len(inks()) == COLOUR_LEVELS
     assert set(inks()) == {"#000000", "#ffffff"}

@@ -31,7 +31,7 @@ IDS = torch.from_numpy(np.random.default_rng(0).integers(0, 11, (20, 3)))
 @pytest.mark.parametrize(
     "shape", [{}, {"norm": False}, {"residual": False}, {"tied": True}, {"layers": 4}, {"embedding": 5}]
 )
-def test_a_chunk_in_parts_is_the_chunk(cell: str, shape: dict[str, Any]) -> None:
+def test_chunk_read_in_parts_equals_whole_chunk(cell: str, shape: dict[str, Any]) -> None:
     model = make(cell=cell, **shape).eval()
     whole, last = model(IDS, model.start(3))
     state, parts = model.start(3), []
@@ -46,7 +46,7 @@ def test_a_chunk_in_parts_is_the_chunk(cell: str, shape: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("shape", [{}, {"residual": False}, {"tied": True}])
-def test_a_first_layer_that_reads_one_hot_vectors_is_one_that_reads_embeddings(
+def test_one_hot_first_layer_equals_embedding(
     cell: str, shape: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = {"cell": cell, "vocabulary": 11, "embedding": 16, "hidden": 16, **shape}
@@ -63,7 +63,7 @@ def test_a_first_layer_that_reads_one_hot_vectors_is_one_that_reads_embeddings(
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_in_half_precision_a_model_is_nearly_the_same(cell: str) -> None:
+def test_bf16_model_is_close_to_fp32(cell: str) -> None:
     model = make(cell=cell, hidden=32, embedding=32).eval()
     exact, _ = model(IDS, model.start(3))
     with torch.autocast("cpu", torch.bfloat16):
@@ -78,7 +78,7 @@ def test_in_half_precision_a_model_is_nearly_the_same(cell: str) -> None:
 @pytest.mark.parametrize(
     "option", [{"norm": False}, {"residual": False}, {"tied": True}, {"layers": 3}, {"hidden": 9, "embedding": 9}]
 )
-def test_every_option_changes_the_model(cell: str, option: dict[str, Any]) -> None:
+def test_config_option_changes_the_model(cell: str, option: dict[str, Any]) -> None:
     usual, other = make(cell=cell), make(cell=cell, **option)
     for name, tensor in usual.state_dict().items():
         if name in other.state_dict() and other.state_dict()[name].shape == tensor.shape:
@@ -89,14 +89,14 @@ def test_every_option_changes_the_model(cell: str, option: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_parameters_are_those_of_the_file(cell: str) -> None:
+def test_parameters_match_names_in_model_file(cell: str) -> None:
     for shape in ({}, {"norm": False}, {"tied": True}, {"embedding": 5}, {"layers": 8}):
         model = make(cell=cell, **shape)
         assert {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} == tensor_shapes(model.config)
         assert sum(parameter.numel() for parameter in model.parameters()) == parameter_count(model.config)
 
 
-def test_weights_begin_as_they_should() -> None:
+def test_initial_weights_follow_their_distributions() -> None:
     model = make(hidden=32, embedding=32)
     for layer in range(2):
         tensors = {name: model.state_dict()[f"layers.{layer}.{name}"] for name in ("w_x", "w_h", "b")}
@@ -111,7 +111,7 @@ def test_weights_begin_as_they_should() -> None:
         assert 0.9 * limit < tensors["w_x"].abs().max() <= limit
 
 
-def test_the_output_begins_at_the_frequencies() -> None:
+def test_output_bias_starts_at_log_frequencies() -> None:
     model = make(tied=True)
     counts = np.array([1000, 500, *[10] * 8, 0])
     model.set_frequencies(counts)
@@ -120,7 +120,7 @@ def test_the_output_begins_at_the_frequencies() -> None:
 
 
 @pytest.mark.parametrize("place", ["input", "hidden", "output", "weight"])
-def test_every_dropout_is_used_in_training_only(place: str) -> None:
+def test_dropout_applies_in_training_only(place: str) -> None:
     plain, dropped = make(), make(Dropout(**{place: 0.5}))
     dropped.load_state_dict(plain.state_dict())
     expected, _ = plain(IDS, plain.start(3))
@@ -130,7 +130,7 @@ def test_every_dropout_is_used_in_training_only(place: str) -> None:
     torch.testing.assert_close(used, expected)
 
 
-def test_locked_dropout_drops_the_same_units_at_every_step() -> None:
+def test_locked_dropout_is_constant_over_steps() -> None:
     from charlm.model.lm import _locked_dropout
 
     x = torch.ones(50, 4, 200)
@@ -141,7 +141,7 @@ def test_locked_dropout_drops_the_same_units_at_every_step() -> None:
     assert y.mean().item() == pytest.approx(1, abs=0.1)
 
 
-def test_weight_drop_draws_one_mask_a_chunk() -> None:
+def test_weight_drop_draws_one_mask_per_chunk() -> None:
     model = make(Dropout(weight=0.5), layers=1)
     outputs = [model(IDS, model.start(3))[0] for _ in range(2)]
     assert not torch.allclose(*outputs)
@@ -149,13 +149,13 @@ def test_weight_drop_draws_one_mask_a_chunk() -> None:
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 2.0])
-def test_impossible_rates_are_refused(rate: float) -> None:
+def test_dropout_rate_out_of_range_is_refused(rate: float) -> None:
     for place in ("input", "hidden", "output", "weight"):
         with pytest.raises(UsageError, match=place):
             Dropout(**{place: rate})
 
 
-def test_tensors_go_out_and_in() -> None:
+def test_tensors_round_trip_through_model() -> None:
     model, other = make(), make(cell="lstm")
     with torch.no_grad():
         for parameter in model.parameters():

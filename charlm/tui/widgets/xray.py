@@ -300,16 +300,16 @@ class XRay(Widget, can_focus=True):
 
     def _strip(self, summary: ActivationSummary, layer: int, signal: int, band: SignalBand) -> Strip:
         here = self.place[:2] == (layer, signal)
-        at_cursor = cell_of_unit(self.place[2], summary.hidden, len(band.steps)) if here else -1
+        at_cursor = cell_of_unit(self.place[2], summary.hidden, len(band.levels)) if here else -1
         segments = [
             Segment(f" {band.name}".ljust(LEFT_CELLS)[:LEFT_CELLS], self._style("xray--cursor" if here else ""))
         ]
         palette = summary.palette
-        for cell, step in enumerate(band.steps):
+        for cell, step in enumerate(band.levels):
             style = _colour(palette[step], palette[0])
             block = BLOCKS[1 + step * 8 // len(palette)]
             segments.append(Segment(block, style + _REVERSE if cell == at_cursor else style))
-        room = " " * (self._strip_width - len(band.steps))
+        room = " " * (self._strip_width - len(band.levels))
         share = "" if band.saturated is None else f"{band.saturated:.0%}"
         segments.append(Segment(f"{room}{_figure(band.mean):>5}{share:>4}", self.rich_style))
         return Strip(segments)
@@ -353,7 +353,7 @@ class XRay(Widget, can_focus=True):
 
 
 def cell_of_unit(unit: int, hidden: int, width: int) -> int:
-    """Return which of `width` cells a unit is folded into; see `charlm.insight.xray.fold`."""
+    """Return which of `width` cells a unit is folded into; see `charlm.insight.xray.bin_means`."""
     return ((unit + 1) * width - 1) // hidden
 
 
