@@ -110,7 +110,7 @@ class TrainConfig(Config):
     beta1: Annotated[float, Setting("AdamW's decay of the first moment", 0, 0.9999)] = 0.9
     beta2: Annotated[float, Setting("AdamW's decay of the second moment", 0, 0.999999)] = 0.99
     weight_decay: Annotated[float, Setting("AdamW's weight decay, on matrices only", 0, 10)] = 0.3
-    clip: Annotated[float, Setting("clip the norm of the gradient to this", 1e-6, 1e6)] = 1.0
+    clip: Annotated[float, Setting("clip the norm of the gradient to this", 1e-6, 1_000_000)] = 1.0
     dropout_input: Annotated[
         float, Setting("locked dropout of the embedding", 0, 1, open=(1,), default_text="as --dropout, else 0")
     ] = 0.0
@@ -171,7 +171,7 @@ class SamplerConfig(Config):
     top_k: Annotated[
         int,
         Setting(
-            "draw among the k likeliest characters; 0 is off",
+            "draw among the k likeliest characters",
             0,
             _INF,
             words=_OFF_AT_ZERO,
@@ -181,7 +181,7 @@ class SamplerConfig(Config):
     top_p: Annotated[
         float,
         Setting(
-            "draw among the likeliest characters that make up this share; 1 is off",
+            "draw among the likeliest characters that make up this share",
             0,
             1,
             open=(0,),
@@ -192,7 +192,7 @@ class SamplerConfig(Config):
     min_p: Annotated[
         float,
         Setting(
-            "draw among characters at least this share as likely as the likeliest; 0 is off",
+            "draw among characters at least this share as likely as the likeliest",
             0,
             1,
             words=_OFF_AT_ZERO,
@@ -202,7 +202,7 @@ class SamplerConfig(Config):
     typical: Annotated[
         float,
         Setting(
-            "draw among the most typical characters that make up this share; 1 is off",
+            "draw among the most typical characters that make up this share",
             0,
             1,
             open=(0,),
@@ -213,7 +213,7 @@ class SamplerConfig(Config):
     repetition_penalty: Annotated[
         float,
         Setting(
-            "above 1 avoids recent characters; 1 is off",
+            "above 1 avoids recent characters",
             1,
             100,
             words=_OFF_AT_ONE,
@@ -282,7 +282,7 @@ class ChatConfig(SamplerConfig):
     pace: Annotated[
         float,
         Setting(
-            "characters shown per second; 0 is without limit",
+            "characters shown per second",
             0,
             1_000_000,
             words={0: "no limit"},
@@ -292,11 +292,12 @@ class ChatConfig(SamplerConfig):
     learn: Annotated[
         float,
         Setting(
-            "rate at which the model learns from your messages; 0 is off",
+            "rate at which the model learns from your messages",
             0,
             0.1,
             words=_OFF_AT_ZERO,
             label="learning",
+            default_text="on if the text of the model has turns",
             stops=(0, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 3e-4, 5e-4, 1e-3),
         ),
     ] = 0.0
@@ -362,7 +363,7 @@ class LearnConfig(Config):
     segment: Annotated[int, Setting("characters between two steps", 1, 10_000)] = 50
     passes: Annotated[int, Setting("steps on each segment", 1, 100)] = 1
     # In units of a tensor's usual root mean square gradient.
-    clip: Annotated[float, Setting("clip the root mean square of a tensor's gradient to this", 1e-3, 1e6)] = 10.0
+    clip: Annotated[float, Setting("clip the root mean square of a tensor's gradient to this", 1e-3, 1_000_000)] = 10.0
     epsilon: Annotated[float, Setting("least usual size of a gradient", 1e-9, 1)] = 3e-5
     # Past this loss on recent text, relative to the trained weights, the learned weights are halved.
-    margin: Annotated[float, Setting("loss that learning may cost before it is reduced, nats/char", 0, 1e6)] = 0.1
+    margin: Annotated[float, Setting("loss that learning may cost before it is reduced, nats/char", 0, 1_000_000)] = 0.1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import runpy
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from charlm.config import (
 from charlm.errors import CheckpointError, UsageError
 from charlm.settings import BoundSetting, Config, settings_of
 
+ROOT = Path(__file__).parents[1]
 CONFIGS: list[Config] = [
     ModelConfig(vocabulary=5),
     DataConfig(paths=("a.txt",), val_fraction=0.5),
@@ -166,3 +169,8 @@ def test_budget_must_be_one(budgets: dict[str, Any]) -> None:
         TrainConfig(**budgets)
     assert TrainConfig(minutes=1).budget == "1 minute"
     assert TrainConfig(epochs=2.5).budget == "2.5 epochs"
+
+
+def test_reference_page_is_up_to_date() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "make_settings.py"))
+    assert made["PAGE"].read_text(encoding="utf-8") == made["page"](), "run python docs/make_settings.py"

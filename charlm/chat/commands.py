@@ -238,7 +238,8 @@ def _setting_command(one: BoundSetting) -> Command:
     def complete(session: Session, start: str) -> Iterable[str]:
         return _starting(one.setting.words.values(), start)
 
-    return Command(one.shown_name, "[VALUE]", one.setting.help, run, complete, anytime=True)
+    help_ = one.setting.help + (f": {one.range_text}" if one.range_text else "")
+    return Command(one.shown_name, "[VALUE]", help_, run, complete, anytime=True)
 
 
 _commands += [_setting_command(one) for one in settings_of(ChatConfig) if one.name != "learn"]
