@@ -24,10 +24,10 @@ from textual.screen import Screen
 
 from charlm.errors import NotFoundError, UsageError
 from charlm.text.sanitize import visible
-from charlm.tui import preferences
 from charlm.tui.event_queue import Event, EventQueue, Failed, Loaded, ReplyFinished
 from charlm.tui.look import LookPane
 from charlm.tui.notices import report_errors, show_error
+from charlm.tui.preferences import load_theme, save_theme
 from charlm.tui.screens.chat import ChatScreen
 from charlm.tui.widgets.conversations import ConversationsPanel
 from charlm.tui.widgets.dials import DialsPanel
@@ -60,7 +60,7 @@ class ChatApp(App[int]):
         Binding("f3", "screen.toggle_panel('dials')", "Dials", tooltip="Dials: how replies are drawn and shown"),
         Binding("f4", "screen.heat", "Heat", tooltip="Colour every character by how much it surprised the model"),
         Binding("f5", "run('regenerate')", "Again", tooltip="Another reply; the old one stays, as a version"),
-        Binding("f6", "run('undo')", "Undo", tooltip="Take the last step back, whatever it was"),
+        Binding("f6", "run('undo')", "Undo", tooltip="Take the last step back, of any kind"),
         Binding("f7", "run('redo')", "Take an undo back", show=False),
         Binding("f8", "edit_last", "Say something else instead of what you said last", show=False),
         Binding("f9", "run('continue')", "Let the model write on", show=False),
@@ -76,8 +76,8 @@ class ChatApp(App[int]):
         Binding("escape", "stop", "Stop the reply; or leave what is being done", show=False),
         Binding("ctrl+q", "quit", "Quit", tooltip="Leave; everything is saved", priority=True),
         # In an empty prompt.
-        Binding("left", "version(-1)", "In an empty field: the version before", show=False),
-        Binding("right", "version(1)", "In an empty field: the next version", show=False),
+        Binding("left", "run('previous')", "In an empty field: the version before", show=False),
+        Binding("right", "run('next')", "In an empty field: the next version", show=False),
         Binding("pageup", "screen.page(-1)", "Page up", show=False),
         Binding("pagedown", "screen.page(1)", "Page down", show=False),
     ]
@@ -112,10 +112,9 @@ class ChatApp(App[int]):
         return self.chat
 
     def on_mount(self) -> None:
-        theme = preferences.load().get("theme", "")
-        if theme in self.available_themes:
+        if (theme := load_theme()) in self.available_themes:
             self.theme = theme
-        self.theme_changed_signal.subscribe(self, lambda theme: preferences.remember("theme", theme.name))
+        self.theme_changed_signal.subscribe(self, lambda theme: save_theme(theme.name))
         self.set_interval(1 / FRAMES_PER_SECOND, self._handle_events)
         self._install_signal_handlers()
         self._load()
@@ -339,10 +338,6 @@ class ChatApp(App[int]):
         keys.append((self.COMMAND_PALETTE_BINDING, "The command palette: search what there is to do, and do it"))
         self.push_screen(HelpScreen(keys, [(f"/{one.name} {one.argument}", one.help) for one in self._commands]))
 
-    def action_version(self, step: int) -> None:
-        """Show another version of the last reply."""
-        self.action_run("next" if step > 0 else "previous")
-
     def action_edit_last(self) -> None:
         from charlm.chat.commands import last_turn
 
@@ -447,4 +442,4 @@ def run(options: Mapping[str, Any]) -> int:
     code = app.run()
     if app.failure is not None:
         raise app.failure
-    return code or 0
+    return code if code is not None else app.return_code or 0  # after a crash there is no code

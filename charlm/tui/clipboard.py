@@ -1,4 +1,4 @@
-"""Copying, whatever the terminal can do."""
+"""The clipboard."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from textual.app import App
 
 
 def copy(app: App[Any], text: str) -> None:
-    """Copy a text both ways: by the terminal (OSC 52), and by the system's clipboard where that has a tool."""
+    """Copy a text by the terminal (OSC 52), and by the system's clipboard tool if there is one."""
     app.copy_to_clipboard(text)
     import pyperclip
 

@@ -1,11 +1,9 @@
-"""What the app remembers from one start to the next: its theme.
-
-A small JSON file beside the conversations, read before the first paint; a damaged one counts as none.
-"""
+"""The theme, kept from one start to the next in a small JSON file in the user's data folder."""
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from charlm.errors import OutputError
 from charlm.files import home, write_bytes
@@ -13,20 +11,16 @@ from charlm.files import home, write_bytes
 _NAME = "preferences.json"
 
 
-def load() -> dict[str, str]:
-    """What was remembered."""
+def load_theme() -> str:
+    """Return the saved theme; empty if there is none, or if the file is damaged."""
     try:
-        document = json.loads((home() / _NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    known = document.items() if isinstance(document, dict) else ()
-    return {key: value for key, value in known if isinstance(key, str) and isinstance(value, str)}
+        theme = json.loads((home() / _NAME).read_text(encoding="utf-8"))["theme"]
+    except (OSError, ValueError, TypeError, LookupError):
+        return ""
+    return theme if isinstance(theme, str) else ""
 
 
-def remember(key: str, value: str) -> None:
-    """Keep something, if there is room; it is not worth an error."""
-    document = load() | {key: value}
-    try:
-        write_bytes(home() / _NAME, json.dumps(document, indent=1).encode())
-    except OutputError:
-        return
+def save_theme(theme: str) -> None:
+    """Save the theme; a failure is ignored."""
+    with suppress(OutputError):
+        write_bytes(home() / _NAME, json.dumps({"theme": theme}, indent=1).encode())

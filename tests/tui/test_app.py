@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ from textual.widgets import Input, OptionList
 
 from charlm.chat.commands import COMMANDS
 from charlm.chat.session import ChatOptions, Session
+from charlm.chat.storage.store import FILE, ConversationStore
 from charlm.checkpoint import save
+from charlm.files import home
 from charlm.tui.app import ChatApp
 from charlm.tui.screens.help import HelpScreen
 from charlm.tui.screens.models import ModelPicker
@@ -533,18 +537,43 @@ async def test_leave_by_palette_during_reply_saves_it(open_chat: OpenChat) -> No
         assert chat.turns == kept
 
 
+async def test_turn_saved_late_keeps_its_block(open_chat: OpenChat) -> None:
+    """Another process holds the database for longer than the store waits."""
+    async with open_chat() as chat:
+        await chat.say("one")
+        other = sqlite3.connect(home() / FILE, isolation_level=None)
+        with closing(other):
+            other.execute("BEGIN IMMEDIATE")
+            await chat.say("two")
+            other.execute("COMMIT")
+        await chat.say("three")
+        assert len(chat.turns) == 6
+        chat.assert_consistent()
+
+
+async def test_conversation_removed_elsewhere_goes_on(open_chat: OpenChat) -> None:
+    async with open_chat() as chat:
+        await chat.say("one")
+        with closing(ConversationStore()) as store:
+            store.delete(chat.app.session.number)
+        await chat.say("two")
+        await chat.say("three")
+        assert len(chat.turns) == 6
+        assert chat.shown == chat.turns
+
+
 @pytest.mark.parametrize("size", [(40, 12), (60, 20), (80, 24), (120, 40)])
 async def test_panel_on_narrow_terminal_covers_conversation(open_chat: OpenChat, size: tuple[int, int]) -> None:
     async with open_chat(size=size) as chat:
         await chat.say("hello")
         talk = chat.app.query_one("#talk")
-        for key, name in (("f2", "conversations"), ("f3", "dials")):
+        for key, name in (("f2", "conversations"), ("f3", "dials"), ("f10", "xray")):
             await chat.press(key)
             panel = chat.app.query_one(f"#{name}")
             await chat.pilot.pause()
             assert panel.region.width > 0
             assert panel.region.right <= size[0]
-            assert (talk.region.width > 0) == (size[0] >= 72)
+            assert (talk.region.width > 0) == (size[0] >= 72) == (panel.region.width < size[0])
             await chat.press("escape")
             await chat.pilot.pause()
             assert talk.region.width == size[0]
@@ -585,6 +614,17 @@ async def test_tab_moves_focus_to_panel_which_shows_it(open_chat: OpenChat, key:
         await chat.press(key, "escape")
         assert not panel.display
         assert chat.screen.prompt.has_focus
+
+
+async def test_resize_with_two_panels_closes_one(open_chat: OpenChat) -> None:
+    async with open_chat(size=(120, 40)) as chat:
+        await chat.press("f2", "f10")
+        assert chat.screen.panels.open_panels == ["conversations", "xray"]
+        await chat.pilot.resize_terminal(60, 20)
+        await chat.until(lambda: chat.screen.panels.open_panels == ["xray"])
+        await chat.press("escape")
+        await chat.say("hello")
+        chat.assert_consistent()
 
 
 async def test_panel_covering_prompt_has_focus(open_chat: OpenChat) -> None:

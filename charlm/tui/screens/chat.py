@@ -48,12 +48,13 @@ class ChatScreen(Screen[None]):
         super().__init__()
         self.busy = False  # a reply is requested or in progress
         self.prompt, self.status, self.look = Prompt(), StatusLine(), LookPane()
-        self.conversations, self.dials = ConversationsPanel(id="conversations"), DialsPanel(id="dials")
+        self.conversations = ConversationsPanel(id="conversations", classes="panel")
+        self.dials = DialsPanel(id="dials", classes="panel")
         self.transcript = self.look.transcript
-        self.xray = XRayController(XRay(id="xray"), self.transcript, events.probe)
+        self.xray = XRayController(XRay(id="xray", classes="panel"), self.transcript, events.probe)
         self.editing = EditMode(self.prompt)
         talk = Vertical(self.look, self.prompt, id="talk")
-        self.panels = PanelLayout([self.conversations], talk, [self.dials, self.xray.panel], self.prompt)
+        self.panels = PanelLayout(self.conversations, talk, self.dials, self.xray.panel, prompt=self.prompt)
         self._events = events
         self.loaded: Session | None = None
         self._commands: Sequence[Command] = ()

@@ -47,7 +47,7 @@ class Alternatives(OptionList):
         & > .option-list--option-disabled { color: $foreground; }
     }
     Alternatives:focus {
-        border: round $border;
+        border: heavy $border;
         & > .option-list--option-highlighted { text-style: reverse; }
     }
     """

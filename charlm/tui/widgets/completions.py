@@ -1,8 +1,4 @@
-"""The small list of commands above the prompt, and what belongs in it.
-
-Owns matching, the list's look, and which row is chosen. What happens to the chosen one is the prompt's affair: the list
-never has the focus.
-"""
+"""The list of completions above the prompt. It never has the focus; the prompt handles its keys."""
 
 from __future__ import annotations
 
@@ -16,13 +12,15 @@ from textual.widgets import OptionList
 
 from charlm.tui.graphemes import one_line
 
+COMPLETION_CELLS: Final = 14  # a longer completion pushes its explanation to the right
+
 
 def choices(
     text: str, commands: Sequence[tuple[str, str]], complete_argument: Callable[[str, str], Iterable[str]] | None
 ) -> list[tuple[str, str]]:
-    """What a text may become, and what that does; nothing unless it is one line that begins with a slash.
+    """Return the completions of a line that begins with a slash, with an explanation each.
 
-    Commands that begin so come first, what is there already before them; where none does, those that contain it.
+    These are the commands with that beginning, an exact match first; without one, commands that contain the text.
     """
     if not text.startswith("/") or "\n" in text:
         return []
@@ -37,16 +35,11 @@ def choices(
     return [(f"/{one}", help_text) for one, help_text in rows]
 
 
-_COLUMN: Final = 14  # cells for what is completed to; what is longer pushes its help to the right
-
-
 class Completions(OptionList, can_focus=False):
-    """What the text in the prompt may become.
-
-    It stands before the prompt in a vertical layout, takes no room there, and is drawn over what is above.
+    """Is mounted before the prompt in a vertical layout, takes no room, and is drawn over the widget above.
 
     Args:
-        take: called with a row's place when it is clicked.
+        take: called with the number of a clicked row.
     """
 
     DEFAULT_CSS = """
@@ -79,10 +72,10 @@ class Completions(OptionList, can_focus=False):
         self._take = take
 
     def show(self, rows: Sequence[tuple[str, str]]) -> None:
-        """Offer rows, the first chosen; none closes the list."""
+        """Show rows of text and explanation; without rows, close."""
         self.set_class(bool(rows), "-open")
         left = [one_line(text) for text, _ in rows]
-        width = min(max(map(cell_len, left), default=0), _COLUMN)
+        width = min(max(map(cell_len, left), default=0), COMPLETION_CELLS)
         self.set_options(
             Content.assemble(text + " " * max(2, width - cell_len(text) + 2), (one_line(help_text), "dim"))
             for text, (_, help_text) in zip(left, rows, strict=True)
@@ -90,7 +83,7 @@ class Completions(OptionList, can_focus=False):
         self.highlighted = 0 if rows else None
 
     def move(self, by: int) -> None:
-        """Choose another row; around at the ends."""
+        """Highlight another row, from the last on to the first."""
         if self.option_count:
             self.highlighted = ((self.highlighted or 0) + by) % self.option_count
 
@@ -101,4 +94,4 @@ class Completions(OptionList, can_focus=False):
 
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        event.stop()  # nobody else's business
+        event.stop()

@@ -337,7 +337,7 @@ class XRay(Widget, can_focus=True):
         layer, signal, unit = self.place
         band = summary.layers[layer].bands[signal]
         pinned = "  pinned" if (layer, unit, band.name) == self.pinned else ""
-        clamped = f"  held {self.clamps[layer, unit]:g}" if (layer, unit) in self.clamps else ""
+        clamped = f"  held {self.clamps[layer, unit]:.3g}" if (layer, unit) in self.clamps else ""
         text = f"unit {layer}:{unit}  {band.name} {band.values[unit]:+.2f}{pinned}{clamped}"
         return self._line(text, "" if self.has_focus else "xray--aside")
 
