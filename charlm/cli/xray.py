@@ -303,8 +303,8 @@ def _show_found(recording: Recording, columns: dict[str, Column], options: Mappi
             name = shown(result.feature, sys.stdout) if number == 0 else ""
             click.echo(f"{name:24} {match.unit!s:12} {match.held_out:8.3f} {match.chosen:8.3f} {control}")
     for result in found:
-        if result.why_not:
-            click.echo(shown(f"{result.feature}: {result.why_not}", sys.stderr), err=True)
+        if result.skip_reason:
+            click.echo(shown(f"{result.feature}: {result.skip_reason}", sys.stderr), err=True)
     if is_live(sys.stdout):
         for example in examples[:MAX_PRINTED_EXAMPLES]:
             click.echo()
@@ -320,7 +320,7 @@ def _found_document(found: ProbeResult) -> dict[str, Any]:
         "kind": found.kind,
         "units": [figures(match) for match in found.matches],
         "shuffled": figures(found.control) if found.control else None,
-        "why_not": found.why_not or None,
+        "skip_reason": found.skip_reason or None,
     }
 
 

@@ -1,10 +1,8 @@
-"""Cells side by side: the same text, the same budget, about the same number of parameters.
+"""Compare cells: the same text, the same budget, about the same number of parameters.
 
-Owns what makes a comparison fair and what is measured afterwards. The training is `charlm.training.run`'s, which saves
-each run as it goes: a comparison that was stopped goes on where it stood when it is asked for again.
-
-Everything but the cell and the width is the same for all: text, split, layers, lanes, chunk, learning rate, dropout,
-seeds. The width is solved for, so that each has about as many parameters as was asked for.
+Everything but the cell and the width is the same: text, split, layers, lanes, chunk, learning rate, dropout, seeds. The
+width is chosen for the number of parameters. `charlm.training.run` trains and saves each run, so a stopped comparison
+resumes when it is run again.
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from bisect import bisect_left
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,108 +33,74 @@ from charlm.training.events import Ended, Event
 from charlm.training.run import Request, Run
 from charlm.training.run_dir import RunDir
 
-LEAST_WIDTH, MOST_WIDTH = 4, 4096
-WIDTH_STEP = 4  # widths are multiples of it, which kernels like
-REACH_STEPS, REACH_WINDOWS, REACH_LEAD = 200, 16, 100
-OPTIMIZER_BYTES = 16  # a parameter: itself, its gradient, AdamW's two moments, four bytes each
+WIDTHS = range(4, 4097, 4)  # multiples of 4 suit the kernels
+REACH_STEPS, REACH_WINDOWS, REACH_LEAD_CHARS = 200, 16, 100
+BYTES_PER_PARAMETER = 16  # value, gradient and AdamW's two moments, four bytes each
 
 
 @dataclass(frozen=True)
 class ComparisonPlan:
-    """What is compared.
-
-    Attributes:
-        paths: of the text.
-        cells: keys of `charlm.cells.CELLS`.
-        parameters: about how many each model has.
-        seeds: how often each cell is trained.
-        minutes: budget of each run; or
-        steps: in steps.
-        layers: L.
-        lanes: B.
-        chunk: T.
-        learning_rate: the highest, for all.
-        dropout: locked dropout at all three places, for all.
-        precision: "fp32", "bf16" or "auto".
-        threads: of the processor; 0 is torch's choice.
+    """Configuration of a comparison.
 
     Raises:
-        UsageError: something that cannot be.
+        UsageError: a value is invalid.
     """
 
     paths: tuple[str, ...]
-    cells: tuple[str, ...]
-    parameters: int = 900_000
-    seeds: int = 1
-    minutes: float | None = None
+    cells: tuple[str, ...]  # keys of `charlm.cells.CELLS`
+    parameters: int = 900_000  # approximate number of each model
+    seeds: int = 1  # runs of each cell
+    minutes: float | None = None  # budget of each run, or
     steps: int | None = None
     layers: int = 2
     lanes: int = 32
     chunk: int = 64
-    learning_rate: float = 6e-3
-    dropout: float = 0.05
-    precision: str = "auto"
-    threads: int = 0
+    learning_rate: float = 6e-3  # peak
+    dropout: float = 0.05  # locked dropout at all three places
+    precision: str = "auto"  # or "fp32", "bf16"
+    threads: int = 0  # 0 is torch's choice
 
     def __post_init__(self) -> None:
         if not self.cells:
             raise UsageError("there is no cell to compare", f"choose from {', '.join(CELLS)}")
         for cell in self.cells:
-            ModelConfig(vocabulary=2, cell=cell)  # says so if there is none of that name
+            ModelConfig(vocabulary=2, cell=cell)  # refuses an unknown cell
         if len(set(self.cells)) < len(self.cells):
-            raise UsageError("a cell is named twice", "say --seeds 2 to train each twice")
+            raise UsageError("a cell is named twice", "add --seeds 2 to train each twice")
         if (self.minutes is None) == (self.steps is None):
-            raise UsageError("a comparison has one budget", "say --minutes or --steps")
+            raise UsageError("a comparison has one budget", "use --minutes or --steps")
         if not 1 <= self.seeds <= 100:
             raise UsageError(f"seeds is {self.seeds}, but must lie between 1 and 100")
 
     def overrides(self, config: ModelConfig, seed: int) -> dict[str, Any]:
-        """What a run is told, see `charlm.training.autoconfig`."""
+        """Return the settings of a run that are not planned, see `charlm.training.autoconfig`."""
         budget = {"minutes": self.minutes} if self.minutes is not None else {"steps": self.steps}
         shape = {name: getattr(config, name) for name in ("cell", "hidden", "embedding", "layers")}
-        same = {
-            name: getattr(self, name) for name in ("lanes", "chunk", "learning_rate", "dropout", "precision", "threads")
-        }
-        return {**shape, **same, **budget, "seed": seed, "patience": 0}
+        names = ("lanes", "chunk", "learning_rate", "dropout", "precision", "threads")
+        shared = {name: getattr(self, name) for name in names}
+        return {**shape, **shared, **budget, "seed": seed, "patience": 0}
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a run came out.
-
-    Attributes:
-        cell: which.
-        seed: of the run.
-        hidden: the width that was solved for.
-        parameters: how many there are.
-        nats: validation loss of the best weights over all validation text, nats per character.
-        characters: read in training.
-        steps: of the optimizer.
-        seconds: of training, validation on the way included.
-        training_bytes: what a training step holds: weights, gradients, moments, and what is kept for the way back.
-        state_bytes: what one conversation's state takes.
-        reach: how far back 1 % of the gradient still reaches, at most 200 steps.
-        left: the share of the gradient one step back that is left 100 steps back.
-        curve: seconds and nats of every evaluation on the way.
-    """
+    """Result of a run."""
 
     cell: str
     seed: int
-    hidden: int
+    hidden: int  # width
     parameters: int
-    nats: float
-    characters: int
+    nats: float  # validation loss of the best weights over all validation text, per character
+    characters: int  # read in training
     steps: int
-    seconds: float
-    training_bytes: int
-    state_bytes: int
-    reach: int
-    left: float
-    curve: tuple[tuple[float, float], ...]
+    seconds: float  # of training and validation
+    training_bytes: int  # memory of a training step
+    state_bytes: int  # memory of one conversation's state
+    reach: int  # steps back at which 1 % of the gradient is left, at most REACH_STEPS
+    left: float  # share of the gradient one step back that is left 100 steps back
+    curve: tuple[tuple[float, float], ...]  # seconds and nats of each evaluation
 
     @property
     def bits(self) -> float:
-        """Bits per character."""
         return self.nats / math.log(2)
 
     @property
@@ -144,19 +109,19 @@ class Result:
         return self.characters / max(self.seconds, 1e-9)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data, with the figures that people read."""
+        """Return the fields, bits per character and speed."""
         return {**asdict(self), "bits_per_char": self.bits, "chars_per_second": self.speed}
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Result:
-        """Read back what `to_dict` wrote."""
+        """Return a result from the dictionary that `to_dict` made."""
         known = {name: document[name] for name in cls.__dataclass_fields__ if name != "curve"}
         return cls(**known, curve=tuple((float(seconds), float(nats)) for seconds, nats in document["curve"]))
 
 
 @dataclass(frozen=True)
 class RunEvent:
-    """Something that happened in one of the runs; the last of a run is its result."""
+    """An event of one of the runs; the last one of a run is its result."""
 
     cell: str
     seed: int
@@ -164,15 +129,15 @@ class RunEvent:
 
 
 class Comparison:
-    """A comparison, begun or gone on with: iterate over `events()`.
+    """A comparison, new or resumed. Iterate over `events()` to run it.
 
     Args:
-        plan: what is compared.
-        folder: where its runs stand.
-        force: begin anew if another comparison stands there.
+        plan: configuration.
+        folder: folder of the runs.
+        force: replace another comparison in the folder.
 
     Raises:
-        OutputError: another comparison stands there.
+        OutputError: the folder holds another comparison.
     """
 
     def __init__(self, plan: ComparisonPlan, folder: Path, *, force: bool = False) -> None:
@@ -181,56 +146,55 @@ class Comparison:
         self._force = force
         self._run: Run | None = None
         self._stop = False
-        self._note = folder / "comparison.json"
+        self._plan_file = folder / "comparison.json"
         document = json.loads(json.dumps(asdict(plan)))
-        if self._note.exists() and not force:
+        if self._plan_file.exists() and not force:
             try:
-                there = json.loads(self._note.read_text(encoding="utf-8"))
+                existing = json.loads(self._plan_file.read_text(encoding="utf-8"))
             except ValueError as error:
-                raise CheckpointError(f"{self._note} is damaged: {error}", "begin anew with --force") from error
-            if there != document:
+                raise CheckpointError(f"{self._plan_file} is damaged: {error}", "start again with --force") from error
+            if existing != document:
                 raise OutputError(
-                    f"another comparison stands in {folder}", "choose another place with -o, or begin anew with --force"
+                    f"{folder} holds another comparison", "choose another folder with -o, or replace it with --force"
                 )
         self._document = document
 
     @property
     def stopped(self) -> bool:
-        """Whether it was stopped before its end."""
         return self._stop
 
     def request_stop(self) -> None:
-        """End after the step under way, saved; may be called from a signal handler."""
+        """Stop after the current step, saved. A signal handler may call this."""
         self._stop = True
         if self._run is not None:
             self._run.request_stop()
 
     def events(self) -> Iterator[RunEvent]:
-        """Train what has not been trained, and tell; results of earlier sessions are told as well.
+        """Train the missing runs and yield their events, and the results of finished runs.
 
         Raises:
-            CharlmError: a run cannot start or go on.
+            CharlmError: a run cannot start or resume.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"cannot write to {self.folder}: {error.strerror}", "choose another place with -o"
+                f"cannot write to {self.folder}: {error.strerror}", "choose another folder with -o"
             ) from error
         if self._force:
             for old in self.folder.glob("*-*.json"):
                 old.unlink()
         corpus = load_corpus(self.plan.paths, self.folder)
-        configs = {cell: solve(cell, self.plan, len(corpus.vocabulary)) for cell in self.plan.cells}
-        write_bytes(self._note, json.dumps(self._document, indent=1).encode())
+        configs = {cell: find_config(cell, self.plan, len(corpus.vocabulary)) for cell in self.plan.cells}
+        write_bytes(self._plan_file, json.dumps(self._document, indent=1).encode())
         for seed in range(1, self.plan.seeds + 1):
             for cell, config in configs.items():
                 if self._stop:
                     return
                 result = self._finished(cell, seed)
                 if result is None:
-                    is_over = yield from self._train(cell, seed, config)
-                    if not is_over:
+                    is_finished = yield from self._train(cell, seed, config)
+                    if not is_finished:
                         return
                     result = self._measure(cell, seed, config, corpus)
                     path = self.folder / f"{cell}-{seed}.json"
@@ -244,14 +208,14 @@ class Comparison:
         try:
             return Result.from_dict(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path} is damaged: {error}", "delete it, and it is measured again") from error
+            raise CheckpointError(f"{path} is damaged: {error}", "delete it to measure the run again") from error
 
     def _train(self, cell: str, seed: int, config: ModelConfig) -> Generator[RunEvent, None, bool]:
-        """Train one, or go on with it; whether it came to its end."""
+        """Train or resume a run; return whether it finished."""
         folder = RunDir.named(str(self.folder / f"{cell}-{seed}"))
         if folder.resume_file.exists() and not self._force:
-            if _is_over(folder):
-                return True  # trained, but stopped before it was measured
+            if _is_finished(folder):
+                return True  # stopped between training and measuring
             run = Run(resumed=str(self.folder / f"{cell}-{seed}"))
         else:
             data = DataConfig(self.plan.paths)
@@ -260,25 +224,25 @@ class Comparison:
         self._run = run
         if self._stop:
             run.request_stop()
-        is_over = False
+        is_finished = False
         for event in run.events():
             yield RunEvent(cell, seed, event)
             if isinstance(event, Ended):
-                is_over = event.reason != "interrupted"
+                is_finished = event.reason != "interrupted"
         self._run = None
-        return is_over
+        return is_finished
 
     def _measure(self, cell: str, seed: int, config: ModelConfig, corpus: Corpus) -> Result:
         folder = RunDir.named(str(self.folder / f"{cell}-{seed}"))
         model = checkpoint.load(folder.model)
         record = model.record
         assert record.validation is not None
-        length = min(REACH_LEAD + REACH_STEPS + 2, len(corpus.validation) - 1)
+        length = min(REACH_LEAD_CHARS + REACH_STEPS + 2, len(corpus.validation) - 1)
         steps = min(REACH_STEPS, length - 2)
         ids = corpus.validation[:].astype("int64")
         reach = measure(model, cut_windows(ids, length, REACH_WINDOWS), steps, cell)
         with folder.metrics_file.open(encoding="utf-8", newline="") as file:
-            # The last row is of the whole validation text, the others are of a part of it.
+            # The last row is about the whole validation text, the others are about a part of it.
             *rows, _ = csv.DictReader(file)
         curve = tuple((float(row["seconds"]), float(row["validation"])) for row in rows)
         return Result(
@@ -298,51 +262,51 @@ class Comparison:
         )
 
 
-def _is_over(folder: RunDir) -> bool:
+def _is_finished(folder: RunDir) -> bool:
     from charlm.training import run_state
 
     return bool(run_state.load(folder.resume_file).numbers["progress"]["reason"])
 
 
-def solve(cell: str, plan: ComparisonPlan, vocabulary: int) -> ModelConfig:
-    """The model whose number of parameters is nearest to what was asked for.
+def find_config(cell: str, plan: ComparisonPlan, vocabulary: int) -> ModelConfig:
+    """Return the configuration whose number of parameters is the nearest to the plan's.
 
     Raises:
-        UsageError: no width gives so few or so many.
+        UsageError: no width has so few or so many parameters.
     """
 
     def config(width: int) -> ModelConfig:
         return ModelConfig(vocabulary, cell, embedding=width, hidden=width, layers=plan.layers)
 
-    widths = range(LEAST_WIDTH, MOST_WIDTH + 1, WIDTH_STEP)
-    least, most = parameter_count(config(widths[0])), parameter_count(config(widths[-1]))
-    if not least <= plan.parameters <= most:
+    def size(width: int) -> int:
+        return parameter_count(config(width))
+
+    smallest, largest = size(WIDTHS[0]), size(WIDTHS[-1])
+    if not smallest <= plan.parameters <= largest:
         raise UsageError(
-            f"a {cell} has no width with {plan.parameters:,} parameters", f"from {least:,} to {most:,} it has"
+            f"no {cell} has {plan.parameters:,} parameters",
+            f"choose from {smallest:,} to {largest:,} with --parameters",
         )
-    low, high = 0, len(widths) - 1  # parameters grow with the width
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if parameter_count(config(widths[middle])) <= plan.parameters else (low, middle)
-    near = (config(widths[low]), config(widths[high]))
-    return min(near, key=lambda each: abs(parameter_count(each) - plan.parameters))
+    above = bisect_left(WIDTHS, plan.parameters, key=size)
+    nearest = min(WIDTHS[max(0, above - 1) : above + 1], key=lambda width: abs(size(width) - plan.parameters))
+    return config(nearest)
 
 
 def training_bytes(config: ModelConfig, lanes: int, chunk: int) -> int:
-    """What a training step holds in memory: weights, gradients, moments, and what is kept for the way back.
+    """Return the memory of a training step: weights, gradients, moments, and tensors saved for the backward pass.
 
-    Counted, not measured: each piece of memory that the forward pass saves, once.
+    It is counted, not measured: each storage that the forward pass saves counts once.
     """
     with torch.random.fork_rng(devices=[]):
         model = CharLM(config)
-    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    kept: dict[int, int] = {}
-    alive: list[Tensor] = []  # so that no address is used twice
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    saved: dict[int, int] = {}  # bytes by address
+    alive: list[Tensor] = []  # no address is used twice
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
+        if storage.data_ptr() not in parameters:
+            saved[storage.data_ptr()] = storage.nbytes()
             alive.append(tensor)
         return tensor
 
@@ -350,4 +314,4 @@ def training_bytes(config: ModelConfig, lanes: int, chunk: int) -> int:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         logits, _ = model(ids, model.start(lanes))
         F.cross_entropy(logits.flatten(0, 1), ids.flatten())
-    return OPTIMIZER_BYTES * parameter_count(config) + sum(kept.values())
+    return BYTES_PER_PARAMETER * parameter_count(config) + sum(saved.values())

@@ -1,7 +1,7 @@
-"""What a person could name in a text: inside quotes, inside brackets, the start of a word ...
+"""Features of a text that a person can name: inside quotes, inside brackets, start of a word ...
 
-Each feature is a number a character, yes and no or a count, told from the text up to and including that character, or
-from how it is written (a comment ends where its line does). Knows nothing of models.
+A feature is a number a character: 0 or 1, or a count. It depends on the text up to that character, but for a few that
+end with their line.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from charlm.errors import UsageError
 from charlm.text.dialogue import Dialogue
 
 Column = NDArray[np.float64]
-"""(N,), one a character."""
+"""(N,), one number a character."""
 
-SPEAKERS = 3  # of whom there is a feature each, the most talkative
+MAX_SPEAKERS = 3  # the most talkative have a feature each
 _CLOSERS = {"(": ")", "[": "]", "{": "}", "\u300c": "\u300d", "\u300e": "\u300f", "\uff08": "\uff09"}
 _CURLY = {"\u201c": "\u201d", "\u00ab": "\u00bb", "\u201e": "\u201c"}
 
 
 def inside_quotes(text: str) -> Column:
-    """From an opening double quote up to, not with, the closing one; a blank line ends it, closed or not."""
+    """1 from an opening double quote up to the closing one or a blank line."""
     inside, closer, column = False, "", []
     previous = ""
     for character in text:
@@ -40,7 +40,7 @@ def inside_quotes(text: str) -> Column:
 
 
 def inside_brackets(text: str) -> Column:
-    """How many brackets are open; a blank line closes all."""
+    """1 while a bracket is open; a blank line closes all."""
     expected: list[str] = []
     column, previous = [], ""
     for character in text:
@@ -56,7 +56,7 @@ def inside_brackets(text: str) -> Column:
 
 
 def position_in_line(text: str) -> Column:
-    """0 for a newline, 1 for the first character after it, and so on."""
+    """0 at a newline, 1 at the first character after it, and so on."""
     column, place = [], 0
     for character in text:
         place = 0 if character == "\n" else place + 1
@@ -65,19 +65,19 @@ def position_in_line(text: str) -> Column:
 
 
 def word_start(text: str) -> Column:
-    """The first letter or digit of a word."""
+    """1 at the first letter or digit of a word."""
     letters = np.array([character.isalnum() for character in text], dtype=np.bool_)
     starts: Column = (letters & ~np.append(False, letters[:-1])).astype(np.float64)
     return starts
 
 
 def upper_case(text: str) -> Column:
-    """Capital letters."""
+    """1 at capital letters."""
     return np.array([character.isupper() for character in text], dtype=np.float64)
 
 
 def inside_comment(text: str) -> Column:
-    """From # or // to the end of the line, unless a string is open there."""
+    """1 from # or // to the end of the line, unless inside a string."""
     column: list[bool] = []
     for line in text.splitlines(keepends=True):
         quote, start = "", None
@@ -94,7 +94,7 @@ def inside_comment(text: str) -> Column:
 
 
 def indentation(text: str) -> Column:
-    """By how many columns the current line is indented, as far as it has been read."""
+    """Columns of indentation of the current line, as far as it has been read."""
     column, width, leading = [], 0, True
     for character in text:
         if character == "\n":
@@ -108,7 +108,7 @@ def indentation(text: str) -> Column:
 
 
 def after_full_stop(text: str) -> Column:
-    """From the end of a sentence to just before the next begins."""
+    """1 from the end of a sentence up to the next one."""
     ended, column = False, []
     for character in text:
         if character in ".!?\u3002\uff01\uff1f":
@@ -132,7 +132,7 @@ FEATURES: Final[Mapping[str, Callable[[str], Column]]] = {
 
 
 def speakers(text: str, dialogue: Dialogue) -> dict[str, Column]:
-    """Who is speaking, from the end of the line or colon that names them: a feature for each of the most talkative."""
+    """Return a feature for each of the most talkative speakers: 1 from the end of the name to the next speaker."""
     if not dialogue.has_names:
         return {}
     colon = re.escape(dialogue.colon)
@@ -146,7 +146,7 @@ def speakers(text: str, dialogue: Dialogue) -> dict[str, Column]:
         spoken.setdefault(turn[1], []).append((turn.end(), following.start() if following else len(text)))
     talkative = sorted(spoken, key=lambda name: -sum(end - start for start, end in spoken[name]))
     columns = {}
-    for name in talkative[:SPEAKERS]:
+    for name in talkative[:MAX_SPEAKERS]:
         column = np.zeros(len(text))
         for start, stop in spoken[name]:
             column[start:stop] = 1
@@ -155,10 +155,10 @@ def speakers(text: str, dialogue: Dialogue) -> dict[str, Column]:
 
 
 def matching(text: str, expression: str) -> Column:
-    """The characters inside a regular expression's matches; ^ and $ are those of lines.
+    """1 inside the matches of a regular expression, in which ^ and $ match at lines.
 
     Raises:
-        UsageError: it is no regular expression.
+        UsageError: the expression is invalid.
     """
     try:
         pattern = re.compile(expression, re.M)
@@ -171,10 +171,10 @@ def matching(text: str, expression: str) -> Column:
 
 
 def runs(column: Column) -> int:
-    """How often a feature changes, plus one."""
+    """Return the number of runs of equal values."""
     return sum(1 for _ in groupby(column.tolist()))
 
 
 def is_count(column: Column) -> bool:
-    """Whether a feature has more values than yes and no."""
+    """Return true if a feature has more than two values."""
     return len(np.unique(column)) > 2

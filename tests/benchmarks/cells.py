@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from charlm.cells import CELLS
-from charlm.insight.compare import ComparisonPlan, solve
+from charlm.insight.compare import ComparisonPlan, find_config
 from charlm.model.lm import CharLM
 from charlm.training import runtime_tuning
 from charlm.training.precision import autocast
@@ -30,7 +30,7 @@ def main() -> None:
     arguments = parser.parse_args()
     runtime_tuning.keep_memory()
     plan = ComparisonPlan(("-",), tuple(CELLS), steps=1)
-    models = {cell: CharLM(solve(cell, plan, CHARACTERS)) for cell in CELLS}
+    models = {cell: CharLM(find_config(cell, plan, CHARACTERS)) for cell in CELLS}
     ids = torch.randint(0, CHARACTERS, (plan.chunk, plan.lanes))
     quickest = dict.fromkeys(models, float("inf"))
     for _ in range(arguments.turns):

@@ -24,5 +24,5 @@ def test_compare_prints_results_and_resumes(charlm: Charlm, tmp_path: Path) -> N
     assert charlm("sample", "checkpoints/compare-harbour/gru-1.safetensors", "-n", "5").code == 0
     other = charlm(*asked, "--dropout", "0.3")
     assert other.code == 1
-    assert "another comparison stands" in other.err
+    assert "another comparison" in other.err
     assert charlm("compare", "-").code == 2

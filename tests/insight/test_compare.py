@@ -12,7 +12,7 @@ import pytest
 from charlm.cells import CELLS
 from charlm.checkpoint import load
 from charlm.errors import OutputError, UsageError
-from charlm.insight.compare import Comparison, ComparisonPlan, Result, solve, training_bytes
+from charlm.insight.compare import Comparison, ComparisonPlan, Result, find_config, training_bytes
 from charlm.tensor_shapes import parameter_count
 from charlm.training.events import Ended, Stepped
 
@@ -37,18 +37,18 @@ def results(comparison: Comparison) -> dict[tuple[str, int], Result]:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_widths_are_those_with_the_nearest_number_of_parameters(cell: str) -> None:
-    config = solve(cell, replace(PLAN, parameters=900_000, layers=2), vocabulary=65)
+    config = find_config(cell, replace(PLAN, parameters=900_000, layers=2), vocabulary=65)
     assert config.cell == cell
     off = abs(parameter_count(config) - 900_000)
     assert off < 0.02 * 900_000
     for width in (config.hidden - 4, config.hidden + 4):
         assert abs(parameter_count(replace(config, hidden=width, embedding=width)) - 900_000) >= off
-    with pytest.raises(UsageError, match="no width"):
-        solve(cell, replace(PLAN, parameters=10), vocabulary=65)
+    with pytest.raises(UsageError, match="has 10 parameters"):
+        find_config(cell, replace(PLAN, parameters=10), vocabulary=65)
 
 
 def test_what_a_step_holds_grows_with_what_it_reads() -> None:
-    config = solve("cifg", PLAN, 30)
+    config = find_config("cifg", PLAN, 30)
     small, large = (training_bytes(config, lanes, 20) for lanes in (4, 40))
     kept = [held - 16 * parameter_count(config) for held in (small, large)]
     assert kept[0] > 0
@@ -88,7 +88,7 @@ def test_a_stopped_comparison_goes_on_to_the_same_results(tmp_path: Path) -> Non
 
     third = Comparison(PLAN, tmp_path / "parts")
     assert [type(told.event) for told in third.events()] == [Result, Result]
-    with pytest.raises(OutputError, match="another comparison"):
+    with pytest.raises(OutputError, match="holds another comparison"):
         Comparison(replace(PLAN, steps=7), tmp_path / "parts")
     anew = list(Comparison(replace(PLAN, cells=("rnn",), steps=2), tmp_path / "parts", force=True).events())
     assert sum(isinstance(told.event, Ended) for told in anew) == 1

@@ -98,5 +98,5 @@ def test_the_unit_that_tracks_a_feature_is_found_and_chance_is_not() -> None:
 def test_what_is_hardly_there_is_not_looked_for() -> None:
     text = "a" * 1000
     (found,) = find(made_up(text, np.random.default_rng(0).normal(size=(1000, 3))), {"x": np.zeros(1000)})
-    assert found.why_not
+    assert found.skip_reason
     assert not found.matches
