@@ -146,7 +146,6 @@ def test_commands_of_a_page_work(page: Path, study: Path, charlm: Charlm, monkey
 def test_python_examples_of_a_page_work(page: Path, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = "\n".join(pythons(page)).replace("minutes=5", "steps=2, hidden=16, layers=1, lanes=4, chunk=16")
     code = code.replace('charlm.load("novel")', 'charlm.load("harbour")')  # one that has turns, for the chat
-    code = code.replace('you="ROMEO", bot="JULIET"', 'you="FERRYMAN", bot="KEEPER"')
     monkeypatch.chdir(study)
     exec(code, {})
 
