@@ -159,7 +159,7 @@ class Config:
             setting.check(getattr(self, setting.name))
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:

@@ -77,7 +77,7 @@ def test_a_turn_costs_the_same_at_turn_300_as_at_turn_6(store: ConversationStore
     talk(conversation, 300)
     late = typical([counter.cost(lambda: conversation.say("go on")) for _ in range(9)])
     assert (late.ids, late.statements, late.rows) == (early.ids, early.statements, early.rows)
-    assert late.ids == len("go on") + DIALS.length + 1
+    assert late.ids <= len("go on") + DIALS.length + 1
     assert late.rows > 0
     assert late.steps <= 1.2 * early.steps + EVERY
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections import ChainMap
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -181,33 +180,32 @@ class Autosave:
         data = self._data
         adaptation = self._adaptation(leaving=leaving)
         adapted = self._reader.to_bytes(adaptation) if adaptation is not None else None
-        with self._database.writing(patience) as connection:
-            if self._database.generation != self._generation:
-                self._start_over()
-            elif data.number is not None and not self._is_saved(connection, revive):
-                if not revive:
-                    return
-                self._start_over()
-            new: dict[Turn, int] = {}
-            known = ChainMap(new, self._rows)
-            row = rows.conversation_row(data, known)
-            number = data.number or rows.insert_conversation(connection, row)
-            for turn in self._unsaved:
-                new[turn] = rows.write_turn(connection, number, turn, known)
-            for turn in (*self._unsaved, *self._no_snapshot):
-                if turn.snapshot is not None and turn.snapshot.memory is None and turn.reason != "draft":
-                    rows.write_snapshot(connection, known[turn], turn.snapshot.to_bytes(self._reader.base))
-            if adapted is not None:
-                rows.write_adaptation(connection, number, known[data.head], *adapted)
-            if self._moved or data.number is None:
-                rows.write_visited(connection, self._visits, known)
-                data.model, data.fingerprint, data.updated = self._model, self._reader.base.fingerprint, self._now()
-                row = rows.conversation_row(data, known)
-                rows.update_conversation(connection, number, self._without_old_title(row))
-        # The transaction has succeeded.
-        self._rows.update(new)
-        if self._moved or data.number is None:
-            self._row = row
+        added: list[Turn] = []
+        try:
+            with self._database.writing(patience) as connection:
+                if self._database.generation != self._generation:
+                    self._start_over()
+                elif data.number is not None and not self._is_saved(connection, revive):
+                    if not revive:
+                        return
+                    self._start_over()
+                number = self._write_turns(connection, added)
+                if adapted is not None:
+                    rows.write_adaptation(connection, number, self._rows[data.head], *adapted)
+                is_new, row = data.number is None, self._row
+                if self._moved or is_new:
+                    rows.write_visited(connection, self._visits, self._rows)
+                    data.model, data.fingerprint, data.updated = self._model, self._reader.base.fingerprint, self._now()
+                    row = rows.conversation_row(data, self._rows)
+                    # Another process may have given it a title.
+                    unchanged = {"title"} if not is_new and row["title"] == self._row["title"] else set()
+                    columns = {name: value for name, value in row.items() if name not in unchanged}
+                    rows.update_conversation(connection, number, columns)
+        except BaseException:
+            for turn in added:
+                del self._rows[turn]
+            raise
+        self._row = row
         data.number, self._generation, self._moved = number, self._database.generation, False
         if adapted is not None:
             self._adapted, self._turns_since = data.head, 0
@@ -215,10 +213,19 @@ class Autosave:
         self._visits.clear()
         self._no_snapshot.clear()
 
-    def _without_old_title(self, row: dict[str, object]) -> dict[str, object]:
-        # Another process may have given the conversation a title.
-        unchanged = self._data.number is not None and row["title"] == self._row["title"]
-        return {name: value for name, value in row.items() if not (unchanged and name == "title")}
+    def _write_turns(self, connection: sqlite3.Connection, added: list[Turn]) -> int:
+        """Write unsaved turns and missing snapshots. Adds new turns to `added`; returns the conversation's number."""
+        data = self._data
+        number = data.number or rows.insert_conversation(connection, rows.conversation_row(data, {}))
+        for turn in self._unsaved:
+            row = rows.write_turn(connection, number, turn, self._rows)
+            if turn not in self._rows:
+                self._rows[turn] = row
+                added.append(turn)
+        for turn in (*self._unsaved, *self._no_snapshot):
+            if turn.snapshot is not None and turn.snapshot.memory is None and turn.reason != "draft":
+                rows.write_snapshot(connection, self._rows[turn], turn.snapshot.to_bytes(self._reader.base))
+        return number
 
     def _adaptation(self, *, leaving: bool) -> AdaptiveState | None:
         """Return the learned weights after the head, if they are to be saved now."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any, Final, NamedTuple
 
 from charlm.chat.conversation_data import ConversationData
@@ -45,12 +45,9 @@ class LoadedConversation(NamedTuple):
     drafts: list[int]  # rows of replies that a crash cut off
 
 
-def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: json.dumps(one, separators=(",", ":")) if name in _JSON else one for name, one in values.items()}
-
-
-def _values(row: sqlite3.Row) -> dict[str, Any]:
-    return {name: json.loads(row[name]) if name in _JSON else row[name] for name in row.keys()}  # noqa: SIM118
+def _columns(document: ConversationDocument | TurnDocument) -> dict[str, Any]:
+    values = vars(document).items()
+    return {name: json.dumps(one, separators=(",", ":")) if name in _JSON else one for name, one in values}
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------
@@ -59,7 +56,7 @@ def _values(row: sqlite3.Row) -> dict[str, Any]:
 def conversation_row(data: ConversationData, rows: Rows) -> dict[str, Any]:
     """Return the columns of a conversation."""
     opening = data.root.visited if data.head is not data.root else None
-    return _columns(asdict(conversation_document(data, rows))) | {
+    return _columns(conversation_document(data, rows)) | {
         "turns": data.head.depth,
         "characters": data.head.characters,
         "opening": opening.text[:OPENING_CHARS] if opening is not None else "",
@@ -82,9 +79,9 @@ def update_conversation(connection: sqlite3.Connection, number: int, row: Mappin
 
 def write_turn(connection: sqlite3.Connection, number: int, turn: Turn, rows: Rows) -> int:
     """Write a turn, new or grown. Returns its row."""
-    values = asdict(turn_document(turn, rows))
+    values = _columns(turn_document(turn, rows))
     values |= {"conversation": number, "id": rows.get(turn), "parent": values["parent"] or None, "visited": None}
-    row = connection.execute(_WRITE_TURN, _columns(values)).lastrowid
+    row = connection.execute(_WRITE_TURN, values).lastrowid
     assert row is not None
     return rows.get(turn, row)
 
@@ -133,31 +130,36 @@ def load(connection: sqlite3.Connection, number: int) -> LoadedConversation:
         NotFoundError: there is none of that number.
         CheckpointError: it is damaged.
     """
-    cursor = connection.cursor()
-    cursor.row_factory = sqlite3.Row
-    found = cursor.execute("SELECT * FROM conversation WHERE id = ? AND deleted IS NULL", (number,)).fetchone()
-    if found is None:
+    names = [one.name for one in fields(ConversationDocument)]
+    found = connection.execute(
+        f"SELECT {', '.join(names)} FROM conversation WHERE id = ? AND deleted IS NULL", (number,)
+    )
+    row = found.fetchone()
+    if row is None:
         raise NotFoundError(f"there is no conversation {number}", "charlm conversations lists them")
     drafts: list[int] = []
-    turns: list[TurnDocument] = []
     try:
-        document = _values(found)
-        document["forgets"] = bool(document["forgets"])
-        for row in cursor.execute("SELECT * FROM turn WHERE conversation = ? ORDER BY id", (number,)):
-            turn = _values(row)
-            turn["parent"] = turn["parent"] or 0
-            if turn["reason"] == "draft":
-                turn["reason"] = "cancelled"
-                drafts.append(turn["id"])
-                if not turn["text"]:
-                    continue
-            turns.append(parse(TurnDocument, turn))
-        # A generator's state is checked when it is used.
-        data, rows = conversation(parse(ConversationDocument, document), turns, check_generators=False)
-    except (CheckpointError, ValueError, RecursionError) as error:
+        values = {name: json.loads(one) if name in _JSON else one for name, one in zip(names, row, strict=True)}
+        document = parse(ConversationDocument, values | {"forgets": bool(values["forgets"])})
+        turns = list(_load_turns(connection, number, drafts))
+        data, rows = conversation(document, turns, is_trusted=True)
+    except (CheckpointError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"conversation {number} is damaged in the database") from error
     data.number = number
     last = data.turns[-1] if data.turns else data.root
     if rows.get(last) in drafts:
         data.move(last, joins=last.parent is data.head)
     return LoadedConversation(data, rows, drafts)
+
+
+def _load_turns(connection: sqlite3.Connection, number: int, drafts: list[int]) -> Iterator[TurnDocument]:
+    columns = ", ".join(_TURN).replace("parent", "coalesce(parent, 0)")
+    for row in connection.execute(f"SELECT {columns} FROM turn WHERE conversation = ? ORDER BY id", (number,)):
+        index, parent, author, name, text, segments, reason, created, visited, learning = row
+        if reason == "draft":
+            drafts.append(index)
+            reason = "cancelled"
+            if not text:
+                continue
+        segments, learning = json.loads(segments), json.loads(learning) if learning != "{}" else {}
+        yield TurnDocument(index, parent, author, name, text, segments, reason, created, visited, learning)
