@@ -75,7 +75,7 @@ def evaluate_dialogue(
             {
                 "model": path.stem,
                 "cases": scores.cases,
-                "ranking": {name: {"hits_at_1": one.hits, "mrr": one.reciprocal} for name, one in scores.ranks.items()},
+                "ranking": {name: {"hits_at_1": one.hits_at_1, "mrr": one.mrr} for name, one in scores.ranks.items()},
                 "reply_bits_per_char": scores.bits,
                 "reply_bits_per_char_learning": scores.bits_learned,
                 "replies": asdict(scores.replies),
@@ -90,8 +90,8 @@ def evaluate_dialogue(
 def _measure(
     engine: Engine, conversations: Sequence[Sequence[Utterance]], config: LearnConfig, cases: int, seed: int, words: str
 ) -> DialogueScores:
-    from charlm.insight.reply_metrics import measure, words_of
-    from charlm.insight.response_selection import make_cases, ranked
+    from charlm.insight.reply_metrics import measure, split_words
+    from charlm.insight.response_selection import make_cases, rank_true_replies
 
     chosen = make_cases(conversations, cases, seed)
     scores = _score(engine, config, chosen)
@@ -100,23 +100,23 @@ def _measure(
         cases=len(scores),
         choices=len(chosen[0].replies),
         ranks={
-            "likelihood": ranked(one.given for one in scores),
-            "relevance": ranked(one.given - one.anyway for one in scores),
-            "relevance, learning": ranked(one.learned - one.anyway for one in scores),
+            "likelihood": rank_true_replies(one.in_context for one in scores),
+            "relevance": rank_true_replies(one.in_context - one.out_of_context for one in scores),
+            "relevance, learning": rank_true_replies(one.adapted - one.out_of_context for one in scores),
         },
-        bits=float(sum(-one.given[0] for one in scores)) / characters,
-        bits_learned=float(sum(-one.learned[0] for one in scores)) / characters,
-        replies=measure(_sample_replies(engine, conversations, seed), frozenset(words_of(words)) if words else None),
+        bits=float(sum(-one.in_context[0] for one in scores)) / characters,
+        bits_learned=float(sum(-one.adapted[0] for one in scores)) / characters,
+        replies=measure(_sample_replies(engine, conversations, seed), frozenset(split_words(words)) if words else None),
     )
 
 
 def _score(engine: Engine, config: LearnConfig, cases: Sequence[Case]) -> list[ResponseScores]:
     from charlm.adapt.learner import Learner
-    from charlm.insight.response_selection import imagine, score
+    from charlm.insight.response_selection import sample_contexts, score
 
     learner = Learner(engine, config)
     dialogue = engine.checkpoint.dialogue
-    other_contexts = imagine(engine, dialogue)
+    other_contexts = sample_contexts(engine, dialogue)
     found = []
     with progress_bar(len(cases), "ranking") as advance:
         for case in cases:
@@ -128,7 +128,7 @@ def _score(engine: Engine, config: LearnConfig, cases: Sequence[Case]) -> list[R
 def _sample_replies(engine: Engine, conversations: Sequence[Sequence[Utterance]], seed: int) -> list[ReplyPair]:
     """Let the model reply to the first messages of some conversations, spread over the text."""
     from charlm.chat.conversation import Conversation
-    from charlm.insight.reply_metrics import hold, lines_of
+    from charlm.insight.reply_metrics import converse, first_messages
 
     dialogue = engine.checkpoint.dialogue
     several = [turns for turns in conversations if len(turns) > 1]
@@ -137,14 +137,14 @@ def _sample_replies(engine: Engine, conversations: Sequence[Sequence[Utterance]]
     for number, turns in enumerate(several[::stride][:MAX_SAMPLED_CONVERSATIONS]):
         names = list(dict.fromkeys(one.name for one in turns))
         you, bot = names[:2] if len(names) > 1 else (None, None)
-        pairs += hold(Conversation(engine, dialogue, you=you, bot=bot, seed=seed + number), lines_of(turns))
+        pairs += converse(Conversation(engine, dialogue, you=you, bot=bot, seed=seed + number), first_messages(turns))
     return pairs
 
 
 def _print(scores: DialogueScores) -> None:
     click.echo(f"the true reply among {scores.choices}, {scores.cases} cases, chance {1 / scores.choices:.3f}")
     for name, one in scores.ranks.items():
-        click.echo(f"  {name:28}  hits@1 {one.hits:.3f} (+-{one.error:.3f})  mean reciprocal rank {one.reciprocal:.3f}")
+        click.echo(f"  {name:28}  hits@1 {one.hits_at_1:.3f} (+-{one.error:.3f})  mean reciprocal rank {one.mrr:.3f}")
     bits, learned, replies = scores.bits, scores.bits_learned, scores.replies
     click.echo(f"true replies after their context: {bits:.4f} bits/char, after learning from it {learned:.4f}")
     click.echo(f"{replies.replies} replies of the model, at default settings")

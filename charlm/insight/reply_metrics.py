@@ -1,6 +1,6 @@
-"""What replies are like: figures of a handful of conversations, for choosing defaults and for telling models apart.
+"""Metrics of a model's replies: length, distinct-n, echoes and repetition, for choosing defaults and comparing models.
 
-Owns the measures and how conversations are held for them. Words are runs of letters, case put aside.
+Words are runs of letters, compared without case.
 """
 
 from __future__ import annotations
@@ -15,116 +15,100 @@ from charlm.chat.conversation import Conversation
 from charlm.chat.near_duplicates import near, normalised
 from charlm.text.conversations import Utterance
 
-AGAIN: Final = 4  # words in a row that come twice in a reply make it one that repeats itself
-LINES: Final = 3  # that are said in each conversation
+REPEAT_NGRAM: Final = 4  # words in a row that occur twice in a reply that repeats itself
+MAX_MESSAGES: Final = 3  # messages sent in each conversation
 
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 
 
-def words_of(text: str) -> list[str]:
-    """The words of a text, in order."""
-    return _WORD.findall(text.casefold().replace("\u2019", "'"))
-
-
-def is_alike(one: str, other: str) -> bool:
-    """Whether two texts say nearly the same, see `charlm.chat.near_duplicates`."""
-    return near(normalised(one), normalised(other))
-
-
-def repeats_itself(text: str) -> bool:
-    """Whether some words in a row come twice in a text."""
-    words = words_of(text)
-    return len(_runs(words, AGAIN)) < len(words) - AGAIN + 1
-
-
-def _runs(words: Sequence[str], length: int) -> Counter[tuple[str, ...]]:
-    return Counter(tuple(words[at : at + length]) for at in range(len(words) - length + 1))
-
-
 @dataclass(frozen=True)
 class ReplyPair:
-    """What was said, and the reply.
+    """A message and the model's reply."""
 
-    Attributes:
-        said: by the person.
-        reply: by the model.
-        earlier: the model's replies before it in the same conversation.
-    """
-
-    said: str
+    message: str
     reply: str
-    earlier: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()  # the model's replies before it in the same conversation
 
 
 @dataclass(frozen=True)
 class ReplyMetrics:
-    """What some replies are like; shares are of 1.
+    """Metrics of some replies. Those without a unit are shares of 1."""
 
-    Attributes:
-        replies: how many there were.
-        length: characters, on average.
-        distinct_1: different words, a word.
-        distinct_2: different pairs of words in a row, a pair (Li et al. 2016).
-        echoes: replies that say what the person said.
-        repeats: replies that repeat themselves, or an earlier one of the conversation.
-        empty: replies that say nothing.
-        unknown: words that are not among those given; None if none were given.
-    """
-
-    replies: int
-    length: float
-    distinct_1: float
-    distinct_2: float
-    echoes: float
-    repeats: float
-    empty: float
-    unknown: float | None = None
+    replies: int  # number of replies
+    length: float  # mean, in characters
+    distinct_1: float  # distinct words per word
+    distinct_2: float  # distinct pairs of adjacent words per pair (Li et al. 2016)
+    echoes: float  # replies that repeat the message
+    repeats: float  # replies that repeat themselves, or an earlier reply of the conversation
+    empty: float  # replies without text
+    unknown: float | None = None  # words that are not in the known words; None without known words
 
 
-def measure(exchanges: Sequence[ReplyPair], known: frozenset[str] | None = None) -> ReplyMetrics:
-    """What the replies of some exchanges are like.
+def measure(pairs: Sequence[ReplyPair], known: frozenset[str] | None = None) -> ReplyMetrics:
+    """Return the metrics of replies.
 
     Args:
-        exchanges: at least one.
-        known: the words that are spelled right.
+        pairs: at least one.
+        known: correctly spelled words.
     """
-    count = len(exchanges)
-    words = [words_of(one.reply) for one in exchanges]
+    count = len(pairs)
+    words = [split_words(pair.reply) for pair in pairs]
+    word_count = sum(map(len, words))
 
     def share(holds: Callable[[ReplyPair], bool]) -> float:
-        return sum(map(holds, exchanges)) / count
+        return sum(map(holds, pairs)) / count
 
     def distinct(length: int) -> float:
-        runs: Counter[tuple[str, ...]] = sum((_runs(one, length) for one in words), Counter())
-        return len(runs) / max(1, runs.total())
+        ngrams: Counter[tuple[str, ...]] = sum((_ngrams(reply, length) for reply in words), Counter())
+        return len(ngrams) / max(1, ngrams.total())
 
-    total = sum(map(len, words))
-    strange = sum(word not in known for one in words for word in one) if known is not None else 0
+    def repeats(pair: ReplyPair) -> bool:
+        return repeats_itself(pair.reply) or any(is_near_duplicate(pair.reply, before) for before in pair.earlier)
+
+    unknown = sum(word not in known for reply in words for word in reply) if known is not None else 0
     return ReplyMetrics(
         replies=count,
-        length=sum(len(one.reply) for one in exchanges) / count,
+        length=sum(len(pair.reply) for pair in pairs) / count,
         distinct_1=distinct(1),
         distinct_2=distinct(2),
-        echoes=share(lambda one: is_alike(one.said, one.reply)),
-        repeats=share(
-            lambda one: repeats_itself(one.reply) or any(is_alike(one.reply, before) for before in one.earlier)
-        ),
-        empty=share(lambda one: not one.reply.strip()),
-        unknown=None if known is None else strange / max(1, total),
+        echoes=share(lambda pair: is_near_duplicate(pair.message, pair.reply)),
+        repeats=share(repeats),
+        empty=share(lambda pair: not pair.reply.strip()),
+        unknown=None if known is None else unknown / max(1, word_count),
     )
 
 
-def hold(conversation: Conversation, lines: Iterable[str]) -> list[ReplyPair]:
-    """Say line after line, whatever is replied."""
-    exchanges: list[ReplyPair] = []
-    for line in lines:
-        reply = conversation.say(line).text.strip("\n")
-        exchanges.append(ReplyPair(line, reply, tuple(one.reply for one in exchanges)))
-    return exchanges
+def split_words(text: str) -> list[str]:
+    """Return the words of a text, in order."""
+    return _WORD.findall(text.casefold().replace("\u2019", "'"))
 
 
-def lines_of(turns: Sequence[Utterance], count: int = LINES) -> list[str]:
-    """What the one who begins a conversation says in it first."""
+def is_near_duplicate(one: str, other: str) -> bool:
+    """Return whether two texts are nearly the same, see `charlm.chat.near_duplicates`."""
+    return near(normalised(one), normalised(other))
+
+
+def repeats_itself(text: str) -> bool:
+    """Return whether some `REPEAT_NGRAM` words in a row occur twice in a text."""
+    words = split_words(text)
+    return len(_ngrams(words, REPEAT_NGRAM)) < len(words) - REPEAT_NGRAM + 1
+
+
+def _ngrams(words: Sequence[str], length: int) -> Counter[tuple[str, ...]]:
+    return Counter(tuple(words[start : start + length]) for start in range(len(words) - length + 1))
+
+
+def converse(conversation: Conversation, messages: Iterable[str]) -> list[ReplyPair]:
+    """Send messages one after the other, and return the replies."""
+    pairs: list[ReplyPair] = []
+    for message in messages:
+        reply = conversation.say(message).text.strip("\n")
+        pairs.append(ReplyPair(message, reply, tuple(pair.reply for pair in pairs)))
+    return pairs
+
+
+def first_messages(turns: Sequence[Utterance], count: int = MAX_MESSAGES) -> list[str]:
+    """Return the first messages of the person who begins a conversation."""
     first = turns[0].name
-    mine = [one.text for one in turns if one.name == first] if first else [one.text for one in turns[::2]]
-    return mine[:count]
+    messages = [turn.text for turn in turns if turn.name == first] if first else [turn.text for turn in turns[::2]]
+    return messages[:count]

@@ -20,7 +20,7 @@ import charlm
 from charlm.chat.conversation import Conversation
 from charlm.config import ChatConfig
 from charlm.inference.engine import Engine
-from charlm.insight.response_selection import imagine, make_cases, ranked, score
+from charlm.insight.response_selection import make_cases, rank_true_replies, sample_contexts, score
 from charlm.text.conversations import Utterance, conversations_in
 from charlm.text.dialogue import Dialogue
 from charlm.text.format_detection import listen
@@ -34,14 +34,17 @@ def hits(
     engine: Engine, dialogue: Dialogue, conversations: Sequence[Sequence[Utterance]], count: int
 ) -> dict[float, float]:
     """hits@1 for each weight."""
-    elsewhere = imagine(engine, dialogue)
+    elsewhere = sample_contexts(engine, dialogue)
     scores = [score(engine, dialogue, case, elsewhere) for case in make_cases(conversations, count)]
-    gain = np.stack([(one.given - one.anyway) / one.lengths for one in scores])
+    gain = np.stack([(one.in_context - one.out_of_context) / one.lengths for one in scores])
     print(
         f"{len(scores)} cases of {gain.shape[1]}; the context is worth {gain[:, 0].mean():.4f} nats a character", end=""
     )
     print(f" to the true reply, {gain[:, 1:].mean():.4f} to others")
-    return {weight: ranked(one.given - weight * one.anyway for one in scores).hits for weight in WEIGHTS}
+    return {
+        weight: rank_true_replies(one.in_context - weight * one.out_of_context for one in scores).hits_at_1
+        for weight in WEIGHTS
+    }
 
 
 def seconds(engine: Engine, dialogue: Dialogue, count: int, replies: int) -> tuple[float, float, float]:

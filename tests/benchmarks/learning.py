@@ -34,8 +34,8 @@ from charlm.chat.near_duplicates import near, normalised
 from charlm.config import ChatConfig, LearnConfig
 from charlm.inference.context import encode_lossy
 from charlm.inference.engine import Engine
-from charlm.insight.reply_metrics import words_of
-from charlm.insight.response_selection import Case, RankedScore, imagine, make_cases, ranked, score
+from charlm.insight.reply_metrics import split_words
+from charlm.insight.response_selection import Case, RankedScore, make_cases, rank_true_replies, sample_contexts, score
 from charlm.text.conversations import Utterance, conversations_in
 from charlm.text.decoding import normalise
 from charlm.text.dialogue import Dialogue
@@ -56,23 +56,29 @@ def show_ranking(
     cases = make_cases(texts, count)
 
     def cell(one: RankedScore) -> str:
-        return f"{one.hits:.3f}"
+        return f"{one.hits_at_1:.3f}"
 
-    elsewhere = imagine(engine, dialogue)
+    elsewhere = sample_contexts(engine, dialogue)
     static = [score(engine, dialogue, case, elsewhere) for case in cases]
-    error = ranked(one.given for one in static).error
+    error = rank_true_replies(one.in_context for one in static).error
     print(f"{len(cases)} cases of {len(cases[0].replies)}; one standard error about {error:.3f}")
     print("static, log p(reply | context) - lambda log p(reply | other contexts)")
     print("  lambda " + "  ".join(f"{w:5g}" for w in WEIGHTS))
     print(
-        "         " + "  ".join(cell(ranked(one.given - w * one.anyway for one in static)) for w in WEIGHTS), flush=True
+        "         "
+        + "  ".join(
+            cell(rank_true_replies(one.in_context - w * one.out_of_context for one in static)) for w in WEIGHTS
+        ),
+        flush=True,
     )
     print("learning, log p(reply | adapted, context) - lambda log p(reply | trained, other contexts)")
     for window, rate in itertools.product(windows, rates):
         learner = Learner(engine, LearnConfig(rate=rate))
         short = [Case(case.context[-window:], case.name, case.replies) for case in cases]
         scores = [score(engine, dialogue, case, elsewhere, learner) for case in short]
-        row = "  ".join(cell(ranked(one.learned - w * one.anyway for one in scores)) for w in WEIGHTS)
+        row = "  ".join(
+            cell(rank_true_replies(one.adapted - w * one.out_of_context for one in scores)) for w in WEIGHTS
+        )
         print(f"  rate {rate:g}, last {window} turns:  {row}", flush=True)
 
 
@@ -88,8 +94,8 @@ def talk(engine: Engine, dialogue: Dialogue, lines: list[list[str]], dials: Chat
             replies.append(normalised(reply))
             lengths.append(len(reply))
             echoes.append(near(normalised(reply), normalised(line)))
-            recent = {word for one in said[max(0, place - 1) : place + 1] for word in words_of(one)} - common
-            topical.append(bool(recent & set(words_of(reply))))
+            recent = {word for one in said[max(0, place - 1) : place + 1] for word in split_words(one)} - common
+            topical.append(bool(recent & set(split_words(reply))))
         distinct.append(len(set(replies)) / len(replies))
         finite &= bool(np.isfinite(conversation.snapshot(conversation.head).logits).all())
     print(
@@ -105,7 +111,7 @@ def show_talk(
     engine: Engine, dialogue: Dialogue, texts: list[tuple[Utterance, ...]], count: int, turns: int, rates: list[float]
 ) -> None:
     """Static beside learning."""
-    words = Counter(word for turns_ in texts for one in turns_ for word in words_of(one.text))
+    words = Counter(word for turns_ in texts for one in turns_ for word in split_words(one.text))
     common = {word for word, _ in words.most_common(COMMON)}
     # What one of the two says, conversation after conversation, until there are enough lines.
     mine = [one.text for turns_ in texts for one in turns_[::2] if "\n" not in one.text]

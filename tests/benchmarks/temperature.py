@@ -21,8 +21,16 @@ import charlm
 from charlm.config import SamplingConfig
 from charlm.inference.engine import Engine
 from charlm.inference.generate import generate_batch
-from charlm.insight.reply_metrics import ReplyPair, measure, words_of
-from charlm.insight.response_selection import LONGEST, Case, ResponseScores, after_context, imagine, make_cases, score
+from charlm.insight.reply_metrics import ReplyPair, measure, split_words
+from charlm.insight.response_selection import (
+    MAX_REPLY_CHARS,
+    Case,
+    ResponseScores,
+    after_context,
+    make_cases,
+    sample_contexts,
+    score,
+)
 from charlm.text.conversations import conversations_in
 from charlm.text.dialogue import Dialogue
 from charlm.text.format_detection import listen
@@ -36,15 +44,15 @@ def draw(engine: Engine, dialogue: Dialogue, case: Case, temperature: float) -> 
     """Replies to a case's context, each as it comes."""
     params = SamplingConfig(temperature=temperature, seed=1)
     after = after_context(engine, dialogue, case)
-    drawn = generate_batch(after, engine, params, EACH, max_chars=LONGEST, stops=dialogue.stops)
+    drawn = generate_batch(after, engine, params, EACH, max_chars=MAX_REPLY_CHARS, stops=dialogue.stops)
     return tuple(one.text for one in drawn)
 
 
 def row(name: str, cases: Sequence[Case], judge: Callable[[Case], ResponseScores], known: frozenset[str]) -> str:
     """The figures of the replies of some cases, all of one kind."""
-    fits = np.concatenate([one.given - one.anyway for one in map(judge, cases)])
+    fits = np.concatenate([one.in_context - one.out_of_context for one in map(judge, cases)])
     figures = measure([ReplyPair(case.context[-1].text, reply) for case in cases for reply in case.replies], known)
-    words = [word for case in cases for reply in case.replies for word in words_of(reply)][:WORDS]
+    words = [word for case in cases for reply in case.replies for word in split_words(reply)][:WORDS]
     pairs = list(pairwise(words))
     return (
         f"{name:>5}  fits {fits.mean():5.2f} +-{fits.std() / len(fits) ** 0.5:.2f} nats  distinct-2 "
@@ -65,7 +73,7 @@ def main() -> None:
     text = options.text.read_text(encoding="utf-8")
     dialogue = listen([text]).dialogue
     cases = make_cases(conversations_in(text[int(len(text) * 0.95) :], dialogue), options.cases)
-    known, elsewhere = frozenset(words_of(text)), imagine(other, dialogue)
+    known, elsewhere = frozenset(split_words(text)), sample_contexts(other, dialogue)
 
     def judge(case: Case) -> ResponseScores:
         return score(other, dialogue, case, elsewhere)

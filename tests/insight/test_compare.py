@@ -1,4 +1,4 @@
-"""A comparison is fair, is what its runs say, and goes on where it was stopped."""
+"""Comparison of cells: equal parameters, results of the runs, and resuming."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ PLAN = ComparisonPlan(
 
 
 def results(comparison: Comparison) -> dict[tuple[str, int], Result]:
-    return {(told.cell, told.seed): told.event for told in comparison.events() if isinstance(told.event, Result)}
+    return {(event.cell, event.seed): event.event for event in comparison.events() if isinstance(event.event, Result)}
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_widths_are_those_with_the_nearest_number_of_parameters(cell: str) -> None:
+def test_find_config_has_the_nearest_parameter_count(cell: str) -> None:
     config = find_config(cell, replace(PLAN, parameters=900_000, layers=2), vocabulary=65)
     assert config.cell == cell
     off = abs(parameter_count(config) - 900_000)
@@ -47,7 +47,7 @@ def test_widths_are_those_with_the_nearest_number_of_parameters(cell: str) -> No
         find_config(cell, replace(PLAN, parameters=10), vocabulary=65)
 
 
-def test_what_a_step_holds_grows_with_what_it_reads() -> None:
+def test_training_bytes_grow_with_the_batch() -> None:
     config = find_config("cifg", PLAN, 30)
     small, large = (training_bytes(config, lanes, 20) for lanes in (4, 40))
     kept = [held - 16 * parameter_count(config) for held in (small, large)]
@@ -55,7 +55,7 @@ def test_what_a_step_holds_grows_with_what_it_reads() -> None:
     assert 5 * kept[0] < kept[1] < 10 * kept[0]  # what is kept of weights is the same for both
 
 
-def test_a_stopped_comparison_goes_on_to_the_same_results(tmp_path: Path) -> None:
+def test_stopped_comparison_resumes_to_the_same_results(tmp_path: Path) -> None:
     whole = results(Comparison(PLAN, tmp_path / "whole"))
     assert whole.keys() == {("lstm", 1), ("slstm", 1)}
     for (cell, seed), result in whole.items():
@@ -70,28 +70,28 @@ def test_a_stopped_comparison_goes_on_to_the_same_results(tmp_path: Path) -> Non
         assert result.state_bytes == 4 * result.hidden * len(CELLS[cell].state_fields)
 
     first = Comparison(PLAN, tmp_path / "parts")
-    for told in first.events():
-        if told.cell == "slstm" and isinstance(told.event, Stepped) and told.event.step == 3:
+    for event in first.events():
+        if event.cell == "slstm" and isinstance(event.event, Stepped) and event.event.step == 3:
             first.request_stop()
     assert first.stopped
     second = Comparison(PLAN, tmp_path / "parts")
     stepped, again = [], {}
-    for told in second.events():
-        if isinstance(told.event, Stepped):
-            stepped.append((told.cell, told.event.step))
-        if isinstance(told.event, Result):
-            again[told.cell, told.seed] = told.event
+    for event in second.events():
+        if isinstance(event.event, Stepped):
+            stepped.append((event.cell, event.event.step))
+        if isinstance(event.event, Result):
+            again[event.cell, event.seed] = event.event
     assert stepped == [("slstm", 4), ("slstm", 5), ("slstm", 6)]
     assert {key: (one.nats, one.reach, one.left) for key, one in again.items()} == {
         key: (one.nats, one.reach, one.left) for key, one in whole.items()
     }
 
     third = Comparison(PLAN, tmp_path / "parts")
-    assert [type(told.event) for told in third.events()] == [Result, Result]
+    assert [type(event.event) for event in third.events()] == [Result, Result]
     with pytest.raises(OutputError, match="holds another comparison"):
         Comparison(replace(PLAN, steps=7), tmp_path / "parts")
     anew = list(Comparison(replace(PLAN, cells=("rnn",), steps=2), tmp_path / "parts", force=True).events())
-    assert sum(isinstance(told.event, Ended) for told in anew) == 1
+    assert sum(isinstance(event.event, Ended) for event in anew) == 1
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,6 @@ def test_a_stopped_comparison_goes_on_to_the_same_results(tmp_path: Path) -> Non
         ({"seeds": 0}, "seeds is 0"),
     ],
 )
-def test_plans_that_cannot_be(wrong: dict[str, Any], message: str) -> None:
+def test_plan_with_invalid_values_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         replace(PLAN, **wrong)

@@ -1,4 +1,4 @@
-"""What a length of context is worth, and what is recalled, are what reading by hand says."""
+"""Measured context and recall equal plain reading, and recall targets are where they should be."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..conftest import HARBOUR, MakeCheckpoint
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_context_is_what_was_read(make_checkpoint: MakeCheckpoint, cell: str) -> None:
+def test_measure_context_equals_reading_each_context(make_checkpoint: MakeCheckpoint, cell: str) -> None:
     engine = Engine(make_checkpoint(cell=cell, scale=0.3))
     ids = np.random.default_rng(0).integers(0, len(engine.vocabulary), 400)
     rows = measure_context(engine, ids, [1, 4, 16, 64], blocks=3, width=4)
@@ -40,12 +40,12 @@ def test_context_is_what_was_read(make_checkpoint: MakeCheckpoint, cell: str) ->
     assert rows[-1].error == 0
 
 
-def test_a_text_that_is_too_short(make_checkpoint: MakeCheckpoint) -> None:
+def test_measure_context_of_a_short_text_is_refused(make_checkpoint: MakeCheckpoint) -> None:
     with pytest.raises(CorpusError, match="needs 164"):
         measure_context(Engine(make_checkpoint()), np.zeros(120, np.int64), [1, 100])
 
 
-def test_places_of_names_brackets_and_quotes() -> None:
+def test_find_targets_of_names_brackets_and_quotes() -> None:
     text = 'I saw Anna (and Anna too). "No", she said.\n\n"'
     found = {place.kind: place for place in find_targets(text)}
     assert found["name"] == RecallTarget("name", 6, 10, 17, 20)
@@ -73,7 +73,7 @@ def test_places_of_names_brackets_and_quotes() -> None:
         ("\u6625", "\u79cb", False),
     ],
 )
-def test_what_rhymes_is_told_from_how_it_is_written(one: str, other: str, rhyme: bool) -> None:
+def test_ending_decides_rhymes_by_spelling(one: str, other: str, rhyme: bool) -> None:
     assert (ending(one) == ending(other) != "") == rhyme
 
 
@@ -88,7 +88,7 @@ def test_rhymes_are_at_the_ends_of_near_lines() -> None:
 
 
 @given(st.text(alphabet="abdey\u00e9'\u6625, \n", max_size=80))
-def test_a_rhyme_is_compared_with_a_word_that_does_not(text: str) -> None:
+def test_rhyme_control_is_a_word_that_does_not_rhyme(text: str) -> None:
     for place in rhymes(text):
         assert place.instead is not None
         partner, size = text[place.begin : place.end], place.end - place.begin
@@ -100,7 +100,7 @@ def test_a_rhyme_is_compared_with_a_word_that_does_not(text: str) -> None:
         assert 1 <= text[place.end : place.target].count("\n") <= 4
 
 
-def test_by_chance_lines_rhyme_as_often_as_their_endings_are_alike() -> None:
+def test_chance_rhymes_are_fewer_than_those_of_verse() -> None:
     verse = "".join(
         f"a {word}\nthe {word[0]}{word}\n" for word in ("ban", "bed", "bin", "bod", "bun", "bar", "bit", "bog") * 20
     )
@@ -108,7 +108,7 @@ def test_by_chance_lines_rhyme_as_often_as_their_endings_are_alike() -> None:
     assert count_chance_rhymes("no line\nends alike") == 0
 
 
-def rememberer() -> Engine:
+def bracket_model() -> Engine:
     """A cell that keeps which bracket was opened, and expects after each "z" the one that closes it."""
     characters = "([)]xz"
     config = ModelConfig(6, "lstm", 6, 6, 1, residual=False, norm=False)
@@ -123,8 +123,8 @@ def rememberer() -> Engine:
     return Engine(Checkpoint(config, Vocabulary(characters, has_bytes=False), tensors))
 
 
-def test_what_is_remembered_is_recalled_and_what_was_not_read_is_not() -> None:
-    engine, rng = rememberer(), np.random.default_rng(0)
+def test_recall_needs_the_first_place_in_the_context() -> None:
+    engine, rng = bracket_model(), np.random.default_rng(0)
     text = ""
     for _ in range(60):
         opening = rng.choice(["(", "["])
@@ -138,12 +138,12 @@ def test_what_is_remembered_is_recalled_and_what_was_not_read_is_not() -> None:
     for row in rows:
         assert row.accuracy == 1
         assert row.bits < 0.01
-        assert row.bits_without == pytest.approx(math.log2(6), abs=1e-3)  # nothing was read that says anything
+        assert row.bits_without == pytest.approx(math.log2(6), abs=1e-3)  # the context says nothing
         assert row.tried <= 10
         assert row.most < 2 * row.least
 
 
-def rhymer() -> Engine:
+def vowel_model() -> Engine:
     """A cell that keeps the last vowel, expects it after a consonant, and "n" after a vowel."""
     characters = "aibdnx \n"
     size = len(characters)
@@ -161,8 +161,8 @@ def rhymer() -> Engine:
     return Engine(Checkpoint(config, Vocabulary(characters, has_bytes=False), tensors))
 
 
-def test_a_rhyme_is_recalled_by_who_kept_it_and_by_nobody_else() -> None:
-    engine, rng = rhymer(), np.random.default_rng(0)
+def test_recall_of_rhymes_needs_memory() -> None:
+    engine, rng = vowel_model(), np.random.default_rng(0)
     text = ""
     for _ in range(40):
         vowel, filling = rng.choice(["a", "i"]), "x" * int(rng.integers(1, 60))
@@ -174,17 +174,17 @@ def test_a_rhyme_is_recalled_by_who_kept_it_and_by_nobody_else() -> None:
     for row in rows:
         assert (row.accuracy, row.without) == (1, 0.5)  # "n" needs no memory
         assert row.bits < 0.01
-        assert row.bits_without > 10  # it is sure of the vowel of the other word
+        assert row.bits_without > 10  # it expects the other word's vowel
         assert row.error is None or row.error < 0.01
-    forgetful = Engine(
+    untrained = Engine(
         Checkpoint(engine.config, engine.vocabulary, {k: 0 * v for k, v in engine.checkpoint.tensors.items()})
     )
-    for row in measure_recall(forgetful, engine.vocabulary.encode(text), found, max_distance=100):
+    for row in measure_recall(untrained, engine.vocabulary.encode(text), found, max_distance=100):
         assert row.bits == row.bits_without == pytest.approx(3)
         assert not row.error
 
 
-def test_recall_is_what_reading_each_alone_says(make_checkpoint: MakeCheckpoint) -> None:
+def test_measure_recall_equals_reading_each_target(make_checkpoint: MakeCheckpoint) -> None:
     text = HARBOUR.read_text(encoding="utf-8")[:8000]
     engine = Engine(make_checkpoint(cell="slstm", characters="".join(sorted(set(text)))))
     ids = engine.vocabulary.encode(text)

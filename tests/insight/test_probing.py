@@ -1,4 +1,4 @@
-"""Features say what they say; a unit that tracks one is found, and where there is nothing, nothing is."""
+"""Features of a text, and probing for units that track them."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ def marks(feature: str, text: str) -> str:
 
 
 @pytest.mark.parametrize("feature", CASES)
-def test_features_are_where_they_should_be(feature: str) -> None:
+def test_feature_marks_the_expected_characters(feature: str) -> None:
     text, expected = CASES[feature]
     assert marks(feature, text) == expected
 
 
-def test_counts() -> None:
+def test_count_features_of_lines() -> None:
     assert FEATURES["position in the line"]("ab\n\nc").tolist() == [1, 2, 0, 0, 1]
     assert FEATURES["indentation"]("  a b\n\tc\n").tolist() == [1, 2, 2, 2, 2, 0, 4, 4, 0]
 
 
-def test_speakers_of_every_format() -> None:
+def test_speakers_of_each_dialogue_format() -> None:
     play = "ROMEO:\nHello.\n\nJULIET:\nOh:\nwhat?\n\n"
-    told = speakers(play, Dialogue("play", ("ROMEO", "JULIET")))
-    assert "".join("#" if one else "." for one in told["JULIET is speaking"]) == "." * 23 + "#" * 11
-    assert list(told) == ["JULIET is speaking", "ROMEO is speaking"]
+    expected = speakers(play, Dialogue("play", ("ROMEO", "JULIET")))
+    assert "".join("#" if one else "." for one in expected["JULIET is speaking"]) == "." * 23 + "#" * 11
+    assert list(expected) == ["JULIET is speaking", "ROMEO is speaking"]
     transcript = speakers("Anna: hi\nBob: yo\n", Dialogue("transcript", ("Anna", "Bob")))
     assert transcript["Bob is speaking"].tolist() == [0] * 14 + [1] * 3
     assert speakers(play, Dialogue()) == {}
     assert speakers("nobody speaks", Dialogue("play", ("ROMEO",))) == {}
 
 
-def test_a_feature_of_one_s_own() -> None:
+def test_matching_marks_regular_expression_matches() -> None:
     assert matching("a12\nb3", "[0-9]+$").tolist() == [0, 1, 1, 0, 0, 1]
     with pytest.raises(UsageError, match="no regular expression"):
         matching("a", "(")
@@ -66,7 +66,7 @@ def test_every_feature_has_a_number_a_character(text: str) -> None:
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=30))
-def test_ranks_are_scipy_s(values: list[int]) -> None:
+def test_ranks_equal_scipy_rankdata(values: list[int]) -> None:
     np.testing.assert_allclose(ranks(np.array(values, dtype=np.float32)), rankdata(values))
 
 
@@ -75,7 +75,7 @@ def made_up(text: str, units: np.ndarray) -> Recording:
     return Recording(text, "lstm", {(0, "c"): units.astype(np.float32)}, nothing, nothing, State(()))
 
 
-def test_the_unit_that_tracks_a_feature_is_found_and_chance_is_not() -> None:
+def test_find_returns_the_tracking_unit_and_a_low_control() -> None:
     rng = np.random.default_rng(0)
     text = "".join(rng.choice(list("abcDE \n"), 6000))
     columns = {"upper case": FEATURES["upper case"](text), "place": FEATURES["position in the line"](text)}
@@ -95,7 +95,7 @@ def test_the_unit_that_tracks_a_feature_is_found_and_chance_is_not() -> None:
         assert found.score > 0.7
 
 
-def test_what_is_hardly_there_is_not_looked_for() -> None:
+def test_find_skips_a_rare_feature() -> None:
     text = "a" * 1000
     (found,) = find(made_up(text, np.random.default_rng(0).normal(size=(1000, 3))), {"x": np.zeros(1000)})
     assert found.skip_reason

@@ -1,4 +1,4 @@
-"""Figures of replies: each counts what it says that it counts."""
+"""Metrics of replies."""
 
 from __future__ import annotations
 
@@ -9,22 +9,36 @@ from hypothesis import strategies as st
 from charlm.chat.conversation import Conversation
 from charlm.config import ChatConfig
 from charlm.inference.engine import Engine
-from charlm.insight.reply_metrics import ReplyPair, hold, is_alike, lines_of, measure, repeats_itself, words_of
+from charlm.insight.reply_metrics import (
+    ReplyPair,
+    converse,
+    first_messages,
+    is_near_duplicate,
+    measure,
+    repeats_itself,
+    split_words,
+)
 from charlm.text.conversations import Utterance
 from charlm.text.dialogue import Dialogue
 
 from ..conftest import MakeCheckpoint
 
 
-def test_words() -> None:
-    assert words_of("Don\u2019t, don't -- D'Arcy's 2nd caf\u00e9!") == ["don't", "don't", "d'arcy's", "nd", "caf\u00e9"]
+def test_split_words_ignores_case_and_marks() -> None:
+    assert split_words("Don\u2019t, don't -- D'Arcy's 2nd caf\u00e9!") == [
+        "don't",
+        "don't",
+        "d'arcy's",
+        "nd",
+        "caf\u00e9",
+    ]
 
 
 @given(st.text())
-def test_a_text_is_like_itself_in_any_case_and_with_any_marks(text: str) -> None:
-    assert is_alike(text, text)
-    assert is_alike("so it is", "So... IT is!")
-    assert not is_alike("so it is " + text, "")
+def test_near_duplicate_ignores_case_and_marks(text: str) -> None:
+    assert is_near_duplicate(text, text)
+    assert is_near_duplicate("so it is", "So... IT is!")
+    assert not is_near_duplicate("so it is " + text, "")
 
 
 @pytest.mark.parametrize(
@@ -37,18 +51,18 @@ def test_a_text_is_like_itself_in_any_case_and_with_any_marks(text: str) -> None
         ("...", "?!", False),
     ],
 )
-def test_what_is_alike(one: str, other: str, alike: bool) -> None:
-    assert is_alike(one, other) is is_alike(other, one) is alike
+def test_near_duplicate_is_symmetric(one: str, other: str, alike: bool) -> None:
+    assert is_near_duplicate(one, other) is is_near_duplicate(other, one) is alike
 
 
-def test_who_repeats_themselves_says_four_words_twice() -> None:
+def test_repeats_itself_with_four_words_twice() -> None:
     assert repeats_itself("I like to go out and I like to go in")
     assert not repeats_itself("I like to go and I like to stay")
     assert not repeats_itself("yes yes yes")
     assert repeats_itself("yes yes yes yes yes")
 
 
-def test_figures() -> None:
+def test_measure_counts_each_metric() -> None:
     exchanges = [
         ReplyPair("hello", "Hello!"),
         ReplyPair("and you", "I am well, zzz", ("Hello!",)),
@@ -64,15 +78,17 @@ def test_figures() -> None:
     assert measure(exchanges).unknown is None
 
 
-def test_what_is_said_is_said_in_order_and_replies_are_the_conversation_s(make_checkpoint: MakeCheckpoint) -> None:
+def test_converse_returns_replies_in_order(make_checkpoint: MakeCheckpoint) -> None:
     talk = Conversation(Engine(make_checkpoint()), Dialogue("lines"), dials=ChatConfig(candidates=1, length=20), seed=1)
-    exchanges = hold(talk, ["hello", "and you"])
-    assert [one.text.strip("\n") for one in talk.path] == [part for one in exchanges for part in (one.said, one.reply)]
+    exchanges = converse(talk, ["hello", "and you"])
+    assert [one.text.strip("\n") for one in talk.path] == [
+        part for one in exchanges for part in (one.message, one.reply)
+    ]
     assert exchanges[1].earlier == (exchanges[0].reply,)
 
 
-def test_whoever_begins_says_the_lines() -> None:
+def test_first_messages_are_of_the_first_speaker() -> None:
     unnamed = [Utterance("", text) for text in "abcdefgh"]
-    assert lines_of(unnamed) == ["a", "c", "e"]
+    assert first_messages(unnamed) == ["a", "c", "e"]
     named = [Utterance("A", "a"), Utterance("B", "b"), Utterance("C", "c"), Utterance("A", "d")]
-    assert lines_of(named) == ["a", "d"]
+    assert first_messages(named) == ["a", "d"]
