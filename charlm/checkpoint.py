@@ -7,10 +7,10 @@ whose value is a JSON document:
     config       ModelConfig
     vocabulary   {"characters": one string, in the order of their ids; "bytes": whether 256 byte ids follow}
     record       TrainingRecord
-    dialogue     Dialogue: how the text writes turns, and its speakers; without it the text is plain
+    dialogue     Dialogue: the format of the text's turns, and its speakers; without it the text is plain
 
-Nothing in it can run code, and nothing is believed before it is checked: a file that is damaged, foreign or doctored is
-refused in one sentence.
+A model file cannot run code. Everything in it is checked before use: a damaged, foreign or manipulated file is refused
+in one sentence.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import hashlib
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import UnionType
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import numpy as np
 import safetensors
@@ -38,23 +39,24 @@ from charlm.text.vocabulary import Vocabulary
 
 FORMAT = 1
 SUFFIX = ".safetensors"
-MAX_HEADER = 100_000_000  # bytes; safetensors refuses more
-MAX_MESSAGE = 200  # characters of what is said about a file
+MAX_HEADER_BYTES = 100_000_000  # safetensors refuses more
+MAX_MESSAGE_CHARS = 200  # of a message that quotes a file
+MAX_NUMBER = 1e18  # in a training record
 
 Tensors = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """How a model came about; what `charlm models show` prints.
+    """The history of a model, as `charlm models show` prints it.
 
-    Losses are in nats per character. Fields that a training has not set are None or empty.
+    Losses are in nats per character. Unknown fields are None or empty.
     """
 
     created: str = ""  # ISO 8601, UTC
-    sources: list[dict[str, Any]] = field(default_factory=list)  # name, sha256 and bytes of every file read
+    sources: list[dict[str, Any]] = field(default_factory=list)  # name, sha256 and bytes of every text file
     train_characters: int = 0
-    validation_characters: int = 0  # that `validation` was measured on
+    validation_characters: int = 0  # for `validation`
     characters_seen: int = 0
     steps: int = 0
     epochs: float = 0.0
@@ -69,18 +71,29 @@ class TrainingRecord:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> TrainingRecord:
-        """Read back what `dataclasses.asdict` made; a key or type that is not known is an error."""
-        known = {one.name: str(one.type) for one in fields(cls)}
+        """Return the record that `dataclasses.asdict` wrote.
+
+        Raises:
+            CheckpointError: a key is unknown, or a value has the wrong type or is out of range.
+        """
+        hints = get_type_hints(cls)
         for name, value in document.items():
-            if name not in known:
+            if name not in hints:
                 raise CheckpointError(f"the training record has an unknown key {name[:40]!r}")
-            if not _is_of_type(value, known[name]):
+            if not _has_type(value, hints[name]):
                 raise CheckpointError(f"the training record's {name} is of the wrong type")
-            if isinstance(value, int | float) and not abs(value) < 1e18:
+            if isinstance(value, int | float) and not abs(value) < MAX_NUMBER:
                 raise CheckpointError(f"the training record's {name} is out of range")
-        if not all(_is_source(source) for source in document.get("sources", ())):
+        if not all(map(_is_source, document.get("sources", ()))):
             raise CheckpointError("the training record's sources are damaged")
         return cls(**document)
+
+
+def _has_type(value: object, hint: Any) -> bool:
+    if isinstance(hint, UnionType):
+        return any(_has_type(value, kind) for kind in get_args(hint))
+    kind = get_origin(hint) or hint
+    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
 
 
 def _is_source(source: object) -> bool:
@@ -88,41 +101,25 @@ def _is_source(source: object) -> bool:
     return (
         isinstance(source, dict)
         and source.keys() == kinds.keys()
-        and all(isinstance(source[key], kind) and not isinstance(source[key], bool) for key, kind in kinds.items())
-        and 0 <= source["bytes"] < 1e18
+        and all(_has_type(source[key], kind) for key, kind in kinds.items())
+        and 0 <= source["bytes"] < MAX_NUMBER
     )
-
-
-def _is_of_type(value: object, annotation: str) -> bool:
-    if value is None:
-        return annotation.endswith("| None")
-    python = {"str": str, "int": int, "float": (int, float), "list": list, "dict": dict}
-    return isinstance(value, python[annotation.split("[")[0].split(" ")[0]]) and not isinstance(value, bool)  # type: ignore[arg-type]  # a table of types
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model in memory, as it stands in its file.
-
-    Attributes:
-        config: the shape.
-        vocabulary: characters and ids.
-        tensors: float32, named and shaped as `tensor_shapes(config)`.
-        record: how it was trained.
-        dialogue: how its text writes turns.
-        statistics: mean squares of training's gradients, as `statistic_shapes(config)`; None if they are not known.
-    """
+    """A model file in memory."""
 
     config: ModelConfig
     vocabulary: Vocabulary
-    tensors: Tensors
+    tensors: Tensors  # named and shaped as `tensor_shapes(config)`
     record: TrainingRecord = field(default_factory=TrainingRecord)
     dialogue: Dialogue = field(default_factory=Dialogue)
-    statistics: Tensors | None = None
+    statistics: Tensors | None = None  # size of training's gradients, as `statistic_shapes(config)`; None if unknown
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of everything that decides what the model says: shape, vocabulary and weights."""
+        """16 hex digits of everything that decides the model's output: shape, vocabulary and weights."""
         digest = hashlib.sha256(json.dumps([self.config.to_dict(), self.vocabulary.fingerprint]).encode())
         for name in sorted(self.tensors):
             digest.update(self.tensors[name].tobytes())
@@ -130,7 +127,7 @@ class Checkpoint:
 
 
 class ModelHeader(NamedTuple):
-    """A model's description: what a `Checkpoint` is without its weights."""
+    """A `Checkpoint` without its weights."""
 
     config: ModelConfig
     vocabulary: Vocabulary
@@ -142,12 +139,12 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
     """Write a model file atomically.
 
     Args:
-        checkpoint: what to write.
-        path: where to.
-        half: store float16, which halves the file and is widened at load.
+        checkpoint: the model.
+        path: the file.
+        half: store float16, which halves the file; loading makes it float32 again.
 
     Raises:
-        OutputError: it cannot be written; the file that was there still is.
+        OutputError: it cannot be written; the old file is unchanged.
         CheckpointError: a weight is too large for half precision.
     """
     document = {
@@ -171,11 +168,11 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
     write_bytes(path, safetensors.numpy.save(tensors, {"charlm": json.dumps(document)}))
 
 
-def read_card(path: Path) -> ModelHeader:
-    """A model's description, without its weights.
+def read_header(path: Path) -> ModelHeader:
+    """Return a model's description, without its weights.
 
     Raises:
-        NotFoundError: no file is there.
+        NotFoundError: there is no such file.
         CheckpointError: it is no model file, or a damaged one.
     """
     return _read(path, weights=False)[0]
@@ -185,21 +182,21 @@ def load(path: Path) -> Checkpoint:
     """Read and check a model file.
 
     Raises:
-        NotFoundError: no file is there.
+        NotFoundError: there is no such file.
         CheckpointError: it is no model file, or a damaged one.
     """
-    card, tensors, statistics = _read(path, weights=True)
-    return Checkpoint(card.config, card.vocabulary, tensors, card.record, card.dialogue, statistics)
+    header, tensors, statistics = _read(path, weights=True)
+    return Checkpoint(header.config, header.vocabulary, tensors, header.record, header.dialogue, statistics)
 
 
 def _read(path: Path, *, weights: bool) -> tuple[ModelHeader, Tensors, Tensors | None]:
     try:
         _check_header(path)
         with safetensors.safe_open(str(path), framework="numpy") as file:
-            card = _read_document(file.metadata())
-            has_statistics = _check_tensors(file, card.config)
-            tensors = {name: _read_tensor(file, name) for name in tensor_shapes(card.config)} if weights else {}
-            statistics = _read_statistics(file, card.config) if weights and has_statistics else None
+            header = _read_document(file.metadata())
+            has_statistics = _check_tensors(file, header.config)
+            tensors = {name: _read_tensor(file, name) for name in tensor_shapes(header.config)} if weights else {}
+            statistics = _read_statistics(file, header.config) if weights and has_statistics else None
     except NotFoundError:
         raise
     except CharlmError as error:
@@ -208,16 +205,16 @@ def _read(path: Path, *, weights: bool) -> tuple[ModelHeader, Tensors, Tensors |
         raise CheckpointError(f"{path}: not a model file, or a damaged one ({_one_line(str(error))})") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return card, tensors, statistics
+    return header, tensors, statistics
 
 
 def _one_line(message: str) -> str:
-    # A doctored file may call its parts anything: pages of text, or what drives a terminal.
-    return "".join([character if character.isprintable() else " " for character in message[:MAX_MESSAGE]])
+    # A manipulated file may name its parts anything: pages of text, or control sequences for a terminal.
+    return "".join([character if character.isprintable() else " " for character in message[:MAX_MESSAGE_CHARS]])
 
 
 def _check_header(path: Path) -> None:
-    # Before anything is allocated for it: safetensors begins with the length of its header, 8 bytes little-endian.
+    # Runs before any allocation. A safetensors file begins with the length of its header, 8 bytes little-endian.
     if not path.exists():
         raise NotFoundError(f"no such model file: {path}")
     if path.is_dir():
@@ -234,7 +231,7 @@ def _check_header(path: Path) -> None:
         raise CheckpointError(
             f"not a model file, or cut short: its header should be {length:,} bytes long, but the file has {size:,}"
         )
-    if length > MAX_HEADER:
+    if length > MAX_HEADER_BYTES:
         raise CheckpointError(f"its header is {length:,} bytes long, more than any model's")
 
 
@@ -278,7 +275,7 @@ def _read_vocabulary(document: dict[str, Any]) -> Vocabulary:
 
 
 def _check_tensors(file: Any, config: ModelConfig) -> bool:
-    """Refuse a file whose tensors are not its configuration's; whether it has statistics."""
+    """Check names, shapes and types of the tensors; return whether there are statistics."""
     expected, optional, found = tensor_shapes(config), statistic_shapes(config), set(file.keys())
     has_statistics = not found.isdisjoint(optional)
     wanted = {**expected, **optional} if has_statistics else expected

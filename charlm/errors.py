@@ -1,25 +1,23 @@
-"""What can go wrong in a user's hands, and what to do next.
+"""Errors that a user can cause or meet. Bugs in charlm are assertions, never one of these.
 
-    CharlmError                    one sentence, and a hint
-    ├── UsageError                 an option or argument that cannot be (exit code 2)
-    ├── CorpusError                text that cannot be read or trained on
-    ├── CheckpointError            a model, resume or state file that is not what it should be
-    ├── NotFoundError              a name that nothing goes by
-    ├── TrainingError              a run that cannot start or go on
-    └── OutputError                something that cannot be written
-
-Our own bugs are assertions, never one of these.
+CharlmError                    one sentence and a hint; exit code 1
+├── UsageError                 an impossible option or argument; exit code 2
+├── CorpusError                text that cannot be read or trained on
+├── CheckpointError            a damaged or foreign model, resume or state file
+├── NotFoundError              a name or path that does not exist
+├── TrainingError              a run that cannot start or continue
+└── OutputError                a file that cannot be written
 """
 
 from __future__ import annotations
 
 
 class CharlmError(Exception):
-    """The user's situation, in one sentence.
+    """Base of all errors that are shown to the user.
 
     Args:
-        message: what is wrong, one sentence without a full stop.
-        hint: what to do about it.
+        message: one sentence without a full stop.
+        hint: an imperative, without a full stop.
     """
 
     exit_code = 1
@@ -31,7 +29,7 @@ class CharlmError(Exception):
 
 
 class UsageError(CharlmError):
-    """An option or argument that cannot be."""
+    """An impossible option or argument."""
 
     exit_code = 2
 
@@ -41,16 +39,16 @@ class CorpusError(CharlmError):
 
 
 class CheckpointError(CharlmError):
-    """A model, resume or state file that is not what it should be."""
+    """A damaged or foreign model, resume or state file."""
 
 
 class NotFoundError(CharlmError):
-    """A name that nothing goes by."""
+    """A name or path that does not exist."""
 
 
 class TrainingError(CharlmError):
-    """A run that cannot start or go on."""
+    """A run that cannot start or continue."""
 
 
 class OutputError(CharlmError):
-    """Something that cannot be written."""
+    """A file that cannot be written."""

@@ -1,4 +1,4 @@
-"""Where a user's own files are, and how files are written: a kill at any instant leaves the old one or the new one."""
+"""The user's data folder, and atomic writing: a kill at any instant leaves the old file or the new one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from charlm.errors import OutputError
 
 
 def home() -> Path:
-    """The user's data folder; the environment variable CHARLM_HOME moves it."""
+    """Return the user's data folder; the environment variable CHARLM_HOME moves it."""
     if moved := os.environ.get("CHARLM_HOME"):
         return Path(moved)
     import platformdirs
@@ -23,10 +23,10 @@ def home() -> Path:
 
 @contextlib.contextmanager
 def atomic_writer(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path` that takes its place, synced to disk, when the block ends well.
+    """Open a temporary file next to `path`, and move it to `path` when the block succeeds.
 
     Raises:
-        OutputError: the file cannot be written (no permission, disk full); whatever stood at `path` still stands.
+        OutputError: the file cannot be written (no permission, disk full); the old file is unchanged.
     """
     temporary: Path | None = None
     try:
@@ -37,7 +37,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp is private to the user; a model is for sharing, so it gets what the umask allows.
+        # mkstemp makes a private file; models are for sharing, so they get the permissions of the umask.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
@@ -46,7 +46,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
         _sync_folder(path.parent)
     except OSError as error:
         raise OutputError(
-            f"cannot write {path}: {error.strerror or error}", "is there room, and may you write there?"
+            f"cannot write {path}: {error.strerror or error}", "check free space and permissions"
         ) from error
     finally:
         if temporary is not None:
@@ -57,14 +57,14 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically.
 
     Raises:
-        OutputError: as `atomic_writer`.
+        OutputError: the file cannot be written.
     """
     with atomic_writer(path) as file:
         file.write(data)
 
 
 def _sync_folder(folder: Path) -> None:
-    # A rename is on disk only when its folder is; not every platform lets a folder be opened.
+    # A rename is durable only when its folder is synced. Some platforms cannot open a folder.
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,40 +1,45 @@
-"""Where models are found by name.
+"""Models by name.
 
-A model's name is a path, or the name of a file in one of the folders that `folders` lists, in that order.
+A model's name is a path (anything with a slash or the suffix), or the name of a file in one of the folders that
+`folders` lists, in that order.
 """
 
 from __future__ import annotations
 
 import difflib
-import os
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from charlm.checkpoint import SUFFIX
-from charlm.errors import NotFoundError
+from charlm.checkpoint import SUFFIX, ModelHeader, read_header
+from charlm.config import ModelConfig
+from charlm.errors import CharlmError, NotFoundError
 from charlm.files import home
 
 LOCAL = Path("checkpoints")
-BUNDLED = ("smalltalk", "shakespeare", "nihongo", "python")  # the first is who is talked to, unless somebody else is
+BUNDLED = ("smalltalk", "shakespeare", "nihongo", "python")  # the first is the default model
 
 
 def folders() -> list[Path]:
-    """Where names are looked up: here, in the user's data folder, among the bundled models."""
+    """Return the folders with models: the local one, the user's data folder, the bundled models."""
     return [LOCAL, home() / "checkpoints", bundled_folder()]
 
 
 def bundled_folder() -> Path:
-    """Where the models stand that came with charlm: in the package, or in the checkout that it runs from."""
+    """Return the folder of the models that come with charlm: in the package, or in a checkout next to it."""
     package = Path(__file__).parent
     checkout = package.parent
-    # Who moves their home with CHARLM_HOME means to see nothing of this checkout.
-    if "CHARLM_HOME" not in os.environ and (checkout / "pyproject.toml").is_file():
-        return checkout / "checkpoints"
-    return package / "checkpoints"
+    return (checkout if (checkout / "pyproject.toml").is_file() else package) / "checkpoints"
+
+
+def is_path(name: str) -> bool:
+    """Return whether a model's name is a path: it has a slash or the suffix."""
+    return Path(name).suffix == SUFFIX or Path(name).parent != Path() or name.startswith("./")
 
 
 def models() -> Iterator[Path]:
-    """Every model file that has a name, the first folder's first; a name that an earlier folder has is left out."""
+    """Yield the file of every named model, folder by folder; the first of equal names wins."""
     seen = set()
     for folder in folders():
         for path in sorted(folder.glob(f"*{SUFFIX}")):
@@ -44,13 +49,13 @@ def models() -> Iterator[Path]:
 
 
 def find_model(name: str) -> Path:
-    """The file of a model.
+    """Return the file of a model.
 
     Args:
         name: a path, or a name that `models` lists.
 
     Raises:
-        NotFoundError: with near names, if there are any.
+        NotFoundError: there is none; the hint lists similar names.
     """
     given = Path(name)
     if _is(Path.is_file, given) or (given.suffix == SUFFIX and _is(Path.exists, given)):
@@ -60,37 +65,83 @@ def find_model(name: str) -> Path:
         if _is(Path.is_file, path):
             return path
     names = [path.stem for path in models()]
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if near:
-        hint = "did you mean " + " or ".join(near) + "?"
+    similar = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if similar:
+        hint = "did you mean " + " or ".join(similar) + "?"
     else:
-        hint = "charlm models lists what there is" if names else "charlm train FILE makes one"
+        hint = "list the models with charlm models" if names else "make one with charlm train FILE"
     raise NotFoundError(f"no model named {name!r}", hint)
 
 
 def _is(kind: Callable[[Path], bool], path: Path) -> bool:
     try:
         return kind(path)
-    except OSError:  # too long to be a name, as a prompt in the wrong place is, or where the user may not look
+    except OSError:  # too long for a name, or in a folder that the user may not read
         return False
 
 
 def default_model() -> Path:
-    """The model that is meant where none is named: the user's newest, or else the first of the bundled ones.
+    """Return the user's newest model, or else the first of the bundled ones.
 
     Raises:
         NotFoundError: there is none.
     """
     found = list(models())
-    own = [path for path in found if not _is_bundled(path)]
+    bundled = bundled_folder().resolve()
+    own = [path for path in found if path.stem not in BUNDLED or path.parent.resolve() != bundled]
     if own:
         return max(own, key=lambda path: path.stat().st_mtime)
     for name in BUNDLED:
         for path in found:
             if path.stem == name:
                 return path
-    raise NotFoundError("there is no model yet", "charlm train FILE makes one")
+    raise NotFoundError("there is no model yet", "make one with charlm train FILE")
 
 
-def _is_bundled(path: Path) -> bool:
-    return path.stem in BUNDLED and path.parent.resolve() == folders()[-1].resolve()
+@dataclass(frozen=True)
+class ModelCard:
+    """One line about a model, for lists."""
+
+    name: str
+    path: Path
+    shape: str = ""  # cell, layers and width
+    megabytes: float = 0.0  # of the file
+    validation: float | None = None  # bits per character; None if it was not measured
+    dialogue: str = ""  # format
+    error: str = ""  # why the file cannot be read
+    header: ModelHeader | None = None
+
+    @property
+    def loss(self) -> str:
+        return "not measured" if self.validation is None else f"{self.validation:.3f} bits/char"
+
+    @property
+    def size(self) -> str:
+        return f"{self.megabytes:.1f} MB"
+
+
+def shape_text(config: ModelConfig) -> str:
+    """Return cell, layers and width."""
+    return f"{config.cell} {config.layers}x{config.hidden}"
+
+
+def model_cards() -> list[ModelCard]:
+    """Return the card of every named model; a card names the error of a file that cannot be read."""
+    return [_card(path) for path in models()]
+
+
+def _card(path: Path) -> ModelCard:
+    try:
+        header = read_header(path)
+    except CharlmError as error:
+        return ModelCard(path.stem, path, error=error.message)
+    nats = header.record.validation
+    return ModelCard(
+        name=path.stem,
+        path=path,
+        shape=shape_text(header.config),
+        megabytes=path.stat().st_size / 1e6,
+        validation=None if nats is None else nats / math.log(2),
+        dialogue=header.dialogue.format,
+        header=header,
+    )

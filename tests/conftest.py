@@ -85,5 +85,6 @@ def charlm(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, t
 
 @pytest.fixture(autouse=True)
 def _empty_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the user's own models and data folder."""
+    """Hide the bundled models, and the user's own models and data folder."""
     monkeypatch.setenv("CHARLM_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setattr("charlm.registry.bundled_folder", lambda: tmp_path_factory.getbasetemp() / "no-models")

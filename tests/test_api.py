@@ -279,7 +279,7 @@ def test_training_goes_on_from_a_base_and_overwrites_only_if_told() -> None:
     tuned = charlm.train(HARBOUR, output="tuned", base="first", steps=2, lanes=8, chunk=16, precision="fp32", threads=1)
     assert tuned.record.base == "first"
     assert tuned.load().config == first.load().config
-    with pytest.raises(CharlmError, match="is there already"):
+    with pytest.raises(CharlmError, match="already exists"):
         charlm.train(HARBOUR, output="first", **SETTINGS)
     again = charlm.train(HARBOUR, output="first", force=True, **SETTINGS)
     assert again.load().engine.fingerprint == first.load().engine.fingerprint, "the seed decides everything"

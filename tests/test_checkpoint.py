@@ -16,7 +16,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from charlm.cells import CELLS
-from charlm.checkpoint import Checkpoint, TrainingRecord, load, read_card, save
+from charlm.checkpoint import Checkpoint, TrainingRecord, load, read_header, save
 from charlm.errors import CheckpointError, NotFoundError
 from charlm.tensor_shapes import statistic_shapes
 from charlm.text.dialogue import Dialogue
@@ -104,7 +104,7 @@ def test_what_is_saved_is_loaded(
     loaded = load(path)
     assert (loaded.config, loaded.vocabulary, loaded.record) == (made.config, made.vocabulary, RECORD)
     assert loaded.dialogue == DIALOGUE
-    assert read_card(path) == (made.config, made.vocabulary, RECORD, DIALOGUE)
+    assert read_header(path) == (made.config, made.vocabulary, RECORD, DIALOGUE)
     assert loaded.tensors.keys() == made.tensors.keys()
     for name, tensor in made.tensors.items():
         assert loaded.tensors[name].dtype == np.float32
@@ -145,7 +145,7 @@ def test_statistics_are_saved_beside_the_weights(
     for name, tensor in make_statistics(made).items():
         assert loaded.statistics[name].tobytes() == tensor.tobytes()  # in full, also where the weights are not
     assert loaded.fingerprint == without.fingerprint  # it says what it said
-    assert read_card(path).config == made.config
+    assert read_header(path).config == made.config
 
 
 def test_tensors_in_any_memory_order_are_saved(checkpoint: Checkpoint, path: Path) -> None:
@@ -191,7 +191,7 @@ def make_statistics(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
 # What is no model file
 
 
-@pytest.mark.parametrize("read", [load, read_card])
+@pytest.mark.parametrize("read", [load, read_header])
 def test_a_missing_file_is_not_found(tmp_path: Path, read: Callable[[Path], object]) -> None:
     for path in (tmp_path / "none.safetensors", tmp_path / "no" / "folder"):
         with pytest.raises(NotFoundError) as error:
@@ -219,7 +219,7 @@ def test_a_missing_file_is_not_found(tmp_path: Path, read: Callable[[Path], obje
         struct.pack("<Q", 60_000) + b'{"a":' * 12_000,
     ],
 )
-@pytest.mark.parametrize("read", [load, read_card])
+@pytest.mark.parametrize("read", [load, read_header])
 def test_another_file_is_refused(path: Path, content: bytes, read: Callable[[Path], object]) -> None:
     path.write_bytes(content)
     refusal(path, read)
@@ -242,7 +242,7 @@ def test_a_file_cut_anywhere_is_refused(checkpoint: Checkpoint, path: Path) -> N
     for length in {*range(0, len(data), 41), *range(24), *range(len(data) - 24, len(data))}:
         path.write_bytes(data[:length])
         refusal(path)
-        refusal(path, read_card)
+        refusal(path, read_header)
 
 
 def test_a_file_with_something_after_it_is_refused(checkpoint: Checkpoint, path: Path) -> None:
@@ -286,7 +286,7 @@ SIZE = 32  # of the fixture's vocabulary
         (change_tensors(output__b=np.zeros(SIZE, np.bool_)), "'output.b' is BOOL"),
     ],
 )
-@pytest.mark.parametrize("read", [load, read_card])
+@pytest.mark.parametrize("read", [load, read_header])
 def test_wrong_tensors_are_refused(
     checkpoint: Checkpoint,
     path: Path,
@@ -421,7 +421,7 @@ def test_a_file_that_says_nothing_of_dialogue_is_plain(checkpoint: Checkpoint, p
     document = as_document(replace(checkpoint, dialogue=DIALOGUE))
     del document["dialogue"]  # as older versions wrote it
     write(path, checkpoint.tensors, document)
-    assert load(path).dialogue == read_card(path).dialogue == Dialogue()
+    assert load(path).dialogue == read_header(path).dialogue == Dialogue()
 
 
 @pytest.mark.parametrize("name", DIALOGUE.to_dict())

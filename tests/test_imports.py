@@ -97,6 +97,10 @@ def test_running_imports_no_torch(folder: Path, arguments: tuple[str, ...]) -> N
     assert not imported(RUN, folder, *arguments) & {"torch", "textual", "rich", "matplotlib"}
 
 
+def test_xray_of_a_unit_imports_no_torch(folder: Path) -> None:
+    assert not imported(RUN, folder, "xray", "m", "the ferry", "--unit", "0:3") & {"torch", "textual", "matplotlib"}
+
+
 def test_the_app_waits_for_no_model_to_be_drawn(tmp_path: Path) -> None:
     """What takes long is imported by the worker that loads the model, after the first paint."""
     assert imported("import charlm.tui.app", tmp_path) == {"textual", "rich"}
@@ -108,6 +112,14 @@ def test_the_package_imports_nothing_and_a_model_no_torch(folder: Path) -> None:
     found = imported(used, folder)
     assert "numpy" in found
     assert not found & {"torch", "textual", "rich", "matplotlib"}
+
+
+@pytest.mark.parametrize("arguments", [("train", "t.txt"), ("compare", "t.txt"), ("bench",)], ids=" ".join)
+def test_missing_torch_is_one_sentence(folder: Path, arguments: tuple[str, ...]) -> None:
+    code = "import sys; sys.modules['torch'] = None\nfrom charlm.cli.main import run\nsys.exit(run(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.endswith("error: this command needs torch, which is not installed\nhint: pip install torch\n")
 
 
 def test_it_would_be_noticed(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from charlm import registry
 from charlm.errors import NotFoundError
-from charlm.registry import default_model, find_model, folders, home, models
+from charlm.registry import bundled_folder, default_model, find_model, folders, home, is_path, models
+
+find_bundled_folder = bundled_folder  # an autouse fixture replaces the one in the module
 
 LATER = 4_102_444_800  # the year 2100: after anything that is bundled
 
@@ -24,6 +26,7 @@ def three_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]
     """In the place of the real ones, of which the last is the package's own."""
     three = [tmp_path / name for name in ("first", "second", "third")]
     monkeypatch.setattr(registry, "folders", lambda: three)
+    monkeypatch.setattr(registry, "bundled_folder", lambda: three[2])
     return three
 
 
@@ -34,11 +37,11 @@ def put(path: Path, written: float = LATER) -> Path:
     return path
 
 
-def test_names_are_looked_up_here_then_at_home_then_among_the_bundled() -> None:
+def test_folders_are_local_then_home_then_bundled() -> None:
     here, at_home, bundled = folders()
     assert here.resolve() == Path.cwd() / "checkpoints"
     assert at_home == Path(os.environ["CHARLM_HOME"]) / "checkpoints"
-    assert bundled == Path(registry.__file__).parent / "checkpoints"
+    assert bundled == registry.bundled_folder()
 
 
 def test_the_environment_moves_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -168,9 +171,25 @@ def test_who_has_none_of_their_own_talks_to_the_first_of_the_bundled(three_folde
     assert default_model() == first / "smalltalk.safetensors"
 
 
-def test_a_checkout_has_its_bundled_models_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CHARLM_HOME")
-    assert registry.bundled_folder() == Path(registry.__file__).parents[1] / "checkpoints"
+@pytest.mark.parametrize("has_home", [False, True])
+def test_checkout_shows_bundled_models_whatever_home_is(monkeypatch: pytest.MonkeyPatch, has_home: bool) -> None:
+    if not has_home:
+        monkeypatch.delenv("CHARLM_HOME")
+    assert find_bundled_folder() == Path(registry.__file__).parents[1] / "checkpoints"
+    assert (find_bundled_folder() / "smalltalk.safetensors").exists()
+
+
+def test_package_without_checkout_has_models_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "__file__", str(tmp_path / "site-packages" / "charlm" / "registry.py"))
+    assert find_bundled_folder() == tmp_path / "site-packages" / "charlm" / "checkpoints"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a", False), ("a.b", False), ("a.safetensors", True), ("./a", True), ("b/a", True), ("/a", True)],
+)
+def test_is_path_needs_suffix_or_slash(name: str, expected: bool) -> None:
+    assert is_path(name) == expected
 
 
 def test_without_a_model_there_is_no_newest(three_folders: list[Path]) -> None:

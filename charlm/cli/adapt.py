@@ -70,7 +70,7 @@ def command(
     base = model_path(model)
     target = RunDir.named(output)
     if not force and (existing := next((path for path in (target.model, target.path) if path.exists()), None)):
-        raise OutputError(f"{existing} is there already", "choose another name with -o, or overwrite with --force")
+        raise OutputError(f"{existing} already exists", "choose another name with -o, or overwrite with --force")
     text, sources = _read(find_texts(paths, pattern, encoding), encoding)
     learner = load_learner(base, config)
     result = _learn(learner, text, times)

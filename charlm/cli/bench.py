@@ -73,7 +73,7 @@ def _budgets(minutes: str) -> list[float]:
 
 
 def _learn(path: str, budgets: list[float], seed: int) -> list[dict[str, Any]]:
-    runtime_tuning.wait_well()
+    runtime_tuning.set_spin_count()
     import charlm
 
     rows = []
@@ -196,7 +196,7 @@ def _starts() -> dict[str, float]:
 
 
 def _training(seconds: float) -> dict[str, Any]:
-    runtime_tuning.wait_well()
+    runtime_tuning.set_spin_count()
     from charlm.training import speed
     from charlm.training.precision import pick_device
 

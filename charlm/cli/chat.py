@@ -15,10 +15,10 @@ from charlm.config import ChatConfig, LearnConfig
 
 def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Speakers of the model's text, for the shell."""
-    from charlm.checkpoint import read_card
+    from charlm.checkpoint import read_header
     from charlm.cli.command import model_path
 
-    return read_card(model_path(ctx.params.get("model"))).dialogue.complete_name(incomplete)
+    return read_header(model_path(ctx.params.get("model"))).dialogue.complete_name(incomplete)
 
 
 @click.command(

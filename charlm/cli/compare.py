@@ -59,7 +59,7 @@ def command(paths: tuple[str, ...], cells: str, **options: Any) -> int:
     Everything but cell and width is the same for all. Ctrl-C stops after the current step; the same command resumes.
     The runs are kept, as models like any other.
     """
-    runtime_tuning.wait_well()
+    runtime_tuning.set_spin_count()
     from charlm.corpora import registry
 
     texts = tuple(str(Path(path).absolute()) for path in registry.resolve(paths))

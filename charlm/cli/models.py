@@ -10,12 +10,11 @@ from typing import Any
 
 import click
 
-from charlm.checkpoint import TrainingRecord, load, read_card, save
+from charlm.checkpoint import TrainingRecord, load, read_header, save
 from charlm.cli.command import CharlmCommand, CharlmGroup, complete_model, shown
 from charlm.config import ModelConfig
 from charlm.errors import OutputError
-from charlm.model_info import ModelCard, cards, shape
-from charlm.registry import find_model
+from charlm.registry import ModelCard, find_model, model_cards, shape_text
 from charlm.tensor_shapes import parameter_count
 from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import visible
@@ -41,7 +40,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    rows = [_summary(card) for card in cards()]
+    rows = [_summary(card) for card in model_cards()]
     if as_json:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=sys.stdout.isatty()))
         return
@@ -53,10 +52,10 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 def _summary(card: ModelCard) -> dict[str, Any]:
     named = {"name": card.name, "path": str(card.path)}
-    if card.whole is None:
+    if card.header is None:
         return {**named, "error": card.error, "says": f"unreadable: {card.error}"}
     says = f"{card.shape}, {card.size}, {card.loss}, {card.path.parent}"
-    return {**named, "says": says, **_card(card.path, card.whole.config, card.whole.record)}
+    return {**named, "says": says, **_card(card.path, card.header.config, card.header.record)}
 
 
 @command.command(
@@ -68,7 +67,7 @@ def _summary(card: ModelCard) -> dict[str, Any]:
 def show(model: str, as_json: bool) -> None:
     """Print a model's card: shape, vocabulary, text, training, validation."""
     path = find_model(model)
-    config, vocabulary, record, dialogue = read_card(path)  # what is wrong with it is an error here
+    config, vocabulary, record, dialogue = read_header(path)  # what is wrong with it is an error here
     if as_json:
         document = _card(path, config, record) | {
             "characters": "".join(vocabulary.characters),
@@ -97,7 +96,7 @@ def export(model: str, output: Path, full: bool, force: bool) -> None:
     """Write a model to a file of its own, by default in half precision: half the size, and widened when it is read."""
     path = find_model(model)
     if output.exists() and not force:
-        raise OutputError(f"{output} is there already", "choose another name with -o, or overwrite with --force")
+        raise OutputError(f"{output} already exists", "choose another name with -o, or overwrite with --force")
     save(load(path), output, half=not full)
     click.echo(shown(str(output), sys.stdout))
     click.echo(f"{path.stat().st_size / 1e6:.2f} MB are now {output.stat().st_size / 1e6:.2f}", err=True)
@@ -123,7 +122,7 @@ def _rows(
     rows = [
         ("name", path.stem),
         ("file", f"{path}, {path.stat().st_size / 1e6:.2f} MB"),
-        ("shape", f"{shape(config)}, embedding {config.embedding}, {' + '.join(extras) or 'plain'}"),
+        ("shape", f"{shape_text(config)}, embedding {config.embedding}, {' + '.join(extras) or 'plain'}"),
         ("parameters", f"{parameter_count(config):,}"),
         ("vocabulary", f"{len(vocabulary.characters)} characters" + (" and 256 bytes" if vocabulary.has_bytes else "")),
         ("", characters),

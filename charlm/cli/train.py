@@ -133,7 +133,7 @@ def _make_run(ctx: click.Context, options: dict[str, Any], live: bool) -> Run:
     if live:
         click.echo("loading torch ...", err=True)
     # torch takes seconds to import, so only now, after everything that can be checked without it.
-    runtime_tuning.wait_well()
+    runtime_tuning.set_spin_count()
     from charlm.training.run import Request, Run
 
     request = Request(data, options["output"], overrides, options["base"], options["force"])

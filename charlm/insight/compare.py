@@ -184,7 +184,7 @@ class Comparison:
         if self._force:
             for old in self.folder.glob("*-*.json"):
                 old.unlink()
-        corpus = load_corpus(self.plan.paths, self.folder)
+        corpus = load_corpus(DataConfig(self.plan.paths), self.folder)
         configs = {cell: find_config(cell, self.plan, len(corpus.vocabulary)) for cell in self.plan.cells}
         write_bytes(self._plan_file, json.dumps(self._document, indent=1).encode())
         for seed in range(1, self.plan.seeds + 1):

@@ -26,6 +26,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from charlm.config import DataConfig
 from charlm.errors import CorpusError, OutputError, UsageError
 from charlm.files import atomic_writer, write_bytes
 from charlm.text.decoding import BLOCK_BYTES, check_encoding, read_text
@@ -78,30 +79,17 @@ class CacheRebuilt:
 
 
 def read_corpus(
-    paths: Sequence[str | Path],
-    folder: Path,
-    *,
-    encoding: str = "utf-8",
-    pattern: str = "*",
-    min_count: int | None = None,
-    val_fraction: float = 0.1,
-    val_file: str | Path | None = None,
-    base: Vocabulary | None = None,
-    detector: FormatDetector | None = None,
+    data: DataConfig, folder: Path, *, base: Vocabulary | None = None, detector: FormatDetector | None = None
 ) -> Generator[Reading | CacheRebuilt, None, Corpus]:
     """Read text into a memory-mapped file of ids in `folder`, or open the ids of an earlier run there.
 
+    `min_count` None keeps all characters of an alphabet up to `MAX_ALPHABET`, and is 2 for larger ones.
+
     Args:
-        paths: files and folders; `-` is standard input, which is copied into `folder` for a later resume.
+        data: the text; standard input is copied into `folder` for a later resume.
         folder: where the ids are kept.
-        encoding: of the files.
-        pattern: a glob that a folder's files must match.
-        min_count: characters seen less often are spelled in bytes. None keeps all characters of an alphabet up to
-            `MAX_ALPHABET`, and is 2 for larger ones.
-        val_fraction: share of the text, from its end, that validates; `MAX_VALIDATION_CHARS` at most.
-        val_file: validates instead; then all of `paths` trains.
         base: a vocabulary to extend (fine-tuning). Its characters stay, but their ids may change.
-        detector: given the text of `paths`; then the text is read even if its ids are there.
+        detector: given the text of `data.paths`; then the text is read even if its ids are there.
 
     Yields:
         Progress, and a message if ids of an earlier run are unusable.
@@ -112,13 +100,15 @@ def read_corpus(
     Raises:
         CorpusError: the text cannot be read, or is too short or too uniform to learn from.
         NotFoundError: a path does not exist.
-        UsageError: an impossible split or an unknown encoding.
+        UsageError: an unknown encoding, or standard input twice.
     """
-    _check_options(paths, encoding, min_count, val_fraction)
-    inputs = [_copy_stdin(folder) if str(path) == "-" else path for path in paths]
-    files, skipped = find_files(inputs, pattern, encoding)
-    texts = [files] if val_file is None else [files, find_files([val_file], encoding=encoding)[0]]
-    request = _fingerprint(texts, encoding, min_count, val_fraction, base)
+    check_encoding(data.encoding)
+    if data.paths.count("-") > 1:
+        raise UsageError("standard input can be read only once", "give - once")
+    inputs = [_copy_stdin(folder) if path == "-" else path for path in data.paths]
+    files, skipped = find_files(inputs, data.pattern, data.encoding)
+    texts = [files] if data.val_file is None else [files, find_files([data.val_file], encoding=data.encoding)[0]]
+    request = _fingerprint(texts, data, base)
     if detector is None:
         for path in folder.glob("text-*.json"):
             if json.loads(path.read_bytes()).get("request") == request:
@@ -127,17 +117,17 @@ def read_corpus(
                 except CorpusError as error:
                     yield CacheRebuilt(f"{error.message}; the text is read again")
     with ExitStack() as stack:
-        spools = [stack.enter_context(_Spool(folder, encoding)) for _ in texts]
+        spools = [stack.enter_context(_Spool(folder, data.encoding)) for _ in texts]
         yield from _read(texts, spools, detector)
-        if request != _fingerprint(texts, encoding, min_count, val_fraction, base):
+        if request != _fingerprint(texts, data, base):
             raise CorpusError("the text changed while it was read", "train on a copy of it")
-        name = "the text" if len(paths) != 1 else "standard input" if str(paths[0]) == "-" else str(paths[0])
-        for spool, its_name in zip(spools, [name, str(val_file)], strict=False):
+        name = "the text" if len(data.paths) > 1 else "standard input" if data.paths[0] == "-" else data.paths[0]
+        for spool, its_name in zip(spools, [name, str(data.val_file)], strict=False):
             _check_size(spool.counts, its_name)
-        vocabulary = _choose_vocabulary([spool.counts for spool in spools], min_count, base)
-        key = _key(spools, vocabulary, encoding, val_fraction)
+        vocabulary = _choose_vocabulary([spool.counts for spool in spools], data.min_count, base)
+        key = _key(spools, vocabulary, data)
         lengths = yield from _encode(spools, vocabulary, folder, key)
-    edge = lengths[0] if len(lengths) > 1 else _edge(lengths[0], val_fraction)
+    edge = lengths[0] if len(lengths) > 1 else _edge(lengths[0], data.val_fraction)
     document = {
         "request": request,
         "characters": "".join(vocabulary.characters),
@@ -152,9 +142,9 @@ def read_corpus(
     return open_corpus(folder, key)
 
 
-def load_corpus(*args: Any, **options: Any) -> Corpus:
+def load_corpus(data: DataConfig, folder: Path, *, base: Vocabulary | None = None) -> Corpus:
     """Return what `read_corpus` does, without its progress."""
-    reader = read_corpus(*args, **options)
+    reader = read_corpus(data, folder, base=base)
     while True:
         try:
             next(reader)
@@ -256,16 +246,6 @@ def _count(points: CodePoints) -> NDArray[np.int64]:
     return counts
 
 
-def _check_options(paths: Sequence[str | Path], encoding: str, min_count: int | None, val_fraction: float) -> None:
-    if not 0 < val_fraction < 1:
-        raise UsageError(f"--val-fraction is {val_fraction}, but must lie between 0 and 1")
-    if min_count is not None and min_count < 1:
-        raise UsageError(f"--min-count is {min_count}, but must be at least 1")
-    check_encoding(encoding)
-    if [str(path) for path in paths].count("-") > 1:
-        raise UsageError("standard input can be read only once", "give - once")
-
-
 def _copy_stdin(folder: Path) -> Path:
     path = folder / "stdin.txt"
     with atomic_writer(path) as file:
@@ -273,11 +253,9 @@ def _copy_stdin(folder: Path) -> Path:
     return path
 
 
-def _fingerprint(
-    texts: Sequence[Sequence[Path]], encoding: str, min_count: int | None, val_fraction: float, base: Vocabulary | None
-) -> str:
+def _fingerprint(texts: Sequence[Sequence[Path]], data: DataConfig, base: Vocabulary | None) -> str:
     """Return a hash of the files as they are now, by their paths, sizes and times, and of how they are read."""
-    options = [encoding, min_count, val_fraction, base.fingerprint if base is not None else ""]
+    options = [data.encoding, data.min_count, data.val_fraction, base.fingerprint if base is not None else ""]
     digest = hashlib.sha256(json.dumps(options).encode())
     for text in texts:
         digest.update(b"\n")
@@ -299,7 +277,7 @@ def _read(
         for number, path in enumerate(text, start=1):
             for piece, size in spool.add(path, is_last=number == len(text)):
                 if detector is not None and spool is spools[0]:
-                    detector.push(piece)
+                    detector.update(piece)
                 yield Reading(done + size)
             done += spool.sources[-1].bytes
 
@@ -386,8 +364,8 @@ def _merge_sources(sources: Sequence[TextSource]) -> Sequence[TextSource]:
     return [TextSource(f"{len(sources):,} files", digest, sum(source.bytes for source in sources))]
 
 
-def _key(spools: Sequence[_Spool], vocabulary: Vocabulary, encoding: str, fraction: float) -> str:
+def _key(spools: Sequence[_Spool], vocabulary: Vocabulary, data: DataConfig) -> str:
     hashes = [source.sha256 for spool in spools for source in spool.sources]
     # The number of training files: a file that moves to the validation text leaves the hashes in the same order.
-    split = f"{len(spools[0].sources)} train" if len(spools) > 1 else f"{fraction!r} up to {MAX_VALIDATION_CHARS}"
-    return hashlib.sha256(json.dumps([hashes, vocabulary.fingerprint, encoding, split]).encode()).hexdigest()[:16]
+    split = [data.val_fraction, MAX_VALIDATION_CHARS] if len(spools) == 1 else [len(spools[0].sources)]
+    return hashlib.sha256(json.dumps([hashes, vocabulary.fingerprint, data.encoding, split]).encode()).hexdigest()[:16]

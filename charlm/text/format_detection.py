@@ -75,7 +75,7 @@ class FormatDetector:
         if form != "auto":
             Dialogue(form)  # says what is wrong with it
 
-    def push(self, piece: str) -> None:
+    def update(self, piece: str) -> None:
         """Take the next piece of the text."""
         piece = piece[: self._wanted]
         self._wanted -= len(piece)
@@ -90,7 +90,7 @@ class FormatDetector:
             self._count(self._rest[:cut])
             self._rest = self._rest[cut:]
 
-    def heard(self) -> DetectedFormat:
+    def result(self) -> DetectedFormat:
         """What the text is, once it is read."""
         if self._dialogue is None:
             self._decide()
@@ -119,8 +119,8 @@ def listen(pieces: Iterable[str], form: str = "auto") -> DetectedFormat:
     """What a text is, given its pieces."""
     listener = FormatDetector(form)
     for piece in pieces:
-        listener.push(piece)
-    return listener.heard()
+        listener.update(piece)
+    return listener.result()
 
 
 def detect(text: str) -> Dialogue:

@@ -1,8 +1,8 @@
-"""The one truncated-BPTT loop.
+"""The truncated-BPTT loop.
 
-Owns the order of a step: read a chunk, go forward from the carried state, measure, go back, clip, step, carry the state
-on. Reports what happens by yielding events, never prints and never touches a file; between two events everything that
-the run depends on can be taken as a `Snapshot` and put back.
+Owns the order of a step: read a chunk, run the model from the carried state, compute the loss, backpropagate, clip,
+step, carry the state on. Yields events; prints nothing and touches no file. Between two events a `Snapshot` saves and
+restores everything that the run depends on.
 """
 
 from __future__ import annotations
@@ -26,17 +26,25 @@ from charlm.text.batching import AnyIds, Lanes, Position, read_once
 from charlm.training.events import Evaluated, Event, RolledBack, Stepped
 from charlm.training.precision import autocast
 from charlm.training.process_group import ProcessGroup
-from charlm.training.schedule import learning_rate
-from charlm.training.snapshot import Snapshot
+from charlm.training.run_state import Snapshot
 
 MAX_RECOVERIES = 3
-SMOOTHING = 0.98  # of the training loss that is shown, per step
+SMOOTHING = 0.98  # decay of the displayed training loss, per step
+SPEED_STEPS = 50  # over which the displayed speed is measured
 EVALUATION_LANES, EVALUATION_CHUNK = 32, 128
 
 
+def learning_rate(share: float, config: TrainConfig) -> float:
+    """Return the rate after a share of the budget: linear warm-up, then a half cosine (Loshchilov and Hutter 2017)."""
+    share = min(max(share, 0.0), 1.0)
+    rising = min(1.0, (share + 1e-3) / (config.warmup + 1e-3))
+    falling = config.final_rate + (1 - config.final_rate) * 0.5 * (1 + math.cos(math.pi * share))
+    return config.learning_rate * rising * falling
+
+
 @dataclass
-class _Progress:
-    """The numbers that change from step to step and that a resume needs."""
+class Progress:
+    """Numbers that change from step to step; a resume needs them."""
 
     step: int = 0
     characters: int = 0
@@ -49,20 +57,20 @@ class _Progress:
     gradient_norm: float = 0.0
     rate_scale: float = 1.0
     recoveries: int = 0
-    reason: str = ""  # why the run is over
+    reason: str = ""  # why the run is over: "budget" or "patience"; empty while it can continue
 
 
 class Trainer:
     """A run in progress.
 
     Args:
-        model: what is trained, on its device.
+        model: on its device.
         lanes: the training text.
         validation: ids to validate on, (M,).
-        begins: which ids begin a character, (V,); see `Vocabulary.begins`.
-        config: how; its precision is no longer "auto".
+        begins: True for ids that begin a character, (V,); see `Vocabulary.begins`.
+        config: its precision must not be "auto".
         clock: seconds, for budgets in minutes.
-        ranks: the processes that train this model, each with lanes of its own; None for this one alone.
+        group: the processes that train this model, each with lanes of its own; None for this one alone.
     """
 
     def __init__(
@@ -73,7 +81,7 @@ class Trainer:
         begins: NDArray[np.bool_],
         config: TrainConfig,
         clock: Callable[[], float] = time.monotonic,
-        ranks: ProcessGroup | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
         self.model = model
         self.config = config
@@ -82,99 +90,95 @@ class Trainer:
         self._validation = validation
         self._begins = begins
         self._clock = clock
-        self._ranks = ranks or ProcessGroup()
-        self._forward = self._ranks.wrap(model)
-        self._now = _Progress()
+        self._group = group or ProcessGroup()
+        self._forward = self._group.wrap(model)
+        self.progress = Progress()
         self._state: ModelState = model.start(lanes.lanes)
         self._optimizer = _make_optimizer(model, config)
         self._best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        self._stop = False  # asked for here, perhaps while a step is under way
-        self._is_stopping = False  # agreed on by all ranks
+        self._stop = False  # requested in this process
+        self._stops_now = False  # requested in any rank; the same in all
         self._last_good: Snapshot | None = None
-        self._rates: list[tuple[float, int]] = []  # seconds and characters of the last steps, for the speed shown
+        self._rates: list[tuple[float, int]] = []  # seconds and characters of the last steps
 
     def request_stop(self) -> None:
-        """End the run after the step under way; may be called from a signal handler or another thread."""
+        """End the run after the current step; may be called from a signal handler or another thread."""
         self._stop = True
 
     @property
     def step(self) -> int:
-        """Steps done."""
-        return self._now.step
-
-    @property
-    def numbers(self) -> _Progress:
-        """Where the run stands; not to be changed."""
-        return self._now
+        """Number of steps taken."""
+        return self.progress.step
 
     @property
     def epochs(self) -> float:
-        """Epochs read."""
+        """Number of epochs read."""
         return self._lanes.epochs
 
     @property
     def best_weights(self) -> dict[str, Tensor]:
-        """The weights of the best evaluation so far; before the first, those of the start."""
+        """The weights of the best evaluation so far; before the first, the initial ones."""
         return self._best
+
+    @property
+    def step_characters(self) -> int:
+        """Number of characters that all ranks read in one step."""
+        return self._group.size * self.config.lanes * self.config.chunk
 
     def run(self) -> Iterator[Event]:
         """Train until the budget is spent, patience ends, or `request_stop` is called.
 
-        Afterwards `numbers.reason` says which: "budget", "patience", or nothing for a stop that a resume goes on from.
+        `progress.reason` has the reason afterwards; it is empty after `request_stop`.
 
         Raises:
-            TrainingError: the loss exploded more often than can be recovered from.
+            TrainingError: the loss diverged too often.
         """
-        started = self._clock() - self._now.seconds
+        started = self._clock() - self.progress.seconds
         self._last_good = self.snapshot()
-        while not self._now.reason:
-            self._agree(started)
-            progress = self._progress()
-            if self._is_evaluation_due(progress):
-                yield self._evaluate(progress, started)
+        while not self.progress.reason:
+            self._synchronise(started)
+            share = self._budget_share()
+            is_due = self._is_evaluation_due(share)
+            if is_due:
+                yield self._evaluate(share, started)
                 self._last_good = self.snapshot()
-                self._now.reason = self._end(progress)
+            # A run that was killed after its last evaluation resumes without a reason, and with no evaluation due.
+            if share >= 1:
+                self.progress.reason = "budget"
+            elif self.config.patience and self.progress.without_best >= self.config.patience:
+                self.progress.reason = "patience"
+            elif is_due:
                 continue
-            # A process that died between its last evaluation and its end is resumed here.
-            self._now.reason = self._end(progress)
-            if self._now.reason or self._is_stopping:
+            elif self._stops_now:
                 return
-            rate = learning_rate(progress, self.config) * self._now.rate_scale
-            loss = self._agree(started, self._step(rate))
-            if self._has_exploded(loss):
-                yield self._recover(loss)
-                continue
-            yield self._stepped(loss, rate)
+            else:
+                rate = learning_rate(share, self.config) * self.progress.rate_scale
+                loss = self._synchronise(started, self._step(rate))
+                yield self._recover(loss) if self._has_diverged(loss) else self._stepped(loss, rate)
 
-    def _agree(self, started: float, loss: float = 0.0) -> float:
-        """Take the time; on several ranks it is rank 0's, a wish to stop is everybody's, and the loss is the mean."""
+    def _synchronise(self, started: float, loss: float = 0.0) -> float:
+        """Update time and stop request, and return the loss, all equal on all ranks: rank 0's time, the mean loss."""
         seconds, stop = self._clock() - started, float(self._stop)
-        if self._ranks.size > 1:
-            mine = seconds if self._ranks.is_first else 0.0
-            seconds, stop, loss = self._ranks.sum(mine, stop, loss / self._ranks.size)
-        self._now.seconds, self._is_stopping = seconds, stop > 0
+        if self._group.size > 1:
+            mine = seconds if self._group.is_first else 0.0
+            seconds, stop, loss = self._group.sum(mine, stop, loss / self._group.size)
+        self.progress.seconds, self._stops_now = seconds, stop > 0
         return loss
 
-    def _progress(self) -> float:
+    def _budget_share(self) -> float:
         config = self.config
         if config.minutes is not None:
-            return min(1.0, self._now.seconds / (60 * config.minutes))
+            return min(1.0, self.progress.seconds / (60 * config.minutes))
         if config.epochs is not None:
             return min(1.0, self._lanes.epochs / config.epochs)
         assert config.steps is not None
-        return min(1.0, self._now.step / config.steps)
+        return min(1.0, self.progress.step / config.steps)
 
-    def _end(self, progress: float) -> str:
-        """Return why the run is over; "" if it is not."""
-        if progress >= 1:
-            return "budget"
-        return "patience" if self.config.patience and self._now.without_best >= self.config.patience else ""
-
-    def _is_evaluation_due(self, progress: float) -> bool:
-        return progress >= (self._now.evaluations + 1) / self.config.evaluations
+    def _is_evaluation_due(self, share: float) -> bool:
+        return share >= (self.progress.evaluations + 1) / self.config.evaluations
 
     def _step(self, rate: float) -> float:
-        """Read one chunk, change the weights; the chunk's loss."""
+        """Train on one chunk and return its loss."""
         chunk = next(self._lanes)
         if chunk.starts or not self.config.carry:
             self._state = self.model.start(self._lanes.lanes)
@@ -191,21 +195,21 @@ class Trainer:
         if math.isfinite(norm):
             self._optimizer.step()
         self._state = detach(state)
-        self._now.step += 1
-        self._now.characters += y.numel() * self._ranks.size
-        self._now.gradient_norm = float(norm)
+        self.progress.step += 1
+        self.progress.characters += y.numel() * self._group.size
+        self.progress.gradient_norm = float(norm)
         return loss.item() if math.isfinite(norm) else math.nan
 
     def _stepped(self, loss: float, rate: float) -> Stepped:
-        now = self._now
+        now = self.progress
         now.train = loss if now.train is None else SMOOTHING * now.train + (1 - SMOOTHING) * loss
-        self._rates = [*self._rates[-50:], (now.seconds, now.characters)]
+        self._rates = [*self._rates[-SPEED_STEPS:], (now.seconds, now.characters)]
         return Stepped(
             step=now.step,
             epoch=self._lanes.epochs,
             characters=now.characters,
             seconds=now.seconds,
-            progress=self._progress(),
+            progress=self._budget_share(),
             loss=loss,
             train=now.train,
             learning_rate=rate,
@@ -219,78 +223,78 @@ class Trainer:
         (first, before), (last, after) = self._rates[0], self._rates[-1]
         return (after - before) / max(last - first, 1e-9)
 
-    def _evaluate(self, progress: float, started: float) -> Evaluated:
-        now = self._now
+    def _evaluate(self, share: float, started: float) -> Evaluated:
+        now = self.progress
         loss, characters = evaluate(
-            self.model, self._validation, self._begins, self.config.precision, self.config.val_chars, self._ranks
+            self.model, self._validation, self._begins, self.config.precision, self.config.val_chars, self._group
         )
         now.evaluations += 1
-        while now.evaluations < self.config.evaluations and self._is_evaluation_due(progress):
-            now.evaluations += 1  # several fell due during one step
+        while now.evaluations < self.config.evaluations and self._is_evaluation_due(share):
+            now.evaluations += 1  # several were due in one step
         improved = loss < now.best
         now.without_best = 0 if improved else now.without_best + 1
         if improved:
             now.best, now.best_step = loss, now.step
             self._best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self._agree(started)
+        self._synchronise(started)
         self._rates = []
         return Evaluated(
             step=now.step,
             epoch=self._lanes.epochs,
             characters=now.characters,
             seconds=now.seconds,
-            progress=progress,
+            progress=share,
             train=now.train,
             validation=loss,
             validation_characters=characters,
             best=now.best,
             improved=improved,
-            learning_rate=learning_rate(progress, self.config) * now.rate_scale,
+            learning_rate=learning_rate(share, self.config) * now.rate_scale,
             gradient_norm=now.gradient_norm,
             characters_per_second=now.characters / max(now.seconds, 1e-9),
         )
 
     def evaluate_best(self) -> float:
-        """The loss of the best weights over the whole validation text, in full precision; nats per character."""
-        now = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        """Return the best weights' loss over the whole validation text, in full precision; nats per character."""
+        current = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self._best)
-        loss, _ = evaluate(self.model, self._validation, self._begins, "fp32", ranks=self._ranks)
-        self.model.load_state_dict(now)
+        loss, _ = evaluate(self.model, self._validation, self._begins, "fp32", group=self._group)
+        self.model.load_state_dict(current)
         return loss
 
     def gradient_squares(self) -> dict[str, NDArray[np.float32]] | None:
-        """The mean square of every weight's gradient over the last steps, as the optimizer knows it.
+        """Return AdamW's estimate of each weight's mean squared gradient; None before the first step.
 
-        A step's gradient is that of the mean over lanes x chunk characters. None before the first step.
+        A step's gradient is the mean over lanes x chunk characters.
         """
         squares = {}
         for name, parameter in self.model.named_parameters():
             moments = self._optimizer.state.get(parameter)
             if not moments:
                 return None
-            seen = 1 - self.config.beta2 ** float(moments["step"])  # the moments begin at zero: Kingma and Ba (2015)
-            squares[name] = (moments["exp_avg_sq"].float() / seen).cpu().numpy()
+            correction = 1 - self.config.beta2 ** float(moments["step"])  # Kingma and Ba (2015)
+            squares[name] = (moments["exp_avg_sq"].float() / correction).cpu().numpy()
         return squares
 
-    def _has_exploded(self, loss: float) -> bool:
-        # Twice what guessing blindly would cost is no mere hard passage.
+    def _has_diverged(self, loss: float) -> bool:
+        # More than twice the loss of a uniform guess.
         return not math.isfinite(loss) or loss > 2 * math.log(self.model.config.vocabulary) + 1
 
     def _recover(self, loss: float) -> RolledBack:
         assert self._last_good is not None
-        attempt, seconds, scale = self._now.recoveries + 1, self._now.seconds, self._now.rate_scale / 2
+        attempt, seconds, scale = self.progress.recoveries + 1, self.progress.seconds, self.progress.rate_scale / 2
         if attempt > MAX_RECOVERIES:
             raise TrainingError(
-                f"the loss exploded at step {self._now.step}, {attempt} times in all, each time at half the rate",
-                f"the best model so far is kept; train again with --learning-rate {self.config.learning_rate / 16:.1g}",
+                f"the loss diverged {attempt} times, each time at half the rate, the last time at step {self.step}",
+                f"the best model is saved; train again with --learning-rate {self.config.learning_rate / 16:.1g}",
             )
         self.restore(self._last_good)
-        # Time does not go back with the weights.
-        self._now.recoveries, self._now.seconds, self._now.rate_scale = attempt, seconds, scale
-        return RolledBack(self._now.step, loss, scale, attempt)
+        # Time is not restored with the weights.
+        self.progress.recoveries, self.progress.seconds, self.progress.rate_scale = attempt, seconds, scale
+        return RolledBack(self.progress.step, loss, scale, attempt)
 
     def snapshot(self) -> Snapshot:
-        """Take everything that the run depends on."""
+        """Return everything that the run depends on."""
         tensors = {f"model.{name}": tensor.clone() for name, tensor in self.model.state_dict().items()}
         tensors |= {f"best.{name}": tensor.clone() for name, tensor in self._best.items()}
         for name, parameter in self.model.named_parameters():
@@ -302,17 +306,17 @@ class Trainer:
         tensors["rng.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["rng.cuda"] = torch.cuda.get_rng_state(self.device)
-        numbers = {"progress": asdict(self._now), "position": asdict(self._lanes.position)}
+        numbers = {"progress": asdict(self.progress), "position": asdict(self._lanes.position)}
         return Snapshot(tensors, numbers)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Put back what `snapshot` took, here or in another process."""
+        """Restore a snapshot of this process or another."""
         tensors = {name: tensor.to(self.device) for name, tensor in snapshot.tensors.items() if name[:4] != "rng."}
         self.model.load_state_dict(_part(tensors, "model."))
         self._best = {name: tensor.clone() for name, tensor in _part(tensors, "best.").items()}
         for name, parameter in self.model.named_parameters():
             state = _part(tensors, f"optimizer.{name}.")
-            # AdamW counts its steps on the processor, wherever the weights are.
+            # AdamW counts its steps on the CPU, even for weights on another device.
             self._optimizer.state[parameter] = {
                 key: value.clone() if key != "step" or self.device.type == "cuda" else value.cpu().clone()
                 for key, value in state.items()
@@ -324,7 +328,7 @@ class Trainer:
         torch.set_rng_state(snapshot.tensors["rng.cpu"])
         if "rng.cuda" in snapshot.tensors and self.device.type == "cuda":
             torch.cuda.set_rng_state(snapshot.tensors["rng.cuda"], self.device)
-        self._now = _Progress(**snapshot.numbers["progress"])
+        self.progress = Progress(**snapshot.numbers["progress"])
         self._lanes.position = Position(**snapshot.numbers["position"])
 
 
@@ -350,28 +354,28 @@ def evaluate(
     begins: NDArray[np.bool_],
     precision: str,
     limit: int | None = None,
-    ranks: ProcessGroup | None = None,
+    group: ProcessGroup | None = None,
 ) -> tuple[float, int]:
-    """The mean loss over a text, its state carried through; model, training state and random numbers stay as they are.
+    """Return the mean loss over a text, with its state carried; model, carried state and RNG are unchanged.
 
     Args:
         model: on its device.
         ids: the text, (N,).
-        begins: which ids begin a character, (V,).
+        begins: True for ids that begin a character, (V,).
         precision: "fp32" or "bf16".
-        limit: read about so many characters, spread over the text; None reads all.
-        ranks: the processes that share the work; all of them get the result.
+        limit: approximate number of characters to read, spread over the text; None reads all.
+        group: the processes that share the work; all of them get the result.
 
     Returns:
-        Nats per character, and how many characters were scored.
+        Nats per character, and the number of characters that were scored.
     """
-    ranks = ranks or ProcessGroup()
+    group = group or ProcessGroup()
     was_training = model.training
     model.eval()
     device = model.embedding.device
     total, count = 0.0, 0
     state: ModelState | None = None
-    reader = read_once(ids, EVALUATION_LANES, EVALUATION_CHUNK, limit=limit, rank=ranks.rank, ranks=ranks.size)
+    reader = read_once(ids, EVALUATION_LANES, EVALUATION_CHUNK, limit=limit, rank=group.rank, ranks=group.size)
     for segment in reader:
         lanes = segment.x.shape[1]
         state = model.start(lanes) if state is None else state
@@ -386,5 +390,5 @@ def evaluate(
         total += float(losses[scored].astype(np.float64).sum())
         count += int(begins[segment.y[segment.scored]].sum())
     model.train(was_training)
-    total, characters = ranks.sum(total, count)
+    total, characters = group.sum(total, count)
     return total / characters, int(characters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -10,13 +11,11 @@ from typing import Any
 
 from charlm.files import write_bytes
 
-COLOURS = ("#0072b2", "#d55e00")  # Okabe and Ito's blue and vermilion, told apart by every eye
+COLOURS = ("#0072b2", "#d55e00")  # Okabe and Ito's blue and vermilion, which colour-blind people can distinguish
 
 
 def has_matplotlib() -> bool:
-    """Whether a picture can be drawn."""
-    import importlib.util
-
+    """Return whether matplotlib is installed."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
@@ -26,7 +25,7 @@ def draw_loss(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> None
     Args:
         rows: of metrics.csv.
         path: the SVG to write.
-        title: stands above.
+        title: above the picture.
     """
     from matplotlib.figure import Figure
 

@@ -1,10 +1,10 @@
 """Several processes that train one model, started by torchrun.
 
-Owns all talk between them: gradients, sums, decisions, the parts of a snapshot. Each process (a *rank*) reads lanes of
-its own and makes the same step on the same weights, so whatever decides what happens next (the clock, a wish to stop, a
-loss) must be the same on all of them; `ProcessGroup` makes it so. Alone, every method gives back what it is given.
+Owns all communication between them: gradients, sums, decisions, the parts of a snapshot. Each process (a *rank*) reads
+lanes of its own and makes the same step on the same weights. All ranks must therefore decide alike: the clock, a
+request to stop and the loss are shared. In a group of one, every method returns its argument.
 
-Documents travel as JSON: nothing is unpickled here either.
+Documents travel as JSON: nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -12,74 +12,75 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import distributed, nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
-from torch.distributed.rendezvous import rendezvous
+from torch.distributed.rendezvous import rendezvous as torch_rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from charlm.errors import TrainingError
-from charlm.training.snapshot import Snapshot
+from charlm.training.run_state import Snapshot
 from charlm.training.torchrun_env import TorchrunEnv
 
-# The others wait while rank 0 reads the text, which may be a hundred gigabytes. Who died is noticed at once all the
-# same: its connections close, and torchrun ends the rest.
-PATIENCE = timedelta(days=1)
-_OWN = ("state.", "rng.")  # what of a snapshot differs from rank to rank
+# Long enough for rank 0 to read 100 GB of text. A process that dies is noticed at once: its connections close.
+TIMEOUT = timedelta(days=1)
+POLL_SECONDS = 0.02
+_PER_RANK = ("state.", "rng.")  # tensors of a snapshot that differ from rank to rank
+_PEER_ERRORS = ("gloo", "nccl", "connection", "peer", "socket", "timed out")
 
 
 class ProcessGroup:
-    """This process among its likes.
+    """One rank's connection to the others.
 
     Args:
-        launch: which it is.
+        env: which rank this is.
         device: what it trains on.
     """
 
-    def __init__(self, launch: TorchrunEnv | None = None, device: torch.device | None = None) -> None:
-        self.launch = launch or TorchrunEnv()
-        self.rank, self.size = self.launch.rank, self.launch.size
+    def __init__(self, env: TorchrunEnv | None = None, device: torch.device | None = None) -> None:
+        env = env or TorchrunEnv()
+        self.rank, self.size = env.rank, env.size
         if self.size > 1:
             on_card = device is not None and device.type == "cuda"
             backend = "cpu:gloo,cuda:nccl" if on_card else "gloo"
-            store, _, _ = next(iter(rendezvous("env://", self.rank, self.size, timeout=PATIENCE)))
-            store = PrefixStore(_meet(store, self.rank, self.size), store)
-            with self.together():
+            store, _, _ = next(iter(torch_rendezvous("env://", self.rank, self.size, timeout=TIMEOUT)))
+            store = PrefixStore(rendezvous(store, self.rank, self.size), store)
+            with self.translate_peer_errors():
                 distributed.init_process_group(
-                    backend, timeout=PATIENCE, store=store, rank=self.rank, world_size=self.size
+                    backend, timeout=TIMEOUT, store=store, rank=self.rank, world_size=self.size
                 )
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one that writes."""
+        """Whether this rank reads the text, reports and writes."""
         return self.rank == 0
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Close the connections."""
         if self.size > 1 and distributed.is_initialized():
             distributed.destroy_process_group()
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """The model as one whose gradients are the means over all ranks once a backward pass is done."""
+        """Return the model with its gradients averaged over all ranks at the end of each backward pass."""
         if self.size == 1:
             return model
         return DistributedDataParallel(model, gradient_as_bucket_view=True)
 
     def sum(self, *values: float) -> tuple[float, ...]:
-        """Each value's sum over all ranks, in double precision."""
+        """Return each value's sum over all ranks, in double precision."""
         if self.size == 1:
             return values
         total = torch.tensor(values, dtype=torch.float64)
         distributed.all_reduce(total)
         return tuple(total.tolist())
 
-    def share(self, document: Any = None) -> Any:
-        """Rank 0's document, on every rank; what JSON can hold."""
+    def broadcast(self, document: Any = None) -> Any:
+        """Return rank 0's document on every rank; it holds what JSON can."""
         if self.size == 1:
             return document
         data = torch.frombuffer(bytearray(json.dumps(document).encode()), dtype=torch.uint8)
@@ -91,70 +92,63 @@ class ProcessGroup:
         return json.loads(data.numpy().tobytes())
 
     def wait(self) -> None:
-        """Go on when all ranks are here."""
+        """Return when all ranks have called this."""
         self.sum(0.0)
 
     def gather(self, snapshot: Snapshot) -> Snapshot:
-        """A snapshot of the whole run: rank 0's, and what is its own of every other, named `rank.N.NAME`.
+        """Return a snapshot of the whole run, with the parts of other ranks named `rank.N.NAME`.
 
-        Every rank must call this; only rank 0 gets the whole.
+        Every rank must call this; only rank 0 gets the other parts.
         """
         tensors = dict(snapshot.tensors)
         for name, tensor in snapshot.tensors.items():
-            if self.size > 1 and name.startswith(_OWN):
+            if self.size > 1 and name.startswith(_PER_RANK):
                 parts = [torch.empty_like(tensor) for _ in range(self.size)] if self.is_first else None
                 distributed.gather(tensor.contiguous(), parts)
                 tensors |= {f"rank.{rank}.{name}": part for rank, part in enumerate(parts or ()) if rank}
         return Snapshot(tensors, snapshot.numbers)
 
-    def own(self, snapshot: Snapshot) -> Snapshot:
-        """What of a whole run's snapshot is for this rank."""
-        return Snapshot(own(snapshot.tensors, self.rank), snapshot.numbers)
-
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Say in a sentence that another rank is gone, instead of how the connection to it broke.
+    def translate_peer_errors(self) -> Iterator[None]:
+        """Turn torch's errors about a broken connection into one sentence.
 
         Raises:
-            TrainingError: it is.
+            TrainingError: another rank is gone.
         """
         try:
             yield
         except RuntimeError as error:
-            if self.size > 1 and any(word in str(error).lower() for word in _BROKEN):
+            if self.size > 1 and any(word in str(error).lower() for word in _PEER_ERRORS):
                 raise TrainingError(
                     f"process {self.rank} of {self.size} has lost the others",
-                    "torchrun --max-restarts 3 ... begins again from the last save by itself",
+                    "with torchrun --max-restarts 3 ... a run continues by itself from its last save",
                 ) from error
             raise
 
 
-def _meet(store: Store, rank: int, size: int) -> str:
-    """Find out who is here now; a name that all of them, and none that came before, have in common.
+def local_part(snapshot: Snapshot, rank: int) -> Snapshot:
+    """Return the tensors that one rank needs of a snapshot that `ProcessGroup.gather` made."""
+    prefix = f"rank.{rank}."
+    common = {name: tensor for name, tensor in snapshot.tensors.items() if not name.startswith("rank.")}
+    own = {name.removeprefix(prefix): part for name, part in snapshot.tensors.items() if name.startswith(prefix)}
+    return Snapshot(common | own, snapshot.numbers)
 
-    After a death torchrun starts all processes again on the same store, where the addresses of the dead still stand. So
-    everybody says hello with a word that nobody has used before, and rank 0 repeats the words that it sees until each
-    has found its own among them and has said so.
+
+def rendezvous(store: Store, rank: int, size: int) -> str:
+    """Return a name for this start of the processes, the same on all ranks.
+
+    torchrun restarts all processes on the same store, which still holds the addresses of dead ones. So every rank
+    publishes a random word, and rank 0 repeats the words until each rank has seen its own.
     """
     word = secrets.token_hex(8)
     store.set(f"hello/{rank}", word)
     while True:
         if rank == 0:
-            words = [store.get(f"hello/{other}").decode() for other in range(size)]  # waits for who never was here
+            words = [store.get(f"hello/{other}").decode() for other in range(size)]  # blocks until each is there
             store.set("welcome", json.dumps(words))
         words = json.loads(store.get("welcome"))
         if words[rank] == word:
             store.set(f"{words[0]}/{rank}", "here")
             if rank or store.check([f"{word}/{other}" for other in range(size)]):
                 return str(words[0])
-        time.sleep(0.02)
-
-
-_BROKEN = ("gloo", "nccl", "connection", "peer", "socket", "timed out")
-
-
-def own(tensors: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
-    """What of a whole run's tensors, named as `ProcessGroup.gather` does, is for one rank."""
-    prefix = f"rank.{rank}."
-    common = {name: tensor for name, tensor in tensors.items() if not name.startswith("rank.")}
-    return common | {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        time.sleep(POLL_SECONDS)

@@ -1,17 +1,15 @@
 """A whole run: text in, model file out.
 
-Owns the order in which things happen around the loop: read, plan, build, train, save, sample, finish. Yields events,
-never prints. The loop knows no files, the folder knows no torch; this is where they meet.
+Owns the order of everything around the loop: prepare, train, save, sample, finish. Yields events; prints nothing.
 """
 
 from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,65 +18,43 @@ import torch
 import charlm
 from charlm import checkpoint, registry
 from charlm.adapt.gradient_rms import factor
-from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, TrainingRecord
-from charlm.config import DataConfig, ModelConfig, SamplingConfig, TrainConfig
+from charlm.config import SamplingConfig
 from charlm.errors import OutputError, TrainingError, UsageError
 from charlm.inference.context import StaticModel, read_prompt
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, Sampler
-from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
+from charlm.model.lm import to_tensors
 from charlm.tensor_shapes import parameter_count
-from charlm.text.batching import Lanes
-from charlm.text.dataset import Corpus, open_corpus, read_corpus
-from charlm.text.format_detection import FormatDetector
-from charlm.text.vocabulary import BYTES, Vocabulary
 from charlm.training import plot, run_state, runtime_tuning
-from charlm.training.autoconfig import DEFAULT_MINUTES, Machine, plan
-from charlm.training.dialogue_choice import DialogueChoice, choose
-from charlm.training.events import (
-    Ended,
-    Evaluated,
-    Event,
-    Planned,
-    Sampled,
-    Saved,
-    SaveFailed,
-)
+from charlm.training.events import Ended, Evaluated, Event, Planned, Sampled, Saved, SaveFailed
 from charlm.training.loop import Trainer
-from charlm.training.precision import measure, pick_device
-from charlm.training.process_group import ProcessGroup
+from charlm.training.precision import pick_device
+from charlm.training.prepare import Request, RunPlan, make_trainer, prepare
+from charlm.training.process_group import ProcessGroup, local_part
 from charlm.training.run_dir import RunDir
+from charlm.training.run_state import Snapshot
 from charlm.training.torchrun_env import TorchrunEnv
 
+__all__ = ["Request", "Run", "RunWriter"]
+
 SAMPLE_CHARS = 240
-
-
-@dataclass(frozen=True)
-class Request:
-    """The options of a new run."""
-
-    data: DataConfig
-    output: str | None = None  # the model's name or path; None takes the first input's name
-    overrides: Mapping[str, Any] = field(default_factory=dict)  # fields of `ModelConfig` and `TrainConfig`, and dropout
-    base: str | None = None  # the model to fine-tune
-    force: bool = False  # overwrite a model of the same name
 
 
 class Run:
     """A run, new or resumed: iterate over `events()`.
 
-    Under torchrun each process makes one, with the same arguments. Rank 0 reads the text, makes the plan, samples and
-    writes; all train and validate. What begins anew after one of them died goes on from the last save.
+    Under torchrun every process makes one, with the same arguments. Rank 0 reads the text, plans, samples and writes;
+    all ranks train and validate. When torchrun restarts the processes, the run resumes from its last save.
 
     Args:
-        request: what a new run is to do; None if `resumed` is given.
-        resumed: the name of a run to go on with.
+        request: what a new run does; None if `resumed` is given.
+        resumed: the name of a run to resume.
         save_every: seconds between saves; every evaluation saves too.
-        sample_every: seconds between texts shown while training; None for one an evaluation.
+        sample_every: seconds between displayed samples; None for one at each evaluation.
         tensorboard: write TensorBoard events into the run's folder.
         clock: seconds.
-        launch: which of several processes this one is; None asks the environment.
+        env: the rank of this process; None asks the environment.
 
     Raises:
         CharlmError: the run cannot start.
@@ -93,364 +69,267 @@ class Run:
         sample_every: float | None = None,
         tensorboard: bool = False,
         clock: Callable[[], float] = time.monotonic,
-        launch: TorchrunEnv | None = None,
+        env: TorchrunEnv | None = None,
     ) -> None:
-        assert (request is None) != (resumed is None)
         if request is not None and not request.data.paths:
             raise UsageError("there is no text to train on", "charlm train FILE")
+        self._env = env or TorchrunEnv.of()
+        self._config: dict[str, Any] | None = None
+        if request is None:
+            assert resumed is not None
+            self.run_dir = RunDir.named(resumed)
+            self._config = self._read_config()
+            self._request = Request.from_dict(self._config["request"])
+        else:
+            self.run_dir = RunDir.named(request.output_name)
+            self._request = request
         self._save_every = save_every
         self._sample_every = sample_every
         self._clock = clock
+        self._make_tensorboard = _import_tensorboard() if tensorboard else None
         self._stop = False
         self._trainer: Trainer | None = None
-        self._config: dict[str, Any] | None = None
-        self._base: Checkpoint | None = None
-        self._speech = DialogueChoice()
-        self._writer: Any = None
-        self._launch = launch or TorchrunEnv.of()
-        self._ranks = ProcessGroup()
-        if resumed is not None:
-            self.folder = RunDir.named(resumed)
-            self._take_up()
-        else:
-            assert request is not None
-            self._request = request
-            self.folder = RunDir.named(request.output or _default_name(request.data.paths[0]))
-        self._make_writer = _tensorboard_writer() if tensorboard else None
 
     def request_stop(self) -> None:
-        """End after the step under way, saved; may be called from a signal handler or another thread."""
+        """End the run after the current step, saved; may be called from a signal handler or another thread."""
         self._stop = True
         if self._trainer is not None:
             self._trainer.request_stop()
 
     def events(self) -> Iterator[Event]:
-        """Do it, and tell.
+        """Train, and yield what happens.
 
         Raises:
-            CharlmError: the text, an option or the disk does not allow it, or the training cannot be saved from
-                exploding.
+            CharlmError: the text, an option or the disk does not allow it, or the training diverges.
         """
-        device = pick_device(self._request.overrides.get("device") or "auto", self._launch.local_rank)
-        self._ranks = ProcessGroup(self._launch, device)
+        device = pick_device(self._request.overrides.get("device") or "auto", self._env.local_rank)
+        group = ProcessGroup(self._env, device)
         try:
-            with self._ranks.together():
-                yield from self._events(device)
+            with group.translate_peer_errors():
+                for event in self._events(group, device):
+                    yield event
+                    if self._stop and self._trainer is None:
+                        raise KeyboardInterrupt  # there is no step to finish and nothing to save yet
         finally:
-            self._ranks.leave()
-            if self._writer is not None:
-                self._writer.close()
+            group.close()
 
-    def _events(self, device: torch.device) -> Iterator[Event]:
-        # Only rank 0 looks, since what stands in the folder changes as soon as it begins.
-        is_ours = self.folder.is_signed(self._launch.identity)
-        is_ours, can_go_on = self._ranks.share([is_ours, is_ours and self.folder.can_go_on])
-        if can_go_on:
-            self._take_up()
-            if run_state.load(self.folder.resume_file).numbers["progress"]["reason"]:
-                yield self._ended()  # who died had nothing left to do
+    def _events(self, group: ProcessGroup, device: torch.device) -> Iterator[Event]:
+        run_dir, owner = self.run_dir, self._env.identity
+        # Only rank 0 looks, because it changes the folder next.
+        is_owned = run_dir.is_owned_by(owner)
+        is_owned, can_resume = group.broadcast([is_owned, is_owned and run_dir.can_resume])
+        request, config = self._request, self._config
+        if can_resume:
+            config = self._read_config()
+            request = Request.from_dict(config["request"])
+        snapshot = None if config is None else run_state.load(run_dir.resume_file)
+        if snapshot is not None and (reason := snapshot.numbers["progress"]["reason"]):
+            if can_resume:
+                yield _ended(run_dir)  # torchrun restarted a process that exited after its last step
                 return
-        corpus = yield from self._read(is_ours)
-        runtime_tuning.keep_memory()
-        trainer, planned = self._build(corpus, device)
-        self._trainer = trainer
+            raise TrainingError(
+                f"{run_dir.name} is finished ({_REASONS[reason]})",
+                f"train it further with --from {run_dir.reference} and another name",
+            )
+        base = checkpoint.load(registry.find_model(request.base)) if request.base and group.is_first else None
+        if config is None and group.is_first:
+            run_dir.create(force=request.force or is_owned)
+            run_dir.write_owner(owner)
+        plan = yield from prepare(request, run_dir, group, device, base=base, config=config)
+        runtime_tuning.keep_freed_memory()
+        trainer = self._trainer = make_trainer(plan, group, device, self._clock)
         if self._stop:
             trainer.request_stop()
-        if self._ranks.is_first:
-            self.folder.sign(self._launch.identity)
-        if planned.resumed_at is None:
-            self._save(trainer, corpus, planned, is_best=True)
-        if self._make_writer is not None and self._ranks.is_first:
-            self._writer = self._make_writer(str(self.folder.path / "tensorboard"))
-        yield planned
-        yield from self._train(trainer, corpus, planned)
-        self._finish(trainer, corpus, planned)
-        yield self._ended()
-
-    def _take_up(self) -> None:
-        """Do as the run in the folder was asked to."""
-        self._config = self.folder.read_config()
-        request = self._config["request"]
-        self._request = Request(**{**request, "data": DataConfig.from_dict(request["data"])})
-        ranks = self._config.get("ranks", 1)
-        if ranks != self._launch.size:
-            raise TrainingError(
-                f"{self.folder.name} was begun with {_processes(ranks)} and goes on only with as many, but here "
-                f"{'is' if self._launch.size == 1 else 'are'} {self._launch.size}",
-                f"torchrun --nproc-per-node {ranks} -m charlm train --resume {self.folder.name}"
-                if ranks > 1
-                else f"charlm train --resume {self.folder.name}",
-            )
-
-    def _read(self, is_ours: bool) -> Generator[Event, None, Corpus]:
-        if not self._ranks.is_first:
-            return open_corpus(self.folder.path, self._ranks.share())
-        request, data = self._request, self._request.data
-        listener = FormatDetector(data.format)
-        base = checkpoint.load(registry.find_model(request.base)) if request.base else None
-        if self._config is None:
-            self.folder.claim(force=request.force or is_ours)
-            self.folder.sign(self._launch.identity)
-        reader = read_corpus(
-            data.paths,
-            self.folder.path,
-            encoding=data.encoding,
-            pattern=data.pattern,
-            min_count=data.min_count,
-            val_fraction=data.val_fraction,
-            val_file=data.val_file,
-            base=base.vocabulary if base else None,
-            detector=listener if self._config is None else None,
-        )
-        self._base = base
-        while True:
-            if self._stop:
-                raise KeyboardInterrupt  # there is no step to finish and nothing to save yet
-            try:
-                yield next(reader)
-            except StopIteration as done:
-                corpus: Corpus = done.value
-                self._speech = choose(listener.heard(), data.format, base.dialogue if base else None)
-                self._ranks.share(corpus.key)
-                return corpus
-
-    def _build(self, corpus: Corpus, device: torch.device) -> tuple[Trainer, Planned]:
-        """Plan a new run and keep the plan, or take up an old one's."""
-        overrides = dict(self._request.overrides)
-        if threads := overrides.get("threads"):
-            torch.set_num_threads(threads)
-        if self._config is None:
-            model_config, train_config = self._plan(corpus, overrides, device)
-            snapshot = None
-        else:
-            if self._config["corpus"] != corpus.key:
-                raise TrainingError(
-                    f"the text has changed since {self.folder.name} was begun, so the run cannot go on with it",
-                    f"put it back, or train further on the new text with --from {self.folder.name}",
-                )
-            model_config = ModelConfig.from_dict(self._config["model"])
-            train_config = TrainConfig.from_dict(self._config["train"])
-            self._speech = DialogueChoice.from_dict(self._config["dialogue"])
-            snapshot = run_state.load(self.folder.resume_file)
-            if reason := snapshot.numbers["progress"]["reason"]:
-                raise TrainingError(
-                    f"{self.folder.name} is finished ({_REASONS[reason]})",
-                    f"train it further with --from {self.folder.name} and another name",
-                )
-        torch.manual_seed(train_config.seed)
-        model = self._make_model(model_config, train_config, corpus).to(device)
-        ranks = self._ranks
-        lanes = Lanes(corpus.train, train_config.lanes, train_config.chunk, train_config.seed, ranks.rank, ranks.size)
-        if not ranks.is_first:
-            torch.manual_seed((train_config.seed + ranks.rank) % (1 << 63))  # the same weights, but dropout of its own
-        trainer = Trainer(model, lanes, corpus.validation, corpus.vocabulary.begins, train_config, self._clock, ranks)
+        writer = RunWriter(run_dir, plan, trainer, self._make_tensorboard) if group.is_first else None
         if snapshot is not None:
-            trainer.restore(ranks.own(snapshot))
-            self.folder.rewind(trainer.step)
-        elif ranks.is_first:
-            self._keep_config(model_config, train_config, corpus)
-        return trainer, Planned(
-            name=self.folder.name,
-            path=str(self.folder.model),
-            model=model_config,
-            train=train_config,
-            parameters=parameter_count(model_config),
-            train_characters=len(corpus.train),
-            validation_characters=len(corpus.validation),
-            characters=len(corpus.vocabulary.characters),
-            has_bytes=corpus.vocabulary.has_bytes,
-            skipped=corpus.skipped,
-            dialogue=self._speech.dialogue,
-            dialogue_chosen_by=self._speech.chosen_by,
-            dialogue_detected=self._speech.detected,
-            precision=train_config.precision,
-            device=str(device),
-            threads=torch.get_num_threads(),
-            resumed_at=trainer.step if snapshot is not None else None,
-            ranks=ranks.size,
-        )
+            trainer.restore(local_part(snapshot, group.rank))
+            run_dir.truncate(trainer.step)
+        state = group.gather(trainer.snapshot())
+        if writer is not None:
+            run_dir.write_owner(owner)
+            if snapshot is None:
+                run_dir.write_config(plan.to_dict(run_dir, group.size))
+                writer.save_model()
+                writer.save_state(state)
+        yield _planned(run_dir, plan, trainer, group.size, trainer.step if snapshot is not None else None)
+        yield from self._train(trainer, group, writer)
+        validation = trainer.evaluate_best() if trainer.progress.reason else None
+        state = group.gather(trainer.snapshot())
+        if writer is not None:
+            writer.finish(validation, state)
+        group.wait()
+        yield _ended(run_dir)
 
-    def _plan(self, corpus: Corpus, overrides: dict[str, Any], device: torch.device) -> tuple[ModelConfig, TrainConfig]:
-        cell = self._base.config.cell if self._base else overrides.get("cell") or "lstm"
-        if cell not in CELLS:
-            ModelConfig(vocabulary=2, cell=cell)  # says so
-        base = self._base.config if self._base else None
-        if not self._ranks.is_first:
-            shape, training = self._ranks.share()
-            return ModelConfig.from_dict(shape), TrainConfig.from_dict(training)
-        minutes = (
-            0.0 if overrides.get("steps") or overrides.get("epochs") else overrides.get("minutes") or DEFAULT_MINUTES
-        )
-        measured = measure(device, cell, overrides.get("precision") or "auto", seconds=min(0.5, 0.5 * minutes))
-        machine = Machine(measured.speed * self._ranks.size, self._ranks.size)
-        model, train = plan(len(corpus.train), len(corpus.vocabulary), overrides, machine, base)
-        train = replace(train, precision=measured.precision, device=device.type)
-        self._ranks.share([model.to_dict(), train.to_dict()])
-        return model, train
+    def _read_config(self) -> dict[str, Any]:
+        config, name = self.run_dir.read_config(), self.run_dir.reference
+        if config["ranks"] != self._env.size:
+            command = "charlm train"
+            if config["ranks"] > 1:
+                command = f"torchrun --nproc-per-node {config['ranks']} -m charlm train"
+            raise TrainingError(
+                f"{self.run_dir.name} was started with {_processes(config['ranks'])} and resumes only with as many, "
+                f"but here {'is' if self._env.size == 1 else 'are'} {self._env.size}",
+                f"{command} --resume {name}",
+            )
+        return config
 
-    def _make_model(self, config: ModelConfig, train: TrainConfig, corpus: Corpus) -> CharLM:
-        dropout = Dropout(train.dropout_input, train.dropout_hidden, train.dropout_output, train.weight_drop)
-        model = CharLM(config, dropout)
-        model.set_frequencies(corpus.counts)
-        if self._base is not None:
-            load_tensors(model, _extend(self._base, corpus.vocabulary, to_tensors(model.state_dict())))
-        return model
-
-    def _keep_config(self, model: ModelConfig, train: TrainConfig, corpus: Corpus) -> None:
-        # Absolute, so that a resume may be asked for from another folder.
-        data = self._request.data
-        paths = [(self.folder.path / "stdin.txt" if path == "-" else Path(path)).absolute() for path in data.paths]
-        val_file = data.val_file and str(Path(data.val_file).absolute())
-        data = replace(data, paths=tuple(map(str, paths)), val_file=val_file)
-        document = {
-            "request": asdict(replace(self._request, data=data)),
-            "model": model.to_dict(),
-            "train": train.to_dict(),
-            "corpus": corpus.key,
-        }
-        self.folder.write_config({**document, "dialogue": self._speech.to_dict(), "ranks": self._ranks.size})
-
-    def _train(self, trainer: Trainer, corpus: Corpus, planned: Planned) -> Iterator[Event]:
+    def _train(self, trainer: Trainer, group: ProcessGroup, writer: RunWriter | None) -> Iterator[Event]:
         sampled = self._clock()
-        saved = trainer.numbers.seconds
+        saved = trainer.progress.seconds
         for event in trainer.run():
             yield event
             evaluated = event if isinstance(event, Evaluated) else None
-            text = None
-            is_due = self._sample_every is not None and self._clock() - sampled >= self._sample_every
-            if self._ranks.is_first and (evaluated or is_due):
-                text = self._sample(trainer, corpus)
-                yield Sampled(trainer.step, text)
+            is_sample_due = self._sample_every is not None and self._clock() - sampled >= self._sample_every
+            sample = ""
+            if writer is not None and (evaluated is not None or is_sample_due):
+                sample = writer.sample()
+                yield Sampled(trainer.step, sample)
                 sampled = self._clock()
-            # The trainer's seconds, on which all ranks agree, since all have a part in what is saved.
-            if evaluated or trainer.numbers.seconds - saved >= self._save_every:
-                yield self._try_to_save(trainer, corpus, planned, evaluated, text)
-                saved = trainer.numbers.seconds
+            # By the trainer's seconds, which are the same on all ranks: all take part in a save.
+            if evaluated is not None or trainer.progress.seconds - saved >= self._save_every:
+                state = group.gather(trainer.snapshot())
+                try:
+                    if writer is not None and evaluated is not None:
+                        writer.add_evaluation(evaluated, sample)
+                    if writer is not None:
+                        writer.save_state(state)
+                    yield Saved(trainer.step, str(self.run_dir.resume_file))
+                except OutputError as error:  # a full disk may have room at the next save
+                    yield SaveFailed(trainer.step, error.message)
+                saved = trainer.progress.seconds
 
-    def _save(self, trainer: Trainer, corpus: Corpus, planned: Planned, *, is_best: bool) -> None:
-        """Write the whole run, and the model if its best weights are new."""
-        whole = self._ranks.gather(trainer.snapshot())
-        if not self._ranks.is_first:
-            return
-        if is_best:
-            self._save_model(trainer, corpus, planned)
-        run_state.save(whole, self.folder.resume_file)
 
-    def _try_to_save(
-        self, trainer: Trainer, corpus: Corpus, planned: Planned, evaluated: Evaluated | None, text: str | None
-    ) -> Event:
-        # A full disk must not end a run that may find room at the next save.
-        try:
-            if evaluated is not None and self._ranks.is_first:
-                self._to_tensorboard(evaluated)
-                self.folder.add_row(asdict(evaluated))
-                self.folder.add_sample(evaluated.step, text or "")
-            self._save(trainer, corpus, planned, is_best=evaluated is not None and evaluated.improved)
-        except OutputError as error:
-            return SaveFailed(trainer.step, error.message)
-        return Saved(trainer.step, str(self.folder.resume_file))
+class RunWriter:
+    """Writes the model, metrics, samples and pictures of a run. Only rank 0 has one."""
 
-    def _finish(self, trainer: Trainer, corpus: Corpus, planned: Planned) -> None:
-        validation = trainer.evaluate_best() if trainer.numbers.reason else None
-        whole = self._ranks.gather(trainer.snapshot())
-        if self._ranks.is_first:
-            if validation is not None:
-                self.folder.add_row(self._last_row(trainer, validation, len(corpus.validation) - 1))
-                self._save_model(trainer, corpus, planned, validation, len(corpus.validation) - 1)
-            run_state.save(whole, self.folder.resume_file)
-            if plot.has_matplotlib() and len(self.folder.rows) > 1:
-                plot.draw_loss(self.folder.rows, self.folder.plot_file, f"{self.folder.name}: loss")
-        self._ranks.wait()
-
-    def _ended(self) -> Ended:
-        """How the run in the folder has ended."""
-        progress = run_state.load(self.folder.resume_file).numbers["progress"]
-        record = checkpoint.read_card(self.folder.model).record
-        return Ended(
-            reason=progress["reason"] or "interrupted",
-            step=progress["step"],
-            path=str(self.folder.model),
-            bytes=self.folder.model.stat().st_size,
-            validation=record.validation if progress["reason"] else None,
-            record=record,
-        )
-
-    def _last_row(self, trainer: Trainer, validation: float, characters: int) -> dict[str, Any]:
-        last = dict(self.folder.rows[-1])
-        return last | {
-            "seconds": trainer.numbers.seconds,
-            "validation": validation,
-            "validation_characters": characters,
-        }
-
-    def _save_model(
-        self,
-        trainer: Trainer,
-        corpus: Corpus,
-        planned: Planned,
-        validation: float | None = None,
-        validation_characters: int | None = None,
+    def __init__(
+        self, run_dir: RunDir, plan: RunPlan, trainer: Trainer, make_tensorboard: Callable[[str], Any] | None = None
     ) -> None:
-        now = trainer.numbers
-        measured = validation if validation is not None else now.best if now.evaluations else None
+        self._run_dir = run_dir
+        self._plan = plan
+        self._trainer = trainer
+        self._tensorboard = make_tensorboard and make_tensorboard(str(run_dir.path / "tensorboard"))
+
+    def save_model(self, validation: float | None = None) -> None:
+        """Write the model file with the best weights; `validation` is their loss over the whole validation text."""
+        trainer, corpus, progress = self._trainer, self._plan.corpus, self._trainer.progress
+        whole = len(corpus.validation) - 1
+        best = progress.best if progress.evaluations else None
         record = TrainingRecord(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             sources=[asdict(source) for source in corpus.sources],
             train_characters=len(corpus.train),
-            validation_characters=validation_characters or min(trainer.config.val_chars, len(corpus.validation) - 1),
-            characters_seen=now.characters,
-            steps=now.step,
+            validation_characters=min(trainer.config.val_chars, whole) if validation is None else whole,
+            characters_seen=progress.characters,
+            steps=progress.step,
             epochs=trainer.epochs,
-            seconds=round(now.seconds, 3),
-            validation=measured,
-            base=self._request.base,
+            seconds=round(progress.seconds, 3),
+            validation=best if validation is None else validation,
+            base=self._plan.request.base,
             settings=trainer.config.to_dict(),
-            precision=planned.precision,
-            device=planned.device,
-            threads=planned.threads,
+            precision=trainer.config.precision,
+            device=str(trainer.device),
+            threads=torch.get_num_threads(),
             versions={"charlm": charlm.__version__, "torch": torch.__version__, "python": platform.python_version()},
         )
-        tensors = to_tensors(trainer.best_weights)
         squares = trainer.gradient_squares()
-        characters = planned.ranks * trainer.config.lanes * trainer.config.chunk  # a step's
-        sizes = None if squares is None else factor(squares, characters)
-        model = Checkpoint(planned.model, corpus.vocabulary, tensors, record, planned.dialogue, sizes)
-        checkpoint.save(model, self.folder.model)
+        statistics = None if squares is None else factor(squares, trainer.step_characters)
+        dialogue = self._plan.dialogue.dialogue
+        model = Checkpoint(
+            self._plan.model, corpus.vocabulary, to_tensors(trainer.best_weights), record, dialogue, statistics
+        )
+        checkpoint.save(model, self._run_dir.model)
 
-    def _sample(self, trainer: Trainer, corpus: Corpus) -> str:
-        """What the model writes now; its random numbers are its own, so that training is as it would be without."""
-        weights = to_tensors(trainer.model.state_dict())
+    def add_evaluation(self, event: Evaluated, sample: str) -> None:
+        """Write an evaluation's metrics and sample, and the model if its weights are the best so far."""
+        if self._tensorboard:
+            for name in ("train", "validation", "learning_rate", "gradient_norm", "characters_per_second"):
+                if (value := getattr(event, name)) is not None:
+                    self._tensorboard.add_scalar(name, value, event.step)
+            self._tensorboard.flush()
+        self._run_dir.add_row(asdict(event))
+        self._run_dir.add_sample(event.step, sample)
+        if event.improved:
+            self.save_model()
+
+    def sample(self) -> str:
+        """Return a text of the current weights; its random numbers do not touch the training's."""
+        weights = to_tensors(self._trainer.model.state_dict())
         if not all(np.isfinite(tensor).all() for tensor in weights.values()):
             return ""
-        engine = Engine(Checkpoint(trainer.model.config, corpus.vocabulary, weights))
+        engine = Engine(Checkpoint(self._plan.model, self._plan.corpus.vocabulary, weights))
         context, _ = read_prompt(StaticModel(engine), "")
-        sampler = Sampler.seeded(engine, SamplingConfig(seed=trainer.step))
-        pieces = Generation(context, sampler, max_chars=SAMPLE_CHARS)
-        return "".join([piece.text for piece in pieces])
+        sampler = Sampler.seeded(engine, SamplingConfig(seed=self._trainer.step))
+        return "".join([piece.text for piece in Generation(context, sampler, max_chars=SAMPLE_CHARS)])
 
-    def _to_tensorboard(self, event: Evaluated) -> None:
-        if self._writer is None:
-            return
-        for name in ("train", "validation", "learning_rate", "gradient_norm", "characters_per_second"):
-            if (value := getattr(event, name)) is not None:
-                self._writer.add_scalar(name, value, event.step)
-        self._writer.flush()
+    def save_state(self, state: Snapshot) -> None:
+        """Write the snapshot of all ranks."""
+        run_state.save(state, self._run_dir.resume_file)
+
+    def finish(self, validation: float | None, state: Snapshot) -> None:
+        """Write the last files of a run.
+
+        Args:
+            validation: the best weights' loss over the whole validation text; None for a run that was stopped.
+            state: the snapshot of all ranks.
+        """
+        if validation is not None:
+            row = {"seconds": self._trainer.progress.seconds, "validation": validation}
+            row["validation_characters"] = len(self._plan.corpus.validation) - 1
+            self._run_dir.add_row(self._run_dir.rows[-1] | row)
+            self.save_model(validation)
+        self.save_state(state)
+        if plot.has_matplotlib() and len(self._run_dir.rows) > 1:
+            plot.draw_loss(self._run_dir.rows, self._run_dir.plot_file, f"{self._run_dir.name}: loss")
+        if self._tensorboard:
+            self._tensorboard.close()
+
+
+def _planned(run_dir: RunDir, plan: RunPlan, trainer: Trainer, ranks: int, resumed_at: int | None) -> Planned:
+    corpus, train = plan.corpus, plan.train
+    return Planned(
+        name=run_dir.name,
+        path=str(run_dir.model),
+        model=plan.model,
+        train=train,
+        parameters=parameter_count(plan.model),
+        train_characters=len(corpus.train),
+        validation_characters=len(corpus.validation),
+        characters=len(corpus.vocabulary.characters),
+        has_bytes=corpus.vocabulary.has_bytes,
+        skipped=corpus.skipped,
+        dialogue=plan.dialogue.dialogue,
+        dialogue_chosen_by=plan.dialogue.chosen_by,
+        dialogue_detected=plan.dialogue.detected,
+        precision=train.precision,
+        device=str(trainer.device),
+        threads=torch.get_num_threads(),
+        resumed_at=resumed_at,
+        ranks=ranks,
+    )
+
+
+def _ended(run_dir: RunDir) -> Ended:
+    progress = run_state.load(run_dir.resume_file).numbers["progress"]
+    record = checkpoint.read_header(run_dir.model).record
+    return Ended(
+        reason=progress["reason"] or "interrupted",
+        step=progress["step"],
+        path=str(run_dir.model),
+        bytes=run_dir.model.stat().st_size,
+        validation=record.validation if progress["reason"] else None,
+        record=record,
+    )
 
 
 def _processes(number: int) -> str:
     return "one process" if number == 1 else f"{number} processes"
 
 
-_REASONS = {"budget": "its budget is spent", "patience": "it had stopped getting better"}
+_REASONS = {"budget": "its budget is spent", "patience": "it had stopped improving"}
 
 
-def _default_name(path: str) -> str:
-    name = "model" if path == "-" else Path(path).absolute().name
-    return name.split(".")[0] or "model"
-
-
-def _tensorboard_writer() -> Callable[[str], Any]:
-    """What makes a writer in a folder."""
+def _import_tensorboard() -> Callable[[str], Any]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -459,18 +338,3 @@ def _tensorboard_writer() -> Callable[[str], Any]:
         ) from error
     writer: Callable[[str], Any] = SummaryWriter
     return writer
-
-
-def _extend(base: Checkpoint, vocabulary: Vocabulary, fresh: checkpoint.Tensors) -> checkpoint.Tensors:
-    """The base's weights for a larger vocabulary: known ids keep their rows, new ones have the fresh model's."""
-    old = base.vocabulary
-    pairs = [(index, int(vocabulary.encode(character)[0])) for index, character in enumerate(old.characters)]
-    if old.has_bytes:
-        pairs += [(len(old.characters) + byte, len(vocabulary.characters) + byte) for byte in range(BYTES)]
-    source, target = np.array(pairs).T
-    tensors = dict(base.tensors)
-    for name in ("embedding", "output.w", "output.b"):
-        if name in fresh:
-            tensors[name] = fresh[name].copy()
-            tensors[name][target] = base.tensors[name][source]
-    return tensors

@@ -1,15 +1,15 @@
-"""What a run leaves on disk: NAME.safetensors, the model, and NAME.run/ beside it.
+"""The files of a run: NAME.safetensors, the model, and the folder NAME.run next to it.
 
-    config.json          what was asked for, so that a resume needs nothing but the name
+    config.json          the request and the plan, so that a resume needs nothing but the name
     resume.safetensors   the whole run at its last save
-    metrics.csv          one row an evaluation, losses in nats per character; the last row is the model file's
-    samples.txt          what the model wrote at each evaluation
-    loss.svg             the curve
+    metrics.csv          a row for each evaluation, losses in nats per character; the last row is the model file's
+    samples.txt          a text that the model wrote at each evaluation
+    loss.svg             the loss curve
     text-KEY.ids         the text as ids
-    text-KEY.json        what the ids mean: vocabulary, split, sources
-    launch.txt           whose run it is, if torchrun began it, so that it may go on with it after a death
+    text-KEY.json        the vocabulary, split and sources of these ids
+    launch.txt           the torchrun launch that owns the run, so that a restart of torchrun resumes it
 
-Owns names and formats; every write is atomic. Knows nothing of torch.
+Owns names and formats; every write is atomic. No torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 from charlm.checkpoint import SUFFIX
 from charlm.errors import CheckpointError, OutputError, TrainingError
 from charlm.files import write_bytes
-from charlm.registry import LOCAL
+from charlm.registry import LOCAL, is_path
 
 METRICS = (
     "step",
@@ -43,28 +43,27 @@ FORMAT = 1
 
 @dataclass
 class RunDir:
-    """A run's files.
+    """A run's files."""
 
-    Args:
-        model: where the model file goes; the folder stands beside it.
-    """
-
-    model: Path
-    _rows: list[dict[str, Any]] = field(default_factory=list)
+    model: Path  # the model file; the folder is next to it
+    rows: list[dict[str, Any]] = field(default_factory=list)  # of metrics.csv
     _samples: list[tuple[int, str]] = field(default_factory=list)
 
     @classmethod
     def named(cls, name: str) -> RunDir:
-        """The run of that name: a bare name stands in ./checkpoints, anything with a folder in it where it says."""
-        path = Path(name)
-        if path.suffix != SUFFIX:
-            path = path.with_name(path.name + SUFFIX)
-        return cls(path if path.parent != Path() or name.startswith("./") else LOCAL / path)
+        """Return the run of that name: a path if it has the suffix or a slash, else a name in ./checkpoints."""
+        path = Path(name) if is_path(name) else LOCAL / name
+        return cls(path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX))
 
     @property
     def name(self) -> str:
-        """How the model is called."""
+        """The model's name."""
         return self.model.stem
+
+    @property
+    def reference(self) -> str:
+        """The name or path that finds the run on the command line."""
+        return self.name if self.model.parent == LOCAL else str(self.model)
 
     @property
     def path(self) -> Path:
@@ -73,56 +72,55 @@ class RunDir:
 
     @property
     def resume_file(self) -> Path:
-        """The whole run at its last save."""
         return self.path / "resume.safetensors"
 
     @property
     def metrics_file(self) -> Path:
-        """One row an evaluation."""
         return self.path / "metrics.csv"
 
     @property
     def plot_file(self) -> Path:
-        """The curve."""
         return self.path / "loss.svg"
 
     @property
-    def rows(self) -> list[dict[str, Any]]:
-        """What metrics.csv holds."""
-        return self._rows
+    def _config_file(self) -> Path:
+        return self.path / "config.json"
 
-    def sign(self, launch: str) -> None:
-        """Say which launch of several processes the run is of, see `charlm.training.torchrun_env`."""
+    @property
+    def _samples_file(self) -> Path:
+        return self.path / "samples.txt"
+
+    def write_owner(self, launch: str) -> None:
+        """Record the launch that trains this run; see `charlm.training.torchrun_env`."""
         if launch:
             write_bytes(self.path / "launch.txt", launch.encode())
 
-    def is_signed(self, launch: str) -> bool:
-        """Whether this launch has begun the run, or taken it up."""
+    def is_owned_by(self, launch: str) -> bool:
+        """Return whether this launch has started or resumed the run."""
         path = self.path / "launch.txt"
         return bool(launch) and path.exists() and path.read_text(encoding="utf-8") == launch
 
     @property
-    def can_go_on(self) -> bool:
+    def can_resume(self) -> bool:
         """Whether enough is saved to resume."""
-        return (self.path / "config.json").exists() and self.resume_file.exists()
+        return self._config_file.exists() and self.resume_file.exists()
 
-    def claim(self, *, force: bool) -> None:
-        """Make the folder; refuse if a model or run of this name is there already.
+    def create(self, *, force: bool) -> None:
+        """Make the folder and delete the files of an older run.
 
-        A folder in which no run was begun, since the reading of the text was interrupted, is taken up.
+        A folder without config.json is used: the text was being read when the run was interrupted.
 
         Raises:
-            OutputError: it is, and `force` is not set; or the folder cannot be made.
+            OutputError: a model or run of this name exists and `force` is false, or the folder cannot be made.
         """
-        begun = self.path / "config.json"
-        if (self.model.exists() or begun.exists()) and not force:
+        if (self.model.exists() or self._config_file.exists()) and not force:
             raise OutputError(
-                f"{self.model if self.model.exists() else self.path} is there already",
-                f"choose another name with -o, go on with --resume {self.name}, or overwrite with --force",
+                f"{self.model if self.model.exists() else self.path} already exists",
+                f"choose another name with -o, resume it with --resume {self.reference}, or overwrite it with --force",
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            for old in (self.resume_file, self.metrics_file, self.plot_file, self.path / "samples.txt"):
+            for old in (self.resume_file, self.metrics_file, self.plot_file, self._samples_file):
                 old.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
@@ -130,19 +128,18 @@ class RunDir:
             ) from error
 
     def write_config(self, document: dict[str, Any]) -> None:
-        """Keep what was asked for."""
-        write_bytes(self.path / "config.json", json.dumps({"format": FORMAT, **document}, indent=1).encode())
+        write_bytes(self._config_file, json.dumps({"format": FORMAT, **document}, indent=1).encode())
 
     def read_config(self) -> dict[str, Any]:
-        """What was asked for.
+        """Return what `write_config` wrote.
 
         Raises:
             TrainingError: there is no such run.
             CheckpointError: the file is damaged.
         """
-        path = self.path / "config.json"
+        path = self._config_file
         if not path.exists():
-            raise TrainingError(f"there is no run named {self.name!r} to resume ({self.path} is not there)")
+            raise TrainingError(f"there is no run named {self.name!r} to resume ({self.path} is missing)")
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
             if document.pop("format") != FORMAT:
@@ -153,33 +150,33 @@ class RunDir:
         return document
 
     def add_row(self, row: dict[str, Any]) -> None:
-        """Write a row of metrics.csv."""
-        self._rows.append({name: row[name] for name in METRICS})
+        """Add a row to metrics.csv."""
+        self.rows.append({name: row[name] for name in METRICS})
         text = io.StringIO()
         writer = csv.DictWriter(text, METRICS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(self._rows)
+        writer.writerows(self.rows)
         write_bytes(self.metrics_file, text.getvalue().encode())
 
     def add_sample(self, step: int, text: str) -> None:
-        """Write a text of the model's into samples.txt."""
+        """Add a text to samples.txt."""
         self._samples.append((step, text))
         document = "\n\n".join(f"--- step {step} ---\n{text}" for step, text in self._samples)
-        write_bytes(self.path / "samples.txt", (document + "\n").encode())
+        write_bytes(self._samples_file, (document + "\n").encode())
 
-    def rewind(self, step: int) -> None:
-        """Read metrics and samples back and drop what a resume from `step` will write again."""
+    def truncate(self, step: int) -> None:
+        """Read metrics and samples back, without those after `step`, which a resume writes again."""
         if self.metrics_file.exists():
             with self.metrics_file.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
-            self._rows = []
-            for row in rows:
-                is_final = self._rows and row["step"] == self._rows[-1]["step"]  # the end of the run writes it again
-                if row.get("step", "").isdigit() and int(row["step"]) <= step and not is_final:
-                    self._rows.append(row)
-        samples = self.path / "samples.txt"
-        if samples.exists():
-            for part in samples.read_text(encoding="utf-8").removesuffix("\n").split("--- step ")[1:]:
-                number, _, text = part.partition(" ---\n")
+            kept = [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) <= step]
+            # The last row of a finished run repeats the step of its last evaluation.
+            self.rows = [
+                row for number, row in enumerate(kept) if not number or kept[number - 1]["step"] != row["step"]
+            ]
+        if self._samples_file.exists():
+            text = self._samples_file.read_text(encoding="utf-8")
+            for part in text.removesuffix("\n").split("--- step ")[1:]:
+                number, _, sample = part.partition(" ---\n")
                 if number.isdigit() and int(number) <= step:
-                    self._samples.append((int(number), text.removesuffix("\n\n")))
+                    self._samples.append((int(number), sample.removesuffix("\n\n")))

@@ -1,28 +1,38 @@
-"""The resume file: a `Snapshot` on disk, in safetensors, so that a run goes on to the bit."""
+"""A run between two steps, as a value and as a safetensors file; a run resumes from it to the bit."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
+from torch import Tensor
 
 from charlm.errors import CheckpointError, TrainingError
 from charlm.files import write_bytes
-from charlm.training.snapshot import Snapshot
 
 _KEY = "charlm-resume"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that a run depends on, between two steps."""
+
+    tensors: dict[str, Tensor]  # weights, the optimizer's moments, the carried state, the best weights, torch's RNG
+    numbers: dict[str, Any]  # the rest, as data that JSON keeps exactly
 
 
 def save(snapshot: Snapshot, path: Path) -> None:
     """Write a snapshot atomically.
 
     Raises:
-        OutputError: it cannot be written; the file that was there still is.
+        OutputError: it cannot be written; the old file is unchanged.
     """
     tensors = {name: tensor.contiguous() for name, tensor in snapshot.tensors.items()}
-    # Two names for one tensor's memory are refused by safetensors; a fresh state shares its zeros.
+    # safetensors refuses two names for one tensor's memory; the layers of a fresh state share their zeros.
     tensors = {name: tensor.clone() if name.startswith("state.") else tensor for name, tensor in tensors.items()}
     write_bytes(path, safetensors.torch.save(tensors, {_KEY: json.dumps(snapshot.numbers)}))
 
@@ -31,11 +41,11 @@ def load(path: Path) -> Snapshot:
     """Read a snapshot.
 
     Raises:
-        TrainingError: none was saved.
+        TrainingError: there is none.
         CheckpointError: the file is damaged.
     """
     if not path.exists():
-        raise TrainingError(f"nothing to resume: {path} is not there", "charlm train FILE begins a run")
+        raise TrainingError(f"nothing to resume: {path} is missing", "start a run with charlm train FILE")
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
             numbers = json.loads((file.metadata() or {})[_KEY])

@@ -1,7 +1,6 @@
-"""How this process should use the machine while it trains: how its threads wait, and what it does with freed memory.
+"""Settings of the process that make training faster: how threads wait, and how freed memory is kept.
 
-Both are settings of the C library and of OpenMP that Python has no names for; where they are others, nothing happens.
-`docs/experiments.md` has what each is worth. No torch: `wait_well` must come before it is imported.
+docs/experiments.md has their effects. No torch: `set_spin_count` must run before torch is imported.
 """
 
 from __future__ import annotations
@@ -9,45 +8,46 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-# torch's threads meet thousands of times a second. Who comes first waits in a busy loop, so many turns long, before it
-# sleeps. Waking takes longer than the wait, so an idle machine should spin; but on a busy one the loop takes the very
-# processor from the thread that is waited for, and everything all but halts.
+# torch's threads meet thousands of times a second. A waiting thread spins this many times before it sleeps. Waking
+# takes longer than the wait, so spinning pays on an idle machine. On a busy one it takes the processor from the thread
+# that is waited for, and training nearly stops.
 SPIN_IDLE, SPIN_BUSY = 30_000, 1_000
-IDLE = 0.8  # of the processors' time
-LOOK = 0.15  # seconds
+MIN_IDLE_SHARE = 0.8  # of the processors' time, for SPIN_IDLE
+SAMPLE_SECONDS = 0.15
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # mallopt(3)
 
 
-def wait_well() -> None:
-    """Choose how long OpenMP's threads spin, by what else the machine does now; what the environment says stands."""
-    if "OMP_WAIT_POLICY" not in os.environ and "GOMP_SPINCOUNT" not in os.environ:
-        os.environ["GOMP_SPINCOUNT"] = str(SPIN_IDLE if _idle_share() > IDLE else SPIN_BUSY)
-
-
-def _idle_share() -> float:
-    """The share of all processors' time that nobody uses, while this process sleeps; 0 where it cannot be known."""
+def idle_share(stat: Path = Path("/proc/stat")) -> float:
+    """Return the idle share of all processors' time while this process sleeps; 0 if it is unknown."""
     try:
-        before = _ticks()
-        time.sleep(LOOK)
-        passed = [after - first for after, first in zip(_ticks(), before, strict=True)]
+        before = _ticks(stat)
+        time.sleep(SAMPLE_SECONDS)
+        passed = [after - first for after, first in zip(_ticks(stat), before, strict=True)]
     except (OSError, ValueError):
         return 0.0
     return passed[3] / max(1, sum(passed))
 
 
-def _ticks() -> list[int]:
-    with Path("/proc/stat").open() as file:
+def _ticks(stat: Path) -> list[int]:
+    with stat.open() as file:
         return [int(word) for word in file.readline().split()[1:9]]  # user nice system idle iowait irq softirq steal
 
 
-def keep_memory() -> None:
-    """Keep what is freed for the next step, instead of giving it back and asking for it again.
+def set_spin_count(measure_idle: Callable[[], float] = idle_share) -> None:
+    """Choose how long OpenMP's threads spin, by the machine's load now. Variables that the user has set win."""
+    if "OMP_WAIT_POLICY" not in os.environ and "GOMP_SPINCOUNT" not in os.environ:
+        os.environ["GOMP_SPINCOUNT"] = str(SPIN_IDLE if measure_idle() > MIN_IDLE_SHARE else SPIN_BUSY)
 
-    A step takes and frees hundreds of megabytes in large pieces. glibc takes such pieces from the system one by one,
-    which clears every page anew each time.
+
+def keep_freed_memory() -> None:
+    """Make glibc keep freed memory for the next step.
+
+    A step allocates and frees hundreds of megabytes in large pieces. glibc returns such pieces to the system one by
+    one, and the system clears every page before it hands it out again.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -83,7 +83,7 @@ def trainings(device: torch.device, seconds: float) -> Iterator[TrainingSpeed]:
 
 def training(device: torch.device, hidden: int, lanes: int, seconds: float) -> TrainingSpeed:
     """Time whole steps of a model of two layers on noise."""
-    runtime_tuning.keep_memory()
+    runtime_tuning.keep_freed_memory()
     precision = measure(device, "lstm", "auto").precision
     config = ModelConfig(vocabulary=VOCABULARY, hidden=hidden, embedding=hidden, layers=2)
     settings = TrainConfig(minutes=60, lanes=lanes, chunk=CHUNK, precision=precision, device=device.type, evaluations=1)

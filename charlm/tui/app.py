@@ -356,10 +356,10 @@ class ChatApp(App[int]):
 
     @work
     async def action_pick_model(self) -> None:
-        from charlm.model_info import cards
+        from charlm.registry import model_cards
         from charlm.tui.screens.models import ModelPicker
 
-        name = await self.push_screen_wait(ModelPicker(cards(), self.session.name))
+        name = await self.push_screen_wait(ModelPicker(model_cards(), self.session.name))
         if name is not None:
             self.run_command(f"/model {name}")
 

@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=6)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     arguments = parser.parse_args()
-    runtime_tuning.keep_memory()
+    runtime_tuning.keep_freed_memory()
     plan = ComparisonPlan(("-",), tuple(CELLS), steps=1)
     models = {cell: CharLM(find_config(cell, plan, CHARACTERS)) for cell in CELLS}
     ids = torch.randint(0, CHARACTERS, (plan.chunk, plan.lanes))

@@ -198,7 +198,7 @@ def test_adapt_overwrites_only_with_force(charlm: Charlm, model: str, tmp_path: 
     before = path.read_bytes()
     result = charlm("adapt", model, "t.txt", "-o", model)
     assert result.code == 1
-    assert "is there already" in result.err
+    assert "already exists" in result.err
     assert path.read_bytes() == before
     assert charlm("adapt", model, "t.txt", "-o", model, "--force").code == 0
     assert path.read_bytes() != before

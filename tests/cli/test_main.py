@@ -90,7 +90,7 @@ def break_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def broken(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr("charlm.cli.models.cards", broken)
+    monkeypatch.setattr("charlm.cli.models.model_cards", broken)
 
 
 def test_internal_error_prints_one_sentence(charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:

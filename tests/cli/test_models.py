@@ -212,7 +212,7 @@ def test_full_precision_is_exported_as_it_is_and_nothing_is_overwritten_unasked(
     before = (folder / "copy.safetensors").read_bytes()
     refused = charlm("models", "export", "bare", "-o", "copy.safetensors")
     assert refused.code == 1
-    assert "is there already" in refused.err
+    assert "already exists" in refused.err
     assert (folder / "copy.safetensors").read_bytes() == before
     assert charlm("models", "export", "bare", "-o", "copy.safetensors", "--force").code == 0
     assert (folder / "copy.safetensors").read_bytes() != before

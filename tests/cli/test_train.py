@@ -114,6 +114,18 @@ def test_resume_with_lost_ids_reads_the_text_again(charlm: Charlm, tmp_path: Pat
     assert lost.exists()
 
 
+@pytest.mark.parametrize("output", ["a.safetensors", "./a", "sub/a"])
+def test_output_with_suffix_or_slash_is_a_path(charlm: Charlm, tmp_path: Path, output: str) -> None:
+    command = [*RUN[: RUN.index("-o")], "-o", output, *RUN[RUN.index("-o") + 2 :], "--steps", "2", "--quiet"]
+    assert charlm(*command).code == 0
+    path = (tmp_path / output).with_suffix(".safetensors")
+    assert path.exists()
+    assert path.with_suffix(".run").is_dir()
+    assert not (tmp_path / "checkpoints").exists()
+    refused = charlm(*command)
+    assert f"--resume {path.relative_to(tmp_path)}" in refused.err
+
+
 def test_interrupted_reading_needs_no_force(charlm: Charlm, tmp_path: Path) -> None:
     left = tmp_path / "checkpoints" / "m.run" / ".text-0123456789abcdef.ids.x.tmp"
     left.parent.mkdir(parents=True)
@@ -137,7 +149,7 @@ class TestGoingOn:
         before = (tmp_path / "checkpoints" / "m.safetensors").read_bytes()
         result = charlm(*RUN, "--steps", "3")
         assert result.code == 1
-        assert "is there already" in result.err
+        assert "already exists" in result.err
         assert "--resume m" in result.err
         assert (tmp_path / "checkpoints" / "m.safetensors").read_bytes() == before
         assert charlm(*RUN, "--steps", "4", "--quiet", "--force").code == 0

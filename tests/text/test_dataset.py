@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from charlm.config import DataConfig
 from charlm.errors import CorpusError, NotFoundError, OutputError, UsageError
 from charlm.text import dataset
 from charlm.text.dataset import (
@@ -25,9 +26,7 @@ from charlm.text.dataset import (
     Corpus,
     Reading,
     TextSource,
-    load_corpus,
     open_corpus,
-    read_corpus,
 )
 from charlm.text.decoding import read_text
 from charlm.text.format_detection import FormatDetector
@@ -42,6 +41,28 @@ CHARACTER = st.sampled_from("\nabcdé日か\u3099\u0301👩\u200d") | st.charact
 def make_file(path: Path, text: str = TEXT) -> Path:
     path.write_bytes(text.encode())
     return path
+
+
+def read_corpus(
+    paths: Sequence[Path | str],
+    folder: Path,
+    *,
+    base: Vocabulary | None = None,
+    detector: FormatDetector | None = None,
+    **options: Any,
+) -> Generator[Reading | CacheRebuilt, None, Corpus]:
+    if options.get("val_file") is not None:
+        options["val_file"] = str(options["val_file"])
+    return dataset.read_corpus(DataConfig(tuple(map(str, paths)), **options), folder, base=base, detector=detector)
+
+
+def load_corpus(*args: Any, **options: Any) -> Corpus:
+    reader = read_corpus(*args, **options)
+    while True:
+        try:
+            next(reader)
+        except StopIteration as done:
+            return done.value
 
 
 def decoded(corpus: Corpus) -> str:
@@ -294,7 +315,7 @@ def test_detector_gets_the_text_though_ids_exist(tmp_path: Path) -> None:
     for _ in range(2):
         detector = FormatDetector()
         load_corpus(paths[:1], tmp_path / "run", val_file=paths[1], detector=detector)
-        assert detector.heard().dialogue.names == ("ANNA", "PAUL")
+        assert detector.result().dialogue.names == ("ANNA", "PAUL")
 
 
 @given(

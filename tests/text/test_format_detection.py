@@ -254,23 +254,23 @@ def test_speakers_are_counted_after_the_sample_too(make: Callable[..., str]) -> 
 @pytest.mark.usefixtures("_small_sample")
 @pytest.mark.parametrize("form", ["auto", *FORMATS])
 def test_little_of_an_endless_text_is_kept(form: str) -> None:
-    listener = FormatDetector(form)
+    detector = FormatDetector(form)
     for text in (play(["ANNA", "BEN"]), "no end of a line " * 2000, "A:\nyes\n\n" * 2000):
         for number in range(0, len(text), 50):
-            listener.push(text[number : number + 50])
-            assert len(listener._rest) <= format_detection.SAMPLE + 100
-    assert listener.heard().dialogue.format == ("play" if form == "auto" else form)
+            detector.update(text[number : number + 50])
+            assert len(detector._rest) <= format_detection.SAMPLE + 100
+    assert detector.result().dialogue.format == ("play" if form == "auto" else form)
 
 
 @pytest.mark.usefixtures("_small_sample")
 def test_a_text_of_nothing_but_names_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(format_detection, "MAX_COUNTED", 20)
-    listener = FormatDetector("play")
+    detector = FormatDetector("play")
     text = "\n\n".join(f"{'ANNA' if n % 3 else f'G{n}'}:\nYes." for n in range(900))
     for number in range(0, len(text), 100):
-        listener.push(text[number : number + 100])
-        assert len(listener._names) <= 30
-    assert listener.heard().dialogue.names == ("ANNA",)
+        detector.update(text[number : number + 100])
+        assert len(detector._names) <= 30
+    assert detector.result().dialogue.names == ("ANNA",)
 
 
 def test_what_is_asked_for_is_taken_and_what_was_found_is_said() -> None:

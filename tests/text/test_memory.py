@@ -14,9 +14,10 @@ MEGABYTE = 1 << 20
 PEAK = """
 import sys
 from pathlib import Path
+from charlm.config import DataConfig
 from charlm.text.dataset import load_corpus
 from charlm.text.batching import Lanes
-corpus = load_corpus([sys.argv[1]], Path(sys.argv[2]))
+corpus = load_corpus(DataConfig((sys.argv[1],)), Path(sys.argv[2]))
 lanes = Lanes(corpus.train, 2, 64, 1)  # few, since the system maps megabytes around each
 for _ in range(200):
     next(lanes)

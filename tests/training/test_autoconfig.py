@@ -13,7 +13,7 @@ from charlm.errors import UsageError
 from charlm.tensor_shapes import parameter_count
 from charlm.text.batching import most_lanes
 from charlm.training.autoconfig import Machine, plan
-from charlm.training.schedule import learning_rate
+from charlm.training.loop import learning_rate
 
 budgets = st.one_of(
     st.builds(lambda x: {"minutes": x}, st.floats(0.05, 600)),

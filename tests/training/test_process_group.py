@@ -19,17 +19,15 @@ from charlm import checkpoint
 from charlm.config import DataConfig
 from charlm.errors import TrainingError
 from charlm.training import run_state
-from charlm.training.process_group import ProcessGroup, own
+from charlm.training.process_group import ProcessGroup, local_part
 from charlm.training.run import Request, Run
 from charlm.training.run_dir import RunDir
-from charlm.training.snapshot import Snapshot
+from charlm.training.run_state import Snapshot
 from charlm.training.torchrun_env import TorchrunEnv
 from tests.conftest import HARBOUR
 
-TINY: dict[str, Any] = {"hidden": 16, "layers": 2, "chunk": 16, "precision": "fp32", "threads": 1, "seed": 3}
-
-
 DATA = DataConfig((str(HARBOUR),))
+TINY: dict[str, Any] = {"hidden": 16, "layers": 2, "chunk": 16, "precision": "fp32", "threads": 1, "seed": 3}
 
 
 def torchrun(folder: Path, name: str, lanes: int, steps: int, dropout: float) -> subprocess.Popen[str]:
@@ -50,20 +48,20 @@ def torchrun(folder: Path, name: str, lanes: int, steps: int, dropout: float) ->
 def whole_run(folder: Path, name: str, lanes: int, steps: int, dropout: float) -> None:
     """The same with one process, here."""
     overrides = {**TINY, "lanes": lanes, "steps": steps, "dropout": dropout, "evaluations": 8}
-    for _ in Run(Request(DATA, output=str(folder / "checkpoints" / name), overrides=overrides)).events():
+    for _ in Run(Request(DATA, str(folder / "checkpoints" / name), overrides)).events():
         pass
 
 
 def losses(folder: Path, name: str) -> np.ndarray[Any, Any]:
     """Training and validation loss at every evaluation, and the steps and characters of each, (evaluations, 4)."""
     run = RunDir.named(str(folder / "checkpoints" / name))
-    run.rewind(10**9)
+    run.truncate(10**9)
     return np.array([[float(row[key]) for key in ("train", "validation", "step", "characters")] for row in run.rows])
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
-def test_two_processes_equal_one_with_all_lanes(tmp_path: Path) -> None:
+def test_two_processes_learn_as_one_with_all_their_lanes(tmp_path: Path) -> None:
     process = torchrun(tmp_path, "two", lanes=4, steps=100, dropout=0)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
@@ -91,7 +89,7 @@ def worker(launcher: int, rank: int) -> int:
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")
-def test_killed_worker_is_restarted_bit_exactly(tmp_path: Path) -> None:
+def test_a_process_that_is_killed_is_no_loss(tmp_path: Path) -> None:
     process = torchrun(tmp_path, "killed", lanes=4, steps=240, dropout=0.2)
     saved = tmp_path / "checkpoints" / "killed.run" / "resume.safetensors"
     while not saved.exists() or run_state.load(saved).numbers["progress"]["step"] < 30:
@@ -113,22 +111,22 @@ def test_killed_worker_is_restarted_bit_exactly(tmp_path: Path) -> None:
     np.testing.assert_array_equal(losses(tmp_path, "killed"), losses(tmp_path, "whole"))
 
 
-def begin(folder: Path, launch: TorchrunEnv, steps: int = 40, stop_at: int = 10**9, **request: Any) -> Run:
-    """A run that stops after so many steps; the folder tells how far it came."""
+def begin(folder: Path, launch: TorchrunEnv, steps: int = 40, stop_at: int = 10**9) -> Run:
+    """Train until a step."""
     overrides = {**TINY, "lanes": 4, "steps": steps, "evaluations": 4}
-    run = Run(Request(DATA, output=str(folder / "m"), overrides=overrides, **request), launch=launch)
+    run = Run(Request(DATA, str(folder / "m"), overrides), env=launch)
     for event in run.events():
         if getattr(event, "step", 0) >= stop_at:
             run.request_stop()
     return run
 
 
-def test_restart_by_torchrun_resumes_the_run(tmp_path: Path) -> None:
+def test_what_torchrun_restarts_goes_on_by_itself(tmp_path: Path) -> None:
     begin(tmp_path, TorchrunEnv(identity="us"), stop_at=20)
     step = run_state.load(tmp_path / "m.run" / "resume.safetensors").numbers["progress"]["step"]
     assert 20 <= step < 40
     seen = []
-    run = Run(Request(DATA, output=str(tmp_path / "m")), launch=TorchrunEnv(identity="us"))
+    run = Run(Request(DATA, str(tmp_path / "m")), env=TorchrunEnv(identity="us"))
     for event in run.events():
         seen.append(type(event).__name__)
         assert getattr(event, "resumed_at", step) == step
@@ -139,54 +137,54 @@ def test_restart_by_torchrun_resumes_the_run(tmp_path: Path) -> None:
     assert (tmp_path / "m.safetensors").read_bytes() == before
 
 
-def test_restart_of_an_unsaved_run_starts_over(tmp_path: Path) -> None:
+def test_a_restart_begins_anew_what_was_never_saved(tmp_path: Path) -> None:
     folder = RunDir.named(str(tmp_path / "m"))
-    folder.claim(force=False)
-    folder.sign("us")
+    folder.create(force=False)
+    folder.write_owner("us")
     begin(tmp_path, TorchrunEnv(identity="us"), steps=4)
     assert checkpoint.load(tmp_path / "m.safetensors").record.steps == 4
 
 
 @pytest.mark.parametrize("launch", [TorchrunEnv(), TorchrunEnv(identity="others")])
-def test_restart_refuses_runs_of_other_launches(tmp_path: Path, launch: TorchrunEnv) -> None:
+def test_a_restart_goes_on_with_no_run_but_its_own(tmp_path: Path, launch: TorchrunEnv) -> None:
     begin(tmp_path, TorchrunEnv(identity="us"), steps=4)
-    with pytest.raises(Exception, match="is there already"):
+    with pytest.raises(Exception, match="already exists"):
         begin(tmp_path, launch, steps=4)
 
 
 @pytest.mark.parametrize(("before", "now"), [(2, 1), (1, 2), (3, 2)])
-def test_resume_with_another_number_of_processes_is_refused(tmp_path: Path, before: int, now: int) -> None:
+def test_another_number_of_processes_is_refused(tmp_path: Path, before: int, now: int) -> None:
     begin(tmp_path, TorchrunEnv(), stop_at=20)
     config = tmp_path / "m.run" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "ranks": before}))
-    with pytest.raises(TrainingError, match="goes on only with as many") as refused:
-        Run(resumed=str(tmp_path / "m"), launch=TorchrunEnv(size=now))
+    with pytest.raises(TrainingError, match="resumes only with as many") as refused:
+        Run(resumed=str(tmp_path / "m"), env=TorchrunEnv(size=now))
     assert str(before) in str(refused.value.hint) or before == 1
 
 
-def test_single_process_needs_no_group() -> None:
+def test_a_process_alone_has_nobody_to_ask() -> None:
     alone = ProcessGroup(TorchrunEnv(rank=0, size=1, identity="x"))
     model = torch.nn.Linear(2, 2)
     snapshot = Snapshot({"state.0.0": torch.ones(2)}, {"a": 1})
     assert alone.wrap(model) is model
     assert alone.sum(1.5, 2) == (1.5, 2)
-    assert alone.share(["x"]) == ["x"]
+    assert alone.broadcast(["x"]) == ["x"]
     assert alone.gather(snapshot).tensors.keys() == snapshot.tensors.keys()
-    with pytest.raises(RuntimeError, match="gloo"), alone.together():
+    with pytest.raises(RuntimeError, match="gloo"), alone.translate_peer_errors():
         raise RuntimeError("gloo")
 
 
-def test_local_part_of_a_snapshot_is_found_by_rank() -> None:
+def test_a_rank_finds_its_own_in_the_whole() -> None:
     tensors = {"model.b": 0, "state.0.0": 1, "rng.cpu": 2, "rank.1.state.0.0": 11, "rank.1.rng.cpu": 12}
     tensors |= {"rank.10.state.0.0": 101, "rank.10.rng.cpu": 102}
     for rank, (state, rng) in {0: (1, 2), 1: (11, 12), 10: (101, 102)}.items():
-        assert own(tensors, rank) == {"model.b": 0, "state.0.0": state, "rng.cpu": rng}
+        assert local_part(Snapshot(tensors, {}), rank).tensors == {"model.b": 0, "state.0.0": state, "rng.cpu": rng}
 
 
-def test_torchrun_environment_is_parsed() -> None:
+def test_torchrun_says_who_one_is() -> None:
     assert TorchrunEnv.of({"RANK": "3", "WORLD_SIZE": "8"}) == TorchrunEnv(), "others set these too"
-    environment = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "TORCHELASTIC_RUN_ID": "none"}
-    launch = TorchrunEnv.of(environment)
+    said = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "TORCHELASTIC_RUN_ID": "none"}
+    launch = TorchrunEnv.of(said)
     assert (launch.rank, launch.size, launch.local_rank) == (3, 8, 1)
     assert str(os.getppid()) in launch.identity
-    assert TorchrunEnv.of({**environment, "TORCHELASTIC_RESTART_COUNT": "1"}) == launch
+    assert TorchrunEnv.of({**said, "TORCHELASTIC_RESTART_COUNT": "1"}) == launch

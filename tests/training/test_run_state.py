@@ -14,7 +14,7 @@ from charlm.model.lm import Dropout
 from charlm.training import run_state
 from charlm.training.events import Evaluated, Event, Stepped
 from charlm.training.loop import Trainer
-from charlm.training.snapshot import Snapshot
+from charlm.training.run_state import Snapshot
 
 from .conftest import MakeTrainer, Ticking
 
@@ -70,7 +70,7 @@ def test_resumed_equals_uninterrupted(
     assert [e.validation for e in expected if isinstance(e, Evaluated)] == [
         e.validation for e in [*before, *after] if isinstance(e, Evaluated)
     ]
-    assert whole.numbers.reason == "budget"
+    assert whole.progress.reason == "budget"
 
 
 def test_a_resume_across_an_epochs_end_is_exact(make_trainer: MakeTrainer, tmp_path: Path) -> None:

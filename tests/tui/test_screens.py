@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input, Label, OptionList, Static
 
-from charlm.model_info import ModelCard
+from charlm.registry import ModelCard
 from charlm.text.sanitize import visible
 from charlm.tui.screens.help import HelpScreen
 from charlm.tui.screens.models import ModelPicker

@@ -19,7 +19,7 @@ from charlm.tui.screens.modal import Modal
 from charlm.tui.widgets.wrapping import MIN_WIDTH_CELLS, wrap
 
 if TYPE_CHECKING:
-    from charlm.model_info import ModelCard
+    from charlm.registry import ModelCard
 
 
 class ModelPicker(Modal[str | None]):

@@ -1,0 +1,180 @@
+"""Everything that is decided before the first step: text, vocabulary, split, dialogue format, model and schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from charlm.checkpoint import Checkpoint, Tensors
+from charlm.config import DataConfig, ModelConfig, TrainConfig
+from charlm.errors import TrainingError
+from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
+from charlm.text.batching import Lanes
+from charlm.text.dataset import Corpus, open_corpus, read_corpus
+from charlm.text.format_detection import FormatDetector
+from charlm.text.vocabulary import BYTES, Vocabulary
+from charlm.training.autoconfig import DEFAULT_MINUTES, Machine, plan
+from charlm.training.dialogue_choice import DialogueChoice, choose
+from charlm.training.events import Event
+from charlm.training.loop import Trainer
+from charlm.training.precision import measure
+from charlm.training.process_group import ProcessGroup
+from charlm.training.run_dir import RunDir
+
+MEASURE_SECONDS = 0.5  # at most, and for short runs as many hundredths of a second as the budget has seconds
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for."""
+
+    data: DataConfig
+    output: str | None = None  # the model's name or path; None takes the first input's name
+    overrides: Mapping[str, Any] = field(default_factory=dict)  # of the plan; see `charlm.training.autoconfig`
+    base: str | None = None  # the model to fine-tune
+    force: bool = False  # overwrite a model of the same name
+
+    @property
+    def output_name(self) -> str:
+        first = self.data.paths[0]
+        name = "model" if first == "-" else Path(first).absolute().name
+        return self.output or name.split(".")[0] or "model"
+
+    def to_dict(self, run_dir: RunDir) -> dict[str, Any]:
+        """Return plain data with absolute paths, so that a resume works from any folder."""
+        paths = [
+            str((run_dir.path / "stdin.txt" if path == "-" else Path(path)).absolute()) for path in self.data.paths
+        ]
+        val_file = self.data.val_file and str(Path(self.data.val_file).absolute())
+        data = {**self.data.to_dict(), "paths": paths, "val_file": val_file}
+        return {**asdict(self), "data": data, "overrides": dict(self.overrides)}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Request:
+        return cls(**{**document, "data": DataConfig.from_dict(document["data"])})
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run before its first step."""
+
+    request: Request
+    corpus: Corpus
+    base: Checkpoint | None
+    dialogue: DialogueChoice
+    model: ModelConfig
+    train: TrainConfig
+
+    def to_dict(self, run_dir: RunDir, ranks: int) -> dict[str, Any]:
+        """Return the run's config.json."""
+        return {
+            "request": self.request.to_dict(run_dir),
+            "model": self.model.to_dict(),
+            "train": self.train.to_dict(),
+            "corpus": self.corpus.key,
+            "dialogue": self.dialogue.to_dict(),
+            "ranks": ranks,
+        }
+
+
+def prepare(
+    request: Request,
+    run_dir: RunDir,
+    group: ProcessGroup,
+    device: torch.device,
+    *,
+    base: Checkpoint | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> Generator[Event, None, RunPlan]:
+    """Read the text and plan the run. Rank 0 does both; the other ranks open its ids and get its plan.
+
+    Args:
+        request: what to train.
+        run_dir: the run's files.
+        group: the processes that train together.
+        device: to train on.
+        base: the model to fine-tune.
+        config: config.json of a run that is resumed.
+
+    Raises:
+        CharlmError: the text cannot be read, has changed since the run started, or an option is impossible.
+    """
+    dialogue = DialogueChoice()
+    if group.is_first:
+        detector = FormatDetector(request.data.format) if config is None else None
+        vocabulary = base.vocabulary if base is not None else None
+        corpus = yield from read_corpus(request.data, run_dir.path, base=vocabulary, detector=detector)
+        if detector is not None:
+            dialogue = choose(detector.result(), request.data.format, base.dialogue if base is not None else None)
+        group.broadcast(corpus.key)
+    else:
+        corpus = open_corpus(run_dir.path, group.broadcast())
+    if threads := request.overrides.get("threads"):
+        torch.set_num_threads(threads)
+    if config is None:
+        model, train = _plan(request, corpus, base, group, device)
+        return RunPlan(request, corpus, base, dialogue, model, train)
+    if config["corpus"] != corpus.key:
+        raise TrainingError(
+            f"the text has changed since {run_dir.name} was started, so the run cannot be resumed",
+            f"restore the text, or train on the new one with --from {run_dir.reference}",
+        )
+    dialogue = DialogueChoice.from_dict(config["dialogue"])
+    model, train = ModelConfig.from_dict(config["model"]), TrainConfig.from_dict(config["train"])
+    return RunPlan(request, corpus, base, dialogue, model, train)
+
+
+def _plan(
+    request: Request, corpus: Corpus, base: Checkpoint | None, group: ProcessGroup, device: torch.device
+) -> tuple[ModelConfig, TrainConfig]:
+    overrides, base_config = request.overrides, base.config if base is not None else None
+    cell = base_config.cell if base_config is not None else overrides.get("cell") or "lstm"
+    ModelConfig(vocabulary=2, cell=cell)  # checks the name of the cell
+    if not group.is_first:
+        model, train = group.broadcast()
+        return ModelConfig.from_dict(model), TrainConfig.from_dict(train)
+    has_time_budget = not (overrides.get("steps") or overrides.get("epochs"))
+    minutes = overrides.get("minutes") or DEFAULT_MINUTES if has_time_budget else 0.0
+    seconds = min(MEASURE_SECONDS, MEASURE_SECONDS * minutes)
+    measured = measure(device, cell, overrides.get("precision") or "auto", seconds=seconds)
+    machine = Machine(measured.speed * group.size, group.size)
+    model, train = plan(len(corpus.train), len(corpus.vocabulary), overrides, machine, base_config)
+    train = replace(train, precision=measured.precision, device=device.type)
+    group.broadcast([model.to_dict(), train.to_dict()])
+    return model, train
+
+
+def make_trainer(plan: RunPlan, group: ProcessGroup, device: torch.device, clock: Callable[[], float]) -> Trainer:
+    """Build the model and the loop of a new run."""
+    config, corpus = plan.train, plan.corpus
+    torch.manual_seed(config.seed)
+    dropout = Dropout(config.dropout_input, config.dropout_hidden, config.dropout_output, config.weight_drop)
+    model = CharLM(plan.model, dropout)
+    model.set_frequencies(corpus.counts)
+    if plan.base is not None:
+        load_tensors(model, _extend(plan.base, corpus.vocabulary, to_tensors(model.state_dict())))
+    model.to(device)
+    lanes = Lanes(corpus.train, config.lanes, config.chunk, config.seed, group.rank, group.size)
+    if not group.is_first:
+        torch.manual_seed((config.seed + group.rank) % (1 << 63))  # equal weights, but dropout of its own
+    return Trainer(model, lanes, corpus.validation, corpus.vocabulary.begins, config, clock, group)
+
+
+def _extend(base: Checkpoint, vocabulary: Vocabulary, fresh: Tensors) -> Tensors:
+    """Return the base's weights for a larger vocabulary: known ids keep their rows, new ones get those of `fresh`."""
+    old = base.vocabulary
+    pairs = [(index, int(vocabulary.encode(character)[0])) for index, character in enumerate(old.characters)]
+    if old.has_bytes:
+        pairs += [(len(old.characters) + byte, len(vocabulary.characters) + byte) for byte in range(BYTES)]
+    source, target = np.array(pairs).T
+    tensors = dict(base.tensors)
+    for name in ("embedding", "output.w", "output.b"):
+        if name in fresh:
+            tensors[name] = fresh[name].copy()
+            tensors[name][target] = base.tensors[name][source]
+    return tensors
