@@ -87,7 +87,6 @@ def test_help_imports_no_torch(tmp_path: Path, command: str) -> None:
         ("corpora", "show", "kjv"),
         ("completion", "bash"),
         ("xray", "m", "the ferry"),
-        ("xray", "m", "the ferry", "--unit", "0:3"),
         ("gradients", "m", "--text", "long.txt", "--steps", "5"),
         ("memory", "m", "long.txt", "--max-context", "8", "--blocks", "2"),
     ],

@@ -171,9 +171,7 @@ class RunDir:
                 rows = list(csv.DictReader(file))
             kept = [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) <= step]
             # The last row of a finished run repeats the step of its last evaluation.
-            self.rows = [
-                row for number, row in enumerate(kept) if not number or kept[number - 1]["step"] != row["step"]
-            ]
+            self.rows = list({row["step"]: row for row in reversed(kept)}.values())[::-1]
         if self._samples_file.exists():
             text = self._samples_file.read_text(encoding="utf-8")
             for part in text.removesuffix("\n").split("--- step ")[1:]:
