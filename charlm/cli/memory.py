@@ -55,10 +55,10 @@ def command(
 ) -> None:
     """Measure how far back a model remembers.
 
-    First come the bits/char of the same characters after 1, 2, 4 ... characters of context. Then comes recall: of a
-    repeated name, and of the character that closes a quote or bracket, with the first place in the context and without;
-    and of a rhyme, with the rhyming word in the context and with another in its place. The difference is memory. PATH
-    may be - for standard input. Use a text that the model was not trained on.
+    First come the bits/char of the same characters after 1, 2, 4 ... characters of context. Then comes recall of
+    names, closing quotes and brackets, with their first place in the context and without. For a rhyme, another word
+    replaces the first one. The difference is memory. PATH may be - for standard input. Use a text that the model was
+    not trained on.
 
     Rhymes are found by spelling: two words at the ends of lines at most four apart, spelled alike from their last
     vowels on. In prose some do by chance; a note says how many.

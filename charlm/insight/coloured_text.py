@@ -102,7 +102,7 @@ def unit_text(recording: Recording, unit: UnitIndex, start: int = 0, stop: int |
 
 
 def example_text(recording: Recording, found: ProbeResult, column: Column) -> ColouredText:
-    """Return the part of the held-out half in which a feature changes most often, coloured by its best unit."""
+    """Return a part of the held-out half with the most changes of a feature, coloured by its best unit."""
     match = found.matches[0]
     half = len(recording.text) // 2
     changes = np.cumsum(np.append(0, np.abs(np.diff(column)) > 0))

@@ -272,7 +272,7 @@ def find_config(cell: str, plan: ComparisonPlan, vocabulary: int) -> ModelConfig
     """Return the configuration whose number of parameters is the nearest to the plan's.
 
     Raises:
-        UsageError: no width has so few or so many parameters.
+        UsageError: the number is out of the range of widths.
     """
 
     def config(width: int) -> ModelConfig:

@@ -155,7 +155,7 @@ def speakers(text: str, dialogue: Dialogue) -> dict[str, Column]:
 
 
 def matching(text: str, expression: str) -> Column:
-    """1 inside the matches of a regular expression, in which ^ and $ match at lines.
+    """1 inside the matches of a regular expression; ^ and $ match at lines.
 
     Raises:
         UsageError: the expression is invalid.

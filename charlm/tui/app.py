@@ -316,7 +316,7 @@ class ChatApp(App[int]):
     def action_run(self, name: str) -> None:
         self.run_command(f"/{name}")
 
-    @on(Prompt.Left)
+    @on(Prompt.Escaped)
     def action_stop(self) -> None:
         """Stop the reply; else end what the user is doing."""
         if self.chat.busy:

@@ -154,7 +154,7 @@ class LookPane(Vertical):
         else:
             self.transcript.start_cursor(self.turns[-1].id)
 
-    @on(Transcript.Left)
+    @on(Transcript.CursorStopped)
     def end(self) -> None:
         self.transcript.stop_cursor()
         self.set_class(False, "-looking")

@@ -54,8 +54,8 @@ class PromptApp(App[None]):
         assert event.control is self.prompt
         self.sent.append(event.text)
 
-    def on_prompt_left(self) -> None:
-        self.noted.append(Prompt.Left)
+    def on_prompt_escaped(self) -> None:
+        self.noted.append(Prompt.Escaped)
         self.sent_before_leaving = self.sent[:]
 
     def action_note(self, key: str) -> None:
@@ -484,7 +484,7 @@ async def test_escape_closes_the_list_and_then_leaves() -> None:
         assert not app.query_one(Completions).display
         assert app.noted == []
         await pilot.press("escape")
-        assert app.noted == [Prompt.Left]
+        assert app.noted == [Prompt.Escaped]
         await pilot.press("enter")
         assert app.sent == ["/re"]
 
@@ -494,7 +494,7 @@ async def test_escape_arrives_after_the_submitted_text() -> None:
         app.prompt.value = "hello"
         for key in ("enter", "escape"):
             app.post_message(events.Key(key, None))
-        while Prompt.Left not in app.noted:
+        while Prompt.Escaped not in app.noted:
             await pilot.pause()
         assert app.sent_before_leaving == ["hello"]
 

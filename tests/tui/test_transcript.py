@@ -56,7 +56,7 @@ class TranscriptApp(App[None]):
     def on_transcript_opened(self, event: Transcript.Opened) -> None:
         self.messages.append(event)
 
-    def on_transcript_left(self, event: Transcript.Left) -> None:
+    def on_transcript_cursor_stopped(self, event: Transcript.CursorStopped) -> None:
         self.messages.append(event)
 
 
@@ -477,7 +477,7 @@ async def test_cursor_moves_by_clusters_and_posts_messages() -> None:
         await pilot.press("ctrl+end")
         assert transcript.cursor == (2, 9)
         await pilot.press("escape")
-        assert isinstance(app.messages[-1], Transcript.Left)
+        assert isinstance(app.messages[-1], Transcript.CursorStopped)
         assert transcript.cursor is None
         assert reversed_cells(transcript) == []
 

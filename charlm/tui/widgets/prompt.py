@@ -49,7 +49,7 @@ class Prompt(Editor):
         def control(self) -> Prompt:
             return self.prompt
 
-    class Left(Message):
+    class Escaped(Message):
         """Escape was pressed while no list was open.
 
         A message, so that it arrives after the `Submitted` of an Enter just before it; a key would overtake that.
@@ -158,7 +158,7 @@ class Prompt(Editor):
         if self.completing:
             self._offer([])
         else:
-            self.post_message(self.Left())
+            self.post_message(self.Escaped())
 
     def action_cursor_up(self, select: bool = False) -> None:
         if select or not self._move_in_list(-1):

@@ -92,7 +92,7 @@ class Transcript(DocumentView, can_focus=True):
     class Opened(CursorMessage):
         """Enter was pressed on the character under the cursor."""
 
-    class Left(Message):
+    class CursorStopped(Message):
         """Escape was pressed: the cursor is gone, and the focus should go elsewhere."""
 
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 (Textual's name)
@@ -207,7 +207,7 @@ class Transcript(DocumentView, can_focus=True):
 
     def action_leave(self) -> None:
         self.stop_cursor()
-        self.post_message(self.Left())
+        self.post_message(self.CursorStopped())
 
     def _go(self, offset: int) -> None:
         """Put the cursor on a character and show it."""
