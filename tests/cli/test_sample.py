@@ -47,30 +47,30 @@ def spelling(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> str:
 
 
 def text_of(charlm: Charlm, *arguments: str | Path) -> str:
-    """What was written after the prompt, without the newline that ends the output."""
+    """Return the text after the prompt."""
     return str(json.loads(charlm("sample", *arguments, "--json").out)["text"])
 
 
 # Seeds
 
 
-def test_a_seed_makes_the_text_again_and_another_another(charlm: Charlm, model: str) -> None:
+def test_seed_repeats_the_text_and_another_changes_it(charlm: Charlm, model: str) -> None:
     one, again, other = (charlm("sample", model, *WILD, "--seed", seed) for seed in ("7", "7", "8"))
     assert one.code == 0
     assert one.out == again.out != other.out
     assert one.err == ""
 
 
-def test_a_seed_that_was_drawn_is_told_and_makes_the_text_again(charlm: Charlm, model: str) -> None:
+def test_drawn_seed_is_shown_and_repeats_the_text(charlm: Charlm, model: str) -> None:
     drawn = charlm("sample", model, *WILD)
-    told = re.fullmatch(rf"{model}, seed (\d+)\n", drawn.err)
-    assert told
-    assert charlm("sample", model, *WILD, "--seed", told[1]).out == drawn.out
+    shown = re.fullmatch(rf"{model}, seed (\d+)\n", drawn.err)
+    assert shown
+    assert charlm("sample", model, *WILD, "--seed", shown[1]).out == drawn.out
     assert charlm("sample", model, *WILD).out != drawn.out
 
 
 @pytest.mark.parametrize(("separator", "between"), [((), "\n---\n"), (("--separator", "\\n\\t=\\n"), "\n\t=\n")])
-def test_several_texts_are_those_of_the_following_seeds(
+def test_count_gives_the_texts_of_the_following_seeds(
     charlm: Charlm, model: str, separator: tuple[str, ...], between: str
 ) -> None:
     alone = [text_of(charlm, model, *WILD, "-p", "The ", "-n", "50", "--seed", str(seed)) for seed in (40, 41, 42)]
@@ -81,17 +81,17 @@ def test_several_texts_are_those_of_the_following_seeds(
     assert together.out == (expected if expected.endswith("\n") else expected + "\n")
 
 
-def test_several_texts_as_json_name_their_seeds(charlm: Charlm, model: str) -> None:
+def test_count_as_json_names_the_seeds(charlm: Charlm, model: str) -> None:
     lines = charlm("sample", model, *WILD, "--seed", "40", "--count", "3", "--json").out.splitlines()
     texts = {json.loads(line)["seed"]: json.loads(line)["text"] for line in lines}
     assert texts == {seed: text_of(charlm, model, *WILD, "--seed", str(seed)) for seed in (40, 41, 42)}
 
 
-# What is written
+# Text
 
 
 @pytest.mark.parametrize("count", [0, 1, 77])
-def test_a_pipe_gets_the_prompt_and_so_many_characters(charlm: Charlm, model: str, count: int) -> None:
+def test_pipe_gets_the_prompt_and_the_characters(charlm: Charlm, model: str, count: int) -> None:
     for seed in range(5):
         arguments = ("sample", model, *WILD, "-p", "harbour", "-n", str(count), "--seed", str(seed))
         out = charlm(*arguments).out
@@ -102,7 +102,7 @@ def test_a_pipe_gets_the_prompt_and_so_many_characters(charlm: Charlm, model: st
         assert charlm(*arguments, "--no-echo").out == ("" if not count else text)
 
 
-def test_a_prompt_comes_from_a_file_or_standard_input(
+def test_prompt_is_read_from_a_file_or_standard_input(
     charlm: Charlm, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompt = "first line\nsecond "
@@ -124,7 +124,7 @@ def test_a_prompt_comes_from_a_file_or_standard_input(
         (("-p", "a\udcff"), b"", "half a surrogate pair"),
     ],
 )
-def test_a_prompt_that_cannot_be_read(
+def test_prompt_that_is_unreadable_is_refused(
     charlm: Charlm,
     model: str,
     tmp_path: Path,
@@ -144,7 +144,7 @@ def test_a_prompt_that_cannot_be_read(
 
 @pytest.mark.parametrize("place", [3, 50, 120])
 @pytest.mark.parametrize("length", [1, 2, 4])
-def test_a_stop_ends_the_text_before_it(charlm: Charlm, model: str, place: int, length: int) -> None:
+def test_stop_ends_the_text_before_it(charlm: Charlm, model: str, place: int, length: int) -> None:
     whole = text_of(charlm, model, *WILD, "-n", "300", "--seed", "3")
     stop = whole[place : place + length]
     for batched in ((), ("--best-of", "1")):
@@ -165,7 +165,7 @@ def test_a_stop_ends_the_text_before_it(charlm: Charlm, model: str, place: int, 
         assert cut == whole[: whole.index(stop)]
 
 
-def test_a_stop_may_be_a_newline(charlm: Charlm, model: str) -> None:
+def test_stop_may_be_a_newline(charlm: Charlm, model: str) -> None:
     run = ("sample", model, "-t", "20", "--top-p", "1", "-n", "300", "--seed", "3")
     whole = text_of(charlm, *run[1:])
     first, newline, _ = whole.partition("\n")
@@ -183,7 +183,7 @@ def test_banned_characters_are_never_written(charlm: Charlm, model: str) -> None
 # Characters that the model does not know
 
 
-def test_unknown_characters_of_a_prompt_are_replaced_and_reported(charlm: Charlm, model: str) -> None:
+def test_unknown_characters_are_replaced_and_reported(charlm: Charlm, model: str) -> None:
     result = charlm("sample", model, "-p", "aé☃bé", "--seed", "1")
     assert result.code == 0
     assert result.out.startswith("aé☃bé")
@@ -193,9 +193,7 @@ def test_unknown_characters_of_a_prompt_are_replaced_and_reported(charlm: Charlm
     assert known.err == ""
 
 
-def test_unknown_characters_are_spelled_in_bytes_if_the_model_has_them(
-    charlm: Charlm, spelling: str, tmp_path: Path
-) -> None:
+def test_unknown_characters_are_spelled_in_bytes(charlm: Charlm, spelling: str, tmp_path: Path) -> None:
     result = charlm("sample", spelling, "-p", "a☃b", "--seed", "1", "--no-echo", "-n", "60")
     assert result.err == ""
     engine = Engine(load(tmp_path / "checkpoints" / f"{spelling}.safetensors"))
@@ -209,7 +207,7 @@ def test_unknown_characters_are_spelled_in_bytes_if_the_model_has_them(
     assert result.out.removesuffix("\n") == "".join([piece.text for piece in pieces]).removesuffix("\n")
 
 
-def test_a_control_character_in_a_prompt_is_reported_as_a_symbol(
+def test_control_character_in_a_prompt_is_shown_as_a_symbol(
     charlm: Charlm, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"a\0b\x1b[31m")))
@@ -220,7 +218,7 @@ def test_a_control_character_in_a_prompt_is_reported_as_a_symbol(
 # Which model
 
 
-def test_the_default_model_is_the_default(
+def test_default_model_is_the_newest(
     charlm: Charlm, model: str, make_checkpoint: MakeCheckpoint, tmp_path: Path
 ) -> None:
     save(make_checkpoint(seed=2), tmp_path / "checkpoints" / "another.safetensors")
@@ -232,14 +230,14 @@ def test_the_default_model_is_the_default(
         assert default.out == charlm("sample", newest, "--seed", "1", "--json").out
 
 
-def test_an_unknown_model_suggests_near_names(charlm: Charlm, model: str) -> None:
+def test_unknown_model_suggests_similar_names(charlm: Charlm, model: str) -> None:
     result = charlm("sample", model[:-1])
     assert (result.code, result.out) == (1, "")
     assert result.err == f"error: no model named {model[:-1]!r}\nhint: did you mean {model}?\n"
     assert "charlm models lists" in charlm("sample", "qqqqqqqq").err
 
 
-def test_no_model_at_all(charlm: Charlm) -> None:
+def test_missing_model_hints_at_training(charlm: Charlm) -> None:
     result = charlm("sample")
     assert result.code == 1
     assert "there is no model yet" in result.err
@@ -249,7 +247,7 @@ def test_no_model_at_all(charlm: Charlm) -> None:
 # Objects
 
 
-def test_json_says_what_was_written_and_how_likely(charlm: Charlm, model: str, tmp_path: Path) -> None:
+def test_json_holds_the_text_and_its_probability(charlm: Charlm, model: str, tmp_path: Path) -> None:
     arguments = ("sample", model, *WILD, "-p", "the ", "-n", "40", "--seed", "9")
     plain, described = charlm(*arguments).out, json.loads(charlm(*arguments, "--json").out)
     assert described["prompt"] + described["text"] == plain.removesuffix("\n")
@@ -287,7 +285,7 @@ def test_streamed_objects_join_into_the_plain_text(charlm: Charlm, name: str, re
 # The search for the best
 
 
-def test_a_beam_of_one_is_greedy(charlm: Charlm, model: str) -> None:
+def test_beam_of_one_is_greedy(charlm: Charlm, model: str) -> None:
     greedy = charlm("sample", model, "-p", "the ", "-n", "40", "-t", "0", "--seed", "1")
     beam = charlm("sample", model, "-p", "the ", "-n", "40", "--beam", "1")
     assert beam.out == greedy.out
@@ -297,7 +295,7 @@ def test_a_beam_of_one_is_greedy(charlm: Charlm, model: str) -> None:
     assert "the " + described["text"] == greedy.out.removesuffix("\n")
 
 
-def test_a_wide_beam_finds_at_least_as_likely_a_text(charlm: Charlm, model: str) -> None:
+def test_wide_beam_finds_the_likeliest_text(charlm: Charlm, model: str) -> None:
     # All two-character texts of 32 characters fit into a beam of 1024: nothing can be likelier than what it finds.
     best = json.loads(charlm("sample", model, "-n", "2", "--beam", "1024", "--json").out)["logprob"]
     for seed in range(20):
@@ -305,7 +303,7 @@ def test_a_wide_beam_finds_at_least_as_likely_a_text(charlm: Charlm, model: str)
         assert drawn["logprob"] <= best + 1e-4
 
 
-def test_the_best_of_several_is_the_likeliest_of_them(charlm: Charlm, model: str) -> None:
+def test_best_of_shows_the_likeliest_text(charlm: Charlm, model: str) -> None:
     arguments = ("sample", model, *WILD, "-n", "30", "--seed", "11", "--json")
     several = [json.loads(line) for line in charlm(*arguments, "--count", "6").out.splitlines()]
     assert len({one["text"] for one in several}) == 6
@@ -314,7 +312,7 @@ def test_the_best_of_several_is_the_likeliest_of_them(charlm: Charlm, model: str
     assert text_of(charlm, model, *WILD, "-n", "30", "--seed", str(best["seed"])) == best["text"]
 
 
-def test_relevance_reorders_and_zero_changes_nothing(charlm: Charlm, model: str) -> None:
+def test_relevance_changes_the_order_unless_zero(charlm: Charlm, model: str) -> None:
     arguments = ("sample", model, *WILD, "-p", "the ", "-n", "8", "--seed", "11", "--best-of", "24")
     best = charlm(*arguments).out
     assert charlm(*arguments, "--relevance", "0").out == best
@@ -325,7 +323,7 @@ def test_relevance_reorders_and_zero_changes_nothing(charlm: Charlm, model: str)
 # On time
 
 
-def test_a_rate_paces_by_the_clock(charlm: Charlm, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rate_limits_characters_per_second(charlm: Charlm, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     now, sleeps = 100.0, list[float]()
 
     def sleep(seconds: float) -> None:
@@ -359,7 +357,9 @@ class Screen(io.StringIO):
 
 
 @pytest.mark.parametrize(("no_colour", "codes"), [("", {0, 1, 2, 4, 7, 33, 95}), ("1", {0, 1, 2, 4, 7})])
-def test_heat_needs_sixteen_colours_and_none(monkeypatch: pytest.MonkeyPatch, no_colour: str, codes: set[int]) -> None:
+def test_heat_levels_differ_with_and_without_colour(
+    monkeypatch: pytest.MonkeyPatch, no_colour: str, codes: set[int]
+) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", no_colour)
     heat = Heat(Screen())
@@ -372,7 +372,7 @@ def test_heat_needs_sixteen_colours_and_none(monkeypatch: pytest.MonkeyPatch, no
     assert all(level.name in legend for level in LEVELS)
 
 
-def test_heat_without_a_terminal_is_marks_under_the_same_text(charlm: Charlm, model: str) -> None:
+def test_heat_in_a_pipe_marks_the_same_text(charlm: Charlm, model: str) -> None:
     arguments = ("sample", model, "-t", "2", "--top-p", "1", "-n", "200", "--seed", "1")
     plain, heated = charlm(*arguments), charlm(*arguments, "--heat")
     assert heated.out.translate({0x332: None, 0x333: None}) == plain.out
@@ -384,14 +384,14 @@ def test_heat_without_a_terminal_is_marks_under_the_same_text(charlm: Charlm, mo
 
 
 @pytest.mark.parametrize("level", [0.0, 1.49, 1.5, 3.99, 4.0, 6.99, 7.0, 30.0, -1e-9, math.inf])
-def test_heat_s_level_is_the_highest_that_is_reached(level: float) -> None:
+def test_heat_level_is_the_highest_reached(level: float) -> None:
     heat = Heat(io.StringIO())
     expected = "" if level < 4 else "\u0332" if level < 7 else "\u0333"
     assert heat.paint("x", level) == "x" + expected
     assert heat.paint("\n", level) == "\n"
 
 
-# What cannot be
+# Wrong options
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ def test_option_out_of_range_is_refused(charlm: Charlm, model: str, arguments: t
         (("another", "model"), "unexpected extra argument"),
     ],
 )
-def test_an_option_that_is_none(charlm: Charlm, model: str, arguments: tuple[str, ...], says: str) -> None:
+def test_option_of_wrong_type_is_refused(charlm: Charlm, model: str, arguments: tuple[str, ...], says: str) -> None:
     result = charlm("sample", model, *arguments)
     assert (result.code, result.out) == (2, "")
     assert says in result.err.splitlines()[-1]
@@ -457,7 +457,7 @@ def test_an_option_that_is_none(charlm: Charlm, model: str, arguments: tuple[str
         (("-p", "a", "--prompt-file", "p.txt"), "--prompt --prompt-file"),
     ],
 )
-def test_options_that_do_not_go_together(
+def test_options_that_exclude_each_other_are_refused(
     charlm: Charlm, model: str, tmp_path: Path, arguments: tuple[str, ...], names: str
 ) -> None:
     (tmp_path / "p.txt").write_text("a")
@@ -468,7 +468,7 @@ def test_options_that_do_not_go_together(
     assert all(name in result.err for name in names.split())
 
 
-def test_everything_banned(charlm: Charlm, model: str) -> None:
+def test_ban_of_every_character_is_refused(charlm: Charlm, model: str) -> None:
     result = charlm("sample", model, "--ban", ALPHABET, "--seed", "1")
     assert result.code == 2
     assert result.err == "error: no character is left to draw: all are banned\n"
@@ -478,7 +478,7 @@ def test_everything_banned(charlm: Charlm, model: str) -> None:
 
 
 @pytest.mark.parametrize("extra", [(), ("--heat",), ("--json", "--stream")])
-def test_ctrl_c_ends_what_is_endless_and_keeps_it(
+def test_ctrl_c_ends_an_endless_text_and_keeps_it(
     charlm: Charlm, model: str, tmp_path: Path, extra: tuple[str, ...]
 ) -> None:
     command = [sys.executable, "-m", "charlm", "sample", model, *WILD, "--endless", "--seed", "1", *extra]
@@ -509,7 +509,9 @@ def test_ctrl_c_ends_what_is_endless_and_keeps_it(
 @pytest.mark.parametrize(
     "arguments", [(), ("--json", "--stream"), ("--heat",), ("--count", "3"), ("-p", "a" * 20_000), ("--endless",)]
 )
-def test_a_closed_pipe_ends_it_quietly(charlm: Charlm, model: str, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_closed_pipe_ends_the_command_quietly(
+    charlm: Charlm, model: str, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
     length = "2000" if "--count" in arguments else "100000"
     piped = into_head("sample", model, "-n", length, "--seed", "1", *arguments, cwd=tmp_path)
     assert piped.codes[0] in (0, 141)
@@ -521,7 +523,7 @@ def test_a_closed_pipe_ends_it_quietly(charlm: Charlm, model: str, tmp_path: Pat
         assert charlm("sample", model, "-n", "10", "--seed", "1").out.startswith(piped.out)
 
 
-def test_a_closed_pipe_leaves_nothing_but_the_seed_on_stderr(model: str, tmp_path: Path) -> None:
+def test_closed_pipe_leaves_only_the_seed_on_stderr(model: str, tmp_path: Path) -> None:
     piped = into_head("sample", model, "-n", "100000", cwd=tmp_path)
     assert piped.codes[0] in (0, 141)
     assert re.fullmatch(rf"{model}, seed \d+\n", piped.err)
@@ -557,23 +559,23 @@ def test_control_characters_pass_a_pipe_unchanged(charlm: Charlm, hostile: str, 
         (("--heat",), {"TERM": "dumb"}),
     ],
 )
-def test_control_characters_reach_a_terminal_as_symbols(
+def test_control_characters_are_symbols_on_a_terminal(
     charlm: Charlm, hostile: str, tmp_path: Path, arguments: tuple[str, ...], changes: dict[str, str]
 ) -> None:
     shown = on_terminal("sample", hostile, *HOSTILE_RUN, *arguments, cwd=tmp_path, **changes)
     assert shown.code == 0
     text = SGR.sub("", shown.text) if "--heat" in arguments and changes.get("TERM") != "dumb" else shown.text
     assert not set(HOSTILE) & set(text)
-    # What stands there instead is the same text, made visible.
+    # The symbols show the same text.
     plain = [one for one in arguments if one != "--heat"]
     raw = charlm("sample", hostile, *HOSTILE_RUN, *plain).out
     unmarked = text.translate({0x332: None, 0x333: None})
     assert unmarked.endswith(visible(raw))
-    assert unmarked.removesuffix(visible(raw)).count("\n") <= 3, "nothing stands before it but notes"
+    assert unmarked.removesuffix(visible(raw)).count("\n") <= 3, "only notes come before it"
 
 
 @pytest.mark.parametrize("arguments", [("--json",), ("--json", "--stream"), ("--json", "--beam", "3")])
-def test_control_characters_reach_a_terminal_escaped_in_json(
+def test_control_characters_in_json_are_escaped_on_terminals(
     charlm: Charlm, hostile: str, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     shown = on_terminal("sample", hostile, *HOSTILE_RUN, *arguments, cwd=tmp_path)
@@ -584,14 +586,14 @@ def test_control_characters_reach_a_terminal_escaped_in_json(
     assert objects == [json.loads(line) for line in piped.split("\n") if line]
 
 
-def test_a_prompt_of_control_characters_that_nobody_knows(model: str, tmp_path: Path) -> None:
+def test_prompt_of_unknown_control_characters_is_shown_safely(model: str, tmp_path: Path) -> None:
     shown = on_terminal("sample", model, "-p", HOSTILE, "--seed", "1", "-n", "20", cwd=tmp_path)
     assert shown.code == 0
     assert not set(HOSTILE) & set(shown.text)
     assert "does not know" in shown.text
 
 
-def test_a_hostile_name_is_shown_as_symbols(hostile: str, tmp_path: Path) -> None:
+def test_hostile_model_name_is_shown_as_symbols(hostile: str, tmp_path: Path) -> None:
     evil = tmp_path / "checkpoints" / "ev\x1b]0;il\x07\u202e.safetensors"
     evil.write_bytes((tmp_path / "checkpoints" / f"{hostile}.safetensors").read_bytes())
     damaged = tmp_path / "checkpoints" / "dam\x1b]0;aged\x07\u202e.safetensors"

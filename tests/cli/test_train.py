@@ -35,7 +35,7 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((folder / "metrics.csv").read_text(encoding="utf-8").splitlines()))
 
 
-def test_a_run_leaves_what_it_says(charlm: Charlm, tmp_path: Path) -> None:
+def test_run_writes_the_documented_files(charlm: Charlm, tmp_path: Path) -> None:
     result = charlm(*RUN, "--steps", "40", "--evaluations", "4")
     assert result.code == 0
     assert result.out == ""
@@ -67,7 +67,7 @@ def test_validation_agrees_with_eval(charlm: Charlm, tmp_path: Path) -> None:
         assert measured["chars"] == 5999
 
 
-def test_json_is_one_event_a_line(charlm: Charlm) -> None:
+def test_json_prints_one_event_per_line(charlm: Charlm) -> None:
     result = charlm(*RUN, "--steps", "10", "--evaluations", "2", "--json")
     events = [json.loads(line) for line in result.out.splitlines()]
     assert [event["event"] for event in events if event["event"] != "saved"] == [
@@ -77,12 +77,12 @@ def test_json_is_one_event_a_line(charlm: Charlm) -> None:
     assert events[-1]["validation_bits"] == pytest.approx(events[-1]["validation"] / math.log(2))
 
 
-def test_quiet_is_quiet(charlm: Charlm) -> None:
+def test_quiet_prints_nothing(charlm: Charlm) -> None:
     result = charlm(*RUN, "--steps", "5", "--quiet")
     assert (result.code, result.out, result.err) == (0, "", "")
 
 
-def test_the_name_comes_from_the_text_and_paths_are_kept(charlm: Charlm, tmp_path: Path) -> None:
+def test_output_is_named_after_the_text_or_a_path(charlm: Charlm, tmp_path: Path) -> None:
     (tmp_path / "my.poems.txt").write_bytes(HARBOUR.read_bytes())
     assert charlm("train", "my.poems.txt", *TINY, "--steps", "2", "--quiet").code == 0
     assert (tmp_path / "checkpoints" / "my.safetensors").exists()
@@ -91,7 +91,7 @@ def test_the_name_comes_from_the_text_and_paths_are_kept(charlm: Charlm, tmp_pat
     assert (tmp_path / "elsewhere" / "p.run").is_dir()
 
 
-def test_several_inputs_a_folder_and_gz(charlm: Charlm, tmp_path: Path) -> None:
+def test_folder_and_gz_are_read_together(charlm: Charlm, tmp_path: Path) -> None:
     text = HARBOUR.read_text(encoding="utf-8")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "a.txt").write_text(text[:5000], encoding="utf-8")
@@ -141,10 +141,10 @@ def test_options_come_from_the_environment(charlm: Charlm, monkeypatch: pytest.M
     assert checkpoint.load(tmp_path / "checkpoints" / "m.safetensors").record.steps == 3
 
 
-class TestGoingOn:
+class TestResume:
     """Interrupting, resuming, starting from."""
 
-    def test_nothing_is_overwritten_unasked(self, charlm: Charlm, tmp_path: Path) -> None:
+    def test_existing_model_is_overwritten_only_by_force(self, charlm: Charlm, tmp_path: Path) -> None:
         assert charlm(*RUN, "--steps", "3", "--quiet").code == 0
         before = (tmp_path / "checkpoints" / "m.safetensors").read_bytes()
         result = charlm(*RUN, "--steps", "3")
@@ -165,13 +165,13 @@ class TestGoingOn:
             (("--resume", "m"), "is finished"),
         ],
     )
-    def test_a_resume_that_cannot_be(self, charlm: Charlm, arguments: tuple[str, ...], says: str) -> None:
+    def test_resume_with_other_options_is_refused(self, charlm: Charlm, arguments: tuple[str, ...], says: str) -> None:
         assert charlm(*RUN, "--steps", "3", "--quiet").code == 0
         result = charlm("train", *arguments)
         assert result.code in (1, 2)
         assert says in result.err
 
-    def test_a_changed_text_is_refused(self, charlm: Charlm, tmp_path: Path) -> None:
+    def test_resume_of_a_changed_text_is_refused(self, charlm: Charlm, tmp_path: Path) -> None:
         text = tmp_path / "t.txt"
         text.write_bytes(HARBOUR.read_bytes())
         stop_at(charlm, 10, "train", text, "-o", "m", *TINY, "--steps", "40", "--quiet")
@@ -182,7 +182,7 @@ class TestGoingOn:
         text.write_bytes(HARBOUR.read_bytes())
         assert charlm("train", "--resume", "m", "--quiet").code == 0
 
-    def test_ctrl_c_saves_and_a_resume_is_exact(self, charlm: Charlm, tmp_path: Path) -> None:
+    def test_resume_after_ctrl_c_is_exact(self, charlm: Charlm, tmp_path: Path) -> None:
         settings = ("--steps", "40", "--evaluations", "8", "--dropout", "0.2", "--weight-drop", "0.1")
         result = stop_at(charlm, 17, *RUN, *settings)
         assert result.code == 130
@@ -202,7 +202,7 @@ class TestGoingOn:
         samples = [(tmp_path / "checkpoints" / run / "samples.txt").read_text() for run in ("m.run", "whole.run")]
         assert samples[0] == samples[1]
 
-    def test_standard_input_can_be_resumed(self, charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_resume_of_standard_input_works(self, charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
         class Piped:
             buffer = io.BytesIO(HARBOUR.read_bytes())
 
@@ -261,6 +261,17 @@ def write_bad_inputs(folder: Path) -> None:
     (folder / "file").touch()
 
 
+def test_help_shows_common_options_first_then_groups(charlm: Charlm) -> None:
+    lines = charlm("train", "--help").out.splitlines()
+    sections = [line.removesuffix(":") for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert sections == [
+        "Examples", "Common options", "Text", "Budget", "Model", "Optimisation", "Output", "Options",
+    ]  # fmt: skip
+    common = lines[lines.index("Common options:") + 1 : lines.index("Text:")]
+    assert len([line for line in common if line.startswith("  -")]) == 10
+    assert sum("--learning-rate" in line for line in lines) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -292,7 +303,7 @@ def write_bad_inputs(folder: Path) -> None:
         ((str(HARBOUR), "--no-such-option"), 2, "No such option"),
     ],
 )  # fmt: skip
-def test_bad_input_gets_a_sentence(
+def test_wrong_input_is_refused_with_a_sentence(
     charlm: Charlm, tmp_path: Path, arguments: tuple[str, ...], code: int, says: str
 ) -> None:
     if says.startswith("no cuda"):
@@ -308,7 +319,7 @@ def test_bad_input_gets_a_sentence(
     assert not list(tmp_path.glob("checkpoints/*.safetensors"))
 
 
-def test_latin_1_can_be_said(charlm: Charlm, tmp_path: Path) -> None:
+def test_encoding_latin_1_is_read(charlm: Charlm, tmp_path: Path) -> None:
     write_bad_inputs(tmp_path)
     assert charlm("train", "latin.txt", "--encoding", "latin-1", *TINY, "--steps", "2", "--quiet").code == 0
     assert "ü" in checkpoint.load(tmp_path / "checkpoints" / "latin.safetensors").vocabulary
@@ -346,7 +357,9 @@ def doctored(good: bytes, kind: str) -> bytes:
         ("wrong version", "version 99"),
     ],
 )
-def test_a_damaged_model_gets_a_sentence(charlm: Charlm, model: str, tmp_path: Path, kind: str, says: str) -> None:
+def test_damaged_model_is_refused_with_a_sentence(
+    charlm: Charlm, model: str, tmp_path: Path, kind: str, says: str
+) -> None:
     path = tmp_path / "checkpoints" / f"{model}.safetensors"
     path.write_bytes(doctored(path.read_bytes(), kind))
     for arguments in (("sample", model), ("train", HARBOUR, "--from", model, "-o", "x")):
@@ -360,7 +373,7 @@ def test_a_damaged_model_gets_a_sentence(charlm: Charlm, model: str, tmp_path: P
     assert model in listed.out
 
 
-def test_a_full_disk_is_said_and_survived(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_full_disk_is_reported_and_survived(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     usual, full = os.fsync, False
 
     def fsync(handle: int) -> None:
@@ -491,7 +504,7 @@ def test_random_kills_lose_nothing(charlm: Charlm, tmp_path: Path, count: int) -
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
-def test_ctrl_c_in_a_process(tmp_path: Path) -> None:
+def test_ctrl_c_in_a_process_saves(tmp_path: Path) -> None:
     process = spawn(*RUN, "--steps", "100000", "--evaluations", "1000", cwd=tmp_path)
     assert process.stderr is not None
     while not (line := process.stderr.readline()).startswith("step "):
@@ -517,7 +530,7 @@ def test_ctrl_c_twice_leaves_at_once(tmp_path: Path) -> None:
     checkpoint.load(tmp_path / "checkpoints" / "m.safetensors")
 
 
-def test_errors_have_codes() -> None:
+def test_errors_have_exit_codes() -> None:
     assert {cls.exit_code for cls in CharlmError.__subclasses__()} == {1, 2}
 
 

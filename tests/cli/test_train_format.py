@@ -1,4 +1,4 @@
-"""`charlm train --format`: found, said, kept through a resume and a fine-tuning, shown."""
+"""`charlm train --format`: detected or given, shown, and kept by a resume and a fine-tuning."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def texts(tmp_path: Path) -> Path:
 
 
 def planned(charlm: Charlm, *arguments: Any) -> dict[str, Any]:
-    """What a run says that it is about to do."""
+    """Return the event that describes the planned run."""
     result = charlm("train", *arguments, "--json", "--steps", "2")
     assert result.code == 0, result.err
     event: dict[str, Any] = json.loads(result.out.splitlines()[0])
@@ -55,7 +55,7 @@ def dialogue_of(folder: Path, name: str) -> Dialogue:
         ("talk", ("--format", "transcript"), Dialogue("transcript"), "user", "lines", "it looks like lines"),
     ],
 )
-def test_a_format_is_found_or_said_told_and_kept(
+def test_format_is_detected_or_given_shown_and_stored(
     charlm: Charlm, texts: Path, text: str, arguments: tuple[str, ...], dialogue: Dialogue, chosen_by: str,
     detected: str, line: str,
 ) -> None:  # fmt: skip
@@ -68,7 +68,7 @@ def test_a_format_is_found_or_said_told_and_kept(
         assert dialogue.format in charlm("models", "show", "m").out
 
 
-def test_the_environment_says_the_format(charlm: Charlm, texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_format_is_read_from_the_environment(charlm: Charlm, texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHARLM_TRAIN_FORMAT", "lines")
     planned(charlm, "prose.txt", "-o", "m", *TINY)
     assert dialogue_of(texts, "m").format == "lines"
@@ -76,7 +76,7 @@ def test_the_environment_says_the_format(charlm: Charlm, texts: Path, monkeypatc
 
 @pytest.mark.parametrize("form", ["auto", "transcript"])
 @pytest.mark.parametrize("is_cached", [True, False])
-def test_a_resume_keeps_the_format(charlm: Charlm, texts: Path, form: str, is_cached: bool) -> None:
+def test_resume_keeps_the_format(charlm: Charlm, texts: Path, form: str, is_cached: bool) -> None:
     stop_at(charlm, 3, "train", "play.txt", "-o", "m", *TINY, "--steps", "9", "--quiet", "--format", form)
     before = dialogue_of(texts, "m")
     assert before.format == ("play" if form == "auto" else form)
@@ -96,7 +96,7 @@ def test_a_resume_keeps_the_format(charlm: Charlm, texts: Path, form: str, is_ca
     assert event["dialogue_chosen_by"] == ("text" if form == "auto" else "user")
 
 
-def test_standard_input_and_several_files_are_listened_to(
+def test_format_is_detected_in_stdin_and_several_files(
     charlm: Charlm, texts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Piped:
@@ -111,7 +111,7 @@ def test_standard_input_and_several_files_are_listened_to(
     assert dialogue_of(texts, "validated") == Dialogue(), "the model learns nothing from the validation text"
 
 
-def test_fine_tuning(charlm: Charlm, texts: Path) -> None:
+def test_fine_tuning_keeps_or_changes_the_format(charlm: Charlm, texts: Path) -> None:
     tuning = ("--lanes", "8", "--chunk", "16", "--precision", "fp32", "--threads", "1")
     planned(charlm, "play.txt", "-o", "base", *TINY)
     base = dialogue_of(texts, "base")
