@@ -68,7 +68,7 @@ def talk(conversation: Conversation, turns: int) -> None:
         conversation.say("go on")
 
 
-def test_a_turn_costs_the_same_at_turn_300_as_at_turn_6(store: ConversationStore, connector: Connector) -> None:
+def test_turn_300_costs_as_much_as_turn_6(store: ConversationStore, connector: Connector) -> None:
     engine = CountingEngine(random_checkpoint())
     conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
     counter = Counter(connector.last, engine)
@@ -82,7 +82,7 @@ def test_a_turn_costs_the_same_at_turn_300_as_at_turn_6(store: ConversationStore
     assert late.steps <= 1.2 * early.steps + EVERY
 
 
-def test_undo_and_redo_read_nothing_and_cost_the_same_however_long_it_is(
+def test_undo_and_redo_cost_the_same_at_any_length(
     store: ConversationStore, connector: Connector, reopen: Reopen
 ) -> None:
     engine = CountingEngine(random_checkpoint())
@@ -105,7 +105,7 @@ def test_undo_and_redo_read_nothing_and_cost_the_same_however_long_it_is(
     assert engine.read_ids == read
 
 
-def test_a_draft_writes_one_row_and_reads_nothing(reopen: Reopen, connector: Connector) -> None:
+def test_draft_writes_one_row_and_reads_nothing(reopen: Reopen, connector: Connector) -> None:
     store = reopen(connect=connector, clock=ticks())
     engine = CountingEngine(random_checkpoint())
     conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
@@ -126,7 +126,7 @@ def test_a_draft_writes_one_row_and_reads_nothing(reopen: Reopen, connector: Con
     assert max(cost.steps for cost in costs[1:]) < 1000
 
 
-def test_going_far_back_costs_what_the_way_is_long(store: ConversationStore, connector: Connector) -> None:
+def test_going_back_to_the_first_turn_reads_nothing(store: ConversationStore, connector: Connector) -> None:
     engine = CountingEngine(random_checkpoint())
     conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
     talk(conversation, 200)

@@ -28,7 +28,7 @@ from .test_trouble import same_tree
 
 @pytest.mark.parametrize("form", DIALOGUES)
 @pytest.mark.parametrize("candidates", [1, 4])
-def test_what_is_imported_is_what_was_exported(
+def test_imported_conversation_equals_the_exported_one(
     store: ConversationStore, engine: Engine, form: str, candidates: int
 ) -> None:
     conversation = store.create("noise", engine, DIALOGUES[form], dials=QUICK)
@@ -52,7 +52,7 @@ def test_what_is_imported_is_what_was_exported(
     assert texts(store.open(1, "noise", engine, DIALOGUES[form]).conversation) == texts(conversation)
 
 
-def test_an_export_from_the_database_holds_its_times(path: Path, engine: Engine) -> None:
+def test_export_from_the_database_contains_its_times(path: Path, engine: Engine) -> None:
     store = ConversationStore(path)
     begin(store, engine, "hello")
     store.rename(1, "A name")
@@ -64,7 +64,7 @@ def test_an_export_from_the_database_holds_its_times(path: Path, engine: Engine)
     store.close()
 
 
-def test_a_reply_that_was_cut_off_is_exported_as_far_as_it_goes(engine: Engine, reopen: Reopen) -> None:
+def test_reply_in_progress_is_exported_as_stopped(engine: Engine, reopen: Reopen) -> None:
     conversation = begin(reopen(clock=ticks()), engine, "hello")
     seen: list[str] = []
 
@@ -83,13 +83,13 @@ def test_a_reply_that_was_cut_off_is_exported_as_far_as_it_goes(engine: Engine, 
 
 
 @pytest.mark.parametrize("form", DIALOGUES)
-def test_text_is_as_the_model_s_text_writes_it(engine: Engine, form: str) -> None:
+def test_text_has_the_dialogue_s_format(engine: Engine, form: str) -> None:
     conversation = talk(engine, form, 1)
     dialogue = conversation.dialogue
     assert dialogue.beginning + export(conversation.data, "txt") == conversation.text() + "\n"
 
 
-def test_markdown_shows_what_was_said_and_means_nothing_else() -> None:
+def test_markdown_escapes_every_turn() -> None:
     engine = random_engine(has_bytes=True)
     conversation = Conversation(engine, DIALOGUES["plain"], dials=ChatConfig(length=5), seed=1)
     conversation.say("# no *title*\n- no list\n1. none\n<b>`x` [y](z) & $1$\n\n    no code\n===\n| a | b")
@@ -117,13 +117,13 @@ def test_markdown_shows_what_was_said_and_means_nothing_else() -> None:
     ]
 
 
-def test_other_forms_there_are_not(engine: Engine) -> None:
+def test_unknown_format_is_refused(engine: Engine) -> None:
     with pytest.raises(UsageError) as error:
         export(Conversation(engine).data, "pdf")
     assert all(form in str(error.value.hint) for form in FORMATS)
 
 
-def test_an_empty_conversation_can_be_exported_too(store: ConversationStore, engine: Engine) -> None:
+def test_empty_conversation_can_be_exported(store: ConversationStore, engine: Engine) -> None:
     conversation = Conversation(engine, seed=3)
     assert [export(conversation.data, form) != "" for form in FORMATS] == [True] * 3
     record = from_json(export(conversation.data, "json"))
@@ -164,14 +164,14 @@ OTHERS = (
 
 
 @pytest.mark.parametrize("text", OTHERS)
-def test_other_files_are_refused(text: str) -> None:
+def test_file_that_is_no_export_is_refused(text: str) -> None:
     with pytest.raises(CheckpointError) as error:
         from_json(text)
     assert "charlm" in error.value.message
     assert len(error.value.message) < 200
 
 
-def test_the_export_of_a_newer_charlm_is_refused_with_a_hint(document: str) -> None:
+def test_export_of_a_newer_version_is_refused_with_a_hint(document: str) -> None:
     with pytest.raises(CheckpointError, match="version 7") as error:
         from_json(document.replace('"version": 1', '"version": 7'))
     assert "upgrade" in str(error.value.hint)
@@ -240,7 +240,7 @@ HARMS = {
 
 
 @pytest.mark.parametrize("harm", HARMS.values(), ids=list(HARMS))
-def test_an_export_that_was_harmed_is_refused(document: str, harm: Callable[[Any], None]) -> None:
+def test_damaged_export_is_refused(document: str, harm: Callable[[Any], None]) -> None:
     whole = json.loads(document)
     harm(whole)
     with pytest.raises(CheckpointError) as error:
@@ -250,7 +250,7 @@ def test_an_export_that_was_harmed_is_refused(document: str, harm: Callable[[Any
 
 @settings(max_examples=40)
 @given(data=st.data())
-def test_whatever_is_imported_is_refused_in_a_sentence_or_can_be_used(
+def test_changed_export_is_refused_or_usable(
     document: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     whole = json.loads(document)

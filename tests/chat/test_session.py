@@ -1,10 +1,12 @@
-"""What every face of the chat shares: which model, which conversation, who speaks, what the person is told."""
+"""A chat session: its model, its conversation, its speakers and its messages."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,116 +33,135 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def begin(*said: str, **wish: object) -> Session:
-    session = Session(ChatOptions(**{"model": "play", "seed": 1, "dials": SHORT, **wish}))  # type: ignore[arg-type]
-    for text in said:
-        session.conversation.say(text)
-    return session
+Open = Callable[..., Session]
 
 
-def test_without_a_name_it_is_the_newest_model(models: Path) -> None:
-    session = Session(ChatOptions())
+@pytest.fixture
+def open_session(models: Path) -> Iterator[Open]:
+    """Opens sessions with options, and closes them afterwards."""
+    sessions = []
+
+    def call(**options: Any) -> Session:
+        sessions.append(Session(ChatOptions(**options)))
+        return sessions[-1]
+
+    yield call
+    for session in sessions:
+        session.close()
+
+
+@pytest.fixture
+def begin(open_session: Open) -> Open:
+    """Starts conversations with what is said first."""
+
+    def call(*said: str, **options: Any) -> Session:
+        session = open_session(**{"model": "play", "seed": 1, "dials": SHORT, **options})
+        for text in said:
+            session.conversation.say(text)
+        return session
+
+    return call
+
+
+def test_session_without_a_name_takes_the_newest_model(open_session: Open) -> None:
+    session = open_session()
     assert session.name == "novel"
     assert session.dialogue.format == "plain"
     session.close()
     with pytest.raises(NotFoundError, match="no model named 'nobody'"):
-        Session(ChatOptions(model="nobody"))
+        open_session(model="nobody")
 
 
 # -- going on ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_conversation_goes_on_with_its_own_model_and_its_own_dials(models: Path) -> None:
+def test_resumed_conversation_keeps_its_model_and_settings(begin: Open, open_session: Open) -> None:
     session = begin("hello")
     said = texts(session.conversation)
     session.close()
-    again = Session(ChatOptions(resume=True))
+    again = open_session(resume=True)
     assert (again.name, texts(again.conversation), again.news()) == ("play", said, [])
     assert (again.conversation.dials.length, again.conversation.seed) == (12, 1)
     again.close()
-    again = Session(ChatOptions(number=1, dials=(("length", 5),), preset="precise", seed=9))
+    again = open_session(number=1, dials=(("length", 5),), preset="precise", seed=9)
     dials = again.conversation.dials
     assert (dials.length, dials.candidates, dials.temperature, again.conversation.seed) == (5, 1, 0.5, 9)
-    again.close()
 
 
-def test_closed_and_opened_it_says_what_it_would_have_said(models: Path) -> None:
+def test_resumed_session_replies_as_if_never_closed(begin: Open, open_session: Open) -> None:
     never_closed = begin("hello", "and then?", keep=False)
     begin("hello").close()
-    again = Session(ChatOptions(resume=True))
+    again = open_session(resume=True)
     again.conversation.say("and then?")
     assert texts(again.conversation) == texts(never_closed.conversation)
-    again.close()
 
 
-def test_which_conversation_is_the_last_depends_on_the_model(models: Path) -> None:
+def test_resume_takes_the_last_conversation_of_the_model(begin: Open, open_session: Open, models: Path) -> None:
     begin("hello").close()
     begin("once ", model="novel").close()
     for model, number in ((None, 2), ("play", 1), (str(models / "play.safetensors"), 1)):
-        session = Session(ChatOptions(model=model, resume=True))
+        session = open_session(model=model, resume=True)
         assert session.number == number
-        session.close()
-    assert Session(ChatOptions(model="play", number=2)).name == "play"  # another model is asked for, and reads it
+    assert open_session(model="play", number=2).name == "play"  # another model is asked for, and reads it
 
 
-def test_a_model_that_was_given_as_a_path_is_found_again(models: Path, tmp_path: Path) -> None:
+def test_model_given_by_path_is_found_when_resuming(
+    begin: Open, open_session: Open, models: Path, tmp_path: Path
+) -> None:
     elsewhere = tmp_path / "elsewhere" / "mine.safetensors"
     elsewhere.parent.mkdir()
     (models / "play.safetensors").rename(elsewhere)
     begin("hello", model="elsewhere/mine.safetensors").close()
-    for wish in (ChatOptions(resume=True), ChatOptions(number=1)):
-        session = Session(wish)
+    for options in ({"resume": True}, {"number": 1}):
+        session = open_session(**options)
         assert (session.name, len(session.conversation.path)) == ("mine", 2)
-        session.close()
-    session = Session(ChatOptions(model="novel"))
+    session = open_session(model="novel")
     with pytest.raises(NotFoundError):
         session.switch_model("mine")  # only a conversation knows what it means by that
     session.close()
     elsewhere.unlink()
     with pytest.raises(NotFoundError, match="no model named 'mine'"):
-        Session(ChatOptions(resume=True))
+        open_session(resume=True)
 
 
-def test_a_model_that_is_gone_is_replaced_and_the_person_told(models: Path) -> None:
+def test_missing_model_is_replaced_with_a_message(begin: Open, open_session: Open, models: Path) -> None:
     begin("hello").close()
     (models / "play.safetensors").unlink()
-    session = Session(ChatOptions())
+    session = open_session()
     session.open(1)
     assert session.name == "novel"
     assert texts(session.conversation)[0] == "hello"
     assert any("no longer exists" in one for one in session.news())
     assert session.news() == []
-    session.close()
 
 
-def test_a_model_that_has_changed_reads_the_text_again_and_the_person_is_told(models: Path) -> None:
+def test_changed_model_rereads_with_a_message(begin: Open, open_session: Open, models: Path) -> None:
     session = begin("hello")
     said = texts(session.conversation)
     session.close()
     other = replace(random_checkpoint(5, characters=talking_checkpoint().vocabulary.characters))
     save(replace(other, dialogue=DIALOGUES["play"]), models / "play.safetensors")
-    again = Session(ChatOptions(resume=True))
+    again = open_session(resume=True)
     assert texts(again.conversation) == said
     assert any("has changed" in one for one in again.news())
-    again.close()
 
 
-def test_nothing_to_go_on_with_is_said_and_speakers_stay(models: Path) -> None:
+def test_resume_without_conversations_starts_one(begin: Open, open_session: Open) -> None:
     session = begin("hello", resume=True)
     assert any("no conversation to resume" in one for one in session.news())
     session.close()
-    again = Session(ChatOptions(resume=True, you="ANNA", bot="BABA"))
+    again = open_session(resume=True, you="ANNA", bot="BABA")
     assert (again.conversation.you, again.conversation.bot) == ("BOB", "ANNA")
     assert any("keeps its speakers" in one for one in again.news())
     again.close()
     with pytest.raises(NotFoundError):
-        Session(ChatOptions(number=99))
+        open_session(number=99)
 
 
 # -- conversations ----------------------------------------------------------------------------------------------------
 
 
-def test_a_new_one_keeps_roles_and_dials(models: Path) -> None:
+def test_new_conversation_keeps_speakers_and_settings(begin: Open) -> None:
     session = begin("hello", you="baba", bot="bob")
     session.conversation.dials = replace(session.conversation.dials, temperature=1.5)
     first = session.conversation
@@ -148,10 +169,9 @@ def test_a_new_one_keeps_roles_and_dials(models: Path) -> None:
     assert session.number is None
     assert (session.conversation.you, session.conversation.bot) == ("BABA", "BOB")
     assert session.conversation.dials == first.dials
-    session.close()
 
 
-def test_the_open_one_that_is_removed_makes_room_for_a_new_one(models: Path) -> None:
+def test_removing_the_open_conversation_starts_a_new_one(begin: Open) -> None:
     session = begin("hello")
     said = texts(session.conversation)
     session.remove(1)
@@ -161,20 +181,18 @@ def test_the_open_one_that_is_removed_makes_room_for_a_new_one(models: Path) -> 
     session.new()
     session.remove(1)
     assert session.number is None
-    session.close()
 
 
-def test_names(models: Path) -> None:
+def test_rename_before_and_after_the_first_turn_is_saved(begin: Open) -> None:
     session = begin()
     session.rename("Before it begins")
     session.conversation.say("hello")
     assert [one.title for one in session.search()] == ["Before it begins"]
     session.rename("After")
     assert [one.title for one in session.search("after")] == ["After"]
-    session.close()
 
 
-def test_what_needs_a_file_says_so_without_one(models: Path) -> None:
+def test_session_without_a_store_refuses_saved_conversations(begin: Open) -> None:
     session = begin("hello", keep=False)
     for act in (
         lambda: session.search(),
@@ -194,7 +212,7 @@ def test_what_needs_a_file_says_so_without_one(models: Path) -> None:
     store.close()
 
 
-def test_an_export_never_writes_over_a_file(models: Path) -> None:
+def test_export_never_overwrites_a_file(begin: Open, models: Path) -> None:
     session = begin("hello there")
     assert session.export("txt") == Path("play.txt")
     session.rename("What she said!")
@@ -204,13 +222,12 @@ def test_an_export_never_writes_over_a_file(models: Path) -> None:
     with pytest.raises(UsageError, match="already exists"):
         session.export("md")
     assert path.read_text() == before
-    session.close()
 
 
 # -- models, roles, dials ---------------------------------------------------------------------------------------------
 
 
-def test_another_model_begins_another_conversation(models: Path) -> None:
+def test_switching_the_model_starts_a_new_conversation(begin: Open) -> None:
     session = begin("hello")
     session.switch_model("novel")
     assert (session.name, session.number, session.conversation.dials.length) == ("novel", None, 12)
@@ -219,10 +236,9 @@ def test_another_model_begins_another_conversation(models: Path) -> None:
     with pytest.raises(CharlmError):
         session.switch_model("nobody")
     assert session.name == "novel"
-    session.close()
 
 
-def test_roles(models: Path) -> None:
+def test_changing_speakers_starts_a_new_conversation(begin: Open) -> None:
     session = begin("hello")
     session.change_speakers(None, "BABA")
     assert (session.conversation.you, session.conversation.bot, session.number) == ("BOB", "BABA", None)
@@ -230,18 +246,16 @@ def test_roles(models: Path) -> None:
     assert any("knows no speaker named Zoë" in one for one in session.news())
     with pytest.raises(UsageError, match="both"):
         session.change_speakers("BABA", None)
-    session.close()
 
 
-def test_presets_are_known_by_name(models: Path) -> None:
+def test_preset_is_found_by_name(begin: Open) -> None:
     session = begin()
     assert session.preset(ChatConfig(length=7), "wild").length == 7
     with pytest.raises(UsageError, match="unknown preset 'nobody'"):
         session.preset(ChatConfig(), "nobody")
-    session.close()
 
 
-def test_what_is_read_in_place_of_what_cannot_be_spelled(models: Path) -> None:
+def test_substitute_is_the_text_that_the_model_reads(begin: Open) -> None:
     session = begin()
     for character in "日é\x1b":
         reading = session.substitute(character)
@@ -249,10 +263,9 @@ def test_what_is_read_in_place_of_what_cannot_be_spelled(models: Path) -> None:
         session.conversation.say(f"a{character}b")
         assert session.conversation.path[-2].text == f"a{reading}b"
     assert session.substitute("a") is None
-    session.close()
 
 
-def test_a_label_says_who_and_which_and_whether_it_is_whole(models: Path) -> None:
+def test_label_shows_speaker_version_and_stop(begin: Open) -> None:
     session = begin("hello")
     you, bot = session.conversation.path
     assert [session.label(one) for one in (you, bot)] == ["BOB", "ANNA"]
@@ -263,4 +276,3 @@ def test_a_label_says_who_and_which_and_whether_it_is_whole(models: Path) -> Non
     session.switch_model("novel")
     session.conversation.say("once ")
     assert [session.label(one) for one in session.conversation.path] == ["", ""]
-    session.close()

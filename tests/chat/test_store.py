@@ -58,7 +58,7 @@ def rows(path: Path, query: str) -> list[tuple[object, ...]]:
 # -- one conversation -------------------------------------------------------------------------------------------------
 
 
-def test_an_empty_chat_leaves_nothing(store: ConversationStore, engine: Engine, path: Path) -> None:
+def test_empty_chat_leaves_no_rows(store: ConversationStore, engine: Engine, path: Path) -> None:
     conversation = begin(store, engine)
     conversation.dials = replace(QUICK, temperature=1.5)
     store.save()
@@ -70,7 +70,7 @@ def test_an_empty_chat_leaves_nothing(store: ConversationStore, engine: Engine, 
     assert [one.number for one in store.list()] == [1]
 
 
-def test_a_conversation_that_was_closed_goes_on_as_if_it_had_not_been(
+def test_reopened_conversation_goes_on_as_if_never_closed(
     store: ConversationStore, engine: Engine, reopen: Reopen
 ) -> None:
     never_closed = Conversation(engine, LINES, dials=QUICK, seed=3)
@@ -97,7 +97,7 @@ def test_a_conversation_that_was_closed_goes_on_as_if_it_had_not_been(
     assert again.snapshot(again.head).to_bytes(engine) == never_closed.snapshot(never_closed.head).to_bytes(engine)
 
 
-def test_what_was_kept_is_what_was_said(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
+def test_loaded_turns_equal_the_saved_ones(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
     conversation = begin(store, engine, "hello", "how are you")
     conversation.regenerate()
     conversation.edit(conversation.path[0], "good day")
@@ -119,9 +119,7 @@ def _all(turn: object) -> list:
     return [turn, *(one for child in turn.children for one in _all(child))]  # type: ignore[attr-defined]
 
 
-def test_each_finished_turn_has_the_snapshot_that_its_text_leads_to(
-    store: ConversationStore, engine: Engine, path: Path
-) -> None:
+def test_snapshot_of_each_finished_turn_is_saved(store: ConversationStore, engine: Engine, path: Path) -> None:
     conversation = begin(store, engine, "hello", "how are you")
     kept = dict(rows(path, "SELECT turn, data FROM snapshot"))
     assert len(kept) == len(conversation.path)
@@ -131,7 +129,7 @@ def test_each_finished_turn_has_the_snapshot_that_its_text_leads_to(
         assert Snapshot.from_bytes(engine, kept[row]).logits.shape == (len(engine.vocabulary),)
 
 
-def test_opening_reads_no_snapshot_and_no_text_and_going_on_reads_one(
+def test_opening_reads_nothing_and_going_on_one_snapshot(
     store: ConversationStore, reopen: Reopen, connector: Connector
 ) -> None:
     engine = CountingEngine(random_checkpoint())
@@ -152,7 +150,9 @@ def test_opening_reads_no_snapshot_and_no_text_and_going_on_reads_one(
     assert len(fetched) == 1
 
 
-def test_dials_turned_after_the_last_turn_are_kept(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
+def test_settings_changed_after_the_last_turn_are_saved(
+    store: ConversationStore, engine: Engine, reopen: Reopen
+) -> None:
     conversation = begin(store, engine, "hello")
     conversation.dials = replace(QUICK, temperature=1.5)
     conversation.reseed(77)
@@ -162,7 +162,7 @@ def test_dials_turned_after_the_last_turn_are_kept(store: ConversationStore, eng
     assert again.say("and").text == conversation.say("and").text
 
 
-def test_opening_alone_changes_nothing(engine: Engine, path: Path) -> None:
+def test_opening_and_closing_changes_no_row(engine: Engine, path: Path) -> None:
     clock = iter(range(1000, 9000))
     store = ConversationStore(path, now=lambda: float(next(clock)))
     begin(store, engine, "hello")
@@ -174,7 +174,7 @@ def test_opening_alone_changes_nothing(engine: Engine, path: Path) -> None:
     assert rows(path, "SELECT * FROM conversation") == before
 
 
-def test_names_are_kept_as_they_are(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
+def test_speakers_are_loaded_unchanged(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
     dialogue = Dialogue("play", ("Anna", "YOUNG LORD"))
     conversation = store.create("noise", engine, dialogue, you="YOU", bot="Anna", dials=QUICK)
     conversation.data.you = "YOU"  # which is also how a known name begins
@@ -183,7 +183,7 @@ def test_names_are_kept_as_they_are(store: ConversationStore, engine: Engine, re
     assert (again.you, again.bot) == ("YOU", "Anna")
 
 
-def test_the_format_is_that_in_which_it_was_begun(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
+def test_reopened_conversation_keeps_its_format(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
     conversation = begin(store, engine, "hello", dialogue=DIALOGUES["transcript"])
     again = reopen().open(1, "noise", engine, LINES).conversation
     assert again.text() == conversation.text()
@@ -191,7 +191,7 @@ def test_the_format_is_that_in_which_it_was_begun(store: ConversationStore, engi
     assert reopen().open(1, "noise", engine, grown).conversation.dialogue.names == grown.names
 
 
-def test_a_version_that_is_chosen_leads_to_where_it_was_last_left(
+def test_chosen_version_shows_the_turns_last_seen_after_it(
     store: ConversationStore, engine: Engine, reopen: Reopen
 ) -> None:
     conversation = begin(store, engine, "hello", "one way")
@@ -210,9 +210,7 @@ def test_a_version_that_is_chosen_leads_to_where_it_was_last_left(
 # -- another model ----------------------------------------------------------------------------------------------------
 
 
-def test_a_model_that_has_changed_reads_the_text_again_but_not_a_third_time(
-    store: ConversationStore, engine: Engine, reopen: Reopen
-) -> None:
+def test_changed_model_rereads_the_text_once(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
     said = texts(begin(store, engine, "hello", "how are you"))
     store.close()
     other = CountingEngine(random_checkpoint(seed=1))
@@ -235,7 +233,9 @@ def test_a_model_that_has_changed_reads_the_text_again_but_not_a_third_time(
     assert other.read_ids == len(LINES.beginning), "every turn has a snapshot of the new model"
 
 
-def test_a_damaged_snapshot_is_made_again(store: ConversationStore, engine: Engine, path: Path, reopen: Reopen) -> None:
+def test_damaged_snapshot_is_computed_again(
+    store: ConversationStore, engine: Engine, path: Path, reopen: Reopen
+) -> None:
     conversation = begin(store, engine, "hello")
     expected = conversation.snapshot(conversation.head)
     with sqlite3.connect(path) as connection:
@@ -248,7 +248,7 @@ def test_a_damaged_snapshot_is_made_again(store: ConversationStore, engine: Engi
 # -- several conversations --------------------------------------------------------------------------------------------
 
 
-def test_a_list_is_newest_first_and_tells_what_there_is(store: ConversationStore, engine: Engine) -> None:
+def test_list_shows_summaries_newest_first(store: ConversationStore, engine: Engine) -> None:
     first, second = begin(store, engine, "hello"), begin(store, engine, "good day", dialogue=DIALOGUES["transcript"])
     assert [one.number for one in store.list()] == [2, 1]
     first.say("once more")
@@ -268,9 +268,7 @@ def test_a_list_is_newest_first_and_tells_what_there_is(store: ConversationStore
     assert (store.summary(1).turns, store.summary(1).characters) == (2, first.head.characters)
 
 
-def test_a_title_is_what_was_said_first_until_it_has_a_name(
-    store: ConversationStore, engine: Engine, reopen: Reopen
-) -> None:
+def test_title_is_the_first_words_until_one_is_given(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
     conversation = begin(store, engine, "the quick brown fox jumps over the lazy dog and goes home to sleep a while")
     assert store.summary(1).title == "the quick brown fox jumps over the lazy dog and goes home\u2026"
     conversation.edit(conversation.path[0], "so")
@@ -286,7 +284,7 @@ def test_a_title_is_what_was_said_first_until_it_has_a_name(
     assert store.summary(1).title == "so"
 
 
-def test_what_is_not_there_is_not_found_and_near_numbers_are_named(store: ConversationStore, engine: Engine) -> None:
+def test_unknown_number_raises_with_the_nearest_ones(store: ConversationStore, engine: Engine) -> None:
     with pytest.raises(NotFoundError) as none:
         store.summary(1)
     assert "charlm chat" in str(none.value.hint)
@@ -303,7 +301,7 @@ def test_what_is_not_there_is_not_found_and_near_numbers_are_named(store: Conver
         store.rename(10**30, "x")
 
 
-def test_a_deleted_conversation_can_be_brought_back_for_a_day(engine: Engine, path: Path) -> None:
+def test_deleted_conversation_can_be_restored_for_a_day(engine: Engine, path: Path) -> None:
     now = 1000.0
     store = ConversationStore(path, now=lambda: now)
     for text in ("one", "two", "three"):
@@ -331,7 +329,7 @@ def test_a_deleted_conversation_can_be_brought_back_for_a_day(engine: Engine, pa
     store.close()
 
 
-def test_a_removed_conversation_leaves_nothing(store: ConversationStore, engine: Engine, path: Path) -> None:
+def test_removed_conversation_leaves_no_rows(store: ConversationStore, engine: Engine, path: Path) -> None:
     begin(store, engine, "the ferry")
     kept = [rows(path, f"SELECT * FROM {table} ORDER BY 1") for table in ("conversation", "turn", "snapshot")]
     found = store.list("ferry")
@@ -345,7 +343,7 @@ def test_a_removed_conversation_leaves_nothing(store: ConversationStore, engine:
     check_index(path)
 
 
-def test_a_conversation_of_many_turns_can_be_removed(store: ConversationStore, engine: Engine, path: Path) -> None:
+def test_conversation_of_1200_turns_can_be_removed(store: ConversationStore, engine: Engine, path: Path) -> None:
     conversation = begin(store, engine)
     for _ in range(1200):  # more than SQLite follows a chain of rows
         conversation.edit(conversation.say("so").turn, "so")
@@ -354,9 +352,7 @@ def test_a_conversation_of_many_turns_can_be_removed(store: ConversationStore, e
     check_index(path)
 
 
-def test_who_goes_on_with_a_deleted_conversation_takes_it_back(
-    store: ConversationStore, engine: Engine, reopen: Reopen
-) -> None:
+def test_deleted_conversation_returns_when_it_goes_on(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
     conversation = begin(store, engine, "hello")
     reopen().delete(1)
     assert store.list() == []
@@ -366,7 +362,7 @@ def test_who_goes_on_with_a_deleted_conversation_takes_it_back(
     assert [one.number for one in store.list()] == [1]
 
 
-def test_who_goes_on_with_a_removed_conversation_has_it_kept_anew(
+def test_removed_conversation_is_saved_again_when_it_goes_on(
     store: ConversationStore, engine: Engine, reopen: Reopen
 ) -> None:
     conversation = begin(store, engine, "hello", "how are you")
@@ -387,7 +383,7 @@ def test_who_goes_on_with_a_removed_conversation_has_it_kept_anew(
     assert texts(again) == texts(conversation)
 
 
-def test_settings_are_remembered(store: ConversationStore, reopen: Reopen) -> None:
+def test_setting_is_loaded_as_it_was_stored(store: ConversationStore, reopen: Reopen) -> None:
     assert (store.setting("theme"), store.setting("theme", "dark")) == ("", "dark")
     store.set_setting("theme", "light")
     store.set_setting("theme", "paper \ud800")
@@ -438,7 +434,7 @@ def check_index(path: Path) -> None:
         ("x" * 100_000, []),
     ],
 )
-def test_searching(path: Path, query: str, numbers: list[int]) -> None:
+def test_search_finds_the_conversations_with_the_query(path: Path, query: str, numbers: list[int]) -> None:
     engine = random_engine(has_bytes=True)
     store = ConversationStore(path)
     for text in (
@@ -454,7 +450,7 @@ def test_searching(path: Path, query: str, numbers: list[int]) -> None:
     store.close()
 
 
-def test_found_are_titles_and_turns_that_are_no_longer_visible(store: ConversationStore, engine: Engine) -> None:
+def test_search_includes_titles_and_hidden_turns(store: ConversationStore, engine: Engine) -> None:
     conversation = begin(store, engine, "the ferry")
     conversation.edit(conversation.path[0], "the train")
     [found] = store.list("ferry")
@@ -467,7 +463,7 @@ def test_found_are_titles_and_turns_that_are_no_longer_visible(store: Conversati
     assert store.list("boat%") == []
 
 
-def test_a_snippet_shows_the_surroundings(store: ConversationStore, engine: Engine) -> None:
+def test_snippet_shows_the_text_around_the_match(store: ConversationStore, engine: Engine) -> None:
     begin(store, engine, "a " * 60 + "needle" + " b" * 60)
     [found] = store.list("needle")
     assert found.snippet.startswith("\u2026")
@@ -483,7 +479,7 @@ SYLLABLES = st.sampled_from(["ab", "ba", "c", " ", "A", "\u6e21", "\u3057", "%",
     said=st.lists(st.lists(SYLLABLES, min_size=1, max_size=8).map("".join), min_size=1, max_size=5),
     query=st.lists(SYLLABLES, min_size=1, max_size=3).map("".join).filter(lambda query: query.strip()),
 )
-def test_the_index_finds_what_a_look_at_every_turn_finds(
+def test_index_agrees_with_a_scan_of_every_turn(
     tmp_path_factory: pytest.TempPathFactory, said: list[str], query: str
 ) -> None:
     path = tmp_path_factory.mktemp("found") / "c.db"
@@ -525,9 +521,7 @@ def copy_of(path: Path, name: str) -> Path:
     return copy
 
 
-def test_a_reply_that_a_crash_cuts_off_is_kept_as_far_as_it_was_saved(
-    reopen: Reopen, engine: Engine, path: Path
-) -> None:
+def test_reply_cut_off_by_a_crash_is_restored_as_stopped(reopen: Reopen, engine: Engine, path: Path) -> None:
     conversation = begin(reopen(clock=ticks()), engine, "hello", seed=5)
     shown: list[str] = []
     conversation.dials = replace(QUICK, length=12)
@@ -548,9 +542,7 @@ def test_a_reply_that_a_crash_cuts_off_is_kept_as_far_as_it_was_saved(
     check_index(path.with_name("crashed.db"))
 
 
-def test_a_reply_of_which_nothing_was_shown_leaves_nothing(
-    store: ConversationStore, engine: Engine, path: Path
-) -> None:
+def test_reply_cut_off_before_its_first_piece_is_deleted(store: ConversationStore, engine: Engine, path: Path) -> None:
     conversation = begin(store, engine, "hello")
     conversation.say("again", None, lambda turn: copy_of(path, f"crashed-{turn.author}.db"))
     for author, said in (("you", 3), ("bot", 3)):
@@ -562,7 +554,7 @@ def test_a_reply_of_which_nothing_was_shown_leaves_nothing(
 
 
 @pytest.mark.parametrize("trouble", [False, True])
-def test_a_reply_stopped_before_it_says_anything_leaves_nothing(
+def test_reply_stopped_before_its_first_piece_leaves_no_row(
     store: ConversationStore, engine: Engine, path: Path, reopen: Reopen, monkeypatch: pytest.MonkeyPatch, trouble: bool
 ) -> None:
     conversation = begin(store, engine, "hello")
@@ -585,7 +577,7 @@ def test_a_reply_stopped_before_it_says_anything_leaves_nothing(
     assert again.regenerate().text == conversation.regenerate().text
 
 
-def test_what_is_shown_is_saved_before_it_is_shown_at_a_slow_pace(reopen: Reopen, engine: Engine, path: Path) -> None:
+def test_piece_is_saved_before_it_is_shown(reopen: Reopen, engine: Engine, path: Path) -> None:
     now, shown = [0.0], []
     conversation = reopen(clock=lambda: now[0]).create("noise", engine, LINES, dials=QUICK, seed=1)
 
@@ -599,9 +591,7 @@ def test_what_is_shown_is_saved_before_it_is_shown_at_a_slow_pace(reopen: Reopen
     assert shown
 
 
-def test_two_processes_grow_the_same_conversation(
-    store: ConversationStore, engine: Engine, reopen: Reopen, path: Path
-) -> None:
+def test_two_processes_write_to_one_tree(store: ConversationStore, engine: Engine, reopen: Reopen, path: Path) -> None:
     mine = begin(store, engine, "hello", seed=1)
     other_store = reopen()
     theirs = other_store.open(1, "noise", engine, LINES).conversation
@@ -630,7 +620,7 @@ def _line(turn: object) -> tuple[str, ...]:
     return tuple(line)
 
 
-def test_opening_a_conversation_in_which_another_process_draws_hurts_neither(engine: Engine, reopen: Reopen) -> None:
+def test_opening_during_another_process_s_reply_keeps_both(engine: Engine, reopen: Reopen) -> None:
     conversation = begin(reopen(clock=ticks()), engine, "hello")
     conversation.dials = replace(QUICK, length=15)
     theirs: list[Conversation] = []
@@ -654,7 +644,7 @@ def test_opening_a_conversation_in_which_another_process_draws_hurts_neither(eng
 # -- several threads --------------------------------------------------------------------------------------------------
 
 
-def test_a_list_may_be_asked_for_while_another_thread_talks(reopen: Reopen, engine: Engine) -> None:
+def test_list_works_while_another_thread_writes(reopen: Reopen, engine: Engine) -> None:
     store = reopen(clock=ticks())
     conversation = begin(store, engine, "hello")
     worker = threading.Thread(target=lambda: [conversation.say("number") for number in range(20)])
@@ -669,7 +659,7 @@ def test_a_list_may_be_asked_for_while_another_thread_talks(reopen: Reopen, engi
     assert (store.summary(1).turns, store.error) == (42, None)
 
 
-def test_many_may_make_the_file_at_once(path: Path, engine: Engine) -> None:
+def test_eight_threads_create_the_file_at_once(path: Path, engine: Engine) -> None:
     failed: list[BaseException] = []
 
     def talk(number: int) -> None:
@@ -692,7 +682,7 @@ def test_many_may_make_the_file_at_once(path: Path, engine: Engine) -> None:
     store.close()
 
 
-def test_a_store_that_is_closed_in_mid_reply_hurts_nobody(engine: Engine, reopen: Reopen) -> None:
+def test_store_closed_during_a_reply_keeps_its_draft(engine: Engine, reopen: Reopen) -> None:
     store = reopen(clock=ticks())
     conversation = begin(store, engine, "hello")
     shown: list[str] = []
@@ -706,7 +696,7 @@ def test_a_store_that_is_closed_in_mid_reply_hurts_nobody(engine: Engine, reopen
 # -- the file ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_file_is_the_user_s_alone_and_sound(store: ConversationStore, engine: Engine, path: Path) -> None:
+def test_file_is_private_and_consistent(store: ConversationStore, engine: Engine, path: Path) -> None:
     begin(store, engine, "hello")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -719,7 +709,7 @@ def test_the_file_is_the_user_s_alone_and_sound(store: ConversationStore, engine
     assert [one.name for one in path.parent.iterdir()] == [path.name], "everything is in the file once it is closed"
 
 
-def test_the_file_of_a_newer_charlm_is_left_alone(path: Path, engine: Engine) -> None:
+def test_file_of_a_newer_charlm_is_refused_unchanged(path: Path, engine: Engine) -> None:
     store = ConversationStore(path)
     begin(store, engine, "hello")
     store.close()
@@ -735,7 +725,7 @@ def test_the_file_of_a_newer_charlm_is_left_alone(path: Path, engine: Engine) ->
 
 
 @pytest.mark.parametrize("text", ["\0", "a\0b", "\x1b[31m", "\u202e", "\u0301", "\U0001f600"])
-def test_whatever_is_said_is_kept(path: Path, text: str) -> None:
+def test_text_with_control_characters_is_saved(path: Path, text: str) -> None:
     engine = random_engine(has_bytes=True)
     store = ConversationStore(path)
     conversation = store.create("noise", engine, PLAIN, dials=QUICK)

@@ -72,7 +72,7 @@ def replies(turns: list[Turn]) -> list[str]:
 
 
 @pytest.mark.parametrize("form", ["lines", "transcript", "play"])
-def test_a_script_can_tell_replies_apart(say: Say, form: str) -> None:
+def test_piped_replies_are_separated_by_line_ends(say: Say, form: str) -> None:
     done = say(form, "hello", "how are you?", "what now", options=(*OPTIONS, "--temperature", "1.2"))
     assert (done.code, done.err) == (0, "")
     turns = kept()
@@ -82,7 +82,7 @@ def test_a_script_can_tell_replies_apart(say: Say, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", DIALOGUES)
-def test_replies_as_json(say: Say, form: str) -> None:
+def test_json_option_prints_a_line_for_each_reply(say: Say, form: str) -> None:
     done = say(form, "hello", "/temperature 1.5", "/branch 3 ab", "日本", options=(*OPTIONS, "--json"))
     assert done.code == 0
     found = [json.loads(line) for line in done.out.splitlines()]
@@ -94,7 +94,7 @@ def test_replies_as_json(say: Say, form: str) -> None:
     assert {one["conversation"] for one in found} == {1}
 
 
-def test_what_is_no_reply_goes_to_stderr_and_never_ends_the_chat(say: Say) -> None:
+def test_messages_go_to_stderr_and_the_chat_goes_on(say: Say) -> None:
     done = say("play", "/temprature 1", "/temperature 1", "/undo", "/branch 999", "hello", "/open 7", "/dials")
     assert done.code == 0
     assert done.out == kept()[1].text + "\n\n"
@@ -103,14 +103,14 @@ def test_what_is_no_reply_goes_to_stderr_and_never_ends_the_chat(say: Say) -> No
     assert re.search(r"top-p +0\.95", done.err)
 
 
-def test_an_echo_makes_a_conversation_of_it(say: Say) -> None:
+def test_echo_option_prints_the_messages_too(say: Say) -> None:
     done = say("play", "hello", "/temperature 1", "and then?", options=(*OPTIONS, "--echo"))
     turns = [turn.text for turn in kept()]
     assert done.out == f"you> hello\n{turns[1]}\n\nyou> and then?\n{turns[3]}\n\n"
     assert say("play", "hello", options=("--echo", "--json")).code == 2
 
 
-def test_help_names_every_command(say: Say) -> None:
+def test_help_lists_every_command(say: Say) -> None:
     done = say("play", "/help", "/help temp")
     assert done.out == ""
     assert "/regenerate" in done.err
@@ -118,18 +118,18 @@ def test_help_names_every_command(say: Say) -> None:
     assert done.err.count("/temperature") == 2
 
 
-def test_quit_leaves_the_rest_unread(say: Say) -> None:
+def test_quit_ignores_the_rest_of_the_input(say: Say) -> None:
     done = say("play", "hello", "/quit", "never said")
     assert done.code == 0
     assert len(kept()) == 2
 
 
-def test_an_empty_line_lets_the_model_speak(say: Say) -> None:
+def test_empty_line_lets_the_model_reply(say: Say) -> None:
     say("lines", "", "hello")
     assert [turn.author for turn in kept()] == ["bot", "you", "bot"]
 
 
-def test_commands_do_in_lines_what_they_do_in_the_app(say: Say) -> None:
+def test_slash_commands_change_the_conversation(say: Say) -> None:
     done = say("play", "hello", "/regenerate", "/edit goodbye", "/previous", "/undo", "/undo", "/title The end")
     assert done.code == 0
     assert "no other version" in done.err
@@ -143,7 +143,7 @@ def test_commands_do_in_lines_what_they_do_in_the_app(say: Say) -> None:
     assert record.path == [hello, second]
 
 
-def test_what_is_no_utf_8_ends_nothing(models: Path) -> None:
+def test_input_that_is_not_utf_8_is_replaced(models: Path) -> None:
     command = [sys.executable, "-m", "charlm", "chat", "lines", *OPTIONS]
     given = b"hel\xfflo\ngood\x00bye\n"
     done = subprocess.run(command, cwd=models.parent, env=environment(), input=given, capture_output=True, timeout=60)
@@ -154,7 +154,7 @@ def test_what_is_no_utf_8_ends_nothing(models: Path) -> None:
 # -- which conversation, who and how ----------------------------------------------------------------------------------
 
 
-def test_closed_and_continued_it_says_what_one_chat_says(say: Say) -> None:
+def test_resumed_chats_print_the_same_as_one(say: Say) -> None:
     whole = say("play", "hello", "and then?", "why?").out
     parts = [say("play", "hello")] + [say("", one, options=("-c",)) for one in ("and then?", "why?")]
     assert "".join(part.out for part in parts) == whole
@@ -163,14 +163,14 @@ def test_closed_and_continued_it_says_what_one_chat_says(say: Say) -> None:
     assert say("", options=("--id", "9")).code == 1
 
 
-def test_nothing_to_continue_is_said(say: Say) -> None:
+def test_continue_without_conversations_starts_one(say: Say) -> None:
     done = say("play", "hello", options=("-c", *OPTIONS))
     assert done.code == 0
     assert "no conversation to resume yet" in done.err
     assert len(kept()) == 2
 
 
-def test_a_conversation_that_is_not_kept(say: Say) -> None:
+def test_no_save_option_saves_nothing(say: Say) -> None:
     assert say("play", "hello", options=(*OPTIONS, "--no-save")).out == say("play", "hello").out
     assert len(kept()) == 2
     done = say("", options=("-c", "--no-save"))
@@ -178,7 +178,7 @@ def test_a_conversation_that_is_not_kept(say: Say) -> None:
     assert "--no-save" in done.err
 
 
-def test_roles(say: Say) -> None:
+def test_speaker_options_choose_the_names(say: Say) -> None:
     done = say("play", "hello", "/you", options=(*OPTIONS, "--you", "bob", "--bot", "bab"))
     assert [turn.name for turn in kept()] == ["BOB", "BABA"]
     assert "you are BOB, the model is BABA" in done.err
@@ -199,14 +199,16 @@ def test_roles(say: Say) -> None:
         ("play", ("--seed", "-1"), 2, "seed"),
     ],
 )
-def test_what_cannot_be_is_a_sentence(say: Say, model: str, options: tuple[str, ...], code: int, said: str) -> None:
+def test_invalid_options_fail_with_a_message(
+    say: Say, model: str, options: tuple[str, ...], code: int, said: str
+) -> None:
     done = say(model, "hello", options=options)
     assert (done.code, done.out) == (code, "")
     assert said in done.err
     assert "Traceback" not in done.err
 
 
-def test_a_file_that_is_no_model(say: Say, tmp_path: Path) -> None:
+def test_file_that_is_no_model_fails_with_its_name(say: Say, tmp_path: Path) -> None:
     (tmp_path / "text.safetensors").write_text("no model")
     done = say("text.safetensors", "hello")
     assert (done.code, done.out) == (1, "")
@@ -243,7 +245,7 @@ def code(child: pexpect.spawn[str]) -> int | None:
     return child.exitstatus
 
 
-def test_ctrl_c_stops_a_reply_and_then_the_chat(terminal: Open, models: Path) -> None:
+def test_ctrl_c_stops_the_reply_then_the_chat(terminal: Open, models: Path) -> None:
     child = terminal("endless", "--candidates", "1", "--length", "100000", "--pace", "200")
     child.sendline("abc")
     child.expect_exact("abcdefgh abc")
@@ -257,7 +259,7 @@ def test_ctrl_c_stops_a_reply_and_then_the_chat(terminal: Open, models: Path) ->
     assert code(child) == 130
 
 
-def test_ctrl_d_leaves(terminal: Open) -> None:
+def test_ctrl_d_ends_the_chat(terminal: Open) -> None:
     child = terminal("play", *OPTIONS)
     child.sendline("hello")
     child.expect_exact("you> ")
@@ -270,7 +272,7 @@ def test_ctrl_d_leaves(terminal: Open) -> None:
     assert code(child) == 0
 
 
-def test_where_it_stood_is_shown_to_who_types(terminal: Open, models: Path) -> None:
+def test_resumed_chat_shows_the_last_turns(terminal: Open, models: Path) -> None:
     store = ConversationStore()
     loaded = load(models / "play.safetensors")
     store.create("play", Engine(loaded), loaded.dialogue, seed=1).say("good morning")
@@ -283,7 +285,7 @@ def test_where_it_stood_is_shown_to_who_types(terminal: Open, models: Path) -> N
     assert code(child) == 0
 
 
-def test_a_hostile_model_drives_no_terminal_and_passes_unchanged_into_a_pipe(terminal: Open, say: Say) -> None:
+def test_control_characters_are_escaped_on_a_terminal_only(terminal: Open, say: Say) -> None:
     options = ("--candidates", "1", "--length", "60", "--temperature", "1", "--top-p", "1")
     child = terminal("hostile", *options)
     child.sendline("hello")

@@ -69,7 +69,7 @@ NOTHING = [("conversations",), ("conversations", "list"), ("conversations", "sea
 
 
 @pytest.mark.parametrize("arguments", NOTHING)
-def test_nothing_yet_is_said_and_no_failure(charlm: Charlm, arguments: tuple[str, ...]) -> None:
+def test_list_without_conversations_succeeds_with_a_message(charlm: Charlm, arguments: tuple[str, ...]) -> None:
     result = charlm(*arguments)
     assert (result.code, result.out) == (0, "")
     assert result.err.count("\n") == 1
@@ -77,7 +77,7 @@ def test_nothing_yet_is_said_and_no_failure(charlm: Charlm, arguments: tuple[str
 
 
 @pytest.mark.usefixtures("kept")
-def test_the_list_has_a_line_for_each_the_newest_first(charlm: Charlm) -> None:
+def test_list_prints_a_line_each_newest_first(charlm: Charlm) -> None:
     result = charlm("conversations")
     assert (result.code, result.err) == (0, "")
     first, second = result.out.splitlines()
@@ -98,7 +98,7 @@ def test_the_list_has_a_line_for_each_the_newest_first(charlm: Charlm) -> None:
 
 
 @pytest.mark.usefixtures("kept")
-def test_searching(charlm: Charlm) -> None:
+def test_search_prints_matches_with_snippets(charlm: Charlm) -> None:
     [line, snippet] = charlm("conversations", "search", "FERRY").out.splitlines()
     assert line.endswith("The harbour")
     assert snippet.strip() == "take the ferry"
@@ -112,7 +112,7 @@ def test_searching(charlm: Charlm) -> None:
 
 
 @pytest.mark.usefixtures("kept")
-def test_showing(charlm: Charlm) -> None:
+def test_show_prints_visible_turns_or_the_tree(charlm: Charlm) -> None:
     out = charlm("conversations", "show", "1").out
     turns = ConversationStore().load(1)
     assert out.startswith("The harbour\nnoise, transcript, ")
@@ -135,7 +135,7 @@ def test_showing(charlm: Charlm) -> None:
 
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("form", ["md", "json", "txt"])
-def test_exporting(charlm: Charlm, tmp_path: Path, form: str) -> None:
+def test_export_writes_to_a_file_or_stdout(charlm: Charlm, tmp_path: Path, form: str) -> None:
     result = charlm("conversations", "export", "1", "--format", form)
     assert (result.code, result.err) == (0, "")
     assert charlm("conversations", "export", "1", "--format", form, "-o", "-").out == result.out
@@ -151,7 +151,7 @@ def test_exporting(charlm: Charlm, tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.usefixtures("kept")
-def test_what_was_exported_can_be_imported(charlm: Charlm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_of_an_export_shows_the_same(charlm: Charlm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exported = charlm("conversations", "export", "1", "--format", "json", "-o", "1.json")
     assert exported.code == 0
     shown = charlm("conversations", "show", "1").out
@@ -179,7 +179,7 @@ OTHERS = [b"", b"\xff\xfe", b"{}", b"[1]", b"\x1b[31m", b'{"charlm": "conversati
 
 
 @pytest.mark.parametrize("content", OTHERS)
-def test_other_files_are_not_imported(charlm: Charlm, tmp_path: Path, content: bytes) -> None:
+def test_import_of_another_file_fails_with_a_message(charlm: Charlm, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.json").write_bytes(content)
     result = charlm("conversations", "import", "x.json")
     assert (result.code, result.out) == (1, "")
@@ -189,7 +189,7 @@ def test_other_files_are_not_imported(charlm: Charlm, tmp_path: Path, content: b
 
 
 @pytest.mark.usefixtures("kept")
-def test_removing(charlm: Charlm, tmp_path: Path) -> None:
+def test_remove_asks_first_and_removes_all_or_none(charlm: Charlm, tmp_path: Path) -> None:
     refused = charlm("conversations", "remove", "1")
     assert (refused.code, refused.out) == (2, "")
     assert "--yes" in refused.err
@@ -222,7 +222,7 @@ def _answered(folder: Path, answer: str) -> int:
     return process.returncode
 
 
-def test_the_path_is_where_they_are(charlm: Charlm) -> None:
+def test_path_prints_the_file_without_creating_it(charlm: Charlm) -> None:
     result = charlm("conversations", "path")
     assert (result.code, result.err) == (0, "")
     assert Path(result.out.strip()) == home() / "conversations.db"
@@ -230,7 +230,7 @@ def test_the_path_is_where_they_are(charlm: Charlm) -> None:
 
 
 @pytest.mark.usefixtures("kept")
-def test_playing_again(charlm: Charlm, tmp_path: Path) -> None:
+def test_replay_finds_the_first_difference(charlm: Charlm, tmp_path: Path) -> None:
     result = charlm("conversations", "replay", "1")
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith("the same: ")
@@ -260,7 +260,7 @@ def test_playing_again(charlm: Charlm, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("kept")
-def test_playing_again_with_a_model_that_has_changed(charlm: Charlm, tmp_path: Path) -> None:
+def test_replay_with_a_changed_model_differs(charlm: Charlm, tmp_path: Path) -> None:
     path = tmp_path / "checkpoints" / "noise.safetensors"
     checkpoint.save(random_checkpoint(seed=1, has_bytes=True), path)
     result = charlm("conversations", "replay", "1")
@@ -295,7 +295,9 @@ def test_playing_again_with_a_model_that_has_changed(charlm: Charlm, tmp_path: P
         (("shwo", "1"), 2, "shwo"),
     ],
 )
-def test_what_cannot_be_done_gets_a_sentence(charlm: Charlm, arguments: tuple[str, ...], code: int, says: str) -> None:
+def test_invalid_arguments_fail_with_a_message(
+    charlm: Charlm, arguments: tuple[str, ...], code: int, says: str
+) -> None:
     result = charlm("conversations", *arguments)
     assert (result.code, result.out) == (code, "")
     assert says in result.err
@@ -303,7 +305,7 @@ def test_what_cannot_be_done_gets_a_sentence(charlm: Charlm, arguments: tuple[st
     assert "something broke" not in result.err
 
 
-def test_a_damaged_file_is_told_of(charlm: Charlm) -> None:
+def test_damaged_file_is_reported_with_its_new_path(charlm: Charlm) -> None:
     home().mkdir(exist_ok=True)
     (home() / "conversations.db").write_bytes(b"nonsense" * 1000)
     result = charlm("conversations")
@@ -320,7 +322,7 @@ PRINTING = [
 
 
 @pytest.mark.parametrize("arguments", PRINTING)
-def test_control_characters_reach_a_terminal_as_symbols_and_a_pipe_unchanged(
+def test_control_characters_are_escaped_on_a_terminal_only(
     charlm: Charlm, hostile: str, tmp_path: Path, arguments: str
 ) -> None:
     shown = on_terminal("conversations", *arguments.split(), cwd=tmp_path)
@@ -331,7 +333,7 @@ def test_control_characters_reach_a_terminal_as_symbols_and_a_pipe_unchanged(
 
 
 @pytest.mark.parametrize("command", ["", "list", "show", "search", "export", "import", "remove", "path", "replay"])
-def test_help_shows_examples_first(charlm: Charlm, command: str) -> None:
+def test_help_shows_examples_before_options(charlm: Charlm, command: str) -> None:
     out = charlm(*["conversations", *command.split(), "--help"]).out
     assert out.index("Examples:") < out.index("Options:")
     assert "charlm conversations" in out[out.index("Examples:") :]
