@@ -100,7 +100,7 @@ class Journal(ContextSource, Protocol):
         """Save a finished turn with its snapshot, or only a move of the head. One transaction."""
 
     def withdraw(self, turn: Turn) -> None:
-        """Delete a draft of which nothing was shown."""
+        """Delete a draft without text."""
 
 
 class Conversation:

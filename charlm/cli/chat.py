@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from charlm.cli.command import CharlmCommand, complete_model
+from charlm.cli.command import CharlmCommand, complete_model, shown
 from charlm.cli.options import check_together, given, options_of
 from charlm.config import ChatConfig, LearnConfig
 
@@ -76,7 +76,9 @@ def command(**options: Any) -> int:
 
     session = Session(ChatOptions(**wish, dials=tuple(dials.items()), keep=not options["no_save"]))
     try:
-        lines = PlainChat(session, asks=sys.stdin.isatty(), echoes=options["echo"], as_json=options["as_json"])
+        lines = PlainChat(session, prompts=sys.stdin.isatty(), echoes=options["echo"], as_json=options["as_json"])
         return lines.run()
     finally:
         session.close()
+        for message in session.news():  # such as what could not be saved
+            click.echo(shown(message, sys.stderr), err=True)

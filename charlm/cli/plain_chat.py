@@ -1,8 +1,8 @@
-"""The chat as lines: for screen readers, pipes and scripts.
+"""The chat in line mode: for screen readers, pipes and scripts.
 
-A face of the same session that the app shows. What is typed is said, what begins with a slash is a command, the reply
-streams. Where input comes from a pipe, standard output holds the replies, alone or with what was said: a line each, or
-with a blank line after each where the format lets it have several lines; or it holds them as JSON.
+It uses the same session as the app. A line is a message, or a slash command; the reply streams. With a pipe as input,
+standard output holds only the replies, or the messages too, or JSON. A reply ends with a line end, and with a blank
+line in formats whose turns may have several lines.
 """
 
 from __future__ import annotations
@@ -28,60 +28,56 @@ from charlm.inference.generate import Piece
 from charlm.text.sanitize import visible
 
 PROMPT = "you> "
-_ENDINGS: Final = [one for one in (signal.SIGTERM, getattr(signal, "SIGHUP", None)) if one is not None]
+_END_SIGNALS: Final = [one for one in (signal.SIGTERM, getattr(signal, "SIGHUP", None)) if one is not None]
 
 
 class PlainChat:
-    """A conversation in lines.
+    """A chat in line mode.
 
     Args:
         session: the chat.
-        asks: whether a person types, who is to be shown where.
-        echoes: whether what is said is shown before its reply, which a terminal does by itself.
-        as_json: write each reply as a line of JSON when it is finished, instead of its text as it comes.
+        prompts: show a prompt: a person types.
+        echoes: print messages before their replies. A terminal does that by itself.
+        as_json: print each finished reply as a line of JSON, instead of its text as it comes.
     """
 
-    def __init__(self, session: Session, *, asks: bool, echoes: bool = False, as_json: bool = False) -> None:
+    def __init__(self, session: Session, *, prompts: bool, echoes: bool = False, as_json: bool = False) -> None:
         self.session = session
-        self._asks = asks
-        self._echoes = echoes and not asks
+        self._prompts = prompts
+        self._echoes = echoes and not prompts
         self._as_json = as_json
-        self._drawing = False
+        self._generating = False
         self._interrupted = False
-        self._wake = threading.Event()
-        self._code: int | None = None  # to leave with
+        self._wake = threading.Event()  # ends the pause between two characters
+        self._code: int | None = None  # the exit code, when the chat is to end
         self._commands = (*COMMANDS, Command("help", "[COMMAND]", "this list", _help))
 
     def run(self) -> int:
-        """Read and reply until the input ends.
-
-        Returns:
-            The exit code.
-        """
-        with self._signals():
-            self._tell_news()
-            if self._asks:
-                self.show_note(f"{self.session.name}: /help lists commands, Ctrl-C stops a reply, Ctrl-D leaves")
+        """Read and reply until the input ends. Returns the exit code."""
+        with self._handled_signals():
+            self._show_news()
+            if self._prompts:
+                self.show_note(f"{self.session.name}: /help lists commands, Ctrl-C stops a reply, Ctrl-D ends the chat")
             self.show_conversation()
             for line in self._lines():
                 try:
                     self._take(line)
                 except CharlmError as error:
                     self.show_note(f"error: {error.message}" + (f" ({error.hint})" if error.hint else ""))
-                self._tell_news()
+                self._show_news()
                 if self._code is not None:
                     return self._code
         return 0
 
     def _lines(self) -> Iterator[str]:
         if isinstance(sys.stdin, io.TextIOWrapper):
-            sys.stdin.reconfigure(errors="replace")  # what is no UTF-8 must not end a conversation
-        if self._asks:
+            sys.stdin.reconfigure(errors="replace")  # a wrong byte must not end the chat
+        if self._prompts:
             with contextlib.suppress(ImportError):
                 import readline  # noqa: F401  # gives input() a history and an editor
         while True:
             try:
-                if self._asks:
+                if self._prompts:
                     yield input(PROMPT)
                 else:
                     line = sys.stdin.readline()
@@ -102,20 +98,20 @@ class PlainChat:
                 self._write(f"{PROMPT}{line}\n")
             self.generate(lambda piece, turn: conversation.say(line, piece, turn))
 
-    def _tell_news(self) -> None:
-        for sentence in self.session.news():
-            self.show_note(f"note: {sentence}")
+    def _show_news(self) -> None:
+        for message in self.session.news():
+            self.show_note(f"note: {message}")
 
     # -- signals ------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Ctrl-C stops a reply, a second one or one between replies ends the chat; so does whoever ends the process.
+    def _handled_signals(self) -> Iterator[None]:
+        """Handle signals: Ctrl-C stops a reply, and between replies ends the chat. SIGTERM and SIGHUP end it.
 
-        A reply under way is stopped, never torn off: what was shown is kept.
+        A reply is stopped before the chat ends, so that its text is saved.
         """
-        heeded = {number: self._end for number in _ENDINGS if signal.getsignal(number) != signal.SIG_IGN}
-        before = {number: signal.signal(number, act) for number, act in heeded.items()}
+        numbers = [number for number in _END_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, self._end) for number in numbers}
         before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
         try:
             yield
@@ -124,14 +120,14 @@ class PlainChat:
                 signal.signal(number, handler)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if not self._drawing or self._interrupted:
+        if not self._generating or self._interrupted:
             raise KeyboardInterrupt
         self._interrupted = True
         self._stop()
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         self._code = 128 + number
-        if not self._drawing:
+        if not self._generating:
             raise SystemExit(self._code)
         self._stop()
 
@@ -139,17 +135,17 @@ class PlainChat:
         self.session.conversation.stop()
         self._wake.set()
 
-    # -- a face -------------------------------------------------------------------------------------------------------
+    # -- ChatUI -------------------------------------------------------------------------------------------------------
 
     def show_note(self, text: str) -> None:
-        """Onto stderr: it is no part of the conversation."""
+        """Print a message to stderr: it is not part of the conversation."""
         click.echo(visible(text), err=True)
 
     def generate(self, operation: Operation) -> None:
         """Stream a reply."""
         conversation = self.session.conversation
         live = sys.stdout.isatty()
-        end = "\n" if self._asks or self.session.dialogue.closing == "\n" else "\n\n"
+        end = "\n" if self._prompts or self.session.dialogue.closing == "\n" else "\n\n"
         written = False
 
         def write(text: str) -> None:
@@ -164,14 +160,14 @@ class PlainChat:
                 self._wake.wait(1 / pace)
 
         def begin(turn: Turn) -> None:
-            if self._interrupted or self._code is not None:  # before the conversation had begun, which forgot it
+            if self._interrupted or self._code is not None:  # a signal came before the reply began
                 conversation.stop()
-            if turn.author == BOT and turn.text:  # kept of an older reply
+            if turn.author == BOT and turn.text:  # the start of an older reply
                 write(turn.text)
 
         self._interrupted = False
         self._wake.clear()
-        self._drawing = True
+        self._generating = True
         try:
             reply = operation(show, begin)
         except BaseException:
@@ -179,7 +175,7 @@ class PlainChat:
                 self._write(end)
             raise
         finally:
-            self._drawing = False
+            self._generating = False
         self._write(json.dumps(self._document(reply), ensure_ascii=live) + "\n" if self._as_json else end)
 
     def _document(self, reply: Reply) -> dict[str, Any]:
@@ -198,21 +194,21 @@ class PlainChat:
         sys.stdout.flush()
 
     def show_conversation(self) -> None:
-        """Show where the conversation stands: its last two turns."""
-        if not self._asks:
+        """Print the last two turns."""
+        if not self._prompts:
             return
         for turn in self.session.conversation.path[-2:]:
             label = self.session.label(turn)
             click.echo(visible(f"{label}: {turn.text}" if label else turn.text))
 
     def show_dials(self) -> None:
-        """The command that turned them says so."""
+        """Do nothing: the command that changed them prints a message."""
 
     def leave(self) -> None:
-        """End after this command."""
+        """End the chat after this command."""
         self._code = 0
 
 
-def _help(face: ChatUI, argument: str) -> None:
+def _help(ui: ChatUI, argument: str) -> None:
     rows = [(f"/{one.name} {one.argument}".rstrip(), one.help) for one in COMMANDS if one.name.startswith(argument)]
-    face.show_note("\n".join(f"{left:32} {right}" for left, right in rows))
+    ui.show_note("\n".join(f"{left:32} {right}" for left, right in rows))

@@ -1,4 +1,4 @@
-"""Fixtures for the chat: a model, a file of conversations, and a store that is closed afterwards."""
+"""Fixtures for the chat: a model, a database, and a store that is closed afterwards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from charlm.inference.engine import Engine
 from .models import random_engine
 
 QUICK = ChatConfig(candidates=1, length=20)
-"""Replies that take no time."""
+"""Short replies."""
 
 Reopen = Callable[..., ConversationStore]
 
@@ -44,13 +44,13 @@ def engine() -> Engine:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where conversations are kept; nothing is there yet."""
+    """Path of a database that does not exist yet."""
     return tmp_path / "kept" / "conversations.db"
 
 
 @pytest.fixture
 def reopen(path: Path) -> Iterator[Reopen]:
-    """Opens the file as another process would, again and again."""
+    """Opens stores on the database, as other processes would, and closes them afterwards."""
     stores = []
 
     def call(**options: Any) -> ConversationStore:
@@ -64,11 +64,11 @@ def reopen(path: Path) -> Iterator[Reopen]:
 
 @pytest.fixture
 def connector() -> Connector:
-    """What the store connects with."""
+    """Connects the store to its database."""
     return Connector()
 
 
 @pytest.fixture
 def store(reopen: Reopen, connector: Connector) -> ConversationStore:
-    """A store that has nothing in it."""
+    """An empty store."""
     return reopen(connect=connector)

@@ -43,9 +43,9 @@ def random_checkpoint(
 
 
 def parrot_checkpoint(text: str, dialogue: Dialogue | None = None) -> Checkpoint:
-    """A model that writes what it is made to: after each character one of those that follow it in a text.
+    """A model that writes after each character one of those that follow it in a text.
 
-    Its last character is followed by its first, and so is what does not stand in it; a new line can always be spelled.
+    The first character follows the last one, and each character that is not in the text. A new line can be spelled.
     """
     characters = "".join(dict.fromkeys(text + "\n"))
     size = len(characters)
@@ -63,7 +63,7 @@ def parrot_checkpoint(text: str, dialogue: Dialogue | None = None) -> Checkpoint
 
 @cache
 def learning_engine(*, has_bytes: bool = False) -> Engine:
-    """A random model that knows how large its gradients are, so that it need not find out."""
+    """A random model with gradient statistics, so that it need not estimate them."""
     made = random_checkpoint(has_bytes=has_bytes)
     sizes = {name: np.full(shape, 1e-6, np.float32) for name, shape in statistic_shapes(made.config).items()}
     return Engine(replace(made, statistics=sizes))
@@ -71,18 +71,14 @@ def learning_engine(*, has_bytes: bool = False) -> Engine:
 
 @cache
 def random_engine(seed: int = 0, *, scale: float = 0.3, has_bytes: bool = False, cell: str = "lstm") -> Engine:
-    """It runs."""
+    """The engine of `random_checkpoint`."""
     return Engine(random_checkpoint(seed, scale=scale, has_bytes=has_bytes, cell=cell))
 
 
 class CountingEngine(Engine):
-    """Counts what it reads.
+    """Counts the ids that it reads."""
 
-    Attributes:
-        read_ids: how many ids it has read, in all streams.
-    """
-
-    read_ids = 0
+    read_ids = 0  # in all streams
 
     def _read(self, state: State, ids: Array, *, last_only: bool = False) -> tuple[State, Array]:  # type: ignore[override]
         self.read_ids += len(ids)

@@ -1,10 +1,10 @@
-"""A chat that streams until it is killed, with `learn` as the rate of learning.
+"""A chat that streams until it is killed. LEARN is the rate of learning.
 
-    python -m tests.chat.streamer FILE SEED LEARN          until SIGKILL
-    python -m tests.chat.streamer --faults FOLDER LEARN    one process for each write, which exits just before it
+    python -m tests.chat.streamer FILE SEED LEARN          runs until SIGKILL.
+    python -m tests.chat.streamer --faults FOLDER LEARN    runs one process for each write. It exits just before it.
 
-It reports on standard output, a JSON array a line: ["said", text], ["shown", text, seconds] for each piece of a reply
-as it is shown, ["done"] when the reply is finished.
+It reports on standard output. Each line is a JSON array: ["said", text], ["shown", text, seconds] for each piece of a
+reply as it is shown, ["done"] when the reply is finished.
 """
 
 from __future__ import annotations

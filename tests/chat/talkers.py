@@ -24,7 +24,7 @@ ALL_DIALOGUES = {
     "wide": Dialogue("transcript", ("Anna", "Bob"), "："),
 }
 KINDS = [*product(ALL_DIALOGUES, [False]), ("plain", True), ("play", True)]
-"""Names of formats, and whether the model spells in bytes what it does not know."""
+"""Names of formats, and whether the model spells unknown characters in bytes."""
 KNOWN = CHARACTERS + "NO："
 
 
@@ -33,9 +33,9 @@ def talking_checkpoint(*, has_bytes: bool = False, newlines: float = 2.0, in_byt
     """A model with random weights that can spell every name.
 
     Args:
-        has_bytes: whether it spells in bytes what it does not know.
-        newlines: how much likelier than other characters a new line is.
-        in_bytes: how much likelier bytes are, which seldom make sense.
+        has_bytes: whether it spells unknown characters in bytes.
+        newlines: added to the logit of a new line.
+        in_bytes: added to the logits of bytes, which seldom make sense.
     """
     made = random_checkpoint(has_bytes=has_bytes, scale=0.5, characters=KNOWN)
     bias = made.tensors["output.b"].copy()
@@ -46,16 +46,12 @@ def talking_checkpoint(*, has_bytes: bool = False, newlines: float = 2.0, in_byt
 
 @cache
 def talking_engine(*, has_bytes: bool = False, newlines: float = 2.0, in_bytes: float = -4.0) -> Engine:
-    """It runs."""
+    """The engine of `talking_checkpoint`."""
     return Engine(talking_checkpoint(has_bytes=has_bytes, newlines=newlines, in_bytes=in_bytes))
 
 
 class WatchedEngine(Engine):
-    """Tells of every reading before it happens.
-
-    Attributes:
-        on_read: given how many ids are about to be read in all streams, and in how many streams.
-    """
+    """Calls `on_read` before each reading, with the number of ids in all streams and the number of streams."""
 
     def __init__(self, checkpoint: Checkpoint, on_read: Callable[[int, int], None] = lambda ids, streams: None) -> None:
         super().__init__(checkpoint)
@@ -71,11 +67,11 @@ class Broken(Exception):  # noqa: N818  # it is one
 
 
 class Breaker:
-    """Fails at one of the readings to come, and then at so many more.
+    """Fails after a number of readings.
 
     Args:
-        after: readings that still succeed.
-        times: readings that fail; None for all.
+        after: readings that succeed.
+        times: readings that fail then; None for all.
     """
 
     def __init__(self, after: int, times: int | None = 1) -> None:
@@ -99,14 +95,14 @@ def converse(
     dials: ChatConfig = STREAMED,
     seed: int = 1,
 ) -> Conversation:
-    """A conversation in one of `ALL_DIALOGUES`, that nobody keeps."""
+    """A conversation in one of `ALL_DIALOGUES`, without a journal."""
     engine = engine or talking_engine(has_bytes=has_bytes)
     return Conversation(engine, ALL_DIALOGUES[kind], dials=dials, seed=seed)
 
 
 @cache
 def talkative_seed(kind: str, has_bytes: bool, dials: ChatConfig, characters: int) -> int:
-    """A seed with which the first reply is longer than so many characters."""
+    """A seed whose first reply is longer than a number of characters."""
     for seed in range(1, 1000):
         if len(converse(kind, has_bytes, dials=dials, seed=seed).say("hello").text) > characters:
             return seed
@@ -114,7 +110,7 @@ def talkative_seed(kind: str, has_bytes: bool, dials: ChatConfig, characters: in
 
 
 def assert_remembers_what_is_seen(conversation: Conversation) -> None:
-    """The state, and what may come next, are those of a model that has read the visible text once, from the start."""
+    """Check that state and logits are those of a model that reads the visible text once."""
     engine, text = conversation.engine, conversation.text()
     state, logits = engine.prefill(engine.start(), engine.vocabulary.encode(engine.vocabulary.replace_unknown(text)))
     remembered = conversation.snapshot(conversation.head)
@@ -124,5 +120,5 @@ def assert_remembers_what_is_seen(conversation: Conversation) -> None:
 
 
 def texts(conversation: Conversation) -> Sequence[str]:
-    """What the visible turns say."""
+    """Texts of the visible turns."""
     return [turn.text for turn in conversation.path]

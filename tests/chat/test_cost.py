@@ -1,4 +1,4 @@
-"""A turn costs the same however long the conversation is: counted here, timed in tests/benchmarks/conversation.py."""
+"""A turn costs the same at any length of a conversation. tests/benchmarks/conversation.py measures the time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVERY = 50  # of SQLite's own steps is counted
 
 
 class Cost(NamedTuple):
-    """What something took: ids read, statements, steps of SQLite's machine, rows changed."""
+    """Numbers of ids read, statements, steps of SQLite's machine, and changed rows."""
 
     ids: int
     statements: int

@@ -52,7 +52,7 @@ def open_session(models: Path) -> Iterator[Open]:
 
 @pytest.fixture
 def begin(open_session: Open) -> Open:
-    """Starts conversations with what is said first."""
+    """Starts sessions with their first messages."""
 
     def call(*said: str, **options: Any) -> Session:
         session = open_session(**{"model": "play", "seed": 1, "dials": SHORT, **options})

@@ -1,4 +1,4 @@
-"""What is kept of conversations, how it is found, and how it goes on."""
+"""Conversations on disk: saved, listed, searched and opened again."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def texts(conversation: Conversation) -> list[str]:
 
 
 def afresh(conversation: Conversation, turn: Turn) -> Snapshot:
-    """What the model remembers when it reads everything up to a turn from the start."""
+    """The snapshot of a model that reads everything up to a turn from the start."""
     engine = conversation.engine
     return Snapshot(*engine.prefill(engine.start(), engine.vocabulary.encode(conversation.text(turn))))
 
@@ -496,7 +496,7 @@ def test_index_agrees_with_a_scan_of_every_turn(
     check_index(path)
 
 
-# -- replies under way ------------------------------------------------------------------------------------------------
+# -- unfinished replies ------------------------------------------------------------------------------------------------
 
 
 def at_piece(number: int, do: object) -> object:

@@ -66,7 +66,7 @@ def _shape(turn: Turn) -> tuple[object, ...]:
 
 
 def is_saved(path: Path, conversation: Conversation, engine: Engine) -> bool:
-    """Whether another process finds the conversation as it is."""
+    """True if another process finds the conversation as it is."""
     store = ConversationStore(path)
     assert conversation.data.number is not None
     found = same_tree(store.open(conversation.data.number, "noise", engine, LINES).conversation, conversation)

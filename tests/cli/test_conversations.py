@@ -54,7 +54,7 @@ def kept(model: Engine) -> Engine:
 
 @pytest.fixture
 def hostile(model: Engine) -> str:
-    """A conversation whose every part drives a terminal; what was said in it."""
+    """A conversation with control characters in every part. Returns the text of its first turn."""
     store = ConversationStore()
     said = f"evil{HOSTILE}\x1b]0;title\x07"
     conversation = store.create(said.replace("\n", ""), model, TRANSCRIPT, dials=ChatConfig(length=5), seed=1)

@@ -100,7 +100,7 @@ class Autosave:
             self._save(revive=turn is not None and turn not in self._rows)
 
     def withdraw(self, turn: Turn) -> None:
-        """Delete a draft of which nothing was shown. If that fails, opening the conversation deletes it."""
+        """Delete a draft without text. If that fails, opening the conversation deletes it."""
         with self._database.lock, contextlib.suppress(CharlmError):
             if turn in self._unsaved:
                 self._unsaved.remove(turn)

@@ -86,7 +86,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Show the contents of one moment, whatever other processes write meanwhile.
+        """Read the contents of one moment, while other processes write.
 
         Raises:
             OutputError: it cannot be read.
@@ -111,7 +111,7 @@ class Database:
         if self._closed:
             raise OutputError(f"{self.path} has been closed")
         if self._connection is not None and self._file_at_path() != self._file:
-            self._disconnect()  # another process has renamed it, or somebody has moved or deleted it
+            self._disconnect()  # another process has renamed it, or a person has moved it
         if self._connection is None:
             self._open()
         assert self._connection is not None

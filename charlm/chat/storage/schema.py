@@ -1,11 +1,11 @@
 """The tables of the conversations, and the migrations that bring a file up to this version.
 
-    conversation   one row each: the speakers, the settings and the head
-    turn           the tree; `parent` is NULL for the first turns
-    snapshot       the model's state and logits after a turn, see `Snapshot.to_bytes`
-    adaptation     the learned weights after the last turn of a conversation
-    words          a full-text index of the finished turns: trigrams, which need no spaces between words
-    setting        what the interfaces remember
+    conversation   has one row for each conversation: the speakers, the settings and the head.
+    turn           is the tree; `parent` is NULL for the first turns.
+    snapshot       has the model's state and logits after a turn, see `Snapshot.to_bytes`.
+    adaptation     has the learned weights after the last turn of a conversation.
+    words          is a full-text index of the finished turns: trigrams, which need no spaces between words.
+    setting        has values that the interfaces store.
 
 A turn of 60 characters takes about 5.2 kB with a 2x256 LSTM of 65 characters. Its snapshot takes 4.4 kB: four arrays of
 256 floats, and 65 logits. `python -m tests.benchmarks.conversation` measures it.

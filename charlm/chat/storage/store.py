@@ -30,7 +30,7 @@ from charlm.inference.engine import Engine
 from charlm.text.dialogue import Dialogue
 
 FILE: Final = "conversations.db"
-RESTORE_SECONDS: Final = 24 * 60 * 60.0  # in which a deleted conversation can be restored
+RESTORE_SECONDS: Final = 24 * 60 * 60.0  # until a deleted conversation is removed
 
 Strings = list[str]
 Summaries = list[ConversationSummary]  # `ConversationStore.list` hides the type
