@@ -1,11 +1,10 @@
-"""The cells over a whole chunk in loops of our own, with the way back written by hand.
+"""Cells that torch has no kernel for, over a whole chunk, with hand-written derivatives.
 
-Owns the arithmetic. Each function computes what the module of the same name in `charlm.cells` computes step by step;
-tests hold the two together.
+Each function computes what the cell of the same name in `charlm.cells` computes step by step; tests compare the two.
 
-What makes a loop over steps quick enough: what comes from below is one product for the whole chunk, made outside; so is
-the gradient of a recurrent matrix; going forward writes into memory that is there already; and the few operations on
-(B, H) beside the one product that is left in the loop find everything in the processor's cache.
+Why the loops are fast: one product for the whole chunk, made outside, gives the input of every step, and another the
+gradient of each recurrent matrix. The forward pass writes into memory that exists already. The few operations on (B, H)
+next to the one product that is left in the loop find their operands in the processor's cache.
 """
 
 from __future__ import annotations
@@ -20,306 +19,219 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-LayerState = tuple[Tensor, ...]  # (B, H) each, as the fields of the cell's State
+LayerState = tuple[Tensor, ...]  # (B, H) each, in the order of the cell's State
 Loop = Callable[[Tensor, LayerState, Mapping[str, Tensor]], tuple[Tensor, LayerState]]
+"""From W_x x + b, (T, B, GH), the state before the chunk and the layer's weights, to h after every step, (T, B, H), and
+the state after the last. All runs in the precision of the first argument."""
 
 
-def peephole(below: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through an LSTM layer with peepholes.
-
-    Args:
-        below: W_x x + b, (T, B, GH), in the precision in which everything is to run.
-        state: h and c before it.
-        weights: the recurrent ones, as `charlm.cells.peephole.Weights` names them; others may be there.
-
-    Returns:
-        h after every step, (T, B, H), and the state after the last.
-    """
-    parts = _like(below, *[weights[name] for name in ("w_h", "p_i", "p_f", "p_o")], *state)
-    hs, c = _Peephole.apply(below, *parts)  # type: ignore[no-untyped-call]  # torch's
-    return hs, (hs[-1], c)
+def _peephole(input_proj: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+    peepholes = torch.stack([weights[name] for name in ("p_i", "p_f", "p_o")])
+    return _lstm(input_proj, state, weights["w_h"], peepholes=peepholes)
 
 
-def cifg(below: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through a layer with coupled gates; as `peephole`."""
-    hs, c = _Cifg.apply(below, *_like(below, weights["w_h"], *state))  # type: ignore[no-untyped-call]  # torch's
-    return hs, (hs[-1], c)
+def _cifg(input_proj: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+    return _lstm(input_proj, state, weights["w_h"])
 
 
-def multiplicative(below: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through a multiplicative layer; as `peephole`."""
+def _multiplicative(input_proj: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
     gates = len(weights["w_h"])
-    parts = _like(below, weights["w_h"], weights["w_m"], *state)
-    hs, c = _Multiplicative.apply(below[..., :gates], below[..., gates:], *parts)  # type: ignore[no-untyped-call]  # torch's
-    return hs, (hs[-1], c)
+    scale = input_proj[..., gates:]
+    return _lstm(input_proj[..., :gates], state, weights["w_h"], scale=scale, w_m=weights["w_m"])
 
 
-def slstm(below: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through an sLSTM layer; as `peephole`, with h, c, n and m for a state."""
-    # Exponentials of what adds up over a text: in the weights' own precision, whatever the products run in.
-    below = below.to(weights["w_h"].dtype)
-    hs, c, n, m = _SLSTM.apply(below, weights["w_h"], *_like(below, *state))  # type: ignore[no-untyped-call]  # torch's
+def _slstm(input_proj: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+    # Exponentials of sums over a text need the precision of the weights, also under autocast.
+    w_h = weights["w_h"]
+    parts = [part.to(w_h.dtype) for part in (input_proj, w_h, *state)]
+    hs, c, n, m = _SLSTM.apply(*parts)  # type: ignore[no-untyped-call]  # torch's
     return hs, (hs[-1], c, n, m)
 
 
 LOOPS: Final[Mapping[str, Loop]] = MappingProxyType(
-    {"peephole": peephole, "cifg": cifg, "multiplicative": multiplicative, "slstm": slstm}
+    {"peephole": _peephole, "cifg": _cifg, "multiplicative": _multiplicative, "slstm": _slstm}
 )
 
 
-def _like(one: Tensor, *others: Tensor) -> list[Tensor]:
-    """The others in the precision of one."""
-    return [other.to(one.dtype) for other in others]
-
-
-class _Chunk:
-    """Memory for a chunk through a cell with h and c, and views of it step by step.
-
-    Attributes:
-        a: (T, B, G, H) pre-activations, which become the gates: those that write, the output gate, the candidate.
-        h: (T + 1, B, H) before the first step and after each, as the next.
-        c: the cell.
-        tanh_c: (T, B, H) of the cell after each step.
-    """
-
-    def __init__(self, below: Tensor, h: Tensor, c: Tensor) -> None:
-        steps, batch, rows = below.shape
-        self.a = below.new_empty(steps, batch, rows // h.shape[1], h.shape[1])
-        self.h, self.c = below.new_empty(steps + 1, *h.shape), below.new_empty(steps + 1, *c.shape)
-        self.h[0], self.c[0] = h, c
-        self.tanh_c = below.new_empty(steps, *c.shape)
-
-    def __iter__(self) -> Iterator[_Step]:
-        a, h, c = self.a, self.h, self.c
-        parts = (a.flatten(2), a[:, :, :-1], a[:, :, -2], a[:, :, -1], h[:-1], c[:-1], h[1:], c[1:], self.tanh_c)
-        return map(_Step._make, zip(*[part.unbind() for part in parts], strict=True))
+def _lstm(
+    input_proj: Tensor,
+    state: LayerState,
+    w_h: Tensor,
+    peepholes: Tensor | None = None,
+    scale: Tensor | None = None,
+    w_m: Tensor | None = None,
+) -> tuple[Tensor, LayerState]:
+    parts = [None if part is None else part.to(input_proj.dtype) for part in (w_h, *state, peepholes, scale, w_m)]
+    hs, c = _LSTM.apply(input_proj, *parts)  # type: ignore[no-untyped-call]  # torch's
+    return hs, (hs[-1], c)
 
 
 class _Step(NamedTuple):
-    """What `_Chunk` holds of one step: all of it views."""
+    """Views of one step in the memory of a chunk, (B, H) unless noted."""
 
-    a: Tensor  # (B, GH)
-    gates: Tensor  # (B, G - 1, H) all but the candidate
-    o: Tensor  # (B, H) output gate, and so the others
-    g: Tensor  # candidate
+    a: Tensor  # (B, GH) pre-activations, then gates
+    sigmoids: Tensor  # (B, G - 1, H) all gates but the candidate
+    i: Tensor  # with coupled gates the same as f
+    f: Tensor
+    o: Tensor
+    g: Tensor
     h: Tensor  # before the step
     c: Tensor
-    next_h: Tensor  # after it
+    next_h: Tensor  # after the step
     next_c: Tensor
     tanh_c: Tensor
 
-    def write(self, i: Tensor, f: Tensor) -> None:
-        """From an LSTM's pre-activations, of which i and f are two, to its gates, cell and what it shows."""
-        self.gates.sigmoid_()
-        self.g.tanh_()
-        torch.mul(f, self.c, out=self.next_c).addcmul_(i, self.g)
-        self.show()
 
-    def show(self) -> None:
-        """From the cell to what it shows."""
-        torch.tanh(self.next_c, out=self.tanh_c)
-        torch.mul(self.o, self.tanh_c, out=self.next_h)
+class _Chunk(NamedTuple):
+    """Values of all steps of a chunk."""
 
+    gates: Tensor  # (T, B, G, H) i, f, o, g, or without i if it is coupled to f
+    h: Tensor  # (T + 1, B, H) before the first step and after each
+    c: Tensor  # (T + 1, B, H)
+    tanh_c: Tensor  # (T, B, H)
 
-class _Slopes(NamedTuple):
-    """How what a step of a cell with h and c gives follows what it was made of, (B, H) each."""
+    @classmethod
+    def empty(cls, input_proj: Tensor, h: Tensor, c: Tensor) -> _Chunk:
+        steps, batch, rows = input_proj.shape
+        gates = input_proj.new_empty(steps, batch, rows // h.shape[1], h.shape[1])
+        chunk = cls(gates, *(input_proj.new_empty(size, *h.shape) for size in (steps + 1, steps + 1, steps)))
+        chunk.h[0], chunk.c[0] = h, c
+        return chunk
 
-    shows: Tensor  # d h' / d c'
-    opens: Tensor  # d h' / d a_o
-    writes: tuple[Tensor, ...]  # d c' / d a of the other blocks
-    keeps: Tensor  # d c' / d c
-
-
-def _cell_back(
-    d_hs: Tensor, d_c: Tensor, d_a: Tensor, slopes: Callable[[int], _Slopes], to_h: Callable[[int], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Back through time for a cell with h and c.
-
-    Args:
-        d_hs: (T, B, H) gradient with respect to each h, as far as it comes from above.
-        d_c: (B, H) with respect to the last c.
-        d_a: (T, B, G, H) takes the gradient with respect to the pre-activations, in the order of the gates.
-        slopes: those of a step. Worked out step by step they stay in the processor's cache.
-        to_h: from a step, for which `d_a` is there, to the gradient with respect to the h before it.
-
-    Returns:
-        The gradient with respect to h and c before the first step.
-    """
-    d_c, d_h = d_c.clone(), torch.zeros_like(d_c)
-    *writers, output, candidate = (block.unbind() for block in d_a.unbind(2))
-    written = (*writers, candidate)
-    for step in reversed(range(len(d_hs))):
-        slope = slopes(step)
-        d_h = d_h + d_hs[step]
-        d_c.addcmul_(d_h, slope.shows)
-        torch.mul(d_h, slope.opens, out=output[step])
-        for d_block, writes in zip(written, slope.writes, strict=True):
-            torch.mul(d_c, writes, out=d_block[step])
-        d_c.mul_(slope.keeps)
-        d_h = to_h(step)
-    return d_h, d_c
+    def steps(self) -> Iterator[_Step]:
+        """Yield the steps. All views are made at once, which is faster than by index."""
+        gates, h, c, tanh_c = self
+        blocks = [gates[:, :, block] for block in (0, -3, -2, -1)]
+        parts = (gates.flatten(2), gates[:, :, :-1], *blocks, h[:-1], c[:-1], h[1:], c[1:], tanh_c)
+        return map(_Step._make, zip(*[part.unbind() for part in parts], strict=True))
 
 
 def _minus_product(one: Tensor, two: Tensor, three: Tensor) -> Tensor:
-    """One - two * three, going through memory once."""
+    """Return one - two * three, in one pass through memory."""
     return torch.addcmul(one, two, three, value=-1)
 
 
-def _lstm_slopes(i: Tensor, f: Tensor, o: Tensor, g: Tensor, c: Tensor, next_h: Tensor, tanh_c: Tensor) -> _Slopes:
-    """Of c' = f c + i g and h' = o tanh(c'), where s (1 - s) is the slope of a gate and 1 - t^2 that of a tanh."""
-    written, kept = i * g, f * c
-    return _Slopes(
-        shows=_minus_product(o, next_h, tanh_c),
-        opens=_minus_product(next_h, next_h, o),
-        writes=(_minus_product(written, written, i), _minus_product(kept, kept, f), _minus_product(i, written, g)),
-        keeps=f,
-    )
+def _weight_grad(d_a: Tensor, source: Tensor) -> Tensor:
+    """Return the gradient of a recurrent matrix, (R, H): one product for all steps."""
+    return d_a.flatten(0, 1).flatten(1).T @ source.flatten(0, 1)
 
 
-def _unbound(*parts: Tensor) -> list[tuple[Tensor, ...]]:
-    """Views of each part step by step: quicker to get all at once than by index."""
-    return [part.unbind() for part in parts]
+class _LSTM(Function):
+    """The LSTM over a chunk with up to three options.
 
-
-def _product(d_a: Tensor, h: Tensor) -> Tensor:
-    """The gradient of a recurrent matrix: one product for all steps, (R, H)."""
-    return d_a.flatten(0, 1).flatten(1).T @ h.flatten(0, 1)
-
-
-class _Peephole(Function):
-    """Blocks i, f, o, g."""
+    With three blocks of rows the gates are coupled: i = 1 - f. `peepholes`, (3, H), are p_i, p_f and p_o. `scale`,
+    (T, B, H), and `w_m`, (H, H), make the recurrent input m = scale * (w_m h) instead of h.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, below: Tensor, w_h: Tensor, p_i: Tensor, p_f: Tensor, p_o: Tensor, h: Tensor, c: Tensor
+        ctx: Any,
+        input_proj: Tensor,
+        w_h: Tensor,
+        h: Tensor,
+        c: Tensor,
+        peepholes: Tensor | None,
+        scale: Tensor | None,
+        w_m: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        chunk, looks, w_h_t = _Chunk(below, h, c), torch.stack((p_i, p_f)), w_h.T  # looks: (2, H)
-        for step, (from_below, at) in enumerate(zip(below.unbind(), chunk, strict=True)):
-            i, f = chunk.a[step, :, 0], chunk.a[step, :, 1]
-            torch.addmm(from_below, at.h, w_h_t, out=at.a)
-            at.gates[:, :2].addcmul_(looks, at.c.unsqueeze(1)).sigmoid_()
+        chunk, w_h_t = _Chunk.empty(input_proj, h, c), w_h.T
+        is_coupled = chunk.gates.shape[2] == 3
+        p_if, p_o = (None, None) if peepholes is None else (peepholes[:2], peepholes[2])
+        w_m_h, m = (input_proj.new_empty(0 if scale is None else scale.shape) for _ in range(2))
+        for t, (projected, at) in enumerate(zip(input_proj.unbind(), chunk.steps(), strict=True)):
+            source = at.h
+            if scale is not None and w_m is not None:
+                source = torch.mul(scale[t], torch.mm(at.h, w_m.T, out=w_m_h[t]), out=m[t])
+            torch.addmm(projected, source, w_h_t, out=at.a)
             at.g.tanh_()
-            torch.mul(f, at.c, out=at.next_c).addcmul_(i, at.g)
-            at.o.addcmul_(p_o, at.next_c).sigmoid_()
-            at.show()
-        ctx.save_for_backward(w_h, p_i, p_f, p_o, chunk.a, chunk.h, chunk.c, chunk.tanh_c)
+            if p_if is None:
+                at.sigmoids.sigmoid_()
+            else:
+                at.sigmoids[:, :2].addcmul_(p_if, at.c.unsqueeze(1)).sigmoid_()
+            if is_coupled:
+                torch.lerp(at.g, at.c, at.f, out=at.next_c)  # g + f * (c - g)
+            else:
+                torch.mul(at.f, at.c, out=at.next_c).addcmul_(at.i, at.g)
+            if p_o is not None:
+                at.o.addcmul_(p_o, at.next_c).sigmoid_()
+            torch.tanh(at.next_c, out=at.tanh_c)
+            torch.mul(at.o, at.tanh_c, out=at.next_h)
+        ctx.save_for_backward(w_h, peepholes, scale, w_m, w_m_h, m, *chunk)
         return chunk.h[1:].clone(), chunk.c[-1].clone()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_hs: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
-        w_h, p_i, p_f, p_o, gates, h, c, tanh_c = ctx.saved_tensors
-        d_a = torch.empty_like(gates)
-        rows, parts = d_a.flatten(2).unbind(), _unbound(*gates.unbind(2), c[:-1], h[1:], tanh_c)
-
-        def slopes(step: int) -> _Slopes:
-            plain = _lstm_slopes(*[part[step] for part in parts])
-            of_i, of_f, _ = plain.writes
-            return plain._replace(shows=plain.shows + plain.opens * p_o, keeps=plain.keeps + of_i * p_i + of_f * p_f)
-
-        d_h0, d_c0 = _cell_back(d_hs, d_c, d_a, slopes, lambda step: rows[step] @ w_h)
-        d_p = [(d_a[:, :, block] * cell).sum((0, 1)) for block, cell in ((0, c[:-1]), (1, c[:-1]), (2, c[1:]))]
-        return d_a.flatten(2), _product(d_a, h[:-1]), *d_p, d_h0, d_c0
-
-
-class _Cifg(Function):
-    """Blocks f, o, g."""
-
-    @staticmethod
-    def forward(ctx: Any, below: Tensor, w_h: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        chunk, w_h_t = _Chunk(below, h, c), w_h.T
-        f = chunk.a[:, :, 0].unbind()
-        for step, (from_below, at) in enumerate(zip(below.unbind(), chunk, strict=True)):
-            torch.addmm(from_below, at.h, w_h_t, out=at.a)
-            at.gates.sigmoid_()
-            at.g.tanh_()
-            torch.lerp(at.g, at.c, f[step], out=at.next_c)  # g + f * (c - g)
-            at.show()
-        ctx.save_for_backward(w_h, chunk.a, chunk.h, chunk.c, chunk.tanh_c)
-        return chunk.h[1:].clone(), chunk.c[-1].clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_hs: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
-        w_h, gates, h, c, tanh_c = ctx.saved_tensors
-        d_a = torch.empty_like(gates)
-        rows, parts = d_a.flatten(2).unbind(), _unbound(*gates.unbind(2), c[:-1], h[1:], tanh_c)
-
-        def slopes(step: int) -> _Slopes:
-            f, o, g, before, next_h, tanh = (part[step] for part in parts)
-            kept, coupled = f * (before - g), 1 - f
-            return _Slopes(
-                shows=_minus_product(o, next_h, tanh),
-                opens=_minus_product(next_h, next_h, o),
-                writes=(_minus_product(kept, kept, f), coupled * (1 - g * g)),
-                keeps=f,
-            )
-
-        d_h0, d_c0 = _cell_back(d_hs, d_c, d_a, slopes, lambda step: rows[step] @ w_h)
-        return d_a.flatten(2), _product(d_a, h[:-1]), d_h0, d_c0
-
-
-class _Multiplicative(Function):
-    """Blocks i, f, o, g; what turns the past comes by itself."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, below: Tensor, by: Tensor, w_h: Tensor, w_m: Tensor, h: Tensor, c: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        chunk, w_h_t, w_m_t = _Chunk(below, h, c), w_h.T, w_m.T
-        turned, m = chunk.h.new_empty(by.shape), chunk.h.new_empty(by.shape)
-        i, f = (chunk.a[:, :, block].unbind() for block in (0, 1))
-        for step, (from_below, at) in enumerate(zip(below.unbind(), chunk, strict=True)):
-            torch.mm(at.h, w_m_t, out=turned[step])
-            torch.mul(by[step], turned[step], out=m[step])
-            torch.addmm(from_below, m[step], w_h_t, out=at.a)
-            at.write(i[step], f[step])
-        ctx.save_for_backward(w_h, w_m, by, turned, m, chunk.a, chunk.h, chunk.c, chunk.tanh_c)
-        return chunk.h[1:].clone(), chunk.c[-1].clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_hs: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
-        w_h, w_m, by, turned, m, gates, h, c, tanh_c = ctx.saved_tensors
-        d_a, d_m, d_turned = torch.empty_like(gates), torch.empty_like(m), torch.empty_like(m)
-        rows, parts = d_a.flatten(2).unbind(), _unbound(*gates.unbind(2), c[:-1], h[1:], tanh_c)
-
-        def to_h(step: int) -> Tensor:
-            torch.mm(rows[step], w_h, out=d_m[step])
-            d_h: Tensor = torch.mul(d_m[step], by[step], out=d_turned[step]) @ w_m
-            return d_h
-
-        d_h0, d_c0 = _cell_back(d_hs, d_c, d_a, lambda step: _lstm_slopes(*[part[step] for part in parts]), to_h)
-        d_w_m = d_turned.flatten(0, 1).T @ h[:-1].flatten(0, 1)
-        return d_a.flatten(2), d_m * turned, _product(d_a, m), d_w_m, d_h0, d_c0
+    def backward(ctx: Any, d_hs: Tensor, d_c: Tensor) -> tuple[Tensor | None, ...]:
+        w_h, peepholes, scale, w_m, w_m_h, m, *values = ctx.saved_tensors
+        chunk = _Chunk(*values)
+        is_coupled = chunk.gates.shape[2] == 3
+        p_i, p_f, p_o = peepholes.unbind() if peepholes is not None else [w_h] * 3  # unused without peepholes
+        d_a = torch.empty_like(chunk.gates)
+        rows, blocks = d_a.flatten(2).unbind(), [block.unbind() for block in d_a.unbind(2)]
+        d_m, d_w_m_h = torch.empty_like(m), torch.empty_like(m)
+        d_c, d_h = d_c.clone(), torch.zeros_like(d_c)
+        for t, at in reversed(list(enumerate(chunk.steps()))):
+            # Partial derivatives; those of a gate s are s (1 - s), those of a tanh 1 - t^2.
+            h_by_c, h_by_o = _minus_product(at.o, at.next_h, at.tanh_c), _minus_product(at.next_h, at.next_h, at.o)
+            c_by_c = at.f
+            if is_coupled:
+                kept = at.f * (at.c - at.g)
+                c_by_a = [_minus_product(kept, kept, at.f), None, (1 - at.f) * (1 - at.g * at.g)]
+            else:
+                written, kept = at.i * at.g, at.f * at.c
+                by_i, by_f = _minus_product(written, written, at.i), _minus_product(kept, kept, at.f)
+                c_by_a = [by_i, by_f, None, _minus_product(at.i, written, at.g)]
+                if peepholes is not None:
+                    h_by_c = h_by_c + h_by_o * p_o
+                    c_by_c = at.f + by_i * p_i + by_f * p_f
+            d_h = d_h + d_hs[t]
+            d_c.addcmul_(d_h, h_by_c)
+            for block, by in zip(blocks, c_by_a, strict=True):
+                torch.mul(d_h if by is None else d_c, h_by_o if by is None else by, out=block[t])
+            d_c.mul_(c_by_c)
+            if w_m is None:
+                d_h = rows[t] @ w_h
+            else:
+                torch.mm(rows[t], w_h, out=d_m[t])
+                d_h = torch.mul(d_m[t], scale[t], out=d_w_m_h[t]) @ w_m
+        d_peepholes = d_scale = d_w_m = None
+        if peepholes is not None:
+            cells = (chunk.c[:-1], chunk.c[:-1], chunk.c[1:])
+            d_peepholes = torch.stack([(d_a[:, :, gate] * c).sum((0, 1)) for gate, c in enumerate(cells)])
+        if w_m is not None:
+            d_scale, d_w_m = d_m * w_m_h, _weight_grad(d_w_m_h, chunk.h[:-1])
+        d_w_h = _weight_grad(d_a, chunk.h[:-1] if w_m is None else m)
+        return d_a.flatten(2), d_w_h, d_h, d_c, d_peepholes, d_scale, d_w_m
 
 
 class _SLSTM(Function):
-    """Blocks i, f, o, z."""
+    """The sLSTM over a chunk, with blocks i, f, o, z."""
 
     @staticmethod
-    def forward(ctx: Any, below: Tensor, w_h: Tensor, h: Tensor, c: Tensor, n: Tensor, m: Tensor) -> tuple[Tensor, ...]:
-        steps, batch, rows = below.shape
-        gates = below.new_empty(steps, batch, 4, rows // 4)
-        hs, cs, ns = (below.new_empty(steps + 1, *h.shape) for _ in range(3))
+    def forward(
+        ctx: Any, input_proj: Tensor, w_h: Tensor, h: Tensor, c: Tensor, n: Tensor, m: Tensor
+    ) -> tuple[Tensor, ...]:
+        steps, batch, rows = input_proj.shape
+        gates = input_proj.new_empty(steps, batch, 4, rows // 4)
+        hs, cs, ns = (input_proj.new_empty(steps + 1, *h.shape) for _ in range(3))
         hs[0], cs[0], ns[0] = h, c, n
-        log_f, v = (below.new_empty(steps, *h.shape) for _ in range(2))
-        nothing_yet = n <= 0
-        for step in range(steps):
-            a = gates[step]
-            torch.addmm(below[step], hs[step], w_h.T, out=a.flatten(1))
-            log_f[step] = F.logsigmoid(a[:, 1])
-            torch.add(m, log_f[step], out=a[:, 1])
-            if step == 0:  # later there is always something to keep
-                a[:, 1].masked_fill_(nothing_yet, -torch.inf)
+        log_f, v = (input_proj.new_empty(steps, *h.shape) for _ in range(2))
+        is_empty = n <= 0
+        for t in range(steps):
+            a = gates[t]
+            torch.addmm(input_proj[t], hs[t], w_h.T, out=a.flatten(1))
+            log_f[t] = F.logsigmoid(a[:, 1])
+            torch.add(m, log_f[t], out=a[:, 1])
+            if t == 0:  # after the first step n is at least 1
+                a[:, 1].masked_fill_(is_empty, -torch.inf)
             m = torch.maximum(a[:, 1], a[:, 0])
             a[:, :2].sub_(m.unsqueeze(1)).exp_()
             a[:, 2].sigmoid_()
             a[:, 3].tanh_()
-            torch.mul(a[:, 1], cs[step], out=cs[step + 1]).addcmul_(a[:, 0], a[:, 3])
-            torch.addcmul(a[:, 0], a[:, 1], ns[step], out=ns[step + 1])
-            torch.div(cs[step + 1], ns[step + 1], out=v[step])
-            torch.mul(a[:, 2], v[step], out=hs[step + 1])
+            torch.mul(a[:, 1], cs[t], out=cs[t + 1]).addcmul_(a[:, 0], a[:, 3])
+            torch.addcmul(a[:, 0], a[:, 1], ns[t], out=ns[t + 1])
+            torch.div(cs[t + 1], ns[t + 1], out=v[t])
+            torch.mul(a[:, 2], v[t], out=hs[t + 1])
         ctx.save_for_backward(w_h, gates, hs, cs, ns, log_f, v)
         return hs[1:].clone(), cs[-1].clone(), ns[-1].clone(), m
 
@@ -329,25 +241,25 @@ class _SLSTM(Function):
         w_h, gates, h, c, n, log_f, v = ctx.saved_tensors
         i, f, o, z = gates.unbind(2)
         d_a = torch.empty_like(gates)
-        shows, opens = o / n[1:], v * o * (1 - o)
-        i_of_c, f_of_c, f_of_n, writes = z * i, c[:-1] * f, n[:-1] * f, i * (1 - z * z)
-        closed = -torch.expm1(log_f)
-        keeps = i < 1
+        h_by_c, h_by_a_o = o / n[1:], v * o * (1 - o)
+        c_by_log_i, c_by_log_f, n_by_log_f, c_by_a_z = z * i, c[:-1] * f, n[:-1] * f, i * (1 - z * z)
+        log_f_by_a_f = -torch.expm1(log_f)
+        f_is_one = i < 1
         d_h, d_c, d_n = torch.zeros_like(d_c), d_c.clone(), d_n.clone()
-        for step in reversed(range(len(d_hs))):
-            d_h = d_h + d_hs[step]
-            torch.mul(d_h, opens[step], out=d_a[step, :, 2])
-            d_v = d_h * shows[step]
+        for t in reversed(range(len(d_hs))):
+            d_h = d_h + d_hs[t]
+            torch.mul(d_h, h_by_a_o[t], out=d_a[t, :, 2])
+            d_v = d_h * h_by_c[t]
             d_c.add_(d_v)
-            d_n.addcmul_(d_v, v[step], value=-1)
-            d_log_i = (d_c * i_of_c[step]).addcmul_(d_n, i[step])
-            d_log_f = (d_c * f_of_c[step]).addcmul_(d_n, f_of_n[step])
-            # The stabiliser is one of the two logarithms: that one has no gradient but what comes through it.
-            torch.where(keeps[step], d_log_i, d_m - d_log_f, out=d_a[step, :, 0])
-            d_m = torch.where(keeps[step], d_m - d_log_i, d_log_f)
-            torch.mul(d_m, closed[step], out=d_a[step, :, 1])
-            torch.mul(d_c, writes[step], out=d_a[step, :, 3])
-            d_c.mul_(f[step])
-            d_n.mul_(f[step])
-            d_h = d_a[step].flatten(1) @ w_h
-        return d_a.flatten(2), _product(d_a, h[:-1]), d_h, d_c, d_n, d_m
+            d_n.addcmul_(d_v, v[t], value=-1)
+            d_log_i = (d_c * c_by_log_i[t]).addcmul_(d_n, i[t])
+            d_log_f = (d_c * c_by_log_f[t]).addcmul_(d_n, n_by_log_f[t])
+            # The stabiliser equals one of the two logarithms; that one only has the gradient through the stabiliser.
+            torch.where(f_is_one[t], d_log_i, d_m - d_log_f, out=d_a[t, :, 0])
+            d_m = torch.where(f_is_one[t], d_m - d_log_i, d_log_f)
+            torch.mul(d_m, log_f_by_a_f[t], out=d_a[t, :, 1])
+            torch.mul(d_c, c_by_a_z[t], out=d_a[t, :, 3])
+            d_c.mul_(f[t])
+            d_n.mul_(f[t])
+            d_h = d_a[t].flatten(1) @ w_h
+        return d_a.flatten(2), _weight_grad(d_a, h[:-1]), d_h, d_c, d_n, d_m
