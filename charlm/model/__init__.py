@@ -1,1 +1,1 @@
-"""The model as it is trained, in torch. The same equations as `charlm.cells`, on fused kernels."""
+"""The model in torch, for training: the equations of `charlm.cells`, on fused kernels."""

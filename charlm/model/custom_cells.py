@@ -119,8 +119,8 @@ def _weight_grad(d_a: Tensor, source: Tensor) -> Tensor:
 class _LSTM(Function):
     """The LSTM over a chunk with up to three options.
 
-    With three blocks of rows the gates are coupled: i = 1 - f. `peepholes`, (3, H), are p_i, p_f and p_o. `scale`,
-    (T, B, H), and `w_m`, (H, H), make the recurrent input m = scale * (w_m h) instead of h.
+    With three blocks of rows the gates are coupled, i = 1 - f. The rows of `peepholes`, (3, H), are p_i, p_f and p_o.
+    With `scale`, (T, B, H), and `w_m`, (H, H), the recurrent input is m = scale * (w_m h) instead of h.
     """
 
     @staticmethod

@@ -1,7 +1,7 @@
-"""The cells over a whole chunk: on torch's fused kernels where there is one, else in loops of our own (`stepwise`).
+"""The cells over a whole chunk: torch's fused kernels, or the loops of `custom_cells`.
 
-Each function computes what the module of the same name in `charlm.cells` computes step by step; tests hold the two
-together. Weights come in that module's layout and are put into the kernel's here, which costs next to nothing.
+Each function computes what the cell of the same name in `charlm.cells` computes step by step; tests compare the two.
+Weights have the layout of the cell and are rearranged for the kernel here, which costs next to nothing.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from charlm.model import custom_cells
-from charlm.model.custom_cells import LayerState
-
-Cell = Callable[[Tensor, LayerState, Mapping[str, Tensor]], tuple[Tensor, LayerState]]
+from charlm.model.custom_cells import LayerState, Loop
 
 
 def lstm(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
@@ -25,8 +23,8 @@ def lstm(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[T
 
     Args:
         x: (T, B, I).
-        state: h and c before it.
-        weights: `w_x`, `w_h` and `b`, as `charlm.cells.lstm.shapes` says.
+        state: h and c before the chunk.
+        weights: of the layer, see `charlm.cells.lstm`.
 
     Returns:
         h after every step, (T, B, H), and the state after the last.
@@ -39,13 +37,13 @@ def lstm(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[T
 
 
 def gru(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through a GRU layer; as `lstm`, with `b_h` besides."""
-    b_h = torch.nn.functional.pad(weights["b_h"], (2 * len(weights["b_h"]), 0))  # the gates have none
+    """Run a chunk through a GRU layer, see `lstm`."""
+    b_h = F.pad(weights["b_h"], (2 * len(weights["b_h"]), 0))  # the gates have no such bias
     return _run(torch.gru, x, state, weights, b_h)
 
 
 def rnn(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through a plain recurrent layer; as `lstm`."""
+    """Run a chunk through a plain recurrent layer, see `lstm`."""
     return _run(torch.rnn_tanh, x, state, weights, torch.zeros_like(weights["b"]))
 
 
@@ -66,13 +64,12 @@ def _swap_last_two_gates(rows: Tensor) -> Tensor:
     return torch.cat((i, f, g, o))
 
 
-def _in_a_loop(loop: custom_cells.Loop) -> Cell:
+def _with_input_proj(loop: Loop) -> Loop:
     def cell(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
         return loop(F.linear(x, weights["w_x"], weights["b"]), state, weights)
 
     return cell
 
 
-CELLS: Final[Mapping[str, Cell]] = MappingProxyType(
-    {"lstm": lstm, "gru": gru, "rnn": rnn, **{name: _in_a_loop(loop) for name, loop in custom_cells.LOOPS.items()}}
-)
+_CUSTOM = {name: _with_input_proj(loop) for name, loop in custom_cells.LOOPS.items()}
+CELLS: Final[Mapping[str, Loop]] = MappingProxyType({"lstm": lstm, "gru": gru, "rnn": rnn, **_CUSTOM})

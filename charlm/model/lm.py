@@ -1,8 +1,8 @@
-"""The character language model, for training.
+"""The character language model in torch, for training.
 
     ids (T, B) -> embedding -> [dropout -> cell -> norm -> + input] x L -> dropout -> output -> logits (T, B, V)
 
-Parameters have the names and shapes of the model file (`ModelConfig.tensors`), so that saving is copying.
+Parameters have the names and shapes of the model file (`charlm.tensor_shapes`); saving is copying.
 """
 
 from __future__ import annotations
@@ -25,35 +25,29 @@ from charlm.model.custom_cells import LayerState
 ModelState = tuple[LayerState, ...]
 
 NORM_EPSILON = 1e-5
-FORGET_BIAS = 1.0  # Gers et al. (2000), Jozefowicz et al. (2015): begin by keeping
-# Measured, docs/experiments.md: an output layer that begins at nothing leaves the first steps to the frequencies in its
-# bias, and is worth more than any other choice made here.
+FORGET_BIAS = 1.0  # Gers et al. (2000), Jozefowicz et al. (2015): start by keeping the cell
+# The output layer starts at zero, so that the first steps depend on its bias alone. Measured (docs/experiments.md): no
+# other choice made here is worth as much.
 EMBEDDING_STD, TIED_STD = 0.5, 0.05
-# One-hot vectors come in few widths, as a kernel is made for each, and are worth it up to a share of the embedding's.
-WIDTHS, WORTH_IT = 32, 0.5
+ONE_HOT_MULTIPLE = 32  # widths of one-hot vectors are rounded up to it, because torch makes a kernel for each width
+MAX_ONE_HOT_SHARE = 0.5  # of the embedding's width; wider one-hot vectors save nothing
 
 
 @dataclass(frozen=True)
 class Dropout:
-    """What is left out while training.
+    """Dropout rates in training.
 
-    The first three are locked (variational) dropout, Gal and Ghahramani (2016): one mask a lane and chunk, the same at
-    every step. `weight` is DropConnect on the recurrent matrices, Merity et al. (2018).
-
-    Attributes:
-        input: of the embedding's output.
-        hidden: between layers.
-        output: of what the output layer reads.
-        weight: of every recurrent weight.
+    The first three are locked (variational) dropout, one mask per lane and chunk (Gal and Ghahramani 2016). The last
+    is DropConnect on the recurrent matrices (Merity et al. 2018).
 
     Raises:
-        UsageError: a value outside [0, 1).
+        UsageError: a rate outside [0, 1).
     """
 
-    input: float = 0.0
-    hidden: float = 0.0
-    output: float = 0.0
-    weight: float = 0.0
+    input: float = 0.0  # after the embedding
+    hidden: float = 0.0  # between layers
+    output: float = 0.0  # before the output layer
+    weight: float = 0.0  # of every recurrent weight
 
     def __post_init__(self) -> None:
         for name in ("input", "hidden", "output", "weight"):
@@ -62,7 +56,7 @@ class Dropout:
 
 
 class Layer(nn.Module):
-    """A cell, with what stands around it."""
+    """A cell with its norm and residual connection."""
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
@@ -84,22 +78,25 @@ class Layer(nn.Module):
             self.get_parameter("b").data.chunk(len(gates))[gates.index("f")].fill_(FORGET_BIAS)
 
     def forward(
-        self, x: Tensor, state: LayerState, weight_drop: float, spelled: tuple[Tensor, Tensor] | None = None
+        self, x: Tensor, state: LayerState, weight_drop: float, one_hot: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, LayerState]:
-        """Run a chunk, (T, B, I) to (T, B, H), from `state` to the state after it.
+        """Run a chunk.
 
         Args:
-            x: what the layer gets from below.
-            state: before it.
-            weight_drop: share of the recurrent weights that is left out.
-            spelled: what the cell reads in the place of x, (T, B, U), and the matrix for it, (GH, U), if not x itself.
+            x: input, (T, B, I).
+            state: before the chunk.
+            weight_drop: share of the recurrent weights to drop.
+            one_hot: one-hot vectors for the cell to read instead of x, (T, B, U), and the matrix for them, (GH, U).
+
+        Returns:
+            The output, (T, B, H), and the state after the chunk.
         """
         weights: dict[str, Tensor] = {name: self.get_parameter(name) for name in self._shapes}
         if weight_drop:
             for name, weight in weights.items():
                 if weight.dim() == 2 and name != "w_x":
                     weights[name] = F.dropout(weight, weight_drop)
-        source, weights["w_x"] = (x, weights["w_x"]) if spelled is None else spelled
+        source, weights["w_x"] = (x, weights["w_x"]) if one_hot is None else one_hot
         h, after = self._cell(source, state, weights)
         if self.norm_scale is not None:
             h = F.layer_norm(h.to(x.dtype), self.norm_scale.shape, self.norm_scale, self.norm_shift, NORM_EPSILON)
@@ -107,7 +104,7 @@ class Layer(nn.Module):
 
 
 class Output(nn.Module):
-    """From the last layer to logits; with tied weights it holds only the bias."""
+    """The output layer; with tied weights it has only a bias."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -120,20 +117,24 @@ class CharLM(nn.Module):
 
     Args:
         config: the shape.
-        dropout: what is left out in training mode.
+        dropout: rates in training mode.
+        max_one_hot_share: of the embedding's width, up to which the first layer reads one-hot vectors.
     """
 
-    def __init__(self, config: ModelConfig, dropout: Dropout | None = None) -> None:
+    def __init__(
+        self, config: ModelConfig, dropout: Dropout | None = None, max_one_hot_share: float = MAX_ONE_HOT_SHARE
+    ) -> None:
         super().__init__()
         self.config = config
         self.dropout = dropout or Dropout()
+        self._max_one_hot = max_one_hot_share * config.embedding
         self.embedding = nn.Parameter(torch.empty(config.vocabulary, config.embedding))
         nn.init.normal_(self.embedding, std=TIED_STD if config.tied else EMBEDDING_STD)
         self.layers = nn.ModuleList(Layer(config, layer) for layer in range(config.layers))
         self.output = Output(config)
 
     def start(self, lanes: int) -> ModelState:
-        """The state before anything was read, for B lanes."""
+        """Return the state before any input, for B lanes."""
         parts = len(CELLS[self.config.cell].state_fields)
         zero = self.embedding.new_zeros(lanes, self.config.hidden)
         return tuple((zero,) * parts for _ in range(self.config.layers))
@@ -143,58 +144,58 @@ class CharLM(nn.Module):
 
         Args:
             ids: (T, B).
-            state: before it.
+            state: before the chunk.
 
         Returns:
-            Logits of what comes after each id, (T, B, V), and the state after the last; not detached.
+            The logits after each id, (T, B, V), and the state after the last; not detached.
         """
         dropout = self.dropout if self.training else Dropout()
         x = _locked_dropout(F.embedding(ids, self.embedding).to(self._precision()), dropout.input)
-        spelled = None if dropout.input else self._spell(ids, x.dtype)
+        one_hot = None if dropout.input else self._one_hot(ids, x.dtype)
         after = []
         for number, layer in enumerate(self.layers):
             if number:
                 x = _locked_dropout(x, dropout.hidden)
-            x, last = layer(x, state[number], dropout.weight, None if number else spelled)
+            x, last = layer(x, state[number], dropout.weight, None if number else one_hot)
             after.append(last)
         x = _locked_dropout(x, dropout.output)
         w = self.embedding if self.output.w is None else self.output.w
         return F.linear(x, w, self.output.b), tuple(after)
 
     def _precision(self) -> torch.dtype:
-        """Of what runs between the products: on a processor that of the products, half as much memory to go through."""
+        """Return the precision between the products: on a CPU that of the products, which halves the memory traffic."""
         is_rounded = self.embedding.device.type == "cpu" and torch.is_autocast_enabled("cpu")
         return torch.get_autocast_dtype("cpu") if is_rounded else self.embedding.dtype
 
-    def _spell(self, ids: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
-        """The first layer's input as one-hot vectors, with the matrix for them; None where that spares nothing.
+    def _one_hot(self, ids: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
+        """Return the first layer's input as one-hot vectors and the matrix for them, or None if that saves nothing.
 
-        W_x e is a column of W_x E^T, which has one for each id that the chunk has. A text has few different characters,
-        so the product is much narrower than with an embedding, and the layer takes a third less time.
+        W_x e is a column of W_x E^T, which needs a column for each different id of the chunk. A text has few different
+        characters: the product is much narrower than with an embedding, and the layer takes a third less time.
         """
-        if ids.device.type != "cpu":  # elsewhere what counts is how many kernels there are to start
+        if ids.device.type != "cpu":  # on a GPU the number of kernels counts
             return None
         used, place = torch.unique(ids, return_inverse=True)
-        used = F.pad(used, (0, -len(used) % WIDTHS))
-        if len(used) > WORTH_IT * self.config.embedding:
+        used = F.pad(used, (0, -len(used) % ONE_HOT_MULTIPLE))
+        if len(used) > self._max_one_hot:
             return None
         one_hot = torch.zeros(*ids.shape, len(used), dtype=dtype).scatter_(2, place.unsqueeze(2), 1)
         return one_hot, F.linear(self.layers[0].get_parameter("w_x"), self.embedding[used])
 
     @torch.no_grad()
-    def set_frequencies(self, counts: NDArray[np.int64]) -> None:
-        """Begin with the output bias at the log frequencies of the ids, (V,), rather than learn them first."""
+    def init_output_bias(self, counts: NDArray[np.int64]) -> None:
+        """Set the output bias to the log frequencies of the ids, from their counts, (V,)."""
         frequencies = (counts + 0.1) / (counts.sum() + 0.1 * len(counts))
         self.output.b.copy_(torch.from_numpy(np.log(frequencies)))
 
 
 def detach(state: ModelState) -> ModelState:
-    """The same values with no history: where backpropagation through time is cut."""
+    """Return the same values without history: backpropagation through time ends here."""
     return tuple(tuple(part.detach() for part in layer) for layer in state)
 
 
 def _locked_dropout(x: Tensor, rate: float) -> Tensor:
-    """Drop the same units at every step of a chunk: one mask of (1, B, D)."""
+    """Drop the same units at every step of a chunk, by one mask of (1, B, D)."""
     if not rate:
         return x
     mask = torch.empty((1, *x.shape[1:]), device=x.device, dtype=x.dtype).bernoulli_(1 - rate)
@@ -202,10 +203,10 @@ def _locked_dropout(x: Tensor, rate: float) -> Tensor:
 
 
 def load_tensors(model: CharLM, tensors: Mapping[str, NDArray[np.float32]]) -> None:
-    """Put a model file's tensors into a model of the same shape."""
+    """Copy the tensors of a model file into a model of the same shape."""
     model.load_state_dict({name: torch.from_numpy(tensor.copy()) for name, tensor in tensors.items()})
 
 
 def to_tensors(state_dict: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
-    """What a model file holds of a model's `state_dict`."""
+    """Return the tensors of a model file from a model's `state_dict`."""
     return {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in state_dict.items()}

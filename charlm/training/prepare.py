@@ -155,7 +155,7 @@ def make_trainer(plan: RunPlan, group: ProcessGroup, device: torch.device, clock
     torch.manual_seed(config.seed)
     dropout = Dropout(config.dropout_input, config.dropout_hidden, config.dropout_output, config.weight_drop)
     model = CharLM(plan.model, dropout)
-    model.set_frequencies(corpus.counts)
+    model.init_output_bias(corpus.counts)
     if plan.base is not None:
         load_tensors(model, _extend(plan.base, corpus.vocabulary, to_tensors(model.state_dict())))
     model.to(device)

@@ -11,15 +11,15 @@ import torch
 from charlm.cells import CELLS
 from charlm.config import ModelConfig
 from charlm.errors import UsageError
-from charlm.model import lm
 from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
 from charlm.tensor_shapes import parameter_count, tensor_shapes
 
 
-def make(dropout: Dropout | None = None, **shape: Any) -> CharLM:
+def make(dropout: Dropout | None = None, max_one_hot_share: float = 0.5, **shape: Any) -> CharLM:
     torch.manual_seed(0)
-    model = CharLM(ModelConfig(**{"vocabulary": 11, "embedding": 8, "hidden": 8, "layers": 2, **shape}), dropout)
-    if model.output.w is not None:  # it begins at zero, where every model says the same
+    config = ModelConfig(**{"vocabulary": 11, "embedding": 8, "hidden": 8, "layers": 2, **shape})
+    model = CharLM(config, dropout, max_one_hot_share)
+    if model.output.w is not None:  # it starts at zero, which gives all models the same logits
         torch.nn.init.normal_(model.output.w)
     return model
 
@@ -46,20 +46,17 @@ def test_chunk_read_in_parts_equals_whole_chunk(cell: str, shape: dict[str, Any]
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("shape", [{}, {"residual": False}, {"tied": True}])
-def test_one_hot_first_layer_equals_embedding(
-    cell: str, shape: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_hot_first_layer_equals_embedding(cell: str, shape: dict[str, Any]) -> None:
     config = {"cell": cell, "vocabulary": 11, "embedding": 16, "hidden": 16, **shape}
     outcomes = []
-    for worth_it in (float("inf"), 0.0):
-        monkeypatch.setattr(lm, "WORTH_IT", worth_it)
-        model = make(**config)
+    for max_share in (float("inf"), 0.0):
+        model = make(max_one_hot_share=max_share, **config)
         logits, after = model(IDS, model.start(3))
         model.zero_grad()
         (logits.logsumexp(-1).sum() + after[0][0].sum()).backward()
         outcomes.append((logits, *[parameter.grad for parameter in model.parameters()]))
-    for spelled, embedded in zip(*outcomes, strict=True):
-        torch.testing.assert_close(spelled, embedded, rtol=1e-4, atol=1e-5)
+    for one_hot, embedded in zip(*outcomes, strict=True):
+        torch.testing.assert_close(one_hot, embedded, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -114,7 +111,7 @@ def test_initial_weights_follow_their_distributions() -> None:
 def test_output_bias_starts_at_log_frequencies() -> None:
     model = make(tied=True)
     counts = np.array([1000, 500, *[10] * 8, 0])
-    model.set_frequencies(counts)
+    model.init_output_bias(counts)
     p = torch.softmax(model.output.b, dim=0)
     np.testing.assert_allclose(p.detach().numpy(), (counts + 0.1) / (counts + 0.1).sum(), rtol=1e-5)
 
