@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from charlm import checkpoint
 from charlm.adapt.dynamic_eval import learn
 from charlm.adapt.learner import Learner
-from charlm.chat.adaptive_reader import default_rate
 from charlm.chat.conversation import Conversation
+from charlm.chat.learning import default_rate
 from charlm.checkpoint import Checkpoint, TrainingRecord
 from charlm.config import ChatConfig, DataConfig, LearnConfig, ModelConfig, SamplingConfig, TrainConfig
 from charlm.errors import UsageError
@@ -176,7 +176,7 @@ class Model:
             bot: who the model is.
             seed: makes the same replies again.
             learn: whether the model learns from what you say, or at which rate; None does where that pays, see
-                `charlm.chat.adaptive_reader.default_rate`. The model itself stays as it is.
+                `charlm.chat.learning.default_rate`. The model itself stays as it is.
             **dials: fields of `charlm.config.ChatConfig`.
 
         Raises:

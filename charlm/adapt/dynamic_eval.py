@@ -1,6 +1,6 @@
-"""Texts read by a model that learns: measured, scored line by line, or learned for their own sake.
+"""Texts read by a model that learns: scored as a whole or line by line, or learned for their own sake.
 
-Each character is predicted before it is learned, so a figure says how well the model does on a text that it is shown a
+Each character is predicted before it is learned, so a score says how well the model predicts a text that it reads a
 character at a time.
 """
 
@@ -9,48 +9,39 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from charlm.adapt.learner import AdaptiveState, Learner, Read
+from charlm.adapt.learner import AdaptedContext, Learner, LearnResult
 from charlm.errors import CorpusError
 from charlm.inference.context import Context, encode_lossy, unknown_mask
-from charlm.inference.scoring import LineScorer, TextScore
+from charlm.inference.scoring import LineScorer, Nats, TextScore
 from charlm.inference.state import Ids
 
-SLICE = 20  # segments between two reports of progress
-
-
-def reading(learner: Learner, memory: AdaptiveState, ids: Ids) -> Iterator[Read]:
-    """Read a long text and learn it, slice by slice; the same as in one go."""
-    size = SLICE * learner.settings.segment
-    for first in range(0, len(ids), size):
-        read = learner.read(memory, ids[first : first + size])
-        memory = read.memory
-        yield read
+PROGRESS_SEGMENTS = 20  # between two reports of progress
 
 
 class AdaptResult(NamedTuple):
-    """What learning a text has given.
+    """What learning a text has given so far."""
 
-    Attributes:
-        memory: after it.
-        learning: how well it was predicted.
-        static: how well it would have been without learning.
-    """
-
-    memory: AdaptiveState
-    learning: TextScore
-    static: TextScore
+    context: AdaptedContext
+    learning: TextScore  # each character before it was learned
+    static: TextScore  # without learning
 
 
-def learning(learner: Learner, text: str, times: int = 1) -> Iterator[AdaptResult]:
-    """Learn a text; yields what has been learned so far.
+def read_in_slices(learner: Learner, context: AdaptedContext, ids: Ids) -> Iterator[LearnResult]:
+    """Learn a long text slice by slice. The result is that of one call, to the bit."""
+    size = PROGRESS_SEGMENTS * learner.settings.segment
+    for first in range(0, len(ids), size):
+        result = learner.read(context, ids[first : first + size])
+        context = result.context
+        yield result
+
+
+def learn_text(learner: Learner, text: str, times: int = 1) -> Iterator[AdaptResult]:
+    """Learn a text; yields the result so far.
 
     Args:
-        learner: the model; it begins with what was trained.
+        learner: starts from the trained model.
         text: at least two characters; the first is read but not predicted.
-        times: how often it is read. Figures are those of the first time, which alone say something of the model.
+        times: how often it is read. Only the first time is scored.
 
     Raises:
         CorpusError: the text is too short.
@@ -59,37 +50,36 @@ def learning(learner: Learner, text: str, times: int = 1) -> Iterator[AdaptResul
         raise CorpusError("the text is too short to be learned from", "at least two characters are needed")
     vocabulary = learner.base.vocabulary
     ids, unknown = encode_lossy(vocabulary, text), int(unknown_mask(vocabulary, text)[1:].sum())
-    memory, measured, static = learner.start(ids[:1]), TextScore(), TextScore()
+    context, learning, static = learner.start(ids[:1]), TextScore(), TextScore()
     place = 1
-    for read in reading(learner, memory, ids[1:]):
-        memory = read.memory
-        characters = int(vocabulary.begins[ids[place : place + len(read.nats)]].sum())
-        place += len(read.nats)
-        measured += TextScore(float(read.nats.sum()), characters)
-        static += TextScore(float(read.base_nats.sum()), characters)
-        yield AdaptResult(memory, measured, static)
+    for result in read_in_slices(learner, context, ids[1:]):
+        context, nats, base_nats = result
+        characters = int(vocabulary.begins[ids[place : place + len(nats)]].sum())
+        place += len(nats)
+        learning += TextScore(float(nats.sum()), characters)
+        static += TextScore(float(base_nats.sum()), characters)
+        yield AdaptResult(context, learning, static)
     if unknown:
-        measured, static = measured.with_unknown(unknown), static.with_unknown(unknown)
-        yield AdaptResult(memory, measured, static)
+        learning, static = learning.with_unknown(unknown), static.with_unknown(unknown)
+        yield AdaptResult(context, learning, static)
     for _ in range(times - 1):
-        for read in reading(learner, memory, ids):
-            memory = read.memory
-            yield AdaptResult(memory, measured, static)
+        for result in read_in_slices(learner, context, ids):
+            context = result.context
+            yield AdaptResult(context, learning, static)
 
 
 def learn(learner: Learner, text: str, times: int = 1) -> AdaptResult:
-    """What `learning` gives in the end."""
-    *_, last = learning(learner, text, times)
+    """Learn a text, see `learn_text`, and return the last result."""
+    *_, last = learn_text(learner, text, times)
     return last
 
 
 def line_scorer(learner: Learner) -> LineScorer:
     """Return a scorer that learns each line once it was scored."""
-    memory = learner.start()
 
-    def score(context: Context, ids: Ids) -> tuple[Context, NDArray[np.float64]]:
-        nonlocal memory
-        memory, nats, _ = learner.read(memory, ids)
-        return Context(memory.state, memory.logits), nats
+    def score(context: Context, ids: Ids) -> tuple[Context, Nats]:
+        assert isinstance(context, AdaptedContext)
+        result = learner.read(context, ids)
+        return result.context, result.nats
 
-    return LineScorer(learner.base.vocabulary, Context(memory.state, memory.logits), score)
+    return LineScorer(learner.base.vocabulary, learner.start(), score)

@@ -1,126 +1,76 @@
-"""Learning while reading: dynamic evaluation (Krause, Kahembwe, Murray and Renals 2018).
+"""Dynamic evaluation: learning while reading (Krause, Kahembwe, Murray and Renals 2018).
 
-Owns the order of things: predict a segment, be told what came, then take a small step towards it and a small pull back
-to the trained weights. Every character is predicted before any step that has seen it.
+Predict a segment, compare with the text, then take a small step down the gradient and a small step back towards the
+trained weights. Every character is predicted before any step that has seen it.
 
-What a model remembers is a value, a `AdaptiveState`, and reading makes a new one: going back is keeping a reference,
-as it is
-with a `State`. A memory holds what was learned as an overlay on weights that are shared and never change. Overlays are
-as large as the model, so whoever keeps many memories keeps the overlays of the last few and lets the model read again
-from there: the same text read in the same pieces gives the same memory, to the bit.
+An `AdaptedContext` is a value, like every context: keeping a reference is a snapshot. It holds what was learned as a
+`WeightDelta`, as large as the model, on trained weights that are shared and never change. The same text read in the
+same pieces gives the same context, to the bit, so that few deltas need to be kept.
 
-Beside the learning model the trained one reads too. The difference says what learning is worth, and guards it: where
-the text was predicted worse than without, by a margin, half of what was learned is forgotten.
+The trained model reads along. The difference in surprisal is the gain of learning, and guards it: once the adapted
+model predicts worse by a margin, half of the delta is dropped.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import struct
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from charlm.adapt.gradient_rms import of_itself, pulls, scales
-from charlm.adapt.weight_delta import WeightDelta, WorkingWeights, adapted, nothing
+from charlm.adapt.gradient_rms import decay_rates, estimate_from_samples, inverse_rms
+from charlm.adapt.weight_delta import WeightDelta, WorkingWeights, adapted_tensors, empty_delta
 from charlm.checkpoint import Checkpoint, Tensors
 from charlm.config import LearnConfig
 from charlm.errors import CheckpointError
 from charlm.inference import tape
-from charlm.inference.context import encode_lossy
+from charlm.inference.context import Context, encode_lossy
 from charlm.inference.engine import Engine
-from charlm.inference.sampling import log_softmax
-from charlm.inference.state import Array, Ids, State
+from charlm.inference.scoring import Nats, surprisals
+from charlm.inference.state import Ids, State, unpack_header
 
-GUARD_WINDOW = 200  # characters over which learning is compared with not learning
-GUARD_SHARE = 0.5  # of what was learned that stays when it did harm
-HOPELESS = 10.0  # nats/char worse than without learning, above which nothing of it stays
+GUARD_WINDOW_CHARS = 200  # over which learning is compared with not learning
+GUARD_SHARE = 0.5  # of the delta that stays once it did harm
+MAX_DRIFT = 10.0  # nats/char; the adapted model predicts that much worse: the whole delta is dropped
 
-_MAGIC = b"charlmM1"  # the last character is the version of the layout below
-# Magic, the overlay's digest, the last id, learned, shrinks, drift, gain, bytes of a state; then two states.
+_MAGIC = b"charlmM1"  # the last character is the version of the layout
+# Magic, digest of the delta, last id, learned, shrinks, drift, gain, bytes of a state; then two states.
 _HEADER = struct.Struct("<8s16sqQQddQ")
 
 
-class Trail(NamedTuple):
-    """Where a model stands in a text.
-
-    Attributes:
-        before: the state before the last id, from which that id is read again when what follows is learned.
-        state: after it.
-        logits: of what may come next, (V,).
-    """
-
-    before: State
-    state: State
-    logits: Array
-
-
 @dataclass(frozen=True, slots=True)
-class AdaptiveState:
-    """Everything that a learning model remembers at one place of a text. A value: nobody changes it.
+class AdaptedContext(Context):
+    """A context of a model that learns. Its state and logits are those of the adapted weights."""
 
-    Attributes:
-        last: the last id that was read.
-        now: where the model stands, with what it has learned.
-        base: where the trained model would stand.
-        overlay: what was learned.
-        learned: characters that were learned from.
-        shrinks: how often the guard has shrunk the overlay.
-        drift: nats/char by which recent text was predicted worse than without learning; what the guard watches.
-        gain: nats/char that learning has saved of late on what was learned, each before it was.
-    """
-
-    last: int
-    now: Trail
-    base: Trail
-    overlay: WeightDelta
-    learned: int = 0
-    shrinks: int = 0
-    drift: float = 0.0
-    gain: float = 0.0
-
-    @property
-    def state(self) -> State:
-        """Of the model with what it has learned; for `Learner.engine`."""
-        return self.now.state
-
-    @property
-    def logits(self) -> Array:
-        """Of what may come next, (V,), with what was learned."""
-        return self.now.logits
+    last_id: int  # is read again once the weights have learned from what follows it
+    before: State  # before the last id
+    base: Context  # of the trained model, which has read the same
+    base_before: State  # of the trained model before the last id
+    delta: WeightDelta
+    learned: int = 0  # ids that were learned from
+    shrinks: int = 0  # times that the guard has reduced the delta
+    drift: float = 0.0  # nats/char by which the adapted model has predicted worse of late; the guard watches it
+    gain: float = 0.0  # nats/char by which it has predicted better of late
 
 
-class Read(NamedTuple):
-    """What reading has given.
+class LearnResult(NamedTuple):
+    """The context after some ids, and how surprising each was, (N,), in nats."""
 
-    Attributes:
-        memory: after it.
-        nats: the surprise of each id when it came, (N,).
-        base_nats: what it would have been without learning, (N,).
-    """
-
-    memory: AdaptiveState
-    nats: NDArray[np.float64]
-    base_nats: NDArray[np.float64]
+    context: AdaptedContext
+    nats: Nats
+    base_nats: Nats  # of the trained model
 
 
 class Learner:
-    """A model that learns from what it reads. One thread at a time.
+    """Learns from text in one way. One thread at a time.
 
     Args:
-        model: its engine, or what `charlm.checkpoint.load` gave.
+        model: its engine or checkpoint.
         settings: how it learns.
-        statistics: how large gradients usually are, see `charlm.adapt.gradient_rms`; None takes those of the model
-            file, or if it has none lets the model find them out from what it writes itself, which takes a second.
-
-    Attributes:
-        base: the trained model.
-        settings: how it learns.
-        statistics: how large its gradients usually are.
+        statistics: usual size of each gradient, see `charlm.adapt.gradient_rms`; None takes those of the model file, or
+            estimates them, which takes a second.
     """
 
     def __init__(
@@ -128,187 +78,159 @@ class Learner:
     ) -> None:
         self.base = Engine(model) if isinstance(model, Checkpoint) else model
         self.settings = settings or LearnConfig()
-        self.statistics = statistics or self.base.checkpoint.statistics or of_itself(self.base)
-        self._scales = scales(self.base.config, self.statistics, self.settings.epsilon)
-        self._keeps = {name: 1 - pull for name, pull in pulls(self._scales, self.settings.decay).items()}
-        self._bench = WorkingWeights(self.base.checkpoint)
-        self._nothing = nothing(self.base.checkpoint)
-        self._engines: dict[int, tuple[WeightDelta, Engine]] = {}
+        self.statistics = statistics or self.base.checkpoint.statistics or estimate_from_samples(self.base)
+        self._inv_rms = inverse_rms(self.base.config, self.statistics, self.settings.epsilon)
+        rates = decay_rates(self._inv_rms, self.settings.decay)
+        self._decay_factors = {name: 1 - rate for name, rate in rates.items()}
+        self._working = WorkingWeights(self.base.checkpoint)
+        self._empty = empty_delta(self.base.checkpoint)
+        self._engine: tuple[WeightDelta, Engine] | None = None
 
-    @property
-    def fingerprint(self) -> str:
-        """16 hex digits of everything that decides what is learned from a text: model, settings, statistics."""
-        digest = hashlib.sha256(json.dumps([self.base.fingerprint, self.settings.to_dict()]).encode())
-        for name in sorted(self.statistics):
-            digest.update(self.statistics[name].tobytes())
-        return digest.hexdigest()[:16]
-
-    def start(self, text: str | Ids = "\n") -> AdaptiveState:
-        """The memory after a beginning that is read but not learned, at least one character."""
-        ids = self._spell(text)
-        state, last = self.base.start(), int(ids[-1])
+    def start(self, text: str | Ids = "\n") -> AdaptedContext:
+        """Return the context after a beginning of at least one character, which is read but not learned."""
+        ids = self._encode(text)
+        state = self.base.start()
         if len(ids) > 1:
             state, _ = self.base.prefill(state, ids[:-1])
-        return self.begin(state, last)
+        return self.begin(state, int(ids[-1]))
 
-    def begin(self, state: State, first: int) -> AdaptiveState:
-        """The memory of a model that begins to learn where the trained one stands, once it has read an id."""
-        trail = Trail(state, *self.base.step(state, first))
-        return AdaptiveState(first, trail, trail, self._nothing)
+    def begin(self, state: State, first_id: int) -> AdaptedContext:
+        """Return the context of a model that begins to learn: the trained model in `state`, after one more id."""
+        base = Context(*self.base.step(state, first_id))
+        return AdaptedContext(base.state, base.logits, first_id, state, base, state, self._empty)
 
     def read(
         self,
-        memory: AdaptiveState,
+        context: AdaptedContext,
         text: str | Ids,
         *,
         learn: bool = True,
-        then: int | None = None,
-        rate: float | None = None,
-    ) -> Read:
-        """Read on.
-
-        The text is cut into segments; its end always ends one. A short segment counts for as much less.
+        next_id: int | None = None,
+        lr: float | None = None,
+    ) -> LearnResult:
+        """Read on, and learn segment by segment. The end of the text ends a segment; a short one counts for less.
 
         Args:
-            memory: what came before.
-            text: characters that the model cannot spell are replaced; or ids.
+            context: the text follows it.
+            text: ids, or characters; unknown ones are replaced.
             learn: False only reads.
-            then: the id that comes after the text, if that is known: it is learned that the text ends so, but it is not
-                read yet.
-            rate: another one than the settings'.
+            next_id: follows the text, if known; that it does is learned, but it is not read yet.
+            lr: learning rate in place of that of the settings.
         """
-        ids = self._spell(text)
+        ids = self._encode(text)
         nats, base_nats = np.empty(len(ids)), np.empty(len(ids))
         if not len(ids):
-            return Read(memory, nats, base_nats)
-        self._bench.put(memory.overlay)
-        before, base_before = memory.now.before, memory.base.before
-        inputs = np.concatenate(([memory.last], ids[:-1]))
-        drift, gain, shrinks = memory.drift, memory.gain, memory.shrinks
+            return LearnResult(context, nats, base_nats)
+        self._working.load(context.delta)
+        before, base_before = context.before, context.base_before
+        inputs = np.concatenate(([context.last_id], ids[:-1]))
+        drift, gain, shrinks = context.drift, context.gain, context.shrinks
         for first in range(0, len(ids), self.settings.segment):
             part = slice(first, first + self.settings.segment)
             x, y = inputs[part], ids[part]
             base_before, logits = self.base.forward(base_before, x)
-            base_nats[part] = _surprise(logits, y)
-            recorded = tape.forward(self.base.config, self._bench.weights, x, before)
-            nats[part] = _surprise(recorded.logits, y)
+            base_nats[part] = surprisals(logits, y)
+            recorded = tape.forward(self.base.config, self._working.weights, x, before)
+            nats[part] = surprisals(recorded.logits, y)
             if learn:
-                stays = math.exp(-len(y) / GUARD_WINDOW)
+                memory = math.exp(-len(y) / GUARD_WINDOW_CHARS)  # of the running means
                 worse = float((nats[part] - base_nats[part]).mean())
-                drift = stays * drift + (1 - stays) * worse
-                gain = stays * gain - (1 - stays) * worse if math.isfinite(worse) else 0.0
-                drift = max(drift, -self.settings.margin)  # what learning was worth before excuses nothing for long
-                if not drift < HOPELESS:  # nor is it if something is no number
+                drift = memory * drift + (1 - memory) * worse
+                gain = memory * gain - (1 - memory) * worse if math.isfinite(worse) else 0.0
+                drift = max(drift, -self.settings.margin)  # earlier gains do not excuse later harm for long
+                if not drift < MAX_DRIFT:  # true of NaN too
                     before, drift, shrinks = base_before, 0.0, shrinks + 1
-                    self._bench.shrink(0)
+                    self._working.shrink(0)
                     continue
                 if drift > self.settings.margin:
-                    self._bench.shrink(GUARD_SHARE)
+                    self._working.shrink(GUARD_SHARE)
                     drift, shrinks = 0.0, shrinks + 1
-                elif not self._learn(recorded, y, before, then if part.stop >= len(ids) else None, rate):
-                    self._bench.shrink(0)
+                elif not self._learn(recorded, y, before, next_id if part.stop >= len(ids) else None, lr):
+                    self._working.shrink(0)
                     shrinks += 1
             before = recorded.state
-        overlay, last = self._bench.take() if learn else memory.overlay, int(ids[-1])
-        return Read(
-            AdaptiveState(
-                last,
-                self._trail(before, last),
-                Trail(base_before, *self.base.step(base_before, last)),
-                overlay,
-                memory.learned + (len(ids) if learn else 0),
-                shrinks,
-                drift,
-                gain,
-            ),
-            nats,
-            base_nats,
-        )
+        delta, last_id = self._working.delta() if learn else context.delta, int(ids[-1])
+        learned = context.learned + (len(ids) if learn else 0)
+        after = self._context(last_id, before, base_before, delta)
+        after = replace(after, learned=learned, shrinks=shrinks, drift=drift, gain=gain)
+        return LearnResult(after, nats, base_nats)
 
-    def _learn(self, recorded: tape.Tape, targets: Ids, before: State, then: int | None, rate: float | None) -> bool:
-        """The steps on one segment, and what comes after it; False if they went wrong."""
+    def _learn(self, recorded: tape.Tape, targets: Ids, before: State, next_id: int | None, lr: float | None) -> bool:
+        """Take the steps on one segment, and on the id after it; return False if a gradient is not finite."""
         settings, config = self.settings, self.base.config
-        rate = settings.rate if rate is None else rate
-        share = len(targets) / settings.segment
+        segment_fraction = len(targets) / settings.segment
         x = recorded.ids
-        if then is not None:
-            x, targets = np.append(x, targets[-1]), np.append(targets, then)
+        if next_id is not None:
+            x, targets = np.append(x, targets[-1]), np.append(targets, next_id)
         for again in range(settings.passes):
-            if again or then is not None:
-                recorded = tape.forward(config, self._bench.weights, x, before)
+            if again or next_id is not None:
+                recorded = tape.forward(config, self._working.weights, x, before)
             d_logits = tape.d_cross_entropy(recorded.logits, targets)
             d_logits /= settings.segment
-            gradients = tape.backward(config, self._bench.weights, recorded, d_logits)
-            if not self._bench.step(gradients, self._scales, self._keeps, rate=rate, share=share, clip=settings.clip):
+            gradients = tape.backward(config, self._working.weights, recorded, d_logits)
+            if not self._working.step(
+                gradients,
+                self._inv_rms,
+                self._decay_factors,
+                lr=settings.rate if lr is None else lr,
+                segment_fraction=segment_fraction,
+                clip=settings.clip,
+            ):
                 return False
         return True
 
-    def _trail(self, before: State, last: int) -> Trail:
-        """Read the last id once more, with all that was learned from what led up to it."""
-        recorded = tape.forward(self.base.config, self._bench.weights, np.array([last]), before)
-        return Trail(before, recorded.state, recorded.logits[0])
+    def _context(self, last_id: int, before: State, base_before: State, delta: WeightDelta) -> AdaptedContext:
+        """Read the last id with all that was learned from the text up to it."""
+        recorded = tape.forward(self.base.config, self._working.weights, np.array([last_id]), before)
+        base = Context(*self.base.step(base_before, last_id))
+        return AdaptedContext(recorded.state, recorded.logits[0], last_id, before, base, base_before, delta)
 
-    def _spell(self, text: str | Ids) -> Ids:
+    def _encode(self, text: str | Ids) -> Ids:
         return encode_lossy(self.base.vocabulary, text) if isinstance(text, str) else text
 
-    def engine(self, memory: AdaptiveState) -> Engine:
-        """The model with what it has learned, for sampling and search: it goes on from `memory.state` and `logits`.
+    def engine(self, context: AdaptedContext) -> Engine:
+        """Return the adapted weights, to sample or search with; the trained model itself if nothing was learned.
 
-        Without anything learned it is the trained model itself. Its states are the trained model's by their
-        fingerprint. The last one made is kept.
+        Its states have the fingerprint of the trained model. The last one is kept.
         """
-        overlay = memory.overlay
-        if not overlay:
+        delta = context.delta
+        if not delta:
             return self.base
-        if id(overlay) not in self._engines:
-            engine = Engine(self.checkpoint(memory), self.base.fingerprint)
-            self._engines = {id(overlay): (overlay, engine)}
-        return self._engines[id(overlay)][1]
+        if self._engine is None or self._engine[0] is not delta:
+            self._engine = delta, Engine(self.checkpoint(context), self.base.fingerprint)
+        return self._engine[1]
 
-    def checkpoint(self, memory: AdaptiveState) -> Checkpoint:
-        """The model with what it has learned, as it can be saved."""
+    def checkpoint(self, context: AdaptedContext) -> Checkpoint:
+        """Return the adapted model, ready to be saved."""
         trained = self.base.checkpoint
-        return replace(trained, tensors=adapted(trained, memory.overlay))
+        return replace(trained, tensors=adapted_tensors(trained, context.delta))
 
-    def forget(self, memory: AdaptiveState) -> AdaptiveState:
-        """The memory of a model that has read the same and learned nothing."""
-        return AdaptiveState(memory.last, memory.base, memory.base, self._nothing)
+    def to_bytes(self, context: AdaptedContext) -> bytes:
+        """Return a context without its delta, some KiB. The delta has its own `to_bytes`."""
+        parts = [self.base.to_bytes(state) for state in (context.before, context.base_before)]
+        numbers = (context.last_id, context.learned, context.shrinks, context.drift, context.gain, len(parts[0]))
+        return _HEADER.pack(_MAGIC, context.delta.digest.encode(), *numbers) + b"".join(parts)
 
-    def to_bytes(self, memory: AdaptiveState) -> bytes:
-        """A memory without its overlay: some KiB. The overlay has its own `to_bytes`, and is as large as the model."""
-        parts = [self.base.to_bytes(trail.before) for trail in (memory.now, memory.base)]
-        digest = memory.overlay.digest.encode()
-        numbers = (memory.last, memory.learned, memory.shrinks, memory.drift, memory.gain, len(parts[0]))
-        return _HEADER.pack(_MAGIC, digest, *numbers) + b"".join(parts)
-
-    def from_bytes(self, data: bytes, overlay: WeightDelta) -> AdaptiveState:
-        """Read back what `to_bytes` wrote.
+    def from_bytes(self, data: bytes, delta: WeightDelta) -> AdaptedContext:
+        """Read the output of `to_bytes`.
 
         Args:
             data: all of it.
-            overlay: the one that the memory had.
+            delta: that of the context.
 
         Raises:
-            CheckpointError: it is no memory, a damaged one, another model's, or one with another overlay.
+            CheckpointError: not a context, a damaged one, another model's, or one with another delta.
         """
-        if len(data) < _HEADER.size:
-            raise CheckpointError("not a learning model's memory: it is too short")
-        magic, digest, last, learned, shrinks, drift, gain, size = _HEADER.unpack_from(data)
-        if magic != _MAGIC:
-            raise CheckpointError("not a learning model's memory, or one of another version of charlm")
-        if digest != overlay.digest.encode():
-            raise CheckpointError("this memory belongs to something else that the model has learned")
+        name = "the context of a model that learns"
+        digest, last_id, learned, shrinks, drift, gain, size = unpack_header(data, _HEADER, _MAGIC, name)
+        if digest != delta.digest.encode():
+            raise CheckpointError("this context belongs to other learned weights")
         states = data[_HEADER.size :]
-        if len(states) != 2 * size or not 0 <= last < len(self.base.vocabulary):
-            raise CheckpointError("a learning model's memory, but a damaged one")
+        if len(states) != 2 * size or not 0 <= last_id < len(self.base.vocabulary):
+            raise CheckpointError(f"{name} is damaged")
         before, base_before = self.base.from_bytes(states[:size]), self.base.from_bytes(states[size:])
         if before.batch != 1 or base_before.batch != 1 or not math.isfinite(drift) or not math.isfinite(gain):
-            raise CheckpointError("a learning model's memory, but a damaged one")
-        self._bench.put(overlay)
-        base = Trail(base_before, *self.base.step(base_before, last))
-        return AdaptiveState(last, self._trail(before, last), base, overlay, learned, shrinks, drift, gain)
-
-
-def _surprise(logits: Array, targets: Ids) -> NDArray[np.float64]:
-    """-log p of what came, (T,), nats."""
-    return -log_softmax(logits)[np.arange(len(targets)), targets].astype(np.float64)
+            raise CheckpointError(f"{name} is damaged")
+        self._working.load(delta)
+        context = self._context(last_id, before, base_before, delta)
+        return replace(context, learned=learned, shrinks=shrinks, drift=drift, gain=gain)

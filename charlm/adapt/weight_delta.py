@@ -1,9 +1,8 @@
-"""What was learned, kept apart from what was trained.
+"""The learned part of a model's weights, apart from the trained part.
 
-An `WeightDelta` is a value: what every weight has moved by, and nobody changes it. A `WorkingWeights` is the one
-place where weights
-do change, a step at a time; overlays are put on it and taken from it. The trained weights are shared and stay as they
-are, so that without an overlay there is the trained model, bit for bit.
+A `WeightDelta` is a value: how far every weight has moved. `WorkingWeights` is the only place where weights change, a
+step at a time; deltas are loaded into it and taken from it. The trained weights are shared and never change, so that
+without a delta there is the trained model, bit for bit.
 """
 
 from __future__ import annotations
@@ -20,27 +19,21 @@ import numpy as np
 from charlm.adapt.gradient_rms import TensorRms
 from charlm.checkpoint import Checkpoint, Tensors
 from charlm.errors import CheckpointError
-from charlm.inference.state import Array
+from charlm.inference.state import Array, unpack_header
 from charlm.inference.tape import Gradients, Outer
 from charlm.tensor_shapes import parameter_count, tensor_shapes
 
-_MAGIC = b"charlmO1"  # the last character is the version of the layout below
-_HEADER = struct.Struct("<8s16sdQ")  # magic, the model's fingerprint, movement, how many numbers; then those, float32
+_MAGIC = b"charlmO1"  # the last character is the version of the layout
+_HEADER = struct.Struct("<8s16sdQ")  # magic, fingerprint of the model, movement, P; then P float32
 
 
 @dataclass(frozen=True, eq=False)
 class WeightDelta:
-    """What every weight has moved by. A value: never changed in place.
+    """How far every weight has moved. A value: never changed in place."""
 
-    Attributes:
-        fingerprint: of the model that it belongs to.
-        moved: (P,), all tensors one after the other as `ModelConfig.tensors` lists them; (0,) if nothing was learned.
-        movement: how far the weights have moved, as a share of their own size: |moved| / |weights|.
-    """
-
-    fingerprint: str
-    moved: Array = field(repr=False)
-    movement: float = 0.0
+    fingerprint: str  # of the model that it belongs to
+    moved: Array = field(repr=False)  # (P,) all tensors in the order of `tensor_shapes`; (0,) if nothing was learned
+    movement: float = 0.0  # |moved| / |trained weights|
 
     def __bool__(self) -> bool:
         return len(self.moved) > 0
@@ -52,150 +45,145 @@ class WeightDelta:
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits that tell overlays apart."""
+        """16 hex digits that identify the delta."""
         return hashlib.sha256(self.to_bytes()).hexdigest()[:16]
 
     def to_bytes(self) -> bytes:
-        """As bytes that `overlay_from_bytes` reads."""
+        """Return the delta as bytes for `delta_from_bytes`."""
         header = _HEADER.pack(_MAGIC, self.fingerprint.encode(), self.movement, len(self.moved))
         return header + self.moved.astype("<f4", copy=False).tobytes()
 
 
-def nothing(checkpoint: Checkpoint) -> WeightDelta:
-    """The overlay of a model that has learned nothing."""
-    return WeightDelta(checkpoint.fingerprint, _sealed(np.empty(0, dtype=np.float32)))
+def empty_delta(checkpoint: Checkpoint) -> WeightDelta:
+    """Return the delta of a model that has learned nothing."""
+    return WeightDelta(checkpoint.fingerprint, _read_only(np.empty(0, dtype=np.float32)))
 
 
-def overlay_from_bytes(checkpoint: Checkpoint, data: bytes) -> WeightDelta:
-    """Read back what `WeightDelta.to_bytes` wrote.
+def delta_from_bytes(checkpoint: Checkpoint, data: bytes) -> WeightDelta:
+    """Read the output of `WeightDelta.to_bytes`.
 
     Args:
         checkpoint: the model that it belongs to.
         data: all of it.
 
     Raises:
-        CheckpointError: it is no overlay, a damaged one, or another model's.
+        CheckpointError: not a delta, a damaged one, or another model's.
     """
-    if len(data) < _HEADER.size:
-        raise CheckpointError("nothing that a model has learned: it is too short")
-    magic, fingerprint, movement, count = _HEADER.unpack_from(data)
-    if magic != _MAGIC:
-        raise CheckpointError("nothing that a model has learned, or by another version of charlm")
+    name = "the learned weights of a model"
+    fingerprint, movement, count = unpack_header(data, _HEADER, _MAGIC, name)
     if fingerprint != checkpoint.fingerprint.encode():
-        raise CheckpointError("this was learned by another model", "let this one read the text itself")
+        raise CheckpointError("these weights were learned by another model", "let this model read the text itself")
     if count not in (0, parameter_count(checkpoint.config)) or len(data) - _HEADER.size != 4 * count:
-        raise CheckpointError("what a model has learned, but damaged: its length is wrong")
+        raise CheckpointError(f"{name} are damaged: their length is wrong")
     moved = np.frombuffer(data, "<f4", offset=_HEADER.size).astype(np.float32)
     if not np.isfinite(moved).all() or not 0 <= movement < np.inf:
-        raise CheckpointError("what a model has learned, but damaged: its values are not finite")
-    return WeightDelta(checkpoint.fingerprint, _sealed(moved), movement)
+        raise CheckpointError(f"{name} are damaged: some values are not finite")
+    return WeightDelta(checkpoint.fingerprint, _read_only(moved), movement)
 
 
-def adapted(checkpoint: Checkpoint, overlay: WeightDelta) -> Tensors:
-    """The weights with what was learned, as a model file stores them."""
-    if not overlay:
+def adapted_tensors(checkpoint: Checkpoint, delta: WeightDelta) -> Tensors:
+    """Return the weights with the delta added, as a model file stores them."""
+    if not delta:
         return checkpoint.tensors
-    moved = _cut(overlay.moved, checkpoint)
+    moved = _views(delta.moved, checkpoint)
     return {name: tensor + moved[name] for name, tensor in checkpoint.tensors.items()}
 
 
 class WorkingWeights:
-    """Weights that move: trained ones, with what was learned added.
+    """Trained weights plus a delta that learns. `weights` is only to be read.
 
     Args:
         checkpoint: the model.
-
-    Attributes:
-        weights: as they are now; to be read only.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
         self._trained = checkpoint.tensors
-        self._size = math.sqrt(sum(float(np.vdot(tensor, tensor)) for tensor in self._trained.values()))
+        self._norm = math.sqrt(sum(float(np.vdot(tensor, tensor)) for tensor in self._trained.values()))
         self._flat = np.zeros(parameter_count(checkpoint.config), dtype=np.float32)
-        self._moved = _cut(self._flat, checkpoint)
+        self._moved = _views(self._flat, checkpoint)
         largest = max(tensor.size for tensor in self._trained.values())
-        self._room, self._more_room = np.empty((2, largest), dtype=np.float32)
+        self._buffer, self._decay_buffer = np.empty((2, largest), dtype=np.float32)
         self.weights: Tensors = {name: tensor.copy() for name, tensor in self._trained.items()}
-        self._holds: WeightDelta | None = nothing(checkpoint)
+        self._delta: WeightDelta | None = empty_delta(checkpoint)  # that of the present weights, if known
 
-    def put(self, overlay: WeightDelta) -> None:
-        """Begin with what an overlay says."""
-        if overlay is self._holds:
+    def load(self, delta: WeightDelta) -> None:
+        """Continue from a delta."""
+        if delta is self._delta:
             return
-        assert overlay.fingerprint == self._checkpoint.fingerprint, "an overlay belongs to its model"
-        self._holds = None
-        self._flat[:] = overlay.moved if overlay else 0
+        assert delta.fingerprint == self._checkpoint.fingerprint, "a delta belongs to its model"
+        self._delta = None
+        self._flat[:] = delta.moved if delta else 0
         self._add()
-        self._holds = overlay
+        self._delta = delta
 
-    def take(self) -> WeightDelta:
-        """What the weights have moved by until now."""
-        if self._holds is None:
+    def delta(self) -> WeightDelta:
+        """Return how far the weights have moved until now."""
+        if self._delta is None:
             moved = self._flat.copy()
-            movement = math.sqrt(float(np.vdot(moved, moved))) / max(self._size, 1e-30)
-            self._holds = WeightDelta(self._checkpoint.fingerprint, _sealed(moved), movement)
-        return self._holds
+            movement = math.sqrt(float(np.vdot(moved, moved))) / max(self._norm, 1e-30)
+            self._delta = WeightDelta(self._checkpoint.fingerprint, _read_only(moved), movement)
+        return self._delta
 
     def step(
         self,
         gradients: Gradients,
-        scales: Mapping[str, TensorRms | Array],
-        keeps: Tensors,
+        inv_rms: Mapping[str, TensorRms | Array],
+        decay_factors: Tensors,
         *,
-        rate: float,
-        share: float,
+        lr: float,
+        segment_fraction: float,
         clip: float,
     ) -> bool:
-        """Take a small step down the gradients, and a small pull back to the trained weights.
+        """Take a small step down the gradients, and a small step back to the trained weights.
 
-        Krause, Kahembwe, Murray and Renals (2018): moved' = moved - pull * moved - rate * gradient / its usual size.
-        The usual size of a matrix's gradient is a product of one figure a row and one a column, so that scaling is a
-        matter of the gradient's factors.
+        Krause, Kahembwe, Murray and Renals (2018): moved' = decay_factor * moved - lr * gradient / rms. The RMS of a
+        matrix's gradient is a product of one number per row and one per column, so scaling acts on the factors of the
+        gradient.
 
         Args:
             gradients: of the loss.
-            scales: see `charlm.adapt.gradient_rms.scales`.
-            keeps: one less the pull, see `charlm.adapt.gradient_rms.pulls`.
-            rate: how far a gradient of the usual size moves its weight.
-            share: of a whole segment that was read; so much of the pull is applied.
-            clip: the most that a tensor's gradient, in units of the usual size, may have as its root mean square.
+            inv_rms: see `charlm.adapt.gradient_rms.inverse_rms`.
+            decay_factors: one minus the rates of `charlm.adapt.gradient_rms.decay_rates`.
+            lr: how far a gradient of the usual size moves its weight.
+            segment_fraction: of a whole segment that was read; that much of the decay is applied.
+            clip: maximum root mean square of a tensor's gradient, in units of its usual size.
 
         Returns:
-            False if a gradient is not finite; then some weights may have moved, and the overlay is to be dropped.
+            False if a gradient is not finite. Some weights may have moved then, and the delta is to be dropped.
         """
-        self._holds, pace = None, np.float32(rate)
+        self._delta, factor = None, np.float32(lr)
         for name, gradient in gradients.items():
-            moved, scale = self._moved[name], scales[name]
-            step = self._room[: moved.size].reshape(moved.shape)
+            moved, scale = self._moved[name], inv_rms[name]
+            step = self._buffer[: moved.size].reshape(moved.shape)
             if isinstance(gradient, Outer):
                 assert isinstance(scale, TensorRms)
-                np.matmul((gradient.left * (scale.rows * pace)).T, gradient.right * scale.columns, out=step)
+                np.matmul((gradient.left * (scale.rows * factor)).T, gradient.right * scale.columns, out=step)
             else:
                 assert not isinstance(scale, TensorRms)
-                np.multiply(gradient, scale * pace, out=step)
-            size = math.sqrt(float(np.vdot(step, step)) / step.size)
-            if not math.isfinite(size):
+                np.multiply(gradient, scale * factor, out=step)
+            rms = math.sqrt(float(np.vdot(step, step)) / step.size)
+            if not math.isfinite(rms):
                 return False
-            if size > rate * clip:
-                step *= np.float32(rate * clip / size)
-            keep = keeps[name]
-            if share < 1:  # 1 - share * pull
-                keep = np.multiply(keep, np.float32(share), out=self._more_room[: moved.size].reshape(moved.shape))
-                keep += np.float32(1 - share)
-            moved *= keep
+            if rms > lr * clip:
+                step *= np.float32(lr * clip / rms)
+            decay = decay_factors[name]
+            if segment_fraction < 1:  # 1 - segment_fraction * rate
+                out = self._decay_buffer[: moved.size].reshape(moved.shape)
+                decay = np.multiply(decay, np.float32(segment_fraction), out=out)
+                decay += np.float32(1 - segment_fraction)
+            moved *= decay
             moved -= step
             np.add(self._trained[name], moved, out=self.weights[name])
         return True
 
     def shrink(self, share: float) -> None:
-        """Keep only a share of what was learned; 0 forgets it."""
-        self._holds = None
+        """Keep only a share of the delta; 0 drops it."""
+        self._delta = None
         if share:
             self._flat *= np.float32(share)
         else:
-            self._flat[:] = 0  # also of what is not finite
+            self._flat[:] = 0  # also of values that are not finite
         self._add()
 
     def _add(self) -> None:
@@ -203,8 +191,8 @@ class WorkingWeights:
             np.add(tensor, self._moved[name], out=self.weights[name])
 
 
-def _cut(flat: Array, checkpoint: Checkpoint) -> Tensors:
-    """Views of one array, one a tensor."""
+def _views(flat: Array, checkpoint: Checkpoint) -> Tensors:
+    """Return one view of a flat array per tensor."""
     views, first = {}, 0
     for name, shape in tensor_shapes(checkpoint.config).items():
         size = math.prod(shape)
@@ -213,6 +201,6 @@ def _cut(flat: Array, checkpoint: Checkpoint) -> Tensors:
     return views
 
 
-def _sealed(array: Array) -> Array:
+def _read_only(array: Array) -> Array:
     array.flags.writeable = False
     return array

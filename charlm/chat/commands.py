@@ -258,7 +258,7 @@ def _learn(ui: ChatUI, argument: str) -> None:
     rate = conversation.dials.learn
     sentences = [f"the model learns from your messages, at rate {rate:g}" if rate else "learning is off"]
     if conversation.learned is not None:
-        sentences.append(conversation.learned.told)
+        sentences.append(conversation.learned.sentence)
     ui.show_note("; ".join(sentences))
 
 

@@ -1,8 +1,8 @@
-"""What the model remembers after each turn of a conversation.
+"""The contexts after the turns of a conversation.
 
-Every turn keeps a snapshot, so that going back costs nothing and only new text is ever read. A model that learns has
-snapshots as large as itself. Those of the last turns are kept; for others it reads again from the nearest one, in the
-same calls (`charlm.chat.adaptive_reader`), so that it gets the same to the bit.
+Every turn keeps its context, so that going back costs nothing and only new text is ever read. Contexts of a model that
+has learned are as large as the model. Those of the last turns are kept; others are read again from the nearest one with
+the same calls, which gives the same to the bit.
 """
 
 from __future__ import annotations
@@ -14,168 +14,170 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from charlm.chat.adaptive_reader import Reader
-from charlm.chat.reply_sampler import Snapshot
+from charlm.adapt.adaptive_model import AdaptiveModel, Reading
+from charlm.adapt.learner import AdaptedContext
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.turns import Turn, upwards
-from charlm.inference.context import encode_lossy
+from charlm.inference.context import Context, encode_lossy, never
 from charlm.inference.generate import Alternative
 from charlm.inference.sampling import log_softmax
-from charlm.inference.state import Array, State
-from charlm.text.dialogue import Dialogue
+from charlm.inference.state import Ids
 
-LEARNED_BYTES = 64 << 20  # of what was learned, that snapshots may keep
-LEARNED_TURNS = 64  # that may keep it, however small it is
+MAX_DELTA_BYTES = 64 << 20  # of the learned weights that contexts keep
+MAX_DELTA_TURNS = 64  # that keep them, however small they are
 
 
 class ContextSource(Protocol):
-    """Where a snapshot may be kept that is not in memory."""
+    """A place where contexts are saved."""
 
-    def fetch(self, turn: Turn, reader: Reader) -> Snapshot | None:
-        """The snapshot of a finished turn, if there is one that this model can use."""
+    def fetch(self, turn: Turn, model: AdaptiveModel) -> Context | None:
+        """Return the saved context of a finished turn; None if there is none for this model."""
 
 
 class CharScore(NamedTuple):
-    """One character of a turn, as the model saw it coming.
-
-    Attributes:
-        text: the character.
-        surprise: -log2 p, in bits.
-        alternatives: what else it thought likely, the likeliest first.
-    """
+    """How likely the model held one character of a turn."""
 
     text: str
-    surprise: float
-    alternatives: tuple[Alternative, ...]
+    surprisal: float  # -log2 p
+    alternatives: tuple[Alternative, ...]  # the likeliest first
 
 
 class ContextCache:
-    """The snapshots of a conversation's turns.
+    """The contexts after the turns of a conversation.
 
     Args:
-        reader: the model as it reads, and learns; another may take its place.
-        dialogue: how its text writes turns.
-        source: may have snapshots of finished turns.
+        model: reads.
+        data: the conversation.
+        source: may have contexts of finished turns.
+        max_delta_bytes: of the learned weights that contexts keep.
     """
 
-    def __init__(self, reader: Reader, dialogue: Dialogue, source: ContextSource | None) -> None:
-        self.reader = reader
-        self._dialogue = dialogue
+    def __init__(
+        self,
+        model: AdaptiveModel,
+        data: ConversationData,
+        source: ContextSource | None,
+        max_delta_bytes: int = MAX_DELTA_BYTES,
+    ) -> None:
+        self.model = model
+        self._data = data
         self._source = source
-        self._learned: OrderedDict[Turn, None] = OrderedDict()  # turns whose snapshots have learned something
-        self._keeping = threading.Lock()
+        self._max_delta_bytes = max_delta_bytes
+        self._adapted: OrderedDict[Turn, None] = OrderedDict()  # turns whose contexts have learned something
+        self._lock = threading.Lock()
 
-    def text(self, turn: Turn) -> str:
-        """Everything that the model has read up to the end of a turn."""
-        turns = list(upwards(turn))
-        return self._dialogue.beginning + "".join(self.lead(one) + one.text for one in reversed(turns))
+    def context(self, turn: Turn) -> Context:
+        """Return the context after a turn.
 
-    def lead(self, turn: Turn) -> str:
-        """What is read before a turn's own text: the end of the turn before it, and the speaker."""
-        return self.lead_of(turn.parent, turn.name)
-
-    def lead_of(self, parent: Turn | None, name: str) -> str:
-        """What is read before a turn that a speaker is about to begin."""
-        first = parent is None or parent.parent is None
-        return ("" if first else self._dialogue.closing) + self._dialogue.opening(name)
-
-    def snapshot(self, turn: Turn) -> Snapshot:
-        """What the model remembers after a turn.
-
-        Fetched, or read again from the nearest turn that has a snapshot; that is only needed after a crash or with
-        another model.
+        It is fetched or read again only after a crash, with another model, or if it was too large to keep.
         """
         missing = []
-        one, found = turn, turn.snapshot
+        one, found = turn, turn.context
         while found is None:
             if one.parent is None:
-                found = Snapshot(*self._feed(self._dialogue.beginning))
+                found = self.model.read(self.model.start(), self._encode(self._data.dialogue.beginning))
             elif self._source is not None:
-                found = self._source.fetch(one, self.reader)
+                found = self._source.fetch(one, self.model)
             if found is None:
                 missing.append(one)
                 assert one.parent is not None
                 one = one.parent
-                found = one.snapshot
+                found = one.context
             else:
                 self.keep(one, found)
         for one in reversed(missing):
-            found = self.take_in(found, one)
+            found, one.nats = self.read_turn(found, one)
             self.keep(one, found)
         return found
 
-    def have_at_hand(self, turn: Turn) -> None:
-        """Fetch a turn's snapshot, if it can be fetched; nothing is read again."""
-        if turn.snapshot is None and turn.parent is not None and self._source is not None:
-            found = self._source.fetch(turn, self.reader)
+    def prefetch(self, turn: Turn) -> None:
+        """Fetch the context of a turn if it is saved; nothing is read."""
+        if turn.context is None and turn.parent is not None and self._source is not None:
+            found = self._source.fetch(turn, self.model)
             if found is not None:
                 self.keep(turn, found)
 
-    def _feed(self, text: str) -> tuple[State, Array]:
-        engine = self.reader.base
-        return engine.prefill(engine.start(), encode_lossy(engine.vocabulary, text))
+    def begin_turn(self, before: Context, turn: Turn) -> Context:
+        """Return the context in which a turn's own text begins.
 
-    def take_in(self, before: Snapshot, turn: Turn, cancel: Callable[[], bool] = lambda: False) -> Snapshot:
-        """The snapshot after a turn, by the very calls in which it was read first, if something was learned."""
-        snapshot = self.reader.begin(before, self.lead(turn), turn.lesson)
-        learns = snapshot.memory is not None or turn.lesson.settings is not None
+        Args:
+            before: after the turn's parent.
+            turn: finished or not.
+        """
+        if turn.policy.forget:
+            before = self.model.forget(before)
+        return self.model.read(before, self._encode(self._data.lead(turn)), will_learn=turn.policy.settings is not None)
+
+    def read_typed(self, context: Context, text: str, turn: Turn, cancel: Callable[[], bool] = never) -> Reading:
+        """Read text of a turn, and learn from it as its policy says; with it, that the turn ends there."""
+        closing = self._encode(self._data.dialogue.closing)
+        next_id = int(closing[0]) if len(closing) and turn.policy.settings is not None else None
+        return self.model.learn(context, self._encode(text), turn.policy.settings, next_id, cancel)
+
+    def read_turn(self, before: Context, turn: Turn, cancel: Callable[[], bool] = never) -> Reading:
+        """Read a whole turn; once something was learned, with the calls that read it first."""
+        context = self.begin_turn(before, turn)
+        learns = isinstance(context, AdaptedContext) or turn.policy.settings is not None
         nats = []
-        for text in [passage.text for passage in turn.passages] if learns else [turn.text]:
-            snapshot, surprises = self.reader.read(snapshot, text, turn.lesson, self._dialogue.closing, cancel)
-            nats.append(surprises)
+        for text in [segment.text for segment in turn.segments] if learns else [turn.text]:
+            context, surprisal = self.read_typed(context, text, turn, cancel)
+            nats.append(surprisal)
         known = [one for one in nats if one is not None]
-        turn.nats = np.concatenate(known) if known and len(known) == len(nats) else None
-        return snapshot
+        return Reading(context, np.concatenate(known) if known and len(known) == len(nats) else None)
 
-    def keep(self, turn: Turn, snapshot: Snapshot) -> None:
-        """Keep a turn's snapshot; of those with something learned only the last few, but always two."""
-        with self._keeping:
-            turn.snapshot = snapshot
-            if snapshot.memory is not None and snapshot.memory.overlay:
-                self._learned[turn] = None
-                self._learned.move_to_end(turn)
-                while len(self._learned) > 2 and self._learned_is_too_much():
-                    oldest, _ = self._learned.popitem(last=False)
-                    oldest.snapshot = None
+    def keep(self, turn: Turn, context: Context) -> None:
+        """Keep a turn's context; of those that have learned something only the last few, but always two."""
+        with self._lock:
+            turn.context = context
+            if isinstance(context, AdaptedContext) and context.delta:
+                self._adapted[turn] = None
+                self._adapted.move_to_end(turn)
+                while len(self._adapted) > 2 and self._is_full():
+                    oldest, _ = self._adapted.popitem(last=False)
+                    oldest.context = None
 
-    def _learned_is_too_much(self) -> bool:
-        memories = [turn.snapshot.memory for turn in self._learned if turn.snapshot is not None]
-        sizes = {id(memory.overlay): memory.overlay.size for memory in memories if memory is not None}  # many share one
-        return len(self._learned) > LEARNED_TURNS or sum(sizes.values()) > LEARNED_BYTES
+    def _is_full(self) -> bool:
+        deltas = [turn.context.delta for turn in self._adapted if isinstance(turn.context, AdaptedContext)]
+        sizes = {id(delta): delta.size for delta in deltas}  # many turns share one
+        return len(self._adapted) > MAX_DELTA_TURNS or sum(sizes.values()) > self._max_delta_bytes
 
-    def consider(self, turn: Turn, alternatives: int = 5) -> list[CharScore]:
-        """How the model saw each character of a turn coming."""
-        vocabulary = self.reader.base.vocabulary
+    def score_chars(self, turn: Turn, alternatives: int = 5) -> list[CharScore]:
+        """Return how likely the model held each character of a turn."""
+        vocabulary = self.model.base.vocabulary
         text = turn.text
         if turn.parent is None or not text:
             return []
-        ids = encode_lossy(vocabulary, text)
+        ids = self._encode(text)
         firsts = np.flatnonzero(vocabulary.begins[ids])
         if not alternatives and turn.nats is not None and len(turn.nats) == len(ids):
             bits = np.add.reduceat(turn.nats, firsts) / np.log(2)
             return [CharScore(character, float(one), ()) for character, one in zip(text, bits, strict=True)]
-        before = self.reader.begin(self.snapshot(turn.parent), self.lead(turn), turn.lesson)
-        _, logits = self.reader.engine(before).forward(before.state, ids)
-        predictions = log_softmax(np.concatenate((before.logits[None], logits[:-1])))
-        surprises = -predictions[np.arange(len(ids)), ids] / np.log(2)
-        # A character spelled in bytes is as surprising as its bytes together; its alternatives are its first byte's.
-        order = np.argsort(-predictions[firsts], axis=-1, kind="stable")[:, :alternatives]
+        before = self.begin_turn(self.context(turn.parent), turn)
+        _, logits = self.model.engine(before).forward(before.state, ids)
+        log_p = log_softmax(np.concatenate((before.logits[None], logits[:-1])))
+        surprisals = -log_p[np.arange(len(ids)), ids] / np.log(2)
+        # A character in bytes is as surprising as its bytes together; its alternatives are those of its first byte.
+        order = np.argsort(-log_p[firsts], axis=-1, kind="stable")[:, :alternatives]
         return [
             CharScore(
                 character,
-                float(surprise),
-                tuple(Alternative(vocabulary.label(i), i, float(np.exp(predictions[row, i]))) for i in likeliest),
+                float(surprisal),
+                tuple(Alternative(vocabulary.label(i), i, float(np.exp(log_p[row, i]))) for i in likeliest),
             )
-            for character, surprise, row, likeliest in zip(
-                text, np.add.reduceat(surprises, firsts), firsts.tolist(), order.tolist(), strict=True
+            for character, surprisal, row, likeliest in zip(
+                text, np.add.reduceat(surprisals, firsts), firsts.tolist(), order.tolist(), strict=True
             )
         ]
 
-    def recent(self, turn: Turn, window: int) -> list[int]:
-        """The last ids up to the end of a turn, at most so many: what the repetition penalty looks at."""
+    def recent_ids(self, turn: Turn, window: int) -> list[int]:
+        """Return the last ids up to the end of a turn, at most `window`, for the repetition penalty."""
         text = ""
         for one in upwards(turn):
-            text = self.lead(one) + one.text + text
+            text = self._data.lead(one) + one.text + text
             if len(text) >= window:
                 break
-        ids: list[int] = encode_lossy(self.reader.base.vocabulary, text[-window:]).tolist()
+        ids: list[int] = self._encode(text[-window:]).tolist()
         return ids[-window:]
+
+    def _encode(self, text: str) -> Ids:
+        return encode_lossy(self.model.base.vocabulary, text)

@@ -1,7 +1,6 @@
-"""What was said already, so that it is not said again.
+"""Near-duplicate blocking: a reply is not to repeat an earlier text.
 
-Owns when two sayings count as the same. Nothing here is random, and a reply that is drawn again is compared again with
-the same.
+Owns when two texts count as the same. Nothing is random: a reply that is drawn again is compared with the same texts.
 """
 
 from __future__ import annotations
@@ -11,45 +10,41 @@ from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
 from typing import Final, TypeVar
 
-NEAR: Final = 0.85  # of both texts' characters are the same, in the same order
-REMEMBERED: Final = 60  # replies: older ones may be given once more, and a turn costs the same however many there are
-LONGEST: Final = 200  # characters that are compared
+MIN_DUPLICATE_RATIO: Final = 0.85  # of `difflib.SequenceMatcher`: twice the matching characters over all characters
+MAX_AVOIDED_REPLIES: Final = 60  # older ones may be repeated; so a turn costs the same in a long conversation
+MAX_COMPARED_CHARS: Final = 200
 
-Saying = TypeVar("Saying")
+Choice = TypeVar("Choice")
 
 
 def normalised(text: str) -> str:
-    """Its words, whatever their case, punctuation and spacing; a text without letters or digits stands for itself."""
+    """Return the words, without case, punctuation or spacing; a text without letters or digits stays as it is."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     words = "".join(one if one.isalnum() else "" if one in "'\u2019" else " " for one in folded).split()
     return " ".join(words) or " ".join(folded.split())
 
 
-def near(one: str, other: str) -> bool:
-    """Whether two normalised texts say nearly the same: the same, or at least 85 % of their characters in a row.
-
-    The share is that of `difflib.SequenceMatcher`: twice the matching characters over all characters, of the first 200
-    of each.
-    """
+def are_near_duplicates(one: str, other: str) -> bool:
+    """Return whether the beginnings of two normalised texts are nearly the same."""
     if one == other:
         return True
-    one, other = one[:LONGEST], other[:LONGEST]
-    matcher = SequenceMatcher(None, one, other, autojunk=False)
-    return matcher.real_quick_ratio() >= NEAR and matcher.quick_ratio() >= NEAR and matcher.ratio() >= NEAR
+    matcher = SequenceMatcher(None, one[:MAX_COMPARED_CHARS], other[:MAX_COMPARED_CHARS], autojunk=False)
+    bounds = (matcher.real_quick_ratio, matcher.quick_ratio, matcher.ratio)  # the fastest first
+    return all(bound() >= MIN_DUPLICATE_RATIO for bound in bounds)
 
 
-def first_new(choices: Sequence[Saying], text: Callable[[Saying], str], said: Sequence[str]) -> Saying:
-    """The first choice that says something, and nothing nearly said before; else the first that says something.
+def first_new(choices: Sequence[Choice], text: Callable[[Choice], str], avoid: Sequence[str]) -> Choice:
+    """Return the first choice that is not blank and repeats no text; else the first that is not blank.
 
     Args:
         choices: at least one, the best first.
         text: of a choice.
-        said: before.
+        avoid: earlier texts.
     """
-    before = [one for one in map(normalised, said) if one]
-    telling = [one for one in choices if text(one).strip()]
-    for one in telling:
+    earlier = [one for one in map(normalised, avoid) if one]
+    written = [one for one in choices if text(one).strip()]
+    for one in written:
         words = normalised(text(one))
-        if not any(near(words, other) for other in before):
+        if not any(are_near_duplicates(words, other) for other in earlier):
             return one
-    return (telling or choices)[0]
+    return (written or choices)[0]

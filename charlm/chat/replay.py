@@ -1,8 +1,8 @@
-"""Playing a conversation again, to see whether it comes out the same.
+"""Replaying a conversation, to check that it comes out the same.
 
-Owns the comparison. What a person typed is read, what the model drew is drawn again: from the same memory, with the
-dials turned at the same characters, out of the same random numbers, and stopped after the same number of draws. Memory
-is that of the replay from the first character on, so a difference anywhere shows.
+What a person typed is read; what the model drew is drawn again: from the same context, with the settings changed at the
+same characters, out of the same random numbers, and stopped after the same number of draws. The replay uses its own
+contexts from the first character on, so a difference anywhere shows.
 """
 
 from __future__ import annotations
@@ -12,99 +12,85 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.reply_sampler import RecordedControls, ReplySampler, Segment, Snapshot
-from charlm.chat.turns import Turn
+from charlm.chat.reply_sampler import RecordedControls, ReplySampler
+from charlm.chat.turns import Segment, Turn
 from charlm.errors import CheckpointError
+from charlm.inference.context import Context
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The first character that came out otherwise.
-
-    Attributes:
-        turn: in which.
-        number: of the turn among the visible ones, from 1.
-        position: of the character in the turn, from 0.
-        expected: what was said; empty if the reply had ended.
-        got: what is drawn now; empty if the reply ends now.
-    """
+    """The first character that differs."""
 
     turn: Turn
-    number: int
-    position: int
-    expected: str
-    got: str
+    number: int  # of the turn among the visible ones, from 1
+    position: int  # of the character in the turn, from 0
+    expected: str  # the recorded character; empty if the reply had ended
+    got: str  # the replayed character; empty if the reply ends now
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay has found.
+    """The result of a replay."""
 
-    Attributes:
-        turns: that were played, those before a difference and the one with it.
-        characters: that were drawn again and compared.
-        difference: the first; None if everything came out the same.
-        snapshot: what the model remembers after the last turn that was played.
-    """
-
-    turns: int
-    characters: int
+    turns: int  # that were replayed, up to the one with a difference
+    characters: int  # that were drawn again and compared
     difference: Difference | None
-    snapshot: Snapshot
+    context: Context  # after the last turn that was replayed
 
 
 def replay(conversation: Conversation, on_turn: Callable[[Turn], None] | None = None) -> Replayed:
-    """Play the visible turns of a conversation again. The conversation stays as it is.
+    """Replay the visible turns of a conversation, which does not change.
 
     Args:
-        conversation: with the model that spoke.
-        on_turn: told each turn before it is played.
+        conversation: with the model that replied.
+        on_turn: called with each turn before it is replayed.
 
     Raises:
         CheckpointError: the record of a turn is damaged.
     """
-    snapshot = conversation.snapshot(conversation.root)
+    contexts = conversation.contexts
+    context = conversation.context(conversation.root)
     characters = 0
     path = conversation.path
     for number, turn in enumerate(path, 1):
         if on_turn is not None:
             on_turn(turn)
-        snapshot = conversation.reader.begin(snapshot, conversation.lead(turn), turn.lesson)
-        played: tuple[Segment, ...] = ()
-        for passage in turn.passages:
-            if not passage.settings:
-                closing = conversation.dialogue.closing
-                snapshot = conversation.reader.read(snapshot, passage.text, turn.lesson, closing).snapshot
+        context = contexts.begin_turn(context, turn)
+        replayed: tuple[Segment, ...] = ()
+        for segment in turn.segments:
+            if not segment.settings:
+                context, _ = contexts.read_typed(context, segment.text, turn)
             else:
-                start = sum(len(one.text) for one in played)
-                drawing = _draw(conversation, turn, played, passage, snapshot)
-                assert drawing.snapshot is not None
-                snapshot = drawing.snapshot
-                same = _same(passage.text, drawing.text)
+                start = sum(len(one.text) for one in replayed)
+                sampler = _draw(conversation, turn, replayed, segment, context)
+                assert sampler.context is not None
+                context = sampler.context
+                same = _common_prefix(segment.text, sampler.text)
                 characters += same
-                if drawing.text != passage.text:
-                    expected, got = passage.text[same : same + 1], drawing.text[same : same + 1]
+                if sampler.text != segment.text:
+                    expected, got = segment.text[same : same + 1], sampler.text[same : same + 1]
                     difference = Difference(turn, number, start + same, expected, got)
-                    return Replayed(number, characters, difference, snapshot)
-            played = (*played, passage)
-    return Replayed(len(path), characters, None, snapshot)
+                    return Replayed(number, characters, difference, context)
+            replayed = (*replayed, segment)
+    return Replayed(len(path), characters, None, context)
 
 
 def _draw(
-    conversation: Conversation, turn: Turn, before: tuple[Segment, ...], passage: Segment, start: Snapshot
+    conversation: Conversation, turn: Turn, before: tuple[Segment, ...], segment: Segment, context: Context
 ) -> ReplySampler:
-    """Draw a passage as it was drawn, after those before it in its turn."""
+    """Draw a segment as it was drawn, after those before it in its turn."""
     try:
-        hand = RecordedControls(passage)
-        grown = Turn(turn.id, turn.parent, turn.author, turn.name, before)
-        drawing = conversation.drawing(grown, start, hand, lambda: drawing.draws >= passage.draws)
-        for _ in drawing:
+        controls = RecordedControls(segment)
+        partial = Turn(turn.id, turn.parent, turn.author, turn.name, before)
+        sampler = conversation.sampler(partial, context, controls, lambda: sampler.draws >= segment.draws)
+        for _ in sampler:
             pass
     except ValueError as error:
-        raise CheckpointError(f"how {turn.text[:20]!r} was drawn is damaged in the record") from error
-    return drawing
+        raise CheckpointError(f"the record of how {turn.text[:20]!r} was drawn is damaged") from error
+    return sampler
 
 
-def _same(one: str, other: str) -> int:
-    """How many characters two texts have in common at their beginnings."""
+def _common_prefix(one: str, other: str) -> int:
+    """Return how many characters two texts have in common at their beginnings."""
     return next((place for place, (a, b) in enumerate(zip_longest(one, other)) if a != b), len(one))

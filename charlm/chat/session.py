@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from charlm import checkpoint
-from charlm.chat.adaptive_reader import default_rate
 from charlm.chat.conversation import Conversation
 from charlm.chat.export import export
+from charlm.chat.learning import default_rate
 from charlm.chat.presets import apply_preset, presets
 from charlm.chat.storage.store import ConversationStore, ConversationSummary
 from charlm.chat.turns import Turn
@@ -160,7 +160,7 @@ class Session:
                 self._news.append(f"the model {summary.model} no longer exists; {self.name} reads the text instead")
         opened = store.open(number, self.name, self.engine, self.dialogue)
         self.conversation = opened.conversation
-        self.conversation.recall()  # shows the learned weights before the next turn
+        self.conversation.contexts.prefetch(self.conversation.head)  # shows the learned weights before the next turn
         if opened.reread:
             self._news.append(f"{self.name} has changed since this conversation; it reads the text again")
 

@@ -1,68 +1,108 @@
 """The turns of a conversation as a tree.
 
-Owns what a turn is and how turns hang together. A turn's text never changes once it is finished, so the tree only
+Owns what a turn is and how turns are connected. A turn's text never changes once it is finished, so the tree only
 grows. Knows nothing of models.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from charlm.chat.adaptive_reader import NO_LESSON, LearnPolicy
-from charlm.chat.reply_sampler import Segment, Snapshot
+from charlm.chat.learning import NO_LEARNING, LearnPolicy
+from charlm.config import ChatConfig
+from charlm.errors import CheckpointError
+from charlm.inference.context import Context
+from charlm.inference.scoring import Nats
 
 YOU, BOT = "you", "bot"
 
 
+@dataclass(frozen=True)
+class SamplerCheckpoint:
+    """The settings from one draw on."""
+
+    draw: int  # ids of the segment that were drawn before
+    dials: ChatConfig
+    rng: Mapping[str, Any]  # state of the random numbers, as NumPy's bit generator has it
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a turn, and where it came from."""
+
+    text: str
+    settings: tuple[SamplerCheckpoint, ...] = ()  # in order; empty if a person wrote the segment
+    draws: int = 0  # ids that were drawn, shown or not
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        settings = [[one.draw, one.dials.to_dict(), dict(one.rng)] for one in self.settings]
+        return {"text": self.text, "settings": settings, "draws": self.draws}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Segment:
+        """Read the output of `to_dict`.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        try:
+            settings = tuple(
+                SamplerCheckpoint(int(draw), ChatConfig.from_dict(dials), rng)
+                for draw, dials, rng in document["settings"]
+            )
+            for one in settings:
+                restored_rng(one.rng)
+            return cls(str(document["text"]), settings, int(document["draws"]))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise CheckpointError("a turn of a conversation is damaged") from error
+
+
+def restored_rng(state: Mapping[str, Any]) -> np.random.Generator:
+    """Return random numbers that go on from a state.
+
+    Raises:
+        ValueError: not a state of PCG64.
+    """
+    generator = np.random.PCG64(0)
+    try:
+        generator.state = state  # type: ignore[assignment]  # NumPy checks it
+    except (KeyError, TypeError, OverflowError) as error:
+        raise ValueError("not a state of PCG64") from error
+    return np.random.Generator(generator)
+
+
 @dataclass(eq=False)
 class Turn:
-    """One turn: yours or the model's.
+    """One turn: yours or the model's."""
 
-    Attributes:
-        id: unique in a conversation and never changed, see `ConversationData.attach`; 0 for the root, which is empty.
-        parent: the turn before it; None for the root.
-        author: "you" or "bot"; empty for the root.
-        name: of the speaker.
-        passages: what it says, and where each part came from.
-        reason: why it ended: "stop", "length" or "cancelled"; "typed" for what a person wrote, "draft" while it is
-            under way or if it was cut off by a crash.
-        children: what followed it, in the order in which it came about.
-        depth: number of turns up to its end.
-        characters: number of characters of the context up to its end.
-        created: seconds since 1970.
-        lesson: what is learned with it.
-        snapshot: what the model remembers after it; None if that must be fetched or read again.
-        nats: how surprising each id of it was, (N,), if the model had learned something and that is known.
-    """
-
-    id: int
-    parent: Turn | None
-    author: str
-    name: str
-    passages: tuple[Segment, ...] = ()
-    reason: str = ""
-    children: list[Turn] = field(default_factory=list)
-    depth: int = 0
-    characters: int = 0
-    created: float = field(default_factory=time.time)
-    lesson: LearnPolicy = NO_LESSON
-    snapshot: Snapshot | None = field(default=None, repr=False)
-    nats: NDArray[np.float64] | None = field(default=None, repr=False)
+    id: int  # unique in a conversation and never changed, see `ConversationData.attach`; 0 for the root, which is empty
+    parent: Turn | None  # the turn before it; None for the root
+    author: str  # "you" or "bot"; empty for the root
+    name: str  # of the speaker
+    segments: tuple[Segment, ...] = ()
+    reason: str = ""  # why it ended: "stop", "length", "cancelled", or "typed" by a person; "draft" before that
+    children: list[Turn] = field(default_factory=list)  # oldest first
+    depth: int = 0  # number of turns up to its end
+    characters: int = 0  # of the context up to its end
+    created: float = field(default_factory=time.time)  # seconds since 1970
+    policy: LearnPolicy = NO_LEARNING
+    context: Context | None = field(default=None, repr=False)  # after it; None if it must be fetched or read again
+    nats: Nats | None = field(default=None, repr=False)  # surprisal of each id, (N,), if the model had learned by then
     visited: Turn | None = field(default=None, repr=False)  # the child that was visible last
 
     @property
     def text(self) -> str:
-        """What it says."""
-        return "".join([passage.text for passage in self.passages])
+        return "".join([segment.text for segment in self.segments])
 
     @property
     def siblings(self) -> list[Turn]:
-        """It and what else followed the turn before it."""
+        """The turn and its alternatives, oldest first."""
         return self.parent.children if self.parent is not None else [self]
 
     def __repr__(self) -> str:
@@ -70,23 +110,23 @@ class Turn:
 
 
 def upwards(turn: Turn) -> Iterator[Turn]:
-    """A turn and those before it, without the root, the last first."""
+    """Yield a turn and those before it, the last first, without the root."""
     while turn.parent is not None:
         yield turn
         turn = turn.parent
 
 
 def branch(here: Turn, there: Turn) -> list[Turn]:
-    """The turns up to one of two from where their paths part, the last first. It takes as long as that is far away."""
+    """Return the turns from the fork of two paths to `there`, the last first. The cost is the distance of the fork."""
     mine, theirs = {here}, {there}
     left, right = here, there
     while left not in theirs and right not in mine:
         left, right = left.parent or left, right.parent or right
         mine.add(left)
         theirs.add(right)
-    parting = left if left in theirs else right
+    fork = left if left in theirs else right
     turns = []
-    while there is not parting:
+    while there is not fork:
         turns.append(there)
         assert there.parent is not None
         there = there.parent
@@ -94,7 +134,7 @@ def branch(here: Turn, there: Turn) -> list[Turn]:
 
 
 def last_visited(turn: Turn) -> Turn:
-    """The turn at the end of what was last visible after it."""
+    """Return the end of the path that was last visible after a turn."""
     while turn.children:
         turn = turn.visited or turn.children[-1]
     return turn

@@ -81,8 +81,8 @@ def command(
             "static": {"nats_per_char": result.static.nats_per_character},
             "chars": result.learning.characters,
             "unknown": result.learning.unknown,
-            "movement": result.memory.overlay.movement,
-            "held_back": result.memory.shrinks,
+            "movement": result.context.delta.movement,
+            "held_back": result.context.shrinks,
         }
         print_json({"model": str(target.model), "base": base.stem, **figures, "learning": config.to_dict()})
     else:
@@ -104,13 +104,13 @@ def _read(files: list[Path], encoding: str) -> tuple[str, list[dict[str, Any]]]:
 
 
 def _learn(learner: Learner, text: str, times: int) -> AdaptResult:
-    from charlm.adapt.dynamic_eval import learning
+    from charlm.adapt.dynamic_eval import learn_text
 
     before = 0
     with progress_bar(times * len(text), "learning") as advance:
-        for result in learning(learner, text, times):
-            advance(result.memory.learned - before)
-            before = result.memory.learned
+        for result in learn_text(learner, text, times):
+            advance(result.context.learned - before)
+            before = result.context.learned
     return result
 
 
@@ -118,12 +118,12 @@ def _adapted(learner: Learner, result: AdaptResult, base: str, sources: list[dic
     """Return the model with the adapted weights, and with a record of their origin."""
     import charlm
 
-    made = learner.checkpoint(result.memory)
+    made = learner.checkpoint(result.context)
     record = replace(
         made.record,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         sources=[*made.record.sources, *sources],
-        characters_seen=made.record.characters_seen + result.memory.learned,
+        characters_seen=made.record.characters_seen + result.context.learned,
         validation=None,  # these weights were not validated
         validation_characters=0,
         base=base,

@@ -54,10 +54,10 @@ def load_learner(path: Path, config: LearnConfig) -> Learner:
 
 def describe_gain(result: AdaptResult) -> str:
     """Return what learning a text has gained, in one line."""
-    learning, memory = result.learning, result.memory
+    learning, context = result.learning, result.context
     line = (
         f"{learning.characters:,} characters at {learning.bits_per_character:.3f} bits/char, "
         f"{result.static.bits_per_character:.3f} without learning; "
-        f"the weights moved by {memory.overlay.movement:.1%}"
+        f"the weights moved by {context.delta.movement:.1%}"
     )
-    return line + (f", reduced {memory.shrinks} times" if memory.shrinks else "")
+    return line + (f", reduced {context.shrinks} times" if context.shrinks else "")

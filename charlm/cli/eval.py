@@ -128,12 +128,12 @@ def _static(path: Path, lanes: int | None) -> Measure:
 
 
 def _dynamic(path: Path, config: LearnConfig) -> Measure:
-    from charlm.adapt.dynamic_eval import learning
+    from charlm.adapt.dynamic_eval import learn_text
 
     learner = load_learner(path, config)
 
     def measure(text: str) -> Iterator[Scores]:
-        for result in learning(learner, text):
+        for result in learn_text(learner, text):
             yield result.learning, result.static
 
     return measure

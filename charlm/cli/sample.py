@@ -180,18 +180,17 @@ class _Start(NamedTuple):
 def _learned(path: Path, config: LearnConfig, page: Path, prompt: str) -> _Start:
     """Learn a page, then read the prompt."""
     from charlm.adapt.dynamic_eval import learn
-    from charlm.inference.context import Context, StaticModel, encode_lossy, read_prompt
+    from charlm.inference.context import StaticModel, encode_lossy, read_prompt
     from charlm.text.decoding import read_text
 
     text = "".join(read_text(page))
     learner = load_learner(path, config)
     result = learn(learner, text)
     click.echo(visible(f"{page.name}: {describe_gain(result)}"), err=True)
-    memory, engine = result.memory, learner.engine(result.memory)
-    context = Context(memory.state, memory.logits)
+    engine = learner.engine(result.context)
     if prompt:
-        return _Start(engine, *read_prompt(StaticModel(engine), prompt, context))
-    return _Start(engine, context, encode_lossy(engine.vocabulary, text[-_CONTEXT_CHARS:]))
+        return _Start(engine, *read_prompt(StaticModel(engine), prompt, result.context))
+    return _Start(engine, result.context, encode_lossy(engine.vocabulary, text[-_CONTEXT_CHARS:]))
 
 
 class _Writer:

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.errors import UsageError
+from charlm.errors import CheckpointError, UsageError
 from charlm.inference.engine import SEGMENT, Engine
 from charlm.inference.sampling import log_softmax
 from charlm.inference.state import Array, Ids, State
@@ -130,3 +130,22 @@ def read_prompt(model: Model, prompt: str, context: Context | None = None) -> tu
     if not prompt and "\n" in vocabulary and math.exp(log_softmax(context.logits)[newline]) > MIN_PARAGRAPH_PROBABILITY:
         return model.read(context, ids, never), np.concatenate((ids, ids))
     return context, ids
+
+
+def context_to_bytes(context: Context, engine: Engine) -> bytes:
+    """Return a context as bytes for `context_from_bytes`, without anything that was learned."""
+    return context.logits.astype("<f4").tobytes() + engine.to_bytes(context.state)
+
+
+def context_from_bytes(data: bytes, engine: Engine) -> Context:
+    """Read the output of `context_to_bytes`.
+
+    Raises:
+        CheckpointError: it is damaged, or another model's.
+    """
+    size = 4 * engine.config.vocabulary
+    state = engine.from_bytes(data[size:])
+    logits = np.frombuffer(data[:size], "<f4").astype(np.float32)
+    if state.batch != 1 or not np.isfinite(logits).all():
+        raise CheckpointError("the context of a model is damaged")
+    return Context(state, logits)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.near_duplicates import near, normalised
+from charlm.chat.near_duplicates import are_near_duplicates, normalised
 from charlm.text.conversations import Utterance
 
 REPEAT_NGRAM: Final = 4  # words in a row that occur twice in a reply that repeats itself
@@ -85,7 +85,7 @@ def split_words(text: str) -> list[str]:
 
 def is_near_duplicate(one: str, other: str) -> bool:
     """Return whether two texts are nearly the same, see `charlm.chat.near_duplicates`."""
-    return near(normalised(one), normalised(other))
+    return are_near_duplicates(normalised(one), normalised(other))
 
 
 def repeats_itself(text: str) -> bool:

@@ -123,12 +123,12 @@ def score(
     in_context = logprobs(engine, after_context(engine, dialogue, case), ids)
     if learner is None:
         return ResponseScores(in_context, out_of_context, in_context, lengths)
-    memory = learner.start(dialogue.beginning)
+    context = learner.start(dialogue.beginning)
     for turn in turns:
-        memory = learner.read(memory, turn).memory
+        context = learner.read(context, turn).context
     if opening:
-        memory = learner.read(memory, opening, learn=False).memory
-    adapted = logprobs(learner.engine(memory), Context(memory.state, memory.logits), ids)
+        context = learner.read(context, opening, learn=False).context
+    adapted = logprobs(learner.engine(context), context, ids)
     return ResponseScores(in_context, out_of_context, adapted, lengths)
 
 

@@ -234,21 +234,17 @@ def _values_of(pin: Pin, activations: Activations) -> list[float]:
 
 def _read_turn(conversation: Conversation, turn: Turn, text: str) -> tuple[State, Engine]:
     """Return the state after the first `text` of a turn, and the model with the units clamped as in the turn."""
-    from charlm.inference.context import encode_lossy
+    from charlm.inference.context import StaticModel, encode_lossy
 
     assert turn.parent is not None
-    reader = conversation.reader
-    before = reader.begin(conversation.snapshot(turn.parent), conversation.lead(turn), turn.lesson)
-    engine = _clamped_as_drawn(reader.engine(before), turn)
-    state, ids = before.state, encode_lossy(engine.vocabulary, text)
-    if len(ids):
-        state, _ = engine.prefill(state, ids)
-    return state, engine
+    before = conversation.contexts.begin_turn(conversation.context(turn.parent), turn)
+    engine = _clamped_as_drawn(conversation.model.engine(before), turn)
+    return StaticModel(engine).read(before, encode_lossy(engine.vocabulary, text)).state, engine
 
 
 def _clamped_as_drawn(engine: Engine, turn: Turn) -> Engine:
     """Clamp the units that were clamped at the end of a turn, as far as the model has them."""
-    settings = [setting for passage in turn.passages for setting in passage.settings]
+    settings = [setting for segment in turn.segments for setting in segment.settings]
     clamps = settings[-1].dials.clamps if settings else {}
     config = engine.config
     known = {at: value for at, value in clamps.items() if at[0] < config.layers and at[1] < config.hidden}

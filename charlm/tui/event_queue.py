@@ -167,4 +167,4 @@ class EventQueue:
         for turn in turns:
             if conversation.busy or self._closed:
                 return
-            self.put(TurnScored(turn, [one.surprise for one in conversation.consider(turn, 0)]))
+            self.put(TurnScored(turn, [one.surprisal for one in conversation.contexts.score_chars(turn, 0)]))

@@ -168,7 +168,7 @@ class LookPane(Vertical):
         turn, character = place
         with report_errors(self):
             if turn not in self._scores:
-                self._scores[turn] = await asyncio.to_thread(conversation.consider, turn)
+                self._scores[turn] = await asyncio.to_thread(conversation.contexts.score_chars, turn)
             scores = self._scores[turn]
             if self.looking and character < len(scores):
                 self.alternatives.show(*scores[character], offered=turn.author == "bot")

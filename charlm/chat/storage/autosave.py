@@ -16,14 +16,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from charlm.adapt.learner import AdaptiveState
-from charlm.chat.adaptive_reader import Reader
+from charlm.adapt.adaptive_model import AdaptiveModel
+from charlm.adapt.learner import AdaptedContext
 from charlm.chat.conversation_data import ConversationData
-from charlm.chat.reply_sampler import Snapshot
 from charlm.chat.storage import rows
 from charlm.chat.storage.database import PATIENCE_SECONDS, DamagedFileError, Database
 from charlm.chat.turns import Turn, branch
 from charlm.errors import CharlmError, CheckpointError
+from charlm.inference.context import Context, context_from_bytes, context_to_bytes
 
 DRAFT_PATIENCE_SECONDS: Final = 0.05  # the next draft comes soon
 TURNS_PER_ADAPTATION: Final = 32  # between two savings of the learned weights, which are as large as the model
@@ -35,7 +35,7 @@ class Autosave:
     Args:
         database: where.
         data: the conversation.
-        reader: its model.
+        base: its model.
         model: the model's name.
         saved: rows of the turns that are in the database already.
         now: seconds since 1970.
@@ -47,7 +47,7 @@ class Autosave:
         self,
         database: Database,
         data: ConversationData,
-        reader: Reader,
+        base: AdaptiveModel,
         model: str,
         *,
         saved: Mapping[Turn, int] | None = None,
@@ -57,7 +57,7 @@ class Autosave:
         self.error: CharlmError | None = None  # why the last transaction failed
         self._database = database
         self._data = data
-        self._reader = reader
+        self._base = base
         self._model = model
         self._rows = dict(saved or {})
         self._now = now
@@ -109,8 +109,8 @@ class Autosave:
                 with self._database.writing(DRAFT_PATIENCE_SECONDS) as connection:
                     connection.execute("DELETE FROM turn WHERE id = ? AND reason = 'draft'", (row,))
 
-    def fetch(self, turn: Turn, reader: Reader) -> Snapshot | None:
-        """Return the saved snapshot of a finished turn; None if there is none for this model."""
+    def fetch(self, turn: Turn, model: AdaptiveModel) -> Context | None:
+        """Return the saved context of a finished turn; None if there is none for this model."""
         row = self._rows.get(turn)
         if row is None:
             return None
@@ -126,9 +126,9 @@ class Autosave:
             return None
         with contextlib.suppress(CheckpointError):
             if snapshot is not None:
-                return Snapshot.from_bytes(reader.base, *snapshot)
+                return context_from_bytes(snapshot[0], model.base)
             if adaptation is not None:
-                found = reader.from_bytes(*adaptation)
+                found = model.from_bytes(*adaptation)
                 self._adapted = turn
                 return found
         with self._database.lock:
@@ -179,7 +179,7 @@ class Autosave:
     def _write(self, revive: bool, leaving: bool, patience: float) -> None:
         data = self._data
         adaptation = self._adaptation(leaving=leaving)
-        adapted = self._reader.to_bytes(adaptation) if adaptation is not None else None
+        adapted = self._base.to_bytes(adaptation) if adaptation is not None else None
         added: list[Turn] = []
         try:
             with self._database.writing(patience) as connection:
@@ -195,7 +195,7 @@ class Autosave:
                 is_new, row = data.number is None, self._row
                 if self._moved or is_new:
                     rows.write_visited(connection, self._visits, self._rows)
-                    data.model, data.fingerprint, data.updated = self._model, self._reader.base.fingerprint, self._now()
+                    data.model, data.fingerprint, data.updated = self._model, self._base.base.fingerprint, self._now()
                     row = rows.conversation_row(data, self._rows)
                     # Another process may have given it a title.
                     unchanged = {"title"} if not is_new and row["title"] == self._row["title"] else set()
@@ -223,17 +223,18 @@ class Autosave:
                 self._rows[turn] = row
                 added.append(turn)
         for turn in (*self._unsaved, *self._no_snapshot):
-            if turn.snapshot is not None and turn.snapshot.memory is None and turn.reason != "draft":
-                rows.write_snapshot(connection, self._rows[turn], turn.snapshot.to_bytes(self._reader.base))
+            context = turn.context
+            if context is not None and not isinstance(context, AdaptedContext) and turn.reason != "draft":
+                rows.write_snapshot(connection, self._rows[turn], context_to_bytes(context, self._base.base))
         return number
 
-    def _adaptation(self, *, leaving: bool) -> AdaptiveState | None:
+    def _adaptation(self, *, leaving: bool) -> AdaptedContext | None:
         """Return the learned weights after the head, if they are to be saved now."""
         head = self._data.head
-        state = head.snapshot.memory if head.snapshot is not None else None
-        if state is None or not state.overlay or head is self._adapted:
+        context = head.context
+        if not isinstance(context, AdaptedContext) or not context.delta or head is self._adapted:
             return None
-        return state if leaving or self._turns_since >= self._turns_per_adaptation else None
+        return context if leaving or self._turns_since >= self._turns_per_adaptation else None
 
     def _is_saved(self, connection: sqlite3.Connection, revive: bool) -> bool:
         """Return whether the conversation is still in the database; with `revive` also no longer marked as deleted."""

@@ -11,10 +11,10 @@ from functools import lru_cache
 from types import UnionType
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
-from charlm.chat.adaptive_reader import NO_LESSON, LearnPolicy
 from charlm.chat.conversation_data import MAX_MOVES, ConversationData
-from charlm.chat.reply_sampler import SamplerCheckpoint, SamplerControls, Segment, restored
-from charlm.chat.turns import BOT, YOU, Turn
+from charlm.chat.learning import NO_LEARNING, LearnPolicy
+from charlm.chat.reply_sampler import SamplerControls
+from charlm.chat.turns import BOT, YOU, SamplerCheckpoint, Segment, Turn, restored_rng
 from charlm.config import ChatConfig
 from charlm.errors import CharlmError, CheckpointError
 from charlm.text.dialogue import Dialogue
@@ -98,7 +98,7 @@ def turn_document(turn: Turn, ids: Mapping[Turn, int]) -> TurnDocument:
     assert turn.parent is not None
     assert turn.parent in ids or turn.parent.parent is None, "parents get numbers before their children"
     # A draft that a crash cuts off is read from its text, not drawn again.
-    segments = turn.passages if turn.reason != "draft" else (Segment(turn.text),)
+    segments = turn.segments if turn.reason != "draft" else (Segment(turn.text),)
     return TurnDocument(
         id=ids.get(turn, 0),
         parent=ids.get(turn.parent, 0),
@@ -112,7 +112,7 @@ def turn_document(turn: Turn, ids: Mapping[Turn, int]) -> TurnDocument:
         reason=turn.reason,
         created=turn.created,
         visited=None if turn.visited is None else ids.get(turn.visited),
-        learning=turn.lesson.to_dict(),
+        learning=turn.policy.to_dict(),
     )
 
 
@@ -173,7 +173,7 @@ def _conversation(
         dialogue=Dialogue.from_dict(document.dialogue),
         you=_speaker(document.you),
         bot=_speaker(document.bot),
-        controls=SamplerControls(ChatConfig.from_dict(document.dials), restored(document.rng)),
+        controls=SamplerControls(ChatConfig.from_dict(document.dials), restored_rng(document.rng)),
         seed=document.seed,
         title=one_line(document.title),
         forgets=document.forgets,
@@ -188,8 +188,8 @@ def _conversation(
         _require(one.parent in known, "a turn comes before its parent")
         _require(one.author in (YOU, BOT) and one.reason in REASONS, "a turn has an unknown author or end")
         segments = _segments(one.text, one.segments, is_trusted)
-        lesson = LearnPolicy.from_dict(one.learning) if one.learning else NO_LESSON
-        turn = Turn(0, known[one.parent], one.author, _speaker(one.name), segments, one.reason, lesson=lesson)
+        policy = LearnPolicy.from_dict(one.learning) if one.learning else NO_LEARNING
+        turn = Turn(0, known[one.parent], one.author, _speaker(one.name), segments, one.reason, policy=policy)
         turn.created = _time(one.created)
         data.attach(turn)
         known[one.id], visited[turn] = turn, one.visited
@@ -215,7 +215,7 @@ def _segments(text: str, documents: list[Any], is_trusted: bool) -> tuple[Segmen
             _require(length >= 0 and {int} == {type(length), *map(type, places)}, "a segment has no length")
             _require(places == sorted(places), "a setting was changed at a character that was never drawn")
             for one in made:
-                restored(one.rng)
+                restored_rng(one.rng)
     _require(start == len(text), "a turn is not as long as its segments")
     return tuple(segments)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from charlm.chat.adaptive_reader import Reader
+from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.storage import listing, rows
@@ -144,10 +144,10 @@ class ConversationStore:
 
     def _autosave(
         self, model: str, saved: Mapping[Turn, int] | None = None
-    ) -> Callable[[ConversationData, Reader], Autosave]:
-        def start(data: ConversationData, reader: Reader) -> Autosave:
+    ) -> Callable[[ConversationData, AdaptiveModel], Autosave]:
+        def start(data: ConversationData, base: AdaptiveModel) -> Autosave:
             every = self._turns_per_adaptation
-            one = Autosave(self._database, data, reader, model, saved=saved, now=self._now, turns_per_adaptation=every)
+            one = Autosave(self._database, data, base, model, saved=saved, now=self._now, turns_per_adaptation=every)
             self._autosaves.add(one)
             return one
 

@@ -1,0 +1,163 @@
+"""A model that can learn from what it reads: the `charlm.inference.context.Model` of a conversation.
+
+Until something is learned, the trained model reads, and contexts are small. From the first read that learns on, every
+context is an `AdaptedContext`, until `forget`. The same calls give the same context, to the bit.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from charlm.adapt.gradient_rms import estimate_from_samples
+from charlm.adapt.learner import AdaptedContext, Learner
+from charlm.adapt.weight_delta import delta_from_bytes
+from charlm.checkpoint import Tensors
+from charlm.config import LearnConfig
+from charlm.inference.context import Context, StaticModel, cancelled_error, never
+from charlm.inference.engine import Engine
+from charlm.inference.scoring import Nats, surprisals
+from charlm.inference.state import Ids
+
+BLOCK_SEGMENTS: Final = 16  # between two calls of `cancel`; whole segments, so that blocks change no bit
+
+
+@lru_cache(maxsize=2)
+def _statistics(engine: Engine) -> Tensors:
+    """Return the usual size of the model's gradients; estimating it takes a second."""
+    return engine.checkpoint.statistics or estimate_from_samples(engine)
+
+
+class Reading(NamedTuple):
+    """The context after some ids."""
+
+    context: Context
+    nats: Nats | None  # surprisal of each id when it was read, (N,); None where the trained model reads alone
+
+
+class AdaptiveModel:
+    """A `Model` that can learn. Any thread may use it.
+
+    Args:
+        base: the trained model.
+    """
+
+    def __init__(self, base: Engine) -> None:
+        self.base = base
+        self._static = StaticModel(base)
+        self._lock = threading.Lock()
+        self._learner: Learner | None = None
+
+    def _learner_with(self, settings: LearnConfig) -> Learner:
+        """Return a learner with these settings, whatever its learning rate; the last one is kept."""
+        settings = replace(settings, rate=LearnConfig().rate)
+        if self._learner is None or self._learner.settings != settings:
+            self._learner = Learner(self.base, settings, _statistics(self.base))
+        return self._learner
+
+    def start(self) -> Context:
+        return self._static.start()
+
+    def engine(self, context: Context) -> Engine:
+        """Return the adapted weights at a context."""
+        if not isinstance(context, AdaptedContext):
+            return self.base
+        with self._lock:
+            return self._learner_with(LearnConfig()).engine(context)
+
+    def forget(self, context: Context) -> Context:
+        """Return the context of the trained model that has read the same."""
+        return context.base if isinstance(context, AdaptedContext) else context
+
+    def read(
+        self, context: Context, ids: Ids, cancel: Callable[[], bool] = never, *, will_learn: bool = False
+    ) -> Context:
+        """Return the context after ids, without learning from them.
+
+        Args:
+            context: the ids follow it.
+            ids: (N,).
+            cancel: called every few hundred ids.
+            will_learn: the ids that follow are learned from, so the context must be able to.
+
+        Raises:
+            UsageError: `cancel` returned true.
+        """
+        return self._read(context, ids, cancel, is_adapted=will_learn).context
+
+    def learn(
+        self,
+        context: Context,
+        ids: Ids,
+        settings: LearnConfig | None,
+        next_id: int | None = None,
+        cancel: Callable[[], bool] = never,
+    ) -> Reading:
+        """Return the context after ids, and how surprising they were.
+
+        Args:
+            context: the ids follow it.
+            ids: (N,).
+            settings: how to learn from them; None only reads.
+            next_id: follows the ids, if known; that it does is learned, but it is not read.
+            cancel: called every few hundred ids.
+
+        Raises:
+            UsageError: `cancel` returned true.
+        """
+        return self._read(context, ids, cancel, settings, next_id, is_adapted=settings is not None)
+
+    def _read(
+        self,
+        context: Context,
+        ids: Ids,
+        cancel: Callable[[], bool],
+        settings: LearnConfig | None = None,
+        next_id: int | None = None,
+        *,
+        is_adapted: bool,
+    ) -> Reading:
+        if not isinstance(context, AdaptedContext) and not is_adapted:
+            return Reading(self._static.read(context, ids, cancel), None)
+        if not len(ids):
+            return Reading(context, np.empty(0))
+        nats = []
+        if not isinstance(context, AdaptedContext):
+            nats.append(surprisals(context.logits[None], ids[:1]))
+            with self._lock:
+                context = self._learner_with(settings or LearnConfig()).begin(context.state, int(ids[0]))
+            ids = ids[1:]
+        block = BLOCK_SEGMENTS * (settings or LearnConfig()).segment
+        for first in range(0, len(ids), block):
+            if first and cancel():
+                raise cancelled_error(first, len(ids))
+            with self._lock:
+                context, surprisal, _ = self._learner_with(settings or LearnConfig()).read(
+                    context,
+                    ids[first : first + block],
+                    learn=settings is not None,
+                    next_id=next_id if first + block >= len(ids) else None,
+                    lr=None if settings is None else settings.rate,
+                )
+            nats.append(surprisal)
+        return Reading(context, np.concatenate(nats))
+
+    def to_bytes(self, context: AdaptedContext) -> tuple[bytes, bytes]:
+        """Return a context without its delta, some KiB; and the delta, as large as the model."""
+        with self._lock:
+            return self._learner_with(LearnConfig()).to_bytes(context), context.delta.to_bytes()
+
+    def from_bytes(self, data: bytes, delta: bytes) -> AdaptedContext:
+        """Read the output of `to_bytes`.
+
+        Raises:
+            CheckpointError: it is damaged, or another model's.
+        """
+        learned = delta_from_bytes(self.base.checkpoint, delta)
+        with self._lock:
+            return self._learner_with(LearnConfig()).from_bytes(data, learned)
