@@ -62,7 +62,7 @@ class ContextCache:
         self.model = model
         self._data = data
         self._source = source
-        self._max_delta_bytes = max_delta_bytes
+        self.max_delta_bytes = max_delta_bytes
         self._adapted: OrderedDict[Turn, None] = OrderedDict()  # turns whose contexts have learned something
         self._lock = threading.Lock()
 
@@ -139,7 +139,7 @@ class ContextCache:
     def _is_full(self) -> bool:
         deltas = [turn.context.delta for turn in self._adapted if isinstance(turn.context, AdaptedContext)]
         sizes = {id(delta): delta.size for delta in deltas}  # many turns share one
-        return len(self._adapted) > MAX_DELTA_TURNS or sum(sizes.values()) > self._max_delta_bytes
+        return len(self._adapted) > MAX_DELTA_TURNS or sum(sizes.values()) > self.max_delta_bytes
 
     def score_chars(self, turn: Turn, alternatives: int = 5) -> list[CharScore]:
         """Return how likely the model held each character of a turn."""

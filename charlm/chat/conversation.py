@@ -467,12 +467,12 @@ class Conversation:
             opening=self.dialogue.opening(turn.name),
             stops=self.dialogue.stops,
             recent=self.contexts.recent_ids(turn, controls.dials.sampling.repetition_window),
-            avoid=self._texts_to_avoid(turn) if has_candidates else (),
+            avoid=self.texts_to_avoid(turn) if has_candidates else (),
             unconditional=unconditional,
         )
         return ReplySampler(self.model, start, controls, cancel)
 
-    def _texts_to_avoid(self, turn: Turn) -> list[str]:
+    def texts_to_avoid(self, turn: Turn) -> list[str]:
         """Return what a reply is not to repeat: what a person said just before, and the last replies, newest first."""
         texts = []
         assert turn.parent is not None

@@ -17,9 +17,10 @@ from torch.nn import functional as F
 
 import charlm
 from charlm.adapt import gradient_rms
-from charlm.adapt.dynamic_eval import learn, learning, line_scorer, reading
-from charlm.adapt.learner import AdaptiveState, Learner
-from charlm.adapt.weight_delta import WorkingWeights, nothing, overlay_from_bytes
+from charlm.adapt.adaptive_model import AdaptiveModel
+from charlm.adapt.dynamic_eval import learn, learn_text, line_scorer, read_in_slices
+from charlm.adapt.learner import AdaptedContext, Learner
+from charlm.adapt.weight_delta import WorkingWeights, delta_from_bytes, empty_delta
 from charlm.api import Model
 from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, load, save
@@ -67,18 +68,18 @@ def noise(length: int, seed: int = 0) -> str:
     return "".join(np.random.default_rng(seed).choice(list(ALPHABET), length))
 
 
-def same(one: AdaptiveState, other: AdaptiveState) -> bool:
+def same(one: AdaptedContext, other: AdaptedContext) -> bool:
     """To the bit."""
-    return as_bytes(one) == as_bytes(other) and one.overlay.to_bytes() == other.overlay.to_bytes()
+    return as_bytes(one) == as_bytes(other) and one.delta.to_bytes() == other.delta.to_bytes()
 
 
-def as_bytes(memory: AdaptiveState) -> tuple[object, ...]:
+def as_bytes(context: AdaptedContext) -> tuple[object, ...]:
     arrays = [
         part
-        for trail in (memory.now, memory.base)
-        for part in (*trail.before.arrays(), *trail.state.arrays(), trail.logits)
+        for before, one in ((context.before, context), (context.base_before, context.base))
+        for part in (*before.arrays(), *one.state.arrays(), one.logits)
     ]
-    numbers = (memory.last, memory.learned, memory.shrinks, memory.drift, memory.gain)
+    numbers = (context.last_id, context.learned, context.shrinks, context.drift, context.gain)
     return *(part.tobytes() for part in arrays), *numbers
 
 
@@ -95,7 +96,7 @@ def test_it_is_dynamic_evaluation_by_torch(cell: str, shape: dict[str, Any]) -> 
     text = noise(50)
     learner = Learner(checkpoint, how, sizes)
     ids = checkpoint.vocabulary.encode(text)
-    memory, nats, _ = learner.read(learner.start(ids[:1]), ids[1:])
+    context, nats, _ = learner.read(learner.start(ids[:1]), ids[1:])
 
     model = CharLM(checkpoint.config).double()
     load_tensors(model, checkpoint.tensors)
@@ -117,8 +118,8 @@ def test_it_is_dynamic_evaluation_by_torch(cell: str, shape: dict[str, Any]) -> 
                 rms = math.sqrt(4e-6 + how.epsilon**2)
                 parameter.copy_(trained[name] + pull * (parameter - trained[name]) - 1e-3 * parameter.grad / rms)
     np.testing.assert_allclose(nats, expected, rtol=0, atol=2e-4)
-    assert memory.overlay.movement > 0.01, "it has moved"
-    for name, tensor in learner.checkpoint(memory).tensors.items():
+    assert context.delta.movement > 0.01, "it has moved"
+    for name, tensor in learner.checkpoint(context).tensors.items():
         theirs = model.get_parameter(name).detach().numpy()
         way = np.linalg.norm(theirs - trained[name].numpy())
         assert np.linalg.norm(tensor - theirs) < 2e-3 * way, name
@@ -131,8 +132,8 @@ def test_a_gradient_too_large_is_clipped() -> None:
     for clip in (1e-3, 2e-3, 1e6):
         how = LearnConfig(rate=1e-3, segment=8, clip=clip)
         learner = Learner(checkpoint, how, even(checkpoint.config, 1e-12))
-        memory = learner.read(learner.start(ids[:1]), ids[1:]).memory
-        moved[clip] = float(np.sqrt(np.mean(memory.overlay.moved**2)))
+        context = learner.read(learner.start(ids[:1]), ids[1:]).context
+        moved[clip] = float(np.sqrt(np.mean(context.delta.moved**2)))
     assert moved[2e-3] == pytest.approx(2 * moved[1e-3], rel=1e-3)
     assert moved[1e-3] == pytest.approx(1e-3 * 1e-3, rel=1e-3)  # rate times clip, in every tensor
     assert moved[1e6] > 10 * moved[2e-3]
@@ -148,10 +149,10 @@ def test_weights_with_large_gradients_give_up_more() -> None:
     learner = Learner(checkpoint, how, sizes)
     ids = checkpoint.vocabulary.encode(noise(13))
     moved = np.ones(parameter_count(checkpoint.config), np.float32)
-    overlay = replace(learner.start(ids[:1]).overlay, moved=moved)
-    learned = learner.read(replace(learner.start(ids[:1]), overlay=overlay), ids[1:]).memory.overlay.moved
+    delta = replace(learner.start(ids[:1]).delta, moved=moved)
+    learned = learner.read(replace(learner.start(ids[:1]), delta=delta), ids[1:]).context.delta.moved
 
-    scales = gradient_rms.scales(checkpoint.config, sizes, how.epsilon)
+    scales = gradient_rms.inverse_rms(checkpoint.config, sizes, how.epsilon)
     usual = [
         1 / (scale if isinstance(scale, np.ndarray) else np.outer(scale.rows, scale.columns)).ravel()
         for scale in (scales[name] for name in tensor_shapes(checkpoint.config))
@@ -166,7 +167,7 @@ def test_no_weight_gives_up_more_than_all(decay: float, smallest: float, seed: i
     sizes = {
         name: rng.uniform(smallest, 1e-3, shape).astype(np.float32) for name, shape in statistic_shapes(config).items()
     }
-    pulls = gradient_rms.pulls(gradient_rms.scales(config, sizes, 1e-9), decay)
+    pulls = gradient_rms.decay_rates(gradient_rms.inverse_rms(config, sizes, 1e-9), decay)
     assert all(pull.min() >= 0 and pull.max() <= 1 for pull in pulls.values())
     assert sum(float(pull.sum()) for pull in pulls.values()) <= (1 + 1e-4) * decay * parameter_count(config)
 
@@ -176,7 +177,7 @@ def test_a_rate_of_zero_is_the_model_as_it_is(learner: Learner) -> None:
     text = noise(300)
     lesson = learn(still, text)
     *_, static = score_text(still.base, text)
-    assert not lesson.memory.overlay.moved.any()
+    assert not lesson.context.delta.moved.any()
     assert lesson.learning.nats == pytest.approx(static.nats, rel=1e-5)
     assert lesson.static.nats == pytest.approx(static.nats, rel=1e-5)
     assert lesson.learning.characters == static.characters == 299
@@ -193,14 +194,14 @@ def test_passes_learn_more_from_the_same() -> None:
 
 def test_what_was_read_is_expected_next_time(learner: Learner) -> None:
     text = "the ferry goes over to farside.\n"
-    memory, first, _ = learner.read(learner.start(), text)
+    context, first, _ = learner.read(learner.start(), text)
     gains = []
     for _ in range(10):
-        memory, nats, base = learner.read(memory, text)
+        context, nats, base = learner.read(context, text)
         gains.append(base.mean() - nats.mean())
     assert nats.mean() < 0.7 * first.mean()
-    assert gains[0] < memory.gain < gains[-1]  # what was saved of late, not only on the last line
-    assert memory.learned == 11 * len(text)
+    assert gains[0] < context.gain < gains[-1]  # what was saved of late, not only on the last line
+    assert context.learned == 11 * len(text)
 
 
 # Nothing leaks
@@ -231,8 +232,8 @@ def test_what_comes_later_changes_what_comes_after_it(learner: Learner) -> None:
 def test_lines_are_scored_before_they_are_learned(learner: Learner) -> None:
     scorer = line_scorer(learner)
     first, *_, last = [scorer.push("the ferry goes over to farside.") for _ in range(12)]
-    memory = learner.start()
-    expected = learner.read(memory, first.text + "\n").nats
+    context = learner.start()
+    expected = learner.read(context, first.text + "\n").nats
     np.testing.assert_allclose(first.surprisals, expected / math.log(2))
     assert last.bits_per_character < 0.7 * first.bits_per_character
 
@@ -243,9 +244,9 @@ def test_a_text_read_in_slices_is_read_in_one(text: str, segment: int) -> None:
     learner = learner_of(make(), LearnConfig(rate=1e-3, segment=segment))
     ids = learner.base.vocabulary.encode(text)
     whole = learner.read(learner.start(ids[:1]), ids[1:])
-    pieces = list(reading(learner, learner.start(ids[:1]), ids[1:]))
+    pieces = list(read_in_slices(learner, learner.start(ids[:1]), ids[1:]))
     np.testing.assert_array_equal(np.concatenate([one.nats for one in pieces]), whole.nats)
-    assert pieces[-1].memory.overlay.to_bytes() == whole.memory.overlay.to_bytes()
+    assert pieces[-1].context.delta.to_bytes() == whole.context.delta.to_bytes()
 
 
 # Nothing is changed
@@ -257,49 +258,50 @@ def test_the_trained_weights_stay_as_they_are(cell: str, shape: dict[str, Any]) 
     checkpoint = make(cell, **shape)  # writing to them would be an error
     before = {name: tensor.tobytes() for name, tensor in checkpoint.tensors.items()}
     learner = learner_of(checkpoint)
-    memory = learner.read(learner.start(), noise(200)).memory
-    assert memory.overlay.movement > 0.01
-    assert learner.engine(memory).checkpoint.tensors["output.b"].tobytes() != before["output.b"]
+    context = learner.read(learner.start(), noise(200)).context
+    assert context.delta.movement > 0.01
+    assert learner.engine(context).checkpoint.tensors["output.b"].tobytes() != before["output.b"]
     assert {name: tensor.tobytes() for name, tensor in checkpoint.tensors.items()} == before
 
 
-def test_forgetting_is_the_trained_model_to_the_bit(learner: Learner) -> None:
-    text = noise(100)
-    memory = learner.forget(learner.read(learner.start(), text).memory)
-    assert learner.engine(memory) is learner.base
-    state, logits = learner.base.prefill(learner.base.start(), learner.base.vocabulary.encode("\n" + text))
-    for part, expected in zip(memory.state.arrays(), state.arrays(), strict=True):
+def test_forget_returns_the_trained_model() -> None:
+    model, text = AdaptiveModel(Engine(make())), noise(100)
+    ids = model.base.vocabulary.encode(text)
+    learned, nats = model.learn(model.start(), ids, QUICK)
+    assert model.engine(learned) is not model.base
+    assert nats is not None
+    assert len(nats) == 100
+    context = model.forget(learned)
+    assert model.engine(context) is model.base
+    state, logits = model.base.prefill(model.base.start(), ids)
+    for part, expected in zip(context.state.arrays(), state.arrays(), strict=True):
         np.testing.assert_allclose(part, expected, atol=1e-5)
-    np.testing.assert_allclose(memory.logits, logits, atol=1e-4)
-    assert (memory.overlay.size, memory.overlay.movement, memory.learned, memory.shrinks) == (0, 0.0, 0, 0)
-    tensors = learner.checkpoint(memory).tensors
-    for name, tensor in learner.base.checkpoint.tensors.items():
-        assert tensors[name].tobytes() == tensor.tobytes()
+    np.testing.assert_allclose(context.logits, logits, atol=1e-4)
 
 
 def test_a_bench_cleared_holds_the_trained_weights() -> None:
     checkpoint = make()
     learner = learner_of(checkpoint)
-    overlay = learner.read(learner.start(), noise(100)).memory.overlay
+    delta = learner.read(learner.start(), noise(100)).context.delta
     bench = WorkingWeights(checkpoint)
-    bench.put(overlay)
+    bench.load(delta)
     assert any((bench.weights[name] != tensor).any() for name, tensor in checkpoint.tensors.items())
-    for clear in (lambda: bench.put(nothing(checkpoint)), lambda: bench.shrink(0)):
-        bench.put(overlay)
+    for clear in (lambda: bench.load(empty_delta(checkpoint)), lambda: bench.shrink(0)):
+        bench.load(delta)
         clear()
         for name, tensor in checkpoint.tensors.items():
             np.testing.assert_array_equal(bench.weights[name], tensor)
 
 
 def test_a_memory_is_a_value(learner: Learner) -> None:
-    memory = learner.read(learner.start(), noise(50)).memory
+    context = learner.read(learner.start(), noise(50)).context
     with pytest.raises(ValueError, match="read-only"):
-        memory.overlay.moved[0] = 1
-    kept = [part.copy() for part in memory.state.arrays()]
-    moved = memory.overlay.moved.copy()
-    learner.read(memory, noise(50, 1))
-    np.testing.assert_array_equal(memory.overlay.moved, moved)
-    for part, before in zip(memory.state.arrays(), kept, strict=True):
+        context.delta.moved[0] = 1
+    kept = [part.copy() for part in context.state.arrays()]
+    moved = context.delta.moved.copy()
+    learner.read(context, noise(50, 1))
+    np.testing.assert_array_equal(context.delta.moved, moved)
+    for part, before in zip(context.state.arrays(), kept, strict=True):
         np.testing.assert_array_equal(part, before)
 
 
@@ -310,24 +312,24 @@ def test_a_memory_is_a_value(learner: Learner) -> None:
 )
 @settings(max_examples=30)
 def test_going_back_and_on_again_is_the_same_to_the_bit(steps: list[tuple[int, str, bool]]) -> None:
-    """Whatever was read in between, from whichever memory, with however many learners."""
+    """Whatever was read in between, from whichever context, with however many learners."""
     checkpoint = make()
     learner = learner_of(checkpoint)
-    memories, parents = [learner.start()], [(0, "", True)]
+    contexts, parents = [learner.start()], [(0, "", True)]
     for place, text, learns in steps:
-        parent = place % len(memories)
-        memories.append(learner.read(memories[parent], text, learn=learns).memory)
+        parent = place % len(contexts)
+        contexts.append(learner.read(contexts[parent], text, learn=learns).context)
         parents.append((parent, text, learns))
     other = learner_of(checkpoint)
-    for number in reversed(range(1, len(memories))):
+    for number in reversed(range(1, len(contexts))):
         parent, text, learns = parents[number]
-        assert same(learner.read(memories[parent], text, learn=learns).memory, memories[number])
-        assert same(other.read(memories[parent], text, learn=learns).memory, memories[number])
+        assert same(learner.read(contexts[parent], text, learn=learns).context, contexts[number])
+        assert same(other.read(contexts[parent], text, learn=learns).context, contexts[number])
 
 
 def test_an_interruption_leaves_no_trace(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
-    memory, text = learner.read(learner.start(), noise(50)).memory, noise(60, 1)
-    expected = learner.read(memory, text).memory
+    context, text = learner.read(learner.start(), noise(50)).context, noise(60, 1)
+    expected = learner.read(context, text).context
     calls = 0
 
     def interrupt(*arguments: Any) -> bool:
@@ -340,33 +342,33 @@ def test_an_interruption_leaves_no_trace(learner: Learner, monkeypatch: pytest.M
     step = learner._learn
     monkeypatch.setattr(learner, "_learn", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        learner.read(memory, text)
+        learner.read(context, text)
     monkeypatch.undo()
-    assert same(learner.read(memory, text).memory, expected)
+    assert same(learner.read(context, text).context, expected)
 
 
 def test_reading_without_learning_is_the_adapted_engine(learner: Learner) -> None:
-    memory = learner.read(learner.start(), noise(100)).memory
+    context = learner.read(learner.start(), noise(100)).context
     ids = learner.base.vocabulary.encode(noise(40, 1))
-    read = learner.read(memory, ids, learn=False)
-    assert read.memory.overlay is memory.overlay
-    assert (read.memory.learned, read.memory.shrinks) == (memory.learned, memory.shrinks)
-    engine = learner.engine(memory)
-    state, logits = engine.forward(memory.state, ids)
-    predictions = log_softmax(np.concatenate((memory.logits[None], logits[:-1])))
+    read = learner.read(context, ids, learn=False)
+    assert read.context.delta is context.delta
+    assert (read.context.learned, read.context.shrinks) == (context.learned, context.shrinks)
+    engine = learner.engine(context)
+    state, logits = engine.forward(context.state, ids)
+    predictions = log_softmax(np.concatenate((context.logits[None], logits[:-1])))
     np.testing.assert_allclose(read.nats, -predictions[np.arange(40), ids], atol=1e-4)
-    np.testing.assert_allclose(read.memory.logits, logits[-1], atol=1e-4)
-    for part, expected in zip(read.memory.state.arrays(), state.arrays(), strict=True):
+    np.testing.assert_allclose(read.context.logits, logits[-1], atol=1e-4)
+    for part, expected in zip(read.context.state.arrays(), state.arrays(), strict=True):
         np.testing.assert_allclose(part, expected, atol=1e-4)
-    assert engine is learner.engine(read.memory), "it is not made twice"
+    assert engine is learner.engine(read.context), "it is not made twice"
     assert engine.fingerprint == learner.base.fingerprint
     learner.base.from_bytes(engine.to_bytes(state))  # so that its states are the model's
 
 
 def test_reading_nothing_is_nothing(learner: Learner) -> None:
-    memory = learner.read(learner.start(), "the ferry").memory
-    read = learner.read(memory, "")
-    assert read.memory is memory
+    context = learner.read(learner.start(), "the ferry").context
+    read = learner.read(context, "")
+    assert read.context is context
     assert len(read.nats) == len(read.base_nats) == 0
 
 
@@ -387,10 +389,10 @@ def test_a_text_may_be_read_several_times(learner: Learner) -> None:
     text = "the ferry goes over to farside.\n" * 4
     once, thrice = learn(learner, text), learn(learner, text, times=3)
     assert thrice.learning == once.learning
-    assert thrice.memory.learned == once.memory.learned + 2 * len(text)
-    again = [learner.read(lesson.memory, text, learn=False).nats.mean() for lesson in (once, thrice)]
+    assert thrice.context.learned == once.context.learned + 2 * len(text)
+    again = [learner.read(lesson.context, text, learn=False).nats.mean() for lesson in (once, thrice)]
     assert again[1] < 0.9 * again[0]
-    assert [lesson.memory.learned for lesson in learning(learner, text, times=3)][-1] == thrice.memory.learned
+    assert [lesson.context.learned for lesson in learn_text(learner, text, times=3)][-1] == thrice.context.learned
 
 
 # Nothing ruins it
@@ -408,19 +410,19 @@ def telling(character: str) -> Checkpoint:
 
 def test_what_does_harm_is_forgotten_by_half() -> None:
     learner = learner_of(telling("a"), LearnConfig(rate=1e-2, segment=10))
-    memory = learner.read(learner.start(), "b" * 600).memory
-    assert memory.shrinks == 0
-    assert memory.gain > 5
-    moved = memory.overlay.movement
-    memory, nats, base = learner.read(memory, "a" * 10)
+    context = learner.read(learner.start(), "b" * 600).context
+    assert context.shrinks == 0
+    assert context.gain > 5
+    moved = context.delta.movement
+    context, nats, base = learner.read(context, "a" * 10)
     assert nats[0] > base[0] + 3, "it believed in b"
-    assert memory.shrinks == 1
-    assert memory.overlay.movement == pytest.approx(moved / 2, rel=1e-3)
-    memory, nats, base = learner.read(memory, "a" * 400)
+    assert context.shrinks == 1
+    assert context.delta.movement == pytest.approx(moved / 2, rel=1e-3)
+    context, nats, base = learner.read(context, "a" * 400)
     assert nats[-200:].mean() < base[-200:].mean() + 0.02
     unguarded = learner_of(telling("a"), LearnConfig(rate=1e-2, segment=10, margin=1e6))
-    memory = unguarded.read(unguarded.start(), "b" * 600).memory
-    assert unguarded.read(memory, "a" * 40).memory.shrinks == 0
+    context = unguarded.read(unguarded.start(), "b" * 600).context
+    assert unguarded.read(context, "a" * 40).context.shrinks == 0
 
 
 @every_cell
@@ -429,27 +431,27 @@ def test_what_does_harm_is_forgotten_by_half() -> None:
 def test_it_stays_finite_at_any_rate(cell: str, rate: float, norm: bool) -> None:
     checkpoint = make(cell, norm=norm)
     learner = learner_of(checkpoint, LearnConfig(rate=rate, segment=20, decay=0, clip=1e6))
-    memory = learner.start()
+    context = learner.start()
     for text in (noise(1000), "a" * 1000, "the ferry goes.\n" * 60, noise(500, 1)):
-        memory, nats, base = learner.read(memory, text)
+        context, nats, base = learner.read(context, text)
         assert np.isfinite(nats).all()
-        assert np.isfinite(memory.overlay.moved).all()
-        assert math.isfinite(memory.overlay.movement)
-        assert all(np.isfinite(part).all() for part in (*memory.state.arrays(), memory.logits))
+        assert np.isfinite(context.delta.moved).all()
+        assert math.isfinite(context.delta.movement)
+        assert all(np.isfinite(part).all() for part in (*context.state.arrays(), context.logits))
     assert np.isfinite(base).all()
 
 
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")
 def test_weights_that_are_ruined_are_dropped(learner: Learner) -> None:
-    memory = learner.read(learner.start(), noise(50)).memory
+    context = learner.read(learner.start(), noise(50)).context
     for value in (np.nan, np.inf, 1e38):
-        learner._bench.put(memory.overlay)
-        learner._bench._flat[::3] = value
-        learner._bench._add()
-        ruined = AdaptiveState(memory.last, memory.now, memory.base, learner._bench.take(), shrinks=5)
-        after = learner.read(ruined, noise(30)).memory
+        learner._working.load(context.delta)
+        learner._working._flat[::3] = value
+        learner._working._add()
+        ruined = replace(context, delta=learner._working.delta(), shrinks=5)
+        after = learner.read(ruined, noise(30)).context
         assert after.shrinks > 5
-        assert np.isfinite(after.overlay.moved).all()
+        assert np.isfinite(after.delta.moved).all()
         assert np.isfinite(after.logits).all()
         assert all(np.isfinite(part).all() for part in after.state.arrays())
 
@@ -484,12 +486,12 @@ def test_it_recovers_from_anything(trained: Checkpoint, bad: str) -> None:
         "foreign": repeated(FOREIGN, length),
     }[bad]
     learner = Learner(trained)
-    *_, lesson = learning(learner, text)
+    *_, lesson = learn_text(learner, text)
     assert lesson.learning.nats < lesson.static.nats, "it has learned it"
-    assert np.isfinite(lesson.memory.overlay.moved).all()
+    assert np.isfinite(lesson.context.delta.moved).all()
     normal = HARBOUR.read_text(encoding="utf-8")[:6000]
-    memory = learner.read(lesson.memory, normal[:3000]).memory
-    memory, nats, base = learner.read(memory, normal[3000:])
+    context = learner.read(lesson.context, normal[:3000]).context
+    context, nats, base = learner.read(context, normal[3000:])
     assert np.isfinite(nats).all()
     assert nats.mean() < 1.03 * base.mean()
 
@@ -503,10 +505,7 @@ def test_a_trained_model_says_how_large_its_gradients_were(trained: Checkpoint) 
     learner = Learner(trained)
     assert learner.statistics is trained.statistics
     estimates = {
-        "itself": gradient_rms.of_itself(learner.base),
-        "text": gradient_rms.of_text(
-            learner.base, trained.vocabulary.encode(HARBOUR.read_text(encoding="utf-8")[:4000])
-        ),
+        "itself": gradient_rms.estimate_from_samples(learner.base),
     }
     for how, estimate in estimates.items():
         for name, found in trained.statistics.items():
@@ -534,12 +533,12 @@ def test_what_is_a_product_is_factored_without_loss(seed: int, rows: int, column
         else rng.uniform(0.1, 2, shape)
         for name, shape in tensor_shapes(config).items()
     }
-    factored = gradient_rms.factor(squares, gradient_rms.REFERENCE)
+    factored = gradient_rms.factor(squares, gradient_rms.REFERENCE_CHARS)
     assert {name: value.shape for name, value in factored.items()} == statistic_shapes(config)
-    for name, scale in gradient_rms.scales(config, factored, 1e-9).items():
+    for name, scale in gradient_rms.inverse_rms(config, factored, 1e-9).items():
         whole = np.outer(*scale) if isinstance(scale, gradient_rms.TensorRms) else scale
         np.testing.assert_allclose(whole, squares[name] ** -0.5, rtol=1e-5)
-    fewer = gradient_rms.factor(squares, gradient_rms.REFERENCE / 4)
+    fewer = gradient_rms.factor(squares, gradient_rms.REFERENCE_CHARS / 4)
     for name, value in fewer.items():
         np.testing.assert_allclose(value, factored[name] / 4, rtol=1e-5)
 
@@ -547,12 +546,12 @@ def test_what_is_a_product_is_factored_without_loss(seed: int, rows: int, column
 def test_gradients_of_nothing_are_no_division_by_zero() -> None:
     checkpoint = make()
     learner = Learner(checkpoint, QUICK, even(checkpoint.config, 0.0))
-    assert np.isfinite(learner.read(learner.start(), noise(100)).memory.overlay.moved).all()
+    assert np.isfinite(learner.read(learner.start(), noise(100)).context.delta.moved).all()
 
 
 def test_the_model_s_own_text_is_the_same_every_time() -> None:
     engine = Engine(make())
-    one, other = gradient_rms.of_itself(engine), gradient_rms.of_itself(engine)
+    one, other = gradient_rms.estimate_from_samples(engine), gradient_rms.estimate_from_samples(engine)
     for name, shape in statistic_shapes(engine.config).items():
         assert one[name].shape == shape
         assert np.isfinite(one[name]).all()
@@ -563,26 +562,26 @@ def test_the_model_s_own_text_is_the_same_every_time() -> None:
 
 
 def test_a_memory_survives_as_bytes(learner: Learner) -> None:
-    memory = learner.start()
+    context = learner.start()
     for text, learns in ((noise(70), True), (noise(9, 1), False), (noise(33, 2), True)):
-        memory = learner.read(memory, text, learn=learns).memory
-        data, overlay = learner.to_bytes(memory), memory.overlay.to_bytes()
+        context = learner.read(context, text, learn=learns).context
+        data, delta = learner.to_bytes(context), context.delta.to_bytes()
         other = learner_of(learner.base.checkpoint)
-        again = other.from_bytes(data, overlay_from_bytes(learner.base.checkpoint, overlay))
-        assert same(again, memory)
-        assert again.overlay.digest == memory.overlay.digest
-        assert same(other.read(again, "the ferry").memory, learner.read(memory, "the ferry").memory)
+        again = other.from_bytes(data, delta_from_bytes(learner.base.checkpoint, delta))
+        assert same(again, context)
+        assert again.delta.digest == context.delta.digest
+        assert same(other.read(again, "the ferry").context, learner.read(context, "the ferry").context)
         assert len(data) < 20_000
-        assert len(overlay) < memory.overlay.size + 100
+        assert len(delta) < context.delta.size + 100
 
 
 def test_a_memory_that_learned_nothing_survives_too(learner: Learner) -> None:
-    memory = learner.start()
+    context = learner.start()
     again = learner.from_bytes(
-        learner.to_bytes(memory), overlay_from_bytes(learner.base.checkpoint, memory.overlay.to_bytes())
+        learner.to_bytes(context), delta_from_bytes(learner.base.checkpoint, context.delta.to_bytes())
     )
     assert learner.engine(again) is learner.base
-    np.testing.assert_allclose(again.logits, memory.logits, atol=1e-5)
+    np.testing.assert_allclose(again.logits, context.logits, atol=1e-5)
 
 
 def mutations(data: bytes, count: int) -> Iterator[bytes]:
@@ -600,18 +599,18 @@ def mutations(data: bytes, count: int) -> Iterator[bytes]:
 
 def test_damaged_bytes_are_refused_or_harmless(learner: Learner) -> None:
     checkpoint = learner.base.checkpoint
-    memory, refused = learner.read(learner.start(), noise(50)).memory, []
-    for data in mutations(memory.overlay.to_bytes(), 1500):
+    context, refused = learner.read(learner.start(), noise(50)).context, []
+    for data in mutations(context.delta.to_bytes(), 1500):
         try:
-            overlay = overlay_from_bytes(checkpoint, data)
+            delta = delta_from_bytes(checkpoint, data)
         except CheckpointError as error:
             refused.append(error.message)
         else:
-            assert np.isfinite(overlay.moved).all()
-            assert math.isfinite(overlay.movement)
-    for data in mutations(learner.to_bytes(memory), 1500):
+            assert np.isfinite(delta.moved).all()
+            assert math.isfinite(delta.movement)
+    for data in mutations(learner.to_bytes(context), 1500):
         try:
-            found = learner.from_bytes(data, memory.overlay)
+            found = learner.from_bytes(data, context.delta)
         except CheckpointError as error:
             refused.append(error.message)
         else:
@@ -622,26 +621,13 @@ def test_damaged_bytes_are_refused_or_harmless(learner: Learner) -> None:
 
 def test_another_model_s_bytes_are_refused(learner: Learner) -> None:
     other = learner_of(make(seed=1))
-    memory, theirs = (one.read(one.start(), noise(50)).memory for one in (learner, other))
+    context, theirs = (one.read(one.start(), noise(50)).context for one in (learner, other))
     with pytest.raises(CheckpointError, match="another model"):
-        overlay_from_bytes(other.base.checkpoint, memory.overlay.to_bytes())
-    with pytest.raises(CheckpointError, match="something else"):
-        learner.from_bytes(learner.to_bytes(memory), learner.start().overlay)
+        delta_from_bytes(other.base.checkpoint, context.delta.to_bytes())
+    with pytest.raises(CheckpointError, match="other learned weights"):
+        learner.from_bytes(learner.to_bytes(context), learner.start().delta)
     with pytest.raises(CheckpointError):
-        other.from_bytes(learner.to_bytes(memory), theirs.overlay)
-
-
-def test_the_fingerprint_is_of_all_that_decides_what_is_learned() -> None:
-    checkpoint = make()
-    sizes = even(checkpoint.config)
-    learners = [
-        Learner(checkpoint, QUICK, sizes),
-        Learner(make(seed=1), QUICK, sizes),
-        Learner(checkpoint, LearnConfig(rate=3e-3, segment=9), sizes),
-        Learner(checkpoint, QUICK, even(checkpoint.config, 2e-6)),
-    ]
-    assert len({one.fingerprint for one in learners}) == len(learners)
-    assert Learner(Engine(checkpoint), QUICK, sizes).fingerprint == learners[0].fingerprint
+        other.from_bytes(learner.to_bytes(context), theirs.delta)
 
 
 # Settings
@@ -699,7 +685,7 @@ def test_from_python(make_checkpoint: MakeCheckpoint) -> None:
 def test_a_file_with_statistics_is_saved_and_loaded(tmp_path: Path) -> None:
     checkpoint = make()
     path = tmp_path / "m.safetensors"
-    save(replace(checkpoint, statistics=gradient_rms.of_itself(Engine(checkpoint))), path, half=True)
+    save(replace(checkpoint, statistics=gradient_rms.estimate_from_samples(Engine(checkpoint))), path, half=True)
     loaded = load(path)
     assert loaded.statistics is not None
     assert Learner(loaded).statistics is loaded.statistics

@@ -117,15 +117,15 @@ def _grow(conversation: Conversation, turns: int) -> None:
     """Add turns with what each has, but drawn at random: the model would take minutes."""
     rng = np.random.default_rng(1)
     characters = conversation.engine.vocabulary.characters
-    passage = conversation.head.passages[0]
+    passage = conversation.head.segments[0]
     while len(conversation.path) < turns:
         parent = conversation.head
         text = "".join(characters[k] for k in rng.integers(0, len(characters), LENGTH))
         author = "you" if parent.author == "bot" else "bot"
         drawn = Segment(text, passage.settings, LENGTH) if author == "bot" else Segment(text)
         turn = Turn(0, parent, author, author, (drawn,), "length" if author == "bot" else "typed")
-        assert parent.snapshot is not None
-        turn.snapshot = parent.snapshot.read(conversation.engine, text[:1])
+        assert parent.context is not None
+        turn.context = parent.context.read(conversation.engine, text[:1])
         conversation.data.attach(turn)
         conversation._move(turn)
 

@@ -30,7 +30,7 @@ import numpy as np
 from charlm import checkpoint
 from charlm.adapt.learner import Learner
 from charlm.chat.conversation import Conversation
-from charlm.chat.near_duplicates import near, normalised
+from charlm.chat.near_duplicates import are_near_duplicates, normalised
 from charlm.config import ChatConfig, LearnConfig
 from charlm.inference.context import encode_lossy
 from charlm.inference.engine import Engine
@@ -93,11 +93,11 @@ def talk(engine: Engine, dialogue: Dialogue, lines: list[list[str]], dials: Chat
             reply = conversation.say(line).text
             replies.append(normalised(reply))
             lengths.append(len(reply))
-            echoes.append(near(normalised(reply), normalised(line)))
+            echoes.append(are_near_duplicates(normalised(reply), normalised(line)))
             recent = {word for one in said[max(0, place - 1) : place + 1] for word in split_words(one)} - common
             topical.append(bool(recent & set(split_words(reply))))
         distinct.append(len(set(replies)) / len(replies))
-        finite &= bool(np.isfinite(conversation.snapshot(conversation.head).logits).all())
+        finite &= bool(np.isfinite(conversation.context(conversation.head).logits).all())
     print(
         f"  {'learning at ' + format(dials.learn, 'g') if dials.learn else 'static':20}"
         f" distinct {np.mean(distinct):.1%} (worst {min(distinct):.1%})  echoes {np.mean(echoes):.1%}"
@@ -137,9 +137,9 @@ def show_pays(engine: Engine, dialogue: Dialogue, texts: list[tuple[Utterance, .
             for place, one in enumerate(turns):
                 lead = (dialogue.closing if place else "") + dialogue.opening(one.name)
                 if lead:
-                    memory = learner.read(memory, lead, learn=False).memory
+                    memory = learner.read(memory, lead, learn=False).context
                 mine = place % 2 == 0
-                memory, surprises, without = learner.read(memory, one.text, learn=mine, then=then if mine else None)
+                memory, surprises, without = learner.read(memory, one.text, learn=mine, next_id=then if mine else None)
                 nats[place % 2] += surprises.sum()
                 base[place % 2] += without.sum()
                 read[place % 2] += len(surprises)
@@ -182,7 +182,7 @@ def show_recovery(engine: Engine, text: str, characters: int) -> None:
 def show_speed(engine: Engine, text: str) -> None:
     """By the clock and by the processor's, whose difference says whether the machine was quiet."""
     learner = Learner(engine)
-    memory = learner.read(learner.start(), text[:1000]).memory
+    memory = learner.read(learner.start(), text[:1000]).context
     for characters, runs in ((2000, 11), (200, 41)):
         wall, processor = [], []
         for _ in range(runs):

@@ -113,7 +113,7 @@ def assert_remembers_what_is_seen(conversation: Conversation) -> None:
     """Check that state and logits are those of a model that reads the visible text once."""
     engine, text = conversation.engine, conversation.text()
     state, logits = engine.prefill(engine.start(), engine.vocabulary.encode(engine.vocabulary.replace_unknown(text)))
-    remembered = conversation.snapshot(conversation.head)
+    remembered = conversation.context(conversation.head)
     np.testing.assert_allclose(remembered.logits, logits, rtol=0, atol=1e-5)
     for part, expected in zip(remembered.state.arrays(), state.arrays(), strict=True):
         np.testing.assert_allclose(part, expected, rtol=0, atol=1e-5)

@@ -15,22 +15,22 @@ import pytest
 import charlm
 from charlm import checkpoint
 from charlm.adapt import learner
-from charlm.adapt.learner import AdaptiveState
+from charlm.adapt.adaptive_model import AdaptiveModel
+from charlm.adapt.learner import AdaptedContext
 from charlm.chat import context_cache as limits
-from charlm.chat.adaptive_reader import LearnPolicy, Reader, default_rate
 from charlm.chat.commands import COMMANDS, Operation, find_command
 from charlm.chat.conversation import Conversation
 from charlm.chat.export import from_json, to_json
+from charlm.chat.learning import LearnPolicy, default_rate
 from charlm.chat.replay import replay
-from charlm.chat.reply_sampler import LEARNED_WEIGHT, Snapshot, restored
+from charlm.chat.reply_sampler import LEARNED_MMI_WEIGHT
 from charlm.chat.session import ChatOptions, Session
 from charlm.chat.storage.store import ConversationStore
-from charlm.chat.turns import Turn
+from charlm.chat.turns import Turn, restored_rng
 from charlm.cli.main import run
 from charlm.config import ChatConfig, LearnConfig
 from charlm.errors import CheckpointError, UsageError
 from charlm.inference import tape
-from charlm.inference.context import Context
 from charlm.inference.engine import Engine
 from charlm.inference.generate import generate_batch
 from charlm.inference.search import logprobs, rerank_likelihood
@@ -47,9 +47,9 @@ def begin(dials: ChatConfig = LEARNING, seed: int = 1) -> Conversation:
     return Conversation(learning_engine(), LINES, dials=dials, seed=seed)
 
 
-def memory(conversation: Conversation, turn: Turn | None = None) -> AdaptiveState:
-    found = conversation.snapshot(turn or conversation.head).memory
-    assert found is not None
+def memory(conversation: Conversation, turn: Turn | None = None) -> AdaptedContext:
+    found = conversation.context(turn or conversation.head)
+    assert isinstance(found, AdaptedContext)
     return found
 
 
@@ -57,21 +57,19 @@ def test_it_learns_from_you_and_not_from_itself() -> None:
     conversation = begin()
     conversation.say("so it goes")
     mine, reply = conversation.path
-    assert memory(conversation, mine).overlay
-    assert memory(conversation, reply).overlay is memory(conversation, mine).overlay
+    assert memory(conversation, mine).delta
+    assert memory(conversation, reply).delta is memory(conversation, mine).delta
     assert memory(conversation).learned == len("o it goes"), "the very first character follows nothing"
     edited = conversation.edit(reply, "some words that are put into its mouth")
-    assert memory(conversation, edited).overlay is memory(conversation, mine).overlay
+    assert memory(conversation, edited).delta is memory(conversation, mine).delta
 
 
 def test_the_reply_is_drawn_by_a_model_that_has_learned_what_it_replies_to() -> None:
     conversation = begin(replace(LEARNING, temperature=0.0))
     reply = conversation.say("so it goes")
     assert reply.turn.parent is not None
-    before = conversation.reader.begin(
-        conversation.snapshot(reply.turn.parent), conversation.lead(reply.turn), LearnPolicy()
-    )
-    engine, state, logits, text = conversation.reader.engine(before), before.state, before.logits, ""
+    before = conversation.contexts.begin_turn(conversation.context(reply.turn.parent), reply.turn)
+    engine, state, logits, text = conversation.model.engine(before), before.state, before.logits, ""
     assert engine is not conversation.engine
     for _ in reply.text:
         index = int(np.argmax(logits))
@@ -85,13 +83,13 @@ def test_what_was_said_often_is_expected() -> None:
     for _ in range(8):
         conversation.say("so it goes")
     said = [turn for turn in conversation.path if turn.author == "you"]
-    surprises = [sum(one.surprise for one in conversation.consider(turn, 0)) for turn in said]
+    surprises = [sum(one.surprisal for one in conversation.contexts.score_chars(turn, 0)) for turn in said]
     assert surprises[-1] < 0.8 * surprises[0]
     learned = conversation.learned
     assert learned is not None
     assert learned.saved > 0
     assert learned.movement > 0
-    assert "better" in learned.told
+    assert "better" in learned.sentence
     assert "bits" in learned.meter
 
 
@@ -99,12 +97,13 @@ def test_the_end_of_a_line_is_learned_too() -> None:
     newline = LINES.closing
     ends = {}
     for closing in (newline, ""):
-        reader = Reader(learning_engine())
-        snapshot = Snapshot(*reader.base.prefill(reader.base.start(), np.array([0])))
+        model, encode = AdaptiveModel(learning_engine()), learning_engine().vocabulary.encode
+        context = model.read(model.start(), np.array([0]))
+        next_id = int(encode(closing)[0]) if closing else None
         for _ in range(20):
-            snapshot = reader.read(snapshot, "abc", LearnPolicy(settings=LearnConfig(rate=3e-3)), closing).snapshot
-            ends[closing] = snapshot.logits[learning_engine().vocabulary.encode(newline)[0]] - snapshot.logits.mean()
-            snapshot = reader.read(snapshot, newline).snapshot
+            context, _ = model.learn(context, encode("abc"), LearnConfig(rate=3e-3), next_id)
+            ends[closing] = context.logits[encode(newline)[0]] - context.logits.mean()
+            context = model.read(context, encode(newline))
     assert ends[newline] > ends[""] + 0.1
 
 
@@ -124,33 +123,33 @@ def test_undo_takes_back_what_was_learned_to_the_bit() -> None:
 def test_another_reply_learns_nothing_twice_and_an_edit_unlearns() -> None:
     conversation = begin()
     conversation.say("hello")
-    learned = memory(conversation).overlay
+    learned = memory(conversation).delta
     conversation.regenerate()
-    assert memory(conversation).overlay is learned
+    assert memory(conversation).delta is learned
     other = begin()
     other.say("no")
     conversation.edit(conversation.path[0], "no")
-    assert memory(conversation).overlay.to_bytes() == memory(other, other.path[0]).overlay.to_bytes()
+    assert memory(conversation).delta.to_bytes() == memory(other, other.path[0]).delta.to_bytes()
 
 
 def test_turned_off_it_goes_on_with_what_it_has_learned() -> None:
     conversation = begin()
     conversation.say("hello")
-    learned = memory(conversation).overlay
+    learned = memory(conversation).delta
     conversation.dials = replace(conversation.dials, learn=0.0)
     conversation.say("how are you?")
-    assert memory(conversation).overlay is learned
-    assert [turn.lesson.settings is None for turn in conversation.path] == [False, True, True, True]
+    assert memory(conversation).delta is learned
+    assert [turn.policy.settings is None for turn in conversation.path] == [False, True, True, True]
     conversation.dials = replace(conversation.dials, learn=1e-3)
     conversation.say("well")
-    assert conversation.path[4].lesson.settings == LearnConfig(rate=1e-3)
+    assert conversation.path[4].policy.settings == LearnConfig(rate=1e-3)
     check_memory(conversation, conversation.head)
 
 
 def test_one_that_does_not_learn_has_nothing_to_keep() -> None:
     conversation = begin(replace(LEARNING, learn=0.0))
     conversation.say("hello")
-    assert conversation.snapshot(conversation.head).memory is None
+    assert not isinstance(conversation.context(conversation.head), AdaptedContext)
     assert conversation.learned is None
     with pytest.raises(UsageError, match="nothing was learned"):
         conversation.forget()
@@ -166,12 +165,12 @@ def test_forgetting_is_the_model_as_it_was_trained() -> None:
     assert conversation.learned is None
     head = conversation.head
     reply = conversation.regenerate()
-    assert reply.turn.lesson.forget
-    assert conversation.snapshot(reply.turn).memory is None
+    assert reply.turn.policy.forget
+    assert not isinstance(conversation.context(reply.turn), AdaptedContext)
     text = conversation.text()
     engine = conversation.engine
     logits = engine.prefill(engine.start(), engine.vocabulary.encode(text))[1]
-    np.testing.assert_allclose(conversation.snapshot(reply.turn).logits, logits, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(conversation.context(reply.turn).logits, logits, rtol=0, atol=1e-4)
     assert not conversation.data.forgets, "once"
     assert replay(conversation).difference is None
     conversation.undo()
@@ -246,7 +245,7 @@ def test_a_turn_costs_the_same_at_turn_100_as_at_turn_6(
     monkeypatch: pytest.MonkeyPatch, store: ConversationStore
 ) -> None:
     reads = Reads(monkeypatch)
-    monkeypatch.setattr(limits, "LEARNED_TURNS", 4)
+    monkeypatch.setattr(limits, "MAX_DELTA_TURNS", 4)
     conversation = store.create("noise", learning_engine(), PLAIN, dials=LEARNING, seed=1)
 
     def talk(turns: int) -> float:
@@ -258,36 +257,37 @@ def test_a_turn_costs_the_same_at_turn_100_as_at_turn_6(
     assert reads.of(conversation.undo) == 0
     kept, turn = 0, conversation.head
     while turn.parent is not None:
-        kept += turn.snapshot is not None
+        kept += turn.context is not None
         turn = turn.parent
     assert kept <= 4
 
 
-def test_what_is_kept_is_bounded_by_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_contexts_are_bounded_by_size() -> None:
     conversation = begin()
     conversation.say("hello")
-    monkeypatch.setattr(limits, "LEARNED_BYTES", 3 * memory(conversation).overlay.size)
+    conversation.contexts.max_delta_bytes = 3 * memory(conversation).delta.size
     for _ in range(6):
         conversation.say("hello")
-    kept = [turn for turn in conversation.path if turn.snapshot is not None]
-    assert len({id(memory(conversation, turn).overlay) for turn in kept}) == 3
+    kept = [turn for turn in conversation.path if turn.context is not None]
+    assert len({id(memory(conversation, turn).delta) for turn in kept}) == 3
     first = conversation.path[0]
-    assert first.snapshot is None
+    assert first.context is None
     check_memory(conversation, first)
 
 
 def test_going_far_back_is_learned_again_once_and_not_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "LEARNED_TURNS", 8)
+    monkeypatch.setattr(limits, "MAX_DELTA_TURNS", 8)
     conversation = begin()
     for _ in range(16):
         conversation.say("hello")
     reads = Reads(monkeypatch)
     for _ in range(8):
         conversation.undo()
-        conversation.snapshot(conversation.head)
+        conversation.context(conversation.head)
     whole = sum(len(conversation.lead(turn)) + len(turn.text) for turn in conversation.path)
     assert reads.ids < 3 * 3 * whole, "by the learning model, by the trained one, and once more for what follows"
-    assert reads.of(lambda: [conversation.consider(turn, 0) for turn in conversation.path[::-1]]) < 9 * whole
+    score_chars = conversation.contexts.score_chars
+    assert reads.of(lambda: [score_chars(turn, 0) for turn in conversation.path[::-1]]) < 9 * whole
 
 
 # What is kept
@@ -310,7 +310,7 @@ def test_what_was_learned_is_kept_once_where_a_conversation_is_left(
         conversation.say(text)
     assert learned_rows(path) == []
     store.close()
-    size = len(memory(conversation).overlay.to_bytes())
+    size = len(memory(conversation).delta.to_bytes())
     assert learned_rows(path) == [(1, len(conversation.path), size)]
     again = reopen().open(1, "noise", engine, LINES).conversation
     reads = Reads(monkeypatch)
@@ -379,9 +379,9 @@ def test_a_long_text_that_is_being_learned_can_be_stopped() -> None:
         asked += 1
         return True
 
-    reader, snapshot = conversation.reader, conversation.snapshot(conversation.head)
-    with pytest.raises(UsageError, match="nothing was said"):
-        reader.read(snapshot, "on and on " * 500, LearnPolicy(settings=LearnConfig()), "\n", stopped)
+    ids = conversation.engine.vocabulary.encode("on and on " * 500)
+    with pytest.raises(UsageError, match="was not sent"):
+        conversation.model.learn(conversation.context(conversation.head), ids, LearnConfig(), None, stopped)
     assert asked == 1
     assert conversation.path == before
 
@@ -493,23 +493,21 @@ def test_what_learning_has_made_likelier_is_chosen() -> None:
         conversation.say("hello there")
         reply = conversation.say("how are you?")
         assert reply.turn.parent is not None
-        start = conversation.reader.begin(
-            conversation.snapshot(reply.turn.parent), conversation.lead(reply.turn), reply.turn.lesson
-        )
-        assert start.memory is not None
-        rng = restored(reply.turn.passages[0].settings[0].rng)
+        start = conversation.contexts.begin_turn(conversation.context(reply.turn.parent), reply.turn)
+        assert isinstance(start, AdaptedContext)
+        rng = restored_rng(reply.turn.segments[0].settings[0].rng)
         candidates = generate_batch(
-            Context(start.state, start.logits),
-            conversation.reader.engine(start),
+            start,
+            conversation.model.engine(start),
             replace(dials.sampling, seed=int(rng.integers(1 << 62))),
             dials.candidates,
             max_chars=dials.length,
             stops=LINES.stops,
         )
         texts = [[piece.id for piece in one.pieces] for one in candidates]
-        base = logprobs(conversation.engine, Context(start.memory.base.state, start.memory.base.logits), texts)
+        base = logprobs(conversation.engine, start.base, texts)
         gains = [
-            one.mean_logprob - LEARNED_WEIGHT * was / len(ids) if ids else -np.inf
+            one.mean_logprob - LEARNED_MMI_WEIGHT * was / len(ids) if ids else -np.inf
             for one, was, ids in zip(candidates, base, texts, strict=True)
         ]
         assert reply.text == candidates[int(np.argmax(gains))].text
@@ -525,6 +523,6 @@ def test_lessons_are_exported_and_learned_again() -> None:
     kept = from_json(to_json(conversation.data))
     assert kept.forgets
     again = Conversation(conversation.engine, data=kept)
-    assert [turn.lesson for turn in again.path] == [turn.lesson for turn in conversation.path]
+    assert [turn.policy for turn in again.path] == [turn.policy for turn in conversation.path]
     assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
     assert replay(again).difference is None

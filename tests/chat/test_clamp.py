@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charlm.adapt.learner import AdaptedContext
 from charlm.cells import CELLS
 from charlm.chat.conversation import Conversation
 from charlm.chat.replay import replay
@@ -31,7 +32,7 @@ def assert_exact(conversation: Conversation) -> None:
     """What is remembered is what reading the visible text gives, with nothing held."""
     engine = conversation.engine
     state, logits = engine.prefill(engine.start(), encode_lossy(engine.vocabulary, conversation.text()))
-    snapshot = conversation.snapshot(conversation.head)
+    snapshot = conversation.context(conversation.head)
     for one, other in zip(snapshot.state.arrays(), state.arrays(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
     np.testing.assert_allclose(snapshot.logits, logits, atol=1e-4)
@@ -81,7 +82,7 @@ def test_turned_while_it_writes_it_acts_at_once_and_is_recorded() -> None:
             conversation.dials = QUICK
 
     reply = conversation.say("hello", turn)
-    assert [(one.draw, one.dials.clamp) for one in reply.turn.passages[0].settings] == [
+    assert [(one.draw, one.dials.clamp) for one in reply.turn.segments[0].settings] == [
         (0, ""),
         (10, HELD.clamp),
         (30, ""),
@@ -98,15 +99,15 @@ def test_a_model_that_learns_remembers_as_it_reads() -> None:
     )
     conversation.say("hello")
     conversation.say("and again")
-    memory = conversation.snapshot(conversation.head).memory
-    assert memory is not None
-    assert memory.overlay
+    context = conversation.context(conversation.head)
+    assert isinstance(context, AdaptedContext)
+    assert context.delta
     other = Conversation(learning_engine(), DIALOGUES["play"], dials=replace(QUICK, learn=1e-3), seed=3)
     head = other.root
     for turn in conversation.path:
-        head = other._type(head, turn.author, turn.name, turn.text, turn.lesson)
-    expected = other.snapshot(head).state
-    for one, two in zip(conversation.snapshot(conversation.head).state.arrays(), expected.arrays(), strict=True):
+        head = other._type(head, turn.author, turn.name, turn.text, turn.policy)
+    expected = other.context(head).state
+    for one, two in zip(conversation.context(conversation.head).state.arrays(), expected.arrays(), strict=True):
         np.testing.assert_array_equal(one, two)
     assert replay(conversation).difference is None
 
@@ -118,7 +119,7 @@ def test_it_is_kept_and_opened_again(store: ConversationStore) -> None:
     assert conversation.data.number is not None
     opened = store.open(conversation.data.number, "model", engine, DIALOGUES["play"]).conversation
     assert opened.dials == HELD
-    assert opened.head.passages[0].settings[0].dials == HELD
+    assert opened.head.segments[0].settings[0].dials == HELD
     assert replay(opened).difference is None
     one, two = conversation.continue_().text, opened.continue_().text
     assert one == two

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.chat.adaptive_reader import Reader
+from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import MAX_MOVES
-from charlm.chat.reply_sampler import EMPTY_TRIES, Snapshot
+from charlm.chat.reply_sampler import MAX_EMPTY_TRIES
 from charlm.chat.turns import Turn
 from charlm.config import ChatConfig
 from charlm.errors import UsageError
-from charlm.inference.context import Context
+from charlm.inference.context import Context, StaticModel
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, Piece, Sampler, generate_batch, make_rng
 from charlm.inference.sampling import log_softmax
@@ -50,10 +50,15 @@ each_kind = pytest.mark.parametrize(("kind", "has_bytes"), KINDS)
 each_way = pytest.mark.parametrize("dials", [STREAMED, CHOSEN], ids=["streamed", "chosen"])
 
 
-def after(conversation: Conversation, turn: Turn | None) -> Snapshot:
+def after(conversation: Conversation, turn: Turn | None) -> Context:
     """What the model remembers after what is visible up to a turn, read anew."""
     engine = conversation.engine
-    return Snapshot(*engine.prefill(engine.start(), engine.vocabulary.encode(conversation.text(turn))))
+    return Context(*engine.prefill(engine.start(), engine.vocabulary.encode(conversation.text(turn))))
+
+
+def reading(conversation: Conversation, turn: Turn | None, text: str) -> Context:
+    """The context after a text that follows a turn."""
+    return StaticModel(conversation.engine).read(after(conversation, turn), conversation.engine.vocabulary.encode(text))
 
 
 def stop_at(conversation: Conversation, character: int) -> Callable[[Piece], None]:
@@ -189,8 +194,8 @@ def test_continuing_a_reply_makes_a_longer_sibling(kind: str, dials: ChatConfig)
     reply = conversation.continue_()
     long = conversation.head
     assert long.text == short.text + reply.text
-    assert long.passages[: len(short.passages)] == short.passages
-    assert conversation.siblings(long) == [short, long]
+    assert long.segments[: len(short.segments)] == short.segments
+    assert long.siblings == [short, long]
     assert conversation.dialogue.closing not in long.text
     assert_remembers_what_is_seen(conversation)
 
@@ -342,13 +347,13 @@ def test_one_thing_at_a_time(operation: str) -> None:
 
     def interfere(piece: Piece) -> None:
         nonlocal refused
-        with pytest.raises(UsageError, match="under way"):
+        with pytest.raises(UsageError, match="being written"):
             getattr(conversation, operation)(*arguments.get(operation, ()))
         refused += 1
 
     reply = conversation.regenerate(interfere)
     assert refused == len(reply.text) > 0
-    assert conversation.siblings(reply.turn) == [bot, reply.turn]
+    assert reply.turn.siblings == [bot, reply.turn]
     assert_remembers_what_is_seen(conversation)
 
 
@@ -422,7 +427,7 @@ def test_a_regenerated_reply_is_a_sibling(dials: ChatConfig) -> None:
     assert conversation.head is first
     third = conversation.regenerate().turn
     for turn in (first, second, third):
-        assert conversation.siblings(turn) == [first, second, third]
+        assert turn.siblings == [first, second, third]
         conversation.choose(turn)
         assert conversation.head is turn
         assert_remembers_what_is_seen(conversation)
@@ -474,7 +479,7 @@ def test_editing_yours_or_the_model_s(kind: str, has_bytes: bool) -> None:
         new = conversation.edit(old, "other words")
         assert conversation.head is new
         assert (new.text, new.author, new.name, new.reason) == ("other words", old.author, old.name, "typed")
-        assert (old.text, conversation.siblings(old)) == (before, conversation.siblings(new))
+        assert (old.text, old.siblings) == (before, new.siblings)
         assert_remembers_what_is_seen(conversation)
         conversation.choose(old)
     assert texts(conversation)[0::2] == ["hello", "how are you?"]
@@ -529,12 +534,12 @@ def test_a_dial_turned_in_mid_reply_acts_on_the_next_character(dials: ChatConfig
 
     reply = conversation.say("hello", at(place, turn))
     engine, before = conversation.engine, after(conversation, reply.turn.parent)
-    state, logits, _ = before
+    state, logits = before.state, before.logits
     for number, index in enumerate(engine.vocabulary.encode(reply.text).tolist()):
         if number >= place:
             assert index == int(logits.argmax())
         state, logits = engine.step(state, index)
-    (passage,) = reply.turn.passages
+    (passage,) = reply.turn.segments
     assert [(one.draw, one.dials) for one in passage.settings] == [(0, dials), (place, GREEDY)]
     assert passage.draws == len(reply.text) == STREAMED.length
 
@@ -549,11 +554,11 @@ def test_a_dial_turned_while_the_best_is_shown_goes_on_from_there() -> None:
 
         reply = conversation.say("hello", at(4, turn))
         assert reply.text[:4] == whole.text[:4]
-        (passage,) = reply.turn.passages
+        (passage,) = reply.turn.segments
         if len(whole.text) > 4:
             assert [one.draw for one in passage.settings] == [0, 4]
-            likeliest = int(after(conversation, reply.turn.parent).read(
-                conversation.engine, "\n\nANNA:\n" + reply.text[:4]).logits.argmax())  # fmt: skip
+            before = reading(conversation, reply.turn.parent, "\n\nANNA:\n" + reply.text[:4])
+            likeliest = int(before.logits.argmax())
             assert reply.text[4:5] in ("", conversation.engine.vocabulary.characters[likeliest])
         assert "\n\n" not in reply.text
         assert_remembers_what_is_seen(conversation)
@@ -566,8 +571,8 @@ def test_dials_that_do_not_draw_are_no_new_setting() -> None:
         conversation.dials = replace(conversation.dials, pace=30.0, candidates=3, length=7)
 
     reply = conversation.say("hello", at(5, turn))
-    assert len(reply.turn.passages[0].settings) == 1
-    assert conversation.say("again").turn.passages[0].settings[0].dials.pace == 30.0
+    assert len(reply.turn.segments[0].settings) == 1
+    assert conversation.say("again").turn.segments[0].settings[0].dials.pace == 30.0
 
 
 @each_way
@@ -579,14 +584,14 @@ def test_a_new_seed_in_mid_reply_acts_on_the_next_character(dials: ChatConfig) -
         conversation.branch_at(conversation.head, 0, "said ", at(1, lambda: conversation.reseed(99)))  # noqa: B023  # it is called at once
         assert conversation.seed == 99
         text = conversation.head.text
-        start = after(conversation, conversation.path[0]).read(conversation.engine, text[:6])
+        start = reading(conversation, conversation.path[0], text[:6])
         expected = Generation(
-            Context(*start[:2]),
+            start,
             Sampler(conversation.engine, dials.sampling, [make_rng(99)]),
             max_chars=STREAMED.length - 1,
         )
         assert text[6:] == "".join([piece.text for piece in expected])
-        passage = conversation.head.passages[-1]
+        passage = conversation.head.segments[-1]
         assert [one.draw for one in passage.settings] == [0, 1]
         assert passage.settings[1].rng == make_rng(99).bit_generator.state
         replies.append(text)
@@ -615,9 +620,9 @@ def test_the_repetition_penalty_looks_back_over_the_context(kind: str, dials: Ch
         turn = reply.turn
         before = (conversation.text(turn)[len(conversation.dialogue.beginning) :]).removesuffix(reply.text)
         window = conversation.engine.vocabulary.encode(before)[-dials.sampling.repetition_window :].tolist()
-        start = after(conversation, turn.parent).read(conversation.engine, conversation.lead(turn))
+        start = reading(conversation, turn.parent, conversation.lead(turn))
         expected = Generation(
-            Context(*start[:2]),
+            start,
             Sampler.seeded(conversation.engine, dials.sampling),
             max_chars=STREAMED.length,
             recent=window,
@@ -635,10 +640,10 @@ def test_a_penalty_turned_up_in_mid_reply_looks_back_as_far() -> None:
 
     reply = conversation.say("a text that was there before", at(3, turn))
     read = conversation.text(reply.turn)[1:].removesuffix(reply.text[3:])
-    start = after(conversation, reply.turn.parent).read(conversation.engine, reply.text[:3])
+    start = reading(conversation, reply.turn.parent, reply.text[:3])
     window = conversation.engine.vocabulary.encode(read)[-64:].tolist()
     expected = Generation(
-        Context(*start[:2]),
+        start,
         Sampler.seeded(conversation.engine, penalised.sampling),
         max_chars=STREAMED.length - 3,
         recent=window,
@@ -657,8 +662,8 @@ def test_a_model_that_says_nothing_is_asked_again_and_then_believed(kind: str, d
     reply = conversation.say("hello")
     assert (reply.text, reply.reason, reply.logprob) == ("", "stop", 0.0)
     newlines = 1 if kind in ("lines", "transcript", "play") else 2
-    drawn = conversation.head.passages[0].draws
-    assert drawn == EMPTY_TRIES * newlines
+    drawn = conversation.head.segments[0].draws
+    assert drawn == MAX_EMPTY_TRIES * newlines
     assert_remembers_what_is_seen(conversation)
     conversation.say("really nothing?")
     assert_remembers_what_is_seen(conversation)
@@ -734,7 +739,7 @@ def test_only_new_text_is_read(kind: str) -> None:
     for said in ("hello", "what?", "no, not that"):
         read = count_ids(engine)
         reply = conversation.say(said)
-        draws = sum(passage.draws for passage in reply.turn.passages)
+        draws = sum(passage.draws for passage in reply.turn.segments)
         new = len(dialogue.closing) * 2 + len(dialogue.opening("Anna") + dialogue.opening("Bob")) + len(said)
         assert draws >= len(reply.text)
         assert sum(read) <= new + draws + 1
@@ -752,7 +757,7 @@ def test_only_new_text_is_read(kind: str) -> None:
     ):
         read = count_ids(engine)
         reply = operation()  # type: ignore[operator]  # each is
-        assert sum(read) <= most + reply.turn.passages[-1].draws + 1
+        assert sum(read) <= most + reply.turn.segments[-1].draws + 1
     read = count_ids(engine)
     conversation.edit(conversation.path[0], "short")
     assert sum(read) == len(dialogue.opening("Bob") + "short")
@@ -917,20 +922,21 @@ def test_another_role_in_mid_conversation_leaves_the_turns_as_they_are() -> None
 def test_how_the_model_saw_a_turn_coming(kind: str, has_bytes: bool) -> None:
     conversation = converse(kind, has_bytes)
     reply = conversation.say("hello ☃ there", stop_at(conversation, 20))
-    assert conversation.consider(conversation.root) == []
+    assert conversation.contexts.score_chars(conversation.root) == []
     for turn in conversation.path:
-        seen = conversation.consider(turn, alternatives=3)
+        seen = conversation.contexts.score_chars(turn, alternatives=3)
         assert "".join([one.text for one in seen]) == turn.text
         assert all(len(one.alternatives) == 3 for one in seen)
         engine = conversation.engine
-        state, logits, _ = after(conversation, turn.parent).read(engine, conversation.lead(turn))
+        before = reading(conversation, turn.parent, conversation.lead(turn))
+        state, logits = before.state, before.logits
         nats, ids = 0.0, engine.vocabulary.encode(turn.text)
         first = np.exp(log_softmax(logits))
         assert [one.probability for one in seen[0].alternatives] == pytest.approx(sorted(first, reverse=True)[:3])
         for index in ids.tolist():
             nats -= float(log_softmax(logits)[index])
             state, logits = engine.step(state, index)
-        assert sum(one.surprise for one in seen) * math.log(2) == pytest.approx(nats, rel=1e-4)
+        assert sum(one.surprisal for one in seen) * math.log(2) == pytest.approx(nats, rel=1e-4)
     if conversation.engine.vocabulary.decode(ids) == reply.text and "\ufffd" not in reply.text:
         assert nats == pytest.approx(-reply.logprob, rel=1e-4)
 
@@ -956,7 +962,7 @@ class Diary:
     def withdraw(self, turn: Turn) -> None:
         self.told.append(("withdraw", turn.author, turn.text))
 
-    def fetch(self, turn: Turn, reader: Reader) -> Snapshot | None:
+    def fetch(self, turn: Turn, reader: AdaptiveModel) -> Context | None:
         return None
 
 

@@ -20,17 +20,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from charlm.adapt.learner import AdaptiveState, Learner
+from charlm.adapt.learner import AdaptedContext, Learner
 from charlm.cells import CELLS
 from charlm.chat import context_cache as limits
 from charlm.chat.conversation import Conversation
 from charlm.chat.replay import replay
-from charlm.chat.reply_sampler import Snapshot
 from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import BOT, Turn
 from charlm.config import ChatConfig
 from charlm.errors import UsageError
-from charlm.inference.context import encode_lossy
+from charlm.inference.context import Context, context_to_bytes, encode_lossy
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Piece
 from tests.conftest import examples
@@ -117,14 +116,14 @@ def play(conversation: Conversation, step: Step) -> None:
     elif step.what == "edit":
         conversation.edit(turn, text)
     elif step.what == "choose":
-        conversation.choose(conversation.siblings(turn)[step.turn % len(conversation.siblings(turn))])
+        conversation.choose(turn.siblings[step.turn % len(turn.siblings)])
     elif step.what == "branch" and turn.author == BOT:
         conversation.branch_at(turn, step.where % (len(turn.text) + 1), text[: step.turn % 3], on_piece, on_turn)
 
 
 def tree(turn: Turn) -> tuple[object, ...]:
     """Everything below a turn, whatever its number."""
-    return (turn.author, turn.name, turn.reason, turn.passages, turn.lesson, [tree(child) for child in turn.children])
+    return (turn.author, turn.name, turn.reason, turn.segments, turn.policy, [tree(child) for child in turn.children])
 
 
 def texts(conversation: Conversation) -> list[str]:
@@ -134,11 +133,11 @@ def texts(conversation: Conversation) -> list[str]:
 def check_memory(conversation: Conversation, turn: Turn) -> None:
     """What the model remembers after a turn is what reading everything up to it gives."""
     engine = conversation.engine
-    if conversation.snapshot(turn).memory is not None:
+    if isinstance(conversation.context(turn), AdaptedContext):
         check_learned(conversation, turn)
         return
-    afresh = Snapshot(*engine.prefill(engine.start(), encode_lossy(engine.vocabulary, conversation.text(turn))))
-    found = conversation.snapshot(turn)
+    afresh = Context(*engine.prefill(engine.start(), encode_lossy(engine.vocabulary, conversation.text(turn))))
+    found = conversation.context(turn)
     for one, other in zip(found.state.arrays(), afresh.state.arrays(), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
     np.testing.assert_allclose(found.logits, afresh.logits, rtol=0, atol=1e-4)
@@ -156,14 +155,14 @@ def check_learned(conversation: Conversation, turn: Turn) -> None:
         path.append(one)
         one = one.parent
     learner = Learner(engine)
-    memory: AdaptiveState | None = None
+    memory: AdaptedContext | None = None
     state, logits = engine.prefill(engine.start(), encode_lossy(engine.vocabulary, dialogue.beginning))
     always = True
     for one in reversed(path):
-        if one.lesson.forget and memory is not None:
+        if one.policy.forget and memory is not None:
             state, memory = memory.base.state, None
-        how = one.lesson.settings
-        pieces = [(conversation.lead(one), False), *((passage.text, how is not None) for passage in one.passages)]
+        how = one.policy.settings
+        pieces = [(conversation.lead(one), False), *((passage.text, how is not None) for passage in one.segments)]
         for text, learns in pieces:
             ids = encode_lossy(engine.vocabulary, text)
             if memory is None and how is not None and len(ids):
@@ -177,26 +176,26 @@ def check_learned(conversation: Conversation, turn: Turn) -> None:
                     memory,
                     ids,
                     learn=learns,
-                    then=int(then[0]) if learns and len(then) else None,
-                    rate=how.rate if how is not None and learns else None,
-                ).memory
+                    next_id=int(then[0]) if learns and len(then) else None,
+                    lr=how.rate if how is not None and learns else None,
+                ).context
     assert memory is not None
-    found = conversation.snapshot(turn).memory
-    assert found is not None
+    found = conversation.context(turn)
+    assert isinstance(found, AdaptedContext)
     if always:
         assert learner.to_bytes(found) == learner.to_bytes(memory)
-        assert found.overlay.to_bytes() == memory.overlay.to_bytes()
+        assert found.delta.to_bytes() == memory.delta.to_bytes()
     for part, other in zip(found.state.arrays(), memory.state.arrays(), strict=True):
         np.testing.assert_allclose(part, other, rtol=0, atol=1e-3)
-    np.testing.assert_allclose(found.overlay.moved, memory.overlay.moved, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(found.delta.moved, memory.delta.moved, rtol=0, atol=1e-3)
 
 
 def as_bytes(conversation: Conversation, turn: Turn) -> tuple[bytes, ...]:
     """Everything that the model remembers after a turn."""
-    snapshot = conversation.snapshot(turn)
-    if snapshot.memory is not None:
-        return conversation.reader.to_bytes(snapshot.memory)
-    return (snapshot.to_bytes(conversation.engine),)
+    context = conversation.context(turn)
+    if isinstance(context, AdaptedContext):
+        return conversation.model.to_bytes(context)
+    return (context_to_bytes(context, conversation.engine),)
 
 
 def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: Path, learn: float = 0.0) -> None:
@@ -272,7 +271,7 @@ def test_what_you_see_is_what_it_knows(form: str, candidates: int, steps: list[S
 @pytest.fixture
 def few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was learned is kept with three turns only."""
-    monkeypatch.setattr(limits, "LEARNED_TURNS", 3)
+    monkeypatch.setattr(limits, "MAX_DELTA_TURNS", 3)
 
 
 @pytest.mark.usefixtures("few_are_kept")

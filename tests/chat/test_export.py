@@ -45,7 +45,7 @@ def test_imported_conversation_equals_the_exported_one(
     assert (again.you, again.bot, again.dials, again.seed) == (other.you, other.bot, other.dials, other.seed)
     assert again.data.controls.rng.bit_generator.state == other.data.controls.rng.bit_generator.state
     assert replay(again).difference is None
-    found, expected = again.snapshot(again.head), other.snapshot(other.head)
+    found, expected = again.context(again.head), other.context(other.head)
     assert abs(found.logits - expected.logits).max() < 1e-4
     assert [again.undo() and texts(again) for _ in range(4)] == [other.undo() and texts(other) for _ in range(4)]
     assert again.say("goes on").text == other.say("goes on").text

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from charlm.adapt.learner import AdaptedContext
 from charlm.chat.conversation import Conversation
 from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import BOT
@@ -130,7 +131,7 @@ def test_random_kills_lose_no_finished_turn(tmp_path: Path, rate: float, kills: 
         before = texts(conversation)
         in_mid_reply += told[-1][0] == "shown"
     assert in_mid_reply >= kills / 3
-    assert (conversation.snapshot(conversation.head).memory is not None) == (rate > 0)
+    assert isinstance(conversation.context(conversation.head), AdaptedContext) == (rate > 0)
     check_index(path)
 
 

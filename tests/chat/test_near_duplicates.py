@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.near_duplicates import first_new, near, normalised
-from charlm.chat.reply_sampler import ReplySampler
+from charlm.chat.near_duplicates import are_near_duplicates, first_new, normalised
 from charlm.config import ChatConfig
 
 from .models import DIALOGUES, random_engine
@@ -25,7 +24,7 @@ from .models import DIALOGUES, random_engine
     ],
 )
 def test_what_is_the_same(one: str, other: str) -> None:
-    assert near(normalised(one), normalised(other))
+    assert are_near_duplicates(normalised(one), normalised(other))
 
 
 @pytest.mark.parametrize(
@@ -39,15 +38,15 @@ def test_what_is_the_same(one: str, other: str) -> None:
     ],
 )
 def test_what_is_not(one: str, other: str) -> None:
-    assert not near(normalised(one), normalised(other))
+    assert not are_near_duplicates(normalised(one), normalised(other))
 
 
 @given(one=st.text(max_size=40), other=st.text(max_size=40))
 def test_a_text_is_near_itself_whatever_its_case_and_spaces(one: str, other: str) -> None:
-    assert near(normalised(one), normalised(one))
+    assert are_near_duplicates(normalised(one), normalised(one))
     assert normalised(normalised(one)) == normalised(one)
-    assert near(normalised(one), normalised(f"  {one}\n "))
-    assert near(one, other) or one != other
+    assert are_near_duplicates(normalised(one), normalised(f"  {one}\n "))
+    assert are_near_duplicates(one, other) or one != other
 
 
 @given(choices=st.lists(st.text(max_size=6), min_size=1, max_size=5), said=st.lists(st.text(max_size=6), max_size=5))
@@ -57,7 +56,8 @@ def test_the_first_that_is_new_is_chosen_and_something_always_is(choices: list[s
     new = [
         one
         for one in choices
-        if one.strip() and not any(near(normalised(one), normalised(old)) for old in said if normalised(old))
+        if one.strip()
+        and not any(are_near_duplicates(normalised(one), normalised(old)) for old in said if normalised(old))
     ]
     if new:
         assert chosen == new[0]
@@ -65,23 +65,13 @@ def test_the_first_that_is_new_is_chosen_and_something_always_is(choices: list[s
         assert chosen == telling[0]
 
 
-def test_a_reply_does_not_repeat_one_or_what_you_said_as_long_as_there_is_another(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_reply_avoids_your_turn_and_earlier_replies() -> None:
     conversation = Conversation(random_engine(), DIALOGUES["lines"], dials=ChatConfig(candidates=4, length=12), seed=1)
-    asked: list[tuple[str, ...]] = []
-    draw = ReplySampler.__init__
-
-    def remember(drawing: ReplySampler, *args: object, **named: object) -> None:
-        asked.append(tuple(named["said"]))  # type: ignore[arg-type]
-        draw(drawing, *args, **named)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(ReplySampler, "__init__", remember)
-    first = conversation.say("hello").text
-    second = conversation.say("and you?").text
-    conversation.regenerate()
-    assert asked == [("hello",), ("and you?", first), ("and you?", first)]
-    assert second != first
+    first, second = (conversation.say(text) for text in ("hello", "and you?"))
+    again = conversation.regenerate()
+    avoided = [conversation.texts_to_avoid(reply.turn) for reply in (first, second, again)]
+    assert avoided == [["hello"], ["and you?", first.text], ["and you?", first.text]]
+    assert second.text != first.text
 
 
 def test_what_was_drawn_is_skipped_if_it_was_said() -> None:
@@ -90,5 +80,5 @@ def test_what_was_drawn_is_skipped_if_it_was_said() -> None:
     best = fresh.say("hello").text
     echoed = Conversation(random_engine(), DIALOGUES["lines"], dials=dials, seed=3)
     # The same candidates after the same words; only what counts as said differs.
-    echoed._said = lambda turn: [best]  # type: ignore[method-assign]
+    echoed.texts_to_avoid = lambda turn: [best]  # type: ignore[method-assign]
     assert normalised(echoed.say("hello").text) != normalised(best)

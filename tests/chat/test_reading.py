@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.reply_sampler import BLOCK
 from charlm.config import ChatConfig
 from charlm.errors import UsageError
+from charlm.inference.context import READ_BLOCK
 from charlm.inference.engine import Engine
 from tests.conftest import MakeCheckpoint
 
@@ -16,11 +16,11 @@ from tests.conftest import MakeCheckpoint
 def test_reading_in_blocks_changes_no_bit(make_checkpoint: MakeCheckpoint) -> None:
     engine = Engine(make_checkpoint())
     conversation = Conversation(engine)
-    ids = np.random.default_rng(1).integers(0, engine.config.vocabulary, 2 * BLOCK + 777)
+    ids = np.random.default_rng(1).integers(0, engine.config.vocabulary, 2 * READ_BLOCK + 777)
     text = engine.vocabulary.decode(ids)
-    start = conversation.snapshot(conversation.root)
+    start = conversation.context(conversation.root)
     state, logits = engine.prefill(start.state, engine.vocabulary.encode(text))
-    read = start.read(engine, text)
+    read = conversation.model.read(start, engine.vocabulary.encode(text))
     assert np.array_equal(read.logits, logits)
     assert all(np.array_equal(*pair) for pair in zip(read.state.arrays(), state.arrays(), strict=True))
 
@@ -38,9 +38,9 @@ def test_reading_can_be_stopped_and_then_nothing_was_said(make_checkpoint: MakeC
         return feed(state, ids)  # type: ignore[arg-type]
 
     engine.prefill = stopping  # type: ignore[method-assign]
-    with pytest.raises(UsageError, match="nothing was said"):
-        conversation.say("a" * 5 * BLOCK)
-    assert sum(fed) <= BLOCK + 100
+    with pytest.raises(UsageError, match="was not sent"):
+        conversation.say("a" * 5 * READ_BLOCK)
+    assert sum(fed) <= READ_BLOCK + 100
     assert conversation.text() == before
     assert not conversation.busy
     conversation.say("and now?")

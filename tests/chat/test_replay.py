@@ -12,6 +12,7 @@ from charlm.chat.export import export, from_json
 from charlm.chat.replay import replay
 from charlm.config import ChatConfig
 from charlm.errors import CheckpointError
+from charlm.inference.context import context_to_bytes
 from charlm.inference.engine import Engine
 
 from .models import DIALOGUES, random_engine
@@ -68,11 +69,11 @@ def test_it_comes_out_the_same_to_the_bit(form: str, candidates: int, has_bytes:
     told: list[object] = []
     played = replay(conversation, told.append)
     assert played.difference is None
-    drawn = sum(len(one.text) for turn in conversation.path for one in turn.passages if one.settings)
+    drawn = sum(len(one.text) for turn in conversation.path for one in turn.segments if one.settings)
     assert (played.turns, played.characters) == (len(conversation.path), drawn)
     assert drawn > 20
     assert told == conversation.path
-    assert played.snapshot.to_bytes(engine) == conversation.snapshot(conversation.head).to_bytes(engine)
+    assert context_to_bytes(played.context, engine) == context_to_bytes(conversation.context(conversation.head), engine)
     after = (
         conversation.head,
         conversation.data.controls.rng.bit_generator.state,
@@ -98,10 +99,10 @@ def test_a_character_that_was_tampered_with_is_found(candidates: int, place: int
     for text in ("hello", "again", "more"):
         conversation.say(text)
     turn = conversation.path[3]
-    [passage] = turn.passages
+    [passage] = turn.segments
     assert len(passage.text) == 10
     wrong = "b" if passage.text[place] != "b" else "c"
-    turn.passages = (replace(passage, text=passage.text[:place] + wrong + passage.text[place + 1 :]),)
+    turn.segments = (replace(passage, text=passage.text[:place] + wrong + passage.text[place + 1 :]),)
     played = replay(conversation)
     assert played.difference is not None
     found = played.difference
@@ -115,13 +116,13 @@ def test_a_reply_that_ends_too_early_or_too_late_differs_there() -> None:
     conversation.say("hello")
     conversation.continue_()
     turn = conversation.head
-    [passage] = turn.passages
+    [passage] = turn.segments
     text = passage.text
-    turn.passages = (replace(passage, text=text + "x"),)
+    turn.segments = (replace(passage, text=text + "x"),)
     found = replay(conversation).difference
     assert found is not None
     assert (found.position, found.expected, found.got) == (len(text), "x", "")
-    turn.passages = (replace(passage, text=text[:-1]),)
+    turn.segments = (replace(passage, text=text[:-1]),)
     found = replay(conversation).difference
     assert found is not None
     assert (found.position, found.expected, found.got) == (len(text) - 1, "", text[-1])
@@ -131,9 +132,9 @@ def test_a_difference_in_the_second_passage_of_a_turn_is_found_at_its_place_in_t
     conversation = Conversation(random_engine(), DIALOGUES["lines"], dials=ChatConfig(candidates=1, length=8), seed=2)
     conversation.say("hello")
     conversation.continue_()
-    first, second = conversation.head.passages
+    first, second = conversation.head.segments
     other = np.random.Generator(np.random.PCG64(99)).bit_generator.state
-    conversation.head.passages = (first, replace(second, settings=(replace(second.settings[0], rng=other),)))
+    conversation.head.segments = (first, replace(second, settings=(replace(second.settings[0], rng=other),)))
     found = replay(conversation).difference
     assert found is not None
     assert found.position >= len(first.text)
@@ -152,7 +153,7 @@ def test_another_model_plays_it_otherwise() -> None:
 def test_a_record_that_is_damaged_is_refused() -> None:
     conversation = Conversation(random_engine(), dials=ChatConfig(length=10), seed=1)
     conversation.say("hello")
-    [passage] = conversation.head.passages
-    conversation.head.passages = (replace(passage, settings=(replace(passage.settings[0], rng={}),)),)
+    [passage] = conversation.head.segments
+    conversation.head.segments = (replace(passage, settings=(replace(passage.settings[0], rng={}),)),)
     with pytest.raises(CheckpointError, match="damaged"):
         replay(conversation)

@@ -12,17 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.chat.reply_sampler import (
-    RecordedControls,
-    ReplySampler,
-    SamplerCheckpoint,
-    SamplerControls,
-    Segment,
-    Snapshot,
-    restored,
-)
+from charlm.adapt.adaptive_model import AdaptiveModel
+from charlm.chat.reply_sampler import RecordedControls, ReplySampler, SamplerControls, SegmentStart
+from charlm.chat.turns import SamplerCheckpoint, Segment, restored_rng
 from charlm.config import ChatConfig
 from charlm.errors import CheckpointError
+from charlm.inference.context import Context, StaticModel, context_from_bytes, context_to_bytes
 from charlm.inference.engine import Engine
 from charlm.inference.generate import make_rng
 
@@ -32,12 +27,12 @@ from .talkers import CHOSEN, STREAMED, talking_engine
 PROMPT = "\n\nANNA: hello\nBOB: "
 
 
-def start_of(engine: Engine) -> Snapshot:
-    return Snapshot(*engine.prefill(engine.start(), engine.vocabulary.encode(PROMPT)))
+def start_of(engine: Engine) -> Context:
+    return Context(*engine.prefill(engine.start(), engine.vocabulary.encode(PROMPT)))
 
 
-def nothing_of(engine: Engine) -> Snapshot:
-    return Snapshot(*engine.prefill(engine.start(), engine.vocabulary.encode("\n\n")))
+def nothing_of(engine: Engine) -> Context:
+    return Context(*engine.prefill(engine.start(), engine.vocabulary.encode("\n\n")))
 
 
 def draw(
@@ -51,10 +46,8 @@ def draw(
 ) -> ReplySampler:
     """A passage; `act` is told after each piece how many were shown."""
     engine = engine or talking_engine(has_bytes=True)
-    start, nothing = start_of(engine), nothing_of(engine)
-    drawing = ReplySampler(
-        engine, start, hand, stops=stops, nothing=nothing, before=before, cancel=lambda: cancel(drawing)
-    )  # fmt: skip
+    start = SegmentStart(start_of(engine), opening=before, stops=stops, unconditional=nothing_of(engine))
+    drawing = ReplySampler(AdaptiveModel(engine), start, hand, lambda: cancel(drawing))
     for number, _ in enumerate(drawing, 1):
         act(number)
     return drawing
@@ -93,15 +86,15 @@ def test_a_passage_is_drawn_again_however_the_dials_were_turned(
                     hand.dials = replace(hand.dials, **change)
 
     first = draw(hand, act, cancel=lambda drawing: shown >= stop)
-    second = again(first.passage)
+    second = again(first.segment)
     assert (second.text, second.draws) == (first.text, first.draws)
-    assert first.snapshot is not None
-    assert second.snapshot is not None
-    assert np.array_equal(first.snapshot.logits, second.snapshot.logits)
+    assert first.context is not None
+    assert second.context is not None
+    assert np.array_equal(first.context.logits, second.context.logits)
 
 
 def test_drawing_again_needs_the_random_numbers_and_the_dials() -> None:
-    first = draw(SamplerControls(STREAMED, make_rng(4)), stops=()).passage
+    first = draw(SamplerControls(STREAMED, make_rng(4)), stops=()).segment
     (setting,) = first.settings
     other = replace(first, settings=(replace(setting, rng=make_rng(5).bit_generator.state),))
     assert again(other, stops=()).text != first.text
@@ -124,7 +117,7 @@ def test_settings_are_noted_with_the_draw_that_they_act_on() -> None:
             states.append(make_rng(2).bit_generator.state)
 
     before = make_rng(1).bit_generator.state
-    passage = draw(hand, act, stops=(), engine=talking_engine()).passage
+    passage = draw(hand, act, stops=(), engine=talking_engine()).segment
     assert passage.settings == (
         SamplerCheckpoint(0, STREAMED, before),
         SamplerCheckpoint(3, colder, states[0]),
@@ -166,7 +159,8 @@ def test_turning_a_dial_between_two_newlines_does_not_let_them_through() -> None
         hand = SamplerControls(replace(CHOSEN, length=40), make_rng(seed))
         text = ""
         engine = talking_engine(newlines=4.0)
-        drawing = ReplySampler(engine, start_of(engine), hand, stops=("\n\n",), nothing=nothing_of(engine))
+        start = SegmentStart(start_of(engine), stops=("\n\n",), unconditional=nothing_of(engine))
+        drawing = ReplySampler(AdaptiveModel(engine), start, hand)
         for piece in drawing:
             text += piece.text
             if text.endswith("\n"):
@@ -182,17 +176,17 @@ def test_the_snapshot_is_that_of_reading_what_was_shown(dials: ChatConfig, has_b
     engine = talking_engine(has_bytes=has_bytes, in_bytes=2.0) if has_bytes else talking_engine()
     for seed in range(10):
         drawing = draw(SamplerControls(dials, make_rng(seed)), engine=engine, cancel=lambda drawing: drawing.draws > 9)
-        assert drawing.snapshot is not None
-        read = start_of(engine).read(engine, drawing.text)
-        np.testing.assert_allclose(drawing.snapshot.logits, read.logits, rtol=0, atol=1e-5)
-        for part, expected in zip(drawing.snapshot.state.arrays(), read.state.arrays(), strict=True):
+        assert drawing.context is not None
+        read = StaticModel(engine).read(start_of(engine), engine.vocabulary.encode(drawing.text))
+        np.testing.assert_allclose(drawing.context.logits, read.logits, rtol=0, atol=1e-5)
+        for part, expected in zip(drawing.context.state.arrays(), read.state.arrays(), strict=True):
             np.testing.assert_allclose(part, expected, rtol=0, atol=1e-5)
 
 
 def test_without_nothing_to_compare_with_there_are_no_candidates() -> None:
     engine = talking_engine()
     pieces = [
-        list(ReplySampler(engine, start_of(engine), SamplerControls(dials, make_rng(1))))
+        list(ReplySampler(AdaptiveModel(engine), SegmentStart(start_of(engine)), SamplerControls(dials, make_rng(1))))
         for dials in (STREAMED, CHOSEN)
     ]
     assert [piece.id for piece in pieces[0]] == [piece.id for piece in pieces[1]]
@@ -204,7 +198,7 @@ def test_without_nothing_to_compare_with_there_are_no_candidates() -> None:
 def test_a_snapshot_is_read_back() -> None:
     engine = talking_engine()
     snapshot = start_of(engine)
-    kept = Snapshot.from_bytes(engine, snapshot.to_bytes(engine))
+    kept = context_from_bytes(context_to_bytes(snapshot, engine), engine)
     assert np.array_equal(kept.logits, snapshot.logits)
     assert kept.logits.dtype == np.float32
     for part, expected in zip(kept.state.arrays(), snapshot.state.arrays(), strict=True):
@@ -213,7 +207,7 @@ def test_a_snapshot_is_read_back() -> None:
 
 def test_a_snapshot_that_is_damaged_or_another_model_s_is_refused() -> None:
     engine, other = talking_engine(), random_engine(3)
-    data = start_of(engine).to_bytes(engine)
+    data = context_to_bytes(start_of(engine), engine)
     wrong = [
         data[:-1],
         data + b"\0",
@@ -223,15 +217,10 @@ def test_a_snapshot_that_is_damaged_or_another_model_s_is_refused() -> None:
         np.full(4, np.nan, "<f4").tobytes() + data[16:],
     ]
     wrong.append(data[: 4 * engine.config.vocabulary] + engine.to_bytes(start_of(engine).state.repeat(2)))
-    wrong.append(Snapshot(*other.step(other.start(), 0)).to_bytes(other))
+    wrong.append(context_to_bytes(Context(*other.step(other.start(), 0)), other))
     for one in wrong:
         with pytest.raises(CheckpointError):
-            Snapshot.from_bytes(engine, one)
-
-
-def test_forward_without_ids_keeps_state() -> None:
-    snapshot = start_of(talking_engine())
-    assert snapshot.read(talking_engine(), "") is snapshot
+            context_from_bytes(one, engine)
 
 
 @pytest.mark.parametrize("passage", [Segment("typed"), Segment(""), Segment("日本 ☃\n")])
@@ -261,7 +250,7 @@ JUNK = [
 @pytest.mark.parametrize("key", ["settings", "draws"])
 @pytest.mark.parametrize("junk", JUNK, ids=repr)
 def test_a_damaged_passage_is_refused_or_harmless(key: str, junk: Any) -> None:
-    document = draw(SamplerControls(STREAMED, make_rng(1))).passage.to_dict() | {key: junk}
+    document = draw(SamplerControls(STREAMED, make_rng(1))).segment.to_dict() | {key: junk}
     try:
         passage = Segment.from_dict(document)
     except CheckpointError:
@@ -269,12 +258,12 @@ def test_a_damaged_passage_is_refused_or_harmless(key: str, junk: Any) -> None:
     # What is taken can be used.
     assert isinstance(passage.draws, int)
     for setting in passage.settings:
-        restored(setting.rng).random()
+        restored_rng(setting.rng).random()
 
 
 @pytest.mark.parametrize("key", ["text", "settings", "draws"])
 def test_a_passage_without_its_parts_is_refused(key: str) -> None:
-    document = draw(SamplerControls(STREAMED, make_rng(1))).passage.to_dict()
+    document = draw(SamplerControls(STREAMED, make_rng(1))).segment.to_dict()
     del document[key]
     with pytest.raises(CheckpointError, match="damaged"):
         Segment.from_dict(document)
@@ -283,11 +272,11 @@ def test_a_passage_without_its_parts_is_refused(key: str) -> None:
 def test_random_numbers_go_on_where_they_stood() -> None:
     rng = make_rng(3)
     rng.random(7)
-    other = restored(json.loads(json.dumps(rng.bit_generator.state)))
+    other = restored_rng(json.loads(json.dumps(rng.bit_generator.state)))
     assert np.array_equal(rng.random(9), other.random(9))
 
 
 @pytest.mark.parametrize("state", [{}, {"bit_generator": "MT19937"}, {**make_rng(0).bit_generator.state, "state": {}}])
 def test_no_state_of_random_numbers(state: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="PCG64"):
-        restored(state)
+        restored_rng(state)

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.reply_sampler import Snapshot
+from charlm.chat.reply_sampler import Context
 from charlm.chat.storage.schema import VERSION
 from charlm.chat.storage.store import RESTORE_SECONDS, ConversationStore
 from charlm.chat.turns import Turn
 from charlm.errors import CheckpointError, NotFoundError
+from charlm.inference.context import context_from_bytes, context_to_bytes
 from charlm.inference.engine import Engine
 from charlm.text.dialogue import Dialogue
 
@@ -41,10 +42,10 @@ def texts(conversation: Conversation) -> list[str]:
     return [turn.text for turn in conversation.path]
 
 
-def afresh(conversation: Conversation, turn: Turn) -> Snapshot:
+def afresh(conversation: Conversation, turn: Turn) -> Context:
     """The snapshot of a model that reads everything up to a turn from the start."""
     engine = conversation.engine
-    return Snapshot(*engine.prefill(engine.start(), engine.vocabulary.encode(conversation.text(turn))))
+    return Context(*engine.prefill(engine.start(), engine.vocabulary.encode(conversation.text(turn))))
 
 
 def rows(path: Path, query: str) -> list[tuple[object, ...]]:
@@ -94,7 +95,9 @@ def test_reopened_conversation_goes_on_as_if_never_closed(
         one.regenerate()
     assert texts(again) == texts(never_closed)
     assert again.data.controls.rng.bit_generator.state == never_closed.data.controls.rng.bit_generator.state
-    assert again.snapshot(again.head).to_bytes(engine) == never_closed.snapshot(never_closed.head).to_bytes(engine)
+    assert context_to_bytes(again.context(again.head), engine) == context_to_bytes(
+        never_closed.context(never_closed.head), engine
+    )
 
 
 def test_loaded_turns_equal_the_saved_ones(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
@@ -106,8 +109,8 @@ def test_loaded_turns_equal_the_saved_ones(store: ConversationStore, engine: Eng
     mine = [turn for first in conversation.root.children for turn in _all(first)]
     assert {turn.id: turn.text for turn in kept.turns} == {turn.id: turn.text for turn in mine}
     for one, other in zip(kept.turns, sorted(mine, key=lambda turn: turn.id), strict=True):
-        assert (one.passages, one.reason, one.author, one.name) == (
-            other.passages,
+        assert (one.segments, one.reason, one.author, one.name) == (
+            other.segments,
             other.reason,
             other.author,
             other.name,
@@ -124,9 +127,9 @@ def test_snapshot_of_each_finished_turn_is_saved(store: ConversationStore, engin
     kept = dict(rows(path, "SELECT turn, data FROM snapshot"))
     assert len(kept) == len(conversation.path)
     for row, turn in enumerate(conversation.path, 1):
-        assert turn.snapshot is not None
-        assert kept[row] == turn.snapshot.to_bytes(engine)
-        assert Snapshot.from_bytes(engine, kept[row]).logits.shape == (len(engine.vocabulary),)
+        assert turn.context is not None
+        assert kept[row] == context_to_bytes(turn.context, engine)
+        assert context_from_bytes(kept[row], engine).logits.shape == (len(engine.vocabulary),)
 
 
 def test_opening_reads_nothing_and_going_on_one_snapshot(
@@ -145,7 +148,7 @@ def test_opening_reads_nothing_and_going_on_one_snapshot(
     assert (engine.read_ids, fetched) == (0, [])
     reply = conversation.say("four")
     # Read were: the end of the turn before and "four", the end of that turn, and what was drawn.
-    drawn = sum(passage.draws for passage in reply.turn.passages)
+    drawn = sum(passage.draws for passage in reply.turn.segments)
     assert engine.read_ids <= len("\nfour") + len("\n") + drawn + 1 + len("\n\n")
     assert len(fetched) == 1
 
@@ -219,7 +222,7 @@ def test_changed_model_rereads_the_text_once(store: ConversationStore, engine: E
     conversation = opened.conversation
     assert opened.reread
     assert texts(conversation) == said
-    conversation.snapshot(conversation.head)
+    conversation.context(conversation.head)
     assert other.read_ids == len(conversation.text())
     conversation.say("and now")
     assert store.summary(1).model == "noise"
@@ -229,7 +232,7 @@ def test_changed_model_rereads_the_text_once(store: ConversationStore, engine: E
     opened = reopen().open(1, "noise", other, LINES)
     assert not opened.reread
     for turn in [*opened.conversation.path, opened.conversation.root]:
-        opened.conversation.snapshot(turn)
+        opened.conversation.context(turn)
     assert other.read_ids == len(LINES.beginning), "every turn has a snapshot of the new model"
 
 
@@ -237,11 +240,11 @@ def test_damaged_snapshot_is_computed_again(
     store: ConversationStore, engine: Engine, path: Path, reopen: Reopen
 ) -> None:
     conversation = begin(store, engine, "hello")
-    expected = conversation.snapshot(conversation.head)
+    expected = conversation.context(conversation.head)
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE snapshot SET data = substr(data, 1, 40)")
     again = reopen().open(1, "noise", engine, LINES).conversation
-    found = again.snapshot(again.head)
+    found = again.context(again.head)
     assert abs(found.logits - expected.logits).max() < 1e-4
 
 
@@ -532,8 +535,8 @@ def test_reply_cut_off_by_a_crash_is_restored_as_stopped(reopen: Reopen, engine:
     assert crashed.summary(1).turns == 3
     again = crashed.open(1, "noise", engine, LINES).conversation
     assert texts(again) == [*texts(conversation)[:3], "".join(shown[:6])]
-    assert (again.head.reason, again.head.snapshot is not None) == ("cancelled", False)
-    assert abs(again.snapshot(again.head).logits - afresh(again, again.head).logits).max() < 1e-4
+    assert (again.head.reason, again.head.context is not None) == ("cancelled", False)
+    assert abs(again.context(again.head).logits - afresh(again, again.head).logits).max() < 1e-4
     assert crashed.summary(1).turns == 4
     assert again.undo()
     assert texts(again) == texts(conversation)[:2], "what was said and its reply are one step"
@@ -638,7 +641,7 @@ def test_opening_during_another_process_s_reply_keeps_both(engine: Engine, reope
     everything = {_line(turn) for turn in reopen().load(1).turns}
     assert {_line(turn) for turn in theirs[0].path} <= everything
     for turn in again.path[2].children:
-        assert abs(again.snapshot(turn).logits - afresh(again, turn).logits).max() < 1e-4
+        assert abs(again.context(turn).logits - afresh(again, turn).logits).max() < 1e-4
 
 
 # -- several threads --------------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def same_tree(conversation: Conversation, other: Conversation) -> bool:
 
 
 def _shape(turn: Turn) -> tuple[object, ...]:
-    return turn.text, turn.reason, turn.passages, [_shape(child) for child in turn.children]
+    return turn.text, turn.reason, turn.segments, [_shape(child) for child in turn.children]
 
 
 def is_saved(path: Path, conversation: Conversation, engine: Engine) -> bool:
@@ -108,7 +108,7 @@ def test_unsaved_turns_are_saved_when_the_file_works_again(
     assert same_tree(again, never_failed)
     before = engine.read_ids
     for turn in again.path:
-        again.snapshot(turn)
+        again.context(turn)
     assert engine.read_ids == before, "each turn has its snapshot"
     check_index(store.path)
     while never_failed.undo():

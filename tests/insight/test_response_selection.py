@@ -86,9 +86,9 @@ def test_score_equals_reading_each_reply(make_checkpoint: MakeCheckpoint, form: 
         return
     memory = learner.start(dialogue.beginning)
     for turn in turns:
-        memory = learner.read(memory, turn).memory
+        memory = learner.read(memory, turn).context
     if opening:
-        memory = learner.read(memory, opening, learn=False).memory
+        memory = learner.read(memory, opening, learn=False).context
     expected = [learner.read(memory, reply + dialogue.closing, learn=False).nats.sum() for reply in case.replies]
     np.testing.assert_allclose(scores.adapted, [-one for one in expected], rtol=1e-4)
     assert (scores.adapted != scores.in_context).all()

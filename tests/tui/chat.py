@@ -118,7 +118,7 @@ class Chat:
         assert self.shown == self.turns
         ids = encode_lossy(conversation.engine.vocabulary, conversation.text())
         state, _ = conversation.engine.prefill(conversation.engine.start(), ids)
-        known = conversation.snapshot(conversation.head).state
+        known = conversation.context(conversation.head).state
         for one, other in zip(state.arrays(), known.arrays(), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-5)
         session = self.app.session

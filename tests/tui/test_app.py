@@ -236,7 +236,7 @@ async def test_alternative_chosen_by_number_branches(open_chat: OpenChat) -> Non
         key, character = chat.screen.transcript.cursor
         assert (key, character) == (chat.conversation.head.id, 2)
         await chat.until(lambda: chat.screen.look.alternatives.display)
-        considered = chat.conversation.consider(chat.conversation.head)[2]
+        considered = chat.conversation.contexts.score_chars(chat.conversation.head)[2]
         number, chosen = next(
             (n, one) for n, one in enumerate(considered.alternatives) if one.text != old[2] and one.text != "\n"
         )
@@ -280,12 +280,12 @@ async def test_dial_changed_during_reply_acts_on_next_character(open_chat: OpenC
         await chat.until(lambda: len(chat.shown) == 2 and len(chat.shown[1]) > 5)
         await chat.type("/temperature 0")
         await chat.idle()
-        settings = [setting for passage in chat.conversation.head.passages for setting in passage.settings]
+        settings = [setting for passage in chat.conversation.head.segments for setting in passage.settings]
         assert [setting.dials.temperature for setting in settings] == [5.0, 0.0]
         assert settings[1].draw > 5
         # From there on each character is the likeliest.
         turn = chat.conversation.head
-        rest = chat.conversation.consider(turn)[settings[1].draw :]
+        rest = chat.conversation.contexts.score_chars(turn)[settings[1].draw :]
         assert all(one.text == one.alternatives[0].text for one in rest)
 
 
@@ -312,7 +312,7 @@ async def test_heat_colours_old_and_new_turns(open_chat: OpenChat) -> None:
         await chat.say("hello")
         await chat.press("f4")
         await chat.until(lambda: not np.isnan([*chat.surprises(0), *chat.surprises(1)]).any())
-        expected = [one.surprise for one in chat.conversation.consider(chat.conversation.head)]
+        expected = [one.surprisal for one in chat.conversation.contexts.score_chars(chat.conversation.head)]
         np.testing.assert_allclose(chat.surprises(1), expected, atol=1e-3)
         assert "bits" in str(chat.status("note"))
         await chat.say("more")

@@ -281,7 +281,7 @@ def weighed(model: Path, character: int) -> CharScore:
     """What the model thought of one character of the last turn."""
     session = Session(ChatOptions(model=str(model), resume=True))
     session.close()
-    return session.conversation.consider(session.conversation.head)[character]
+    return session.conversation.contexts.score_chars(session.conversation.head)[character]
 
 
 def test_long_visit_shows_what_is_saved(
@@ -544,4 +544,4 @@ def test_same_seed_gives_same_reply_everywhere(chat: Start, trained: Path) -> No
     assert (done.returncode, done.stdout, done.stderr) == (0, shown + "\n\n", "")
     session = Session(ChatOptions(model=str(trained), seed=7, keep=False, dials=(("length", 60), ("candidates", 4))))
     assert session.conversation.say("Who goes there?").turn.text == shown
-    assert np.isfinite(session.conversation.snapshot(session.conversation.head).logits).all()
+    assert np.isfinite(session.conversation.context(session.conversation.head).logits).all()

@@ -143,7 +143,7 @@ async def test_xray_cursor_moves_over_strips_and_units(open_chat: OpenChat) -> N
         assert pane(chat).place == (1, 5, 0)
         await chat.press("1", ":", "4", "enter")
         assert pane(chat).place == (1, 4, 4)  # the memory of that unit
-        expected = chat.conversation.head.snapshot.state.layers[1].c[0, 4]
+        expected = chat.conversation.head.context.state.layers[1].c[0, 4]
         assert pane(chat).summary.layers[1].bands[4].values[4] == pytest.approx(expected, abs=1e-3)  # type: ignore[union-attr]
         await chat.press("9", ":", "9", "enter")
         assert "layers are 0 to 1" in drawn(chat)[-1]
@@ -337,7 +337,7 @@ async def test_end_then_c_clamps_last_unit_at_its_value(open_chat: OpenChat) -> 
             chat.app.post_message(events.Key(key, "c" if key == "c" else None))
         await chat.until(lambda: chat.conversation.dials.clamps)
         hidden = chat.engine.config.hidden
-        value = float(chat.conversation.head.snapshot.state.layers[0].c[0, -1])
+        value = float(chat.conversation.head.context.state.layers[0].c[0, -1])
         assert chat.conversation.dials.clamps == {(0, hidden - 1): pytest.approx(value, abs=1e-3)}
         await chat.press("=", ".", ".", "enter")
         assert "is no value" in drawn(chat)[-1]
@@ -354,7 +354,7 @@ async def test_unit_clamped_during_reply_acts_at_once(open_chat: OpenChat) -> No
         await chat.pilot.press("u")
         await chat.until(lambda: pane(chat).summary.layers[0].bands[4].values[0] != 5)  # type: ignore[union-attr]
         await chat.press("escape")
-        settings = chat.conversation.head.passages[-1].settings
+        settings = chat.conversation.head.segments[-1].settings
         assert [setting.dials.clamp for setting in settings] == ["", "0:0=5", ""]
         chat.assert_consistent()
         assert replay(chat.conversation).difference is None
