@@ -2,7 +2,8 @@
 
 Imports neither NumPy nor torch. `charlm.settings` explains the notation and derives everything else from it.
 """
-# No `from __future__ import annotations`: the settings are read from the annotations.
+
+from __future__ import annotations
 
 import math
 import re

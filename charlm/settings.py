@@ -14,7 +14,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self, get_args
+from typing import Any, Final, Self, get_args, get_type_hints
 
 from charlm.errors import UsageError
 
@@ -69,7 +69,7 @@ class BoundSetting:
             return self.setting.default_text
         if isinstance(self.default, bool):
             return self.shown_name if self.default else f"no-{self.shown_name}"
-        return str(self.default) if isinstance(self.default, str) else f"{self.default:g}"
+        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
     def check(self, value: Any) -> None:
         """Raise UsageError unless `value` has the type of the field and lies in its range."""
@@ -148,8 +148,6 @@ def every(step: float, first: float, last: float) -> tuple[float, ...]:
 class Config:
     """Base of all configurations.
 
-    The module of a subclass must not import `annotations` from `__future__`: settings are read from the annotations.
-
     Raises:
         UsageError: a value has the wrong type or is out of range.
     """
@@ -200,11 +198,13 @@ _settings: dict[type[Config], tuple[BoundSetting, ...]] = {}
 def settings_of(config: type[Config]) -> tuple[BoundSetting, ...]:
     """Return the settings of a configuration, in the order of its fields."""
     if config not in _settings:
-        _settings[config] = tuple(_bind(one) for one in dataclasses.fields(config) if hasattr(one.type, "__metadata__"))
+        hints = get_type_hints(config, include_extras=True)
+        fields = [one for one in dataclasses.fields(config) if hasattr(hints[one.name], "__metadata__")]
+        _settings[config] = tuple(_bind(one.name, one.default, hints[one.name]) for one in fields)
     return _settings[config]
 
 
-def _bind(one: dataclasses.Field[Any]) -> BoundSetting:
-    kind, setting = get_args(one.type)
+def _bind(name: str, default: Any, hint: Any) -> BoundSetting:
+    kind, setting = get_args(hint)
     kinds = [each for each in get_args(kind) or (kind,) if each is not type(None)]
-    return BoundSetting(one.name, kinds[0], len(kinds) < len(get_args(kind)), one.default, setting)
+    return BoundSetting(name, kinds[0], len(kinds) < len(get_args(kind)), default, setting)

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cells import CELLS
 from charlm.cli.command import CharlmCommand, is_live, shown
 from charlm.cli.common import INTERRUPTED, print_json, stop_on_interrupt
+from charlm.cli.options import given, options_of
+from charlm.config import CELL_NAMES
 from charlm.errors import UsageError
+from charlm.insight.comparison_config import ComparisonConfig
 from charlm.training import runtime_tuning
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from charlm.insight.compare import Comparison, Result, RunEvent
+
+DEFAULT_MINUTES = 2.0
 
 
 @click.command(
@@ -31,18 +35,8 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("paths", nargs=-1, required=True, metavar="CORPUS...")
-@click.option("--cells", default=",".join(CELLS), help="Cells, separated by commas.")
-@click.option("--minutes", type=float, help="Budget of each run in minutes of wall clock.  [default: 2]")
-@click.option("--steps", type=int, help="Budget of each run in steps, instead.")
-@click.option("--seeds", default=1, help="Runs of each cell.")
-@click.option("--parameters", default=900_000, help="Approximate number of parameters; the width follows from it.")
-@click.option("--layers", default=2, help="Layers, for all.")
-@click.option("--lanes", default=32, help="Stretches of text read in parallel, for all.")
-@click.option("--chunk", default=64, help="Steps of backpropagation through time, for all.")
-@click.option("--learning-rate", default=6e-3, help="Peak learning rate, for all.")
-@click.option("--dropout", default=0.05, help="Locked dropout, for all.")
-@click.option("--precision", default="auto", help="fp32, bf16, or auto, which measures both.")
-@click.option("--threads", default=0, help="Processor threads; 0 is torch's choice.")
+@click.option("--cells", default=",".join(CELL_NAMES), help="Cells, separated by commas.")
+@options_of(ComparisonConfig)
 @click.option("-o", "--output", metavar="FOLDER", help="Folder of the runs.  [default: checkpoints/compare-CORPUS]")
 @click.option("--force", is_flag=True, help="Replace another comparison in the folder.")
 @click.option(
@@ -65,32 +59,17 @@ def command(paths: tuple[str, ...], cells: str, **options: Any) -> int:
     texts = tuple(str(Path(path).absolute()) for path in registry.resolve(paths))
     if any(path == "-" for path in paths):
         raise UsageError("a comparison reads its text several times", "use a file")
-    minutes = 2.0 if options["minutes"] is None and options["steps"] is None else options["minutes"]
-    names = (
-        "parameters",
-        "seeds",
-        "steps",
-        "layers",
-        "lanes",
-        "chunk",
-        "learning_rate",
-        "dropout",
-        "precision",
-        "threads",
-    )
+    values = given(ComparisonConfig, options)
+    if not values.keys() & {"minutes", "steps"}:
+        values["minutes"] = DEFAULT_MINUTES
+    config = ComparisonConfig(texts, tuple(cell for cell in cells.split(",") if cell), **values)
     folder = Path(options["output"] or f"checkpoints/compare-{Path(texts[0]).name.split('.')[0]}")
     live = is_live() and not options["as_json"]
     if live:
         click.echo("loading torch ...", err=True)
-    from charlm.insight.compare import Comparison, ComparisonPlan
+    from charlm.insight.compare import Comparison
 
-    plan = ComparisonPlan(
-        texts,
-        tuple(cell for cell in cells.split(",") if cell),
-        minutes=minutes,
-        **{name: options[name] for name in names},
-    )
-    comparison = Comparison(plan, folder, force=options["force"])
+    comparison = Comparison(config, folder, force=options["force"])
     results = _run(comparison, live)
     if options["plot_file"] and results:
         _plot(results, options["plot_file"])

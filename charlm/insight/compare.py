@@ -25,6 +25,7 @@ from charlm.cells import CELLS
 from charlm.config import DataConfig, ModelConfig
 from charlm.errors import CheckpointError, OutputError, UsageError
 from charlm.files import write_bytes
+from charlm.insight.comparison_config import ComparisonConfig
 from charlm.insight.gradients import cut_windows, measure
 from charlm.model.lm import CharLM
 from charlm.tensor_shapes import parameter_count
@@ -36,49 +37,6 @@ from charlm.training.run_dir import RunDir
 WIDTHS = range(4, 4097, 4)  # multiples of 4 suit the kernels
 REACH_STEPS, REACH_WINDOWS, REACH_LEAD_CHARS = 200, 16, 100
 BYTES_PER_PARAMETER = 16  # value, gradient and AdamW's two moments, four bytes each
-
-
-@dataclass(frozen=True)
-class ComparisonPlan:
-    """Configuration of a comparison.
-
-    Raises:
-        UsageError: a value is invalid.
-    """
-
-    paths: tuple[str, ...]
-    cells: tuple[str, ...]  # keys of `charlm.cells.CELLS`
-    parameters: int = 900_000  # approximate number of each model
-    seeds: int = 1  # runs of each cell
-    minutes: float | None = None  # budget of each run, or
-    steps: int | None = None
-    layers: int = 2
-    lanes: int = 32
-    chunk: int = 64
-    learning_rate: float = 6e-3  # peak
-    dropout: float = 0.05  # locked dropout at all three places
-    precision: str = "auto"  # or "fp32", "bf16"
-    threads: int = 0  # 0 is torch's choice
-
-    def __post_init__(self) -> None:
-        if not self.cells:
-            raise UsageError("there is no cell to compare", f"choose from {', '.join(CELLS)}")
-        for cell in self.cells:
-            ModelConfig(vocabulary=2, cell=cell)  # refuses an unknown cell
-        if len(set(self.cells)) < len(self.cells):
-            raise UsageError("a cell is named twice", "add --seeds 2 to train each twice")
-        if (self.minutes is None) == (self.steps is None):
-            raise UsageError("a comparison has one budget", "use --minutes or --steps")
-        if not 1 <= self.seeds <= 100:
-            raise UsageError(f"seeds is {self.seeds}, but must lie between 1 and 100")
-
-    def overrides(self, config: ModelConfig, seed: int) -> dict[str, Any]:
-        """Return the settings of a run that are not planned, see `charlm.training.autoconfig`."""
-        budget = {"minutes": self.minutes} if self.minutes is not None else {"steps": self.steps}
-        shape = {name: getattr(config, name) for name in ("cell", "hidden", "embedding", "layers")}
-        names = ("lanes", "chunk", "learning_rate", "dropout", "precision", "threads")
-        shared = {name: getattr(self, name) for name in names}
-        return {**shape, **shared, **budget, "seed": seed, "patience": 0}
 
 
 @dataclass(frozen=True)
@@ -140,7 +98,7 @@ class Comparison:
         OutputError: the folder holds another comparison.
     """
 
-    def __init__(self, plan: ComparisonPlan, folder: Path, *, force: bool = False) -> None:
+    def __init__(self, plan: ComparisonConfig, folder: Path, *, force: bool = False) -> None:
         self.plan = plan
         self.folder = folder
         self._force = force
@@ -268,7 +226,7 @@ def _is_finished(folder: RunDir) -> bool:
     return bool(run_state.load(folder.resume_file).numbers["progress"]["reason"])
 
 
-def find_config(cell: str, plan: ComparisonPlan, vocabulary: int) -> ModelConfig:
+def find_config(cell: str, plan: ComparisonConfig, vocabulary: int) -> ModelConfig:
     """Return the configuration whose number of parameters is the nearest to the plan's.
 
     Raises:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -18,9 +19,9 @@ from torch.nn import functional as F
 
 from charlm.cells import CELLS
 from charlm.config import ModelConfig
-from charlm.errors import UsageError
 from charlm.model import kernels
 from charlm.model.custom_cells import LayerState
+from charlm.settings import Config, Setting
 
 ModelState = tuple[LayerState, ...]
 
@@ -32,27 +33,21 @@ EMBEDDING_STD, TIED_STD = 0.5, 0.05
 ONE_HOT_MULTIPLE = 32  # widths of one-hot vectors are rounded up to it, because torch makes a kernel for each width
 MAX_ONE_HOT_SHARE = 0.5  # of the embedding's width; wider one-hot vectors save nothing
 
+_Rate = Annotated[float, Setting("dropout rate", 0, 1, open=(1,))]
+
 
 @dataclass(frozen=True)
-class Dropout:
+class Dropout(Config):
     """Dropout rates in training.
 
     The first three are locked (variational) dropout, one mask per lane and chunk (Gal and Ghahramani 2016). The last
     is DropConnect on the recurrent matrices (Merity et al. 2018).
-
-    Raises:
-        UsageError: a rate outside [0, 1).
     """
 
-    input: float = 0.0  # after the embedding
-    hidden: float = 0.0  # between layers
-    output: float = 0.0  # before the output layer
-    weight: float = 0.0  # of every recurrent weight
-
-    def __post_init__(self) -> None:
-        for name in ("input", "hidden", "output", "weight"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"{name} dropout is {getattr(self, name)}, but must be at least 0 and below 1")
+    input: _Rate = 0.0  # after the embedding
+    hidden: _Rate = 0.0  # between layers
+    output: _Rate = 0.0  # before the output layer
+    weight: _Rate = 0.0  # of every recurrent weight
 
 
 class Layer(nn.Module):

@@ -14,7 +14,8 @@ import torch
 from torch.nn import functional as F
 
 from charlm.cells import CELLS
-from charlm.insight.compare import ComparisonPlan, find_config
+from charlm.insight.compare import find_config
+from charlm.insight.comparison_config import ComparisonConfig
 from charlm.model.lm import CharLM
 from charlm.training import runtime_tuning
 from charlm.training.precision import autocast
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     arguments = parser.parse_args()
     runtime_tuning.keep_freed_memory()
-    plan = ComparisonPlan(("-",), tuple(CELLS), steps=1)
+    plan = ComparisonConfig(("-",), tuple(CELLS), steps=1)
     models = {cell: CharLM(find_config(cell, plan, CHARACTERS)) for cell in CELLS}
     ids = torch.randint(0, CHARACTERS, (plan.chunk, plan.lanes))
     quickest = dict.fromkeys(models, float("inf"))

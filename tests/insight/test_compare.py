@@ -12,13 +12,14 @@ import pytest
 from charlm.cells import CELLS
 from charlm.checkpoint import load
 from charlm.errors import OutputError, UsageError
-from charlm.insight.compare import Comparison, ComparisonPlan, Result, find_config, training_bytes
+from charlm.insight.compare import Comparison, Result, find_config, training_bytes
+from charlm.insight.comparison_config import ComparisonConfig
 from charlm.tensor_shapes import parameter_count
 from charlm.training.events import Ended, Stepped
 
 from ..conftest import HARBOUR
 
-PLAN = ComparisonPlan(
+PLAN = ComparisonConfig(
     (str(HARBOUR),),
     ("lstm", "slstm"),
     parameters=12_000,
