@@ -6,8 +6,8 @@ Layers run one after the other over all T steps. What a layer gets from the one 
 the recurrence runs step by step. Arrays over time have T * B rows, all streams of the first step first.
 
 The backward pass is truncated backpropagation through time (Werbos 1990; Williams and Peng 1990). The state before the
-first step counts as given. The gradient of a matrix is one product over all steps, returned as the two factors of that
-product: to scale its rows and columns, scale the factors, which are far smaller.
+first step counts as given. The gradient of a matrix is one product over all steps, returned as its two factors. To
+scale the rows or columns of a gradient, scale the factors: they are far smaller.
 
 `charlm.inference.fast_step` is the fast path for one step of generation.
 """

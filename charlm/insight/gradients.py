@@ -1,4 +1,4 @@
-"""How far back gradients reach: the gradient of a character's surprisal with respect to earlier states.
+"""Reach of gradients: the gradient of a character's surprisal with respect to earlier states.
 
 For a character at time t, each layer and each distance k this is d loss_t / d h_(t-k), and the same for c and the other
 parts of the state. Both paths count, through time and through the layers above. Where the norm vanishes with k, the

@@ -1,8 +1,8 @@
-"""What a training step of each cell costs, beside the LSTM's: `python -m tests.benchmarks.cells`.
+"""Cost of a training step of each cell, compared with the LSTM: `python -m tests.benchmarks.cells`.
 
-The models are those of `charlm compare`: two layers, as wide as 900,000 parameters make them, 32 lanes of 64
-characters. They take turns, so that all meet the same load, and each one's quickest step counts: a machine that does
-other work as well can say how they compare, though not how quick they are.
+The models are those of `charlm compare`: two layers with 900,000 parameters, 32 lanes of 64 characters. They take
+turns, so that all run under the same load, and the fastest step of each counts. On a busy machine the comparison is
+valid, the speed is not.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CHARACTERS = 65  # of tinyshakespeare
 
 
 def main() -> None:
-    """Print a line a cell."""
+    """Print a line per cell."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=6)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
@@ -33,7 +33,7 @@ def main() -> None:
     plan = ComparisonConfig(("-",), tuple(CELLS), steps=1)
     models = {cell: CharLM(find_config(cell, plan, CHARACTERS)) for cell in CELLS}
     ids = torch.randint(0, CHARACTERS, (plan.chunk, plan.lanes))
-    quickest = dict.fromkeys(models, float("inf"))
+    fastest = dict.fromkeys(models, float("inf"))
     for _ in range(arguments.turns):
         for cell, model in models.items():
             begun = time.perf_counter()
@@ -41,9 +41,9 @@ def main() -> None:
                 logits, _ = model(ids, model.start(plan.lanes))
             loss = F.cross_entropy(logits.float().flatten(0, 1), ids.flatten())
             loss.backward()  # type: ignore[no-untyped-call]  # torch's
-            quickest[cell] = min(quickest[cell], time.perf_counter() - begun)
-    for cell, seconds in quickest.items():
-        print(f"{cell:15} {ids.numel() / seconds:8,.0f} chars/s  {quickest['lstm'] / seconds:.2f} of the LSTM's")
+            fastest[cell] = min(fastest[cell], time.perf_counter() - begun)
+    for cell, seconds in fastest.items():
+        print(f"{cell:15} {ids.numel() / seconds:8,.0f} chars/s  {fastest['lstm'] / seconds:.2f} of the LSTM's")
 
 
 if __name__ == "__main__":

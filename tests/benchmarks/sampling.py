@@ -1,9 +1,9 @@
-"""How quickly text is sampled, against the products that no engine can do without.
+"""Speed of sampling, compared with the matrix products that every engine needs.
 
     python -m tests.benchmarks.sampling [MODEL ...]
 
-Without a model, two with random weights are measured: 2x256 and 2x512, layer norm, residual, 65 characters. Run it on a
-quiet machine; every figure is the median of several.
+Without a model it measures two with random weights: 2x256 and 2x512, layer norm, residual, 65 characters. Run it on a
+quiet machine. Every figure is a median.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _measure(engine: Engine, loaded: Checkpoint) -> None:
         for _ in score_text(engine, text):
             pass
 
-    # In turn, so that a slow spell of the machine falls on all alike.
+    # In turn, so that a slow phase of the machine affects all of them.
     seconds: dict[str, list[float]] = {"stream": [], "bare": [], "batch": [], "read": []}
     for _ in range(RUNS):
         for name, work in (
@@ -100,7 +100,7 @@ def _measure(engine: Engine, loaded: Checkpoint) -> None:
 
 
 def _bare_products(loaded: Checkpoint) -> list[Callable[[], object]]:
-    """The products of one step: each recurrent matrix, what feeds each layer but the first, and the output."""
+    """Return the products of one step: of each recurrent matrix, each input matrix but the first, and the output."""
     rng = np.random.default_rng(0)
     names = [name for name in loaded.tensors if name.endswith((".w_h", ".w_x")) and name != "layers.0.w_x"]
     matrices = [loaded.tensors[name] for name in names]
@@ -116,7 +116,7 @@ def _repeat(works: list[Callable[[], object]], times: int) -> None:
 
 
 def _first_character(path: Path) -> float:
-    """From the start of the process to the first byte on its standard output."""
+    """Return the seconds from the start of a process to the first byte on its standard output."""
     times = []
     for _ in range(10):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Every cell computes what torch's kernel computes, forward and back, and changes nothing in place."""
+"""Every cell equals its torch kernel, forward and backward, and changes nothing in place."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ every_cell = pytest.mark.parametrize("cell", CELLS)
 
 
 class Case(NamedTuple):
-    """A layer, what it reads and where it begins. All arrays are read-only, so that writing to one is an error."""
+    """A layer with its input and initial state. All arrays are read-only, so that a write is an error."""
 
     tensors: dict[str, Array]
     weights: Any
@@ -32,7 +32,7 @@ class Case(NamedTuple):
 
 @st.composite
 def sizes(draw: st.DrawFn) -> tuple[int, int, int, int, int]:
-    """T, B, I, H and a seed."""
+    """Draw T, B, I, H and a seed."""
     steps, batch, inputs, hidden = (draw(st.integers(1, 7)) for _ in range(4))
     return steps, batch, inputs, hidden, draw(st.integers(0, 2**32 - 1))
 
@@ -51,7 +51,7 @@ def make_case(cell: str, size: tuple[int, int, int, int, int], scale: float = 1.
 
 
 def random_state(cell: str, rng: np.random.Generator, shape: tuple[int, int]) -> Any:
-    """Any state that reading could lead to: a normaliser is at least 1."""
+    """Return a random state that reading can lead to: a normaliser is at least 1."""
     module = CELLS[cell]
     parts = {name: rng.normal(0, 1, shape) for name in module.state_fields}
     return module.State(**{name: frozen(1 + abs(part) if name == "n" else part) for name, part in parts.items()})
@@ -62,14 +62,14 @@ def frozen(array: Array) -> Array:
     return array
 
 
-def from_below(case: Case) -> Array:
+def input_proj(case: Case) -> Array:
     return frozen(case.xs @ case.tensors["w_x"].T + case.tensors["b"])
 
 
 def forward(cell: str, case: Case) -> tuple[Array, Any, list[Any]]:
-    """The hidden states (T, B, H), the last state and the traces."""
+    """Return the hidden states (T, B, H), the last state and the traces."""
     state, hs, traces = case.state, [], []
-    for below in from_below(case):
+    for below in input_proj(case):
         state, trace = CELLS[cell].step(case.weights, below, state)
         for part in (*state, *trace[1:]):
             frozen(part)
@@ -95,10 +95,10 @@ def assert_torch_agrees(cell: str, case: Case, tolerance: float) -> None:
 @settings(max_examples=20)
 def test_fused_product_equals_sum_of_two_products(cell: str, size: tuple[int, int, int, int, int]) -> None:
     case, module = make_case(cell, size, 0.5), CELLS[cell]
-    both = frozen(np.concatenate((case.tensors["w_x"], case.tensors["w_h"]), axis=1))
+    w_xh = frozen(np.concatenate((case.tensors["w_x"], case.tensors["w_h"]), axis=1))
     x_and_h = frozen(np.concatenate((case.xs[0], case.state.h), axis=1))
-    apart, _ = module.step(case.weights, from_below(case)[0], case.state)
-    at_once, _ = module.activate(case.weights, x_and_h @ both.T + case.tensors["b"], case.state)
+    apart, _ = module.step(case.weights, input_proj(case)[0], case.state)
+    at_once, _ = module.activate(case.weights, x_and_h @ w_xh.T + case.tensors["b"], case.state)
     for part, expected in zip(at_once, apart, strict=True):
         np.testing.assert_allclose(part, expected, rtol=0, atol=1e-12)
 
@@ -115,7 +115,7 @@ def test_cell_forward_equals_torch(cell: str, size: tuple[int, int, int, int, in
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=40)
 def test_cell_forward_saturated_equals_torch(cell: str, seed: int) -> None:
-    # The sums reach 1e5, so a unit that is by chance not saturated differs by their last bit, 1e-11.
+    # The sums reach 1e5. A unit that happens not to be saturated differs by their last bit, 1e-11.
     assert_torch_agrees(cell, make_case(cell, (1, 3, 5, 5, seed), scale=100), 1e-9)
 
 
@@ -127,21 +127,21 @@ def test_step_backward_equals_autograd(cell: str, size: tuple[int, int, int, int
     case = make_case(cell, size, 0.5)
     module, rng = CELLS[cell], np.random.default_rng(size[-1] + 1)
     hs, state, traces = forward(cell, case)
-    d_hs = frozen(rng.normal(size=hs.shape))  # a loss that looks at every hidden state and at the last state
+    d_hs = frozen(rng.normal(size=hs.shape))  # the loss depends on every hidden state and on the last state
     d_last = module.State(*[frozen(rng.normal(size=part.shape)) for part in state])
 
-    d_from_below, d_recurrents, d_state = [], [], d_last
+    d_input_projs, d_recurrents, d_state = [], [], d_last
     for trace, d_h in zip(reversed(traces), d_hs[::-1], strict=True):
         d_after = d_state._replace(h=frozen(d_state.h + d_h))
         d_below, d_recurrent, d_state = module.step_backward(case.weights, module.local_derivatives(trace), d_after)
         for part in (d_below, d_recurrent, *d_state):
             frozen(part)
-        d_from_below.append(d_below)
+        d_input_projs.append(d_below)
         d_recurrents.append(d_recurrent)
     d_weights = module.weight_grads(stack(traces), np.concatenate(d_recurrents[::-1]))
 
-    # With W_x the identity and no bias, what comes from below is the input itself, and so is its gradient.
-    below = torch.tensor(from_below(case), requires_grad=True)
+    # With W_x the identity and no bias, W_x x + b is the input itself, and their gradients are equal.
+    below = torch.tensor(input_proj(case), requires_grad=True)
     before = [torch.tensor(part, requires_grad=True) for part in case.state]
     weights = {name: torch.tensor(tensor, requires_grad=True) for name, tensor in case.tensors.items()}
     weights |= {"w_x": torch.eye(below.shape[-1], dtype=torch.float64), "b": torch.zeros_like(below[0, 0])}
@@ -151,7 +151,7 @@ def test_step_backward_equals_autograd(cell: str, size: tuple[int, int, int, int
         loss = loss + (part * torch.tensor(d_part)).sum()
     loss.backward()
 
-    np.testing.assert_allclose(np.stack(d_from_below[::-1]), below.grad, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(np.stack(d_input_projs[::-1]), below.grad, rtol=1e-10, atol=1e-10)
     assert d_weights.keys() == set(case.weights)
     for name, d_weight in d_weights.items():
         found = d_weight[0].T @ d_weight[1] if isinstance(d_weight, tuple) else d_weight
@@ -166,7 +166,7 @@ def test_cell_float32_stays_float32(cell: str) -> None:
     module = CELLS[cell]
     weights = {name: weight.astype(np.float32) for name, weight in case.weights.items()}
     state = module.State(*[part.astype(np.float32) for part in case.state])
-    after, trace = module.step(weights, from_below(case)[0].astype(np.float32), state)
+    after, trace = module.step(weights, input_proj(case)[0].astype(np.float32), state)
     d_below, d_recurrent, d_before = module.step_backward(weights, module.local_derivatives(trace), after)
     d_weights = [part for d_weight in module.weight_grads(trace, d_recurrent).values() for part in d_weight]
     parts = (*after, *trace[1:], d_below, d_recurrent, *d_before, *d_weights)
@@ -193,7 +193,7 @@ def test_signals_stay_within_declared_bounds(cell: str, size: tuple[int, int, in
     case, module = make_case(cell, size, scale), CELLS[cell]
     state = module.State(*[np.zeros_like(part) for part in case.state])
     assert module.MEMORY in module.SIGNALS
-    for below in from_below(case):
+    for below in input_proj(case):
         state, trace = module.step(case.weights, below, state)
         seen = module.read_signals(trace, state)
         assert seen.keys() == module.SIGNALS.keys()
@@ -222,19 +222,19 @@ def test_torch_cell_passes_gradcheck(cell: str) -> None:
 @settings(max_examples=20)
 def test_cell_forward_from_zero_state_equals_torch(cell: str, size: tuple[int, int, int, int, int]) -> None:
     case = make_case(cell, size, 3.0)
-    nothing = type(case.state)(*[frozen(np.zeros_like(part)) for part in case.state])
-    assert_torch_agrees(cell, case._replace(state=nothing), 1e-11)
+    zero = type(case.state)(*[frozen(np.zeros_like(part)) for part in case.state])
+    assert_torch_agrees(cell, case._replace(state=zero), 1e-11)
 
 
 def test_slstm_output_is_weighted_mean_of_candidates() -> None:
-    """With all gates' weights by hand: what is shown is the mean of the candidates under exponential weights."""
+    """The output is the mean of the candidates under exponential weights, computed by hand."""
     module, rng = CELLS["slstm"], np.random.default_rng(0)
-    below = rng.normal(0, 2, (30, 1, 4))  # one unit, and nothing recurrent
+    below = rng.normal(0, 2, (30, 1, 4))  # one unit without recurrence
     state = module.State(*np.zeros((4, 1, 1)))
     a_i, log_f = below[:, 0, 0], np.log(expit(below[:, 0, 1]))
     for step in range(30):
         state, trace = module.step({"w_h": np.zeros((4, 1))}, below[step], state)
-        later = np.concatenate((np.cumsum(log_f[step:0:-1])[::-1], [0.0]))  # by which each weight has shrunk since
+        later = np.concatenate((np.cumsum(log_f[step:0:-1])[::-1], [0.0]))  # log of the decay of each weight since
         weights = np.exp(a_i[: step + 1] + later)
         mean = (weights * np.tanh(below[: step + 1, 0, 3])).sum() / weights.sum()
         np.testing.assert_allclose(trace.v, [[mean]], rtol=1e-12)

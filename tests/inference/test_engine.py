@@ -1,4 +1,4 @@
-"""A state is a value: it is never changed, it can be split and repeated, and it survives being bytes."""
+"""A state is a value: reading never changes it, and it can be split, repeated and stored."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def test_state_round_trips_through_bytes(make_checkpoint: MakeCheckpoint, cell: 
     engine = Engine(make_checkpoint(cell=cell, layers=layers))
     state = read_something(engine, batch)
     data = engine.to_bytes(state)
-    again = Engine(make_checkpoint(cell=cell, layers=layers)).from_bytes(data)  # another process's engine
+    again = Engine(make_checkpoint(cell=cell, layers=layers)).from_bytes(data)  # as in another process
     assert again.batch == batch
     assert_identical(again, state)
     assert engine.to_bytes(again) == data
-    engine.step(again, np.zeros(batch, np.int64))  # and it can be read on from
+    engine.step(again, np.zeros(batch, np.int64))  # reading can go on from it
     assert_identical(again, state)
 
 

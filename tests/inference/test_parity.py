@@ -1,4 +1,4 @@
-"""The NumPy engine says what the torch model says, however the text is cut, laid out or batched."""
+"""The NumPy engine equals the torch model, for any cut, layout or batch of the text."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from tests.conftest import HARBOUR
 
 CHARACTERS = "\n abcdefghijklmnopqrstuvwxyz"
 STEPS = 1000
-WIDTHS = {"tied": (24, True), "untied": (24, False), "narrow": (16, False)}  # of the embedding, and whether it is tied
+WIDTHS = {"tied": (24, True), "untied": (24, False), "narrow": (16, False)}  # width of the embedding, and if it is tied
 
 
 def make_model(config: ModelConfig, seed: int = 0) -> tuple[CharLM, Checkpoint]:
-    """A torch model as training begins, nudged so that no bias is zero and no scale one; and its checkpoint."""
+    """Return an untrained torch model, changed so that no bias is zero and no scale one, and its checkpoint."""
     torch.manual_seed(seed)
     model = CharLM(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
-        if model.output.w is not None:  # which begins at zero
+        if model.output.w is not None:  # it starts at zero
             model.output.w.normal_(std=0.3)
     return model, Checkpoint(config, Vocabulary(CHARACTERS, has_bytes=False), to_tensors(model.state_dict()))
 
@@ -52,7 +52,7 @@ def assert_same_states(one: State, other: State, tolerance: float) -> None:
 
 
 SHAPES = [("tied", 1), ("tied", 2), ("tied", 4), ("untied", 1), ("untied", 3), ("narrow", 1), ("narrow", 4)]
-FEW = [("tied", 1), ("narrow", 4)]  # what stands around a cell is the same for all of them
+FEW = [("tied", 1), ("narrow", 4)]  # the layers around a cell are the same for all cells
 ALL_SHAPES = ("lstm", "gru", "rnn")
 
 
@@ -143,8 +143,8 @@ def test_forward_without_ids_keeps_state(shape: tuple[int, ...]) -> None:
     "cell", [cell if cell in ("lstm", "slstm") else pytest.param(cell, marks=pytest.mark.campaign) for cell in CELLS]
 )
 def test_numpy_and_torch_agree_after_training(cell: str, tmp_path: Path) -> None:
-    said = {"cell": cell, "hidden": 48, "layers": 2, "lanes": 8, "chunk": 32, "steps": 150, "precision": "fp32"}
-    trained = charlm.train(HARBOUR, output=tmp_path / "m", **said)
+    options = {"cell": cell, "hidden": 48, "layers": 2, "lanes": 8, "chunk": 32, "steps": 150, "precision": "fp32"}
+    trained = charlm.train(HARBOUR, output=tmp_path / "m", **options)
     checkpoint = load(trained.path)
     model = CharLM(checkpoint.config).eval()
     load_tensors(model, checkpoint.tensors)

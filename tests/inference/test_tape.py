@@ -1,4 +1,4 @@
-"""The way back is torch's: every weight's gradient, in every shape of model, at every length of segment."""
+"""The backward pass equals torch: the gradient of every weight, for every shape of model and length of segment."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from charlm.tensor_shapes import tensor_shapes
 Array = NDArray[np.floating[Any]]
 
 every_cell = pytest.mark.parametrize("cell", CELLS)
-FLOATS = {np.float64: 1e-10, np.float32: 1e-4}  # and how near to torch's its gradients must be
+FLOATS = {np.float64: 1e-10, np.float32: 1e-4}  # tolerance against torch
 
 
 def make_weights(config: ModelConfig, rng: np.random.Generator, dtype: type = np.float64) -> dict[str, Array]:
-    """Weights that make a lively model: no gate shut, no distribution flat."""
+    """Return random weights that close no gate and make no distribution flat."""
     weights = {}
     for name, shape in tensor_shapes(config).items():
         spread = 1 / np.sqrt(shape[-1]) if len(shape) == 2 else 0.3
         weights[name] = rng.normal(name.endswith("norm_scale"), spread, shape).astype(dtype)
-        weights[name].flags.writeable = False  # so that writing to one is an error
+        weights[name].flags.writeable = False  # a write is an error
     return weights
 
 
@@ -41,7 +41,7 @@ def make_state(config: ModelConfig, rng: np.random.Generator, dtype: type = np.f
     for _ in range(config.layers):
         parts = {name: np.tanh(rng.normal(0, 1, (1, config.hidden))).astype(dtype) for name in cell.state_fields}
         if "n" in parts:
-            parts["n"] = 1 + abs(parts["n"])  # a normaliser is at least 1 once something was read
+            parts["n"] = 1 + abs(parts["n"])  # a normaliser is at least 1 after the first step
         for part in parts.values():
             part.flags.writeable = False
         layers.append(cell.State(**parts))
@@ -59,7 +59,7 @@ def ours(
 def torchs(
     config: ModelConfig, weights: dict[str, Array], ids: Ids, targets: Ids, state: State
 ) -> tuple[Array, dict[str, Array]]:
-    """The logits and gradients in float64, whatever the weights are."""
+    """Return the logits and gradients by torch, in float64."""
     model = CharLM(config).double()
     model.load_state_dict({name: torch.tensor(weight).double() for name, weight in weights.items()})
     before = tuple(tuple(torch.tensor(part).double() for part in layer) for layer in state.layers)
@@ -73,14 +73,14 @@ def torchs(
 
 
 def assert_close(found: Array, expected: Array, tolerance: float, name: str, *, size: float = 0.0) -> None:
-    """Within a share of the largest entry, or of `size`: what is small may be a difference of what is large."""
+    """Compare within a share of the largest entry, or of `size`: a small entry may be a difference of large ones."""
     assert found.shape == expected.shape, name
     assert np.abs(found - expected).max() <= tolerance * max(np.abs(expected).max(), size), name
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[dict[str, Any], int, int]:
-    """A shape, a length and a seed."""
+    """Draw a shape, a length and a seed."""
     tied = draw(st.booleans())
     hidden = draw(st.integers(2, 9))
     shape = {
@@ -104,7 +104,7 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, Any], int, int]:
 @settings(max_examples=40)
 def test_gradients_equal_torch(cell: str, dtype: type, case: tuple[dict[str, Any], int, int]) -> None:
     shape, length, seed = case
-    # Layer norm of two units gives much the same whatever it reads, and what comes back through it is rounding.
+    # Layer norm of two units is nearly constant, so that its gradient is a rounding error.
     assume(dtype is np.float64 or shape["hidden"] >= 4)
     rng = np.random.default_rng(seed)
     config = ModelConfig(cell=cell, **shape)

@@ -1,4 +1,4 @@
-"""What is recorded is what happened: in every cell, however a text is spelled and cut."""
+"""A recording equals single steps of the engine, for every cell, spelling and cut of the text."""
 
 from __future__ import annotations
 

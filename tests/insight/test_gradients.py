@@ -1,4 +1,4 @@
-"""Gradients with respect to states are what finite differences say they are."""
+"""Gradients with respect to states equal finite differences."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SHAPES: list[dict[str, Any]] = [{}, {"norm": False}, {"residual": False, "tied":
 STEPS, BATCH, HIDDEN, LAYERS = 6, 2, 5, 2
 
 
-def surprise(config: ModelConfig, weights: Any, ids: Any, target: Any, layers: tuple[Any, ...]) -> float:
-    """The summed surprise at the end, by torch, from a state."""
+def surprisal(config: ModelConfig, weights: Any, ids: Any, target: Any, layers: tuple[Any, ...]) -> float:
+    """Return the summed surprisal at the end, by torch, from a state."""
     import torch
 
     model = CharLM(config).double()
@@ -41,12 +41,12 @@ def test_state_gradients_equal_finite_differences(cell: str, shape: dict[str, An
     }
     ids, target = rng.integers(0, 7, (STEPS, BATCH)), rng.integers(0, 7, BATCH)
     module = CELLS[cell]
-    # After one id, so that every part of the state is one that reading leads to.
+    # After one id, every part of the state is one that reading leads to.
     zero = module.State(*np.zeros((len(module.state_fields), BATCH, HIDDEN)))
     found = state_gradients(config, weights, ids, target, State((zero, zero)))
 
     def first(layer: int | None = None, part: str = "h", move: Any = 0.0) -> tuple[Any, ...]:
-        """The states after the first id, one part of one layer's moved, and what lies above it along with it."""
+        """Return the states after the first id, with one part of one layer moved, and the layers above to match."""
         layers, x = [], weights["embedding"][ids[0]]
         for number in range(LAYERS):
             recurrent = {name: weights[f"layers.{number}.{name}"] for name in module.shapes(1, 1)}
@@ -66,7 +66,7 @@ def test_state_gradients_equal_finite_differences(cell: str, shape: dict[str, An
         for part in module.state_fields:
             direction = rng.normal(size=(BATCH, HIDDEN))
             sides = [
-                surprise(config, weights, ids[1:], target, first(layer, part, sign * 1e-6 * direction))
+                surprisal(config, weights, ids[1:], target, first(layer, part, sign * 1e-6 * direction))
                 for sign in (1, -1)
             ]
             expected = (sides[0] - sides[1]) / 2e-6

@@ -1,4 +1,4 @@
-"""A moment of the model as plain values: the same numbers as a recording's, folded."""
+"""The summary of a step holds the numbers of a recording, as plain values."""
 
 from __future__ import annotations
 
@@ -32,49 +32,49 @@ TEXT = "what is seen\nis what is known"
 @pytest.mark.parametrize("cell", CELLS)
 def test_activation_summary_equals_last_recorded_step(cell: str) -> None:
     engine = random_engine(cell=cell)
-    look = engine.forward_with_activations(engine.start(), encode_lossy(engine.vocabulary, TEXT))
+    activations = engine.forward_with_activations(engine.start(), encode_lossy(engine.vocabulary, TEXT))
     recording = record(engine, TEXT)
     for (layer, name), values in recording.signals.items():
-        np.testing.assert_allclose(look.signals[layer][name], values, atol=1e-5)
-    np.testing.assert_allclose(entropies_of(look.logits), recording.entropy, atol=1e-4)
+        np.testing.assert_allclose(activations.signals[layer][name], values, atol=1e-5)
+    np.testing.assert_allclose(entropies_of(activations.logits), recording.entropy, atol=1e-4)
 
-    seen = summarise_activations(engine, look, TEXT[-1], [1.0, 2.0], 5)
+    summary = summarise_activations(engine, activations, TEXT[-1], [1.0, 2.0], 5)
     last = record(engine, TEXT[-1], state=engine.prefill(engine.start(), encode_lossy(engine.vocabulary, TEXT[:-1]))[0])
     expected = {(one.layer, one.name): one for one in summarise(last)}
-    assert [len(depth.bands) for depth in seen.layers] == [len(CELLS[cell].SIGNALS)] * 2
-    for layer, depth in enumerate(seen.layers):
-        assert depth.norm == pytest.approx(expected[layer, CELLS[cell].MEMORY].norm, abs=1e-4)
-        for band in depth.bands:
-            summary = expected[layer, band.name]
+    assert [len(layer_summary.bands) for layer_summary in summary.layers] == [len(CELLS[cell].SIGNALS)] * 2
+    for layer, layer_summary in enumerate(summary.layers):
+        assert layer_summary.norm == pytest.approx(expected[layer, CELLS[cell].MEMORY].norm, abs=1e-4)
+        for band in layer_summary.bands:
+            row = expected[layer, band.name]
             assert len(band.levels) == 5
             assert all(0 <= step < COLOUR_LEVELS for step in band.levels)
-            assert band.mean == pytest.approx(summary.mean, abs=1e-5)
-            ended = summary.low is not None and summary.high is not None
-            assert band.saturated == (pytest.approx(summary.low + summary.high) if ended else None)
+            assert band.mean == pytest.approx(row.mean, abs=1e-5)
+            has_ends = row.low is not None and row.high is not None
+            assert band.saturated == (pytest.approx(row.low + row.high) if has_ends else None)
             np.testing.assert_allclose(band.values, recording.signals[layer, band.name][-1], atol=1e-5)
-    assert sum(p for _, p in seen.choices) <= 1 + 1e-6
-    assert [p for _, p in seen.choices] == sorted([p for _, p in seen.choices], reverse=True)
+    assert sum(p for _, p in summary.choices) <= 1 + 1e-6
+    assert [p for _, p in summary.choices] == sorted([p for _, p in summary.choices], reverse=True)
 
 
 def test_activation_summary_holds_no_arrays() -> None:
     engine = random_engine()
     activations = engine.forward_with_activations(engine.start(), np.array([1, 2, 3]))
-    seen = summarise_activations(engine, activations, "a", [0.5], 7)
+    summary = summarise_activations(engine, activations, "a", [0.5], 7)
 
     def plain(value: Any) -> bool:
         return value is None or type(value) in (str, int, float) or all(plain(one) for one in value)
 
-    assert plain(seen)
+    assert plain(summary)
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_forward_with_activations_equals_forward(cell: str) -> None:
     engine = random_engine(cell=cell)
     ids = encode_lossy(engine.vocabulary, TEXT * 20)  # more than one segment
-    look = engine.forward_with_activations(engine.start(), ids)
+    activations = engine.forward_with_activations(engine.start(), ids)
     state, logits = engine.forward(engine.start(), ids)
-    np.testing.assert_array_equal(look.logits, logits)
-    for one, other in zip(look.state.arrays(), state.arrays(), strict=True):
+    np.testing.assert_array_equal(activations.logits, logits)
+    for one, other in zip(activations.state.arrays(), state.arrays(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 

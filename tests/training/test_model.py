@@ -1,4 +1,4 @@
-"""The torch model: every option is really used, and does what it says."""
+"""The torch model: every option has its documented effect."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_bf16_model_is_close_to_fp32(cell: str) -> None:
         rounded, after = model(IDS, model.start(3))
     assert rounded.dtype == torch.bfloat16
     assert (rounded - exact).abs().mean() < 0.02 * exact.abs().mean()
-    _, again = model(IDS, after)  # what one chunk leaves, the next can take
+    _, again = model(IDS, after)  # the state fits the next chunk
     assert all(part.isfinite().all() for layer in again for part in layer)
 
 
@@ -104,7 +104,7 @@ def test_initial_weights_follow_their_distributions() -> None:
         assert not g.any()
         for block in tensors["w_h"].chunk(4):
             torch.testing.assert_close(block @ block.T, torch.eye(32), atol=1e-5, rtol=0)
-        limit = (6 / 64) ** 0.5  # Glorot and Bengio (2010), a block at a time
+        limit = (6 / 64) ** 0.5  # Glorot and Bengio (2010), for each block
         assert 0.9 * limit < tensors["w_x"].abs().max() <= limit
 
 
@@ -142,7 +142,7 @@ def test_weight_drop_draws_one_mask_per_chunk() -> None:
     model = make(Dropout(weight=0.5), layers=1)
     outputs = [model(IDS, model.start(3))[0] for _ in range(2)]
     assert not torch.allclose(*outputs)
-    torch.testing.assert_close(outputs[0][0], outputs[1][0])  # before the first recurrence nothing is dropped
+    torch.testing.assert_close(outputs[0][0], outputs[1][0])  # the first step has no recurrence to drop
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 2.0])
