@@ -65,7 +65,7 @@ ALL_SHAPES = ("lstm", "gru", "rnn")
 def test_engine_logits_equal_torch(cell: str, norm: bool, residual: bool, widths: str, layers: int) -> None:
     embedding, tied = WIDTHS[widths]
     config = ModelConfig(
-        len(CHARACTERS), cell, embedding, hidden=24, layers=layers, residual=residual, norm=norm, tied=tied
+        len(CHARACTERS), cell, embedding=embedding, hidden=24, layers=layers, residual=residual, norm=norm, tied=tied
     )
     model, checkpoint = make_model(config, seed=layers)
     ids = make_ids(STEPS)
@@ -76,7 +76,7 @@ def test_engine_logits_equal_torch(cell: str, norm: bool, residual: bool, widths
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_loaded_tensors_make_the_same_torch_model(cell: str) -> None:
-    config = ModelConfig(len(CHARACTERS), cell, 16, 24, layers=2)
+    config = ModelConfig(len(CHARACTERS), cell, embedding=16, hidden=24, layers=2)
     model, checkpoint = make_model(config)
     again = CharLM(config).eval()
     load_tensors(again, checkpoint.tensors)
@@ -86,7 +86,7 @@ def test_loaded_tensors_make_the_same_torch_model(cell: str) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_reading_in_parts_or_steps_gives_same_logits(cell: str) -> None:
-    _, checkpoint = make_model(ModelConfig(len(CHARACTERS), cell, 24, 40, layers=3))
+    _, checkpoint = make_model(ModelConfig(len(CHARACTERS), cell, embedding=24, hidden=40, layers=3))
     engine, ids = Engine(checkpoint), make_ids(2 * SEGMENT + 37)
     state, expected = engine.forward(engine.start(), ids)
 
@@ -115,7 +115,7 @@ def test_reading_in_parts_or_steps_gives_same_logits(cell: str) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_batched_streams_equal_single_streams(cell: str) -> None:
-    _, checkpoint = make_model(ModelConfig(len(CHARACTERS), cell, 24, 40, layers=2))
+    _, checkpoint = make_model(ModelConfig(len(CHARACTERS), cell, embedding=24, hidden=40, layers=2))
     engine, ids = Engine(checkpoint), make_ids(SEGMENT + 50, 5)
     state, logits = engine.forward(engine.start(5), ids)
     stepped, last = engine.step(state, ids[0])
