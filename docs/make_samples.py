@@ -1,9 +1,9 @@
-"""Write docs/smalltalk-samples.md: fifty openings and what the bundled model replies, unedited.
+"""Write docs/smalltalk-samples.md: fifty openings and the replies of the bundled model, unedited.
 
     charlm corpora build smalltalk && python docs/make_samples.py [MODEL]
 
-Each opening begins a conversation of its own, at default settings, with the seed `SEED` plus its number. Words count as
-misspelt that are not in the text that the model was trained on.
+Each opening begins a new conversation at default settings. Its seed is `SEED` plus its number. A word counts as
+misspelled if it is not in the training text.
 """
 
 from __future__ import annotations
@@ -72,12 +72,10 @@ Goodbye!
 
 
 def replies(model: charlm.Model) -> list[ReplyPair]:
-    """An exchange for each opening."""
     return [hold(model.chat(seed=SEED + number), [line])[0] for number, line in enumerate(OPENINGS)]
 
 
 def page(model: charlm.Model, exchanges: list[ReplyPair]) -> str:
-    """The page."""
     known = frozenset(words_of(registry.find("smalltalk").read_text(encoding="utf-8")))
     found = measure(exchanges, known)
     assert found.unknown is not None
@@ -86,10 +84,10 @@ def page(model: charlm.Model, exchanges: list[ReplyPair]) -> str:
         [
             "# Fifty openings",
             "",
-            f"What `{model.name}` replies to a first line, at default settings, each with a seed of its own, unedited.",
+            f"Replies of `{model.name}` to a first line, at default settings, each with another seed, unedited.",
             "`python docs/make_samples.py` made this page.",
             "",
-            f"Words misspelt: {found.unknown:.1%}. Echoes: {found.echoes:.0%}. Replies that repeat themselves: "
+            f"Words misspelled: {found.unknown:.1%}. Echoes: {found.echoes:.0%}. Replies that repeat themselves: "
             f"{found.repeats:.0%}. Empty: {found.empty:.0%}. Mean length: {found.length:.0f} characters.",
             "",
             "| you | reply |",
@@ -101,7 +99,7 @@ def page(model: charlm.Model, exchanges: list[ReplyPair]) -> str:
 
 
 def cell(text: str) -> str:
-    """Text as a cell of a table."""
+    """Return text for a cell of a Markdown table."""
     return " ".join(text.replace("|", "\\|").split())
 
 

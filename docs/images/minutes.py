@@ -1,9 +1,9 @@
-"""Make the chart of the README: what a budget of minutes reaches, beside what others have measured or published.
+"""Plot the loss against the minutes of training, with published figures of nanoGPT.
 
-python docs/images/minutes.py RUN ...
+    python docs/images/minutes.py RUN ...
 
-Each RUN is a folder that `charlm train` leaves, NAME.run; its metrics.csv ends with the loss over the whole validation
-text. Runs with the same budget, of different seeds, become one point, their median.
+A RUN is the folder NAME.run of `charlm train`. Its metrics.csv ends with the loss over the whole validation text. Runs
+of the same budget and different seeds become one point, their median.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from charlm.training.plot import COLOURS
 
 PICTURE = Path(__file__).with_name("minutes.svg")
 
-# Nats per character on the last tenth of tinyshakespeare: minutes, loss, whose, where the words stand.
+# Nats per character on the last tenth of tinyshakespeare: minutes, loss, label, offset of the label.
 OTHERS = (
-    (129 / 60, 1.886, "nanoGPT, its recipe for\nprocessors, same kind of machine", (8, -4)),
+    (129 / 60, 1.886, "nanoGPT, its CPU recipe,\nsame kind of machine", (8, -4)),
     (3.0, 1.470, "nanoGPT, published,\nthree minutes of an A100", (8, 4)),
 )
 
 
-def reached(folders: list[Path]) -> dict[float, float]:
-    """The median loss of each budget, minutes to nats per character."""
+def median_losses(folders: list[Path]) -> dict[float, float]:
+    """Return the median loss of each budget, minutes to nats per character."""
     losses = defaultdict(list)
     for folder in folders:
         minutes = json.loads((folder / "config.json").read_text())["train"]["minutes"]
@@ -41,15 +41,14 @@ def reached(folders: list[Path]) -> dict[float, float]:
 
 
 def draw(points: dict[float, float]) -> None:
-    """Write the picture."""
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(list(points), list(points.values()), "o-", color=COLOURS[0], label="charlm, two cores of a processor")
+    axes.plot(list(points), list(points.values()), "o-", color=COLOURS[0], label="charlm, two CPU cores")
     for minutes, loss in points.items():
         axes.annotate(f"{loss:.3f}", (minutes, loss), xytext=(0, -14), textcoords="offset points", ha="center")
-    for minutes, loss, whose, offset in OTHERS:
+    for minutes, loss, label, offset in OTHERS:
         axes.plot(minutes, loss, "s", color=COLOURS[1])
-        axes.annotate(f"{loss:.3f} {whose}", (minutes, loss), xytext=offset, textcoords="offset points", fontsize=9)
+        axes.annotate(f"{loss:.3f} {label}", (minutes, loss), xytext=offset, textcoords="offset points", fontsize=9)
     axes.set_xscale("log")
     axes.set_xlim(0.8 * min(points), 1.5 * max(points))
     ticks = [tick for tick in (1, 2, 3, 4, 6, 10, 20, 60) if tick <= 1.5 * max(points)]
@@ -65,4 +64,4 @@ def draw(points: dict[float, float]) -> None:
 
 
 if __name__ == "__main__":
-    draw(reached([Path(name) for name in sys.argv[1:]]))
+    draw(median_losses([Path(name) for name in sys.argv[1:]]))

@@ -2,9 +2,9 @@
 
 python docs/images/remember.py LSTM GRU RNN TEXT UNIT
 
-Each picture is what one command writes; the page names it. TEXT should be one that the models were not trained on, UNIT
-is the one that `charlm xray LSTM TEXT --find` names for the position in the line, as LAYER:INDEX. The brackets
-are those of the Python model that comes with charlm.
+Each picture is the output of one command, which the page names. The models must not be trained on TEXT. UNIT is
+the unit, as LAYER:INDEX, that `charlm xray LSTM TEXT --find` names for the position in the line. The brackets are of
+the bundled Python model.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VERSE = "ROMEO:\nBut soft, what light through yonder window breaks?\n\nJULIET:\n
 
 
 def make(*arguments: str) -> None:
-    """Run a command, or end with its exit code."""
+    """Run a command; exit if it fails."""
     if code := run(arguments):
         sys.exit(code)
 
