@@ -14,7 +14,7 @@ from pathlib import Path
 import charlm
 from charlm.corpora import registry
 from charlm.files import write_bytes
-from charlm.insight.reply_metrics import ReplyPair, hold, measure, words_of
+from charlm.insight.reply_metrics import ReplyPair, converse, measure, split_words
 
 SEED = 1
 OPENINGS = """\
@@ -72,14 +72,14 @@ Goodbye!
 
 
 def replies(model: charlm.Model) -> list[ReplyPair]:
-    return [hold(model.chat(seed=SEED + number), [line])[0] for number, line in enumerate(OPENINGS)]
+    return [converse(model.chat(seed=SEED + number), [line])[0] for number, line in enumerate(OPENINGS)]
 
 
 def page(model: charlm.Model, exchanges: list[ReplyPair]) -> str:
-    known = frozenset(words_of(registry.find("smalltalk").read_text(encoding="utf-8")))
+    known = frozenset(split_words(registry.find("smalltalk").read_text(encoding="utf-8")))
     found = measure(exchanges, known)
     assert found.unknown is not None
-    rows = [f"| {cell(one.said)} | {cell(one.reply)} |" for one in exchanges]
+    rows = [f"| {cell(one.message)} | {cell(one.reply)} |" for one in exchanges]
     return "\n".join(
         [
             "# Fifty openings",

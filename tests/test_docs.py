@@ -10,6 +10,7 @@ import gzip
 import io
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -176,3 +177,11 @@ def check(words: list[str], where: str) -> None:
     for word in words:
         if re.fullmatch(r"--?[a-z][a-z-]*(=.*)?", word):
             assert word.split("=")[0] in known, f"{where}: no option {word}"
+
+
+SCRIPTS = [*sorted((ROOT / "docs").rglob("*.py")), *sorted((ROOT / "tests" / "benchmarks").glob("[a-z]*.py"))]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_scripts_import(script: Path) -> None:
+    runpy.run_path(str(script), run_name="imported")

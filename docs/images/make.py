@@ -1,9 +1,9 @@
-"""Make the pictures of the README, from real runs, in a ready checkout.
+"""Make the pictures of README and docs/chat.md from real runs.
 
-python docs/images/make.py         all of them; trains for a minute
-python docs/images/make.py xray    the X-ray alone, of the small talk that comes with charlm
+    python docs/images/make.py         all pictures; trains for a minute
+    python docs/images/make.py xray    only the X-ray, of the bundled small-talk model
 
-The X-ray's picture needs no training; the others are of a model that does not exist before.
+All pictures but the X-ray show the model that this script trains.
 """
 
 from __future__ import annotations
@@ -18,49 +18,50 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
+from textual.pilot import Pilot
 
 from charlm.cli.dashboard import Dashboard, plan_table
+from charlm.config import DataConfig
 from charlm.training.events import Planned, Stepped
-from charlm.training.run import Request, Run
+from charlm.training.prepare import Request
+from charlm.training.run import Run
 from charlm.tui.app import ChatApp
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 HARBOUR = HERE.parent.parent / "corpora" / "harbour.txt"
 SMALLTALK = HERE.parent.parent / "checkpoints" / "smalltalk.safetensors"
 WIDTH = 96
 
 
-def picture(name: str, title: str, console: Console) -> None:
-    """Write what a console has recorded."""
+def save_picture(name: str, title: str, console: Console) -> None:
+    """Write the recorded output of a console as SVG."""
     (HERE / f"{name}.svg").write_text(console.export_svg(title=title), encoding="utf-8")
 
 
-def recorder() -> Console:
-    """A console that keeps what is printed."""
-    nowhere = Path(os.devnull).open("w")  # noqa: SIM115  # as long as the console
+def make_recorder() -> Console:
+    nowhere = Path(os.devnull).open("w")  # noqa: SIM115  # open as long as the console
     return Console(record=True, width=WIDTH, height=34, file=nowhere, force_terminal=True, markup=False)
 
 
-def train(folder: Path) -> Path:
-    """Train for a minute, take a picture three quarters in; the model."""
-    run = Run(Request((str(HARBOUR),), output=str(folder / "harbour"), said={"minutes": 1.0}), sample_every=1.0)
-    dashboard, planned, taken = Dashboard(Console(file=sys.stderr)), None, False
-    for event in run.events():
+def train() -> None:
+    """Train for a minute into ./checkpoints; take the picture after three quarters."""
+    request = Request(DataConfig((str(HARBOUR),)), output="harbour", overrides={"minutes": 1.0})
+    dashboard, planned, is_taken = Dashboard(Console(file=sys.stderr)), None, False
+    for event in Run(request, sample_every=1.0).events():
         dashboard.show(event)
         planned = event if isinstance(event, Planned) else planned
-        if isinstance(event, Stepped) and event.progress > 0.75 and not taken:
-            taken = True
-            console = recorder()
+        if isinstance(event, Stepped) and event.progress > 0.75 and not is_taken:
+            is_taken = True
+            console = make_recorder()
             assert planned is not None
             console.print(plan_table(planned))
             console.print(dashboard._render())
-            picture("train", "charlm train harbour.txt --minutes 1", console)
-    return run.folder.model
+            save_picture("train", "charlm train harbour.txt --minutes 1", console)
 
 
-def heat(model: Path) -> None:
-    """Run `charlm sample --heat` on a pseudo-terminal and take a picture."""
-    arguments = ["sample", str(model), "-p", "FERRYMAN:", "-n", "420", "--seed", "4", "--heat"]
+def heat() -> None:
+    """Run `charlm sample --heat` on a pseudo-terminal."""
+    arguments = ["sample", "harbour", "-p", "FERRYMAN:", "-n", "420", "--seed", "4", "--heat"]
     main, child = pty.openpty()
     with subprocess.Popen([sys.executable, "-m", "charlm", *arguments], stdout=child, stderr=child, stdin=child):
         os.close(child)
@@ -74,29 +75,35 @@ def heat(model: Path) -> None:
                 break
             output += block
     os.close(main)
-    console = recorder()
+    console = make_recorder()
     console.print(Text.from_ansi(output.decode().replace("\r\n", "\n")))
-    picture("heat", "charlm sample harbour -p FERRYMAN: --heat", console)
+    save_picture("heat", "charlm sample harbour -p FERRYMAN: --heat", console)
 
 
-async def chat(model: Path) -> None:
-    """Talk to it: the chat, the heat view with its alternatives, and what branches from it."""
-    wish = {"model": str(model), "you": "BOY", "bot": "FERRYMAN", "seed": 3, "keep": False}
-    app = ChatApp(wish)
+async def wait_until_idle(app: ChatApp) -> None:
+    await asyncio.sleep(0.5)
+    while app.chat.loaded is None or app.chat.busy:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.2)
+
+
+async def talk(app: ChatApp, pilot: Pilot[int], *messages: str) -> None:
+    await wait_until_idle(app)
+    for message in messages:
+        app.chat.prompt.focus()
+        app.chat.prompt.value = message
+        await pilot.press("enter")
+        await wait_until_idle(app)
+
+
+async def chat() -> None:
+    """Take pictures of the chat, of the heat view with alternatives, and of branches."""
+    app = ChatApp({"model": "harbour", "you": "BOY", "bot": "FERRYMAN", "seed": 3, "keep": False})
     async with app.run_test(size=(96, 30)) as pilot:
-
-        async def idle() -> None:
-            await pilot.pause(0.2)
-            while app.status.state != "ready":
-                await pilot.pause(0.05)
-
-        await idle()
-        for line in ("Good morning! Over and back, please.", "Where does the tide go?", "And what does the lamp say?"):
-            app.prompt.value = line
-            await pilot.press("enter")
-            await idle()
+        messages = "Good morning! Over and back, please.", "Where does the tide go?", "And what does the lamp say?"
+        await talk(app, pilot, *messages)
         await pilot.press("f5")
-        await idle()
+        await wait_until_idle(app)
         app.save_screenshot(str(HERE / "chat.svg"))
         await pilot.press("f4")
         await pilot.pause(0.5)
@@ -104,30 +111,21 @@ async def chat(model: Path) -> None:
         await pilot.pause(0.5)
         app.save_screenshot(str(HERE / "look.svg"))
         await pilot.press("2")
-        await idle()
+        await wait_until_idle(app)
         await pilot.press("f4", "f2", "f3")
         await pilot.pause(0.5)
         app.save_screenshot(str(HERE / "branches.svg"))
 
 
 async def xray() -> None:
-    """Look inside while it talks, one unit pinned."""
+    """Take a picture of the X-ray with one unit pinned."""
     app = ChatApp({"model": str(SMALLTALK), "seed": 5, "keep": False})
     async with app.run_test(size=(120, 36)) as pilot:
-
-        async def idle() -> None:
-            await asyncio.sleep(0.5)
-            while app.status.state != "ready":
-                await asyncio.sleep(0.05)
-
-        await idle()
+        await wait_until_idle(app)
         await pilot.press("f10")
-        for line in ("Hello! How was your weekend?", "Do you play an instrument?", "What do you like to cook?"):
-            app.prompt.focus()
-            app.prompt.value = line
-            await pilot.press("enter")
-            await idle()
-        app.xray.focus()
+        messages = "Hello! How was your weekend?", "Do you play an instrument?", "What do you like to cook?"
+        await talk(app, pilot, *messages)
+        app.chat.xray.panel.focus()
         await pilot.press(*["right"] * 3, "enter")
         await asyncio.sleep(1.0)
         app.save_screenshot(str(HERE / "xray.svg"))
@@ -136,8 +134,9 @@ async def xray() -> None:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["CHARLM_HOME"] = str(Path(temporary) / "home")
+        os.chdir(temporary)  # pictures show paths like checkpoints/harbour.safetensors
         if sys.argv[1:] != ["xray"]:
-            trained = train(Path(temporary))
-            heat(trained)
-            asyncio.run(chat(trained))
+            train()
+            heat()
+            asyncio.run(chat())
         asyncio.run(xray())
