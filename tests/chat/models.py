@@ -80,6 +80,6 @@ class CountingEngine(Engine):
 
     read_ids = 0  # in all streams
 
-    def _read(self, state: State, ids: Array, *, last_only: bool = False) -> tuple[State, Array]:  # type: ignore[override]
+    def _read(self, state: State, ids: Array, *, last_only: bool = False) -> tuple[State, Array]:
         self.read_ids += len(ids)
-        return super()._read(state, ids, last_only=last_only)  # type: ignore[arg-type]
+        return super()._read(state, ids, last_only=last_only)

@@ -75,7 +75,7 @@ class FaultyConnection(sqlite3.Connection):
     """A database connection that ends the process before the n-th statement that changes the file."""
 
     def __init__(self, *args: object, until_fault: int, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        super().__init__(*args, **kwargs)
         self.until_fault = until_fault
         self.set_trace_callback(self.count)
 

@@ -69,7 +69,7 @@ def test_reply_in_progress_is_exported_as_stopped(engine: Engine, reopen: Reopen
     seen: list[str] = []
 
     def look(piece: object) -> None:
-        seen.append(piece.text)  # type: ignore[attr-defined]
+        seen.append(piece.text)
         if len(seen) == 5:
             kept = reopen().load(1)
             record = from_json(export(kept, "json"))

@@ -172,20 +172,20 @@ class FailingConnection(sqlite3.Connection):
 
     left = -1  # statements until then; negative for never
 
-    def execute(self, *arguments: object) -> sqlite3.Cursor:  # type: ignore[override]
+    def execute(self, *arguments: object) -> sqlite3.Cursor:
         self.left -= 1
         if self.left == 0:
             error = sqlite3.OperationalError("disk I/O error")
             error.sqlite_errorcode = sqlite3.SQLITE_IOERR
             raise error
-        return super().execute(*arguments)  # type: ignore[arg-type]
+        return super().execute(*arguments)
 
 
 def test_statement_that_fails_loses_nothing_whichever_it_is(path: Path, engine: Engine) -> None:
     connections: list[FailingConnection] = []
 
     def connect(*arguments: object, **options: object) -> sqlite3.Connection:
-        connections.append(sqlite3.connect(*arguments, factory=FailingConnection, **options))  # type: ignore[call-overload]
+        connections.append(sqlite3.connect(*arguments, factory=FailingConnection, **options))
         return connections[-1]
 
     store = ConversationStore(path, connect=connect, clock=ticks())

@@ -1,12 +1,5 @@
 """The tables of the conversations, and the migrations that bring a file up to this version.
 
-    conversation   has one row for each conversation: the speakers, the settings and the head.
-    turn           is the tree; `parent` is NULL for the first turns.
-    snapshot       has the model's state and logits after a turn, see `Snapshot.to_bytes`.
-    adaptation     has the learned weights after the last turn of a conversation.
-    words          is a full-text index of the finished turns: trigrams, which need no spaces between words.
-    setting        has values that the interfaces store.
-
 A turn of 60 characters takes about 5.2 kB with a 2x256 LSTM of 65 characters. Its snapshot takes 4.4 kB: four arrays of
 256 floats, and 65 logits. `python -m tests.benchmarks.conversation` measures it.
 
@@ -25,7 +18,7 @@ APPLICATION: Final = 0x6368726D  # "chrm", in the file's header
 
 _TABLES: Final = (
     """
-    CREATE TABLE conversation (
+    CREATE TABLE conversation (  -- the speakers, the settings and the head
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         deleted REAL,                  -- since when it is hidden; seconds since 1970, as all times are
         created REAL NOT NULL,
@@ -49,7 +42,7 @@ _TABLES: Final = (
     )
     """,
     """
-    CREATE TABLE turn (
+    CREATE TABLE turn (  -- the tree
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         conversation INTEGER NOT NULL REFERENCES conversation ON DELETE CASCADE,
         parent INTEGER REFERENCES turn DEFERRABLE INITIALLY DEFERRED,  -- no cascade: SQLite limits its depth
@@ -66,9 +59,10 @@ _TABLES: Final = (
     "CREATE INDEX turn_conversation ON turn (conversation)",
     "CREATE INDEX turn_parent ON turn (parent)",
     "CREATE INDEX turn_draft ON turn (conversation) WHERE reason = 'draft'",
+    # The model's state and logits after a turn, see `Snapshot.to_bytes`.
     "CREATE TABLE snapshot (turn INTEGER PRIMARY KEY REFERENCES turn ON DELETE CASCADE, data BLOB NOT NULL)",
     """
-    CREATE TABLE adaptation (
+    CREATE TABLE adaptation (  -- the learned weights after the last turn of a conversation
         conversation INTEGER PRIMARY KEY REFERENCES conversation ON DELETE CASCADE,
         turn INTEGER NOT NULL,         -- the last turn that was read
         written INTEGER NOT NULL,      -- counts up; the newest are kept
@@ -76,8 +70,9 @@ _TABLES: Final = (
         weights BLOB NOT NULL          -- differences from the trained weights
     )
     """,
+    # Values that the interfaces store.
     "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    # A finished turn never changes, and a draft is not in the index.
+    # A full-text index of the finished turns, which never change. Trigrams need no spaces between words.
     "CREATE VIRTUAL TABLE words USING fts5 (text, content = 'turn', content_rowid = 'id', tokenize = 'trigram')",
     """
     CREATE TRIGGER turn_inserted AFTER INSERT ON turn WHEN new.reason != 'draft' BEGIN
