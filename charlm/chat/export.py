@@ -1,6 +1,6 @@
 """Conversations as files: Markdown and text to read, JSON to import again.
 
-The JSON is everything but the snapshots: the whole tree, with the settings and random numbers of every turn, so that it
+The JSON is everything but the contexts: the whole tree, with the settings and random numbers of every turn, so that it
 can be replayed. See `charlm.chat.storage.documents` for the fields; times are in ISO 8601.
 
     {"charlm": "conversation", "version": 1, "title": "", "model": "novel", ..., "turns": [{"id": 1, ...}, ...]}
@@ -80,7 +80,7 @@ def _escaped(line: str) -> str:
 
 
 def to_json(data: ConversationData) -> str:
-    """Return all of a conversation but its snapshots."""
+    """Return all of a conversation but its contexts."""
     turns = [turn for turn in data.turns if turn.reason != "draft"]
     ids = {turn: number for number, turn in enumerate(turns, 1)}
     document = {"charlm": "conversation", "version": VERSION} | asdict(conversation_document(data, ids))

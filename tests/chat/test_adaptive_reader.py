@@ -296,7 +296,7 @@ def test_going_far_back_is_learned_again_once_and_not_at_every_step(monkeypatch:
 def learned_rows(path: Path) -> list[tuple[int, ...]]:
     connection = sqlite3.connect(path)
     found = connection.execute("SELECT conversation, turn, length(weights) FROM adaptation ORDER BY written").fetchall()
-    assert connection.execute("SELECT count(*) FROM snapshot").fetchone() == (0,)
+    assert connection.execute("SELECT count(*) FROM context").fetchone() == (0,)
     connection.close()
     return found
 

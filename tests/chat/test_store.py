@@ -46,7 +46,7 @@ def texts(conversation: Conversation) -> list[str]:
 
 
 def afresh(conversation: Conversation, turn: Turn) -> Context:
-    """The snapshot of a model that reads everything up to a turn from the start."""
+    """The context of a model that reads everything up to a turn from the start."""
     engine = conversation.engine
     return Context(*engine.prefill(engine.start(), engine.vocabulary.encode(conversation.text(turn))))
 
@@ -85,9 +85,9 @@ def test_loaded_turns_equal_the_saved_ones(store: ConversationStore, engine: Eng
         assert [getattr(turn, name) for turn in loaded.turns] == saved, name
 
 
-def test_snapshot_of_each_finished_turn_is_saved(store: ConversationStore, engine: Engine, path: Path) -> None:
+def test_context_of_each_finished_turn_is_saved(store: ConversationStore, engine: Engine, path: Path) -> None:
     conversation = begin(store, engine, "hello", "how are you")
-    kept = dict(rows(path, "SELECT turn, data FROM snapshot"))
+    kept = dict(rows(path, "SELECT turn, data FROM context"))
     assert len(kept) == len(conversation.path)
     for row, turn in enumerate(conversation.path, 1):
         assert turn.context is not None
@@ -95,7 +95,7 @@ def test_snapshot_of_each_finished_turn_is_saved(store: ConversationStore, engin
         assert context_from_bytes(kept[row], engine).logits.shape == (len(engine.vocabulary),)
 
 
-def test_opening_reads_nothing_and_going_on_one_snapshot(
+def test_opening_reads_nothing_and_going_on_one_context(
     store: ConversationStore, reopen: Reopen, connector: Connector
 ) -> None:
     engine = CountingEngine(random_checkpoint())
@@ -104,7 +104,7 @@ def test_opening_reads_nothing_and_going_on_one_snapshot(
     store.close()
     fetched: list[str] = []
     store = reopen(connect=connector)
-    connector.last.set_trace_callback(lambda sql: fetched.append(sql) if "FROM snapshot" in sql else None)
+    connector.last.set_trace_callback(lambda sql: fetched.append(sql) if "FROM context" in sql else None)
     engine.read_ids = 0
     conversation = store.open(1, "noise", engine, LINES).conversation
     assert conversation.undo()
@@ -180,16 +180,16 @@ def test_changed_model_rereads_the_text_once(store: ConversationStore, engine: E
     assert not opened.reread
     for turn in [*opened.conversation.path, opened.conversation.root]:
         opened.conversation.context(turn)
-    assert other.read_ids == len(LINES.beginning), "every turn has a snapshot of the new model"
+    assert other.read_ids == len(LINES.beginning), "every turn has a context of the new model"
 
 
-def test_damaged_snapshot_is_computed_again(
+def test_damaged_context_is_computed_again(
     store: ConversationStore, engine: Engine, path: Path, reopen: Reopen
 ) -> None:
     conversation = begin(store, engine, "hello")
     expected = conversation.context(conversation.head)
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE snapshot SET data = substr(data, 1, 40)")
+        connection.execute("UPDATE context SET data = substr(data, 1, 40)")
     again = reopen().open(1, "noise", engine, LINES).conversation
     found = again.context(again.head)
     assert abs(found.logits - expected.logits).max() < 1e-4
@@ -281,14 +281,14 @@ def test_deleted_conversation_can_be_restored_for_a_day(engine: Engine, path: Pa
 
 def test_removed_conversation_leaves_no_rows(store: ConversationStore, engine: Engine, path: Path) -> None:
     begin(store, engine, "the ferry")
-    kept = [rows(path, f"SELECT * FROM {table} ORDER BY 1") for table in ("conversation", "turn", "snapshot")]
+    kept = [rows(path, f"SELECT * FROM {table} ORDER BY 1") for table in ("conversation", "turn", "context")]
     found = store.list("ferry")
     begin(store, engine, "the ferry")
     store.remove(2)
-    assert [rows(path, f"SELECT * FROM {table} ORDER BY 1") for table in ("conversation", "turn", "snapshot")] == kept
+    assert [rows(path, f"SELECT * FROM {table} ORDER BY 1") for table in ("conversation", "turn", "context")] == kept
     assert store.list("ferry") == found
     store.remove(1)
-    assert [rows(path, f"SELECT * FROM {table}") for table in ("conversation", "turn", "snapshot")] == [[], [], []]
+    assert [rows(path, f"SELECT * FROM {table}") for table in ("conversation", "turn", "context")] == [[], [], []]
     assert rows(path, "SELECT rowid FROM words WHERE words MATCH 'ferry'") == []
     check_index(path)
 

@@ -1,7 +1,7 @@
 """Saving one conversation while it happens.
 
 Owns when what is written. A reply is a row from its beginning on, as a draft that grows. When it is finished, its text,
-its snapshot and the head are one transaction. No method raises: turns that cannot be written stay on a list, and the
+its context and the head are one transaction. No method raises: turns that cannot be written stay on a list, and the
 next transaction that succeeds writes them.
 
 Several processes may write turns of the same conversation: the database gives out the rows, so that all grow one tree.
@@ -35,8 +35,8 @@ class Autosave:
     Args:
         database: where.
         data: the conversation.
-        base: its model.
-        model: the model's name.
+        model: its model.
+        name: the model's name.
         saved: rows of the turns that are in the database already.
         now: seconds since 1970.
         turns_per_adaptation: number of turns between two savings of the learned weights. They are also saved when the
@@ -47,8 +47,8 @@ class Autosave:
         self,
         database: Database,
         data: ConversationData,
-        base: AdaptiveModel,
-        model: str,
+        model: AdaptiveModel,
+        name: str,
         *,
         saved: Mapping[Turn, int] | None = None,
         now: Callable[[], float] = time.time,
@@ -57,8 +57,8 @@ class Autosave:
         self.error: CharlmError | None = None  # why the last transaction failed
         self._database = database
         self._data = data
-        self._base = base
         self._model = model
+        self._name = name
         self._rows = dict(saved or {})
         self._now = now
         self._turns_per_adaptation = turns_per_adaptation
@@ -67,7 +67,7 @@ class Autosave:
         self._head = data.head  # at the last commit
         self._unsaved: list[Turn] = []  # parents before children
         self._visits: set[Turn] = set()  # turns whose visited child has changed
-        self._no_snapshot: set[Turn] = set()  # saved turns whose snapshot is missing, damaged or another model's
+        self._no_context: set[Turn] = set()  # saved turns whose context is missing, damaged or another model's
         self._adapted: Turn | None = None  # the last turn whose learned weights are saved
         self._turns_since = 0  # that turn
         self._moved = False  # whether the head has moved since the last transaction
@@ -88,7 +88,7 @@ class Autosave:
                 self._save(patience=DRAFT_PATIENCE_SECONDS)
 
     def commit(self, turn: Turn | None) -> None:
-        """Save a finished turn with its snapshot, or only a move of the head."""
+        """Save a finished turn with its context, or only a move of the head."""
         data = self._data
         with self._database.lock:
             self._moved = True
@@ -116,7 +116,7 @@ class Autosave:
             return None
         try:
             with self._database.reading() as connection:
-                snapshot = connection.execute("SELECT data FROM snapshot WHERE turn = ?", (row,)).fetchone()
+                saved = connection.execute("SELECT data FROM context WHERE turn = ?", (row,)).fetchone()
                 adaptation = connection.execute(
                     "SELECT state, weights FROM adaptation WHERE conversation = ? AND turn = ?",
                     (self._data.number, row),
@@ -125,14 +125,14 @@ class Autosave:
             self.error = error
             return None
         with contextlib.suppress(CheckpointError):
-            if snapshot is not None:
-                return context_from_bytes(snapshot[0], model.base)
+            if saved is not None:
+                return context_from_bytes(saved[0], model.base)
             if adaptation is not None:
                 found = model.from_bytes(*adaptation)
                 self._adapted = turn
                 return found
         with self._database.lock:
-            self._no_snapshot.add(turn)
+            self._no_context.add(turn)
         return None
 
     # -- called by the store -------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ class Autosave:
     def _write(self, revive: bool, leaving: bool, patience: float) -> None:
         data = self._data
         adaptation = self._adaptation(leaving=leaving)
-        adapted = self._base.to_bytes(adaptation) if adaptation is not None else None
+        adapted = self._model.to_bytes(adaptation) if adaptation is not None else None
         added: list[Turn] = []
         try:
             with self._database.writing(patience) as connection:
@@ -195,7 +195,7 @@ class Autosave:
                 is_new, row = data.number is None, self._row
                 if self._moved or is_new:
                     rows.write_visited(connection, self._visits, self._rows)
-                    data.model, data.fingerprint, data.updated = self._model, self._base.base.fingerprint, self._now()
+                    data.model, data.fingerprint, data.updated = self._name, self._model.base.fingerprint, self._now()
                     row = rows.conversation_row(data, self._rows)
                     # Another process may have given it a title.
                     unchanged = {"title"} if not is_new and row["title"] == self._row["title"] else set()
@@ -211,10 +211,10 @@ class Autosave:
             self._adapted, self._turns_since = data.head, 0
         self._unsaved.clear()
         self._visits.clear()
-        self._no_snapshot.clear()
+        self._no_context.clear()
 
     def _write_turns(self, connection: sqlite3.Connection, added: list[Turn]) -> int:
-        """Write unsaved turns and missing snapshots. Adds new turns to `added`; returns the conversation's number."""
+        """Write unsaved turns and missing contexts. Adds new turns to `added`; returns the conversation's number."""
         data = self._data
         number = data.number or rows.insert_conversation(connection, rows.conversation_row(data, {}))
         for turn in self._unsaved:
@@ -222,10 +222,10 @@ class Autosave:
             if turn not in self._rows:
                 self._rows[turn] = row
                 added.append(turn)
-        for turn in (*self._unsaved, *self._no_snapshot):
+        for turn in (*self._unsaved, *self._no_context):
             context = turn.context
             if context is not None and not isinstance(context, AdaptedContext) and turn.reason != "draft":
-                rows.write_snapshot(connection, self._rows[turn], context_to_bytes(context, self._base.base))
+                rows.write_context(connection, self._rows[turn], context_to_bytes(context, self._model.base))
         return number
 
     def _adaptation(self, *, leaving: bool) -> AdaptedContext | None:
@@ -249,5 +249,5 @@ class Autosave:
         self._data.number = None
         self._rows.clear()
         self._unsaved = list(self._data.turns)
-        self._no_snapshot.clear()
+        self._no_context.clear()
         self._visits = {turn for turn in self._data.turns if turn.visited is not None}

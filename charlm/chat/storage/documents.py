@@ -1,6 +1,6 @@
 """The JSON form of a conversation and of its turns. The columns of the database and an export have the same fields.
 
-Turns are numbers there; 0 is the beginning of the conversation. Snapshots are not part of it: a model makes them again.
+Turns are numbers there; 0 is the beginning of the conversation. Contexts are not part of it: a model makes them again.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def write_visited(connection: sqlite3.Connection, turns: Iterable[Turn], rows: R
 
 
 def write_all(connection: sqlite3.Connection, data: ConversationData) -> int:
-    """Write a whole conversation as a new one, without snapshots. Returns its number."""
+    """Write a whole conversation as a new one, without contexts. Returns its number."""
     rows: dict[Turn, int] = {}
     number = insert_conversation(connection, conversation_row(data, rows))
     for turn in data.turns:
@@ -103,9 +103,9 @@ def write_all(connection: sqlite3.Connection, data: ConversationData) -> int:
     return number
 
 
-def write_snapshot(connection: sqlite3.Connection, row: int, data: bytes) -> None:
-    """Write the snapshot after a turn."""
-    connection.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?)", (row, data))
+def write_context(connection: sqlite3.Connection, row: int, data: bytes) -> None:
+    """Write the context after a turn."""
+    connection.execute("INSERT OR REPLACE INTO context VALUES (?, ?)", (row, data))
 
 
 def write_adaptation(connection: sqlite3.Connection, number: int, row: int, state: bytes, weights: bytes) -> None:

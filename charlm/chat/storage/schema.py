@@ -1,9 +1,9 @@
 """The tables of the conversations, and the migrations that bring a file up to this version.
 
-A turn of 60 characters takes about 5.2 kB with a 2x256 LSTM of 65 characters. Its snapshot takes 4.4 kB: four arrays of
+A turn of 60 characters takes about 5.2 kB with a 2x256 LSTM of 65 characters. Its context takes 4.4 kB: four arrays of
 256 floats, and 65 logits. `python -m tests.benchmarks.conversation` measures it.
 
-Once a model has learned, a snapshot would be as large as the model. Such turns have none and take 0.7 kB: the weights
+Once a model has learned, a context would be as large as the model. Such turns have none and take 0.7 kB: the weights
 are learned again from the turns, with the same bits. To make this rare, the weights at the end of the last three
 conversations are stored: 4.9 MB each with a 2x256 LSTM of 320 characters.
 """
@@ -59,8 +59,8 @@ _TABLES: Final = (
     "CREATE INDEX turn_conversation ON turn (conversation)",
     "CREATE INDEX turn_parent ON turn (parent)",
     "CREATE INDEX turn_draft ON turn (conversation) WHERE reason = 'draft'",
-    # The model's state and logits after a turn, see `Snapshot.to_bytes`.
-    "CREATE TABLE snapshot (turn INTEGER PRIMARY KEY REFERENCES turn ON DELETE CASCADE, data BLOB NOT NULL)",
+    # The model's state and logits after a turn, see `context_to_bytes`.
+    "CREATE TABLE context (turn INTEGER PRIMARY KEY REFERENCES turn ON DELETE CASCADE, data BLOB NOT NULL)",
     """
     CREATE TABLE adaptation (  -- the learned weights after the last turn of a conversation
         conversation INTEGER PRIMARY KEY REFERENCES conversation ON DELETE CASCADE,

@@ -178,7 +178,7 @@ class ConversationStore:
         return self._load(number).data
 
     def add(self, data: ConversationData) -> int:
-        """Save a conversation from elsewhere. Returns its number here. Its snapshots are made when it goes on."""
+        """Save a conversation from elsewhere. Returns its number here. Its contexts are made when it goes on."""
         with self._database.writing() as connection:
             return rows.write_all(connection, data)
 
