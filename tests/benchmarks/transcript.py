@@ -1,15 +1,14 @@
-"""How quickly a key comes to the screen while the transcript streams, and what a long transcript costs.
+"""Measure the latency of keys while the transcript streams, and the cost of a long transcript.
 
     python -m tests.benchmarks.transcript [--seconds 20] [--rate 3000] [--size 100x40] [--heat]
 
-Textual runs in a process of its own, on a pseudo-terminal, with its real driver. There, a thread writes characters at
-the rate given, and the transcript takes what there is 30 times a second, as in the chat. Here, keys are typed into the
-field below it, and timed until they are seen in what comes out of the terminal. Every tenth key scrolls a page up or
-goes back to the end, so that half of the time old text is on the screen. Then the same without anything that streams.
+A child process runs the app on a pseudo-terminal with Textual's real driver. There, a thread writes characters at the
+given rate, and the transcript takes them 30 times a second, as in the chat. The parent process types keys into the
+input field and waits until the terminal output shows them. Every tenth key scrolls up a page or returns to the end, so
+old text is on the screen half of the time. Then it repeats the keys without streaming.
 
-Run it on a quiet machine, since two processes are measured. As the chat should, the app paints up to 120 times a second
-rather than 60 (after a frame Textual waits for one to two periods, whatever is typed), and takes what it was made of
-out of the garbage collector's sight, which else stops everything for some 70 ms now and then.
+Run it on a quiet machine. Like the chat, the app paints up to 120 times a second instead of 60 (after a frame Textual
+waits for one to two periods), and freezes the garbage collector, which otherwise stops everything for some 70 ms.
 """
 
 from __future__ import annotations
@@ -43,21 +42,21 @@ from charlm.tui.widgets.document import Block
 from charlm.tui.widgets.transcript import Transcript
 
 TEXT = (Path(__file__).parents[2] / "corpora" / "harbour.txt").read_text(encoding="utf-8")
-LONG = 1_000_000
-QUIET = 60  # keys while nothing streams
-LETTERS = [chr(point) for point in range(0x430, 0x450)]  # Cyrillic, which the text does not hold
+LONG_CHARS = 1_000_000
+QUIET_KEYS = 60  # without streaming
+LETTERS = [chr(point) for point in range(0x430, 0x450)]  # Cyrillic: not in the text
 BEGIN, END, PAGE_UP, TO_END = b"\x07", b"\x14", b"\x1b[5~", b"\x1b[1;5F"
 
 
 def main() -> None:
-    """Measure and print."""
+    """Print the measurements."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rate", type=int, default=3000)
     parser.add_argument("--size", default="100x40")
     parser.add_argument("--heat", action="store_true")
     options = parser.parse_args()
-    for before in (0, LONG):
+    for before in (0, LONG_CHARS):
         print(f"{before:,} characters before, {options.rate} a second for {options.seconds:g} s, {options.size}")
         times, figures = measure(before, options)
         for name, taken in times.items():
@@ -65,21 +64,21 @@ def main() -> None:
             print(f"  {name:28} p50 {p50:5.1f}  p99 {p99:5.1f} ms  ({len(taken)} keys)")
         print(f"  {'characters':28} {figures['offered']:,} offered, {figures['dropped']} dropped or wrong")
         print(f"  {'processor while it streams':28} {figures['processor']:.0%} of a core")
-        print(f"  {'folding all anew':28} {figures['fold'] * 1000:.0f} ms")
-        print(f"  {'memory at most':28} {figures['memory'] / 1e6:.0f} MB, {figures['start'] / 1e6:.0f} at the start")
+        print(f"  {'wrapping everything':28} {figures['fold'] * 1000:.0f} ms")
+        print(f"  {'peak memory':28} {figures['memory'] / 1e6:.0f} MB, {figures['start'] / 1e6:.0f} at the start")
 
 
-# -- the one who types -------------------------------------------------------------------------------------------------
+# -- parent: types keys ------------------------------------------------------------------------------------------------
 
 
 def measure(before: int, options: argparse.Namespace) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """One run: the seconds that keys took, by what was on the screen, and the app's own figures."""
+    """Return the latencies of keys in seconds by situation, and the app's own figures."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         child, terminal = pty.fork()
         if child == 0:
             os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", TEXTUAL_ANIMATIONS="none")
-            Stage(before, options, report).run()
+            TranscriptApp(before, options, report).run()
             os._exit(0)
         width, height = map(int, options.size.split("x"))
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
@@ -93,7 +92,7 @@ def measure(before: int, options: argparse.Namespace) -> tuple[dict[str, list[fl
 
 
 def type_keys(terminal: int, screen: Screen, seconds: float) -> dict[str, list[float]]:
-    """Type while it streams, and then while it does not."""
+    """Return the latencies of keys while text streams, and then without."""
     random.seed(1)
     following, scrolled, quiet, paging = (list[float]() for _ in range(4))
     letters = (LETTERS[number % len(LETTERS)] for number in count())
@@ -117,7 +116,7 @@ def type_keys(terminal: int, screen: Screen, seconds: float) -> dict[str, list[f
             letter = next(letters)
             (following if number // 10 % 2 == 0 else scrolled).append(press(letter.encode(), letter))
     time.sleep(1)
-    for number in range(QUIET):
+    for number in range(QUIET_KEYS):
         letter = next(letters)
         quiet.append(press(letter.encode(), letter))
         paging.append(press(TO_END if number % 5 == 4 else PAGE_UP, ""))
@@ -126,7 +125,7 @@ def type_keys(terminal: int, screen: Screen, seconds: float) -> dict[str, list[f
 
 
 class Screen:
-    """What comes out of the terminal, read all the time, so that the app never has to wait."""
+    """Output of the terminal, read by a thread so that the app never has to wait."""
 
     def __init__(self, terminal: int) -> None:
         self._terminal = terminal
@@ -140,16 +139,16 @@ class Screen:
             try:
                 data = os.read(self._terminal, 1 << 16)
             except OSError:
-                return  # the app is gone
+                return  # the app has exited
             self._seen.append((time.monotonic(), data))
             self._news.set()
 
     def forget(self) -> None:
-        """What has come so far is of no interest."""
+        """Discard the output so far."""
         self._seen.clear()
 
     def wait(self, text: str, start: float) -> float:
-        """The seconds from `start` until a text has come; or anything, if it is empty."""
+        """Return the seconds from `start` until the output contains a text; any output if it is empty."""
         wanted, held = text.encode(), b""
         while time.monotonic() < start + 20:
             self._news.clear()
@@ -159,14 +158,14 @@ class Screen:
                 if wanted in held:
                     return when - start
             self._news.wait(0.05)
-        raise TimeoutError(f"{text!r} was not seen; last came {held[-300:]!r}")
+        raise TimeoutError(f"{text!r} did not appear; the last output was {held[-300:]!r}")
 
 
-# -- the one that is measured ------------------------------------------------------------------------------------------
+# -- child: the measured app -------------------------------------------------------------------------------------------
 
 
-class Stage(App[None]):
-    """A transcript over a field for typing."""
+class TranscriptApp(App[None]):
+    """A transcript above an input field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("pageup", "up", priority=True),
