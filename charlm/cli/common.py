@@ -20,6 +20,9 @@ INTERRUPTED: Final = 130  # exit code: 128 + SIGINT
 encoding_option = click.option("--encoding", default="utf-8", help="Encoding of the text.")
 glob_option = click.option("--glob", "pattern", default="*", help="Read only these files of a folder.")
 paths_argument = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+plot_option = click.option(
+    "--plot", "plot_file", type=click.Path(path_type=Path), metavar="FILE", help="Write a plot; .svg or .png."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.command import CharlmCommand, is_live, shown
-from charlm.cli.common import INTERRUPTED, print_json, stop_on_interrupt
+from charlm.cli.common import INTERRUPTED, json_option, plot_option, print_json, stop_on_interrupt
 from charlm.cli.options import given, options_of
 from charlm.config import CELL_NAMES
 from charlm.errors import UsageError
@@ -39,14 +39,8 @@ DEFAULT_MINUTES = 2.0
 @options_of(ComparisonConfig)
 @click.option("-o", "--output", metavar="FOLDER", help="Folder of the runs.  [default: checkpoints/compare-CORPUS]")
 @click.option("--force", is_flag=True, help="Replace another comparison in the folder.")
-@click.option(
-    "--plot",
-    "plot_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Plot bits/char against time as SVG or PNG.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one object on stdout.")
+@plot_option
+@json_option
 def command(paths: tuple[str, ...], cells: str, **options: Any) -> int:
     """Train cells side by side: the same text, the same budget, about the same number of parameters.
 

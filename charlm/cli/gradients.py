@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.command import CharlmCommand, complete_model, model_path, shown
-from charlm.cli.common import print_json, read_whole
+from charlm.cli.common import encoding_option, json_option, plot_option, print_json, read_whole
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
@@ -45,11 +45,9 @@ PRINTED_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 @click.option("--steps", type=click.IntRange(2, 5000), default=200, help="Steps back.")
 @click.option("--windows", type=click.IntRange(1, 1024), default=32, help="Places of the text to measure at.")
 @click.option("--seed", default=1, help="Seed of the fresh models.")
-@click.option(
-    "--plot", "plot_file", type=click.Path(path_type=Path), metavar="FILE", help="Plot the norms as SVG or PNG."
-)
-@click.option("--encoding", default="utf-8", help="Encoding of the text.")
-@click.option("--json", "as_json", is_flag=True, help="Print one object on stdout.")
+@plot_option
+@encoding_option
+@json_option
 def command(models: tuple[str, ...], path: str, cells: tuple[str, ...], encoding: str, **options: Any) -> None:
     """Measure how far back gradients reach.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.command import CharlmCommand, complete_model, is_live, model_path
-from charlm.cli.common import print_json, read_whole
+from charlm.cli.common import encoding_option, json_option, plot_option, print_json, read_whole
 
 if TYPE_CHECKING:
     from charlm.insight.context_length import ContextGain, RecallScore
@@ -45,11 +45,9 @@ if TYPE_CHECKING:
 @click.option(
     "--recall/--no-recall", "measures_recall", default=True, help="Measure recall of names, brackets, quotes, rhymes."
 )
-@click.option(
-    "--plot", "plot_file", type=click.Path(path_type=Path), metavar="FILE", help="Plot bits/char as SVG or PNG."
-)
-@click.option("--encoding", default="utf-8", help="Encoding of the text.")
-@click.option("--json", "as_json", is_flag=True, help="Print one object on stdout.")
+@plot_option
+@encoding_option
+@json_option
 def command(
     model: str, path: str, measures_recall: bool, plot_file: Path | None, as_json: bool, **options: Any
 ) -> None:

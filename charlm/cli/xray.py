@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.command import CharlmCommand, complete_model, has_colour, is_live, model_path, shown
-from charlm.cli.common import print_json, progress_bar, read_whole
+from charlm.cli.common import encoding_option, json_option, print_json, progress_bar, read_whole
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ MAP_ROWS = 8  # of a heat map in a terminal
     help="Write the picture; the suffix .html, .svg or .png decides its format.",
 )
 @click.option("--npz", "npz_file", type=click.Path(path_type=Path), help="Write every signal of every unit.")
-@click.option("--encoding", default="utf-8", help="Encoding of the file.")
-@click.option("--json", "as_json", is_flag=True, help="Print one object on stdout.")
+@encoding_option
+@json_option
 def command(model: str, text: str, encoding: str, chars: int | None, as_json: bool, **options: Any) -> None:
     """Look at a model's gates and cells while it reads a text.
 

@@ -51,7 +51,6 @@ class PromptApp(App[None]):
         self.prompt.cursor_blink = False
 
     def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
-        assert event.control is self.prompt
         self.sent.append(event.text)
 
     def on_prompt_escaped(self) -> None:

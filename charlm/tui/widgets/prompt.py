@@ -40,14 +40,9 @@ class Prompt(Editor):
     class Submitted(Message):
         """A person has sent a text."""
 
-        def __init__(self, prompt: Prompt, text: str) -> None:
+        def __init__(self, text: str) -> None:
             super().__init__()
-            self.prompt = prompt
             self.text = text  # whole; empty if Enter was pressed in an empty prompt
-
-        @property
-        def control(self) -> Prompt:
-            return self.prompt
 
     class Escaped(Message):
         """Escape was pressed while no list was open.
@@ -144,7 +139,7 @@ class Prompt(Editor):
         text = self.value
         self._input_history.add(text)
         self.load_text("")
-        self.post_message(self.Submitted(self, text))
+        self.post_message(self.Submitted(text))
 
     def action_new_line(self) -> None:
         self.replace("\n", *self.selection, maintain_selection_offset=False)
