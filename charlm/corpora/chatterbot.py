@@ -1,14 +1,7 @@
 """Question and answer pairs from the package chatterbot-corpus, in English or Japanese.
 
-The files are YAML of one shape, so a few lines read them:
-
-    conversations:
-    - - Tell me a joke
-      - 'two vultures boarded a plane, ...
-        carrion per passenger." '
-
-A list of more than two is either a conversation or a question with several answers; the source does not say. It is
-taken for a conversation if turns of it are questions too, else each answer makes a pair.
+A list of more than two texts is either a conversation or a question with several answers; the YAML does not say which.
+If later texts are questions too, it is taken for a conversation. Otherwise each answer makes a pair.
 """
 
 from __future__ import annotations
@@ -20,11 +13,11 @@ from typing import Final, NamedTuple
 
 from charlm.corpora import pii
 from charlm.corpora.documents import CleaningReport
+from charlm.errors import CorpusError
 
 LONGEST: Final = 200  # characters of a turn
 ANSWERS: Final = 3
 """How many answers to one question are kept: "tell me a joke" has thirty, and none is the answer."""
-_ITEM = re.compile(r"(- - |  - )(.*)")
 _BREAKS_OFF = re.compile(r"\b(?:the|an?|of|in|inside|by|than)\W*$|\bxfind\b", re.IGNORECASE)
 _CODE = re.compile(r"```|\bdef \w+\(|[{}=<>\\|]|;$")
 _CRUDE = re.compile(
@@ -46,34 +39,19 @@ class QAPair(NamedTuple):
 
 
 def read(path: str, text: str) -> list[QAPair]:
-    """The entries of a file."""
-    found: list[list[list[str]]] = []
-    started = False
-    for line in text.split("\n"):
-        if line.startswith("conversations:"):
-            started = True
-        elif started and (item := _ITEM.match(line)):
-            if item[1] == "- - ":
-                found.append([])
-            if found:
-                found[-1].append([item[2]])
-        elif started and found and line.strip():
-            found[-1][-1].append(line.strip())
+    """Return the entries of a YAML file.
+
+    Raises:
+        CorpusError: it has another form.
+    """
+    import yaml
+
     stem = PurePosixPath(path).stem
-    return [QAPair(f"{stem} {number}", [_scalar(lines) for lines in entry]) for number, entry in enumerate(found)]
-
-
-def _scalar(lines: Sequence[str]) -> str:
-    """A YAML scalar: plain, quoted, or a block, whose lines are joined."""
-    first = lines[0].strip()
-    if first in ("|", ">", "|-", ">-"):
-        return "\n".join(lines[1:]) if first.startswith("|") else " ".join(lines[1:])
-    text = " ".join(line.strip() for line in lines).strip()
-    if len(text) > 1 and text[0] == text[-1] == "'":
-        return text[1:-1].replace("''", "'").strip()
-    if len(text) > 1 and text[0] == text[-1] == '"':
-        return text[1:-1].replace('\\"', '"').strip()
-    return text
+    try:
+        entries = yaml.load(text, Loader=yaml.BaseLoader)["conversations"]  # every scalar is a text
+        return [QAPair(f"{stem} {number}", [turn.strip() for turn in entry]) for number, entry in enumerate(entries)]
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise CorpusError(f"the form of {path} is not that of this version of the package") from error
 
 
 def clean(entries: Sequence[QAPair], tally: CleaningReport, tidy: Callable[[str], str]) -> list[tuple[str, list[str]]]:
