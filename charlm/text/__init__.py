@@ -1,1 +1,1 @@
-"""What a character is: vocabulary, corpus, lanes, stop strings. Knows nothing of models."""
+"""Text: vocabulary, corpus, batches, dialogue formats, stop strings. Independent of models."""

@@ -1,10 +1,8 @@
-"""Reading a text in B parallel lanes, T steps at a time.
+"""Batches of a text: B parallel lanes, T steps at a time.
 
-A lane is a contiguous stretch of the text. All lanes advance together, chunk after chunk, so that the state which a
-model carries out of one chunk is what it needs at the start of the next. At the end of an epoch the lanes are cut anew
-at a random offset; only there does a lane jump, and only there must its state be zeroed.
-
-Knows nothing of models: it hands out ids and says where a new stretch starts.
+A lane is a contiguous stretch of the text. All lanes advance together, chunk after chunk, so a model's state after one
+chunk is its state before the next. At the end of an epoch the lanes move by a random offset. Only there the text of a
+lane is interrupted, and its state must be zeroed.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ Ids = NDArray[np.int64]
 AnyIds = NDArray[np.integer[Any]]
 
 
-RELEASE = 1 << 12  # chunks after which the pages that were read are given back
+RELEASE_CHUNKS = 1 << 12  # read between two releases of a memory map's pages
 
 
 class Chunk(NamedTuple):
@@ -31,12 +29,12 @@ class Chunk(NamedTuple):
 
     x: Ids  # (T, B)
     y: Ids  # (T, B)
-    starts: bool  # whether the lanes begin here: the state before this chunk is zero
+    starts: bool  # the lanes begin here: the state before this chunk is zero
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where the reading stands; what a resume needs."""
+    """Position of the next chunk, and the state of the RNG; a resume needs both."""
 
     epoch: int
     chunk: int
@@ -47,38 +45,38 @@ class Position:
 class Lanes:
     """An endless stream of chunks over a text.
 
-    Several processes may share a text: each of R reads B lanes of its own, and together they read what one process with
-    R x B lanes would. Their positions are always the same.
+    R processes can share a text: each reads B lanes of its own, and together they read what one process with R x B
+    lanes would. Their positions are always equal.
 
     Args:
         ids: the text, (N,).
         lanes: B.
-        chunk: T; chunks have T steps at most and differ by one at most, so that none is left over short.
-        seed: draws the offsets.
-        rank: which process this is; it reads lanes `rank * B` to `rank * B + B - 1` of all R x B.
-        ranks: R, how many processes there are.
+        chunk: T; all chunks of an epoch have T steps or slightly fewer, so that no short one is left over.
+        seed: of the offsets.
+        rank: number of this process; it reads lanes `rank * B` to `rank * B + B - 1` of all R x B.
+        ranks: R, number of processes.
 
     Raises:
-        UsageError: the text is too short for so many lanes.
+        UsageError: the text is too short for this number of lanes.
     """
 
     def __init__(self, ids: AnyIds, lanes: int, chunk: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
         if lanes < 1 or chunk < 1:
             raise UsageError("--lanes and --chunk must be at least 1")
         assert 0 <= rank < ranks
-        everyone, most = ranks * lanes, most_lanes(len(ids), chunk)
-        if everyone > most:
+        all_lanes, limit = ranks * lanes, max_lanes(len(ids), chunk)
+        if all_lanes > limit:
             raise UsageError(
-                f"{everyone} lanes of {chunk} characters do not fit into {len(ids)} characters of training text",
-                f"at most {most} do" if most else f"choose a --chunk below {len(ids)}",
+                f"{all_lanes} lanes of {chunk} characters do not fit into {len(ids)} characters of training text",
+                f"use at most {limit}" if limit else f"choose a --chunk below {len(ids)}",
             )
         self._ids = ids
         self.lanes = lanes
         self.chunk = chunk
         self._first = rank * lanes
-        # The offset is at most one chunk: enough to move every edge, and little text is left out of an epoch.
-        self._slack = min(chunk, len(ids) - 1 - everyone * chunk)
-        self.length = (len(ids) - 1 - self._slack) // everyone  # steps of each lane in an epoch
+        # The offset is at most one chunk: that moves every edge, and little text is left out of an epoch.
+        self._slack = min(chunk, len(ids) - 1 - all_lanes * chunk)
+        self.length = (len(ids) - 1 - self._slack) // all_lanes  # steps of each lane in an epoch
         self.chunks = -(-self.length // chunk)  # chunks in an epoch
         self._rng = np.random.Generator(np.random.PCG64(seed))
         self._epoch, self._chunk = 0, 0
@@ -88,7 +86,7 @@ class Lanes:
         return int(self._rng.integers(self._slack + 1))
 
     def edges(self, lane: int) -> tuple[int, int]:
-        """The stretch of the text that a lane reads in this epoch, as first and past-the-last index."""
+        """Return the first and past-the-last index of a lane in this epoch."""
         start = self._offset + (self._first + lane) * self.length
         return start, start + self.length
 
@@ -99,7 +97,7 @@ class Lanes:
 
     @property
     def position(self) -> Position:
-        """Where the next chunk stands."""
+        """Position of the next chunk."""
         return Position(self._epoch, self._chunk, self._offset, dict(self._rng.bit_generator.state))
 
     @position.setter
@@ -113,7 +111,7 @@ class Lanes:
         starts = [self.edges(lane)[0] for lane in range(self.lanes)]
         block = np.stack([self._ids[start + first : start + last + 1] for start in starts], axis=1).astype(np.int64)
         chunk = Chunk(block[:-1], block[1:], starts=self._chunk == 0)
-        if self._chunk % RELEASE == RELEASE - 1:
+        if self._chunk % RELEASE_CHUNKS == RELEASE_CHUNKS - 1:
             _release(self._ids)
         self._chunk += 1
         if self._chunk == self.chunks:
@@ -126,24 +124,24 @@ class Lanes:
 
 
 def _release(ids: AnyIds) -> None:
-    """Let go of a memory map's pages: they stay in the system's cache, but no longer count as this process's memory."""
+    """Release a memory map's pages: they stay in the system's cache, but no longer count as this process's memory."""
     pages = getattr(ids, "_mmap", None)
     if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
         pages.madvise(mmap.MADV_DONTNEED)
 
 
-def most_lanes(characters: int, chunk: int) -> int:
-    """How many lanes of at least one whole chunk a text holds."""
+def max_lanes(characters: int, chunk: int) -> int:
+    """Return the number of lanes of at least one whole chunk that fit into a text."""
     return max(0, (characters - 1) // chunk)
 
 
 class TextWindow(NamedTuple):
-    """A chunk of a text that is read once, to be scored."""
+    """A chunk of a text that is read once and scored."""
 
     x: Ids  # (T, B)
     y: Ids  # (T, B)
-    scored: NDArray[np.bool_]  # (T, B) False where a lane warms up or has ended
-    starts: NDArray[np.bool_]  # (B,) lanes whose state is zero before this chunk
+    scored: NDArray[np.bool_]  # (T, B) False for steps of the warm-up or after a lane's end
+    starts: NDArray[np.bool_]  # (B,) True for lanes whose state is zero before this chunk
 
 
 def read_once(
@@ -155,19 +153,19 @@ def read_once(
     rank: int = 0,
     ranks: int = 1,
 ) -> Iterator[TextWindow]:
-    """Read a whole text once, every prediction scored exactly once.
+    """Read a whole text once, in lanes; score every prediction exactly once.
 
-    With one lane this is the text from its start to its end. More lanes are quicker; each but the first warms up its
-    state, unscored, on the text before its stretch, so that the result hardly depends on their number.
+    All lanes but the first warm up their state, unscored, on the text before their stretch. So the result hardly
+    depends on their number.
 
     Args:
         ids: the text, (N,); N - 1 predictions are made.
-        lanes: B; fewer are used where the text is short.
+        lanes: B; fewer for a short text.
         chunk: T.
         warmup: steps that a lane reads before its stretch.
-        limit: about how many predictions to make, the first of every lane; None makes all.
-        rank: which of several processes this is; each reads some of the lanes, or none if there are too few.
-        ranks: how many processes there are.
+        limit: approximate number of predictions, the first of every lane; None makes all.
+        rank: number of this process; each reads some of the lanes, or none if there are too few.
+        ranks: number of processes.
     """
     predictions = len(ids) - 1
     lanes = max(1, min(lanes, predictions // max(2 * warmup, 1)))

@@ -1,4 +1,4 @@
-"""A text as the conversations that it holds."""
+"""The conversations in a text."""
 
 from __future__ import annotations
 
@@ -8,22 +8,17 @@ from charlm.text.dialogue import Dialogue
 
 
 class Utterance(NamedTuple):
-    """A turn.
+    """A turn."""
 
-    Attributes:
-        name: who speaks; empty in formats without names.
-        text: the words.
-    """
-
-    name: str
+    name: str  # speaker; empty in formats without names
     text: str
 
 
 def conversations_in(text: str, dialogue: Dialogue) -> list[tuple[Utterance, ...]]:
-    """The turns of a text, conversation by conversation.
+    """Return the turns of each conversation of a text.
 
-    A blank line ends a conversation in formats whose turns have none between them; any other text is one. What has no
-    speaker where the format names them, as a stage direction has none, is left out.
+    A blank line ends a conversation in formats that have none between turns. In other formats the text is one
+    conversation. In formats with names, parts without a speaker are left out, such as stage directions.
 
     Args:
         text: composed (NFC) and with plain newlines.

@@ -1,13 +1,15 @@
-"""How turns are written in a text, so that a model that has read it can be talked to.
+"""Formats of the turns in a text, so that a person can talk to a model that has read it.
 
-Owns the four formats: what stands before a turn and after it, what of a person's words a turn can hold, and what a
-speaker's name is. Knows nothing of models; a conversation is made of what this says. Which format a text has is told by
-`charlm.text.format_detection`.
+Owns the four formats: the text before and after a turn, the fitting of a person's words, and the rules for names.
+`charlm.text.format_detection` finds the format of a text.
 
-    plain        no turns: a person writes, the model writes on      Once upon a time there was
+    plain        no turns: the model continues a person's text       Once upon a time there was
+
     lines        a turn a line, a blank line between conversations   how are you?
+
     transcript   the speaker on the same line; blank lines between   Anna: how are you?
-                 turns where the text has them
+                 turns if the text has them
+
     play         the speaker on a line of its own, blank lines       ANNA:
                  between speeches                                    How are you?
 """
@@ -25,12 +27,12 @@ from charlm.errors import CheckpointError, UsageError
 from charlm.text.decoding import normalise
 
 COLONS: Final = (":", "\uff1a", " :", "\u00a0:")
-"""What may stand after a name: English, Japanese and Chinese, French."""
-MAX_NAME = 40  # characters
-MAX_WORDS = 5  # of a name
-MAX_NAMES = 1000  # that a model remembers
+"""After a name: English, Japanese and Chinese, French."""
+MAX_NAME_CHARS = 40
+MAX_NAME_WORDS = 5
+MAX_NAMES = 1000  # in a model file
 
-# A name begins with a letter (or as "1st citizen" does) and has no sentence in it: no full stop but an abbreviation's.
+# A name begins with a letter (or like "1st citizen") and holds no sentence: no full stop except in abbreviations.
 _OF_A_NAME = '[^\n:\uff1a.!?\u2026\u3002\uff01\uff1f,;\u3001"\u201c\u201d\u201e\u00ab\u00bb<>\\[\\]{}=/\\\\|@#*`]'
 _TITLES = ("mr", "mrs", "ms", "dr", "st", "prof", "rev", "capt", "col", "lt", "sgt", "gen", "hon", "jr", "sr", "[a-z]")
 _FULL_STOP = "(?:" + "|".join(rf"(?i:(?<=\b{title}))" for title in _TITLES) + r")\."
@@ -43,21 +45,15 @@ _NAME = re.compile(
 class Dialogue:
     """The format of a model's text.
 
-    Attributes:
-        format: one of `FORMATS`.
-        names: the speakers, the most frequent first; empty in formats without names.
-        colon: one of `COLONS`, where names are.
-        spaced: whether blank lines stand between the turns of a transcript.
-
     Raises:
         UsageError: an unknown format.
-        CheckpointError: names or a colon that cannot be.
+        CheckpointError: impossible names or colon.
     """
 
-    format: str = "plain"
-    names: tuple[str, ...] = ()
-    colon: str = ":"
-    spaced: bool = False
+    format: str = "plain"  # one of `FORMATS`
+    names: tuple[str, ...] = ()  # speakers, the most frequent first; empty in formats without names
+    colon: str = ":"  # one of `COLONS`
+    spaced: bool = False  # blank lines separate the turns of a transcript
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -69,32 +65,32 @@ class Dialogue:
 
     @property
     def has_names(self) -> bool:
-        """Whether turns name their speakers."""
+        """Turns name their speakers."""
         return self.format in ("transcript", "play")
 
     @property
     def has_turns(self) -> bool:
-        """Whether turns are marked at all."""
+        """Turns are marked."""
         return self.format != "plain"
 
     def writes_like(self, other: Dialogue) -> bool:
-        """Whether two formats write turns alike; their speakers may differ."""
+        """Return whether two formats differ at most in their speakers."""
         return replace(self, names=()) == replace(other, names=())
 
     @property
     def beginning(self) -> str:
-        """What is read before the first turn."""
+        """Text before the first turn."""
         return "\n" if self.format == "plain" else "\n\n"
 
     def opening(self, name: str) -> str:
-        """What stands before a speaker's words."""
+        """Return the text before a speaker's words."""
         if not self.has_names:
             return ""
         return name + self.colon + self._gap
 
     @property
     def _gap(self) -> str:
-        # A full-width colon brings its space along.
+        # A full-width colon includes its space.
         return "\n" if self.format == "play" else "" if self.colon == "\uff1a" else " "
 
     @property
@@ -103,19 +99,18 @@ class Dialogue:
 
     @property
     def closing(self) -> str:
-        """What stands after a turn when another follows; a reply that reaches it is complete."""
+        """Text between a turn and the next; a reply that reaches it is complete."""
         return self._between if self.has_turns else ""
 
     @property
     def stops(self) -> tuple[str, ...]:
-        """What ends a reply."""
+        """Stop strings of a reply."""
         return (self.closing,) if self.closing else ()
 
     def fit(self, text: str) -> str:
-        """A person's words as a turn of this format can hold them: normalised, and without what would end the turn.
+        """Return a person's words as a turn of this format: normalised, and without text that would end the turn.
 
-        What is left cannot be taken for another's turn: names count only after what ends one. Fitting twice changes
-        nothing more.
+        The result cannot contain another turn: a name counts only after the end of a turn. The function is idempotent.
         """
         text = normalise(text).lstrip("\ufeff")
         if not self.has_turns:
@@ -126,62 +121,63 @@ class Dialogue:
         return re.sub(r"\s*\n\s*\n\s*", "\n", text)
 
     def speakers_in(self, text: str) -> list[str]:
-        """Whose turns a text of this format has, in order; none in formats without names."""
+        """Return the speaker of each turn of a text, in order; none in formats without names."""
         if not self.has_names:
             return []
         return [name for name, colon in turns_in(text, self.format, self.spaced) if colon == self.colon]
 
     def complete_name(self, beginning: str) -> list[str]:
-        """The speakers whose names begin so, whatever the case."""
+        """Return the speakers whose names begin with a text, in any case."""
         return [name for name in self.names if name.casefold().startswith(beginning.casefold())]
 
     def speaker(self, name: str) -> str:
-        """The name as the text writes it: exactly, or in another case, or as the only one that begins so."""
+        """Return the known name that equals `name` in any case or alone begins with it, else `name`."""
         if not self.has_names or name in self.names:
             return name
         same = [known for known in self.names if known.casefold() == name.casefold()]
-        near = same or self.complete_name(name)
-        return near[0] if same or len(near) == 1 else name
+        similar = same or self.complete_name(name)
+        return similar[0] if same or len(similar) == 1 else name
 
     def to_dict(self) -> dict[str, Any]:
-        """For the model file."""
+        """Return plain data for the model file."""
         return asdict(self) | {"names": list(self.names)}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Dialogue:
-        """Read back what `to_dict` made; colon and spacing may be left out.
+        """Return the format that `to_dict` wrote; colon and spacing may be missing.
 
         Raises:
-            CheckpointError: it is damaged.
+            CheckpointError: the document is damaged.
         """
-        known, names, form = {one.name for one in fields(cls)}, document.get("names"), document.get("format")
-        if not {"format", "names"} <= set(document) <= known or form not in FORMATS or not isinstance(names, list):
+        known, names = {one.name for one in fields(cls)}, document.get("names")
+        is_known = document.get("format") in FORMATS
+        if not {"format", "names"} <= set(document) <= known or not is_known or not isinstance(names, list):
             raise CheckpointError("the dialogue format is damaged")
         return cls(**{**document, "names": tuple(names)})
 
 
 @lru_cache(10_000)
 def is_name(name: str) -> bool:
-    """Whether a speaker can be called so: short, printable, without a sentence or a colon in it."""
+    """Return whether a text can be a speaker's name: short, printable, without a sentence or a colon."""
     return (
-        len(name) <= MAX_NAME
+        len(name) <= MAX_NAME_CHARS
         and name.isprintable()
-        and len(name.split()) <= MAX_WORDS
+        and len(name.split()) <= MAX_NAME_WORDS
         and _NAME.fullmatch(name) is not None
     )
 
 
-def turns_in(text: str, form: str, spaced: bool, speech: str = r"\S") -> list[tuple[str, str]]:
-    """The name and the colon of each turn of a text, in order.
+def turns_in(text: str, format_name: str, spaced: bool, speech: str = r"\S") -> list[tuple[str, str]]:
+    """Return the name and the colon of each turn of a text, in order.
 
     Args:
-        text: to be read.
-        form: a format with names.
-        spaced: whether a turn must follow a blank line.
-        speech: what its words must begin with, as a pattern.
+        text: normalised.
+        format_name: a format with names.
+        spaced: a turn must follow a blank line.
+        speech: pattern of the beginning of a turn's words.
     """
     turns = []
-    for label in _label(form, spaced, speech).findall(text):
+    for label in _label(format_name, spaced, speech).findall(text):
         name = label[:-1].rstrip()
         colon = label[len(name) :]
         if colon in COLONS and is_name(name):
@@ -190,8 +186,8 @@ def turns_in(text: str, form: str, spaced: bool, speech: str = r"\S") -> list[tu
 
 
 @cache
-def _label(form: str, spaced: bool, speech: str) -> re.Pattern[str]:
-    # Whatever stands before a colon; what of it is a name is looked at afterwards, once for each.
-    before = r"(?:\A|\n\n)" if form == "play" or spaced else "^"
-    after = "\n" if form == "play" else "(?:(?<=:) |(?<=\uff1a))"
-    return re.compile(rf"{before}([^\n:\uff1a]{{1,{MAX_NAME + 1}}}[:\uff1a]){after}(?={speech})", re.MULTILINE)
+def _label(format_name: str, spaced: bool, speech: str) -> re.Pattern[str]:
+    # Any text before a colon; `is_name` checks it afterwards.
+    before = r"(?:\A|\n\n)" if format_name == "play" or spaced else "^"
+    after = "\n" if format_name == "play" else "(?:(?<=:) |(?<=\uff1a))"
+    return re.compile(rf"{before}([^\n:\uff1a]{{1,{MAX_NAME_CHARS + 1}}}[:\uff1a]){after}(?={speech})", re.MULTILINE)

@@ -1,7 +1,6 @@
-"""Which files a command line names.
+"""The text files that a command line names.
 
-Owns the walk through folders: what is hidden or binary there is passed over, what is named is meant. Knows nothing of
-what is read from the files.
+Hidden and binary files in folders are skipped; a file that is named itself is always taken.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from charlm.text.decoding import check_encoding, is_binary
 def find_files(
     paths: Sequence[str | Path], pattern: str = "*", encoding: str = "utf-8"
 ) -> tuple[list[Path], list[str]]:
-    """The text files that a command line names.
+    """Return the text files that a command line names.
 
     Args:
-        paths: files, and folders that are searched at every depth; hidden files in them are ignored.
+        paths: files, and folders that are searched at every depth.
         pattern: a glob that a folder's files must match.
-        encoding: of the files; what is binary depends on it.
+        encoding: of the files; it decides which files are binary.
 
     Returns:
-        The files in order (a folder's sorted by path), and the names of a folder's binary files, which are left out.
+        The files in order (a folder's sorted by path), and the names of skipped binary files.
 
     Raises:
-        NotFoundError: nothing is at a path.
-        CorpusError: a folder holds no text.
+        NotFoundError: a path does not exist.
+        CorpusError: a folder has no text.
         UsageError: there is no such encoding.
     """
     check_encoding(encoding)

@@ -1,24 +1,22 @@
-"""Making characters visible that would otherwise drive a terminal.
+"""Symbols for characters that would control a terminal.
 
-A model may emit anything that its corpus held. Escape sequences could move the cursor, rename the window or paste into
-the clipboard; bidirectional overrides could reorder what was said. On a screen they appear as symbols; in a pipe they
-pass unchanged.
+A model may emit any character of its corpus. Escape sequences can move the cursor, rename the window or write to the
+clipboard; bidirectional overrides can reorder text. On a screen they appear as symbols; a pipe gets them unchanged.
 """
 
 from __future__ import annotations
 
 import re
 
-# C0 and DEL, C1, and what reorders or hides text: marks, embeddings, isolates, line separators, the tag block.
-# Halves of surrogate pairs, which cannot be sent at all.
-# Joiners stay, because emoji and several scripts are made of them.
+# C0 and DEL, C1, and characters that reorder or hide text: marks, embeddings, isolates, line separators, the tag block.
+# Halves of surrogate pairs, which cannot be encoded. Joiners stay: emoji and several scripts need them.
 _HAZARDS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
 )
 
 
 def visible(text: str) -> str:
-    """`text` with control characters as symbols; newlines and tabs stay what they are."""
+    """Return `text` with symbols for control characters, except newlines and tabs."""
     return _HAZARDS.sub(_symbol, text)
 
 

@@ -1,8 +1,8 @@
-"""Finding stop strings in a stream, without ever showing part of one.
+"""Finds stop strings in a stream, without showing a part of one.
 
-After each character the matcher knows the longest suffix of what it has read that may still become a stop string; that
-much must be held back. It is an Aho-Corasick automaton (Aho and Corasick 1975): one table look-up a character however
-many stop strings there are.
+After each character the matcher knows the longest suffix that may still become a stop string, and that the caller must
+hold back. It is an Aho-Corasick automaton (Aho and Corasick 1975): one table look-up for each character, for any number
+of stop strings.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 class _Node:
     depth: int
     children: dict[str, int] = field(default_factory=dict)
-    fallback: int = 0  # the node of the longest proper suffix that is also a prefix of some stop string
-    match: int = 0  # the length of the longest stop string that ends here; 0 for none
+    fallback: int = 0  # node of the longest proper suffix that is also a prefix of a stop string
+    match: int = 0  # length of the longest stop string that ends here; 0 for none
 
 
 class StopMatcher:
-    """Reads characters, says when a stop string is complete and how much to hold back until then.
+    """Detects complete stop strings, and the number of characters to hold back until then.
 
     Args:
         stops: the stop strings; empty ones are ignored.
@@ -47,7 +47,7 @@ class StopMatcher:
         self._nodes[node].match = len(stop)
 
     def _link(self) -> None:
-        # Breadth first: a node's fallback is nearer to the root, so it is finished when it is needed.
+        # Breadth first: a node's fallback is nearer to the root, so it is linked before it is needed.
         queue = deque(self._nodes[0].children.values())
         while queue:
             index = queue.popleft()
@@ -67,11 +67,11 @@ class StopMatcher:
             node = self._nodes[node].fallback
 
     def push(self, character: str) -> int:
-        """Read one character; the length of the stop string that it completes, 0 if none."""
+        """Read one character; return the length of the stop string that it completes, or 0."""
         self._node = self._next(self._node, character)
         return self._nodes[self._node].match
 
     @property
     def held(self) -> int:
-        """How many of the last characters may still be the beginning of a stop string."""
+        """Number of last characters that may begin a stop string."""
         return self._nodes[self._node].depth

@@ -1,8 +1,7 @@
 """Characters to ids and back.
 
-Owns the mapping. A character of the vocabulary is one id; any other is spelled as its UTF-8 bytes, one id a byte, when
-the vocabulary has byte ids, so that `decode(encode(text)) == text` for every text. A vocabulary whose corpus needed no
-bytes has none, and cannot spell what it has not seen.
+A character of the vocabulary is one id. With byte ids, any other character is spelled as its UTF-8 bytes, one id each,
+so that `decode(encode(text)) == text` for every text. A vocabulary without byte ids cannot encode unknown characters.
 """
 
 from __future__ import annotations
@@ -25,19 +24,18 @@ CodePoints = NDArray[np.unsignedinteger[Any]]
 
 BYTES = 256
 CODE_POINTS = 0x110000
-SUBSTITUTES = (" ", "\uff1f", "\u3000")
-"""For what cannot be spelled, where a vocabulary has no question mark: a space, and those of a Japanese text."""
+SUBSTITUTES = (" ", "\uff1f", "\u3000")  # for unknown characters if there is no "?"; the last two are Japanese
 
 
 class Vocabulary:
-    """An ordered set of characters, and 256 byte ids behind them if `has_bytes`.
+    """An ordered set of characters, followed by 256 byte ids if `has_bytes`.
 
     Args:
-        characters: distinct single characters; the id of each is its place.
-        has_bytes: whether the ids from `len(characters)` to `len(characters) + 255` stand for the bytes 0 to 255.
+        characters: distinct single characters; the id of each is its index.
+        has_bytes: the ids from `len(characters)` to `len(characters) + 255` are the bytes 0 to 255.
 
     Raises:
-        CorpusError: a character is not a single code point, a lone surrogate, or there twice.
+        CorpusError: a character is not a single code point, is a lone surrogate, or occurs twice.
     """
 
     def __init__(self, characters: Iterable[str], *, has_bytes: bool) -> None:
@@ -51,11 +49,11 @@ class Vocabulary:
 
     @classmethod
     def from_counts(cls, counts: NDArray[np.int64], min_count: int = 1) -> Vocabulary:
-        """The vocabulary of a text.
+        """Return the vocabulary of a text.
 
         Args:
-            counts: how often each code point occurs, (0x110000,).
-            min_count: a character seen less often is spelled in bytes.
+            counts: of each code point, (0x110000,).
+            min_count: rarer characters are spelled in bytes.
         """
         seen = np.flatnonzero(counts)
         kept = np.flatnonzero(counts >= max(min_count, 1))
@@ -82,7 +80,7 @@ class Vocabulary:
 
     @cached_property
     def _table(self) -> NDArray[np.int32]:
-        """The id of each code point, -1 where it has none, (0x110000,)."""
+        """The id of each code point, -1 for unknown ones, (0x110000,)."""
         table = np.full(CODE_POINTS, -1, dtype=np.int32)
         table[[ord(character) for character in self.characters]] = np.arange(len(self.characters))
         return table
@@ -95,17 +93,17 @@ class Vocabulary:
 
     @cached_property
     def begins(self) -> NDArray[np.bool_]:
-        """Whether an id begins a character, (V,): all do but the bytes that go on with one. For counting characters."""
+        """True for each id that begins a character, (V,): for all but UTF-8 continuation bytes."""
         values = np.arange(len(self)) - len(self.characters)
         return (values < 0x80) | (values >= 0xC0)
 
     def encode(self, text: str) -> Ids:
-        """The ids of a text, (N,).
+        """Return the ids of a text, (N,).
 
         Raises:
-            CorpusError: the text has a lone surrogate, or a character that this vocabulary cannot spell.
+            CorpusError: the text has a lone surrogate, or a character that this vocabulary cannot encode.
         """
-        if len(text) < 64:  # prompts and single characters, for which the table of all code points is a detour
+        if len(text) < 64:  # a dictionary is faster for prompts and single characters
             try:
                 return np.array([self._id_of[character] for character in text], dtype=np.int64)
             except KeyError:
@@ -113,22 +111,22 @@ class Vocabulary:
         return self.encode_points(code_points(text)).astype(np.int64, copy=False)
 
     def encode_points(self, points: CodePoints) -> NDArray[np.int32]:
-        """The ids of code points, (N,) to (M,); the same as of the text that they are.
+        """Return the ids of code points, (N,) to (M,).
 
         Raises:
-            CorpusError: a character that this vocabulary cannot spell.
+            CorpusError: a character that this vocabulary cannot encode.
         """
         ids = self._table.take(points)
         unknown = np.flatnonzero(ids < 0)
         if not len(unknown):
             return ids
         if not self.has_bytes:
-            strange = chr(points[unknown[0]])
-            raise CorpusError(f"{strange!r} is not among the {len(self)} characters that this model knows")
+            first = chr(points[unknown[0]])
+            raise CorpusError(f"{first!r} is not among the {len(self)} characters that this model knows")
         return self._spell(ids, unknown, points[unknown])
 
     def _spell(self, ids: NDArray[np.int32], unknown: NDArray[np.intp], points: CodePoints) -> NDArray[np.int32]:
-        # Each unknown character's place is widened to as many ids as its UTF-8 has bytes, then filled in.
+        # Repeat each unknown character's -1 for every byte of its UTF-8, then fill in the bytes.
         spelled = [chr(point).encode() for point in points.tolist()]
         widths = np.ones(len(ids), dtype=np.int64)
         widths[unknown] = [len(one) for one in spelled]
@@ -137,45 +135,45 @@ class Vocabulary:
         return result
 
     def unknown(self, text: str) -> list[str]:
-        """The distinct characters of `text` that have no id of their own, in order of appearance."""
+        """Return the distinct characters of `text` without an id of their own, in order of appearance."""
         return [character for character in dict.fromkeys(text) if character not in self]
 
     def replace_unknown(self, text: str, replacement: str = "?") -> str:
-        """`text` with what cannot be encoded replaced by the first known of `replacement`, `SUBSTITUTES` and id 0."""
+        """Replace characters that cannot be encoded by the first known of `replacement`, `SUBSTITUTES` and id 0."""
         if self.has_bytes:
             return text
         substitute = next((one for one in (replacement, *SUBSTITUTES) if one in self), self.characters[0])
         return "".join(character if character in self else substitute for character in text)
 
     def decode(self, ids: Sequence[int] | Ids) -> str:
-        """The text of ids. Bytes that are no UTF-8 become U+FFFD."""
+        """Return the text of ids. Invalid UTF-8 becomes U+FFFD."""
         decoder = self.decoder()
         return "".join([decoder.push(int(index)) for index in ids]) + decoder.flush()
 
     def decoder(self) -> Decoder:
-        """A decoder that takes one id at a time."""
+        """Return a decoder that takes one id at a time."""
         return Decoder(self)
 
     def byte_of(self, index: int) -> int | None:
-        """The byte that an id stands for, or None if it stands for a character."""
+        """Return the byte of a byte id, or None for the id of a character."""
         return index - len(self.characters) if index >= len(self.characters) else None
 
     def label(self, index: int) -> str:
-        """A short name for an id: the character, or `<e3>` for a byte."""
+        """Return a short name for an id: the character, or `<e3>` for a byte."""
         byte = self.byte_of(index)
         return self.characters[index] if byte is None else f"<{byte:02x}>"
 
 
 class Decoder:
-    """Ids to text, one at a time; holds back the bytes of a character that is not whole yet."""
+    """Ids to text, one at a time; holds back the bytes of an incomplete character."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._characters = vocabulary.characters
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
-        self.pending = False  # whether bytes are held back
+        self.pending = False  # bytes are held back
 
     def push(self, index: int) -> str:
-        """The text that this id completes: nothing while a character is spelled, else one or more characters."""
+        """Return the text that this id completes: empty within the bytes of a character."""
         characters = self._characters
         if index < len(characters):
             return self.flush() + characters[index] if self.pending else characters[index]
@@ -184,7 +182,7 @@ class Decoder:
         return text
 
     def flush(self) -> str:
-        """What an unfinished character leaves: U+FFFD, or nothing."""
+        """Return U+FFFD if a character is incomplete, else nothing."""
         rest = self._bytes.decode(b"", final=True) if self.pending else ""
         self._bytes.reset()
         self.pending = False
@@ -204,5 +202,5 @@ def code_points(text: str) -> CodePoints:
     except UnicodeEncodeError as error:
         raise CorpusError(
             f"the text has half a surrogate pair (U+{ord(text[error.start]):04X}) at character {error.start}",
-            "it was cut or decoded wrongly somewhere; charlm takes whole characters only",
+            "it was cut or decoded wrongly; give whole characters",
         ) from error

@@ -14,7 +14,7 @@ from typing import Any
 from charlm.cells import CELLS
 from charlm.config import ModelConfig, TrainConfig
 from charlm.errors import UsageError
-from charlm.text.batching import most_lanes
+from charlm.text.batching import max_lanes
 
 DEFAULT_MINUTES = 5.0
 TRAINING_PASSES = 3  # a step forward and back costs three times the products of a step forward
@@ -113,7 +113,7 @@ def _lanes_and_chunk(characters: int, settings: Mapping[str, Any], ranks: int) -
     if "lanes" in settings:
         return int(settings["lanes"]), chunk
     # At least sixteen chunks an epoch, so that the state carried between them matters.
-    return max(1, min(32, most_lanes(characters, chunk * 16) // ranks)), chunk
+    return max(1, min(32, max_lanes(characters, chunk * 16) // ranks)), chunk
 
 
 def _work(settings: Mapping[str, Any], characters: int, step: int, machine: Machine) -> float:

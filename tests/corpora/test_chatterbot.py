@@ -35,7 +35,7 @@ def test_reading() -> None:
         ("boats 0", ["What is a boat?", "A house that doesn't stay."]),
         ("boats 1", ["Tell me more", 'It "floats".']),
         ("boats 2", ["hello", "hi", "how are you?", "fine"]),
-        ("boats 3", ["code", "def f(x):\nreturn {x}"]),
+        ("boats 3", ["code", "def f(x):\n    return {x}"]),
         ("boats 4", ["name", "one", "two"]),
     ]
 
@@ -50,7 +50,7 @@ def test_cleaning() -> None:
         ["Name.", "One."],
         ["Name.", "Two."],
     ]
-    assert tally.removed == {"entries with program text": [1, len("code def f(x):\nreturn {x}")]}
+    assert tally.removed == {"entries with program text": [1, len("code def f(x):\n    return {x}")]}
 
 
 @pytest.mark.parametrize(

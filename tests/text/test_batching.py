@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from charlm.errors import UsageError
-from charlm.text.batching import Chunk, Lanes, Position, TextWindow, most_lanes, read_once
+from charlm.text.batching import Chunk, Lanes, Position, TextWindow, max_lanes, read_once
 
 SEED = st.integers(0, 2**32)
 
@@ -98,9 +98,9 @@ def test_a_position_that_was_kept_does_not_move(lanes: Lanes, steps: int) -> Non
 def test_too_many_lanes_are_refused_with_a_number_that_is_not(characters: int, chunk: int, more: int) -> None:
     ids = np.arange(characters)
     with pytest.raises(UsageError) as caught:
-        Lanes(ids, most_lanes(characters, chunk) + more, chunk, seed=0)
+        Lanes(ids, max_lanes(characters, chunk) + more, chunk, seed=0)
     (number,) = map(int, re.findall(r"\d+", caught.value.hint or ""))
-    if most_lanes(characters, chunk):
+    if max_lanes(characters, chunk):
         assert len(next(Lanes(ids, number, chunk, seed=0)).x) == chunk
     else:
         assert len(next(Lanes(ids, 1, number - 1, seed=0)).x) == number - 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from charlm.config import FORMATS
 from charlm.errors import CheckpointError, UsageError
 from charlm.text.decoding import normalise
-from charlm.text.dialogue import COLONS, MAX_NAME, MAX_NAMES, Dialogue, is_name
+from charlm.text.dialogue import COLONS, MAX_NAME_CHARS, MAX_NAMES, Dialogue, is_name
 
 ALL = [
     Dialogue("plain"),
@@ -110,7 +110,7 @@ def test_a_reply_stops_at_what_stands_between_turns(dialogue: Dialogue) -> None:
 @pytest.mark.parametrize(
     "name",
     ["A", "ANNA", "First Citizen", "Henry 4", "1ST GOAT", "2nd man", "太郎", "Mr. Oak", "MRS. OAK", "J. R. Oak",
-     "St. Ives", "anna_b", "O'Hara", "Jean-Luc", "Anna (aside)", "Élodie", "x" * MAX_NAME],
+     "St. Ives", "anna_b", "O'Hara", "Jean-Luc", "Anna (aside)", "Élodie", "x" * MAX_NAME_CHARS],
 )  # fmt: skip
 def test_a_name(name: str) -> None:
     assert is_name(name)
@@ -122,7 +122,7 @@ def test_a_name(name: str) -> None:
     "name",
     ["", " ", "\n", "Anna ", " Anna", "Anna:", "Anna：", "12", "12:03 Anna", "-", "(aside)", "He said. Then",
      "Who? Me", "Oh! He", "Well, Anna", "the one who came in from the rain", "ANNA\nBEN", "[12] Anna", "<anna>",
-     "a/b", "x" * (MAX_NAME + 1),
+     "a/b", "x" * (MAX_NAME_CHARS + 1),
      "AN\x1bNA", "AN\u202eNA", '"Anna"', "太郎。"],
 )  # fmt: skip
 def test_no_name(name: str) -> None:
@@ -133,7 +133,7 @@ def test_no_name(name: str) -> None:
         assert name not in dialogue.speakers_in(dialogue.opening(name) + "yes")
 
 
-@given(st.text(st.characters(exclude_characters="\n"), max_size=MAX_NAME))
+@given(st.text(st.characters(exclude_characters="\n"), max_size=MAX_NAME_CHARS))
 def test_a_name_is_always_found_where_it_opens_a_turn(name: str) -> None:
     for dialogue in NAMED:
         assert dialogue.speakers_in(dialogue.beginning + dialogue.opening(name) + "yes") == [name] * is_name(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from charlm.config import FORMATS
 from charlm.errors import UsageError
 from charlm.text import format_detection
 from charlm.text.dialogue import Dialogue
-from charlm.text.format_detection import DetectedFormat, FormatDetector, detect, listen, read_as
+from charlm.text.format_detection import DetectedFormat, FormatDetector, detect, read_as
 
 from ..conftest import HARBOUR
 
@@ -39,6 +39,13 @@ JAPANESE = [
     "猫は窓を開けませんよ。", "うちの猫は開けます。", "お茶を飲みますか？", "はい、いただきます。",
     "砂糖はいりますか？", "いいえ、いりません。",
 ]  # fmt: skip
+
+
+def detect_pieces(pieces: Iterable[str], format_name: str = "auto") -> DetectedFormat:
+    detector = FormatDetector(format_name)
+    for piece in pieces:
+        detector.update(piece)
+    return detector.result()
 
 
 def choose(rng: random.Random, sentences: Sequence[str], names: Sequence[str], turns: int) -> list[tuple[str, str]]:
@@ -222,7 +229,7 @@ def test_a_text_with_both_colons_keeps_the_usual_one() -> None:
 
 @pytest.fixture
 def _small_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(format_detection, "SAMPLE", 300)
+    monkeypatch.setattr(format_detection, "DETECT_CHARS", 300)
 
 
 def cut(text: str, places: Sequence[int]) -> list[str]:
@@ -233,7 +240,7 @@ def cut(text: str, places: Sequence[int]) -> list[str]:
 @given(st.sampled_from(DIALOGUES), st.lists(st.integers(0, 1 << 20), max_size=8))
 def test_pieces_or_whole_is_the_same(dialogue: tuple[str, str, Dialogue], places: list[int]) -> None:
     text = dialogue[1]
-    assert listen(cut(text, places)) == listen([text]) == DetectedFormat(detect(text), dialogue[2].format)
+    assert detect_pieces(cut(text, places)) == detect_pieces([text]) == DetectedFormat(detect(text), dialogue[2].format)
 
 
 @pytest.mark.usefixtures("_small_sample")
@@ -244,9 +251,9 @@ def test_speakers_are_counted_after_the_sample_too(make: Callable[..., str]) -> 
     rng = random.Random(5)
     for _ in range(50):
         pieces = cut(text, [rng.randrange(len(text)) for _ in range(rng.randrange(30))])
-        heard = listen(pieces)
-        counts = [text.count(heard.dialogue.opening(name)) for name in heard.dialogue.names]
-        assert set(heard.dialogue.names) == {"Anna", "Ben", "Cleo", "Dan"}
+        found = detect_pieces(pieces)
+        counts = [text.count(found.dialogue.opening(name)) for name in found.dialogue.names]
+        assert set(found.dialogue.names) == {"Anna", "Ben", "Cleo", "Dan"}
         assert counts == sorted(counts, reverse=True)
         assert counts[0] > counts[-1]
 
@@ -258,13 +265,13 @@ def test_little_of_an_endless_text_is_kept(form: str) -> None:
     for text in (play(["ANNA", "BEN"]), "no end of a line " * 2000, "A:\nyes\n\n" * 2000):
         for number in range(0, len(text), 50):
             detector.update(text[number : number + 50])
-            assert len(detector._rest) <= format_detection.SAMPLE + 100
+            assert len(detector._rest) <= format_detection.DETECT_CHARS + 100
     assert detector.result().dialogue.format == ("play" if form == "auto" else form)
 
 
 @pytest.mark.usefixtures("_small_sample")
 def test_a_text_of_nothing_but_names_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(format_detection, "MAX_COUNTED", 20)
+    monkeypatch.setattr(format_detection, "MAX_COUNTED_NAMES", 20)
     detector = FormatDetector("play")
     text = "\n\n".join(f"{'ANNA' if n % 3 else f'G{n}'}:\nYes." for n in range(900))
     for number in range(0, len(text), 100):
@@ -275,15 +282,15 @@ def test_a_text_of_nothing_but_names_does_not_fill_the_memory(monkeypatch: pytes
 
 def test_what_is_asked_for_is_taken_and_what_was_found_is_said() -> None:
     prose, comedy = OTHERS["wrapped prose"], play(["ANNA", "BEN"])
-    assert listen([comedy], "plain") == DetectedFormat(Dialogue(), "play")
-    assert listen([comedy], "plain").fits
-    assert listen([prose], "play") == DetectedFormat(Dialogue("play"), "plain")
-    assert not listen([prose], "play").fits
-    assert not listen([prose], "lines").fits
-    assert not listen([comedy], "transcript").fits
+    assert detect_pieces([comedy], "plain") == DetectedFormat(Dialogue(), "play")
+    assert detect_pieces([comedy], "plain").fits
+    assert detect_pieces([prose], "play") == DetectedFormat(Dialogue("play"), "plain")
+    assert not detect_pieces([prose], "play").fits
+    assert not detect_pieces([prose], "lines").fits
+    assert not detect_pieces([comedy], "transcript").fits
     few_scenes = "\n\n".join([comedy[:400], *[PROSE] * 60])
     assert detect(few_scenes).format == "plain"
-    assert listen([few_scenes], "play").fits
-    assert listen([few_scenes], "play").dialogue.names
+    assert detect_pieces([few_scenes], "play").fits
+    assert detect_pieces([few_scenes], "play").dialogue.names
     with pytest.raises(UsageError, match="sonnet"):
         FormatDetector("sonnet")

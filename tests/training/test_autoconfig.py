@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from charlm.config import ModelConfig, TrainConfig
 from charlm.errors import UsageError
 from charlm.tensor_shapes import parameter_count
-from charlm.text.batching import most_lanes
+from charlm.text.batching import max_lanes
 from charlm.training.autoconfig import Machine, plan
 from charlm.training.loop import learning_rate
 
@@ -27,7 +27,7 @@ budgets = st.one_of(
 def test_every_plan_can_be_carried_out(characters: int, vocabulary: int, budget: dict[str, Any], speed: float) -> None:
     model, train = plan(characters, vocabulary, budget, Machine(speed))
     assert model.vocabulary == vocabulary
-    assert train.lanes <= most_lanes(characters, train.chunk)
+    assert train.lanes <= max_lanes(characters, train.chunk)
     assert train.evaluations >= 1
     assert 0 <= train.dropout_hidden < 1
     for name, value in budget.items():
