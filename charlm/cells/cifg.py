@@ -23,9 +23,7 @@ from charlm.cells.lstm import LSTM_SIGNALS, LSTMDerivatives, LSTMState, LSTMVari
 
 
 class CIFGTrace(NamedTuple):
-    """Values of one step, (B, H) each."""
-
-    h_prev: Array
+    h_prev: Array  # (B, H), as the others
     c_prev: Array
     f: Array
     o: Array
@@ -34,8 +32,6 @@ class CIFGTrace(NamedTuple):
 
 
 class CIFG(LSTMVariant[CIFGTrace, LSTMDerivatives]):
-    """The LSTM with coupled gates."""
-
     GATES = ("f", "o", "g")
     SIGNALS = {
         "f": gate("forget gate: how much of the old cell is kept; the candidate takes the rest"),

@@ -23,9 +23,7 @@ from charlm.cells.rnn import HiddenState, clamp_hidden
 
 
 class GRUTrace(NamedTuple):
-    """Values of one step, (B, H) each."""
-
-    h_prev: Array
+    h_prev: Array  # (B, H), as the others
     r: Array
     z: Array
     n: Array
@@ -33,8 +31,6 @@ class GRUTrace(NamedTuple):
 
 
 class GRUDerivatives(NamedTuple):
-    """Partial derivatives of one step."""
-
     a: Array  # (B, 3H) of h' by a_r, a_z and a_n
     u: Array  # (B, 3H) of h' by u_r, u_z and u_n + b_h
     z: Array  # (B, H) of h' by h, without the path through the gates

@@ -51,9 +51,7 @@ class LSTMState(NamedTuple):
 
 
 class LSTMTrace(NamedTuple):
-    """Values of one step, (B, H) each."""
-
-    h_prev: Array
+    h_prev: Array  # (B, H), as the others
     c_prev: Array
     i: Array
     f: Array
@@ -63,8 +61,6 @@ class LSTMTrace(NamedTuple):
 
 
 class LSTMDerivatives(NamedTuple):
-    """Partial derivatives of one step."""
-
     c: Array  # (B, H) of h' by c'
     f: Array  # (B, H) of c' by c
     a: Array  # (B, GH) of c' by a_i, a_f and a_g, of h' by a_o
@@ -94,8 +90,6 @@ class LSTMVariant(FusableCell[LSTMState, O, D]):
 
 
 class LSTM(LSTMVariant[LSTMTrace, LSTMDerivatives]):
-    """The LSTM."""
-
     GATES = ("i", "f", "o", "g")
     SIGNALS = LSTM_SIGNALS
 

@@ -28,9 +28,7 @@ _LSTM = LSTM()
 
 
 class MultiplicativeTrace(NamedTuple):
-    """Values of one step, (B, H) each."""
-
-    h_prev: Array
+    h_prev: Array  # (B, H), as the others
     c_prev: Array
     i: Array
     f: Array
@@ -43,8 +41,6 @@ class MultiplicativeTrace(NamedTuple):
 
 
 class MultiplicativeDerivatives(NamedTuple):
-    """Partial derivatives of one step."""
-
     c: Array  # (B, H) of h' by c'
     f: Array  # (B, H) of c' by c
     a: Array  # (B, 4H) of c' by a_i, a_f and a_g, of h' by a_o
@@ -53,8 +49,6 @@ class MultiplicativeDerivatives(NamedTuple):
 
 
 class Multiplicative(Cell[LSTMState, MultiplicativeTrace, MultiplicativeDerivatives]):
-    """The multiplicative LSTM. Its two recurrent products exclude `FusableCell`."""
-
     GATES = ("i", "f", "o", "g", "m")  # W_h has the first four
     SIGNALS = {
         **{name: LSTM_SIGNALS[name] for name in "ifog"},

@@ -24,9 +24,7 @@ from charlm.cells.lstm import LSTM, LSTM_SIGNALS, LSTMDerivatives, LSTMState, LS
 
 
 class PeepholeTrace(NamedTuple):
-    """Values of one step, (B, H) each."""
-
-    h_prev: Array
+    h_prev: Array  # (B, H), as the others
     c_prev: Array
     i: Array
     f: Array
@@ -37,8 +35,6 @@ class PeepholeTrace(NamedTuple):
 
 
 class Peephole(LSTMVariant[PeepholeTrace, LSTMDerivatives]):
-    """The LSTM with peepholes."""
-
     GATES = ("i", "f", "o", "g")
     SIGNALS = LSTM_SIGNALS
 

@@ -24,21 +24,15 @@ class HiddenState(NamedTuple):
 
 
 class RNNTrace(NamedTuple):
-    """Values of one step, (B, H) each."""
-
-    h_prev: Array
+    h_prev: Array  # (B, H), as the others
     h: Array
 
 
 class RNNDerivatives(NamedTuple):
-    """Partial derivatives of one step."""
-
     a: Array  # (B, H) of h' by a
 
 
 class RNN(FusableCell[HiddenState, RNNTrace, RNNDerivatives]):
-    """The plain recurrent cell."""
-
     GATES = ("h",)  # the only block of rows
     SIGNALS = {"h": Signal("hidden state: what is kept and shown", -1.0, 1.0)}
     MEMORY = "h"

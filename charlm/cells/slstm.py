@@ -38,9 +38,7 @@ class SLSTMState(NamedTuple):
 
 
 class SLSTMTrace(NamedTuple):
-    """Values of one step, (B, H) each."""
-
-    h_prev: Array
+    h_prev: Array  # (B, H), as the others
     c_prev: Array
     n_prev: Array
     i: Array
@@ -53,9 +51,7 @@ class SLSTMTrace(NamedTuple):
 
 
 class SLSTMDerivatives(NamedTuple):
-    """Partial derivatives of one step, (B, H) but for the last."""
-
-    c: Array  # of h' by c'
+    c: Array  # (B, H) of h' by c', and so the next six
     n: Array  # of h' by n'
     i: Array  # of n' by log i
     z_i: Array  # of c' by log i
@@ -66,8 +62,6 @@ class SLSTMDerivatives(NamedTuple):
 
 
 class SLSTM(FusableCell[SLSTMState, SLSTMTrace, SLSTMDerivatives]):
-    """The scalar cell of xLSTM."""
-
     GATES = ("i", "f", "o", "z")
     SIGNALS = {
         "i": gate("input gate: the weight of the candidate; the larger of i and f is 1"),
