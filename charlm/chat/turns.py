@@ -15,7 +15,6 @@ import numpy as np
 
 from charlm.chat.learning import NO_LEARNING, LearnPolicy
 from charlm.config import ChatConfig
-from charlm.errors import CheckpointError
 from charlm.inference.context import Context
 from charlm.inference.scoring import Nats
 
@@ -38,29 +37,6 @@ class Segment:
     text: str
     settings: tuple[SamplerCheckpoint, ...] = ()  # in order; empty if a person wrote the segment
     draws: int = 0  # ids that were drawn, shown or not
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
-        settings = [[one.draw, one.dials.to_dict(), dict(one.rng)] for one in self.settings]
-        return {"text": self.text, "settings": settings, "draws": self.draws}
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Segment:
-        """Read the output of `to_dict`.
-
-        Raises:
-            CheckpointError: it is damaged.
-        """
-        try:
-            settings = tuple(
-                SamplerCheckpoint(int(draw), ChatConfig.from_dict(dials), rng)
-                for draw, dials, rng in document["settings"]
-            )
-            for one in settings:
-                restored_rng(one.rng)
-            return cls(str(document["text"]), settings, int(document["draws"]))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise CheckpointError("a turn of a conversation is damaged") from error
 
 
 def restored_rng(state: Mapping[str, Any]) -> np.random.Generator:

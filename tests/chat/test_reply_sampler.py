@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.reply_sampler import RecordedControls, ReplySampler, SamplerControls, SegmentStart
+from charlm.chat.storage.documents import parse_segments, segment_list
 from charlm.chat.turns import SamplerCheckpoint, Segment, restored_rng
 from charlm.config import ChatConfig
 from charlm.errors import CheckpointError
@@ -55,7 +56,7 @@ def draw(
 
 def again(passage: Segment, **options: Any) -> ReplySampler:
     """The passage drawn from what was kept of it, and stopped where it was."""
-    kept = Segment.from_dict(json.loads(json.dumps(passage.to_dict())))
+    [kept] = parse_segments(passage.text, json.loads(json.dumps(segment_list([passage]))))
     assert kept == passage
     return draw(RecordedControls(kept), cancel=lambda drawing: drawing.draws >= kept.draws, **options)
 
@@ -221,52 +222,6 @@ def test_a_snapshot_that_is_damaged_or_another_model_s_is_refused() -> None:
     for one in wrong:
         with pytest.raises(CheckpointError):
             context_from_bytes(one, engine)
-
-
-@pytest.mark.parametrize("passage", [Segment("typed"), Segment(""), Segment("日本 ☃\n")])
-def test_what_a_person_wrote_is_read_back(passage: Segment) -> None:
-    assert Segment.from_dict(json.loads(json.dumps(passage.to_dict()))) == passage
-
-
-JUNK = [
-    None,
-    True,
-    0,
-    -1,
-    1.5,
-    "x",
-    [],
-    {},
-    [1],
-    {"a": 1},
-    10**40,
-    [[0]],
-    [[0, {}, {}]],
-    [["x", {}, {}]],
-    [[0, [], None]],
-]
-
-
-@pytest.mark.parametrize("key", ["settings", "draws"])
-@pytest.mark.parametrize("junk", JUNK, ids=repr)
-def test_a_damaged_passage_is_refused_or_harmless(key: str, junk: Any) -> None:
-    document = draw(SamplerControls(STREAMED, make_rng(1))).segment.to_dict() | {key: junk}
-    try:
-        passage = Segment.from_dict(document)
-    except CheckpointError:
-        return
-    # What is taken can be used.
-    assert isinstance(passage.draws, int)
-    for setting in passage.settings:
-        restored_rng(setting.rng).random()
-
-
-@pytest.mark.parametrize("key", ["text", "settings", "draws"])
-def test_a_passage_without_its_parts_is_refused(key: str) -> None:
-    document = draw(SamplerControls(STREAMED, make_rng(1))).segment.to_dict()
-    del document[key]
-    with pytest.raises(CheckpointError, match="damaged"):
-        Segment.from_dict(document)
 
 
 def test_random_numbers_go_on_where_they_stood() -> None:

@@ -105,15 +105,20 @@ def turn_document(turn: Turn, ids: Mapping[Turn, int]) -> TurnDocument:
         author=turn.author,
         name=replace_lone_surrogates(turn.name),
         text=turn.text,
-        segments=[
-            [len(one.text), [[each.draw, each.dials.to_dict(), dict(each.rng)] for each in one.settings], one.draws]
-            for one in segments
-        ],
+        segments=segment_list(segments),
         reason=turn.reason,
         created=turn.created,
         visited=None if turn.visited is None else ids.get(turn.visited),
         learning=turn.policy.to_dict(),
     )
+
+
+def segment_list(segments: Iterable[Segment]) -> list[Any]:
+    """Return the document of segments, see `TurnDocument`."""
+    return [
+        [len(one.text), [[each.draw, each.dials.to_dict(), dict(each.rng)] for each in one.settings], one.draws]
+        for one in segments
+    ]
 
 
 # -- back again -------------------------------------------------------------------------------------------------------
@@ -187,7 +192,7 @@ def _conversation(
         _require(one.id not in known, "two turns have the same number")
         _require(one.parent in known, "a turn comes before its parent")
         _require(one.author in (YOU, BOT) and one.reason in REASONS, "a turn has an unknown author or end")
-        segments = _segments(one.text, one.segments, is_trusted)
+        segments = parse_segments(one.text, one.segments, is_trusted=is_trusted)
         policy = LearnPolicy.from_dict(one.learning) if one.learning else NO_LEARNING
         turn = Turn(0, known[one.parent], one.author, _speaker(one.name), segments, one.reason, policy=policy)
         turn.created = _time(one.created)
@@ -204,7 +209,12 @@ def _conversation(
     return data, {turn: number for number, turn in known.items() if turn is not data.root}
 
 
-def _segments(text: str, documents: list[Any], is_trusted: bool) -> tuple[Segment, ...]:
+def parse_segments(text: str, documents: Iterable[Any], *, is_trusted: bool = False) -> tuple[Segment, ...]:
+    """Return the segments of a text, from the document that `segment_list` returned.
+
+    Raises:
+        CheckpointError: they do not fit the text. Other errors mean that they are damaged too.
+    """
     segments, start = [], 0
     for length, settings, draws in documents:
         made = tuple([SamplerCheckpoint(draw, _settings(tuple(dials.items())), rng) for draw, dials, rng in settings])
