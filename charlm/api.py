@@ -285,7 +285,7 @@ def train(
     Args:
         paths: files, folders and names of built corpora; empty with `resume`.
         output: the model's name or path; None takes the first input's name.
-        resume: the name of a run to go on with.
+        resume: the name of a run to resume.
         base: a model to fine-tune.
         force: overwrite a model of the same name.
         on_event: called with every event of `charlm.training.events`.

@@ -32,7 +32,7 @@ class Setting:
     max: float = math.inf
     open: tuple[float, ...] = ()  # ends of the range that are not allowed
     choices: tuple[str, ...] = ()
-    words: Mapping[Any, str] = field(default_factory=dict)  # names of values, such as {0: "off"}
+    words: Mapping[float | str, str] = field(default_factory=dict)  # names of values, such as {0: "off"}
     default_text: str = ""  # what help shows as the default, where a value does not say it
     flags: tuple[str, ...] = ()  # of the command-line option; by default --name-of-the-field
     metavar: str | None = None
@@ -47,7 +47,7 @@ class BoundSetting:
     name: str
     type: type
     is_optional: bool
-    default: Any
+    default: object
     setting: Setting
 
     @property
@@ -71,7 +71,7 @@ class BoundSetting:
             return self.shown_name if self.default else f"no-{self.shown_name}"
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
-    def check(self, value: Any) -> None:
+    def check(self, value: object) -> None:
         """Raise UsageError unless `value` has the type of the field and lies in its range."""
         if value is None and self.is_optional:
             return
@@ -111,7 +111,7 @@ class BoundSetting:
     def _hint(self) -> str | None:
         return f"the range is {self.range_text}" if self.range_text else None
 
-    def parse(self, text: str) -> Any:
+    def parse(self, text: str) -> float | str:
         """Return the value that a person typed: a number, or one of the words.
 
         Raises:
@@ -122,12 +122,13 @@ class BoundSetting:
             if text.casefold() == word:
                 return value
         try:
-            return self.type(text)
+            parsed: float | str = self.type(text)
         except ValueError as error:
             problem = f"{self.shown_name} is {text!r}, but must be {_TYPE_NAMES[self.type]}"
             raise UsageError(problem, self._hint) from error
+        return parsed
 
-    def show(self, value: Any) -> str:
+    def show(self, value: float | str) -> str:
         """Return a value as a person reads it."""
         return self.setting.words.get(value) or (show_number(value) if isinstance(value, (int, float)) else str(value))
 
@@ -204,7 +205,7 @@ def settings_of(config: type[Config]) -> tuple[BoundSetting, ...]:
     return _settings[config]
 
 
-def _bind(name: str, default: Any, hint: Any) -> BoundSetting:
+def _bind(name: str, default: object, hint: object) -> BoundSetting:
     kind, setting = get_args(hint)
     kinds = [each for each in get_args(kind) or (kind,) if each is not type(None)]
     return BoundSetting(name, kinds[0], len(kinds) < len(get_args(kind)), default, setting)

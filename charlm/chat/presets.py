@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from charlm.config import ChatConfig
 from charlm.errors import CharlmError, UsageError
 from charlm.files import home
 
-PRESETS: Final = {
+Preset = Mapping[str, float]  # values by the name of the setting
+
+PRESETS: Final[dict[str, Preset]] = {
     "precise": {"temperature": 0.5, "top_p": 0.9, "min_p": 0.0, "top_k": 0},
     "balanced": {"temperature": 0.65, "top_p": 0.95, "min_p": 0.0, "top_k": 0},
     "wild": {"temperature": 1.2, "top_p": 1.0, "min_p": 0.02, "top_k": 0},
 }
 
 
-def presets() -> dict[str, dict[str, Any]]:
+def presets() -> dict[str, Preset]:
     """Return the built-in presets and the user's own, by name.
 
     The user's own are tables in `config.toml` in the data folder:
@@ -46,7 +48,7 @@ def presets() -> dict[str, dict[str, Any]]:
     return {**PRESETS, **own}
 
 
-def apply_preset(dials: ChatConfig, values: Mapping[str, Any]) -> ChatConfig:
+def apply_preset(dials: ChatConfig, values: Preset) -> ChatConfig:
     """Return the settings with some of them replaced.
 
     Raises:

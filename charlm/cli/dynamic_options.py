@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from charlm.cli.options import given, options_of
+from charlm.cli.options import Decorator, Options, given, options_of
 from charlm.config import LearnConfig
 from charlm.errors import UsageError
 from charlm.settings import settings_of
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
     from charlm.adapt.learner import Learner
 
 
-def learning_options(group: str = "Options") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def learning_options(group: str = "Options") -> Decorator:
     """Return a decorator that adds the options of `learn_config`."""
     return options_of(LearnConfig, "rate", "decay", "segment", group=group)
 
 
-def learn_config(options: dict[str, Any], switch: str = "", is_on: bool = True) -> LearnConfig:
+def learn_config(options: Options, switch: str = "", is_on: bool = True) -> LearnConfig:
     """Return how the model is to learn.
 
     Args:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import click
+from click.types import OptionHelpExtra
 
 from charlm.errors import UsageError
 from charlm.settings import BoundSetting, Config, settings_of
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+Options = dict[str, Any]  # the values of parsed options, by the name of their parameter
+Callback = Callable[..., object]
+Decorator = Callable[[Callback], Callback]
 
 
 class GroupedOption(click.Option):
@@ -22,18 +26,22 @@ class GroupedOption(click.Option):
         self.group = group
         self.setting = setting
 
-    def get_help_extra(self, ctx: click.Context) -> Any:
+    def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
         if self.setting is None:
             return super().get_help_extra(ctx)
-        texts = {"default": self.setting.default_text, "range": self.setting.range_text}
-        return {name: text for name, text in texts.items() if text}
+        extra = OptionHelpExtra()
+        if self.setting.default_text:
+            extra["default"] = self.setting.default_text
+        if self.setting.range_text:
+            extra["range"] = self.setting.range_text
+        return extra
 
 
 class FiniteRange(click.FloatRange):
     """A range of numbers that excludes infinity and "not a number"."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        number = super().convert(value, param, ctx)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
@@ -58,7 +66,7 @@ def options_of(config: type[Config], *names: str, group: str = "Options", exclud
     by_name = {one.name: one for one in settings_of(config) if one.name not in exclude}
     chosen = [by_name[name] for name in names] if names else list(by_name.values())
 
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(command: Callback) -> Callback:
         for one in reversed(chosen):
             command = _option_of(one, group)(command)
         return command
@@ -68,14 +76,14 @@ def options_of(config: type[Config], *names: str, group: str = "Options", exclud
 
 def _option_of(one: BoundSetting, group: str) -> Decorator:
     text = one.setting.help[0].upper() + one.setting.help[1:] + "."
-    attributes: dict[str, Any] = {}
-    if one.type is not bool:
-        number = {int: "INTEGER", float: "NUMBER"}.get(one.type)
-        attributes = {"type": _type_of(one), "metavar": one.setting.metavar or number}
-    return option(*one.flags, group=group, default=None, help=text, setting=one, **attributes)
+    shared = partial(option, *one.flags, group=group, default=None, help=text, setting=one)
+    if one.type is bool:
+        return shared()
+    number = {int: "INTEGER", float: "NUMBER"}.get(one.type)
+    return shared(type=_type_of(one), metavar=one.setting.metavar or number)
 
 
-def _type_of(one: BoundSetting) -> click.ParamType[Any] | type:
+def _type_of(one: BoundSetting) -> click.ParamType[object] | type:
     setting = one.setting
     if setting.choices:
         return click.Choice(setting.choices)
@@ -87,7 +95,7 @@ def _type_of(one: BoundSetting) -> click.ParamType[Any] | type:
     return FiniteRange(low, high, min_open=low in setting.open, max_open=high in setting.open)
 
 
-def given(config: type[Config], options: Mapping[str, Any]) -> dict[str, Any]:
+def given(config: type[Config], options: Options) -> Options:
     """Return the settings of a configuration that the user gave as options, by the name of their field."""
     found = {}
     for one in settings_of(config):
@@ -103,17 +111,14 @@ def parameter_name(one: BoundSetting) -> str:
 
 
 def check_together(
-    options: Mapping[str, Any],
-    *,
-    exclusive: Sequence[Sequence[str]] = (),
-    needed: Mapping[str, str] | None = None,
+    options: Options, *, exclusive: Sequence[Sequence[str]] = (), needed: Mapping[str, str] | None = None
 ) -> None:
     """Refuse options that do not go together.
 
     Args:
         options: the values of the given options; None, false, empty and 0 count as left out.
-        exclusive: groups of options of which at most one may be given.
-        needed: for an option the one without which it has no meaning.
+        exclusive: groups of options that exclude each other.
+        needed: options by the option that has no meaning without them.
 
     Raises:
         UsageError: two options exclude each other, or one lacks the other.

@@ -15,7 +15,7 @@ import click
 from charlm.cli.command import CharlmCommand, complete_model, model_path, shown
 from charlm.cli.common import INTERRUPTED
 from charlm.cli.dynamic_options import describe_gain, learn_config, learning_options, load_learner
-from charlm.cli.options import FiniteRange, check_together, given, option, options_of
+from charlm.cli.options import FiniteRange, Options, check_together, given, option, options_of
 from charlm.config import SamplingConfig
 from charlm.errors import CorpusError, NotFoundError, UsageError
 from charlm.text.sanitize import visible
@@ -102,7 +102,7 @@ _FLUSH_SECONDS = 0.03  # looks live without a system call per character
 def command(**options: Any) -> int:
     """Stream text from a model.
 
-    MODEL is a name that charlm models lists, or a path; left out, your newest, or the bundled one.
+    MODEL is a name that charlm models lists, or a path; the default is your newest, or the bundled one.
     """
     _check(options)
     learning = learn_config(options, "--learn FILE", options["learn"] is not None)
@@ -137,7 +137,7 @@ def command(**options: Any) -> int:
     return 0
 
 
-def _check(options: dict[str, Any]) -> None:
+def _check(options: Options) -> None:
     check_together(
         {**options, "count": options["count"] > 1},
         exclusive=[
@@ -153,7 +153,7 @@ def _check(options: dict[str, Any]) -> None:
         raise UsageError("--endless never ends the text that --json would print", "add --stream")
 
 
-def _prompt(options: dict[str, Any]) -> str:
+def _prompt(options: Options) -> str:
     from charlm.text.decoding import read_text
 
     path, prompt = options["prompt_file"], options["prompt"]
@@ -196,7 +196,7 @@ def _learned(path: Path, config: LearnConfig, page: Path, prompt: str) -> _Start
 class _Writer:
     """Writes text to stdout: raw into a pipe, with visible control characters on a terminal, at a given rate."""
 
-    def __init__(self, options: dict[str, Any], prompt: str, model: str, params: SamplingConfig) -> None:
+    def __init__(self, options: Options, prompt: str, model: str, params: SamplingConfig) -> None:
         from charlm.cli.heat import Heat
 
         self._echo = prompt if options["echo"] and not options["as_json"] else ""
@@ -242,7 +242,7 @@ class _Writer:
         about = {"bits_per_char": bits, "seed": seed, "temperature": self._temperature}
         self._json({**self._description, **document, **about})
 
-    def _json(self, document: dict[str, Any]) -> None:
+    def _json(self, document: dict[str, object]) -> None:
         # A control character inside JSON also drives a terminal, so non-ASCII is escaped on one.
         sys.stdout.write(json.dumps(document, ensure_ascii=sys.stdout.isatty()) + "\n")
         sys.stdout.flush()
@@ -257,7 +257,7 @@ class _Writer:
 class _Run:
     """Generates the texts that the options ask for, and writes them."""
 
-    def __init__(self, start: _Start, params: SamplingConfig, options: dict[str, Any], writer: _Writer) -> None:
+    def __init__(self, start: _Start, params: SamplingConfig, options: Options, writer: _Writer) -> None:
         self._start, self._params = start, params
         self._options, self._writer = options, writer
         self._stops = [_unescape(stop) for stop in options["stop"]]

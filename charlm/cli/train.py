@@ -9,7 +9,7 @@ import click
 
 from charlm.cli.command import CharlmCommand, complete_model, is_live
 from charlm.cli.common import stop_on_interrupt
-from charlm.cli.options import check_together, given, option, options_of
+from charlm.cli.options import Options, check_together, given, option, options_of
 from charlm.config import BUDGETS, DataConfig, ModelConfig, TrainConfig
 from charlm.errors import UsageError
 from charlm.settings import PLANNED
@@ -41,7 +41,7 @@ _COMMON = (
         ("charlm train novel.txt", "plan for five minutes, train, write checkpoints/novel.safetensors"),
         ("charlm train letters/ notes.txt.gz -o me --minutes 30", "folders, .gz, several inputs"),
         ("journalctl | charlm train - -o log", "from a pipe"),
-        ("charlm train --resume novel", "go on after Ctrl-C or a crash, to the bit"),
+        ("charlm train --resume novel", "resume after Ctrl-C or a crash, bit by bit the same"),
         ("charlm train poems.txt --from novel -o poet", "fine-tune"),
         ("charlm train smalltalk --minutes 60", "a corpus that charlm corpora built"),
     ),
@@ -118,7 +118,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     return view.exit_code
 
 
-def _make_run(ctx: click.Context, options: dict[str, Any], live: bool) -> Run:
+def _make_run(ctx: click.Context, options: Options, live: bool) -> Run:
     if options["resume"] is not None:
         _check_resume(ctx, options)
     elif not options["paths"]:
@@ -146,7 +146,7 @@ def _make_run(ctx: click.Context, options: dict[str, Any], live: bool) -> Run:
     )
 
 
-def _check_resume(ctx: click.Context, options: dict[str, Any]) -> None:
+def _check_resume(ctx: click.Context, options: Options) -> None:
     if options["paths"]:
         raise UsageError("a resumed run reads the text that it was begun with", "leave the paths out")
     for parameter in ctx.command.params:

@@ -25,7 +25,7 @@ _MIN_BAR_CELLS: Final = 3
 _DIGITS: Final = frozenset("0123456789.")
 
 
-def _button(text: str, **meta: Any) -> Content:
+def _button(text: str, **meta: int) -> Content:
     return Content(text).stylize("$text-primary bold").stylize(Style.from_meta(meta))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import events
 from textual.actions import SkipAction
@@ -54,7 +54,7 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
     }
     """
 
-    presets: reactive[Mapping[str, Mapping[str, Any]]] = reactive(dict, init=False)  # values by name
+    presets: reactive[Mapping[str, Mapping[str, float]]] = reactive(dict, init=False)  # values by name
 
     @dataclass
     class Changed(Message):
@@ -208,8 +208,8 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
         seed = self._seed.setting.parse(text)
         self._seed.setting.check(seed)
         self._seed.value = seed
-        self.post_message(self.Reseeded(seed))
+        self.post_message(self.Reseeded(int(seed)))
 
 
-def _has(dials: ChatConfig | None, values: Mapping[str, Any]) -> bool:
+def _has(dials: ChatConfig | None, values: Mapping[str, float]) -> bool:
     return all(getattr(dials, name.replace("-", "_"), None) == value for name, value in values.items())
