@@ -234,7 +234,7 @@ def test_unknown_model_suggests_similar_names(charlm: Charlm, model: str) -> Non
     result = charlm("sample", model[:-1])
     assert (result.code, result.out) == (1, "")
     assert result.err == f"error: no model named {model[:-1]!r}\nhint: did you mean {model}?\n"
-    assert "charlm models lists" in charlm("sample", "qqqqqqqq").err
+    assert "charlm models" in charlm("sample", "qqqqqqqq").err
 
 
 def test_missing_model_hints_at_training(charlm: Charlm) -> None:
