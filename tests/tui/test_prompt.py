@@ -177,6 +177,9 @@ async def test_multi_line_paste_is_not_sent() -> None:
         assert app.prompt.text == "one\ntwo\nthree\n"
         await pilot.press("enter")
         assert app.sent == ["one\ntwo\nthree\n"]
+        app.prompt.value = "two\nlines"  # the cursor is at its end
+        await pilot.press("!", "enter")
+        assert app.sent[-1] == "two\nlines!"
 
 
 async def test_paste_drops_control_characters() -> None:
@@ -658,10 +661,3 @@ async def test_empty_prompt_shows_hints_that_fit(size: tuple[int, int]) -> None:
         app.prompt.hints = ["[b]書いて[/b]"]
         await pilot.pause()
         assert "[b]書いて[/b]" in app.rows()[0]
-
-
-async def test_value_can_be_set_and_edited() -> None:
-    async with run() as (app, pilot):
-        app.prompt.value = "two\nlines"
-        await pilot.press("!", "enter")
-        assert app.sent == ["two\nlines!"]

@@ -563,15 +563,6 @@ async def test_resize_keeps_the_cursor_visible() -> None:
             assert len(reversed_cells(transcript)) == 1
 
 
-async def test_load_removes_the_cursor() -> None:
-    async with show(TALK) as (transcript, pilot, _):
-        transcript.start_cursor(1)
-        transcript.document.load(LONG)
-        await pilot.pause()
-        assert transcript.cursor is None
-        assert transcript.following
-
-
 async def test_click_leaves_the_focus_in_the_input() -> None:
     async with show(TALK) as (_, pilot, app):
         app.query_one(Input).focus()
