@@ -12,19 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from charlm.chat.conversation import Conversation, Reply
+from charlm.chat.conversation import Conversation
 from charlm.chat.presets import presets
+from charlm.chat.reply import Observer, Reply
 from charlm.chat.session import Session
 from charlm.chat.turns import BOT, YOU, Turn
 from charlm.config import ChatConfig, LearnConfig
 from charlm.errors import UsageError
-from charlm.inference.generate import Piece
 from charlm.registry import models
 from charlm.settings import MAX_SEED, BoundSetting, settings_of
 
-OnPiece = Callable[[Piece], None]
-OnTurn = Callable[[Turn], None]
-Operation = Callable[[OnPiece, OnTurn], Reply]
+Operation = Callable[[Observer], Reply]
 Complete = Callable[[Session, str], Iterable[str]]
 
 
@@ -211,7 +209,7 @@ def _branch(ui: ChatUI, argument: str) -> None:
     turn = last_turn(ui.session.conversation, BOT)
     kept, _, text = argument.partition(" ")
     number = _whole_number(kept, "the number of characters to keep is missing", "/branch 20, or /branch 20 other words")
-    ui.generate(lambda on_piece, on_turn: conversation.branch_at(turn, number, text, on_piece, on_turn))
+    ui.generate(lambda observer: conversation.branch_at(turn, number, text, observer))
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------

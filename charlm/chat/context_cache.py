@@ -10,13 +10,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from charlm.adapt.adaptive_model import AdaptiveModel, Reading
 from charlm.adapt.learner import AdaptedContext
 from charlm.chat.conversation_data import ConversationData
+from charlm.chat.journal import Journal
 from charlm.chat.turns import Turn, upwards
 from charlm.inference.context import Context, encode_lossy, never
 from charlm.inference.generate import Alternative
@@ -25,13 +26,6 @@ from charlm.inference.state import Ids
 
 MAX_DELTA_BYTES = 64 << 20  # of the learned weights that contexts keep
 MAX_DELTA_TURNS = 64  # that keep them, however small they are
-
-
-class ContextSource(Protocol):
-    """A place where contexts are saved."""
-
-    def fetch(self, turn: Turn, model: AdaptiveModel) -> Context | None:
-        """Return the saved context of a finished turn; None if there is none for this model."""
 
 
 class CharScore(NamedTuple):
@@ -48,7 +42,7 @@ class ContextCache:
     Args:
         model: reads.
         data: the conversation.
-        source: may have contexts of finished turns.
+        journal: may have saved contexts of finished turns.
         max_delta_bytes: of the learned weights that contexts keep.
     """
 
@@ -56,12 +50,12 @@ class ContextCache:
         self,
         model: AdaptiveModel,
         data: ConversationData,
-        source: ContextSource | None,
+        journal: Journal,
         max_delta_bytes: int = MAX_DELTA_BYTES,
     ) -> None:
         self.model = model
         self._data = data
-        self._source = source
+        self._journal = journal
         self.max_delta_bytes = max_delta_bytes
         self._adapted: OrderedDict[Turn, None] = OrderedDict()  # turns whose contexts have learned something
         self._lock = threading.Lock()
@@ -76,8 +70,8 @@ class ContextCache:
         while found is None:
             if one.parent is None:
                 found = self.model.read(self.model.start(), self._encode(self._data.dialogue.beginning))
-            elif self._source is not None:
-                found = self._source.fetch(one, self.model)
+            else:
+                found = self._journal.fetch(one, self.model)
             if found is None:
                 missing.append(one)
                 assert one.parent is not None
@@ -92,8 +86,8 @@ class ContextCache:
 
     def prefetch(self, turn: Turn) -> None:
         """Fetch the context of a turn if it is saved; nothing is read."""
-        if turn.context is None and turn.parent is not None and self._source is not None:
-            found = self._source.fetch(turn, self.model)
+        if turn.context is None and turn.parent is not None:
+            found = self._journal.fetch(turn, self.model)
             if found is not None:
                 self.keep(turn, found)
 

@@ -16,52 +16,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from charlm.adapt.adaptive_model import AdaptiveModel
-from charlm.chat.context_cache import ContextCache, ContextSource
+from charlm.chat.context_cache import ContextCache
 from charlm.chat.conversation_data import ConversationData
+from charlm.chat.fit import fit_text, replace_unknown
+from charlm.chat.journal import Journal, NoJournal
 from charlm.chat.learning import Learned, LearnPolicy
 from charlm.chat.near_duplicates import MAX_AVOIDED_REPLIES
+from charlm.chat.reply import NO_OBSERVER, Observer, Reply
 from charlm.chat.reply_sampler import ReplySampler, SamplerControls, SegmentStart
 from charlm.chat.turns import BOT, YOU, Segment, Turn, last_visited, upwards
 from charlm.config import ChatConfig, LearnConfig, check_seed
 from charlm.errors import UsageError
 from charlm.inference.context import Context, encode_lossy, never
 from charlm.inference.engine import Engine
-from charlm.inference.generate import Piece, make_rng
+from charlm.inference.generate import make_rng
 from charlm.text.dialogue import Dialogue
 
 DRAFT_SECONDS = 0.4  # between two savings of a reply that grows
-
-
-class Reply(NamedTuple):
-    """The result of an operation that draws."""
-
-    turn: Turn  # in the tree; the head as it was if nothing was shown
-    text: str  # that was drawn, without the part kept of an older turn
-    logprob: float  # of the text that was drawn, by the model; nats
-    seconds: float
-    reason: str  # see `Turn.reason`
-
-
-class Journal(ContextSource, Protocol):
-    """Saves a conversation as it happens, see `charlm.chat.storage.autosave`. Without one it is only in memory.
-
-    No method raises. What cannot be written is written later.
-    """
-
-    def begin(self, turn: Turn) -> None:
-        """Save a reply that begins, as a draft."""
-
-    def draft(self, turn: Turn) -> None:
-        """Save a draft that has grown."""
-
-    def commit(self, turn: Turn | None) -> None:
-        """Save a finished turn with its context, or only a move of the head. One transaction."""
-
-    def withdraw(self, turn: Turn) -> None:
-        """Delete a draft without text."""
 
 
 class _Draft(NamedTuple):
@@ -77,12 +51,12 @@ class Conversation:
 
     Args:
         engine: the model.
-        dialogue: how its text writes turns.
-        you: the speaker that a person plays, in formats with names; None takes a frequent one.
+        dialogue: of a new conversation, as are the next four; see `ConversationData.start`.
+        you: the speaker that a person plays.
         bot: the speaker that the model plays.
-        dials: how replies are drawn.
-        seed: of the random numbers; None draws one.
-        data: a conversation to continue, in place of the last five.
+        dials: settings of the replies.
+        seed: of the random numbers.
+        data: a conversation to continue, in their place.
         journal: makes the journal from the data and the model.
         clock: seconds.
     """
@@ -103,7 +77,7 @@ class Conversation:
         self.data = data or ConversationData.start(dialogue or Dialogue(), you, bot, dials or ChatConfig(), seed)
         self.data.controls.dials = _without_unknown_clamps(self.data.controls.dials, engine)
         model = AdaptiveModel(engine)
-        self._journal = None if journal is None else journal(self.data, model)
+        self._journal = NoJournal() if journal is None else journal(self.data, model)
         self.contexts = ContextCache(model, self.data, self._journal)
         self._clock = clock
         self._busy = threading.Lock()
@@ -183,15 +157,8 @@ class Conversation:
         return self._busy.locked()
 
     def fit(self, text: str) -> str:
-        """Return a person's text as the model reads it: fitted to the format, unknown characters replaced."""
-        # Fitted again, because a replacement may be white space. A model that does not know the end of a turn may use
-        # it as a replacement.
-        text = self._known(self.dialogue.fit(self._known(self.dialogue.fit(text))))
-        return text.replace(self.dialogue.closing, "") if self.dialogue.closing else text
-
-    def _known(self, text: str) -> str:
-        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # half characters from a terminal
-        return self.engine.vocabulary.replace_unknown(whole)
+        """Return a person's text as the model reads it."""
+        return fit_text(text, self.dialogue, self.engine.vocabulary)
 
     @property
     def learned(self) -> Learned | None:
@@ -213,31 +180,22 @@ class Conversation:
 
     # -- operations ---------------------------------------------------------------------------------------------------
 
-    def say(
-        self,
-        text: str,
-        on_piece: Callable[[Piece], None] | None = None,
-        on_turn: Callable[[Turn], None] | None = None,
-    ) -> Reply:
+    def say(self, text: str, observer: Observer = NO_OBSERVER) -> Reply:
         """Say something, and let the model reply.
 
         Args:
             text: what you say; it is fitted to the dialogue's format. Without text the model continues by itself.
-            on_piece: called with each piece of the reply, in this thread; it may wait, to set a pace.
-            on_turn: called with your turn, then with the model's as it begins.
+            observer: called while the reply is drawn.
         """
         text = self.fit(text)
         with self._alone():
             if text:
                 turn = self._type(self.head, YOU, self.you, text, self._policy(YOU))
                 self._move(turn)
-                if on_turn is not None:
-                    on_turn(turn)
-            return self._reply(_Draft(self._new_reply(self.head), joins=bool(text)), on_piece, on_turn)
+                observer.on_turn(turn)
+            return self._reply(_Draft(self._new_reply(self.head), joins=bool(text)), observer)
 
-    def continue_(
-        self, on_piece: Callable[[Piece], None] | None = None, on_turn: Callable[[Turn], None] | None = None
-    ) -> Reply:
+    def continue_(self, observer: Observer = NO_OBSERVER) -> Reply:
         """Let the model continue: after your turn with a reply; after its own with more of it.
 
         In a format with turns, more of a reply is a sibling that begins as the old one did. In a plain text it is
@@ -246,7 +204,7 @@ class Conversation:
         with self._alone():
             head = self.head
             if head.author != BOT or not self.dialogue.has_turns:
-                return self._reply(_Draft(self._new_reply(head)), on_piece, on_turn)
+                return self._reply(_Draft(self._new_reply(head)), observer)
             assert head.parent is not None
             turn, context = self._new_reply(head.parent, like=head), None
             turn.segments = head.segments
@@ -254,37 +212,27 @@ class Conversation:
                 context = self.context(head)
             elif turn.segments:  # the model forgets: it did not draw these words in the context that it reads them in
                 turn.segments = (Segment(head.text),)
-            return self._reply(_Draft(turn, context), on_piece, on_turn)
+            return self._reply(_Draft(turn, context), observer)
 
-    def regenerate(
-        self, on_piece: Callable[[Piece], None] | None = None, on_turn: Callable[[Turn], None] | None = None
-    ) -> Reply:
+    def regenerate(self, observer: Observer = NO_OBSERVER) -> Reply:
         """Let the model reply once more; the old reply stays as a sibling."""
         with self._alone():
             head = self.head
             if head.author != BOT:
-                return self._reply(_Draft(self._new_reply(head)), on_piece, on_turn)
+                return self._reply(_Draft(self._new_reply(head)), observer)
             assert head.parent is not None
             turn = self._new_reply(head.parent)
             turn.policy = self._policy(like=head)
-            return self._reply(_Draft(turn), on_piece, on_turn)
+            return self._reply(_Draft(turn), observer)
 
-    def branch_at(
-        self,
-        turn: Turn,
-        character: int,
-        instead: str = "",
-        on_piece: Callable[[Piece], None] | None = None,
-        on_turn: Callable[[Turn], None] | None = None,
-    ) -> Reply:
+    def branch_at(self, turn: Turn, character: int, instead: str = "", observer: Observer = NO_OBSERVER) -> Reply:
         """Keep a reply up to a character, put other text in its place or none, and let the model continue.
 
         Args:
             turn: one of the model's.
             character: number of characters that are kept.
             instead: text after them.
-            on_piece: as in `say`.
-            on_turn: as in `say`.
+            observer: as in `say`.
 
         Raises:
             UsageError: the turn is not the model's, or not so long.
@@ -293,7 +241,7 @@ class Conversation:
             raise UsageError("only a reply of the model's can branch", "edit a turn of your own")
         if not 0 <= character <= len(turn.text):
             raise UsageError(f"the reply has no character {character}", f"it is {len(turn.text)} characters long")
-        text, closing = turn.text[:character] + self._known(instead), self.dialogue.closing
+        text, closing = turn.text[:character] + replace_unknown(instead, self.engine.vocabulary), self.dialogue.closing
         with self._alone():
             branch = self._new_reply(turn.parent, like=turn)
             if closing and closing in text:  # the reply ends here
@@ -301,7 +249,7 @@ class Conversation:
                 self._move(ended)
                 return Reply(ended, "", 0.0, 0.0, "stop")
             branch.segments = (Segment(text),) if text else ()
-            return self._reply(_Draft(branch), on_piece, on_turn)
+            return self._reply(_Draft(branch), observer)
 
     def _new_reply(self, parent: Turn, like: Turn | None = None) -> Turn:
         """Return an empty turn of the model's, which may take another's place."""
@@ -344,19 +292,19 @@ class Conversation:
             if not any(turn.policy.settings is not None for turn in upwards(self.head)):
                 raise UsageError("nothing was learned yet", "/learn on lets the model learn from what you say")
             self.data.forgets = True
-            self._commit(None)
+            self._journal.commit(None)
 
     def remember(self) -> None:
         """Take `forget` back, as long as no turn has followed it."""
         with self._alone():
             self.data.forgets = False
-            self._commit(None)
+            self._journal.commit(None)
 
     def choose(self, turn: Turn) -> None:
         """Show a turn, and the turns that were last visible after it."""
         with self._alone():
             self.data.move(last_visited(turn))
-            self._commit(None)
+            self._journal.commit(None)
 
     def stop(self) -> None:
         """End the running operation within one character; what was shown stays. For another thread."""
@@ -392,12 +340,7 @@ class Conversation:
         self.contexts.keep(turn, context)
         return turn
 
-    def _reply(
-        self,
-        draft: _Draft,
-        on_piece: Callable[[Piece], None] | None,
-        on_turn: Callable[[Turn], None] | None,
-    ) -> Reply:
+    def _reply(self, draft: _Draft, observer: Observer) -> Reply:
         """Draw a turn of the model's, and move the head to it.
 
         A reply that is stopped before anything of it was shown leaves nothing: the head stays where it was.
@@ -412,22 +355,19 @@ class Conversation:
             for segment in kept:
                 context = self.model.read(context, encode_lossy(self.engine.vocabulary, segment.text))
         self.data.attach(turn)
-        if self._journal is not None:
-            self._journal.begin(turn)
+        self._journal.begin(turn)
         sampler = self.sampler(turn, context, self.data.controls, self._cancelled.is_set)
         logprob = 0.0
         try:
-            if on_turn is not None:
-                on_turn(turn)
+            observer.on_turn(turn)
             for piece in sampler:
                 logprob += piece.logprob
                 # Saved before it is shown: showing may take long, to set a slow pace.
-                if self._journal is not None and self._clock() - last_draft >= DRAFT_SECONDS:
+                if self._clock() - last_draft >= DRAFT_SECONDS:
                     turn.segments = (*kept, sampler.segment)
                     self._journal.draft(turn)
                     last_draft = self._clock()
-                if on_piece is not None:
-                    on_piece(piece)
+                observer.on_piece(piece)
         except BaseException:
             # What was shown stays, whatever failed: it will be read from the text, in one go, as after a crash.
             if not (sampler.text or has_new_text):
@@ -449,8 +389,7 @@ class Conversation:
 
     def _withdraw(self, turn: Turn) -> None:
         self.data.detach(turn)
-        if self._journal is not None:
-            self._journal.withdraw(turn)
+        self._journal.withdraw(turn)
 
     def sampler(
         self, turn: Turn, context: Context, controls: SamplerControls, cancel: Callable[[], bool] = never
@@ -491,7 +430,7 @@ class Conversation:
         self.data.move(head, joins=joins)
         if head.policy.forget:
             self.data.forgets = False
-        self._commit(head)
+        self._journal.commit(head)
 
     def _go(self, cursor: int) -> bool:
         if not 0 <= cursor < len(self.data.moves):
@@ -499,12 +438,8 @@ class Conversation:
         with self._alone():
             self.data.cursor = cursor
             self.data.show(self.data.moves[cursor])
-            self._commit(None)
+            self._journal.commit(None)
         return True
-
-    def _commit(self, turn: Turn | None) -> None:
-        if self._journal is not None:
-            self._journal.commit(turn)
 
 
 def _without_unknown_clamps(dials: ChatConfig, engine: Engine) -> ChatConfig:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import click
 
 from charlm.chat.commands import COMMANDS, ChatUI, Command, Operation, find_command
-from charlm.chat.conversation import Reply
+from charlm.chat.reply import Observer, Reply
 from charlm.chat.session import Session
 from charlm.chat.turns import BOT, Turn
 from charlm.errors import CharlmError
@@ -96,7 +96,7 @@ class PlainChat:
             conversation = self.session.conversation
             if self._echoes:
                 self._write(f"{PROMPT}{line}\n")
-            self.generate(lambda piece, turn: conversation.say(line, piece, turn))
+            self.generate(lambda observer: conversation.say(line, observer))
 
     def _show_news(self) -> None:
         for message in self.session.news():
@@ -169,7 +169,7 @@ class PlainChat:
         self._wake.clear()
         self._generating = True
         try:
-            reply = operation(show, begin)
+            reply = operation(Observer(show, begin))
         except BaseException:
             if written:
                 self._write(end)

@@ -35,7 +35,7 @@ from charlm.tui.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
     from charlm.chat.commands import Command, Operation
-    from charlm.chat.conversation import Reply
+    from charlm.chat.reply import Reply
     from charlm.chat.session import Session
 
 FRAMES_PER_SECOND = 30
@@ -298,7 +298,7 @@ class ChatApp(App[int]):
                 self.run_command(text)
             else:
                 conversation = self.session.conversation
-                self.generate(lambda piece, turn: conversation.say(text, piece, turn))
+                self.generate(lambda observer: conversation.say(text, observer))
 
     def run_command(self, line: str) -> None:
         """Run a slash command. One that changes the conversation ends an edit, whose turn it may hide."""
@@ -386,9 +386,7 @@ class ChatApp(App[int]):
                 raise UsageError("only a reply of the model's can branch", "e edits a turn of your own")
             conversation = self.session.conversation
             self.chat.look.end()
-            self.generate(
-                lambda piece, turn: conversation.branch_at(event.turn, event.character, event.text, piece, turn)
-            )
+            self.generate(lambda observer: conversation.branch_at(event.turn, event.character, event.text, observer))
 
     @on(ConversationsPanel.Opened)
     def _open_conversation(self, event: ConversationsPanel.Opened) -> None:

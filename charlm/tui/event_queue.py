@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from charlm.chat.commands import Operation
-    from charlm.chat.conversation import Conversation, Reply
+    from charlm.chat.conversation import Conversation
+    from charlm.chat.reply import Reply
     from charlm.chat.session import Session
     from charlm.chat.turns import Turn
     from charlm.inference.generate import Piece
@@ -134,6 +135,8 @@ class EventQueue:
 
     def generate(self, conversation: Conversation, operation: Operation) -> None:
         """Run an operation that draws a reply, at the pace that is set."""
+        from charlm.chat.reply import Observer
+
         self._wake.clear()
         due = time.monotonic()  # earliest time of the next character
 
@@ -156,7 +159,7 @@ class EventQueue:
                     due = time.monotonic()
 
         try:
-            reply = operation(show, begin)
+            reply = operation(Observer(show, begin))
             self.probe.finish()
             self.put(ReplyFinished(reply))
         except Exception as error:

@@ -18,6 +18,7 @@ import numpy as np
 
 import charlm
 from charlm.chat.conversation import Conversation
+from charlm.chat.reply import Observer
 from charlm.config import ChatConfig
 from charlm.inference.engine import Engine
 from charlm.insight.response_selection import make_cases, rank_true_replies, sample_contexts, score
@@ -55,7 +56,8 @@ def seconds(engine: Engine, dialogue: Dialogue, count: int, replies: int) -> tup
         shown: list[float] = []
         began = time.process_time()
         reply = conversation.say(
-            f"What do you know of the {number}th ship?", lambda _, shown=shown: shown.append(time.process_time())
+            f"What do you know of the {number}th ship?",
+            Observer(lambda _, shown=shown: shown.append(time.process_time())),
         )
         wholes.append(time.process_time() - began)
         firsts.append(shown[0] - began if shown else wholes[-1])

@@ -20,6 +20,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from charlm.chat.reply import Observer
 from charlm.chat.storage.store import ConversationStore
 from charlm.config import ChatConfig
 from charlm.inference.generate import Piece
@@ -59,7 +60,7 @@ def stream(
         conversation.dials = replace(conversation.dials, length=length, candidates=candidates)
         said = conversation.fit(f"what is {'x' * (length % 50)}")
         tell("said", said)
-        conversation.say(said, show)
+        conversation.say(said, Observer(show))
         assert store.error is None
         tell("done")
     store.close()

@@ -23,6 +23,7 @@ from charlm.chat.conversation import Conversation
 from charlm.chat.export import from_json, to_json
 from charlm.chat.learning import LearnPolicy, default_rate
 from charlm.chat.replay import replay
+from charlm.chat.reply import NO_OBSERVER
 from charlm.chat.reply_sampler import LEARNED_MMI_WEIGHT
 from charlm.chat.session import ChatOptions, Session
 from charlm.chat.storage.store import ConversationStore
@@ -407,7 +408,7 @@ class Silent:
         self.told.append(text)
 
     def generate(self, operation: Operation) -> None:
-        operation(lambda piece: None, lambda turn: None)
+        operation(NO_OBSERVER)
 
     def show_conversation(self) -> None:
         pass

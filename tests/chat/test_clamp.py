@@ -14,6 +14,7 @@ from charlm.adapt.learner import AdaptedContext
 from charlm.cells import CELLS
 from charlm.chat.conversation import Conversation
 from charlm.chat.replay import replay
+from charlm.chat.reply import Observer
 from charlm.chat.session import ChatOptions, Session
 from charlm.chat.storage.store import ConversationStore
 from charlm.checkpoint import save
@@ -60,7 +61,7 @@ def test_the_first_character_is_the_free_model_s_and_then_it_acts() -> None:
     pieces: list[list[Piece]] = [[], []]
     for dials, into in zip((QUICK, HELD), pieces, strict=True):
         conversation = Conversation(engine, DIALOGUES["plain"], dials=dials, seed=3)
-        conversation.say("hello", into.append)
+        conversation.say("hello", Observer(into.append))
     free, held = pieces
     assert free[0].id == held[0].id
     assert free[0].logprob == held[0].logprob
@@ -81,7 +82,7 @@ def test_turned_while_it_writes_it_acts_at_once_and_is_recorded() -> None:
         elif len(seen) == 30:
             conversation.dials = QUICK
 
-    reply = conversation.say("hello", turn)
+    reply = conversation.say("hello", Observer(turn))
     assert [(one.draw, one.dials.clamp) for one in reply.turn.segments[0].settings] == [
         (0, ""),
         (10, HELD.clamp),

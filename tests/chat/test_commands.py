@@ -10,6 +10,7 @@ import pytest
 
 from charlm.adapt.learner import AdaptedContext
 from charlm.chat.commands import COMMANDS, Operation, find_command
+from charlm.chat.reply import NO_OBSERVER
 from charlm.chat.session import ChatOptions, Session
 from charlm.checkpoint import save
 from charlm.errors import CharlmError, UsageError
@@ -30,7 +31,7 @@ class FakeUI:
         self.notes.append(text)
 
     def generate(self, operation: Operation) -> None:
-        operation(lambda piece: None, lambda turn: None)
+        operation(NO_OBSERVER)
 
     def show_conversation(self) -> None:
         self.shown += 1

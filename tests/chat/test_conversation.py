@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import MAX_MOVES
+from charlm.chat.reply import Observer
 from charlm.chat.reply_sampler import MAX_EMPTY_TRIES
 from charlm.chat.turns import Turn
 from charlm.config import ChatConfig
@@ -189,7 +190,7 @@ def test_nothing_said_lets_the_model_go_on_by_itself(kind: str, has_bytes: bool)
 @each_way
 def test_continuing_a_reply_makes_a_longer_sibling(kind: str, dials: ChatConfig) -> None:
     conversation = converse(kind, dials=dials, seed=3)
-    conversation.say("hello", stop_at(conversation, 2))
+    conversation.say("hello", Observer(stop_at(conversation, 2)))
     short = conversation.head
     reply = conversation.continue_()
     long = conversation.head
@@ -232,7 +233,7 @@ def test_a_stop_while_it_is_shown(kind: str, has_bytes: bool, dials: ChatConfig,
     seed = talkative_seed(kind, has_bytes, dials, 12)
     whole = converse(kind, has_bytes, dials=dials, seed=seed).say("hello")
     conversation = converse(kind, has_bytes, dials=dials, seed=seed)
-    reply = conversation.say("hello", stop_at(conversation, character))
+    reply = conversation.say("hello", Observer(stop_at(conversation, character)))
     # What was held back because it could have been the end may come with the character after it.
     assert character <= len(reply.text) <= character + max(0, len(conversation.dialogue.closing) - 1)
     assert whole.text.startswith(reply.text)
@@ -252,7 +253,7 @@ def test_a_stop_before_the_first_character(kind: str, has_bytes: bool, dials: Ch
             conversation.stop()
 
     shown: list[Piece] = []
-    reply = conversation.say("hello", shown.append, begun)
+    reply = conversation.say("hello", Observer(shown.append, begun))
     assert (reply.text, reply.reason, shown) == ("", "cancelled", [])
     assert reply.turn is conversation.head
     assert texts(conversation) == ["hello"]
@@ -272,12 +273,13 @@ def test_what_is_stopped_before_it_says_anything_leaves_nothing(kind: str, has_b
     def begun(turn: Turn) -> None:
         conversation.stop()
 
-    operations = [lambda: conversation.regenerate(on_turn=begun), lambda: conversation.continue_(on_turn=begun)]
-    for operation in [*operations, lambda: conversation.say("", on_turn=begun)]:
+    stopping = Observer(on_turn=begun)
+    operations = [lambda: conversation.regenerate(stopping), lambda: conversation.continue_(stopping)]
+    for operation in [*operations, lambda: conversation.say("", Observer(on_turn=begun))]:
         assert operation().reason == "cancelled"
         assert (conversation.head, conversation.data.moves, head.siblings, head.children) == (head, moves, [head], [])
     # What is kept of an older reply is shown at once.
-    conversation.branch_at(head, 3, "?", on_turn=begun)
+    conversation.branch_at(head, 3, "?", Observer(on_turn=begun))
     assert conversation.head.text == head.text[:3] + "?"
     assert len(head.siblings) == 2
     assert_remembers_what_is_seen(conversation)
@@ -317,7 +319,7 @@ def test_a_stop_from_another_thread(dials: ChatConfig) -> None:
 
     other = threading.Thread(target=stop)
     other.start()
-    reply = conversation.say("hello", at(20, wait_for_it))
+    reply = conversation.say("hello", Observer(at(20, wait_for_it)))
     other.join()
     assert (len(reply.text), reply.reason) == (20, "cancelled")
     assert not conversation.busy
@@ -351,7 +353,7 @@ def test_one_thing_at_a_time(operation: str) -> None:
             getattr(conversation, operation)(*arguments.get(operation, ()))
         refused += 1
 
-    reply = conversation.regenerate(interfere)
+    reply = conversation.regenerate(Observer(interfere))
     assert refused == len(reply.text) > 0
     assert reply.turn.siblings == [bot, reply.turn]
     assert_remembers_what_is_seen(conversation)
@@ -532,7 +534,7 @@ def test_a_dial_turned_in_mid_reply_acts_on_the_next_character(dials: ChatConfig
     def turn() -> None:
         conversation.dials = GREEDY
 
-    reply = conversation.say("hello", at(place, turn))
+    reply = conversation.say("hello", Observer(at(place, turn)))
     engine, before = conversation.engine, after(conversation, reply.turn.parent)
     state, logits = before.state, before.logits
     for number, index in enumerate(engine.vocabulary.encode(reply.text).tolist()):
@@ -552,7 +554,7 @@ def test_a_dial_turned_while_the_best_is_shown_goes_on_from_there() -> None:
         def turn(conversation: Conversation = conversation) -> None:
             conversation.dials = replace(CHOSEN, temperature=0.0)
 
-        reply = conversation.say("hello", at(4, turn))
+        reply = conversation.say("hello", Observer(at(4, turn)))
         assert reply.text[:4] == whole.text[:4]
         (passage,) = reply.turn.segments
         if len(whole.text) > 4:
@@ -570,7 +572,7 @@ def test_dials_that_do_not_draw_are_no_new_setting() -> None:
     def turn() -> None:
         conversation.dials = replace(conversation.dials, pace=30.0, candidates=3, length=7)
 
-    reply = conversation.say("hello", at(5, turn))
+    reply = conversation.say("hello", Observer(at(5, turn)))
     assert len(reply.turn.segments[0].settings) == 1
     assert conversation.say("again").turn.segments[0].settings[0].dials.pace == 30.0
 
@@ -581,7 +583,7 @@ def test_a_new_seed_in_mid_reply_acts_on_the_next_character(dials: ChatConfig) -
     for seed in (1, 2):
         conversation = converse("plain", dials=dials, seed=seed)
         conversation.say("hello")
-        conversation.branch_at(conversation.head, 0, "said ", at(1, lambda: conversation.reseed(99)))  # noqa: B023  # it is called at once
+        conversation.branch_at(conversation.head, 0, "said ", Observer(at(1, lambda: conversation.reseed(99))))  # noqa: B023  # it is called at once
         assert conversation.seed == 99
         text = conversation.head.text
         start = reading(conversation, conversation.path[0], text[:6])
@@ -638,7 +640,7 @@ def test_a_penalty_turned_up_in_mid_reply_looks_back_as_far() -> None:
     def turn() -> None:
         conversation.dials = penalised
 
-    reply = conversation.say("a text that was there before", at(3, turn))
+    reply = conversation.say("a text that was there before", Observer(at(3, turn)))
     read = conversation.text(reply.turn)[1:].removesuffix(reply.text[3:])
     start = reading(conversation, reply.turn.parent, reply.text[:3])
     window = conversation.engine.vocabulary.encode(read)[-64:].tolist()
@@ -715,7 +717,7 @@ def test_bytes_are_spelled_and_read_as_what_is_seen() -> None:
             reply = conversation.say("hello")
             strange += reply.text.count("\ufffd")
             assert_remembers_what_is_seen(conversation)
-            conversation.say("go on", stop_at(conversation, 5))
+            conversation.say("go on", Observer(stop_at(conversation, 5)))
             assert_remembers_what_is_seen(conversation)
     assert strange > 20
 
@@ -793,7 +795,7 @@ def test_a_listener_that_fails_loses_nothing_that_was_shown(
             raise Broken
 
     with pytest.raises(Broken):
-        conversation.say("hello", listen)
+        conversation.say("hello", Observer(listen))
     assert texts(conversation) == ["hello", "".join(shown)]
     assert conversation.head.reason == "cancelled"
     assert not conversation.busy
@@ -814,7 +816,7 @@ def test_an_engine_that_fails_in_mid_reply_loses_nothing_that_was_shown(
     shown: list[Piece] = []
     engine.on_read = Breaker(after_readings, times)
     with pytest.raises(Broken):
-        conversation.say("how are you?", shown.append)
+        conversation.say("how are you?", Observer(shown.append))
     engine.on_read = lambda ids, streams: None  # it has been mended
     assert texts(conversation)[2] == "how are you?"
     assert "".join(texts(conversation)[3:]) == "".join([piece.text for piece in shown])
@@ -850,7 +852,7 @@ def test_a_listener_of_turns_that_fails() -> None:
             raise Broken
 
     with pytest.raises(Broken):
-        conversation.say("hello", on_turn=begun)
+        conversation.say("hello", Observer(on_turn=begun))
     assert texts(conversation) == ["hello"]
     assert_remembers_what_is_seen(conversation)
 
@@ -903,7 +905,7 @@ def test_nobody_talks_to_himself_and_formats_without_names_have_no_roles() -> No
 
 def test_another_role_in_mid_conversation_leaves_the_turns_as_they_are() -> None:
     conversation = converse("play")
-    conversation.say("hello", stop_at(conversation, 3))
+    conversation.say("hello", Observer(stop_at(conversation, 3)))
     conversation.data.bot = "BABA"
     conversation.continue_()
     assert conversation.head.name == "ANNA"
@@ -921,7 +923,7 @@ def test_another_role_in_mid_conversation_leaves_the_turns_as_they_are() -> None
 @each_kind
 def test_how_the_model_saw_a_turn_coming(kind: str, has_bytes: bool) -> None:
     conversation = converse(kind, has_bytes)
-    reply = conversation.say("hello ☃ there", stop_at(conversation, 20))
+    reply = conversation.say("hello ☃ there", Observer(stop_at(conversation, 20)))
     assert conversation.contexts.score_chars(conversation.root) == []
     for turn in conversation.path:
         seen = conversation.contexts.score_chars(turn, alternatives=3)
@@ -982,7 +984,7 @@ def test_a_journal_is_told_of_everything_as_it_happens() -> None:
         shown.append(piece.text)
         assert diary.told[-1] == ("draft", "bot", "".join(shown)), "kept before it is shown"
 
-    reply = conversation.say("hello", listen)
+    reply = conversation.say("hello", Observer(listen))
     assert diary.told[:2] == [("commit", "you", "hello"), ("begin", "bot", "")]
     assert diary.told[-1] == ("commit", "bot", reply.text)
     conversation.undo()
@@ -1020,11 +1022,11 @@ def operate(conversation: Conversation, name: str, number: int, character: int, 
 
     match name:
         case "say":
-            conversation.say(text, listen)
+            conversation.say(text, Observer(listen))
         case "continue":
-            conversation.continue_(listen)
+            conversation.continue_(Observer(listen))
         case "regenerate":
-            conversation.regenerate(listen)
+            conversation.regenerate(Observer(listen))
         case "undo":
             conversation.undo()
         case "redo":
@@ -1032,7 +1034,7 @@ def operate(conversation: Conversation, name: str, number: int, character: int, 
         case "edit" if turn is not None:
             conversation.edit(turn, "a" + text)
         case "branch" if turn is not None and turn.author == "bot":
-            conversation.branch_at(turn, character % (len(turn.text) + 1), text[:1], listen)
+            conversation.branch_at(turn, character % (len(turn.text) + 1), text[:1], Observer(listen))
         case "choose" if turn is not None:
             conversation.choose(turn.siblings[number % len(turn.siblings)])
         case "dials":
@@ -1047,7 +1049,7 @@ def operate(conversation: Conversation, name: str, number: int, character: int, 
                 raise Broken
 
             with suppress(Broken):  # an empty reply has no piece to fail at
-                conversation.say(text, fail)
+                conversation.say(text, Observer(fail))
 
 
 def all_turns(conversation: Conversation) -> list[Turn]:

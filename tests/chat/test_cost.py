@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.reply import Observer
 from charlm.chat.storage.store import ConversationStore
 from charlm.config import ChatConfig
 from charlm.inference.generate import Piece
@@ -120,7 +121,7 @@ def test_draft_writes_one_row_and_reads_nothing(reopen: Reopen, connector: Conne
         costs.append(difference(before, now))
         before = now
 
-    conversation.say("go on", measure)
+    conversation.say("go on", Observer(measure))
     assert {cost.rows for cost in costs[1:]} == {1}
     assert {cost.ids for cost in costs[1:]} == {1}, "what was drawn"
     assert max(cost.steps for cost in costs[1:]) < 1000

@@ -25,6 +25,7 @@ from charlm.cells import CELLS
 from charlm.chat import context_cache as limits
 from charlm.chat.conversation import Conversation
 from charlm.chat.replay import replay
+from charlm.chat.reply import Observer
 from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import BOT, Turn
 from charlm.config import ChatConfig
@@ -93,11 +94,11 @@ def play(conversation: Conversation, step: Step) -> None:
     path, text = conversation.path, TEXTS[step.where % len(TEXTS)]
     turn = path[step.where % len(path)] if path else None
     if step.what == "say":
-        conversation.say(text, on_piece, on_turn)
+        conversation.say(text, Observer(on_piece, on_turn))
     elif step.what == "continue":
-        conversation.continue_(on_piece, on_turn)
+        conversation.continue_(Observer(on_piece, on_turn))
     elif step.what == "regenerate":
-        conversation.regenerate(on_piece, on_turn)
+        conversation.regenerate(Observer(on_piece, on_turn))
     elif step.what == "undo":
         conversation.undo()
     elif step.what == "redo":
@@ -118,7 +119,9 @@ def play(conversation: Conversation, step: Step) -> None:
     elif step.what == "choose":
         conversation.choose(turn.siblings[step.turn % len(turn.siblings)])
     elif step.what == "branch" and turn.author == BOT:
-        conversation.branch_at(turn, step.where % (len(turn.text) + 1), text[: step.turn % 3], on_piece, on_turn)
+        conversation.branch_at(
+            turn, step.where % (len(turn.text) + 1), text[: step.turn % 3], Observer(on_piece, on_turn)
+        )
 
 
 def tree(turn: Turn) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from charlm.chat.conversation import Conversation
 from charlm.chat.export import FORMATS, export, from_json, to_json
 from charlm.chat.replay import replay
+from charlm.chat.reply import Observer
 from charlm.chat.storage.store import ConversationStore
 from charlm.config import ChatConfig
 from charlm.errors import CheckpointError, UsageError
@@ -78,7 +79,7 @@ def test_reply_in_progress_is_exported_as_stopped(engine: Engine, reopen: Reopen
             assert export(kept, "txt").endswith("".join(seen) + "\n")
             assert from_json(export(conversation.data, "json")).path[-1].text == "again"
 
-    conversation.say("again", look)
+    conversation.say("again", Observer(look))
     assert len(seen) >= 5
 
 

@@ -10,6 +10,7 @@ import pytest
 from charlm.chat.conversation import Conversation
 from charlm.chat.export import export, from_json
 from charlm.chat.replay import replay
+from charlm.chat.reply import Observer
 from charlm.config import ChatConfig
 from charlm.errors import CheckpointError
 from charlm.inference.context import context_to_bytes
@@ -39,17 +40,17 @@ def talk(engine: Engine, form: str, candidates: int) -> Conversation:
         if len(seen) % 11 == 0:
             conversation.reseed(len(seen))
 
-    conversation.say("hello", stop)
-    conversation.continue_(stop)
-    conversation.continue_(turn)
-    conversation.say("go on", turn)
-    conversation.regenerate(turn)
-    conversation.branch_at(conversation.head, len(conversation.head.text) // 2, "ab", stop)
+    conversation.say("hello", Observer(stop))
+    conversation.continue_(Observer(stop))
+    conversation.continue_(Observer(turn))
+    conversation.say("go on", Observer(turn))
+    conversation.regenerate(Observer(turn))
+    conversation.branch_at(conversation.head, len(conversation.head.text) // 2, "ab", Observer(stop))
     conversation.continue_()
     conversation.edit(conversation.head, "something else")
-    conversation.continue_(turn)
+    conversation.continue_(Observer(turn))
     conversation.data.bot = "Bob"
-    conversation.say("and you", turn)
+    conversation.say("and you", Observer(turn))
     conversation.say("")
     return conversation
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from charlm.chat.reply import Observer
 from charlm.chat.session import ChatOptions, Session
 from charlm.chat.storage.store import ConversationStore
 from charlm.checkpoint import save
@@ -271,7 +272,7 @@ def test_label_shows_speaker_version_and_stop(begin: Open) -> None:
     assert [session.label(one) for one in (you, bot)] == ["BOB", "ANNA"]
     conversation = session.conversation
     conversation.dials = replace(conversation.dials, length=500)
-    conversation.branch_at(bot, 1, "", None, lambda turn: conversation.stop())
+    conversation.branch_at(bot, 1, "", Observer(on_turn=lambda turn: conversation.stop()))
     assert [session.label(one) for one in bot.siblings] == ["ANNA  1/2", "ANNA  2/2  stopped"]
     session.switch_model("novel")
     session.conversation.say("once ")

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.reply import Observer
 from charlm.chat.reply_sampler import Context
 from charlm.chat.storage.schema import VERSION
 from charlm.chat.storage.store import RESTORE_SECONDS, ConversationStore
@@ -455,7 +456,7 @@ def test_reply_cut_off_by_a_crash_is_restored_as_stopped(reopen: Reopen, engine:
     shown: list[str] = []
     conversation.dials = replace(QUICK, length=12)
     crash = at_piece(6, lambda: copy_of(path, "crashed.db"))
-    conversation.say("again", lambda piece: (shown.append(piece.text), crash(piece)))
+    conversation.say("again", Observer(lambda piece: (shown.append(piece.text), crash(piece))))
     crashed = ConversationStore(path.with_name("crashed.db"))
     assert [turn.text for turn in crashed.load(1).path] == [*texts(conversation)[:3], "".join(shown[:6])]
     assert crashed.summary(1).turns == 3
@@ -473,7 +474,7 @@ def test_reply_cut_off_by_a_crash_is_restored_as_stopped(reopen: Reopen, engine:
 
 def test_reply_cut_off_before_its_first_piece_is_deleted(store: ConversationStore, engine: Engine, path: Path) -> None:
     conversation = begin(store, engine, "hello")
-    conversation.say("again", None, lambda turn: copy_of(path, f"crashed-{turn.author}.db"))
+    conversation.say("again", Observer(on_turn=lambda turn: copy_of(path, f"crashed-{turn.author}.db")))
     for author, said in (("you", 3), ("bot", 3)):
         crashed = ConversationStore(path.with_name(f"crashed-{author}.db"))
         again = crashed.open(1, "noise", engine, LINES).conversation
@@ -496,7 +497,7 @@ def test_reply_stopped_before_its_first_piece_leaves_no_row(
             holder.execute("BEGIN IMMEDIATE")
 
     holder = sqlite3.connect(path)
-    assert conversation.regenerate(on_turn=begun).reason == "cancelled"
+    assert conversation.regenerate(Observer(on_turn=begun)).reason == "cancelled"
     holder.close()
     if not trouble:
         assert rows(path, "SELECT id, text, reason FROM turn") == before
@@ -516,7 +517,7 @@ def test_piece_is_saved_before_it_is_shown(reopen: Reopen, engine: Engine, path:
         [(saved,)] = rows(path, "SELECT text FROM turn WHERE reason = 'draft'")
         assert saved == "".join(shown)
 
-    conversation.say("hello", on_piece)
+    conversation.say("hello", Observer(on_piece))
     assert shown
 
 
@@ -558,7 +559,7 @@ def test_opening_during_another_process_s_reply_keeps_both(engine: Engine, reope
         theirs.append(reopen().open(1, "noise", engine, LINES).conversation)
         theirs[0].say("and you")
 
-    reply = conversation.say("again", at_piece(8, open_too))
+    reply = conversation.say("again", Observer(at_piece(8, open_too)))
     assert len(reply.text) >= 8
     cut = theirs[0].path[3]
     assert (reply.text.startswith(cut.text), cut.reason) == (True, "cancelled")
@@ -616,7 +617,7 @@ def test_store_closed_during_a_reply_keeps_its_draft(engine: Engine, reopen: Reo
     conversation = begin(store, engine, "hello")
     shown: list[str] = []
     close = at_piece(5, store.close)
-    reply = conversation.say("again", lambda piece: (shown.append(piece.text), close(piece)))
+    reply = conversation.say("again", Observer(lambda piece: (shown.append(piece.text), close(piece))))
     assert len(reply.text) >= 5
     again = reopen().open(1, "noise", engine, LINES).conversation
     assert again.head.text == "".join(shown[:5])

@@ -1,0 +1,50 @@
+"""The interface of what saves a conversation while it happens, and the one that saves nothing."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from charlm.adapt.adaptive_model import AdaptiveModel
+from charlm.chat.turns import Turn
+from charlm.inference.context import Context
+
+
+class Journal(Protocol):
+    """Saves one conversation, see `charlm.chat.storage.autosave`. Without one it is only in memory.
+
+    No method raises. What cannot be written is written later.
+    """
+
+    def begin(self, turn: Turn) -> None:
+        """Save a reply that begins, as a draft."""
+
+    def draft(self, turn: Turn) -> None:
+        """Save a draft that has grown."""
+
+    def commit(self, turn: Turn | None) -> None:
+        """Save a finished turn with its context, or only a move of the head. One transaction."""
+
+    def withdraw(self, turn: Turn) -> None:
+        """Delete a draft of which nothing was shown."""
+
+    def fetch(self, turn: Turn, model: AdaptiveModel) -> Context | None:
+        """Return the saved context of a finished turn; None if there is none for this model."""
+
+
+class NoJournal:
+    """A journal of a conversation that is only in memory."""
+
+    def begin(self, turn: Turn) -> None:
+        pass
+
+    def draft(self, turn: Turn) -> None:
+        pass
+
+    def commit(self, turn: Turn | None) -> None:
+        pass
+
+    def withdraw(self, turn: Turn) -> None:
+        pass
+
+    def fetch(self, turn: Turn, model: AdaptiveModel) -> Context | None:
+        return None

@@ -1,0 +1,33 @@
+"""The result of an operation that draws a reply, and the functions that are called meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from charlm.chat.turns import Turn
+from charlm.inference.generate import Piece
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+class Reply(NamedTuple):
+    """The result of an operation that draws."""
+
+    turn: Turn  # in the tree; the head as it was if nothing was shown
+    text: str  # that was drawn, without the part kept of an older turn
+    logprob: float  # of the text that was drawn, by the model; nats
+    seconds: float
+    reason: str  # see `Turn.reason`
+
+
+class Observer(NamedTuple):
+    """Functions that are called while a reply is drawn, in the thread that draws it."""
+
+    on_piece: Callable[[Piece], None] = _ignore  # with each piece as it comes; it may wait, to set a pace
+    on_turn: Callable[[Turn], None] = _ignore  # with your turn, then with the model's as it begins
+
+
+NO_OBSERVER = Observer()
