@@ -1,7 +1,7 @@
 """The Python interface: `charlm.load` and `charlm.train`.
 
-A thin layer over the same engine and generation loop that the command line uses. Importing it costs NumPy; torch is
-imported by `train` alone.
+A thin layer over the same reading method and generation loop that the command line uses. Importing it imports NumPy;
+only `train` imports torch.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from charlm.chat.learning import default_rate
 from charlm.checkpoint import Checkpoint, TrainingRecord
 from charlm.config import ChatConfig, DataConfig, LearnConfig, ModelConfig, SamplingConfig, TrainConfig
 from charlm.errors import UsageError
-from charlm.inference.context import StaticModel, never, read_prompt
+from charlm.inference.context import Context, StaticModel, never, read_prompt
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Completion, Generation, Sampler, generate_batch
 from charlm.inference.scoring import LineScore, LineScorer, TextScore, score_text
-from charlm.inference.state import Array, Ids, State
 from charlm.registry import find_model
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
@@ -36,63 +35,59 @@ if TYPE_CHECKING:
 class Model:
     """A trained model, ready to use.
 
+    A `Context` is what the model has read: a value that never changes. Keep a reference to save it, and use it again to
+    go back.
+
     Args:
         loaded: the model in memory.
-        name: what it is called.
+        name: of the model.
     """
 
     def __init__(self, loaded: Checkpoint, name: str = "") -> None:
         self.name = name
-        self._checkpoint = loaded
+        self.checkpoint = loaded
 
     @cached_property
-    def engine(self) -> Engine:
-        """The model that runs, for everything that this class does not offer."""
-        return Engine(self._checkpoint)
+    def _model(self) -> StaticModel:
+        return StaticModel(Engine(self.checkpoint))
 
     @property
     def config(self) -> ModelConfig:
         """The shape."""
-        return self._checkpoint.config
+        return self.checkpoint.config
 
     @property
     def vocabulary(self) -> Vocabulary:
         """Characters and ids."""
-        return self._checkpoint.vocabulary
+        return self.checkpoint.vocabulary
 
     @property
     def dialogue(self) -> Dialogue:
-        """How its text writes turns."""
-        return self._checkpoint.dialogue
+        """The format of turns in its text."""
+        return self.checkpoint.dialogue
 
     @property
     def record(self) -> TrainingRecord:
-        """How it was trained."""
-        return self._checkpoint.record
+        """The record of its training."""
+        return self.checkpoint.record
 
-    def start(self) -> State:
-        """The state before anything was read."""
-        return self.engine.start()
+    def start(self) -> Context:
+        """Return the context before anything was read."""
+        return self._model.start()
 
-    def step(self, state: State, index: int) -> tuple[State, Array]:
-        """Read one id; the state after it and the logits of what comes next, (V,)."""
-        return self.engine.step(state, index)
-
-    def feed(self, state: State, text: str | Ids) -> tuple[State, Array]:
-        """Read a text or ids; the state after it and the logits of what comes next, (V,).
+    def read(self, context: Context, text: str) -> Context:
+        """Return the context after a text. Its `logits`, (V,), are those of the next id.
 
         Raises:
-            CorpusError: a character that the model cannot spell.
+            CorpusError: a character that the model does not know.
         """
-        ids = self.vocabulary.encode(text) if isinstance(text, str) else text
-        if not len(ids):
-            raise UsageError("there is nothing to read")
-        return self.engine.prefill(state, ids)
+        return self._model.read(context, self.vocabulary.encode(text))
 
     def stream(
         self,
         prompt: str = "",
         *,
+        context: Context | None = None,
         max_chars: int | None = 400,
         stop: str | Sequence[str] = (),
         cancel: Callable[[], bool] = never,
@@ -100,33 +95,34 @@ class Model:
         params: SamplingConfig | None = None,
         **sampling: Any,
     ) -> Generation:
-        """Write on from a prompt, piece by piece.
+        """Continue a prompt, piece by piece.
 
         Args:
-            prompt: what was written so far; characters that the model cannot spell are replaced.
-            max_chars: where to end; None goes on for ever.
+            prompt: text that comes first; characters that the model does not know are replaced.
+            context: the prompt follows it; None starts a new text.
+            max_chars: length of the text; None never ends.
             stop: a string, or several, that end the text and are not shown.
-            cancel: asked before every character; true ends the text.
+            cancel: called before every character; true ends the text.
             alternatives: how many likeliest characters each piece names.
-            params: how to draw.
+            params: settings of the sampler.
             **sampling: fields of `SamplingConfig`, changing `params`.
 
         Raises:
             UsageError: a value out of range.
         """
-        context, ids = read_prompt(StaticModel(self.engine), prompt)
+        begun, recent = self._begin(prompt, context)
         return Generation(
-            context,
-            Sampler.seeded(self.engine, (params or SamplingConfig()).changed(**sampling)),
+            begun,
+            Sampler.seeded(self._model.base, (params or SamplingConfig()).changed(**sampling)),
             max_chars=max_chars,
             stops=_stops(stop),
             cancel=cancel,
             alternatives=alternatives,
-            recent=ids.tolist(),
+            recent=recent,
         )
 
     def generate(self, prompt: str = "", **options: Any) -> str:
-        """The text that `stream` writes, whole."""
+        """Return the whole text of `stream`."""
         return "".join([piece.text for piece in self.stream(prompt, **options)])
 
     def generate_many(
@@ -134,31 +130,39 @@ class Model:
         prompt: str = "",
         count: int = 4,
         *,
+        context: Context | None = None,
         max_chars: int = 400,
         stop: str | Sequence[str] = (),
         params: SamplingConfig | None = None,
         **sampling: Any,
     ) -> list[Completion]:
-        """Several texts from one prompt, as one batch; text k has the seed of the first plus k.
+        """Return several texts after one prompt, made as one batch; text k has the seed of the first plus k.
 
         Args:
             prompt: as in `stream`, as are the others.
-            count: how many.
-            max_chars: where each ends at the latest.
-            stop: what ends a text.
-            params: how to draw.
+            count: number of texts.
+            context: the prompt follows it.
+            max_chars: length of each text.
+            stop: ends a text.
+            params: settings of the sampler.
             **sampling: fields of `SamplingConfig`, changing `params`.
         """
-        context, ids = read_prompt(StaticModel(self.engine), prompt)
+        begun, recent = self._begin(prompt, context)
         return generate_batch(
-            context,
-            self.engine,
+            begun,
+            self._model.base,
             (params or SamplingConfig()).changed(**sampling),
             count,
             max_chars=max_chars,
             stops=_stops(stop),
-            recent=ids.tolist(),
+            recent=recent,
         )
+
+    def _begin(self, prompt: str, context: Context | None) -> tuple[Context, Sequence[int]]:
+        if context is not None and not prompt:
+            return context, ()
+        begun, ids = read_prompt(self._model, prompt, context)
+        return begun, ids.tolist()
 
     def chat(
         self,
@@ -169,66 +173,66 @@ class Model:
         learn: bool | float | None = None,
         **dials: Any,
     ) -> Conversation:
-        """Begin a conversation, which is kept in memory only.
+        """Start a conversation, which is only in memory.
 
         Args:
-            you: who you are, where the model's text names its speakers; None takes a frequent one.
-            bot: who the model is.
-            seed: makes the same replies again.
-            learn: whether the model learns from what you say, or at which rate; None does where that pays, see
-                `charlm.chat.learning.default_rate`. The model itself stays as it is.
+            you: your name, where the model's text names its speakers; None takes a frequent one.
+            bot: name of the model.
+            seed: gives the same replies again.
+            learn: whether the model learns from your messages, or at which rate; None takes
+                `charlm.chat.learning.default_rate`. The model itself does not change.
             **dials: fields of `charlm.config.ChatConfig`.
 
         Raises:
-            UsageError: a name or a dial that cannot be.
+            UsageError: a name or a setting is invalid.
         """
         if learn is None or isinstance(learn, bool):
             usual = default_rate(self.dialogue) if learn is None else LearnConfig().rate
             learn = usual if learn is not False else 0.0
-        turned = ChatConfig().changed(**dials, learn=learn)
-        return Conversation(self.engine, self.dialogue, you=you, bot=bot, dials=turned, seed=seed)
+        settings = ChatConfig().changed(**dials, learn=learn)
+        return Conversation(self._model.base, self.dialogue, you=you, bot=bot, dials=settings, seed=seed)
 
     def learner(self, **settings: Any) -> Learner:
-        """The model as one that learns from what it reads, see `charlm.adapt.learner`. It stays as it is itself.
+        """Return a learner that starts from this model, see `charlm.adapt.learner`. The model itself does not change.
 
             learner = model.learner()
-            memory, nats, base_nats = learner.read(learner.start(), "Some text, learned as it is read.")
-            engine = learner.engine(memory)
+            context, nats, base_nats = learner.read(learner.start(), "Some text, learned as it is read.")
+            adapted = learner.checkpoint(context)
 
         Args:
             **settings: fields of `LearnConfig`.
 
         Raises:
-            UsageError: an unknown one, or a value out of range.
+            UsageError: an unknown setting, or a value out of range.
         """
-        return Learner(self.engine, LearnConfig().changed(**settings))
+        return Learner(self._model.base, LearnConfig().changed(**settings))
 
     def eval(self, text: str, lanes: int = 1, *, dynamic: bool = False, **settings: Any) -> TextScore:
-        """How well the model predicts a text.
+        """Return how well the model predicts a text.
 
         Args:
             text: at least two characters; the first is read but not predicted.
-            lanes: so many stretches are read at once, for speed; see `charlm.inference.scoring.score_text`.
-            dynamic: learn as it reads; each character is predicted before anything is learned from it.
+            lanes: stretches that are read at once, for speed; see `charlm.inference.scoring.score_text`.
+            dynamic: learn while reading; each character is predicted before it is learned.
             **settings: fields of `LearnConfig`, with `dynamic`.
 
         Raises:
             CorpusError: the text is too short.
-            UsageError: settings that do not go together, or a value out of range.
+            UsageError: settings that exclude each other, or a value out of range.
         """
         if dynamic and lanes != 1:
             raise UsageError("a model that learns reads one character after the other", "leave lanes out")
         if settings and not dynamic:
-            raise UsageError(f"unknown option: {', '.join(settings)}", "say dynamic=True too, if it is about learning")
+            raise UsageError(f"unknown option: {', '.join(settings)}", "add dynamic=True if it is about learning")
         if dynamic:
             return learn(self.learner(**settings), text).learning
-        *_, last = score_text(self.engine, text, lanes)
+        *_, last = score_text(self._model.base, text, lanes)
         return last
 
     def score(self, text: str) -> Iterator[LineScore]:
-        """The surprise of every line, given the lines before it."""
-        scorer = LineScorer.static(self.engine)
-        # Not splitlines, for which form feeds and U+2028 end a line too.
+        """Yield the surprisal of every line, given the lines before it."""
+        scorer = LineScorer.static(self._model.base)
+        # Not splitlines: it also splits at form feeds and U+2028.
         for line in text.removesuffix("\n").split("\n") if text else ():
             yield scorer.push(line)
 
@@ -240,8 +244,8 @@ def load(name: str | Path) -> Model:
         name: a path, or a name that `charlm models` lists.
 
     Raises:
-        NotFoundError: there is none, with near names.
-        CheckpointError: the file is not a model's, or damaged.
+        NotFoundError: there is none; the hint has similar names.
+        CheckpointError: the file is not a model, or damaged.
     """
     path = find_model(str(name))
     return Model(checkpoint.load(path), path.stem)
@@ -249,22 +253,15 @@ def load(name: str | Path) -> Model:
 
 @dataclass(frozen=True)
 class Trained:
-    """What `train` leaves.
+    """The result of `train`."""
 
-    Attributes:
-        path: the model file.
-        reason: why it ended: "budget", "patience" or "interrupted".
-        validation: nats per character over all validation text, of the weights in the file; None if interrupted.
-        record: how it was trained.
-    """
-
-    path: Path
-    reason: str
-    validation: float | None
+    path: Path  # of the model file
+    reason: str  # why it ended: "budget", "patience" or "interrupted"
+    validation: float | None  # nats/char of the weights in the file, over all validation text; None if interrupted
     record: TrainingRecord
 
     def load(self) -> Model:
-        """The model."""
+        """Load the model."""
         return load(self.path)
 
 

@@ -17,7 +17,6 @@ from charlm.checkpoint import load, save
 from charlm.cli.main import run
 from charlm.config import SamplingConfig
 from charlm.errors import CharlmError, CheckpointError, CorpusError, NotFoundError, UsageError
-from charlm.inference.context import Context
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, Sampler
 from charlm.inference.scoring import LineScorer
@@ -54,7 +53,7 @@ def test_a_model_is_found_by_name_and_path(folder: Path) -> None:
     file = load(folder / "checkpoints" / "m.safetensors")
     for model in (by_name, charlm.load("checkpoints/m.safetensors"), charlm.load(folder / "checkpoints/m.safetensors")):
         assert model.name == "m"
-        assert model.engine.fingerprint == file.fingerprint
+        assert model.checkpoint.fingerprint == file.fingerprint
         assert (model.config, model.vocabulary, model.record) == (file.config, file.vocabulary, file.record)
 
 
@@ -139,10 +138,9 @@ def test_sampling_options_change_params(model: charlm.Model) -> None:
     assert model.generate("the ", params=params, temperature=2.0) == model.generate("the ", temperature=2.0, seed=1)
     assert params == SamplingConfig(temperature=0, seed=1)
     penalised = model.generate("the ", params=params, repetition_penalty=5.0)
-    primed = model.feed(model.start(), "the ")
     window = model.vocabulary.encode("the ").tolist()
-    sampler = Sampler.seeded(model.engine, SamplingConfig(temperature=0, repetition_penalty=5.0))
-    by_hand = Generation(Context(*primed), sampler, max_chars=400, recent=window)
+    sampler = Sampler.seeded(Engine(model.checkpoint), SamplingConfig(temperature=0, repetition_penalty=5.0))
+    by_hand = Generation(model.read(model.start(), "the "), sampler, max_chars=400, recent=window)
     assert penalised == "".join([piece.text for piece in by_hand]) != greedy
 
 
@@ -170,33 +168,34 @@ def test_no_texts_at_all_is_a_usage_error(model: charlm.Model) -> None:
 # Reading
 
 
-def test_start_step_and_feed_are_the_engine_s(model: charlm.Model, folder: Path) -> None:
-    engine = Engine(load(folder / "checkpoints" / "m.safetensors"))
-    text = "the ferry"
+def test_read_agrees_with_single_steps(model: charlm.Model) -> None:
+    engine, text = Engine(model.checkpoint), "the ferry"
     state, expected = engine.start(), None
     for index in engine.vocabulary.encode(text).tolist():
         state, expected = engine.step(state, index)
-    stepped = model.start()
-    for index in model.vocabulary.encode(text).tolist():
-        stepped, logits = model.step(stepped, index)
-    np.testing.assert_array_equal(logits, expected)
-    for fed in (text, model.vocabulary.encode(text)):
-        _, logits = model.feed(model.start(), fed)
-        np.testing.assert_allclose(logits, expected, atol=1e-5)
-    with pytest.raises(UsageError, match="nothing to read"):
-        model.feed(model.start(), "")
+    context = model.read(model.start(), text)
+    np.testing.assert_allclose(context.logits, expected, atol=1e-5)
+    assert model.read(context, "") is context
     with pytest.raises(CorpusError, match="not among the"):
-        model.feed(model.start(), "☃")
+        model.read(context, "☃")
+
+
+def test_stream_continues_a_context(model: charlm.Model) -> None:
+    context = model.read(model.start(), "the ")
+    assert model.generate(context=context, seed=1) == model.generate("the ", seed=1)
+    assert model.generate("ferry", context=context, seed=1) == model.generate("the ferry", seed=1)
+    assert model.generate_many(count=2, context=context, seed=1)[0].text == model.generate("the ", seed=1)
 
 
 def test_eval_is_the_mean_over_the_text(model: charlm.Model) -> None:
     text = "the ferry goes over to farside and back again\n" * 30
-    state, logits = model.step(model.start(), int(model.vocabulary.encode(text[0])[0]))
+    engine = Engine(model.checkpoint)
+    state, logits = engine.step(engine.start(), int(model.vocabulary.encode(text[0])[0]))
     nats = 0.0
     for index in model.vocabulary.encode(text[1:]).tolist():
         wide = logits.astype(np.float64)
         nats += float(np.log(np.exp(wide).sum()) - wide[index])
-        state, logits = model.step(state, index)
+        state, logits = engine.step(state, index)
     measured = model.eval(text)
     assert measured.characters == len(text) - 1
     assert measured.nats == pytest.approx(nats, rel=1e-5)
@@ -219,7 +218,7 @@ def test_eval_is_the_mean_over_the_text(model: charlm.Model) -> None:
 @pytest.mark.usefixtures("folder")
 def test_score_takes_lines_as_the_command_line_does(name: str, text: str, lines: list[str]) -> None:
     model = charlm.load(name)
-    scorer = LineScorer.static(model.engine)
+    scorer = LineScorer.static(Engine(model.checkpoint))
     assert list(model.score(text)) == [scorer.push(line) for line in lines]
 
 
@@ -270,7 +269,7 @@ def test_an_interrupted_training_resumes_to_the_same_model() -> None:
     whole = charlm.train([str(HARBOUR)], output="whole", **SETTINGS)
     assert resumed.record.steps == whole.record.steps == 5
     assert resumed.validation == whole.validation
-    assert resumed.load().engine.fingerprint == whole.load().engine.fingerprint
+    assert resumed.load().checkpoint.fingerprint == whole.load().checkpoint.fingerprint
 
 
 @pytest.mark.usefixtures("folder")
@@ -282,7 +281,7 @@ def test_training_goes_on_from_a_base_and_overwrites_only_if_told() -> None:
     with pytest.raises(CharlmError, match="already exists"):
         charlm.train(HARBOUR, output="first", **SETTINGS)
     again = charlm.train(HARBOUR, output="first", force=True, **SETTINGS)
-    assert again.load().engine.fingerprint == first.load().engine.fingerprint, "the seed decides everything"
+    assert again.load().checkpoint.fingerprint == first.load().checkpoint.fingerprint, "the seed decides everything"
 
 
 @pytest.mark.usefixtures("folder")

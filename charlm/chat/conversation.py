@@ -108,12 +108,10 @@ class Conversation:
 
     @property
     def head(self) -> Turn:
-        """The last visible turn."""
         return self.data.head
 
     @property
     def path(self) -> list[Turn]:
-        """The visible turns, from the first to the head."""
         return self.data.path
 
     @property

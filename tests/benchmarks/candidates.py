@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=400)
     parser.add_argument("--replies", type=int, default=9)
     options = parser.parse_args()
-    engine = charlm.load(options.model).engine
+    engine = Engine(charlm.load(options.model).checkpoint)
     text = options.text.read_text(encoding="utf-8")
     dialogue = listen([text]).dialogue
     assert dialogue.has_turns, "the text has no turns"

@@ -12,6 +12,7 @@ import argparse
 import charlm
 from charlm.config import SamplingConfig
 from charlm.inference.context import Context
+from charlm.inference.engine import Engine
 from charlm.inference.generate import generate_batch
 
 BEGINNING = "\n\ndef total(prices):\n    "
@@ -29,7 +30,7 @@ def main() -> None:
     layer, index = map(int, arguments.unit.split(":"))
     print(f"{'held at':>8}  opened  closed")
     for value in (None, *arguments.values):
-        engine = model.engine.with_clamps({} if value is None else {(layer, index): value})
+        engine = Engine(model.checkpoint).with_clamps({} if value is None else {(layer, index): value})
         context = Context(*engine.prefill(engine.start(), model.vocabulary.encode(BEGINNING)))
         params = SamplingConfig(seed=1, temperature=0.8)
         drawn = generate_batch(context, engine, params, PIECES, max_chars=CHARACTERS)

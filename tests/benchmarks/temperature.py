@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("text", type=Path)
     parser.add_argument("--cases", type=int, default=150)
     options = parser.parse_args()
-    engine, other = charlm.load(options.model).engine, charlm.load(options.judge).engine
+    engine, other = (Engine(charlm.load(name).checkpoint) for name in (options.model, options.judge))
     text = options.text.read_text(encoding="utf-8")
     dialogue = listen([text]).dialogue
     cases = make_cases(conversations_in(text[int(len(text) * 0.95) :], dialogue), options.cases)

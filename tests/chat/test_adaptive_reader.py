@@ -476,10 +476,10 @@ def test_from_python(models: Path) -> None:
     assert writer.chat(learn=True).dials.learn == LearnConfig().rate
     assert talker.chat(learn=False).dials.learn == 0
     conversation = talker.chat(learn=2e-4, length=10, candidates=1, seed=1)
-    before = {name: tensor.copy() for name, tensor in talker.engine.checkpoint.tensors.items()}
+    before = {name: tensor.copy() for name, tensor in talker.checkpoint.tensors.items()}
     conversation.say("hello there")
     assert conversation.learned is not None
-    for name, tensor in talker.engine.checkpoint.tensors.items():
+    for name, tensor in talker.checkpoint.tensors.items():
         assert np.array_equal(tensor, before[name]), "the model itself stays as it is"
 
 
