@@ -83,7 +83,7 @@ def read_corpus(
 ) -> Generator[Reading | CacheRebuilt, None, Corpus]:
     """Read text into a memory-mapped file of ids in `folder`, or open the ids of an earlier run there.
 
-    `min_count` None keeps all characters of an alphabet up to `MAX_ALPHABET`, and is 2 for larger ones.
+    Without a `min_count`, all characters of an alphabet up to `MAX_ALPHABET` are kept; for larger ones it is 2.
 
     Args:
         data: the text; standard input is copied into `folder` for a later resume.

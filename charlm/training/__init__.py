@@ -1,1 +1,1 @@
-"""Training: the one truncated-BPTT loop, what plans it and what keeps it. Needs torch."""
+"""Training: the loop, the plan of a run, and its files. Needs torch."""

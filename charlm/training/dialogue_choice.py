@@ -1,4 +1,4 @@
-"""Which dialogue format a model gets: by what its text shows, what the user says, and what the base model has."""
+"""Chooses a model's dialogue format from its text, the user's option and the base model."""
 
 from __future__ import annotations
 
@@ -12,50 +12,44 @@ from charlm.text.format_detection import DetectedFormat
 
 @dataclass(frozen=True)
 class DialogueChoice:
-    """The format, and why it is this one.
-
-    Attributes:
-        dialogue: the format and its speakers.
-        chosen_by: "text", "user" or "base".
-        detected: the format that the text seems to have.
-    """
+    """A format and the reason for it."""
 
     dialogue: Dialogue = field(default_factory=Dialogue)
-    chosen_by: str = "text"
-    detected: str = "plain"
+    chosen_by: str = "text"  # "text", "user" or "base"
+    detected: str = "plain"  # the format that the text seems to have
 
     def to_dict(self) -> dict[str, Any]:
-        """For the run's configuration."""
+        """Return plain data for the run's config.json."""
         return {"dialogue": self.dialogue.to_dict(), "chosen_by": self.chosen_by, "detected": self.detected}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> DialogueChoice:
-        """Read back what `to_dict` made.
+        """Return the choice that `to_dict` wrote.
 
         Raises:
-            CheckpointError: it is damaged.
+            CheckpointError: the document is damaged.
         """
         dialogue = Dialogue.from_dict(document["dialogue"])
         return cls(dialogue, str(document["chosen_by"]), str(document["detected"]))
 
 
-def choose(heard: DetectedFormat, form: str, base: Dialogue | None) -> DialogueChoice:
-    """Decide.
+def choose(found: DetectedFormat, requested: str, base: Dialogue | None) -> DialogueChoice:
+    """Choose the format of a model.
 
-    A model that is fine-tuned on text without turns still knows how to talk, so it keeps its format; and it still knows
-    its old speakers, after those of the new text.
+    A model that is fine-tuned on text without turns keeps its format. With named turns it keeps its speakers, after
+    those of the new text.
 
     Args:
-        heard: what was found in the text.
-        form: what the user said; "auto" for nothing.
-        base: the format of the model that is fine-tuned, if one is.
+        found: format of the text.
+        requested: the user's option, or "auto".
+        base: format of the model that is fine-tuned.
     """
-    found = heard.dialogue
-    chosen_by = "text" if form == "auto" else "user"
-    if base is not None and chosen_by == "text" and not found.has_turns and base.has_turns:
-        return DialogueChoice(base, "base", heard.detected)
-    if base is not None and found.has_names and base.has_names:
-        if not found.names and found.format == base.format:
-            found = replace(found, colon=base.colon, spaced=base.spaced)
-        found = replace(found, names=tuple(dict.fromkeys((*found.names, *base.names)))[:MAX_NAMES])
-    return DialogueChoice(found, chosen_by, heard.detected)
+    dialogue = found.dialogue
+    chosen_by = "text" if requested == "auto" else "user"
+    if base is not None and chosen_by == "text" and not dialogue.has_turns and base.has_turns:
+        return DialogueChoice(base, "base", found.detected)
+    if base is not None and dialogue.has_names and base.has_names:
+        if not dialogue.names and dialogue.format == base.format:
+            dialogue = replace(dialogue, colon=base.colon, spaced=base.spaced)
+        dialogue = replace(dialogue, names=tuple(dict.fromkeys((*dialogue.names, *base.names)))[:MAX_NAMES])
+    return DialogueChoice(dialogue, chosen_by, found.detected)

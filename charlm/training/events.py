@@ -1,7 +1,4 @@
-"""What a run reports, as plain records. The loop and the run yield them; whoever listens decides what to show.
-
-Losses are in nats per character.
-"""
+"""Events of a run, as plain records. The loop and the run yield them. Losses are in nats per character."""
 
 from __future__ import annotations
 
@@ -28,17 +25,17 @@ class Planned:
     parameters: int
     train_characters: int
     validation_characters: int
-    characters: int  # distinct ones that have an id of their own
+    characters: int  # in the vocabulary
     has_bytes: bool
     skipped: tuple[str, ...]
     dialogue: Dialogue
-    dialogue_chosen_by: str  # "text", "user" or "base", the model that is fine-tuned
+    dialogue_chosen_by: str  # "text", "user" or "base"
     dialogue_detected: str  # the format that the text seems to have
     precision: str
     device: str
     threads: int
-    resumed_at: int | None  # the step, if this run goes on
-    ranks: int = 1  # processes that train together, each with its own lanes
+    resumed_at: int | None  # the step; None for a new run
+    ranks: int = 1  # number of processes that train together, each with lanes of its own
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Validation text was read."""
+    """The loss on validation text."""
 
     step: int
     epoch: float
@@ -78,7 +75,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Sampled:
-    """A text that the model writes at this point."""
+    """A sample of the current weights."""
 
     step: int
     text: str
@@ -94,7 +91,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class SaveFailed:
-    """Nothing new could be written; the last good files still stand."""
+    """A save failed; the files of the last save are unchanged."""
 
     step: int
     message: str
@@ -102,23 +99,23 @@ class SaveFailed:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """The loss exploded; the run goes on from an earlier point with a smaller learning rate."""
+    """The loss diverged; the run continues from an earlier step with a lower learning rate."""
 
-    step: int  # to which it went back
+    step: int  # to continue from
     loss: float
-    rate_scale: float  # of all rates from here on
+    rate_scale: float  # of all later learning rates
     attempt: int
 
 
 @dataclass(frozen=True)
 class Ended:
-    """The run is over, or was interrupted."""
+    """The run has ended or was interrupted."""
 
     reason: str  # "budget", "patience" or "interrupted"
-    step: int  # the last; the file's weights, which are the best, may be of an earlier one: record.steps
+    step: int  # the last one; the file has the best weights, of an earlier step or this
     path: str
     bytes: int
-    validation: float | None  # of the weights in the file, over all validation text; None if interrupted
+    validation: float | None  # of the weights in the file, over the whole validation text; None if interrupted
     record: TrainingRecord
 
 
@@ -126,7 +123,7 @@ Event = Reading | CacheRebuilt | Planned | Stepped | Evaluated | Sampled | Saved
 
 
 def to_dict(event: Event) -> dict[str, Any]:
-    """An event as plain data for JSON, with its kind, and with every loss in bits as well as nats."""
+    """Return an event as plain data for JSON, with its type, and with every loss in nats and bits."""
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
     document: dict[str, Any] = {"event": name} | dataclasses.asdict(event)
     for name in ("loss", "train", "validation", "best"):

@@ -1,4 +1,4 @@
-"""What this machine is quick at, found by a short measurement."""
+"""Measures the speed of each precision, and picks the device."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from charlm.cells import CELLS
 from charlm.errors import UsageError
 from charlm.model import kernels
 
-# A processor without bf16 instructions refuses some kernels and emulates others a thousand times slower than fp32, so
-# the measurement feels its way up from shapes that even then take milliseconds, and gives up at the first that says no.
+# A processor without bf16 instructions refuses some kernels and emulates others a thousand times slower than fp32. So
+# the measurement begins with shapes that take milliseconds even then, and drops a precision that is far too slow.
 _SHAPES = ((2, 4, 32), (8, 16, 128), (64, 32, 256))  # steps, lanes, hidden
-_HOPELESS = 20.0  # times slower than fp32, even where the first call is slow to set itself up
-_PASSES = 3  # at least: the first sets things up
-_SLOW = 0.25  # seconds; whatever takes so long is not repeated
+_MAX_SLOWDOWN = 20.0  # compared with fp32; below it the first call may just be slow to set up
+_MIN_PASSES = 3  # the first one sets up
+_MAX_PASS_SECONDS = 0.25  # slower passes are not repeated
 
 
 class StepTimes(NamedTuple):
-    """What a training step of a layer reaches here."""
+    """Speed of a layer's training step on this machine."""
 
-    precision: str  # "fp32" or "bf16", whichever is quicker
-    speed: float  # multiply-adds a second at that precision
+    precision: str  # the faster of "fp32" and "bf16"
+    speed: float  # multiply-adds a second
 
 
 def measure(device: torch.device, cell: str, precision: str, seconds: float = 0.0) -> StepTimes:
     """Time a layer's forward and backward pass.
 
     Args:
-        device: where.
-        cell: which.
-        precision: "fp32" or "bf16" to measure only that, "auto" to find the quicker.
-        seconds: how long to go on with each, since a machine may look slow by chance; 0 for as few passes as will do.
+        device: to measure on.
+        cell: name of the cell.
+        precision: "fp32" or "bf16" to measure only that, "auto" for both.
+        seconds: time for each, because single passes are noisy; 0 for the fewest passes.
 
     Returns:
-        The precision to train with and the speed that it reaches.
+        The fastest precision and its speed.
 
     Raises:
-        UsageError: the precision asked for does not exist here.
+        UsageError: the device does not support the requested precision.
     """
     candidates = ["fp32", "bf16"] if precision == "auto" else [precision]
     for shape in _SHAPES:
-        goes_on = seconds if shape == _SHAPES[-1] else 0.0
-        times = {name: _time_step(device, cell, name, *shape, goes_on) for name in candidates}
-        candidates = [name for name in candidates if times[name] < _HOPELESS * min(times.values())]
+        repeat = seconds if shape == _SHAPES[-1] else 0.0
+        times = {name: _time_step(device, cell, name, *shape, repeat) for name in candidates}
+        candidates = [name for name in candidates if times[name] < _MAX_SLOWDOWN * min(times.values())]
     best = min(candidates, key=lambda name: times[name], default=None)
     if best is None:
         raise UsageError(f"this machine has no {precision} arithmetic", "leave --precision out")
@@ -58,14 +58,14 @@ def measure(device: torch.device, cell: str, precision: str, seconds: float = 0.
 def _time_step(
     device: torch.device, cell: str, precision: str, steps: int, lanes: int, hidden: int, seconds: float
 ) -> float:
-    """The quickest of the passes that so many seconds allow, in seconds. Infinity if there is no such kernel."""
+    """Return the seconds of the fastest pass, infinity if there is no kernel; repeat for `seconds`."""
     with torch.random.fork_rng(devices=[]):
         shapes = CELLS[cell].shapes(hidden, hidden)
         weights = {name: torch.randn(shape, device=device, requires_grad=True) for name, shape in shapes.items()}
         x = torch.randn(steps, lanes, hidden, device=device, requires_grad=True)
         state = tuple(torch.zeros(lanes, hidden, device=device) for _ in CELLS[cell].state_fields)
-        quickest, passes, until = math.inf, 0, time.perf_counter() + seconds
-        while passes < _PASSES or time.perf_counter() < until:
+        fastest, passes, until = math.inf, 0, time.perf_counter() + seconds
+        while passes < _MIN_PASSES or time.perf_counter() < until:
             start = time.perf_counter()
             try:
                 with autocast(device, precision):
@@ -76,38 +76,38 @@ def _time_step(
             if device.type == "cuda":
                 torch.cuda.synchronize()
             elapsed = time.perf_counter() - start
-            quickest, passes = min(quickest, elapsed), passes + 1
-            if elapsed > _SLOW:
+            fastest, passes = min(fastest, elapsed), passes + 1
+            if elapsed > _MAX_PASS_SECONDS:
                 break
-        return quickest
+        return fastest
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context in which a model of that precision runs."""
+    """Return the context for a model of that precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device of that name; for "auto" the best that is there.
+    """Return the device of that name; for "auto" the best one of this machine.
 
     Args:
         name: one of `charlm.config.DEVICES`.
-        local_rank: which of several processes on this machine asks; each gets a graphics card of its own.
+        local_rank: number of this process on this machine; each gets a graphics card of its own.
 
     Raises:
-        UsageError: it is not there.
+        UsageError: this machine has no such device.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = next(kind for kind, is_there in there.items() if is_there)
-    if not there[name]:
-        raise UsageError(f"there is no {name} device here", "leave --device out, or say --device cpu")
+        name = next(kind for kind, is_available in available.items() if is_available)
+    if not available[name]:
+        raise UsageError(f"there is no {name} device here", "leave --device out, or use --device cpu")
     if name != "cuda":
         return torch.device(name)
     if local_rank >= torch.cuda.device_count():
         raise UsageError(
-            f"there are {torch.cuda.device_count()} graphics cards here, but process {local_rank + 1} wants one too",
-            "torchrun --nproc-per-node at most as many, or --device cpu",
+            f"there are {torch.cuda.device_count()} graphics cards here, but {local_rank + 1} processes or more",
+            "lower torchrun's --nproc-per-node, or use --device cpu",
         )
     torch.cuda.set_device(local_rank)
     return torch.device("cuda", local_rank)

@@ -31,7 +31,7 @@ MEASURE_SECONDS = 0.5  # at most, and for short runs as many hundredths of a sec
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for."""
+    """The options of a new run."""
 
     data: DataConfig
     output: str | None = None  # the model's name or path; None takes the first input's name

@@ -57,7 +57,7 @@ class ProcessGroup:
 
     @property
     def is_first(self) -> bool:
-        """Whether this rank reads the text, reports and writes."""
+        """This rank reads the text, reports and writes."""
         return self.rank == 0
 
     def close(self) -> None:

@@ -1,5 +1,7 @@
 """The files of a run: NAME.safetensors, the model, and the folder NAME.run next to it.
 
+The folder holds:
+
     config.json          the request and the plan, so that a resume needs nothing but the name
     resume.safetensors   the whole run at its last save
     metrics.csv          a row for each evaluation, losses in nats per character; the last row is the model file's
@@ -102,7 +104,7 @@ class RunDir:
 
     @property
     def can_resume(self) -> bool:
-        """Whether enough is saved to resume."""
+        """Enough is saved to resume."""
         return self._config_file.exists() and self.resume_file.exists()
 
     def create(self, *, force: bool) -> None:

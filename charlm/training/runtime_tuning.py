@@ -46,8 +46,8 @@ def set_spin_count(measure_idle: Callable[[], float] = idle_share) -> None:
 def keep_freed_memory() -> None:
     """Make glibc keep freed memory for the next step.
 
-    A step allocates and frees hundreds of megabytes in large pieces. glibc returns such pieces to the system one by
-    one, and the system clears every page before it hands it out again.
+    A step allocates and frees hundreds of megabytes in large pieces. By default glibc returns them to the system, which
+    clears every page before it gives it out again.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
