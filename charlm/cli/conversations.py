@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -81,25 +81,22 @@ def command(ctx: click.Context, as_json: bool) -> None:
     Every chat is saved in one file on this machine; charlm conversations path prints its path.
     """
     if ctx.invoked_subcommand is None:
-        _list(as_json, None)
+        ctx.invoke(list_, as_json=as_json, model=None)
 
 
-@command.command(
-    "list",
-    cls=CharlmCommand,
-    examples=(
-        ("charlm conversations list", "the newest first"),
-        ("charlm conversations list --model novel", "those with one model"),
-    ),
+def _subcommand(*examples: tuple[str, str], name: str | None = None) -> Callable[[Callable[..., Any]], click.Command]:
+    return command.command(name, cls=CharlmCommand, examples=examples)
+
+
+@_subcommand(
+    ("charlm conversations list", "the newest first"),
+    ("charlm conversations list --model novel", "those with one model"),
+    name="list",
 )
 @_json_option
 @click.option("--model", shell_complete=complete_model, help="Only conversations with this model.")
 def list_(as_json: bool, model: str | None) -> None:
     """List conversations, the newest first."""
-    _list(as_json, model)
-
-
-def _list(as_json: bool, model: str | None) -> None:
     with _store() as store:
         found = [one for one in store.list(limit=-1) if model in (None, one.model)]
     if not found and not as_json:
@@ -107,12 +104,9 @@ def _list(as_json: bool, model: str | None) -> None:
     _print_list(found, as_json)
 
 
-@command.command(
-    cls=CharlmCommand,
-    examples=(
-        ("charlm conversations search ferry", "in titles and in every turn, visible or not"),
-        ("charlm conversations search '\u6e21\u3057\u8239'", "in any script"),
-    ),
+@_subcommand(
+    ("charlm conversations search ferry", "in titles and in every turn, visible or not"),
+    ("charlm conversations search '\u6e21\u3057\u8239'", "in any script"),
 )
 @click.argument("text")
 @_json_option
@@ -150,12 +144,9 @@ def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-@command.command(
-    cls=CharlmCommand,
-    examples=(
-        ("charlm conversations show 7", "the visible turns"),
-        ("charlm conversations show 7 --tree", "every version of every turn, a line each"),
-    ),
+@_subcommand(
+    ("charlm conversations show 7", "the visible turns"),
+    ("charlm conversations show 7 --tree", "every version of every turn, a line each"),
 )
 @_number_argument
 @_json_option
@@ -206,13 +197,10 @@ def _print_tree(data: ConversationData, visible: set[Turn]) -> None:
         ahead += [(child, depth) for child in reversed(turn.children)]
 
 
-@command.command(
-    cls=CharlmCommand,
-    examples=(
-        ("charlm conversations export 7 --format md", "to read"),
-        ("charlm conversations export 7 --format json -o 7.json", "all of it, to import elsewhere"),
-        ("charlm conversations export 7 --format txt -o 7.txt", "in the format of the model's text, to train on"),
-    ),
+@_subcommand(
+    ("charlm conversations export 7 --format md", "to read"),
+    ("charlm conversations export 7 --format json -o 7.json", "all of it, to import elsewhere"),
+    ("charlm conversations export 7 --format txt -o 7.txt", "in the format of the model's text, to train on"),
 )
 @_number_argument
 @click.option("--format", type=click.Choice(["md", "json", "txt"]), default="md", help="Of the file.")
@@ -231,11 +219,7 @@ def export(number: int, format: str, output: str) -> None:  # noqa: A002
         _print_error(f"conversation {number} is written to {output}")
 
 
-@command.command(
-    "import",
-    cls=CharlmCommand,
-    examples=(("charlm conversations import 7.json", "prints its number here"),),
-)
+@_subcommand(("charlm conversations import 7.json", "prints its number here"), name="import")
 @click.argument("file")
 def import_(file: str) -> None:
     """Import a conversation that was exported as JSON. FILE may be - for standard input."""
@@ -256,7 +240,7 @@ def import_(file: str) -> None:
     _print_error(f"imported; charlm chat --id {number} goes on with it")
 
 
-@command.command(cls=CharlmCommand, examples=(("charlm conversations remove 3 4", "asks first"),))
+@_subcommand(("charlm conversations remove 3 4", "asks first"))
 @click.argument("numbers", metavar="ID...", type=int, nargs=-1, required=True, shell_complete=_complete_number)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(numbers: tuple[int, ...], yes: bool) -> None:
@@ -275,7 +259,7 @@ def remove(numbers: tuple[int, ...], yes: bool) -> None:
     _print_error(f"removed: {', '.join(map(str, titles))}")
 
 
-@command.command(cls=CharlmCommand, examples=(("charlm conversations path", "where conversations are saved"),))
+@_subcommand(("charlm conversations path", "where conversations are saved"))
 def path() -> None:
     """Print the path of the file of conversations."""
     from charlm.chat.storage.store import FILE
@@ -284,10 +268,7 @@ def path() -> None:
     click.echo(str(home() / FILE))
 
 
-@command.command(
-    cls=CharlmCommand,
-    examples=(("charlm conversations replay 7", "is it still the same? exit code 1 if not"),),
-)
+@_subcommand(("charlm conversations replay 7", "is it still the same? exit code 1 if not"))
 @_number_argument
 @_json_option
 @click.option("--model", shell_complete=complete_model, help="Replay with this model.  [default: its own]")
