@@ -440,4 +440,6 @@ def run(options: Mapping[str, Any]) -> int:
     code = app.run()
     if app.failure is not None:
         raise app.failure
+    for message in app.chat.loaded.news() if app.chat.loaded is not None else ():
+        print(message, file=sys.stderr)  # such as what could not be saved
     return code if code is not None else app.return_code or 0  # after a crash there is no code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import pytest
 from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import Turn
 from charlm.checkpoint import load, save
+from charlm.files import home
 from charlm.inference.engine import Engine
 from tests.chat.models import DIALOGUES, parrot_checkpoint
 from tests.chat.talkers import talking_checkpoint
@@ -188,6 +190,16 @@ def test_speaker_options_choose_the_names(say: Say) -> None:
     for wrong in (("--you", "ANNA", "--bot", "anna"), ("--bot", "a: b")):
         done = say("play", "hello", options=wrong)
         assert (done.code, done.out) == (2, "")
+
+
+def test_chat_that_cannot_be_saved_says_so_at_the_end(say: Say) -> None:
+    ConversationStore().close()
+    other = sqlite3.connect(home() / "conversations.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    done = say("play", "hello")
+    other.close()
+    assert done.out
+    assert re.search(r"^not saved: .* another program holds it$", done.err, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

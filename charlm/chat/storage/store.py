@@ -74,6 +74,7 @@ class ConversationStore:
         self._autosaves: weakref.WeakSet[Autosave] = weakref.WeakSet()
         self._unsaved: set[Autosave] = set()  # referenced until they are written
         self._last_message: str | None = None  # about saving, from `news`
+        self._is_closed = False
         with contextlib.suppress(CharlmError):  # next time, then
             self._purge()
 
@@ -89,6 +90,7 @@ class ConversationStore:
         """Write what is not written yet, and close the file."""
         self.save()
         self._database.close()
+        self._is_closed = True
 
     def save(self) -> None:
         """Write what is not written yet of open conversations, such as settings changed since the last turn."""
@@ -106,7 +108,8 @@ class ConversationStore:
         """Return the messages for the person since the last call, a sentence each."""
         news = [self._database.notices.popleft() for _ in range(len(self._database.notices))]
         error = self.error
-        message = None if error is None else f"not saved: {error.message}; the next turn tries again"
+        retry = "" if self._is_closed else "; the next turn tries again"
+        message = None if error is None else f"not saved: {error.message}{retry}"
         if message != self._last_message:
             news.append(message or "everything is saved again")
             self._last_message = message
