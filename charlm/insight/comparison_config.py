@@ -12,7 +12,7 @@ from charlm.settings import Config, Setting
 
 @dataclass(frozen=True)
 class ComparisonConfig(Config):
-    """What is the same for all runs of a comparison, and the cells that differ."""
+    """The cells of a comparison, and the settings that all its runs share."""
 
     paths: tuple[str, ...]
     cells: tuple[str, ...] = CELL_NAMES

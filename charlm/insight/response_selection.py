@@ -2,9 +2,9 @@
 
 Each case has the true reply and replies drawn from elsewhere in the same text; chance is one in their number. Replies
 are ranked by how much likelier the context makes them: by Bayes' rule log p(reply | context) - log p(reply), over the
-whole reply (Li et al. 2016, with lambda 1). Log p(reply) is a mean over conversations that the model samples, because
-at the beginning of one only a greeting is likely. (`charlm chat` ranks its candidates by means over
-characters, because it wants well written ones too.)
+whole reply (Li et al. 2016, with lambda 1). Log p(reply) is a mean over conversations that the model samples: the
+beginning of a conversation would favour greetings. `charlm chat` ranks its candidates by means over characters instead,
+because it wants well written replies too.
 """
 
 from __future__ import annotations
