@@ -185,3 +185,12 @@ SCRIPTS = [*sorted((ROOT / "docs").rglob("*.py")), *sorted((ROOT / "tests" / "be
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_scripts_import(script: Path) -> None:
     runpy.run_path(str(script), run_name="imported")
+
+
+def test_paths_named_in_contributing_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").replace("NAME.py", "")
+    names = set(re.findall(r"[\w./-]*\w(?:\.py|\.toml|\.md|\.txt|/(?=[\s`]))", text))
+    paths = [*ROOT.glob("*"), *(path for top in ("charlm", "tests", "docs") for path in (ROOT / top).rglob("*"))]
+    known = [f"/{path.relative_to(ROOT)}" for path in paths]
+    assert len(names) > 60
+    assert [name for name in sorted(names) if not any(path.endswith(f"/{name.strip('/')}") for path in known)] == []
