@@ -24,7 +24,7 @@ from charlm.inference.engine import Engine
 from charlm.insight.response_selection import make_cases, rank_true_replies, sample_contexts, score
 from charlm.text.conversations import Utterance, conversations_in
 from charlm.text.dialogue import Dialogue
-from charlm.text.format_detection import listen
+from charlm.text.format_detection import FormatDetector
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
 COUNTS = (1, 4, 8, 16, 32)
@@ -75,7 +75,9 @@ def main() -> None:
     options = parser.parse_args()
     engine = Engine(charlm.load(options.model).checkpoint)
     text = options.text.read_text(encoding="utf-8")
-    dialogue = listen([text]).dialogue
+    detector = FormatDetector()
+    detector.update(text)
+    dialogue = detector.result().dialogue
     assert dialogue.has_turns, "the text has no turns"
     began = time.process_time()
     held_out = conversations_in(text[int(len(text) * 0.9) :], dialogue)

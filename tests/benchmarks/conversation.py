@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.reply_sampler import Segment
 from charlm.chat.storage.store import ConversationStore
-from charlm.chat.turns import Turn
+from charlm.chat.turns import Segment, Turn
 from charlm.checkpoint import Checkpoint
 from charlm.config import ChatConfig, ModelConfig
+from charlm.inference.context import StaticModel
 from charlm.inference.engine import Engine
 from charlm.tensor_shapes import tensor_shapes
 from charlm.text.dialogue import Dialogue
@@ -118,6 +118,7 @@ def _grow(conversation: Conversation, turns: int) -> None:
     rng = np.random.default_rng(1)
     characters = conversation.engine.vocabulary.characters
     passage = conversation.head.segments[0]
+    model = StaticModel(conversation.engine)
     while len(conversation.path) < turns:
         parent = conversation.head
         text = "".join(characters[k] for k in rng.integers(0, len(characters), LENGTH))
@@ -125,7 +126,7 @@ def _grow(conversation: Conversation, turns: int) -> None:
         drawn = Segment(text, passage.settings, LENGTH) if author == "bot" else Segment(text)
         turn = Turn(0, parent, author, author, (drawn,), "length" if author == "bot" else "typed")
         assert parent.context is not None
-        turn.context = parent.context.read(conversation.engine, text[:1])
+        turn.context = model.read(parent.context, conversation.engine.vocabulary.encode(text[:1]))
         conversation.data.attach(turn)
         conversation._move(turn)
 

@@ -33,7 +33,7 @@ from charlm.insight.response_selection import (
 )
 from charlm.text.conversations import conversations_in
 from charlm.text.dialogue import Dialogue
-from charlm.text.format_detection import listen
+from charlm.text.format_detection import FormatDetector
 
 TEMPERATURES = (0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 EACH = 4  # replies drawn a case
@@ -71,7 +71,9 @@ def main() -> None:
     options = parser.parse_args()
     engine, other = (Engine(charlm.load(name).checkpoint) for name in (options.model, options.judge))
     text = options.text.read_text(encoding="utf-8")
-    dialogue = listen([text]).dialogue
+    detector = FormatDetector()
+    detector.update(text)
+    dialogue = detector.result().dialogue
     cases = make_cases(conversations_in(text[int(len(text) * 0.95) :], dialogue), options.cases)
     known, elsewhere = frozenset(split_words(text)), sample_contexts(other, dialogue)
 
