@@ -1,17 +1,14 @@
-"""How quickly the chat answers to keys, and how soon it is on the screen.
+"""Latency of keys in the chat, and time to its first frame.
 
     python -m tests.benchmarks.chat
     python -m tests.benchmarks.chat --xray
     python -m tests.benchmarks.chat --learn
 
-A key's way is timed as a person sees it: written into a pseudo-terminal of 100 by 40, until the character that it makes
-comes back out of it. Meanwhile a model writes. The first paint is timed from the start of the process to the first
-frame.
+A key is timed from writing it into a pseudo-terminal of 100 by 40 until its character comes back. A model writes in the
+meantime. The first frame is timed from the start of the process.
 
-With `--xray` the terminal has 120 columns, the model writes 500 characters a second, and keys are timed without the
-X-ray pane, with it, and with a unit pinned too, so that all that comes is coloured.
-
-With `--learn` keys are timed while the model learns from a turn so long that it learns all the while.
+With `--xray` the terminal has 120 columns, and the model writes 500 characters a second. Keys are timed without the
+X-ray, with it, and with a pinned unit that colours the text. With `--learn` the model learns from one very long turn.
 """
 
 from __future__ import annotations
@@ -41,10 +38,11 @@ from charlm.text.vocabulary import Vocabulary
 
 SECONDS = 20.0
 BETWEEN = 0.11  # seconds between two keys; no multiple of a frame
+FIRST_KEY = 0x4E00  # a character that neither the model nor the X-ray writes
 RUNS = 10
 
-# Run in the child: the app, with a model that writes a given number of characters a second for ever, and a transcript
-# that holds so many already. It says at its end how many characters it drew and how many the transcript holds.
+# The child: the app with an endless reply at a given number of characters a second, and a transcript of a given size.
+# At its end it prints how many characters were drawn, how many the transcript holds, and its largest memory use.
 _CHILD = """
 import os, resource, sys, time
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -109,7 +107,7 @@ def chat(
 
 
 def read(leader: int, seconds: float) -> bytes:
-    """What comes within a time; returns with the first block."""
+    """Return the first block within a time."""
     if not select.select([leader], [], [], max(0.0, seconds))[0]:
         return b""
     with contextlib.suppress(OSError):
@@ -118,7 +116,7 @@ def read(leader: int, seconds: float) -> bytes:
 
 
 def drain(leader: int, until: bytes, seconds: float) -> bytes:
-    """What comes, up to a mark."""
+    """Return the output up to a mark."""
     seen, end = b"", time.monotonic() + seconds
     while until not in seen:
         if time.monotonic() > end:
@@ -127,8 +125,8 @@ def drain(leader: int, until: bytes, seconds: float) -> bytes:
     return seen
 
 
-def first_paint(model: Path) -> float:
-    """Seconds from the start of the process to the first frame, which shows the prompt's border."""
+def first_frame(model: Path) -> float:
+    """Return the seconds until the first frame, which shows the prompt's border."""
     began = time.monotonic()
     with chat(model, 0, 0) as (_, leader):
         drain(leader, "\u256d".encode(), 20)
@@ -138,15 +136,12 @@ def first_paint(model: Path) -> float:
 def keys(
     model: Path, rate: float, already: int, look: str = "plain", columns: int = 100
 ) -> tuple[list[float], list[int]]:
-    """Milliseconds from each key to its character, and what the child says at its end, unless it was learning."""
+    """Return the latency of each key in milliseconds, and the child's result, unless it was learning."""
     with chat(model, rate, already, look, columns) as (_, leader):
         drain(leader, b"thinking" if look == "learning" else b"writing", 60)
         end, lags = time.monotonic() + SECONDS, []
-        alphabet = "QJZ"  # that neither the model nor the X-ray ever writes
-        number = 0
         while time.monotonic() < end:
-            key = alphabet[number % len(alphabet)].encode()
-            number += 1
+            key = chr(FIRST_KEY + len(lags)).encode()  # a new one each: the prompt may repaint those before
             pressed = time.monotonic()
             os.write(leader, key)
             drain(leader, key, 10)
@@ -166,7 +161,7 @@ def keys(
 
 
 def make_model(path: Path, dialogue: Dialogue) -> None:
-    """A 2x256 model with random weights: it writes at the speed of a trained one."""
+    """Save a 2x256 model with random weights, as fast as a trained one."""
     vocabulary = Vocabulary("\n abcdefghijklmnopqrstuvwxyz,.", has_bytes=False)
     config = ModelConfig(vocabulary=len(vocabulary), embedding=256, hidden=256, layers=2)
     rng = np.random.default_rng(0)
@@ -176,13 +171,13 @@ def make_model(path: Path, dialogue: Dialogue) -> None:
 
 def measure(model: Path, rate: float, already: int, look: str = "plain", columns: int = 100) -> None:
     """Time keys and print."""
-    lags, said = keys(model, rate, already, look, columns)
+    lags, result = keys(model, rate, already, look, columns)
     lags.sort()
     p99 = lags[min(len(lags) - 1, int(len(lags) * 0.99))]
-    print(f"{rate} chars/s offered, {already:,} characters there, {look}, {columns} columns, {len(lags)} keys")
+    print(f"{rate} chars/s offered, {already:,} characters before, {look}, {columns} columns, {len(lags)} keys")
     print(f"  key to screen: median {statistics.median(lags):.1f} ms, p99 {p99:.1f} ms, worst {lags[-1]:.1f} ms")
-    if said:
-        drawn, shown, kibibytes = said
+    if result:
+        drawn, shown, kibibytes = result
         print(f"  {drawn:,} drawn, {drawn / SECONDS:,.0f} a second, {drawn - shown:,} of them not shown")
         print(f"  {kibibytes / 1024:.0f} MiB at most")
 
@@ -200,9 +195,9 @@ def main() -> None:
         if "--learn" in sys.argv[1:]:
             measure(model, 0, 0, "learning")
             return
-        paints = [first_paint(model) for _ in range(RUNS)]
-        least, most = min(paints), max(paints)
-        print(f"first paint: median {statistics.median(paints):.3f} s of {RUNS}, from {least:.3f} to {most:.3f}")
+        frames = [first_frame(model) for _ in range(RUNS)]
+        least, most = min(frames), max(frames)
+        print(f"first frame: median {statistics.median(frames):.3f} s of {RUNS}, from {least:.3f} to {most:.3f}")
         for already in (0, 1_000_000):
             measure(model, 3000, already)
 

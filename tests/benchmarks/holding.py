@@ -1,8 +1,8 @@
-"""What a model writes while the memory of one unit is held: how many brackets are opened, and how many closed.
+"""Brackets in Python text that a model writes while the memory of one unit is clamped.
 
     OPENBLAS_NUM_THREADS=1 python -m tests.benchmarks.holding MODEL LAYER:INDEX VALUE ...
 
-Fifty pieces of 400 characters are drawn at temperature .8 from the same beginning, free and with each value.
+Draws 50 texts of 400 characters at temperature 0.8, from the same beginning, without a clamp and with each value.
 """
 
 from __future__ import annotations

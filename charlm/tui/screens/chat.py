@@ -24,7 +24,7 @@ from charlm.tui.notices import ERROR_SECONDS, report_errors
 from charlm.tui.widgets.conversations import ConversationsPanel
 from charlm.tui.widgets.dials import DialsPanel
 from charlm.tui.widgets.prompt import Prompt
-from charlm.tui.widgets.status import StatusLine
+from charlm.tui.widgets.status import StatusLine, StatusTexts
 from charlm.tui.widgets.transcript import Transcript
 from charlm.tui.widgets.xray import XRay
 from charlm.tui.xray_control import XRayController
@@ -122,11 +122,11 @@ class ChatScreen(Screen[None]):
         """Show how many characters were read, and how fast the reply is written."""
         now = time.monotonic()
         self._read += characters
-        self.status.show(characters=f"{self._read:,} characters")
-        if not self._began:
-            self._began = now
-        elif now - self._began > SPEED_SECONDS:
-            self.status.show(speed=f"{self._written / (now - self._began):,.0f} chars/s")
+        self._began = self._began or now
+        texts = StatusTexts(characters=f"{self._read:,} characters")
+        if now - self._began > SPEED_SECONDS:
+            texts["speed"] = f"{self._written / (now - self._began):,.0f} chars/s"
+        self.status.show(**texts)
         self._written += characters
 
     def finish_turn(self, turn: Turn) -> None:
