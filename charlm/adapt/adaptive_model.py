@@ -54,7 +54,7 @@ class AdaptiveModel:
         self._learner: Learner | None = None
 
     def _learner_with(self, settings: LearnConfig) -> Learner:
-        """Return a learner with these settings, whatever its learning rate; the last one is kept."""
+        """Return a learner with these settings apart from the learning rate; the last one is kept."""
         settings = replace(settings, rate=LearnConfig().rate)
         if self._learner is None or self._learner.settings != settings:
             self._learner = Learner(self.base, settings, _statistics(self.base))

@@ -19,7 +19,7 @@ PROGRESS_SEGMENTS = 20  # between two reports of progress
 
 
 class AdaptResult(NamedTuple):
-    """What learning a text has given so far."""
+    """The result of learning a text, up to some place in it."""
 
     context: AdaptedContext
     learning: TextScore  # each character before it was learned

@@ -51,8 +51,8 @@ class AdaptedContext(Context):
     delta: WeightDelta
     learned: int = 0  # ids that were learned from
     shrinks: int = 0  # times that the guard has reduced the delta
-    drift: float = 0.0  # nats/char by which the adapted model has predicted worse of late; the guard watches it
-    gain: float = 0.0  # nats/char by which it has predicted better of late
+    drift: float = 0.0  # running mean of the loss in nats/char, less that of the trained model; the guard watches it
+    gain: float = 0.0  # running mean of the improvement over the trained model, nats/char
 
 
 class LearnResult(NamedTuple):

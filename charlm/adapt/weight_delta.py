@@ -1,8 +1,8 @@
 """The learned part of a model's weights, apart from the trained part.
 
-A `WeightDelta` is a value: how far every weight has moved. `WorkingWeights` is the only place where weights change, a
-step at a time; deltas are loaded into it and taken from it. The trained weights are shared and never change, so that
-without a delta there is the trained model, bit for bit.
+A `WeightDelta` is a value: how far every weight has moved. Weights change only in `WorkingWeights`, a step at a time;
+deltas are loaded into it and taken from it. The trained weights are shared and never change. Without a delta, the model
+is the trained one, bit for bit.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HEADER = struct.Struct("<8s16sdQ")  # magic, fingerprint of the model, movement
 
 @dataclass(frozen=True, eq=False)
 class WeightDelta:
-    """How far every weight has moved. A value: never changed in place."""
+    """Distance that every weight has moved. A value: never changed in place."""
 
     fingerprint: str  # of the model that it belongs to
     moved: Array = field(repr=False)  # (P,) all tensors in the order of `tensor_shapes`; (0,) if nothing was learned

@@ -29,7 +29,7 @@ MAX_DELTA_TURNS = 64  # that keep them, however small they are
 
 
 class CharScore(NamedTuple):
-    """How likely the model held one character of a turn."""
+    """Probability of one character of a turn, by the model."""
 
     text: str
     surprisal: float  # -log2 p
@@ -92,7 +92,7 @@ class ContextCache:
                 self.keep(turn, found)
 
     def begin_turn(self, before: Context, turn: Turn) -> Context:
-        """Return the context in which a turn's own text begins.
+        """Return the context before a turn's own text.
 
         Args:
             before: after the turn's parent.
@@ -136,7 +136,7 @@ class ContextCache:
         return len(self._adapted) > MAX_DELTA_TURNS or sum(sizes.values()) > self.max_delta_bytes
 
     def score_chars(self, turn: Turn, alternatives: int = 5) -> list[CharScore]:
-        """Return how likely the model held each character of a turn."""
+        """Return the probability of each character of a turn, by the model."""
         vocabulary = self.model.base.vocabulary
         text = turn.text
         if turn.parent is None or not text:

@@ -151,7 +151,7 @@ class Conversation:
 
     @property
     def busy(self) -> bool:
-        """Whether an operation is running."""
+        """True while an operation is running."""
         return self._busy.locked()
 
     def fit(self, text: str) -> str:
@@ -160,7 +160,7 @@ class Conversation:
 
     @property
     def learned(self) -> Learned | None:
-        """What the model has learned up to the head; None if that is nothing, to be forgotten, or not in memory."""
+        """Summary of the weights learned up to the head; None without any, or if they are not in memory."""
         return None if self.data.forgets else Learned.of(self.head.context)
 
     def text(self, turn: Turn | None = None) -> str:
@@ -367,7 +367,7 @@ class Conversation:
                     last_draft = self._clock()
                 observer.on_piece(piece)
         except BaseException:
-            # What was shown stays, whatever failed: it will be read from the text, in one go, as after a crash.
+            # The shown text stays; it will be read again in one go, as after a crash.
             if not (sampler.text or has_new_text):
                 self._withdraw(turn)
                 raise

@@ -25,7 +25,7 @@ class Journal(Protocol):
         """Save a finished turn with its context, or only a move of the head. One transaction."""
 
     def withdraw(self, turn: Turn) -> None:
-        """Delete a draft of which nothing was shown."""
+        """Delete a draft without shown text."""
 
     def fetch(self, turn: Turn, model: AdaptiveModel) -> Context | None:
         """Return the saved context of a finished turn; None if there is none for this model."""

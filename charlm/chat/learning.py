@@ -1,4 +1,4 @@
-"""What a conversation's model learns: with each turn, and up to the head."""
+"""Learning in a conversation: the policy of a turn, and a summary for a person."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def default_rate(dialogue: Dialogue) -> float:
 
 @dataclass(frozen=True)
 class LearnPolicy:
-    """What is learned with a turn. Recorded with it."""
+    """Policy of learning with a turn. Recorded with it."""
 
     forget: bool = False  # drop the learned weights before the turn
     settings: LearnConfig | None = None  # how its text is learned from; None if it is not
@@ -54,10 +54,10 @@ NO_LEARNING: Final = LearnPolicy()
 
 
 class Learned(NamedTuple):
-    """What a model has learned in a conversation."""
+    """Summary of the weights learned in a conversation."""
 
     movement: float  # |moved| / |trained weights|
-    saved: float  # bits/char that learning has saved of late on what a person said
+    saved: float  # bits/char that learning has recently saved on a person's text
     characters: int  # that were learned from
     shrinks: int  # times that the guard has reduced the learned weights
 

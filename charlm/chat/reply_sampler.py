@@ -51,11 +51,11 @@ class RecordedControls(SamplerControls):
 
 @dataclass(frozen=True)
 class SegmentStart:
-    """Where a segment begins, and what limits its text."""
+    """Start of a segment, and the limits on its text."""
 
     context: Context
     kept: str = ""  # text of the turn before the segment
-    opening: str = ""  # text before that, in which a stop string may have begun
+    opening: str = ""  # text before that; a stop string may have begun in it
     stops: Sequence[str] = ()  # strings that end the segment and are not shown
     recent: Sequence[int] = ()  # ids already read, for the repetition penalty
     avoid: Sequence[str] = ()  # texts that a candidate is not to repeat, the newest first

@@ -1,9 +1,9 @@
-"""What a model has read, and the one method that reads on.
+"""The context of a model, and the one method that reads.
 
     text --encode_lossy--> ids --Model.read(context, ids)--> Context(state, logits) --sample--> Piece
 
-Owns the value that carries a model's memory and the interface of everything that reads. A `Context` is never changed
-in place: keeping a reference is a snapshot, and going back costs nothing.
+Owns `Context`, the value that means what a model has read, and `Model`, the interface of everything that reads. A
+context is never changed in place: keeping a reference is a snapshot, and going back costs nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from charlm.text.decoding import normalise
 from charlm.text.vocabulary import Vocabulary, code_points
 
 READ_BLOCK = 16 * SEGMENT  # ids between two calls of `cancel`; whole segments, so that blocks change no bit
-MIN_PARAGRAPH_PROBABILITY = 0.03  # of a blank line after a newline, from which on a text counts as having paragraphs
+MIN_PARAGRAPH_PROBABILITY = 0.03  # of a blank line after a newline, if a model's text has paragraphs
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Sampling for a single stream, where the time of a NumPy call exceeds that of its arithmetic.
 
-The specification is `charlm.inference.sampling.sample`; a test holds this to it. A row of V numbers takes the place of
-(B, V) arrays, scalars that of (B, 1) ones, and of two equivalent calls the faster one is used: `row[row.argmax()]` is
-twice as fast as `row.max()`, and `searchsorted` replaces a comparison of the whole row.
+The specification is `charlm.inference.sampling.sample`; a test holds this to it. Rows of V numbers replace (B, V)
+arrays, and scalars replace (B, 1) arrays. Of two equivalent calls the faster one is used: `row[row.argmax()]` is twice
+as fast as `row.max()`, and `searchsorted` replaces a comparison of the whole row.
 """
 
 from __future__ import annotations

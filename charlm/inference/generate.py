@@ -4,8 +4,8 @@ Owns the order of things: draw, read, decode, hold back, show, stop. Everything 
 chat, the Python interface, the choice among several texts) uses it, so that a seed gives the same text everywhere.
 Knows nothing of screens.
 
-Streams in one batch draw from random numbers of their own, so each writes what it would write alone. (The last bit of a
-product depends on its number of rows; a draw at the very edge between two characters may differ.)
+Each stream of a batch has its own random numbers, so it writes what it would write alone. (The last bit of a product
+depends on its number of rows. So a draw at the very edge between two characters may differ.)
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Piece(NamedTuple):
 
 
 class Sampler(NamedTuple):
-    """What the next id is drawn with."""
+    """Weights, settings and random numbers of the next draw."""
 
     engine: Engine
     params: SamplingConfig
@@ -79,7 +79,7 @@ class Stream:
     max_chars: int | None  # the stream ends after these; None never ends
     stops: Sequence[str]  # strings that end the stream and are not shown
     recent: deque[int]  # ids of the repetition window
-    shown_before: str = ""  # text in which a stop string may have begun
+    shown_before: str = ""  # earlier text; a stop string may have begun in it
     reason: str = ""  # why the stream ended: "stop", "length" or "cancelled"; empty while it runs
     _held: deque[Piece] = field(default_factory=deque)
     _held_chars: int = 0
@@ -243,7 +243,7 @@ class Generation:
         cancel: called before every draw; true ends the text.
         alternatives: how many likeliest ids each piece names.
         recent: ids already read, for the repetition penalty.
-        shown_before: text in which a stop string may have begun.
+        shown_before: earlier text; a stop string may have begun in it.
     """
 
     def __init__(
@@ -321,7 +321,7 @@ def generate_batch(
         stops: as for `Generation`, as are the next three.
         cancel: called before every draw; true ends all texts.
         recent: ids already read.
-        shown_before: text in which a stop string may have begun.
+        shown_before: earlier text; a stop string may have begun in it.
     """
     if count < 1:
         raise UsageError(f"count is {count}, but must be at least 1")

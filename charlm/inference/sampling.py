@@ -2,7 +2,7 @@
 
 Owns the samplers. Knows nothing of models, states or text: the generation loop passes the logits of all streams.
 
-The chain, in this order; each step acts on the result of the one before:
+The steps of the chain act in this order, each on the result of the one before.
 
     1. banned characters        can never be drawn
     2. repetition penalty       log p of every id in the last `repetition_window` ids is multiplied by the penalty

@@ -1,4 +1,4 @@
-"""How well a model predicts given text, as a whole or line by line.
+"""Scores of given text, as a whole or line by line.
 
 Owns the cost of characters that a model cannot encode. Knows nothing of files or screens.
 """
@@ -31,7 +31,7 @@ ScoreIds = Callable[[Context, Ids], tuple[Context, Nats]]
 
 @dataclass(frozen=True)
 class TextScore:
-    """How well a model predicts a text."""
+    """Total surprisal of a text."""
 
     nats: float = 0.0  # the summed surprisal
     characters: int = 0  # that were predicted
@@ -117,7 +117,7 @@ def _restart(state: State, starts: NDArray[np.bool_]) -> State:
 
 @dataclass(frozen=True)
 class LineScore:
-    """How surprising a line is, given the lines before it."""
+    """Surprisal of a line, given the lines before it."""
 
     number: int  # from 1
     text: str  # without its newline
