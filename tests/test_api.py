@@ -48,7 +48,7 @@ def model(folder: Path) -> charlm.Model:
 # Loading
 
 
-def test_a_model_is_found_by_name_and_path(folder: Path) -> None:
+def test_load_finds_a_model_by_name_and_path(folder: Path) -> None:
     by_name = charlm.load("m")
     file = load(folder / "checkpoints" / "m.safetensors")
     for model in (by_name, charlm.load("checkpoints/m.safetensors"), charlm.load(folder / "checkpoints/m.safetensors")):
@@ -58,7 +58,7 @@ def test_a_model_is_found_by_name_and_path(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_what_cannot_be_loaded() -> None:
+def test_load_missing_or_damaged_is_refused() -> None:
     with pytest.raises(NotFoundError, match="no model named 'mm'") as caught:
         charlm.load("mm")
     assert caught.value.hint == "did you mean m?"
@@ -67,7 +67,7 @@ def test_what_cannot_be_loaded() -> None:
         charlm.load("bad.safetensors")
 
 
-def test_the_names_of_the_package() -> None:
+def test_package_exports_its_names() -> None:
     assert charlm.Model is api.Model
     assert charlm.CharlmError is CharlmError
     assert all(hasattr(charlm, name) for name in charlm.__all__)
@@ -75,7 +75,7 @@ def test_the_names_of_the_package() -> None:
         charlm.lode  # type: ignore[attr-defined]  # noqa: B018  # that is the test
 
 
-def test_everything_is_annotated_and_described() -> None:
+def test_api_is_annotated_and_documented() -> None:
     for name, member in inspect.getmembers(charlm.Model):
         if not name.startswith("_"):
             assert inspect.getdoc(member), name
@@ -90,7 +90,7 @@ def test_everything_is_annotated_and_described() -> None:
 # Writing
 
 
-def test_the_example_of_the_design(model: charlm.Model, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stream_prints_as_generate_returns(model: charlm.Model, capsys: pytest.CaptureFixture[str]) -> None:
     for piece in model.stream("romeo:", temperature=0.8, seed=1, max_chars=400):
         print(piece.text, end="", flush=True)
     text = capsys.readouterr().out
@@ -98,9 +98,7 @@ def test_the_example_of_the_design(model: charlm.Model, capsys: pytest.CaptureFi
     assert text == model.generate("romeo:", temperature=0.8, seed=1, max_chars=400)
 
 
-def test_streamed_is_generated_is_batched_is_the_command_line_s(
-    model: charlm.Model, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_stream_generate_batch_and_cli_agree(model: charlm.Model, capfd: pytest.CaptureFixture[str]) -> None:
     text = model.generate("the ", seed=3, max_chars=80)
     assert "".join([piece.text for piece in model.stream("the ", seed=3, max_chars=80)]) == text
     assert [one.text for one in model.generate_many("the ", 3, seed=3, max_chars=80)] == [
@@ -110,7 +108,7 @@ def test_streamed_is_generated_is_batched_is_the_command_line_s(
     assert capfd.readouterr().out.removesuffix("\n") == "the " + text.removesuffix("\n")
 
 
-def test_streaming_goes_on_as_long_as_it_is_asked(model: charlm.Model) -> None:
+def test_stream_without_max_chars_goes_on(model: charlm.Model) -> None:
     endless = model.stream(max_chars=None, seed=1)
     first = list(islice(endless, 500))
     assert len(first) == 500
@@ -118,7 +116,7 @@ def test_streaming_goes_on_as_long_as_it_is_asked(model: charlm.Model) -> None:
     assert "".join([piece.text for piece in first]) == model.generate(max_chars=500, seed=1)
 
 
-def test_a_stop_a_cancel_and_alternatives(model: charlm.Model) -> None:
+def test_stream_stop_cancel_and_alternatives(model: charlm.Model) -> None:
     whole = model.generate(max_chars=200, seed=1)
     stop = whole[60:62]
     for said in (stop, [stop], ("never so", stop)):
@@ -131,7 +129,7 @@ def test_a_stop_a_cancel_and_alternatives(model: charlm.Model) -> None:
     assert all(len(piece.alternatives) == 3 for piece in model.stream(max_chars=5, alternatives=3))
 
 
-def test_sampling_options_change_params(model: charlm.Model) -> None:
+def test_stream_options_change_params(model: charlm.Model) -> None:
     params = SamplingConfig(temperature=0, seed=1)
     greedy = model.generate("the ", params=params)
     assert greedy == model.generate("the ", temperature=0)
@@ -154,13 +152,13 @@ def test_sampling_options_change_params(model: charlm.Model) -> None:
         ({"seed": -1}, "seed is -1"),
     ],
 )
-def test_an_option_that_cannot_be_is_a_usage_error(model: charlm.Model, options: dict[str, Any], says: str) -> None:
+def test_stream_invalid_option_is_a_usage_error(model: charlm.Model, options: dict[str, Any], says: str) -> None:
     for write in (model.stream, model.generate, model.generate_many):
         with pytest.raises(UsageError, match=says):
             write("the ", **options)
 
 
-def test_no_texts_at_all_is_a_usage_error(model: charlm.Model) -> None:
+def test_generate_many_of_none_is_a_usage_error(model: charlm.Model) -> None:
     with pytest.raises(UsageError, match="count is 0"):
         model.generate_many(count=0)
 
@@ -216,7 +214,7 @@ def test_eval_is_the_mean_over_the_text(model: charlm.Model) -> None:
 )
 @pytest.mark.parametrize("name", ["m", "b"])
 @pytest.mark.usefixtures("folder")
-def test_score_takes_lines_as_the_command_line_does(name: str, text: str, lines: list[str]) -> None:
+def test_score_splits_lines_as_the_cli(name: str, text: str, lines: list[str]) -> None:
     model = charlm.load(name)
     scorer = LineScorer.static(Engine(model.checkpoint))
     assert list(model.score(text)) == [scorer.push(line) for line in lines]
@@ -230,7 +228,7 @@ def test_score_is_lazy(model: charlm.Model) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_train_tells_everything_and_leaves_a_model() -> None:
+def test_train_reports_events_and_writes_a_model() -> None:
     told: list[object] = []
     trained = charlm.train(HARBOUR, output="t", on_event=told.append, **SETTINGS)
     kinds = [type(event).__name__ for event in told]
@@ -254,7 +252,7 @@ def test_train_tells_everything_and_leaves_a_model() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_an_interrupted_training_resumes_to_the_same_model() -> None:
+def test_train_interrupted_resumes_to_the_same_model() -> None:
     steps = 0
 
     def interrupt(event: object) -> None:
@@ -273,7 +271,7 @@ def test_an_interrupted_training_resumes_to_the_same_model() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_training_goes_on_from_a_base_and_overwrites_only_if_told() -> None:
+def test_train_from_a_base_overwrites_with_force_only() -> None:
     first = charlm.train(HARBOUR, output="first", **SETTINGS)
     tuned = charlm.train(HARBOUR, output="tuned", base="first", steps=2, lanes=8, chunk=16, precision="fp32", threads=1)
     assert tuned.record.base == "first"
@@ -285,7 +283,7 @@ def test_training_goes_on_from_a_base_and_overwrites_only_if_told() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_dialogue_format_is_found_or_said() -> None:
+def test_train_detects_or_takes_the_dialogue_format() -> None:
     found = charlm.train(HARBOUR, output="found", **SETTINGS).load().dialogue
     assert found.format == "play"
     assert "FERRYMAN" in found.names
@@ -314,7 +312,7 @@ def test_the_dialogue_format_is_found_or_said() -> None:
     ],
 )
 @pytest.mark.usefixtures("folder")
-def test_a_training_that_cannot_be(paths: Any, options: dict[str, Any], says: str) -> None:
+def test_train_invalid_options_are_refused(paths: Any, options: dict[str, Any], says: str) -> None:
     with pytest.raises(CharlmError, match=says):
         charlm.train(paths, **({"output": "never"} | options))
     assert not Path("checkpoints/never.safetensors").exists()

@@ -1,8 +1,8 @@
 """Replaying a conversation, to check that it comes out the same.
 
-A person's text is read; the model's text is drawn again from the same context and random numbers. The settings change at
-the same characters, and drawing stops after the same number of draws. The replay uses its own contexts from the first
-character on, so a difference anywhere shows.
+A person's text is read; the model's text is drawn again from the same context and random numbers. The settings change
+at the same characters, and drawing stops after the same number of draws. The replay uses its own contexts from the
+first character on, so a difference anywhere shows.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ texts = st.text(ALPHABET, min_size=1, max_size=60)
 
 
 def make(cell: str = "lstm", seed: int = 0, **shape: Any) -> Checkpoint:
-    """A small lively model, whose arrays nobody can write to."""
+    """A small model with large random weights, whose arrays are read-only."""
     vocabulary = Vocabulary(ALPHABET, has_bytes=False)
     config = ModelConfig(len(vocabulary), cell, **{"embedding": 9, "hidden": 12, "layers": 2, **shape})
     rng = np.random.default_rng(seed)
@@ -51,7 +51,7 @@ def make(cell: str = "lstm", seed: int = 0, **shape: Any) -> Checkpoint:
 
 
 def even(config: ModelConfig, square: float = 1e-6) -> dict[str, Any]:
-    """Statistics of a model all of whose gradients are alike."""
+    """Statistics of a model with equal gradients."""
     return {name: np.full(shape, square, np.float32) for name, shape in statistic_shapes(config).items()}
 
 
@@ -88,7 +88,7 @@ def as_bytes(context: AdaptedContext) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("shape", [{}, {"tied": True, "embedding": 12}, {"norm": False, "residual": False}])
 @every_cell
-def test_it_is_dynamic_evaluation_by_torch(cell: str, shape: dict[str, Any]) -> None:
+def test_learner_agrees_with_dynamic_evaluation_in_torch(cell: str, shape: dict[str, Any]) -> None:
     """Krause et al. (2018): theta += decay (theta_0 - theta) - rate g / rms, segment by segment, the state carried."""
     checkpoint = make(cell, **shape)
     how = LearnConfig(rate=1e-3, decay=0.1, segment=7, clip=1e6, margin=1e6)
@@ -125,7 +125,7 @@ def test_it_is_dynamic_evaluation_by_torch(cell: str, shape: dict[str, Any]) -> 
         assert np.linalg.norm(tensor - theirs) < 2e-3 * way, name
 
 
-def test_a_gradient_too_large_is_clipped() -> None:
+def test_gradient_too_large_is_clipped() -> None:
     checkpoint = make()
     ids = checkpoint.vocabulary.encode(noise(9))
     moved = {}
@@ -139,7 +139,7 @@ def test_a_gradient_too_large_is_clipped() -> None:
     assert moved[1e6] > 10 * moved[2e-3]
 
 
-def test_weights_with_large_gradients_give_up_more() -> None:
+def test_decay_is_larger_for_large_gradients() -> None:
     checkpoint, rng = make(), np.random.default_rng(1)
     sizes = {
         name: rng.uniform(1e-7, 1e-5, shape).astype(np.float32)
@@ -162,7 +162,7 @@ def test_weights_with_large_gradients_give_up_more() -> None:
 
 
 @given(decay=st.floats(0, 1), smallest=st.floats(1e-12, 1e-3), seed=st.integers(0, 99))
-def test_no_weight_gives_up_more_than_all(decay: float, smallest: float, seed: int) -> None:
+def test_decay_rates_never_exceed_one(decay: float, smallest: float, seed: int) -> None:
     config, rng = make().config, np.random.default_rng(seed)
     sizes = {
         name: rng.uniform(smallest, 1e-3, shape).astype(np.float32) for name, shape in statistic_shapes(config).items()
@@ -172,7 +172,7 @@ def test_no_weight_gives_up_more_than_all(decay: float, smallest: float, seed: i
     assert sum(float(pull.sum()) for pull in pulls.values()) <= (1 + 1e-4) * decay * parameter_count(config)
 
 
-def test_a_rate_of_zero_is_the_model_as_it_is(learner: Learner) -> None:
+def test_rate_zero_is_the_trained_model(learner: Learner) -> None:
     still = learner_of(learner.base.checkpoint, LearnConfig(rate=0, segment=8))
     text = noise(300)
     lesson = learn(still, text)
@@ -183,7 +183,7 @@ def test_a_rate_of_zero_is_the_model_as_it_is(learner: Learner) -> None:
     assert lesson.learning.characters == static.characters == 299
 
 
-def test_passes_learn_more_from_the_same() -> None:
+def test_passes_learn_more_from_one_text() -> None:
     text = "the ferry goes over to farside.\n" * 3
     nats = []
     for passes in (1, 4):
@@ -192,7 +192,7 @@ def test_passes_learn_more_from_the_same() -> None:
     assert nats[1] < 0.95 * nats[0]
 
 
-def test_what_was_read_is_expected_next_time(learner: Learner) -> None:
+def test_text_read_again_is_less_surprising(learner: Learner) -> None:
     text = "the ferry goes over to farside.\n"
     context, first, _ = learner.read(learner.start(), text)
     gains = []
@@ -200,7 +200,7 @@ def test_what_was_read_is_expected_next_time(learner: Learner) -> None:
         context, nats, base = learner.read(context, text)
         gains.append(base.mean() - nats.mean())
     assert nats.mean() < 0.7 * first.mean()
-    assert gains[0] < context.gain < gains[-1]  # what was saved of late, not only on the last line
+    assert gains[0] < context.gain < gains[-1]  # a running mean, not the gain on the last line
     assert context.learned == 11 * len(text)
 
 
@@ -210,7 +210,7 @@ def test_what_was_read_is_expected_next_time(learner: Learner) -> None:
 @every_cell
 @given(data=st.data())
 @settings(max_examples=40)
-def test_what_comes_later_changes_no_score(cell: str, data: st.DataObject) -> None:
+def test_scores_ignore_later_text(cell: str, data: st.DataObject) -> None:
     checkpoint = make(cell)
     how = LearnConfig(rate=1e-2, segment=data.draw(st.integers(1, 40)), passes=data.draw(st.integers(1, 2)))
     text = data.draw(st.text(ALPHABET, min_size=2, max_size=80))
@@ -223,13 +223,13 @@ def test_what_comes_later_changes_no_score(cell: str, data: st.DataObject) -> No
     np.testing.assert_array_equal(scores[0][:place], scores[1][:place])
 
 
-def test_what_comes_later_changes_what_comes_after_it(learner: Learner) -> None:
+def test_scores_depend_on_earlier_text(learner: Learner) -> None:
     # That the test above can fail.
     one, other = (learner.read(learner.start(), text).nats for text in ("a" * 40 + "b" * 9, "c" + "a" * 39 + "b" * 9))
     assert (one[1:] != other[1:]).any()
 
 
-def test_lines_are_scored_before_they_are_learned(learner: Learner) -> None:
+def test_line_scorer_scores_before_learning(learner: Learner) -> None:
     scorer = line_scorer(learner)
     first, *_, last = [scorer.push("the ferry goes over to farside.") for _ in range(12)]
     context = learner.start()
@@ -240,7 +240,7 @@ def test_lines_are_scored_before_they_are_learned(learner: Learner) -> None:
 
 @given(text=st.text(ALPHABET, min_size=2, max_size=500), segment=st.integers(1, 7))
 @settings(max_examples=20)
-def test_a_text_read_in_slices_is_read_in_one(text: str, segment: int) -> None:
+def test_slices_give_the_result_of_one_call(text: str, segment: int) -> None:
     learner = learner_of(make(), LearnConfig(rate=1e-3, segment=segment))
     ids = learner.base.vocabulary.encode(text)
     whole = learner.read(learner.start(ids[:1]), ids[1:])
@@ -254,7 +254,7 @@ def test_a_text_read_in_slices_is_read_in_one(text: str, segment: int) -> None:
 
 @pytest.mark.parametrize("shape", [{}, {"tied": True, "embedding": 12}])
 @every_cell
-def test_the_trained_weights_stay_as_they_are(cell: str, shape: dict[str, Any]) -> None:
+def test_trained_weights_never_change(cell: str, shape: dict[str, Any]) -> None:
     checkpoint = make(cell, **shape)  # writing to them would be an error
     before = {name: tensor.tobytes() for name, tensor in checkpoint.tensors.items()}
     learner = learner_of(checkpoint)
@@ -279,7 +279,7 @@ def test_forget_returns_the_trained_model() -> None:
     np.testing.assert_allclose(context.logits, logits, atol=1e-4)
 
 
-def test_a_bench_cleared_holds_the_trained_weights() -> None:
+def test_working_weights_cleared_are_the_trained_ones() -> None:
     checkpoint = make()
     learner = learner_of(checkpoint)
     delta = learner.read(learner.start(), noise(100)).context.delta
@@ -293,7 +293,7 @@ def test_a_bench_cleared_holds_the_trained_weights() -> None:
             np.testing.assert_array_equal(bench.weights[name], tensor)
 
 
-def test_a_memory_is_a_value(learner: Learner) -> None:
+def test_context_is_a_value(learner: Learner) -> None:
     context = learner.read(learner.start(), noise(50)).context
     with pytest.raises(ValueError, match="read-only"):
         context.delta.moved[0] = 1
@@ -311,8 +311,8 @@ def test_a_memory_is_a_value(learner: Learner) -> None:
     )
 )
 @settings(max_examples=30)
-def test_going_back_and_on_again_is_the_same_to_the_bit(steps: list[tuple[int, str, bool]]) -> None:
-    """Whatever was read in between, from whichever context, with however many learners."""
+def test_reading_again_from_any_context_is_exact(steps: list[tuple[int, str, bool]]) -> None:
+    """Texts read in between, other contexts and other learners change nothing."""
     checkpoint = make()
     learner = learner_of(checkpoint)
     contexts, parents = [learner.start()], [(0, "", True)]
@@ -327,7 +327,7 @@ def test_going_back_and_on_again_is_the_same_to_the_bit(steps: list[tuple[int, s
         assert same(other.read(contexts[parent], text, learn=learns).context, contexts[number])
 
 
-def test_an_interruption_leaves_no_trace(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interruption_leaves_no_trace(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
     context, text = learner.read(learner.start(), noise(50)).context, noise(60, 1)
     expected = learner.read(context, text).context
     calls = 0
@@ -365,27 +365,27 @@ def test_reading_without_learning_is_the_adapted_engine(learner: Learner) -> Non
     learner.base.from_bytes(engine.to_bytes(state))  # so that its states are the model's
 
 
-def test_reading_nothing_is_nothing(learner: Learner) -> None:
+def test_read_of_no_text_returns_the_context(learner: Learner) -> None:
     context = learner.read(learner.start(), "the ferry").context
     read = learner.read(context, "")
     assert read.context is context
     assert len(read.nats) == len(read.base_nats) == 0
 
 
-def test_strange_characters_are_replaced(learner: Learner) -> None:
+def test_unknown_characters_are_replaced(learner: Learner) -> None:
     read = learner.read(learner.start("日"), "日本語 ferry 😀")
     assert np.isfinite(read.nats).all()
     lesson = learn(learner, "日本語 ferry 😀")
     assert lesson.learning.unknown == lesson.static.unknown == 3  # the first is not predicted
 
 
-def test_a_text_too_short_is_refused(learner: Learner) -> None:
+def test_text_too_short_is_refused(learner: Learner) -> None:
     for text in ("", "a"):
         with pytest.raises(CorpusError):
             learn(learner, text)
 
 
-def test_a_text_may_be_read_several_times(learner: Learner) -> None:
+def test_text_read_three_times_is_learned_better(learner: Learner) -> None:
     text = "the ferry goes over to farside.\n" * 4
     once, thrice = learn(learner, text), learn(learner, text, times=3)
     assert thrice.learning == once.learning
@@ -408,7 +408,7 @@ def telling(character: str) -> Checkpoint:
     return Checkpoint(made.config, made.vocabulary, tensors)
 
 
-def test_what_does_harm_is_forgotten_by_half() -> None:
+def test_guard_halves_harmful_weights() -> None:
     learner = learner_of(telling("a"), LearnConfig(rate=1e-2, segment=10))
     context = learner.read(learner.start(), "b" * 600).context
     assert context.shrinks == 0
@@ -428,7 +428,7 @@ def test_what_does_harm_is_forgotten_by_half() -> None:
 @every_cell
 @pytest.mark.parametrize("rate", [1e-3, 0.1])
 @pytest.mark.parametrize("norm", [True, False])
-def test_it_stays_finite_at_any_rate(cell: str, rate: float, norm: bool) -> None:
+def test_weights_stay_finite_at_any_rate(cell: str, rate: float, norm: bool) -> None:
     checkpoint = make(cell, norm=norm)
     learner = learner_of(checkpoint, LearnConfig(rate=rate, segment=20, decay=0, clip=1e6))
     context = learner.start()
@@ -442,7 +442,7 @@ def test_it_stays_finite_at_any_rate(cell: str, rate: float, norm: bool) -> None
 
 
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")
-def test_weights_that_are_ruined_are_dropped(learner: Learner) -> None:
+def test_ruined_weights_are_dropped(learner: Learner) -> None:
     context = learner.read(learner.start(), noise(50)).context
     for value in (np.nan, np.inf, 1e38):
         learner._working.load(context.delta)
@@ -477,7 +477,7 @@ FOREIGN += "niemand wusste, woher er gekommen war.\n"
 @pytest.mark.parametrize(
     "bad", ["noise", *(pytest.param(one, marks=pytest.mark.campaign) for one in ("bytes", "line", "foreign"))]
 )
-def test_it_recovers_from_anything(trained: Checkpoint, bad: str) -> None:
+def test_learner_recovers_from_any_text(trained: Checkpoint, bad: str) -> None:
     length = 40_000  # what is learned fades within 25,000 characters, so more is no worse
     text = {
         "noise": "".join(np.random.default_rng(0).choice(list(trained.vocabulary.characters), length)),
@@ -500,7 +500,7 @@ def test_it_recovers_from_anything(trained: Checkpoint, bad: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_trained_model_says_how_large_its_gradients_were(trained: Checkpoint) -> None:
+def test_training_stores_the_size_of_gradients(trained: Checkpoint) -> None:
     assert trained.statistics is not None
     learner = Learner(trained)
     assert learner.statistics is trained.statistics
@@ -517,14 +517,14 @@ def test_a_trained_model_says_how_large_its_gradients_were(trained: Checkpoint) 
     assert known.learning.nats_per_character == pytest.approx(guessed.learning.nats_per_character, rel=0.02)
 
 
-def test_the_statistics_are_a_hundredth_of_the_model() -> None:
+def test_statistics_are_a_hundredth_of_the_model() -> None:
     config = ModelConfig(320, "lstm", 256, 256)
     size = sum(math.prod(shape) for shape in statistic_shapes(config).values())
     assert size < 0.01 * parameter_count(config)
 
 
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 6), columns=st.integers(1, 6))
-def test_what_is_a_product_is_factored_without_loss(seed: int, rows: int, columns: int) -> None:
+def test_outer_products_are_factored_without_loss(seed: int, rows: int, columns: int) -> None:
     rng = np.random.default_rng(seed)
     config = ModelConfig(rows + 1, "rnn", 3, columns, layers=1)
     squares = {
@@ -543,13 +543,13 @@ def test_what_is_a_product_is_factored_without_loss(seed: int, rows: int, column
         np.testing.assert_allclose(value, factored[name] / 4, rtol=1e-5)
 
 
-def test_gradients_of_nothing_are_no_division_by_zero() -> None:
+def test_statistics_of_zero_are_usable() -> None:
     checkpoint = make()
     learner = Learner(checkpoint, QUICK, even(checkpoint.config, 0.0))
     assert np.isfinite(learner.read(learner.start(), noise(100)).context.delta.moved).all()
 
 
-def test_the_model_s_own_text_is_the_same_every_time() -> None:
+def test_estimate_from_samples_is_reproducible() -> None:
     engine = Engine(make())
     one, other = gradient_rms.estimate_from_samples(engine), gradient_rms.estimate_from_samples(engine)
     for name, shape in statistic_shapes(engine.config).items():
@@ -561,7 +561,7 @@ def test_the_model_s_own_text_is_the_same_every_time() -> None:
 # As bytes
 
 
-def test_a_memory_survives_as_bytes(learner: Learner) -> None:
+def test_context_survives_as_bytes(learner: Learner) -> None:
     context = learner.start()
     for text, learns in ((noise(70), True), (noise(9, 1), False), (noise(33, 2), True)):
         context = learner.read(context, text, learn=learns).context
@@ -575,7 +575,7 @@ def test_a_memory_survives_as_bytes(learner: Learner) -> None:
         assert len(delta) < context.delta.size + 100
 
 
-def test_a_memory_that_learned_nothing_survives_too(learner: Learner) -> None:
+def test_context_without_learning_survives_as_bytes(learner: Learner) -> None:
     context = learner.start()
     again = learner.from_bytes(
         learner.to_bytes(context), delta_from_bytes(learner.base.checkpoint, context.delta.to_bytes())
@@ -619,7 +619,7 @@ def test_damaged_bytes_are_refused_or_harmless(learner: Learner) -> None:
     assert all(message.isprintable() for message in refused)
 
 
-def test_another_model_s_bytes_are_refused(learner: Learner) -> None:
+def test_bytes_of_another_model_are_refused(learner: Learner) -> None:
     other = learner_of(make(seed=1))
     context, theirs = (one.read(one.start(), noise(50)).context for one in (learner, other))
     with pytest.raises(CheckpointError, match="another model"):
@@ -668,7 +668,7 @@ def test_settings_survive_as_plain_data() -> None:
 # In Python
 
 
-def test_from_python(make_checkpoint: MakeCheckpoint) -> None:
+def test_api_eval_dynamic_learns_the_text(make_checkpoint: MakeCheckpoint) -> None:
     model = Model(make_checkpoint())
     text = "the ferry goes over to farside.\n" * 20
     static, dynamic = model.eval(text), model.eval(text, dynamic=True, rate=1e-3)
@@ -682,7 +682,7 @@ def test_from_python(make_checkpoint: MakeCheckpoint) -> None:
         model.learner(speed=1)
 
 
-def test_a_file_with_statistics_is_saved_and_loaded(tmp_path: Path) -> None:
+def test_file_with_statistics_is_saved_and_loaded(tmp_path: Path) -> None:
     checkpoint = make()
     path = tmp_path / "m.safetensors"
     save(replace(checkpoint, statistics=gradient_rms.estimate_from_samples(Engine(checkpoint))), path, half=True)

@@ -30,7 +30,7 @@ HELD = replace(QUICK, clamp="0:3=9,1:5=-9")
 
 
 def assert_exact(conversation: Conversation) -> None:
-    """What is remembered is what reading the visible text gives, with nothing held."""
+    """Assert that the context is that of reading the visible text without clamps."""
     engine = conversation.engine
     state, logits = engine.prefill(engine.start(), encode_lossy(engine.vocabulary, conversation.text()))
     snapshot = conversation.context(conversation.head)
@@ -41,7 +41,7 @@ def assert_exact(conversation: Conversation) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("candidates", [1, 3])
-def test_what_is_said_changes_and_what_is_remembered_is_exact(cell: str, candidates: int) -> None:
+def test_clamps_change_the_text_not_the_context(cell: str, candidates: int) -> None:
     engine = random_engine(cell=cell)  # larger weights make some cells chaotic: then the last bit decides
     said = []
     for dials in (QUICK, HELD):
@@ -55,7 +55,7 @@ def test_what_is_said_changes_and_what_is_remembered_is_exact(cell: str, candida
     assert said[0] != said[1]
 
 
-def test_the_first_character_is_the_free_model_s_and_then_it_acts() -> None:
+def test_clamps_act_from_the_second_character() -> None:
     """Held from the next character that is read on: what had been read was read."""
     engine = random_engine(scale=0.6)
     pieces: list[list[Piece]] = [[], []]
@@ -70,7 +70,7 @@ def test_the_first_character_is_the_free_model_s_and_then_it_acts() -> None:
     assert held[1].entropy != free[1].entropy
 
 
-def test_turned_while_it_writes_it_acts_at_once_and_is_recorded() -> None:
+def test_clamps_changed_mid_reply_act_at_once() -> None:
     engine = random_engine(scale=0.6)
     conversation = Conversation(engine, DIALOGUES["plain"], dials=QUICK, seed=3)
     seen: list[Piece] = []
@@ -94,7 +94,7 @@ def test_turned_while_it_writes_it_acts_at_once_and_is_recorded() -> None:
     assert replay(conversation).difference is None
 
 
-def test_a_model_that_learns_remembers_as_it_reads() -> None:
+def test_clamps_with_learning_keep_the_context_exact() -> None:
     conversation = Conversation(
         learning_engine(), DIALOGUES["play"], dials=replace(HELD, learn=1e-3, length=20), seed=3
     )
@@ -113,7 +113,7 @@ def test_a_model_that_learns_remembers_as_it_reads() -> None:
     assert replay(conversation).difference is None
 
 
-def test_it_is_kept_and_opened_again(store: ConversationStore) -> None:
+def test_clamps_survive_saving(store: ConversationStore) -> None:
     engine = random_engine(scale=0.6)
     conversation = store.create("model", engine, DIALOGUES["play"], dials=HELD, seed=3)
     conversation.say("hello")
@@ -134,7 +134,7 @@ held_units = st.dictionaries(
 
 
 @given(held_units)
-def test_what_is_written_is_read(units: dict[tuple[int, int], float]) -> None:
+def test_clamps_survive_as_text(units: dict[tuple[int, int], float]) -> None:
     dials = ChatConfig().with_clamps(units)
     assert dials.clamps == units
     assert list(dials.clamps) == list(units)
@@ -145,7 +145,7 @@ def test_what_is_written_is_read(units: dict[tuple[int, int], float]) -> None:
 @pytest.mark.parametrize(
     "written", ["1", "1:2", "1:2=", "1:2=x", "1:2=nan", "1:2=inf", "1:2=1e9", "-1:2=0", "1:2=0;3:4=0", "1:2=0,,", "=0"]
 )
-def test_nothing_else_is_read(written: str) -> None:
+def test_clamps_malformed_are_refused(written: str) -> None:
     with pytest.raises(UsageError, match="not a clamped unit"):
         ChatConfig(clamp=written)
     with pytest.raises(UsageError):
@@ -155,17 +155,17 @@ def test_nothing_else_is_read(written: str) -> None:
 
 
 @pytest.mark.parametrize("damaged", [0, 1.5, None, ["1:2=0"]])
-def test_a_damaged_record_is_refused(damaged: object) -> None:
+def test_clamps_damaged_record_is_refused(damaged: object) -> None:
     with pytest.raises(CheckpointError):
         ChatConfig.from_dict({"clamp": damaged})
 
 
 @pytest.mark.parametrize("written", ["off", "OFF", ""])
-def test_it_can_be_turned_off(written: str) -> None:
+def test_clamps_can_be_turned_off(written: str) -> None:
     assert HELD.with_text("clamp", written).clamps == {}
 
 
-def test_only_units_that_the_model_has() -> None:
+def test_clamps_of_unknown_units_are_refused() -> None:
     conversation = Conversation(random_engine(), dials=QUICK)
     with pytest.raises(UsageError, match="there is no unit 0:16"):
         conversation.dials = replace(QUICK, clamp="0:16=0")
@@ -173,7 +173,7 @@ def test_only_units_that_the_model_has() -> None:
     assert Conversation(random_engine(), dials=replace(QUICK, clamp="0:16=0")).dials == QUICK
 
 
-def test_a_session_refuses_units_that_there_are_not(tmp_path: Path) -> None:
+def test_session_refuses_unknown_units(tmp_path: Path) -> None:
     path = tmp_path / "one.safetensors"
     save(random_checkpoint(), path)
     wish = ChatOptions(model=str(path), keep=False, dials=(("clamp", "1:5=0"),))

@@ -1,4 +1,4 @@
-"""What is seen is what the model remembers, whatever was done, wherever it was stopped, whatever went wrong."""
+"""The context is that of the visible text, after any operations, stops and failures."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ each_way = pytest.mark.parametrize("dials", [STREAMED, CHOSEN], ids=["streamed",
 
 
 def after(conversation: Conversation, turn: Turn | None) -> Context:
-    """What the model remembers after what is visible up to a turn, read anew."""
+    """Return the context of the visible text up to a turn, read from the start."""
     engine = conversation.engine
     return Context(*engine.prefill(engine.start(), engine.vocabulary.encode(conversation.text(turn))))
 
@@ -63,7 +63,7 @@ def reading(conversation: Conversation, turn: Turn | None, text: str) -> Context
 
 
 def stop_at(conversation: Conversation, character: int) -> Callable[[Piece], None]:
-    """A listener that stops the reply as soon as so many characters are shown."""
+    """A listener that stops the reply once a number of characters is shown."""
     shown = 0
 
     def listen(piece: Piece) -> None:
@@ -76,7 +76,7 @@ def stop_at(conversation: Conversation, character: int) -> Callable[[Piece], Non
 
 
 def at(place: int, act: Callable[[], None]) -> Callable[[Piece], None]:
-    """A listener that does something after so many pieces."""
+    """A listener that does something after a number of pieces."""
     seen = 0
 
     def listen(piece: Piece) -> None:
@@ -93,7 +93,7 @@ def at(place: int, act: Callable[[], None]) -> Callable[[Piece], None]:
 
 @each_way
 @each_kind
-def test_a_conversation_is_its_turns_as_the_format_writes_them(kind: str, has_bytes: bool, dials: ChatConfig) -> None:
+def test_text_is_the_turns_in_their_format(kind: str, has_bytes: bool, dials: ChatConfig) -> None:
     conversation = converse(kind, has_bytes, dials=dials)
     for said in ("hello there", "what is it?", "no"):
         reply = conversation.say(said)
@@ -114,7 +114,7 @@ def test_a_conversation_is_its_turns_as_the_format_writes_them(kind: str, has_by
 
 @each_way
 @each_kind
-def test_the_same_seed_is_the_same_conversation(kind: str, has_bytes: bool, dials: ChatConfig) -> None:
+def test_same_seed_gives_the_same_conversation(kind: str, has_bytes: bool, dials: ChatConfig) -> None:
     def play(seed: int) -> str:
         conversation = converse(kind, has_bytes, dials=dials, seed=seed)
         conversation.say("hello")
@@ -126,7 +126,7 @@ def test_the_same_seed_is_the_same_conversation(kind: str, has_bytes: bool, dial
     assert play(1) == play(1) != play(2)
 
 
-def test_one_candidate_is_drawn_as_everything_else_is() -> None:
+def test_single_candidate_is_plain_generation() -> None:
     conversation = converse("play")
     reply = conversation.say("hello")
     prompt = "\n\nBOB:\nhello\n\nANNA:\n"
@@ -149,7 +149,7 @@ def test_one_candidate_is_drawn_as_everything_else_is() -> None:
     [("lines", "\n\nhello\n", "\n\n"), ("play", "\n\nBOB:\nhello\n\nANNA:\n", "\n\nANNA:\n")],
 )
 @pytest.mark.parametrize("penalty", [1.0, 4.0])
-def test_of_several_candidates_the_most_relevant_is_shown(kind: str, prompt: str, alone: str, penalty: float) -> None:
+def test_candidates_show_the_most_relevant(kind: str, prompt: str, alone: str, penalty: float) -> None:
     engine, shown = talking_engine(), []
     start, nothing = (
         Context(*engine.prefill(engine.start(), engine.vocabulary.encode(text))) for text in (prompt, alone)
@@ -172,13 +172,13 @@ def test_of_several_candidates_the_most_relevant_is_shown(kind: str, prompt: str
     assert len(set(shown)) > 1, "relevance changes the choice"
 
 
-def test_a_plain_text_has_no_candidates() -> None:
+def test_candidates_are_off_in_plain_text() -> None:
     one, several = converse("plain", dials=STREAMED), converse("plain", dials=CHOSEN)
     assert one.say("once upon").text == several.say("once upon").text
 
 
 @each_kind
-def test_nothing_said_lets_the_model_go_on_by_itself(kind: str, has_bytes: bool) -> None:
+def test_say_without_text_lets_the_model_continue(kind: str, has_bytes: bool) -> None:
     conversation = converse(kind, has_bytes)
     conversation.say("" if kind == "plain" else " \n ")
     conversation.say("")
@@ -188,7 +188,7 @@ def test_nothing_said_lets_the_model_go_on_by_itself(kind: str, has_bytes: bool)
 
 @pytest.mark.parametrize("kind", [kind for kind in ALL_DIALOGUES if kind != "plain"])
 @each_way
-def test_continuing_a_reply_makes_a_longer_sibling(kind: str, dials: ChatConfig) -> None:
+def test_continue_makes_a_longer_sibling(kind: str, dials: ChatConfig) -> None:
     conversation = converse(kind, dials=dials, seed=3)
     conversation.say("hello", Observer(stop_at(conversation, 2)))
     short = conversation.head
@@ -201,7 +201,7 @@ def test_continuing_a_reply_makes_a_longer_sibling(kind: str, dials: ChatConfig)
     assert_remembers_what_is_seen(conversation)
 
 
-def test_continuing_a_plain_text_is_one_turn_more_and_after_yours_it_is_a_reply() -> None:
+def test_continue_in_plain_text_adds_a_turn() -> None:
     conversation = converse("plain")
     conversation.say("once ")
     conversation.continue_()
@@ -214,7 +214,7 @@ def test_continuing_a_plain_text_is_one_turn_more_and_after_yours_it_is_a_reply(
     assert [turn.author for turn in conversation.path] == ["you", "bot"]
 
 
-def test_a_reply_that_was_cut_off_in_its_end_ends_where_it_goes_on() -> None:
+def test_continue_of_a_cut_ending_ends_at_once() -> None:
     # A play's turns end with two newlines: one that was shown before counts.
     conversation = converse("play", engine=talking_engine(newlines=50.0))
     bob = conversation.edit(conversation.say("hello").turn, "no")
@@ -229,7 +229,9 @@ def test_a_reply_that_was_cut_off_in_its_end_ends_where_it_goes_on() -> None:
 @each_way
 @each_kind
 @pytest.mark.parametrize("character", [1, 7])
-def test_a_stop_while_it_is_shown(kind: str, has_bytes: bool, dials: ChatConfig, character: int) -> None:
+def test_stop_while_a_reply_is_shown_keeps_the_text(
+    kind: str, has_bytes: bool, dials: ChatConfig, character: int
+) -> None:
     seed = talkative_seed(kind, has_bytes, dials, 12)
     whole = converse(kind, has_bytes, dials=dials, seed=seed).say("hello")
     conversation = converse(kind, has_bytes, dials=dials, seed=seed)
@@ -245,7 +247,7 @@ def test_a_stop_while_it_is_shown(kind: str, has_bytes: bool, dials: ChatConfig,
 
 @each_way
 @each_kind
-def test_a_stop_before_the_first_character(kind: str, has_bytes: bool, dials: ChatConfig) -> None:
+def test_stop_before_the_first_character_keeps_nothing(kind: str, has_bytes: bool, dials: ChatConfig) -> None:
     conversation = converse(kind, has_bytes, dials=dials)
 
     def begun(turn: Turn) -> None:
@@ -265,7 +267,7 @@ def test_a_stop_before_the_first_character(kind: str, has_bytes: bool, dials: Ch
 
 @each_way
 @each_kind
-def test_what_is_stopped_before_it_says_anything_leaves_nothing(kind: str, has_bytes: bool, dials: ChatConfig) -> None:
+def test_stop_before_any_text_leaves_the_head(kind: str, has_bytes: bool, dials: ChatConfig) -> None:
     conversation = converse(kind, has_bytes, dials=dials, seed=talkative_seed(kind, has_bytes, dials, 12))
     conversation.say("hello")
     head, moves = conversation.head, list(conversation.data.moves)
@@ -285,7 +287,7 @@ def test_what_is_stopped_before_it_says_anything_leaves_nothing(kind: str, has_b
     assert_remembers_what_is_seen(conversation)
 
 
-def test_a_stop_while_candidates_are_drawn() -> None:
+def test_stop_while_candidates_are_drawn() -> None:
     engine = WatchedEngine(talking_checkpoint())
     conversation = converse("lines", engine=engine, dials=CHOSEN)
     steps = 0
@@ -303,7 +305,7 @@ def test_a_stop_while_candidates_are_drawn() -> None:
 
 
 @each_way
-def test_a_stop_from_another_thread(dials: ChatConfig) -> None:
+def test_stop_from_another_thread(dials: ChatConfig) -> None:
     conversation = converse("plain", dials=replace(dials, length=5000))
     shown, stopped = threading.Event(), threading.Event()
 
@@ -326,7 +328,7 @@ def test_a_stop_from_another_thread(dials: ChatConfig) -> None:
     assert_remembers_what_is_seen(conversation)
 
 
-def test_a_stop_while_nothing_is_under_way_does_nothing() -> None:
+def test_stop_without_an_operation_does_nothing() -> None:
     conversation, other = converse(), converse()
     conversation.stop()
     assert conversation.say("hello").text == other.say("hello").text
@@ -336,7 +338,7 @@ def test_a_stop_while_nothing_is_under_way_does_nothing() -> None:
     "operation",
     ["say", "continue_", "regenerate", "undo", "redo", "edit", "branch_at", "choose"],
 )
-def test_one_thing_at_a_time(operation: str) -> None:
+def test_operation_during_another_is_refused(operation: str) -> None:
     conversation = converse()
     bot = conversation.say("hello").turn
     conversation.say("no")
@@ -391,7 +393,7 @@ def test_undo_and_redo_retrace_every_step(kind: str, has_bytes: bool) -> None:
     assert not conversation.redo()
 
 
-def test_something_new_after_an_undo_ends_the_redo_and_keeps_the_turns() -> None:
+def test_new_turn_after_undo_ends_redo() -> None:
     conversation = converse()
     first = conversation.say("hello").turn
     conversation.say("how are you?")
@@ -402,7 +404,7 @@ def test_something_new_after_an_undo_ends_the_redo_and_keeps_the_turns() -> None
     assert [turn.text for turn in first.children] == ["how are you?", "who are you?"]
 
 
-def test_only_so_many_moves_are_remembered() -> None:
+def test_moves_are_bounded() -> None:
     conversation = converse()
     turn = conversation.edit(conversation.say("hello").turn, "a")
     other = conversation.edit(turn, "b")
@@ -418,7 +420,7 @@ def test_only_so_many_moves_are_remembered() -> None:
 
 
 @each_way
-def test_a_regenerated_reply_is_a_sibling(dials: ChatConfig) -> None:
+def test_regenerate_makes_a_sibling(dials: ChatConfig) -> None:
     conversation = converse("lines", dials=dials)
     first = conversation.say("hello").turn
     second = conversation.regenerate().turn
@@ -436,7 +438,7 @@ def test_a_regenerated_reply_is_a_sibling(dials: ChatConfig) -> None:
     assert len({first.text, second.text, third.text}) > 1
 
 
-def test_regenerating_before_anything_was_said_or_after_your_own_turn() -> None:
+def test_regenerate_without_a_reply_replies() -> None:
     conversation = converse()
     opening = conversation.regenerate().turn
     assert (opening.parent, opening.author) == (conversation.root, "bot")
@@ -444,7 +446,7 @@ def test_regenerating_before_anything_was_said_or_after_your_own_turn() -> None:
     assert conversation.regenerate().turn.parent is yours
 
 
-def test_what_was_visible_last_is_shown_again_not_what_is_newest() -> None:
+def test_choose_shows_what_was_visible_last() -> None:
     conversation = converse()
     first = conversation.say("hello").turn
     older = conversation.say("one").turn
@@ -457,7 +459,7 @@ def test_what_was_visible_last_is_shown_again_not_what_is_newest() -> None:
     assert conversation.head is newer
 
 
-def test_choosing_an_older_turn_shows_what_last_followed_it() -> None:
+def test_choose_older_turn_shows_its_last_path() -> None:
     conversation = converse()
     first = conversation.say("hello").turn
     conversation.say("one")
@@ -471,7 +473,7 @@ def test_choosing_an_older_turn_shows_what_last_followed_it() -> None:
 
 
 @each_kind
-def test_editing_yours_or_the_model_s(kind: str, has_bytes: bool) -> None:
+def test_edit_makes_a_sibling(kind: str, has_bytes: bool) -> None:
     conversation = converse(kind, has_bytes)
     conversation.say("hello")
     conversation.say("how are you?")
@@ -487,7 +489,7 @@ def test_editing_yours_or_the_model_s(kind: str, has_bytes: bool) -> None:
     assert texts(conversation)[0::2] == ["hello", "how are you?"]
 
 
-def test_what_cannot_be_edited_or_branched() -> None:
+def test_edit_and_branch_refuse_impossible_places() -> None:
     conversation = converse()
     conversation.say("hello")
     yours, bot = conversation.path
@@ -508,7 +510,7 @@ def test_what_cannot_be_edited_or_branched() -> None:
 @each_way
 @each_kind
 @pytest.mark.parametrize("instead", ["", "☃", "\n"])
-def test_branching_anywhere(kind: str, has_bytes: bool, dials: ChatConfig, instead: str) -> None:
+def test_branch_at_any_character(kind: str, has_bytes: bool, dials: ChatConfig, instead: str) -> None:
     conversation = converse(kind, has_bytes, dials=dials, seed=5)
     bot = conversation.edit(conversation.say("hello").turn, "a reply to branch")
     for place in (0, 5, len(bot.text)):
@@ -528,7 +530,7 @@ def test_branching_anywhere(kind: str, has_bytes: bool, dials: ChatConfig, inste
 
 @pytest.mark.parametrize("place", [1, 2, 9])
 @each_way
-def test_a_dial_turned_in_mid_reply_acts_on_the_next_character(dials: ChatConfig, place: int) -> None:
+def test_dial_changed_mid_reply_acts_at_once(dials: ChatConfig, place: int) -> None:
     conversation = converse("plain", dials=dials, seed=2)
 
     def turn() -> None:
@@ -546,7 +548,7 @@ def test_a_dial_turned_in_mid_reply_acts_on_the_next_character(dials: ChatConfig
     assert passage.draws == len(reply.text) == STREAMED.length
 
 
-def test_a_dial_turned_while_the_best_is_shown_goes_on_from_there() -> None:
+def test_dial_changed_while_best_is_shown_streams_on() -> None:
     for seed in range(1, 9):
         conversation = converse("play", dials=CHOSEN, seed=seed)
         whole = converse("play", dials=CHOSEN, seed=seed).say("hello")
@@ -566,7 +568,7 @@ def test_a_dial_turned_while_the_best_is_shown_goes_on_from_there() -> None:
         assert_remembers_what_is_seen(conversation)
 
 
-def test_dials_that_do_not_draw_are_no_new_setting() -> None:
+def test_dial_without_effect_on_draws_is_not_recorded() -> None:
     conversation = converse("plain")
 
     def turn() -> None:
@@ -578,7 +580,7 @@ def test_dials_that_do_not_draw_are_no_new_setting() -> None:
 
 
 @each_way
-def test_a_new_seed_in_mid_reply_acts_on_the_next_character(dials: ChatConfig) -> None:
+def test_reseed_mid_reply_acts_at_once(dials: ChatConfig) -> None:
     replies = []
     for seed in (1, 2):
         conversation = converse("plain", dials=dials, seed=seed)
@@ -601,7 +603,7 @@ def test_a_new_seed_in_mid_reply_acts_on_the_next_character(dials: ChatConfig) -
 
 
 @each_way
-def test_a_seed_begins_the_random_numbers_anew(dials: ChatConfig) -> None:
+def test_reseed_restarts_the_random_numbers(dials: ChatConfig) -> None:
     conversation = converse("lines", dials=dials)
     first = conversation.say("hello")
     conversation.undo()
@@ -614,7 +616,7 @@ def test_a_seed_begins_the_random_numbers_anew(dials: ChatConfig) -> None:
 
 @each_way
 @pytest.mark.parametrize("kind", ["plain", "play"])
-def test_the_repetition_penalty_looks_back_over_the_context(kind: str, dials: ChatConfig) -> None:
+def test_repetition_penalty_covers_the_context(kind: str, dials: ChatConfig) -> None:
     dials = replace(dials, temperature=0.0, repetition_penalty=3.0, candidates=1)
     conversation = converse(kind, dials=dials)
     for said in ("a long text of yours, longer than the window, so that its beginning is out of sight? and on", "no"):
@@ -633,7 +635,7 @@ def test_the_repetition_penalty_looks_back_over_the_context(kind: str, dials: Ch
         assert reply.text == "".join([piece.text for piece in expected])
 
 
-def test_a_penalty_turned_up_in_mid_reply_looks_back_as_far() -> None:
+def test_repetition_penalty_mid_reply_covers_the_context() -> None:
     conversation = converse("plain", dials=GREEDY)
     penalised = replace(GREEDY, repetition_penalty=3.0)
 
@@ -658,7 +660,7 @@ def test_a_penalty_turned_up_in_mid_reply_looks_back_as_far() -> None:
 
 @pytest.mark.parametrize("dials", [STREAMED, CHOSEN], ids=["streamed", "chosen"])
 @pytest.mark.parametrize("kind", ["lines", "transcript", "play", "spaced"])
-def test_a_model_that_says_nothing_is_asked_again_and_then_believed(kind: str, dials: ChatConfig) -> None:
+def test_empty_reply_is_drawn_again_then_kept(kind: str, dials: ChatConfig) -> None:
     engine = WatchedEngine(talking_checkpoint(newlines=500.0))
     conversation = converse(kind, engine=engine, dials=dials)
     reply = conversation.say("hello")
@@ -671,7 +673,7 @@ def test_a_model_that_says_nothing_is_asked_again_and_then_believed(kind: str, d
     assert_remembers_what_is_seen(conversation)
 
 
-def test_an_empty_reply_is_rare_where_some_are_not() -> None:
+def test_empty_reply_is_rare() -> None:
     engine = talking_engine(newlines=11.0)
     replies = [converse("lines", engine=engine, seed=seed).say("hello").text for seed in range(40)]
     assert sum(reply == "" for reply in replies) <= 8
@@ -684,7 +686,7 @@ def test_an_empty_reply_is_rare_where_some_are_not() -> None:
 
 
 @pytest.mark.parametrize("kind", ALL_DIALOGUES)
-def test_what_the_model_cannot_spell_is_shown_as_it_is_read(kind: str) -> None:
+def test_unknown_characters_are_shown_as_read(kind: str) -> None:
     conversation = converse(kind)
     conversation.say("snow ☃ and\x00 é")
     assert conversation.path[0].text == "snow ? and? ?"
@@ -699,7 +701,7 @@ def test_what_the_model_cannot_spell_is_shown_as_it_is_read(kind: str) -> None:
 @pytest.mark.parametrize("kind", ALL_DIALOGUES)
 @given(text=st.text(st.sampled_from("ab ?\n\t☃é:\u2028"), max_size=12))
 @settings(max_examples=30)
-def test_whatever_the_vocabulary_lacks_a_turn_holds_what_it_can(kind: str, characters: str, text: str) -> None:
+def test_fit_keeps_to_any_vocabulary(kind: str, characters: str, text: str) -> None:
     engine = Engine(random_checkpoint(characters=characters, hidden=4))
     conversation = Conversation(engine, ALL_DIALOGUES[kind], dials=STREAMED, seed=1)
     fitted = conversation.fit(text)
@@ -708,7 +710,7 @@ def test_whatever_the_vocabulary_lacks_a_turn_holds_what_it_can(kind: str, chara
     assert not conversation.dialogue.has_turns or conversation.dialogue.closing not in fitted
 
 
-def test_bytes_are_spelled_and_read_as_what_is_seen() -> None:
+def test_context_is_of_the_text_not_its_bytes() -> None:
     engine = talking_engine(has_bytes=True, newlines=0.0, in_bytes=9.0)
     strange = 0
     for kind in ("plain", "play"):
@@ -726,14 +728,14 @@ def test_bytes_are_spelled_and_read_as_what_is_seen() -> None:
 
 
 def count_ids(engine: WatchedEngine) -> list[int]:
-    """What is read from here on, one entry a reading."""
+    """Sizes of the reads from here on."""
     read: list[int] = []
     engine.on_read = lambda ids, streams: read.append(ids)
     return read
 
 
 @pytest.mark.parametrize("kind", ALL_DIALOGUES)
-def test_only_new_text_is_read(kind: str) -> None:
+def test_operations_read_new_text_only(kind: str) -> None:
     engine = WatchedEngine(talking_checkpoint())
     conversation = converse(kind, engine=engine)
     dialogue = conversation.dialogue
@@ -765,7 +767,7 @@ def test_only_new_text_is_read(kind: str) -> None:
     assert sum(read) == len(dialogue.opening("Bob") + "short")
 
 
-def test_a_turn_costs_what_it_costs_however_long_the_conversation_is() -> None:
+def test_turn_cost_is_independent_of_length() -> None:
     engine = WatchedEngine(talking_checkpoint())
     conversation = converse("lines", engine=engine, dials=replace(CHOSEN, length=8))
     costs = []
@@ -783,9 +785,7 @@ def test_a_turn_costs_what_it_costs_however_long_the_conversation_is() -> None:
 @each_way
 @each_kind
 @pytest.mark.parametrize("place", [1, 3])
-def test_a_listener_that_fails_loses_nothing_that_was_shown(
-    kind: str, has_bytes: bool, dials: ChatConfig, place: int
-) -> None:
+def test_failing_observer_loses_no_shown_text(kind: str, has_bytes: bool, dials: ChatConfig, place: int) -> None:
     conversation = converse(kind, has_bytes, dials=dials, seed=talkative_seed(kind, has_bytes, dials, 12))
     shown: list[str] = []
 
@@ -807,9 +807,7 @@ def test_a_listener_that_fails_loses_nothing_that_was_shown(
 @pytest.mark.parametrize("times", [1, None], ids=["once", "always"])
 @pytest.mark.parametrize("after_readings", [3, 4, 9])
 @each_way
-def test_an_engine_that_fails_in_mid_reply_loses_nothing_that_was_shown(
-    dials: ChatConfig, after_readings: int, times: int | None
-) -> None:
+def test_failing_engine_loses_no_shown_text(dials: ChatConfig, after_readings: int, times: int | None) -> None:
     engine = WatchedEngine(talking_checkpoint())
     conversation = converse("play", engine=engine, dials=dials)
     conversation.say("hello")
@@ -817,7 +815,7 @@ def test_an_engine_that_fails_in_mid_reply_loses_nothing_that_was_shown(
     engine.on_read = Breaker(after_readings, times)
     with pytest.raises(Broken):
         conversation.say("how are you?", Observer(shown.append))
-    engine.on_read = lambda ids, streams: None  # it has been mended
+    engine.on_read = lambda ids, streams: None  # the engine works again
     assert texts(conversation)[2] == "how are you?"
     assert "".join(texts(conversation)[3:]) == "".join([piece.text for piece in shown])
     assert_remembers_what_is_seen(conversation)
@@ -825,7 +823,7 @@ def test_an_engine_that_fails_in_mid_reply_loses_nothing_that_was_shown(
     assert_remembers_what_is_seen(conversation)
 
 
-def test_an_engine_that_fails_before_anything_is_said_leaves_nothing_behind() -> None:
+def test_failing_engine_before_text_leaves_nothing() -> None:
     engine = WatchedEngine(talking_checkpoint())
     conversation = converse("play", engine=engine)
     conversation.say("hello")
@@ -844,7 +842,7 @@ def test_an_engine_that_fails_before_anything_is_said_leaves_nothing_behind() ->
         assert not conversation.busy
 
 
-def test_a_listener_of_turns_that_fails() -> None:
+def test_failing_turn_observer_leaves_nothing() -> None:
     conversation = converse("lines")
 
     def begun(turn: Turn) -> None:
@@ -874,27 +872,29 @@ def test_a_listener_of_turns_that_fails() -> None:
         (" ben ", "CLEO", ("BEN", "CLEO")),
     ],
 )
-def test_roles(form: str, you: str | None, bot: str | None, expected: tuple[str, str]) -> None:
+def test_roles_are_chosen_from_the_names(
+    form: str, you: str | None, bot: str | None, expected: tuple[str, str]
+) -> None:
     dialogue = Dialogue(form, ("ANNA", "BEN", "CLEO"))
     conversation = Conversation(talking_engine(), dialogue, you=you, bot=bot, seed=1)
     assert (conversation.you, conversation.bot) == expected
 
 
 @pytest.mark.parametrize(("names", "expected"), [((), ("BOT", "YOU")), (("ANNA",), ("YOU", "ANNA"))])
-def test_roles_where_the_text_names_too_few(names: tuple[str, ...], expected: tuple[str, str]) -> None:
+def test_roles_with_too_few_names(names: tuple[str, ...], expected: tuple[str, str]) -> None:
     conversation = Conversation(talking_engine(), Dialogue("play", names), seed=1)
     assert {conversation.you, conversation.bot} == set(expected)
     assert not names or conversation.bot == names[0]
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "a: b", "x" * 41, "He said. Then", "12", "a\x1b"])
-def test_names_that_cannot_be(name: str) -> None:
+def test_roles_invalid_names_are_refused(name: str) -> None:
     for role in ({"you": name}, {"bot": name}):
         with pytest.raises(UsageError, match="cannot be the name"):
             Conversation(talking_engine(), Dialogue("play", ("ANNA", "BEN")), **role)  # type: ignore[arg-type]  # a str
 
 
-def test_nobody_talks_to_himself_and_formats_without_names_have_no_roles() -> None:
+def test_roles_are_distinct_or_absent() -> None:
     engine = talking_engine()
     with pytest.raises(UsageError, match="both speakers are ANNA"):
         Conversation(engine, Dialogue("play", ("ANNA", "BEN")), you="anna", bot="ANNA")
@@ -903,7 +903,7 @@ def test_nobody_talks_to_himself_and_formats_without_names_have_no_roles() -> No
         assert (conversation.you, conversation.bot) == ("you", "bot")
 
 
-def test_another_role_in_mid_conversation_leaves_the_turns_as_they_are() -> None:
+def test_role_change_keeps_earlier_turns() -> None:
     conversation = converse("play")
     conversation.say("hello", Observer(stop_at(conversation, 3)))
     conversation.data.bot = "BABA"
@@ -921,7 +921,7 @@ def test_another_role_in_mid_conversation_leaves_the_turns_as_they_are() -> None
 
 
 @each_kind
-def test_how_the_model_saw_a_turn_coming(kind: str, has_bytes: bool) -> None:
+def test_score_chars_agrees_with_single_steps(kind: str, has_bytes: bool) -> None:
     conversation = converse(kind, has_bytes)
     reply = conversation.say("hello ☃ there", Observer(stop_at(conversation, 20)))
     assert conversation.contexts.score_chars(conversation.root) == []
@@ -947,7 +947,7 @@ def test_how_the_model_saw_a_turn_coming(kind: str, has_bytes: bool) -> None:
 
 
 class Diary:
-    """Writes down what it is told."""
+    """Records its calls."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str, str]] = []
@@ -968,7 +968,7 @@ class Diary:
         return None
 
 
-def test_a_journal_is_told_of_everything_as_it_happens() -> None:
+def test_journal_gets_every_event_in_order() -> None:
     diary, time = Diary(), iter(range(10_000))
     conversation = Conversation(
         talking_engine(),
@@ -993,7 +993,7 @@ def test_a_journal_is_told_of_everything_as_it_happens() -> None:
     assert [event[0] for event in diary.told].count("begin") == 2
 
 
-# Whatever is done in whatever order
+# Any operations in any order
 
 SAYING = ("say", "say", "continue", "regenerate", "edit", "branch", "fail")
 DOINGS = (*SAYING, "undo", "undo", "redo", "choose", "dials", "reseed")
@@ -1064,7 +1064,7 @@ def all_turns(conversation: Conversation) -> list[Turn]:
 @pytest.mark.parametrize(("kind", "has_bytes"), KINDS)
 @given(operations=OPERATIONS, seed=st.integers(0, 3))
 @settings(max_examples=12)
-def test_whatever_is_done_what_is_seen_is_what_is_remembered(
+def test_context_matches_the_text_after_any_operations(
     kind: str, has_bytes: bool, operations: list[tuple[str, int, int, str]], seed: int
 ) -> None:
     dials = replace(CHOSEN, candidates=2, length=12)

@@ -1,11 +1,4 @@
-"""What you see is what it knows: after whatever is done, and whatever is closed and opened again.
-
-Random sequences of everything that can be done are played twice: in a conversation that is closed and opened again now
-and then, and in one that never is. After each, both say the same; the state is the one that reading the visible text
-from scratch gives, to float32's rounding; the database holds the same tree; and it can be played again.
-
-With learning on this holds for what was learned too, to the bit, however few of the snapshots are kept.
-"""
+"""A conversation that is saved, closed and opened agrees with one that never was, and with reading its text."""
 
 from __future__ import annotations
 
@@ -125,7 +118,7 @@ def play(conversation: Conversation, step: Step) -> None:
 
 
 def tree(turn: Turn) -> tuple[object, ...]:
-    """Everything below a turn, whatever its number."""
+    """Return all below a turn, without its number."""
     return (turn.author, turn.name, turn.reason, turn.segments, turn.policy, [tree(child) for child in turn.children])
 
 
@@ -134,7 +127,7 @@ def texts(conversation: Conversation) -> list[str]:
 
 
 def check_memory(conversation: Conversation, turn: Turn) -> None:
-    """What the model remembers after a turn is what reading everything up to it gives."""
+    """Assert that the context after a turn is that of reading everything up to it."""
     engine = conversation.engine
     if isinstance(conversation.context(turn), AdaptedContext):
         check_learned(conversation, turn)
@@ -147,7 +140,7 @@ def check_memory(conversation: Conversation, turn: Turn) -> None:
 
 
 def check_learned(conversation: Conversation, turn: Turn) -> None:
-    """What the model has learned up to a turn is what another learns that reads the same in the same pieces.
+    """Assert that another learner that reads the same pieces learns the same.
 
     To the bit, if it has learned all along: reading without learning goes character by character as well as at once,
     which float32 tells apart.
@@ -251,7 +244,7 @@ def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: P
 
 
 def check_choices(conversation: Conversation, other: Conversation) -> None:
-    """Whatever is chosen leads to where it was last left."""
+    """Assert that each choice leads to its last visible path."""
     for one, another in zip(_below(conversation.root), _below(other.root), strict=True):
         conversation.choose(one)
         other.choose(another)
@@ -266,14 +259,14 @@ def _below(turn: Turn) -> list[Turn]:
 @pytest.mark.parametrize("candidates", [1, 4])
 @settings(max_examples=examples(8))
 @given(steps=STEPS, has_bytes=st.booleans())
-def test_what_you_see_is_what_it_knows(form: str, candidates: int, steps: list[Step], has_bytes: bool) -> None:
+def test_history_context_matches_visible_text(form: str, candidates: int, steps: list[Step], has_bytes: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         check(random_engine(has_bytes=has_bytes), form, candidates, steps, Path(folder) / "c.db")
 
 
 @pytest.fixture
 def few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was learned is kept with three turns only."""
+    """Keep learned weights with three turns only."""
     monkeypatch.setattr(limits, "MAX_DELTA_TURNS", 3)
 
 
@@ -282,7 +275,9 @@ def few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("candidates", [1, 4])
 @settings(max_examples=examples(8), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=LEARNING_STEPS, has_bytes=st.booleans())
-def test_what_it_has_learned_is_what_you_said(form: str, candidates: int, steps: list[Step], has_bytes: bool) -> None:
+def test_history_learned_weights_match_your_text(
+    form: str, candidates: int, steps: list[Step], has_bytes: bool
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         engine = learning_engine(has_bytes=has_bytes)
         check(engine, form, candidates, steps, Path(folder) / "c.db", learn=RATE)
@@ -291,6 +286,6 @@ def test_what_it_has_learned_is_what_you_said(form: str, candidates: int, steps:
 @pytest.mark.parametrize("cell", [cell for cell in CELLS if cell != "lstm"])
 @settings(max_examples=examples(2))
 @given(steps=STEPS)
-def test_so_it_is_with_every_cell(cell: str, steps: list[Step]) -> None:
+def test_history_is_exact_with_every_cell(cell: str, steps: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         check(random_engine(cell=cell), "play", 2, steps, Path(folder) / "c.db")

@@ -1,4 +1,4 @@
-"""What counts as said before, and what is chosen instead."""
+"""Near-duplicates are found, and another candidate is chosen."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .models import DIALOGUES, random_engine
         ("...", "..."),
     ],
 )
-def test_what_is_the_same(one: str, other: str) -> None:
+def test_near_duplicates_are_found(one: str, other: str) -> None:
     assert are_near_duplicates(normalised(one), normalised(other))
 
 
@@ -37,12 +37,12 @@ def test_what_is_the_same(one: str, other: str) -> None:
         ("I am", "I am not so sure"),
     ],
 )
-def test_what_is_not(one: str, other: str) -> None:
+def test_different_texts_are_not_duplicates(one: str, other: str) -> None:
     assert not are_near_duplicates(normalised(one), normalised(other))
 
 
 @given(one=st.text(max_size=40), other=st.text(max_size=40))
-def test_a_text_is_near_itself_whatever_its_case_and_spaces(one: str, other: str) -> None:
+def test_near_duplicates_ignore_case_and_spaces(one: str, other: str) -> None:
     assert are_near_duplicates(normalised(one), normalised(one))
     assert normalised(normalised(one)) == normalised(one)
     assert are_near_duplicates(normalised(one), normalised(f"  {one}\n "))
@@ -50,7 +50,7 @@ def test_a_text_is_near_itself_whatever_its_case_and_spaces(one: str, other: str
 
 
 @given(choices=st.lists(st.text(max_size=6), min_size=1, max_size=5), said=st.lists(st.text(max_size=6), max_size=5))
-def test_the_first_that_is_new_is_chosen_and_something_always_is(choices: list[str], said: list[str]) -> None:
+def test_first_new_always_chooses(choices: list[str], said: list[str]) -> None:
     chosen = first_new(choices, lambda one: one, said)
     assert chosen in choices
     new = [
@@ -74,7 +74,7 @@ def test_reply_avoids_your_turn_and_earlier_replies() -> None:
     assert second.text != first.text
 
 
-def test_what_was_drawn_is_skipped_if_it_was_said() -> None:
+def test_reply_skips_a_repeated_candidate() -> None:
     dials = ChatConfig(candidates=4, length=12, temperature=1.0)
     fresh = Conversation(random_engine(), DIALOGUES["lines"], dials=dials, seed=3)
     best = fresh.say("hello").text

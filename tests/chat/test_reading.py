@@ -25,7 +25,7 @@ def test_reading_in_blocks_changes_no_bit(make_checkpoint: MakeCheckpoint) -> No
     assert all(np.array_equal(*pair) for pair in zip(read.state.arrays(), state.arrays(), strict=True))
 
 
-def test_reading_can_be_stopped_and_then_nothing_was_said(make_checkpoint: MakeCheckpoint) -> None:
+def test_reading_can_be_stopped_without_a_trace(make_checkpoint: MakeCheckpoint) -> None:
     engine = Engine(make_checkpoint())
     conversation = Conversation(engine, dials=ChatConfig(candidates=1, length=5), seed=1)
     conversation.say("hello")

@@ -23,7 +23,7 @@ FORMATS = pytest.mark.parametrize("form", DIALOGUES)
 
 
 def talk(engine: Engine, form: str, candidates: int) -> Conversation:
-    """One in which everything happens that a replay must know of."""
+    """A conversation with everything that a replay must know of."""
     dials = ChatConfig(candidates=candidates, length=30, temperature=1.2, repetition_penalty=1.2)
     conversation = Conversation(engine, DIALOGUES[form], dials=dials, seed=4)
     seen: list[str] = []
@@ -58,7 +58,7 @@ def talk(engine: Engine, form: str, candidates: int) -> Conversation:
 @FORMATS
 @CANDIDATES
 @pytest.mark.parametrize("has_bytes", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_it_comes_out_the_same_to_the_bit(form: str, candidates: int, has_bytes: bool) -> None:
+def test_replay_gives_the_same_context(form: str, candidates: int, has_bytes: bool) -> None:
     engine = random_engine(has_bytes=has_bytes)
     conversation = talk(engine, form, candidates)
     before = (
@@ -87,14 +87,14 @@ def test_it_comes_out_the_same_to_the_bit(form: str, candidates: int, has_bytes:
         assert replay(conversation).difference is None
 
 
-def test_nothing_said_is_nothing_to_differ() -> None:
+def test_replay_of_an_empty_conversation() -> None:
     played = replay(Conversation(random_engine()))
     assert (played.turns, played.characters, played.difference) == (0, 0, None)
 
 
 @CANDIDATES
 @pytest.mark.parametrize("place", [0, 3, 9])
-def test_a_character_that_was_tampered_with_is_found(candidates: int, place: int) -> None:
+def test_replay_finds_a_changed_character(candidates: int, place: int) -> None:
     engine = random_engine()
     conversation = Conversation(engine, dials=ChatConfig(candidates=candidates, length=10), seed=1)
     for text in ("hello", "again", "more"):
@@ -112,7 +112,7 @@ def test_a_character_that_was_tampered_with_is_found(candidates: int, place: int
     assert (played.turns, played.characters) == (4, 10 + place)
 
 
-def test_a_reply_that_ends_too_early_or_too_late_differs_there() -> None:
+def test_replay_finds_a_changed_end() -> None:
     conversation = Conversation(random_engine(), dials=ChatConfig(length=10), seed=1)
     conversation.say("hello")
     conversation.continue_()
@@ -129,7 +129,7 @@ def test_a_reply_that_ends_too_early_or_too_late_differs_there() -> None:
     assert (found.position, found.expected, found.got) == (len(text) - 1, "", text[-1])
 
 
-def test_a_difference_in_the_second_passage_of_a_turn_is_found_at_its_place_in_the_turn() -> None:
+def test_replay_finds_a_change_in_a_second_segment() -> None:
     conversation = Conversation(random_engine(), DIALOGUES["lines"], dials=ChatConfig(candidates=1, length=8), seed=2)
     conversation.say("hello")
     conversation.continue_()
@@ -143,7 +143,7 @@ def test_a_difference_in_the_second_passage_of_a_turn_is_found_at_its_place_in_t
     assert found.got != found.expected
 
 
-def test_another_model_plays_it_otherwise() -> None:
+def test_replay_with_another_model_differs() -> None:
     conversation = Conversation(random_engine(), dials=ChatConfig(length=30), seed=1)
     conversation.say("hello")
     other = Conversation(random_engine(seed=1), data=from_json(export(conversation.data, "json")))
@@ -151,7 +151,7 @@ def test_another_model_plays_it_otherwise() -> None:
     assert replay(other).difference is not None
 
 
-def test_a_record_that_is_damaged_is_refused() -> None:
+def test_replay_refuses_a_damaged_record() -> None:
     conversation = Conversation(random_engine(), dials=ChatConfig(length=10), seed=1)
     conversation.say("hello")
     [passage] = conversation.head.segments

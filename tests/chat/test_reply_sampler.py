@@ -1,4 +1,4 @@
-"""A passage can be drawn again from what is kept of it; what is damaged is refused."""
+"""A segment can be drawn again from its record; a damaged record is refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def draw(
     stops: tuple[str, ...] = ("\n",),
     before: str = "",
 ) -> ReplySampler:
-    """A passage; `act` is told after each piece how many were shown."""
+    """Draw a segment; `act` gets the number of shown pieces after each."""
     engine = engine or talking_engine(has_bytes=True)
     start = SegmentStart(start_of(engine), opening=before, stops=stops, unconditional=nothing_of(engine))
     drawing = ReplySampler(AdaptiveModel(engine), start, hand, lambda: cancel(drawing))
@@ -70,7 +70,7 @@ TURNINGS = st.lists(st.tuples(st.integers(0, 12), st.sampled_from(TURNED)), max_
 
 @given(dials=st.sampled_from([STREAMED, CHOSEN]), seed=st.integers(0, 9), turnings=TURNINGS, stop=st.integers(1, 30))
 @settings(max_examples=60)
-def test_a_passage_is_drawn_again_however_the_dials_were_turned(
+def test_segment_is_drawn_again_with_changed_dials(
     dials: ChatConfig, seed: int, turnings: list[tuple[int, dict[str, Any]]], stop: int
 ) -> None:
     hand = SamplerControls(dials, make_rng(seed))
@@ -94,7 +94,7 @@ def test_a_passage_is_drawn_again_however_the_dials_were_turned(
     assert np.array_equal(first.context.logits, second.context.logits)
 
 
-def test_drawing_again_needs_the_random_numbers_and_the_dials() -> None:
+def test_segment_depends_on_rng_and_dials() -> None:
     first = draw(SamplerControls(STREAMED, make_rng(4)), stops=()).segment
     (setting,) = first.settings
     other = replace(first, settings=(replace(setting, rng=make_rng(5).bit_generator.state),))
@@ -104,7 +104,7 @@ def test_drawing_again_needs_the_random_numbers_and_the_dials() -> None:
     assert again(first, stops=()).text == first.text
 
 
-def test_settings_are_noted_with_the_draw_that_they_act_on() -> None:
+def test_settings_are_recorded_with_their_first_draw() -> None:
     hand = SamplerControls(STREAMED, make_rng(1))
     colder, rng = replace(STREAMED, temperature=0.5), make_rng(2)
     states = []
@@ -127,7 +127,7 @@ def test_settings_are_noted_with_the_draw_that_they_act_on() -> None:
     assert passage.draws == len(passage.text) == STREAMED.length
 
 
-def test_one_draw_is_one_draw_whether_shown_or_not() -> None:
+def test_draws_count_hidden_ids() -> None:
     # Stop strings are drawn but not shown, and so is what is held back when a reply is cut off.
     for seed in range(20):
         drawing = draw(SamplerControls(STREAMED, make_rng(seed)), engine=talking_engine())
@@ -139,7 +139,7 @@ def test_one_draw_is_one_draw_whether_shown_or_not() -> None:
 
 @pytest.mark.parametrize("dials", [STREAMED, CHOSEN], ids=["streamed", "chosen"])
 @pytest.mark.parametrize("cut", ["at the newline", "by turning a dial"])
-def test_a_stop_string_may_begin_in_what_was_shown_before(dials: ChatConfig, cut: str) -> None:
+def test_stop_may_begin_in_earlier_text(dials: ChatConfig, cut: str) -> None:
     # A model that writes nothing but new lines.
     engine = talking_engine(newlines=500.0)
     if cut == "at the newline":
@@ -153,7 +153,7 @@ def test_a_stop_string_may_begin_in_what_was_shown_before(dials: ChatConfig, cut
     assert (second.text, second.reason) == ("", "stop")
 
 
-def test_turning_a_dial_between_two_newlines_does_not_let_them_through() -> None:
+def test_stop_is_found_across_a_dial_change() -> None:
     # The best candidate is shown up to its first newline, then the rest is streamed.
     found = 0
     for seed in range(20):
@@ -173,7 +173,7 @@ def test_turning_a_dial_between_two_newlines_does_not_let_them_through() -> None
 
 @pytest.mark.parametrize("dials", [STREAMED, CHOSEN], ids=["streamed", "chosen"])
 @pytest.mark.parametrize("has_bytes", [False, True])
-def test_the_snapshot_is_that_of_reading_what_was_shown(dials: ChatConfig, has_bytes: bool) -> None:
+def test_context_is_that_of_the_shown_text(dials: ChatConfig, has_bytes: bool) -> None:
     engine = talking_engine(has_bytes=has_bytes, in_bytes=2.0) if has_bytes else talking_engine()
     for seed in range(10):
         drawing = draw(SamplerControls(dials, make_rng(seed)), engine=engine, cancel=lambda drawing: drawing.draws > 9)
@@ -184,7 +184,7 @@ def test_the_snapshot_is_that_of_reading_what_was_shown(dials: ChatConfig, has_b
             np.testing.assert_allclose(part, expected, rtol=0, atol=1e-5)
 
 
-def test_without_nothing_to_compare_with_there_are_no_candidates() -> None:
+def test_no_candidates_without_unconditional_context() -> None:
     engine = talking_engine()
     pieces = [
         list(ReplySampler(AdaptiveModel(engine), SegmentStart(start_of(engine)), SamplerControls(dials, make_rng(1))))
@@ -196,7 +196,7 @@ def test_without_nothing_to_compare_with_there_are_no_candidates() -> None:
 # What is kept
 
 
-def test_a_snapshot_is_read_back() -> None:
+def test_context_survives_as_bytes() -> None:
     engine = talking_engine()
     snapshot = start_of(engine)
     kept = context_from_bytes(context_to_bytes(snapshot, engine), engine)
@@ -206,7 +206,7 @@ def test_a_snapshot_is_read_back() -> None:
         assert np.array_equal(part, expected)
 
 
-def test_a_snapshot_that_is_damaged_or_another_model_s_is_refused() -> None:
+def test_context_bytes_damaged_or_foreign_are_refused() -> None:
     engine, other = talking_engine(), random_engine(3)
     data = context_to_bytes(start_of(engine), engine)
     wrong = [
@@ -224,7 +224,7 @@ def test_a_snapshot_that_is_damaged_or_another_model_s_is_refused() -> None:
             context_from_bytes(one, engine)
 
 
-def test_random_numbers_go_on_where_they_stood() -> None:
+def test_restored_rng_continues() -> None:
     rng = make_rng(3)
     rng.random(7)
     other = restored_rng(json.loads(json.dumps(rng.bit_generator.state)))
@@ -232,6 +232,6 @@ def test_random_numbers_go_on_where_they_stood() -> None:
 
 
 @pytest.mark.parametrize("state", [{}, {"bit_generator": "MT19937"}, {**make_rng(0).bit_generator.state, "state": {}}])
-def test_no_state_of_random_numbers(state: dict[str, Any]) -> None:
+def test_restored_rng_refuses_other_states(state: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="PCG64"):
         restored_rng(state)

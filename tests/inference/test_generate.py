@@ -267,7 +267,7 @@ def test_generation_without_limits_goes_on(engine: Engine) -> None:
 
 
 def up_to_first_stop(text: str, stops: Sequence[str]) -> tuple[str, str]:
-    """What is to be shown of a text, and why it ends: at the earliest end of any stop, the longest that ends there."""
+    """Return the shown part of a text and why it ends: at the earliest end of a stop, the longest that ends there."""
     for end in range(1, len(text) + 1):
         if found := [len(stop) for stop in stops if stop and text[:end].endswith(stop)]:
             return text[: end - max(found)], "stop"
@@ -315,7 +315,7 @@ def test_stop_holds_back_possible_beginnings_only(make_checkpoint: MakeCheckpoin
 
 
 class Script:
-    """An engine that is certain of a text, whatever was read: the loop plays it, id by id."""
+    """An engine that is certain of one text, which the loop then writes id by id."""
 
     def __init__(self, vocabulary: Vocabulary, ids: Sequence[int]) -> None:
         self.vocabulary = vocabulary
@@ -339,7 +339,7 @@ class Script:
 
 
 def read_place(piece: Piece) -> int:
-    """How many ids of a script its state has read."""
+    """Return the number of ids of a script that its state has read."""
     assert piece.context is not None
     return int(piece.context.state.layers[0].h[0, 0])
 
@@ -375,7 +375,7 @@ def test_characters_are_shown_whole(text: str) -> None:
 
 @given(ids=any_ids, stops=st.lists(st.text("abé日😀\ufffd", max_size=4), max_size=3))
 def test_any_bytes_are_shown_as_decoded(ids: list[int], stops: list[str]) -> None:
-    ids = [*ids, 0]  # an id that ends whatever is unfinished
+    ids = [*ids, 0]  # an id that ends an incomplete character
     text = BYTES_TOO.decode(ids)
     shown, reason = up_to_first_stop(text, stops)
     generation = Script(BYTES_TOO, ids).play(stops=stops, max_chars=len(text))
@@ -413,7 +413,7 @@ def test_ban_impossible_is_a_usage_error(make_checkpoint: MakeCheckpoint) -> Non
         write(engine, SamplingConfig(banned="ab"), "ab", max_chars=1)
 
 
-def test_a_repetition_penalty_reduces_repeats(engine: Engine) -> None:
+def test_repetition_penalty_reduces_repeats(engine: Engine) -> None:
     def repeats(penalty: float) -> int:
         params = SamplingConfig(temperature=1, top_p=1, repetition_penalty=penalty, repetition_window=8, seed=0)
         completions = generate_batch(begin(engine), engine, params, 20, max_chars=100)

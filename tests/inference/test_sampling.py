@@ -41,7 +41,7 @@ class OnTheEdge(Exception):  # noqa: N818 - no error: the case is decided by rou
 
 
 def below(a: float, b: float) -> bool:
-    """Whether a < b; not to be asked where rounding would answer."""
+    """Return a < b; raises where rounding would decide."""
     if a != b and abs(a - b) <= CLOSE * max(abs(a), abs(b), 1e-3):
         raise OnTheEdge
     return a < b
@@ -170,7 +170,7 @@ def test_draws_follow_the_exact_distribution(chain: str) -> None:
 
 
 def wild_logits() -> st.SearchStrategy[list[float]]:
-    """Whatever a float32 can be but NaN."""
+    """All values of a float32 but NaN."""
     return st.lists(st.floats(allow_nan=False, width=32), min_size=1, max_size=12) | coarse_logits()
 
 

@@ -1,4 +1,4 @@
-"""A conversation that learns: from whom, what undo and forgetting do to it, what it costs and what is kept."""
+"""A conversation that learns: its weights, undo and forget, costs, saving, commands."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def memory(conversation: Conversation, turn: Turn | None = None) -> AdaptedConte
     return found
 
 
-def test_it_learns_from_you_and_not_from_itself() -> None:
+def test_model_learns_from_you_only() -> None:
     conversation = begin()
     conversation.say("so it goes")
     mine, reply = conversation.path
@@ -65,7 +65,7 @@ def test_it_learns_from_you_and_not_from_itself() -> None:
     assert memory(conversation, edited).delta is memory(conversation, mine).delta
 
 
-def test_the_reply_is_drawn_by_a_model_that_has_learned_what_it_replies_to() -> None:
+def test_reply_is_drawn_with_learned_weights() -> None:
     conversation = begin(replace(LEARNING, temperature=0.0))
     reply = conversation.say("so it goes")
     assert reply.turn.parent is not None
@@ -79,7 +79,7 @@ def test_the_reply_is_drawn_by_a_model_that_has_learned_what_it_replies_to() -> 
     assert text == reply.text
 
 
-def test_what_was_said_often_is_expected() -> None:
+def test_repeated_message_is_less_surprising() -> None:
     conversation = begin(replace(LEARNING, learn=1e-2))
     for _ in range(8):
         conversation.say("so it goes")
@@ -94,7 +94,7 @@ def test_what_was_said_often_is_expected() -> None:
     assert "bits" in learned.meter
 
 
-def test_the_end_of_a_line_is_learned_too() -> None:
+def test_end_of_a_turn_is_learned() -> None:
     newline = LINES.closing
     ends = {}
     for closing in (newline, ""):
@@ -108,7 +108,7 @@ def test_the_end_of_a_line_is_learned_too() -> None:
     assert ends[newline] > ends[""] + 0.1
 
 
-def test_undo_takes_back_what_was_learned_to_the_bit() -> None:
+def test_undo_restores_weights_exactly() -> None:
     conversation = begin()
     conversation.say("hello")
     before = as_bytes(conversation, conversation.head)
@@ -121,7 +121,7 @@ def test_undo_takes_back_what_was_learned_to_the_bit() -> None:
     assert as_bytes(conversation, conversation.head) == after
 
 
-def test_another_reply_learns_nothing_twice_and_an_edit_unlearns() -> None:
+def test_regenerate_learns_nothing_and_edit_unlearns() -> None:
     conversation = begin()
     conversation.say("hello")
     learned = memory(conversation).delta
@@ -133,7 +133,7 @@ def test_another_reply_learns_nothing_twice_and_an_edit_unlearns() -> None:
     assert memory(conversation).delta.to_bytes() == memory(other, other.path[0]).delta.to_bytes()
 
 
-def test_turned_off_it_goes_on_with_what_it_has_learned() -> None:
+def test_learning_turned_off_keeps_the_weights() -> None:
     conversation = begin()
     conversation.say("hello")
     learned = memory(conversation).delta
@@ -147,7 +147,7 @@ def test_turned_off_it_goes_on_with_what_it_has_learned() -> None:
     check_memory(conversation, conversation.head)
 
 
-def test_one_that_does_not_learn_has_nothing_to_keep() -> None:
+def test_context_without_learning_has_no_delta() -> None:
     conversation = begin(replace(LEARNING, learn=0.0))
     conversation.say("hello")
     assert not isinstance(conversation.context(conversation.head), AdaptedContext)
@@ -156,7 +156,7 @@ def test_one_that_does_not_learn_has_nothing_to_keep() -> None:
         conversation.forget()
 
 
-def test_forgetting_is_the_model_as_it_was_trained() -> None:
+def test_forget_is_the_trained_model() -> None:
     conversation = begin()
     conversation.say("hello")
     conversation.say("how are you?")
@@ -182,7 +182,7 @@ def test_forgetting_is_the_model_as_it_was_trained() -> None:
 
 
 @pytest.mark.parametrize("form", ["lines", "play"])
-def test_a_reply_that_is_continued_after_forgetting_can_be_played_again(form: str) -> None:
+def test_continue_after_forget_can_be_replayed(form: str) -> None:
     """Its beginning was drawn from a memory that is no longer there: it is read as it stands."""
     dials = ChatConfig(candidates=1, length=12, temperature=1.0, learn=3e-3)
     conversation = Conversation(learning_engine(), DIALOGUES[form], dials=dials, seed=1)
@@ -193,7 +193,7 @@ def test_a_reply_that_is_continued_after_forgetting_can_be_played_again(form: st
     check_memory(conversation, conversation.head)
 
 
-def test_undo_takes_forgetting_back() -> None:
+def test_undo_reverts_forget() -> None:
     conversation = begin()
     conversation.say("hello")
     conversation.forget()
@@ -204,7 +204,7 @@ def test_undo_takes_forgetting_back() -> None:
     assert memory(conversation).learned == len("ello" + "again")
 
 
-def test_a_wish_to_forget_survives_closing(store: ConversationStore, reopen: Reopen) -> None:
+def test_forget_survives_closing(store: ConversationStore, reopen: Reopen) -> None:
     conversation = store.create("noise", learning_engine(), LINES, dials=LEARNING, seed=1)
     conversation.say("hello")
     conversation.forget()
@@ -242,9 +242,7 @@ class Reads:
         return self.ids - before
 
 
-def test_a_turn_costs_the_same_at_turn_100_as_at_turn_6(
-    monkeypatch: pytest.MonkeyPatch, store: ConversationStore
-) -> None:
+def test_turn_cost_is_the_same_at_turn_100(monkeypatch: pytest.MonkeyPatch, store: ConversationStore) -> None:
     reads = Reads(monkeypatch)
     monkeypatch.setattr(limits, "MAX_DELTA_TURNS", 4)
     conversation = store.create("noise", learning_engine(), PLAIN, dials=LEARNING, seed=1)
@@ -276,7 +274,7 @@ def test_kept_contexts_are_bounded_by_size() -> None:
     check_memory(conversation, first)
 
 
-def test_going_far_back_is_learned_again_once_and_not_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undo_far_back_relearns_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_DELTA_TURNS", 8)
     conversation = begin()
     for _ in range(16):
@@ -302,7 +300,7 @@ def learned_rows(path: Path) -> list[tuple[int, ...]]:
     return found
 
 
-def test_what_was_learned_is_kept_once_where_a_conversation_is_left(
+def test_weights_are_saved_once_at_the_last_turn(
     store: ConversationStore, path: Path, reopen: Reopen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = learning_engine()
@@ -319,9 +317,7 @@ def test_what_was_learned_is_kept_once_where_a_conversation_is_left(
     assert reads.ids <= 4, "the last character, by both models"
 
 
-def test_of_many_conversations_only_the_last_keep_what_they_learned(
-    store: ConversationStore, path: Path, reopen: Reopen
-) -> None:
+def test_weights_of_the_last_conversations_are_kept(store: ConversationStore, path: Path, reopen: Reopen) -> None:
     engine = learning_engine()
     said = {}
     for number in range(1, 6):
@@ -336,7 +332,7 @@ def test_of_many_conversations_only_the_last_keep_what_they_learned(
         assert as_bytes(again, again.head) == expected, "learned again"
 
 
-def test_now_and_then_it_is_written_while_it_goes_on(path: Path, reopen: Reopen) -> None:
+def test_weights_are_saved_now_and_then(path: Path, reopen: Reopen) -> None:
     conversation = reopen(turns_per_adaptation=6).create("noise", learning_engine(), LINES, dials=LEARNING, seed=1)
     for _ in range(4):
         conversation.say("hello")
@@ -344,7 +340,7 @@ def test_now_and_then_it_is_written_while_it_goes_on(path: Path, reopen: Reopen)
     assert 4 < turn <= len(conversation.path)
 
 
-def test_damaged_lessons_are_learned_again(store: ConversationStore, path: Path, reopen: Reopen) -> None:
+def test_damaged_weights_are_learned_again(store: ConversationStore, path: Path, reopen: Reopen) -> None:
     engine = learning_engine()
     conversation = store.create("noise", engine, LINES, dials=LEARNING, seed=1)
     conversation.say("hello")
@@ -357,7 +353,7 @@ def test_damaged_lessons_are_learned_again(store: ConversationStore, path: Path,
     assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
 
 
-def test_lessons_are_told_and_read_back() -> None:
+def test_policy_survives_as_plain_data() -> None:
     for lesson in (LearnPolicy(), LearnPolicy(forget=True), LearnPolicy(True, LearnConfig(rate=1e-3, segment=20))):
         assert LearnPolicy.from_dict(lesson.to_dict()) == lesson
     for wrong in ({"forget": 1}, {"learn": {"rate": 9}}, {"learn": []}, {"other": 1}, {"learn": {"speed": 1}}):
@@ -365,11 +361,11 @@ def test_lessons_are_told_and_read_back() -> None:
             LearnPolicy.from_dict(wrong)
 
 
-def test_a_format_with_turns_learns_unless_it_is_told_not_to() -> None:
+def test_default_rate_is_zero_for_plain_text() -> None:
     assert [default_rate(dialogue) > 0 for dialogue in DIALOGUES.values()] == [False, True, True, True]
 
 
-def test_a_long_text_that_is_being_learned_can_be_stopped() -> None:
+def test_learning_a_long_text_can_be_cancelled() -> None:
     conversation = begin()
     conversation.say("hello")
     before = list(conversation.path)
@@ -391,7 +387,7 @@ def test_a_long_text_that_is_being_learned_can_be_stopped() -> None:
 
 
 class Silent:
-    """A face that only remembers what it was told."""
+    """A user interface that only records notes."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -430,7 +426,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_learn_and_forget_as_commands(models: Path) -> None:
+def test_learn_and_forget_commands(models: Path) -> None:
     face = Silent(Session(ChatOptions(str(models / "talker.safetensors"), dials=(("length", 10), ("candidates", 1)))))
     session = face.session
     assert session.conversation.dials.learn == LearnConfig().rate, "on, since its text has turns"
@@ -460,7 +456,7 @@ def test_learn_and_forget_as_commands(models: Path) -> None:
     session.close()
 
 
-def test_the_command_line_says_whether_and_how_fast(models: Path) -> None:
+def test_learn_options_of_the_command_line(models: Path) -> None:
     asked: list[dict[str, Any]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("charlm.chat.session.Session", lambda wish: asked.append(dict(wish.dials)) or 1 / 0)
@@ -469,7 +465,7 @@ def test_the_command_line_says_whether_and_how_fast(models: Path) -> None:
     assert asked == [{}, {"learn": 1e-4}, {"learn": 0.0}, {"learn": 1e-3}, {"learn": 0.0}]
 
 
-def test_from_python(models: Path) -> None:
+def test_chat_from_python_learns(models: Path) -> None:
     talker, writer = (charlm.load(models / f"{name}.safetensors") for name in ("talker", "writer"))
     assert talker.chat().dials.learn == LearnConfig().rate
     assert writer.chat().dials.learn == 0
@@ -486,7 +482,7 @@ def test_from_python(models: Path) -> None:
 # Which reply is chosen
 
 
-def test_what_learning_has_made_likelier_is_chosen() -> None:
+def test_candidates_made_likelier_by_learning_are_shown() -> None:
     dials = ChatConfig(candidates=8, length=12, temperature=1.0, top_p=1.0, learn=1e-2)
     otherwise = 0
     for seed in range(4):
@@ -516,7 +512,7 @@ def test_what_learning_has_made_likelier_is_chosen() -> None:
     assert otherwise, "it is not always the likeliest"
 
 
-def test_lessons_are_exported_and_learned_again() -> None:
+def test_policies_are_exported_and_learned_again() -> None:
     conversation = begin()
     conversation.say("hello")
     conversation.say("how are you?")
