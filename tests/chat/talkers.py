@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from itertools import product
 from typing import Any
@@ -119,6 +119,6 @@ def assert_remembers_what_is_seen(conversation: Conversation) -> None:
         np.testing.assert_allclose(part, expected, rtol=0, atol=1e-5)
 
 
-def texts(conversation: Conversation) -> Sequence[str]:
+def texts(conversation: Conversation) -> list[str]:
     """Texts of the visible turns."""
     return [turn.text for turn in conversation.path]

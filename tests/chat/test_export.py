@@ -22,8 +22,9 @@ from charlm.inference.engine import Engine
 
 from .conftest import QUICK, Reopen, ticks
 from .models import DIALOGUES, random_engine
+from .talkers import texts
 from .test_replay import talk
-from .test_store import begin, texts
+from .test_store import begin
 from .test_trouble import same_tree
 
 

@@ -22,8 +22,9 @@ from charlm.chat.turns import BOT
 
 from .models import DIALOGUES, learning_engine
 from .streamer import FAULT
+from .talkers import texts
 from .test_exactness import RATE, check_memory
-from .test_store import check_index, texts
+from .test_store import check_index
 
 MISSING = 0.6  # seconds of the last reply, at most
 

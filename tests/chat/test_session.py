@@ -89,14 +89,6 @@ def test_resumed_conversation_keeps_its_model_and_settings(begin: Open, open_ses
     assert (dials.length, dials.candidates, dials.temperature, again.conversation.seed) == (5, 1, 0.5, 9)
 
 
-def test_resumed_session_replies_as_if_never_closed(begin: Open, open_session: Open) -> None:
-    never_closed = begin("hello", "and then?", keep=False)
-    begin("hello").close()
-    again = open_session(resume=True)
-    again.conversation.say("and then?")
-    assert texts(again.conversation) == texts(never_closed.conversation)
-
-
 def test_resume_takes_the_last_conversation_of_the_model(begin: Open, open_session: Open, models: Path) -> None:
     begin("hello").close()
     begin("once ", model="novel").close()

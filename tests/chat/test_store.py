@@ -19,7 +19,7 @@ from charlm.chat.reply import Observer
 from charlm.chat.reply_sampler import Context
 from charlm.chat.storage.schema import VERSION
 from charlm.chat.storage.store import RESTORE_SECONDS, ConversationStore
-from charlm.chat.turns import Turn
+from charlm.chat.turns import Turn, upwards
 from charlm.errors import CheckpointError, NotFoundError
 from charlm.inference.context import context_from_bytes, context_to_bytes
 from charlm.inference.engine import Engine
@@ -28,6 +28,7 @@ from charlm.text.dialogue import Dialogue
 
 from .conftest import QUICK, Connector, Reopen, ticks
 from .models import DIALOGUES, CountingEngine, random_checkpoint, random_engine
+from .talkers import texts
 
 PLAIN = DIALOGUES["plain"]
 LINES = DIALOGUES["lines"]
@@ -40,10 +41,6 @@ def begin(
     for text in said:
         conversation.say(text)
     return conversation
-
-
-def texts(conversation: Conversation) -> list[str]:
-    return [turn.text for turn in conversation.path]
 
 
 def afresh(conversation: Conversation, turn: Turn) -> Context:
@@ -227,7 +224,7 @@ def test_title_is_the_first_words_until_one_is_given(store: ConversationStore, e
     reopen().rename(1, "  two \n words \ud800")
     assert store.summary(1).title == "two words \ufffd"
     conversation.say("and")
-    assert store.summary(1).title == "two words \ufffd", "who talks on does not take a name away that another gave"
+    assert store.summary(1).title == "two words \ufffd", "a title from another process stays"
     conversation.data.title = "mine"
     conversation.say("and")
     assert reopen().open(1, "noise", engine, LINES).conversation.data.title == "mine"
@@ -295,9 +292,10 @@ def test_removed_conversation_leaves_no_rows(store: ConversationStore, engine: E
 
 
 def test_conversation_of_1200_turns_can_be_removed(store: ConversationStore, engine: Engine, path: Path) -> None:
-    conversation = begin(store, engine)
+    conversation = store.create("noise", engine, PLAIN, dials=replace(QUICK, length=1))
     for _ in range(1200):  # more than SQLite follows a chain of rows
-        conversation.edit(conversation.say("so").turn, "so")
+        conversation.continue_()
+    assert store.summary(1).turns == 1200
     store.remove(1)
     assert rows(path, "SELECT count(*) FROM turn") == [(0,)]
     check_index(path)
@@ -322,8 +320,10 @@ def test_removed_conversation_is_saved_again_when_it_goes_on(
     conversation.undo()
     assert store.list() == []
     conversation.redo()
+    ids = [turn.id for turn in conversation.data.turns]
     conversation.say("still here")
     assert (conversation.data.number, store.error) == (2, None)
+    assert [turn.id for turn in conversation.data.turns[:-2]] == ids, "a turn keeps its id in another row"
     again = reopen().open(2, "noise", engine, LINES).conversation
     assert texts(again) == texts(conversation)
     assert len(again.path[3].siblings) == 2
@@ -483,23 +483,22 @@ def test_reply_cut_off_before_its_first_piece_is_deleted(store: ConversationStor
         assert rows(crashed.path, "SELECT count(*) FROM turn") == [(said,)]
 
 
-@pytest.mark.parametrize("trouble", [False, True])
+@pytest.mark.parametrize("locked", [False, True])
 def test_reply_stopped_before_its_first_piece_leaves_no_row(
-    store: ConversationStore, engine: Engine, path: Path, reopen: Reopen, monkeypatch: pytest.MonkeyPatch, trouble: bool
+    store: ConversationStore, engine: Engine, path: Path, reopen: Reopen, locked: bool
 ) -> None:
     conversation = begin(store, engine, "hello")
     before = rows(path, "SELECT id, text, reason FROM turn")
 
     def begun(turn: Turn) -> None:
         conversation.stop()
-        if trouble:  # another program holds the file
-            monkeypatch.setattr("charlm.chat.storage.autosave.DRAFT_PATIENCE_SECONDS", 0.0)
+        if locked:  # by another program
             holder.execute("BEGIN IMMEDIATE")
 
     holder = sqlite3.connect(path)
     assert conversation.regenerate(Observer(on_turn=begun)).reason == "cancelled"
     holder.close()
-    if not trouble:
+    if not locked:
         assert rows(path, "SELECT id, text, reason FROM turn") == before
     again = reopen().open(1, "noise", engine, LINES).conversation
     assert rows(path, "SELECT id, text, reason FROM turn") == before
@@ -542,12 +541,8 @@ def test_two_processes_write_to_one_tree(store: ConversationStore, engine: Engin
     check_index(path)
 
 
-def _line(turn: object) -> tuple[str, ...]:
-    line = []
-    while turn.parent is not None:
-        line.append(turn.text)
-        turn = turn.parent
-    return tuple(line)
+def _line(turn: Turn) -> tuple[str, ...]:
+    return tuple(one.text for one in upwards(turn))
 
 
 def test_opening_during_another_process_s_reply_keeps_both(engine: Engine, reopen: Reopen) -> None:

@@ -19,7 +19,8 @@ from charlm.inference.engine import Engine
 
 from .conftest import QUICK, Connector, Reopen, ticks
 from .models import DIALOGUES, CountingEngine, random_checkpoint
-from .test_store import begin, check_index, rows, texts
+from .talkers import texts
+from .test_store import begin, check_index, rows
 
 LINES = DIALOGUES["lines"]
 Failure = Callable[[Connector, Path], "contextmanager[None]"]

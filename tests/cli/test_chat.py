@@ -165,13 +165,6 @@ def test_resumed_chats_print_the_same_as_one(say: Say) -> None:
     assert say("", options=("--id", "9")).code == 1
 
 
-def test_continue_without_conversations_starts_one(say: Say) -> None:
-    done = say("play", "hello", options=("-c", *OPTIONS))
-    assert done.code == 0
-    assert "no conversation to resume yet" in done.err
-    assert len(kept()) == 2
-
-
 def test_no_save_option_saves_nothing(say: Say) -> None:
     assert say("play", "hello", options=(*OPTIONS, "--no-save")).out == say("play", "hello").out
     assert len(kept()) == 2
