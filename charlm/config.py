@@ -166,7 +166,7 @@ _Temperature = Annotated[
 
 @dataclass(frozen=True)
 class SamplerConfig(Config):
-    """What `SamplingConfig` and `ChatConfig` have in common. Defaults turn off every filter except top-p."""
+    """The settings that `SamplingConfig` and `ChatConfig` share. The defaults turn off every filter except top-p."""
 
     temperature: _Temperature = 0.8
     top_k: Annotated[
@@ -226,7 +226,7 @@ class SamplerConfig(Config):
 
 @dataclass(frozen=True)
 class SamplingConfig(SamplerConfig):
-    """How the next character is drawn."""
+    """Settings that draw the next character."""
 
     repetition_window: Annotated[
         int, Setting("number of recent characters that the repetition penalty covers", 1, 1_000_000)
@@ -249,7 +249,7 @@ _CLAMP = re.compile(
 
 @dataclass(frozen=True)
 class ChatConfig(SamplerConfig):
-    """How a reply is drawn and shown: the dials of a chat."""
+    """Settings that draw and show a reply: the dials of a chat."""
 
     temperature: _Temperature = 0.65
     candidates: Annotated[  # only formats with turns have them, because only those mark the end of a reply
@@ -333,7 +333,7 @@ class ChatConfig(SamplerConfig):
         return clamps
 
     def with_clamps(self, clamps: Mapping[tuple[int, int], float]) -> Self:
-        """Return a copy in which these units are clamped and no others."""
+        """Return a copy that clamps only these units."""
         return self.changed(clamp=",".join([f"{layer}:{unit}={value:g}" for (layer, unit), value in clamps.items()]))
 
     @classmethod
@@ -352,7 +352,7 @@ class ChatConfig(SamplerConfig):
 
 @dataclass(frozen=True)
 class LearnConfig(Config):
-    """How a model learns from what it reads. The defaults are measured: docs/experiments.md."""
+    """Settings of dynamic evaluation, measured in docs/experiments.md."""
 
     rate: Annotated[
         float, Setting("how far a gradient of the usual size moves its weight", 0, 0.1, flags=("--learn-rate",))

@@ -1,11 +1,9 @@
 """Describes each setting once, next to its field.
 
-    @dataclass(frozen=True)
-    class SamplingConfig(Config):
-        temperature: Annotated[float, Setting("0 takes the likeliest character", 0, 100)] = 0.8
-
 Validation, dictionaries, command-line options, slash commands, sliders and docs/settings.md are derived from it.
-Imports neither NumPy nor click, so that every command prints its help at once.
+Imports neither NumPy nor click, so that every command prints its help at once. For example:
+
+    temperature: Annotated[float, Setting("0 takes the likeliest character", 0, 100)] = 0.8
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ class Setting:
     default_text: str = ""  # what help shows as the default, where a value does not say it
     flags: tuple[str, ...] = ()  # of the command-line option; by default --name-of-the-field
     metavar: str | None = None
-    label: str = ""  # beside the slider, if shorter than the name
+    label: str = ""  # of the slider, if shorter than the name
     stops: tuple[float, ...] = ()  # of the slider; they rise, except for a last 0 that means no limit
 
 

@@ -11,26 +11,17 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def tensor_shapes(config: ModelConfig) -> Shapes:
-    """Return the name and shape of every weight.
-
-    embedding                (V, E)
-    layers.0.w_x             (GH, E), then (GH, H): G blocks of H rows, in the order of the cell's GATES
-    layers.0.w_h             (GH, H)
-    layers.0.b               (GH,)   and further tensors of the cell
-    layers.0.norm_scale      (H,)    with `norm`
-    layers.0.norm_shift      (H,)
-    output.w                 (V, H)  unless `tied`
-    output.b                 (V,)
-    """
-    shapes: Shapes = {"embedding": (config.vocabulary, config.embedding)}
+    """Return the name and shape of every weight. The cell has G gates; their blocks of H rows follow its GATES."""
+    shapes: Shapes = {"embedding": (config.vocabulary, config.embedding)}  # (V, E)
     for layer in range(config.layers):
+        # w_x (GH, E), from the second layer on (GH, H); w_h (GH, H); b (GH,); and further tensors of the cell
         for name, shape in CELLS[config.cell].shapes(config.inputs(layer), config.hidden).items():
             shapes[f"layers.{layer}.{name}"] = shape
         if config.norm:
             shapes[f"layers.{layer}.norm_scale"] = (config.hidden,)
             shapes[f"layers.{layer}.norm_shift"] = (config.hidden,)
     if not config.tied:
-        shapes["output.w"] = (config.vocabulary, config.hidden)
+        shapes["output.w"] = (config.vocabulary, config.hidden)  # (V, H)
     shapes["output.b"] = (config.vocabulary,)
     return shapes
 

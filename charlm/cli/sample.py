@@ -170,7 +170,7 @@ def _prompt(options: Options) -> str:
 
 
 class _Start(NamedTuple):
-    """What the model has read before it writes."""
+    """The model after the prompt."""
 
     engine: Engine
     context: Context
