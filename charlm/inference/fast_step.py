@@ -76,7 +76,7 @@ def fast_step(network: Network, state: State, ids: Ids) -> tuple[State, Array]:
         input_proj, x = table[row], network.embedding[row]
     else:
         input_proj, x = table.take(ids, axis=0), network.embedding.take(ids, axis=0)  # (B, GH), (B, E)
-    after = []
+    after, shares = [], _equal_shares(network.w_out.shape[0])
     for layer, before in zip(network.layers, state.layers, strict=True):
         if layer.input is None:
             last, trace = layer.cell.step(layer.weights, input_proj, before)
@@ -95,7 +95,7 @@ def fast_step(network: Network, state: State, ids: Ids) -> tuple[State, Array]:
         after.append(last)
         h: Array = last.h
         if layer.norm_scale is not None:
-            h = _normalise_row(h) if is_single else normalise(h)[0]
+            h = _normalise_row(h[0], shares)[None] if is_single else normalise(h)[0]
             h *= layer.norm_scale
         x = x + h if layer.residual else h
     logits: Array = x.dot(network.w_out)
@@ -103,16 +103,14 @@ def fast_step(network: Network, state: State, ids: Ids) -> tuple[State, Array]:
     return State(tuple(after)), logits
 
 
-def _normalise_row(x: Array) -> Array:
-    """Return `normalise(x)[0]` of a single row, with scalars in place of arrays."""
-    row = x[0]
-    width = len(row)
-    centred: Array = row - row.dot(_mean_weights(width))
-    centred *= 1 / math.sqrt(float(centred.dot(centred)) / width + NORM_EPSILON)
-    return centred[None]
+def _normalise_row(row: Array, shares: Array) -> Array:
+    """Return a row, (H,), normalised as by `normalise`, with scalars in place of arrays."""
+    centred: Array = row - row.dot(shares)
+    centred *= 1 / math.sqrt(float(centred.dot(centred)) / len(row) + NORM_EPSILON)
+    return centred
 
 
 @cache
-def _mean_weights(width: int) -> Array:
-    """Return 1 / H for each of H units. A product with them is a mean, and takes half as long for one row."""
+def _equal_shares(width: int) -> Array:
+    """Return 1 / H for each of H units. A product with them is a mean, in half the time for one row."""
     return np.full(width, 1 / width, dtype=np.float32)
