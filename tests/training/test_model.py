@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from charlm.cells import CELLS
-from charlm.config import ModelConfig
+from charlm.config import ModelConfig, TrainConfig
 from charlm.errors import UsageError
 from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
 from charlm.tensor_shapes import parameter_count, tensor_shapes
@@ -147,9 +147,9 @@ def test_weight_drop_draws_one_mask_per_chunk() -> None:
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 2.0])
 def test_dropout_rate_out_of_range_is_refused(rate: float) -> None:
-    for place in ("input", "hidden", "output", "weight"):
-        with pytest.raises(UsageError, match=place):
-            Dropout(**{place: rate})
+    for name in ("dropout_input", "dropout_hidden", "dropout_output", "weight_drop"):
+        with pytest.raises(UsageError, match=name.replace("_", ".")):
+            TrainConfig(**{name: rate})
 
 
 def test_tensors_round_trip_through_model() -> None:
