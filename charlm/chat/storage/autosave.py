@@ -65,7 +65,7 @@ class Autosave:
         self._generation = database.generation
         self._row = rows.conversation_row(data, self._rows)  # as it was last written
         self._head = data.head  # at the last commit
-        self._unsaved: list[Turn] = []  # parents before children
+        self._unsaved: dict[Turn, None] = {}  # in order, parents before children
         self._visits: set[Turn] = set()  # turns whose visited child has changed
         self._no_context: set[Turn] = set()  # saved turns whose context is missing, damaged or another model's
         self._adapted: Turn | None = None  # the last turn whose learned weights are saved
@@ -77,14 +77,14 @@ class Autosave:
     def begin(self, turn: Turn) -> None:
         """Save a reply that begins, as a draft."""
         with self._database.lock:
-            self._unsaved.append(turn)
+            self._unsaved[turn] = None
             self._save(revive=True)
 
     def draft(self, turn: Turn) -> None:
         """Save a draft that has grown, unless the last transaction failed."""
         with self._database.lock:
             if self.error is None:
-                self._will_save(turn)
+                self._unsaved[turn] = None
                 self._save(patience=DRAFT_PATIENCE_SECONDS)
 
     def commit(self, turn: Turn | None) -> None:
@@ -93,7 +93,7 @@ class Autosave:
         with self._database.lock:
             self._moved = True
             if turn is not None:
-                self._will_save(turn)
+                self._unsaved[turn] = None
                 self._turns_since += 1
             self._visits.update([one.parent for one in branch(self._head, data.head) if one.parent is not None])
             self._head = data.head
@@ -102,8 +102,7 @@ class Autosave:
     def withdraw(self, turn: Turn) -> None:
         """Delete a draft without text. If that fails, opening the conversation deletes it."""
         with self._database.lock, contextlib.suppress(CharlmError):
-            if turn in self._unsaved:
-                self._unsaved.remove(turn)
+            self._unsaved.pop(turn, None)
             row = self._rows.pop(turn, None)
             if row is not None and self._generation == self._database.generation:
                 with self._database.writing(DRAFT_PATIENCE_SECONDS) as connection:
@@ -149,10 +148,6 @@ class Autosave:
                 self._save(leaving=True)
 
     # -- transactions --------------------------------------------------------------------------------------------------
-
-    def _will_save(self, turn: Turn) -> None:
-        if turn not in self._unsaved:
-            self._unsaved.append(turn)
 
     def _save(self, *, revive: bool = False, leaving: bool = False, patience: float = PATIENCE_SECONDS) -> None:
         """Write what is not written yet.
@@ -248,6 +243,6 @@ class Autosave:
         """Save the whole conversation again, as a new one."""
         self._data.number = None
         self._rows.clear()
-        self._unsaved = list(self._data.turns)
+        self._unsaved = dict.fromkeys(self._data.turns)
         self._no_context.clear()
         self._visits = {turn for turn in self._data.turns if turn.visited is not None}
