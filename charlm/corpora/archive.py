@@ -1,7 +1,7 @@
-"""Reads texts out of a wheel (zip) or an sdist (tar.gz) in memory; nothing is unpacked to disk.
+"""Reads texts from a wheel (zip) or an sdist (tar.gz) in memory; nothing is unpacked to disk.
 
-A file that is neither is a text itself, plain or gzipped. What a hostile archive could do is bounded: only files that
-match the patterns are read, each up to a limit, and a path is only a name.
+Any other file is itself a text, plain or gzipped. A hostile archive has little effect: only files that match the
+patterns are read, up to a limit, and their paths are only names.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from typing import Final
 
 from charlm.errors import CorpusError
 
-MOST_BYTES: Final = 500_000_000
-"""What is read of an archive, unpacked, is at most so large."""
+MAX_BYTES: Final = 500_000_000  # read from an archive, unpacked
 
 
 def texts(path: Path, patterns: Sequence[str]) -> dict[str, str]:
-    """The texts of an archive, or the file itself, by path; in the order of the patterns, then of their paths.
+    """Return the texts of an archive, or of the file itself, by path, in the order of patterns and then of paths.
 
     Raises:
-        CorpusError: the archive is damaged, has no such files, is too large, or holds what is not UTF-8.
+        CorpusError: the archive is damaged, has no such files, is too large, or has a file that is not UTF-8.
     """
     try:
         members = dict(_members(path, patterns))
@@ -44,7 +43,7 @@ def texts(path: Path, patterns: Sequence[str]) -> dict[str, str]:
 
 
 def _members(path: Path, patterns: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    room = MOST_BYTES
+    room = MAX_BYTES
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
@@ -75,5 +74,5 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 def _less(room: int, data: bytes, path: Path) -> int:
     if len(data) > room:
-        raise CorpusError(f"{path.name} holds more than {MOST_BYTES:,} bytes of text")
+        raise CorpusError(f"{path.name} holds more than {MAX_BYTES:,} bytes of text")
     return room - len(data)

@@ -11,12 +11,12 @@ from charlm.corpora.documents import CleaningReport, Document, Files
 from charlm.errors import CorpusError
 
 
-def units(sources: Mapping[str, Files], tally: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
-    """Each book as a piece.
+def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
+    """Return each book as a document.
 
     Args:
         sources: files of JSON lines with `book`, `chapter` and `text`.
-        tally: counts.
+        report: counts removals and changes.
         options: none.
     """
     books: dict[str, dict[int, list[str]]] = {}
@@ -27,17 +27,17 @@ def units(sources: Mapping[str, Files], tally: CleaningReport, options: Mapping[
                     verse = json.loads(line)
                     book, chapter, words = str(verse["book"]), int(verse["chapter"]), str(verse["text"])
                 except (ValueError, KeyError, TypeError) as error:
-                    raise CorpusError("the verses are not in the form that this version of the package has") from error
+                    raise CorpusError("the form of the verses is not that of this version of the package") from error
                 if not re.search(r"\w", words):
-                    tally.remove("verses without words", words)
+                    report.remove("verses without words", words)
                     continue
-                books.setdefault(book, {}).setdefault(chapter, []).append(_tidy(words, tally))
+                books.setdefault(book, {}).setdefault(chapter, []).append(_tidy(words, report))
     return [Document(book, _book(book, chapters)) for book, chapters in books.items()]
 
 
-def _tidy(words: str, tally: CleaningReport) -> str:
+def _tidy(words: str, report: CleaningReport) -> str:
     plain = re.sub(r"\s+", " ", words).strip()
-    tally.change("verses with stray spaces", plain != words)
+    report.change("verses with stray spaces", plain != words)
     return plain
 
 

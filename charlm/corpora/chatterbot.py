@@ -15,9 +15,8 @@ from charlm.corpora import pii
 from charlm.corpora.documents import CleaningReport
 from charlm.errors import CorpusError
 
-LONGEST: Final = 200  # characters of a turn
-ANSWERS: Final = 3
-"""How many answers to one question are kept: "tell me a joke" has thirty, and none is the answer."""
+MAX_TURN_CHARS: Final = 200  # characters of a turn
+MAX_ANSWERS: Final = 3  # to one question; "tell me a joke" has thirty
 _BREAKS_OFF = re.compile(r"\b(?:the|an?|of|in|inside|by|than)\W*$|\bxfind\b", re.IGNORECASE)
 _CODE = re.compile(r"```|\bdef \w+\(|[{}=<>\\|]|;$")
 _CRUDE = re.compile(
@@ -27,14 +26,9 @@ _CRUDE = re.compile(
 
 
 class QAPair(NamedTuple):
-    """What one entry says.
+    """An entry: a question, and answers or the rest of a conversation."""
 
-    Attributes:
-        name: file and number.
-        turns: the question and what follows.
-    """
-
-    name: str
+    name: str  # file and number
     turns: list[str]
 
 
@@ -54,34 +48,34 @@ def read(path: str, text: str) -> list[QAPair]:
         raise CorpusError(f"the form of {path} is not that of this version of the package") from error
 
 
-def clean(entries: Sequence[QAPair], tally: CleaningReport, tidy: Callable[[str], str]) -> list[tuple[str, list[str]]]:
-    """Conversations and pairs, each once, by name.
+def clean(entries: Sequence[QAPair], report: CleaningReport, tidy: Callable[[str], str]) -> list[tuple[str, list[str]]]:
+    """Return conversations and pairs with their names, each once.
 
     Args:
         entries: of all files.
-        tally: counts.
-        tidy: makes sentences of a turn, with a sign at the end.
+        report: counts removals and changes.
+        tidy: turns a text into sentences with final punctuation.
     """
     found: list[tuple[str, list[str]]] = []
     answered: dict[str, set[str]] = {}
     for _, turns in entries:
         whole = " ".join(turns)
         if len(turns) < 2 or not all(re.search(r"\w", turn) for turn in turns):
-            tally.remove("entries without an answer", whole)
+            report.remove("entries without an answer", whole)
         elif _CODE.search(whole):
-            tally.remove("entries with program text", whole)
+            report.remove("entries with program text", whole)
         elif _CRUDE.search(whole):
-            tally.remove("crude or hurtful entries", whole)
+            report.remove("crude or hurtful entries", whole)
         elif _BREAKS_OFF.search(turns[0]):
-            tally.remove("entries whose question breaks off", whole)
+            report.remove("entries whose question breaks off", whole)
         elif kind := pii.found(whole):
-            tally.remove(f"entries with {kind}", whole)
+            report.remove(f"entries with {kind}", whole)
         else:
-            said = [tidy(re.sub(r"\s+", " ", turn).strip()) for turn in turns]
-            for part in [said] if _is_conversation(said) else [[said[0], answer] for answer in said[1:]]:
-                if max(map(len, part)) > LONGEST:
-                    tally.remove(f"entries of more than {LONGEST} characters a turn", sum(map(len, part)))
-                elif _is_new(part, answered, tally):
+            tidied = [tidy(re.sub(r"\s+", " ", turn).strip()) for turn in turns]
+            for part in [tidied] if _is_conversation(tidied) else [[tidied[0], answer] for answer in tidied[1:]]:
+                if max(map(len, part)) > MAX_TURN_CHARS:
+                    report.remove(f"entries of more than {MAX_TURN_CHARS} characters a turn", sum(map(len, part)))
+                elif _is_new(part, answered, report):
                     found.append((f"chatterbot {_key(part[0])}", part))
     return found
 
@@ -90,14 +84,14 @@ def _is_conversation(turns: Sequence[str]) -> bool:
     return len(turns) > 2 and any(turn.endswith(("?", "\uff1f")) for turn in turns[1:])
 
 
-def _is_new(part: Sequence[str], answered: dict[str, set[str]], tally: CleaningReport) -> bool:
+def _is_new(part: Sequence[str], answered: dict[str, set[str]], report: CleaningReport) -> bool:
     answers = answered.setdefault(_key(part[0]), set())
     answer = _key(" ".join(part[1:]))
     if answer in answers:
-        tally.remove("entries that others repeat", sum(map(len, part)))
+        report.remove("entries that others repeat", sum(map(len, part)))
         return False
-    if len(answers) >= ANSWERS:
-        tally.remove(f"answers beyond {ANSWERS} to one question", sum(map(len, part)))
+    if len(answers) >= MAX_ANSWERS:
+        report.remove(f"answers beyond {MAX_ANSWERS} to one question", sum(map(len, part)))
         return False
     answers.add(answer)
     return True

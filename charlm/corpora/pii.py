@@ -1,7 +1,7 @@
-"""Personal data in text: what can be used to write to, ring up or visit somebody.
+"""Personal data in text: addresses, numbers, accounts, full names.
 
-A model that has read an address may say it. These patterns find too much rather than too little: a phone number is any
-run of seven digits or more that is not a larger number's. They are for text in lower case.
+A model that has read an address may write it. These patterns prefer false positives: a phone number is any run of seven
+digits or more that is not part of a larger number. They expect text in lower case.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ KINDS: Final = {
     "talk of last names, numbers and accounts": ACCOUNT,
 }
 FULL_NAME: Final = re.compile(r"\bname(?:'s| is| was) [A-Z]\w+ (?:[A-Z]\.? )?[A-Z]\w+")
-"""Somebody's first and last name, told by its capitals; \"her name is Ann\" is none."""
+"""First and last name, found by capitals; "her name is Ann" has none."""
 
 
 def found(text: str) -> str | None:
-    """Which kind of personal data a text has, if any: the first of `KINDS`, or a full name."""
+    """Return the first kind of personal data in a text, or None."""
     lower = text.lower()
     for kind, pattern in KINDS.items():
         if pattern.search(lower):

@@ -1,9 +1,8 @@
-"""Stands in for a source distribution's build backend while pip downloads it.
+"""Replaces a source distribution's build backend while pip downloads it.
 
-pip wants a distribution's metadata before it stores the file, and asks the build backend for it, which may need a
-compiler to answer. But the distribution carries that metadata itself, as the file PKG-INFO, and this backend hands it
-over. It builds nothing. `charlm.corpora.fetch` puts it where pip finds it under the backend's name; it runs alone
-there, so it imports nothing of charlm.
+pip asks the build backend for a distribution's metadata before it stores the file, and the backend may need a compiler.
+This one returns the metadata in the distribution's file PKG-INFO, and builds nothing. `charlm.corpora.fetch` copies it
+under the backend's name into pip's search path. It imports nothing of charlm.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: o
     """Make the folder NAME-VERSION.dist-info (PEP 517).
 
     Args:
-        metadata_directory: where to make it.
-        config_settings: nothing here.
+        metadata_directory: folder to make it in.
+        config_settings: ignored.
 
     Returns:
-        Its name.
+        The name of the folder.
     """
-    known = Path("PKG-INFO").read_bytes()
-    about = message_from_bytes(known)
+    data = Path("PKG-INFO").read_bytes()
+    about = message_from_bytes(data)
     folder = Path(metadata_directory, f"{about['Name'].replace('-', '_')}-{about['Version']}.dist-info")
     folder.mkdir()
-    (folder / "METADATA").write_bytes(known)
+    (folder / "METADATA").write_bytes(data)
     return folder.name

@@ -1,4 +1,4 @@
-"""Any text: normalised, without blank space at line ends or more than two blank lines together."""
+"""Cleans any text: normalised, without spaces at line ends, with at most two blank lines in a row."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from charlm.corpora.documents import CleaningReport, Document, Files
 from charlm.text.decoding import normalise
 
 
-def units(sources: Mapping[str, Files], tally: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
-    """Each file as a piece, by its path.
+def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
+    """Return each file as a document, named by its path.
 
     Args:
         sources: any texts.
-        tally: counts.
+        report: counts removals and changes.
         options: none.
     """
     found = []
@@ -25,5 +25,5 @@ def units(sources: Mapping[str, Files], tally: CleaningReport, options: Mapping[
             if plain := re.sub(r"\n{4,}", "\n\n\n", "\n".join(lines)).strip("\n"):
                 found.append(Document(path, plain))
             else:
-                tally.remove("empty files")
+                report.remove("empty files")
     return found

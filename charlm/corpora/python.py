@@ -1,13 +1,14 @@
-"""Python's standard library as text: what is code, without what is data, history or somebody's address.
+"""Cleans Python's standard library: code without tables, history and addresses.
 
-Read from the running interpreter's own folder, as text; nothing is imported. Each module that is kept still tokenizes.
+The files are read from the running interpreter's folder as text; none is imported. Each kept module still parses. These
+are the rules:
 
-- Modules that are mostly tables are left out (codecs, entities), and so are tests, what was generated when the
-  interpreter was built (it names the builder's folders), and what is not Python but lies there.
-- Docstrings keep their first paragraph. A third of the library is English prose in quotes, and a model that writes on
-  for a page inside of them writes no code.
-- Comment lines that name authors, copyrights, dates of changes or addresses go, since a model would sign with them.
-  E-mail addresses elsewhere become `someone@example.com`.
+- Left out: modules that are mostly tables (codecs, entities), tests, generated modules (they name the builder's
+  folders), and modules of others.
+- Docstrings keep their first paragraph. Otherwise a third of the text would be English prose, and a model would write
+  long docstrings instead of code.
+- Comment lines with authors, copyrights, dates of changes or addresses are removed: a model would imitate them. E-mail
+  addresses elsewhere become `someone@example.com`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from charlm.corpora.documents import CleaningReport, Document, Files
 from charlm.corpora.near_duplicates import NearDuplicateFilter
 from charlm.text.decoding import normalise
 
-NOBODY: Final = "someone@example.com"
-LONGEST_LINE: Final = 120  # characters; a module with many longer ones is not written by hand
-TABLE: Final = 0.4  # the share of a module's lines that are data; from there on it is a table
+PLACEHOLDER_EMAIL: Final = "someone@example.com"
+MAX_LINE_CHARS: Final = 120  # modules with many longer lines are generated
+MAX_DATA_SHARE: Final = 0.4  # of a module's lines; with more, it is a table
 
 _LEFT_OUT = re.compile(
     r"(^|/)(tests?|idle_test|site-packages|dist-packages|__pycache__|ensurepip|config-[^/]*|lib-dynload|pydoc_data|lib2to3"
@@ -47,12 +48,12 @@ _AUTHOR = re.compile(
 _EMAIL = re.compile(r"<?[\w.+-]+@[\w-]+(?:\.[\w-]+)+>?")
 
 
-def units(sources: Mapping[str, Files], tally: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
-    """Each module as a piece, by its path.
+def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
+    """Return each module as a document, named by its path.
 
     Args:
         sources: the files of the standard library by path.
-        tally: counts.
+        report: counts removals and changes.
         options: none.
     """
     found = []
@@ -60,51 +61,51 @@ def units(sources: Mapping[str, Files], tally: CleaningReport, options: Mapping[
     for files in sources.values():
         for path, text in files.items():
             if _LEFT_OUT.search(path):
-                tally.remove("tests, generated and foreign modules", text)
-            elif kept := module(text, tally):
+                report.remove("tests, generated and foreign modules", text)
+            elif kept := module(text, report):
                 if copies.is_new(kept.split()):
                     found.append(Document(path, kept))
                 else:
-                    tally.remove("modules that are copies of others", text)
+                    report.remove("modules that are copies of others", text)
     return found
 
 
-def module(text: str, tally: CleaningReport) -> str:
-    """A module without tables, credits and addresses; nothing if it is not worth reading."""
+def module(text: str, report: CleaningReport) -> str:
+    """Return a module without credits and addresses; empty if it is too short, a table or not Python."""
     lines = normalise(text).expandtabs(4).split("\n")
     written = [line for line in lines if line.strip()]
     if len(written) < 5:
-        tally.remove("modules of fewer than 5 lines", text)
-    elif sum(_DATA.match(line) is not None for line in written) > TABLE * len(written):
-        tally.remove("modules that are tables", text)
-    elif sum(len(line) > LONGEST_LINE for line in written) > 0.05 * len(written):
-        tally.remove("modules with long lines", text)
+        report.remove("modules of fewer than 5 lines", text)
+    elif sum(_DATA.match(line) is not None for line in written) > MAX_DATA_SHARE * len(written):
+        report.remove("modules that are tables", text)
+    elif sum(len(line) > MAX_LINE_CHARS for line in written) > 0.05 * len(written):
+        report.remove("modules with long lines", text)
     else:
-        cleaned = _plain(_without_credits(lines, tally), tally)
+        cleaned = _plain(_without_credits(lines, report), report)
         try:
-            return short_docstrings(cleaned, tally)
+            return short_docstrings(cleaned, report)
         except (SyntaxError, ValueError):
-            tally.remove("modules that are not Python of this version", text)
+            report.remove("modules that are not Python of this version", text)
     return ""
 
 
-def _without_credits(lines: list[str], tally: CleaningReport) -> str:
-    """A module without the comments that say who wrote it; a block at its head that does goes as a whole."""
+def _without_credits(lines: list[str], report: CleaningReport) -> str:
+    """Return a module without comments about its authors; such a block at its head is removed as a whole."""
     head = next((at for at, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
     if any(_CREDIT.search(line) for line in lines[:head]):
-        tally.remove("comments that say who wrote it", "\n".join(lines[:head]), sum(map(bool, lines[:head])))
+        report.remove("comments about authors", "\n".join(lines[:head]), sum(map(bool, lines[:head])))
         lines = lines[head:]
     kept = []
     for line, is_comment in zip(lines, _comments(lines), strict=True):
         if is_comment and (_CREDIT.search(line) or _EMAIL.search(line) or pii.LINK.search(line.lower())):
-            tally.remove("comments that say who wrote it" if _CREDIT.search(line) else "comments with addresses", line)
+            report.remove("comments about authors" if _CREDIT.search(line) else "comments with addresses", line)
         else:
             kept.append(line)
     return "\n".join(kept)
 
 
 def _comments(lines: list[str]) -> list[bool]:
-    """Which lines are comments and nothing else; one inside a string is not."""
+    """Return for each line if it is only a comment; lines inside strings are not."""
     found = [False] * len(lines)
     try:
         for token in tokenize.generate_tokens(io.StringIO("\n".join(lines) + "\n").readline):
@@ -112,29 +113,31 @@ def _comments(lines: list[str]) -> list[bool]:
             if token.type == tokenize.COMMENT and not token.line[:column].strip() and not token.string.startswith("#!"):
                 found[row - 1] = True
     except (tokenize.TokenError, SyntaxError):
-        pass  # the caller finds that it does not tokenize
+        pass  # the caller reports that it does not parse
     return found
 
 
-def _plain(text: str, tally: CleaningReport) -> str:
+def _plain(text: str, report: CleaningReport) -> str:
     text, authors = _AUTHOR.subn("", text)
-    tally.remove("assignments of authors", times=authors)
-    text, addresses = _EMAIL.subn(lambda match: f"<{NOBODY}>" if match[0].startswith("<") else NOBODY, text)
-    tally.change(f"e-mail addresses made {NOBODY}", addresses)
+    report.remove("assignments of authors", times=authors)
+    text, addresses = _EMAIL.subn(
+        lambda match: f"<{PLACEHOLDER_EMAIL}>" if match[0].startswith("<") else PLACEHOLDER_EMAIL, text
+    )
+    report.change(f"e-mail addresses made {PLACEHOLDER_EMAIL}", addresses)
     lines = [line.rstrip() for line in text.split("\n") if not line.startswith(("#!", "# -*-", "\x0c"))]
     return re.sub(r"\n{4,}", "\n\n\n", "\n".join(lines)).strip("\n\x0c ")
 
 
-def short_docstrings(text: str, tally: CleaningReport) -> str:
-    """A module whose docstrings end with their first paragraph.
+def short_docstrings(text: str, report: CleaningReport) -> str:
+    """Return a module whose docstrings end with their first paragraph.
 
     Raises:
-        SyntaxError: it is not Python.
-        ValueError: it has a character that Python forbids.
+        SyntaxError: the text is not Python.
+        ValueError: the text has a character that Python forbids.
     """
     lines = text.split("\n")
     places = [place for node in ast.walk(ast.parse(text)) if (place := _docstring(node)) is not None]
-    for first, last in sorted(places, reverse=True):  # from the end, so that line numbers stay true
+    for first, last in sorted(places, reverse=True):  # from the end, so that line numbers stay valid
         opening = re.match(r"\s*[rRuU]{0,2}(\"\"\"|''')", lines[first])
         if opening is None or not lines[last].rstrip().endswith(opening[1]):
             continue
@@ -144,7 +147,7 @@ def short_docstrings(text: str, tally: CleaningReport) -> str:
             continue
         indent = lines[first][: len(lines[first]) - len(lines[first].lstrip())]
         ending = [lines[first] + opening[1]] if blank - 1 == first else [*lines[first:blank], indent + opening[1]]
-        tally.remove("docstrings after their first paragraph", "\n".join(lines[blank:last]))
+        report.remove("docstrings after their first paragraph", "\n".join(lines[blank:last]))
         lines[first : last + 1] = ending
     shorter = "\n".join(lines)
     ast.parse(shorter)
@@ -152,7 +155,7 @@ def short_docstrings(text: str, tally: CleaningReport) -> str:
 
 
 def _docstring(node: ast.AST) -> tuple[int, int] | None:
-    """The first and last line of a module's, class's or function's docstring, counted from 0."""
+    """Return the first and last line of a node's docstring, counted from 0."""
     if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or not node.body:
         return None
     first = node.body[0]

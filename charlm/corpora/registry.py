@@ -1,8 +1,8 @@
-"""Where built corpora stand, and how their names are found.
+"""Finds built corpora by name.
 
-They stand in one folder: `corpora/` of the checkout that charlm runs from, or else in the user's data folder, and there
-always if CHARLM_HOME moves that. Each is a text, NAME.txt, and a manifest, NAME.json, which tells what it was made of
-and its sha256; both are written by `charlm.corpora.build`. Any other .txt file in the folder goes by its name too.
+They are in one folder: `corpora/` in a checkout, else in the user's data folder. If CHARLM_HOME is set, the folder is
+there. A corpus is a text, NAME.txt, and a manifest, NAME.json, with its sources and its sha256; `charlm.corpora.build`
+writes both. Any other .txt file in the folder has a name too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MANIFEST = ".json"
 
 
 def folder() -> Path:
-    """Where built corpora stand."""
+    """Return the folder of built corpora."""
     checkout = Path(__file__).parents[2]
     if "CHARLM_HOME" not in os.environ and (checkout / "pyproject.toml").is_file() and (checkout / "corpora").is_dir():
         return checkout / "corpora"
@@ -33,52 +33,52 @@ def folder() -> Path:
 
 
 def text_path(name: str) -> Path:
-    """Where a corpus's text stands, or will."""
+    """Return the path of a corpus's text, built or not."""
     return folder() / f"{name}{TEXT}"
 
 
 def manifest_path(name: str) -> Path:
-    """Where a corpus's manifest stands, or will."""
+    """Return the path of a corpus's manifest, built or not."""
     return folder() / f"{name}{MANIFEST}"
 
 
 def built() -> Iterator[str]:
-    """The names of the texts in the folder."""
+    """Yield the names of the texts in the folder."""
     texts = (path for path in folder().glob(f"*{TEXT}") if path.is_file() and not path.name.startswith("."))
     return iter(sorted(path.stem for path in texts))
 
 
 def manifest(name: str) -> dict[str, Any] | None:
-    """What a corpus was made of; None if it was not built, or was changed since."""
+    """Return a corpus's manifest; None if it is not built, or its text has changed."""
     try:
         found = json.loads(manifest_path(name).read_text(encoding="utf-8"))
-        whole = fetch.sha256(text_path(name)) == found["text"]["sha256"]
+        is_whole = fetch.sha256(text_path(name)) == found["text"]["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if whole else None
+    return found if is_whole else None
 
 
 def find(name: str) -> Path:
-    """A corpus's text.
+    """Return the path of a built corpus's text.
 
     Raises:
-        NotFoundError: there is none, with the command that builds it if it can be.
+        NotFoundError: it is not built; the hint is the command that builds it.
     """
-    if (path := _standing(name)) is not None:
+    if (path := _built_path(name)) is not None:
         return path
     recipe = catalogue.find(name, folder())
     raise NotFoundError(f"the corpus {name!r} is not built yet", f"charlm corpora build {recipe.name}")
 
 
 def resolve(paths: Sequence[str]) -> list[str]:
-    """A command line's inputs, with the names of corpora replaced by their files.
+    """Return the inputs of a command line, with the names of corpora replaced by their files.
 
-    A file or folder of that name in the working folder comes first; `-` stays.
+    A file or folder in the working folder takes precedence; `-` stays.
 
     Raises:
-        NotFoundError: neither a file, a folder nor a corpus goes by a name.
+        NotFoundError: there is no file, folder or corpus of a name.
     """
-    return [path if path == "-" or _exists(path) else str(_named(path)) for path in paths]
+    return [path if path == "-" or _exists(path) else str(_find_named(path)) for path in paths]
 
 
 def with_corpora(data: DataConfig) -> DataConfig:
@@ -88,39 +88,39 @@ def with_corpora(data: DataConfig) -> DataConfig:
 
 
 def form(paths: Sequence[str]) -> str | None:
-    """The dialogue format of a single corpus that `resolve` finds by its name; None for anything else."""
+    """Return the dialogue format of a single corpus that `resolve` finds by name; None for other inputs."""
     if len(paths) != 1 or paths[0] == "-" or _exists(paths[0]):
         return None
     found = manifest(paths[0])
     return str(found["format"]) if found else None
 
 
-def _named(name: str) -> Path:
-    if (path := _standing(name)) is not None:
+def _find_named(name: str) -> Path:
+    if (path := _built_path(name)) is not None:
         return path
     if _is_bare(name):
         known = [*catalogue.recipes(folder()), *built()]
         if name in known:
             raise NotFoundError(f"the corpus {name!r} is not built yet", f"charlm corpora build {name}")
-        near = difflib.get_close_matches(name, [*known, *_beside(Path())], n=3, cutoff=0.6)
+        near = difflib.get_close_matches(name, [*known, *_names_in(Path())], n=3, cutoff=0.6)
         there = list(built())
         hint = "did you mean " + " or ".join(dict.fromkeys(near)) + "?" if near else None
         if hint is None and there:
             hint = "corpora that are built: " + ", ".join(there)
         raise NotFoundError(
-            f"no file, folder or corpus named {name!r}", hint or "charlm corpora list tells which corpora there are"
+            f"no file, folder or corpus named {name!r}", hint or "list the corpora with charlm corpora list"
         )
-    near = difflib.get_close_matches(Path(name).name, _beside(Path(name).parent), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(Path(name).name, _names_in(Path(name).parent), n=1, cutoff=0.6)
     hint = f"did you mean {Path(name).parent / near[0]}?" if near else None
     raise NotFoundError(f"no such file or folder: {name}", hint)
 
 
-def _standing(name: str) -> Path | None:
+def _built_path(name: str) -> Path | None:
     path = text_path(name)
     return path if _is_bare(name) and _exists(str(path)) and path.is_file() else None
 
 
-def _beside(parent: Path) -> list[str]:
+def _names_in(parent: Path) -> list[str]:
     try:
         return sorted(path.name for path in parent.iterdir() if not path.name.startswith("."))
     except OSError:
@@ -134,5 +134,5 @@ def _is_bare(name: str) -> bool:
 def _exists(path: str) -> bool:
     try:
         return Path(path).exists()
-    except OSError:  # too long to be a name, or where the user may not look
+    except OSError:  # too long for a name, or in a folder that the user may not read
         return False

@@ -1,23 +1,20 @@
 """Small talk between two people, from the package chitchat-dataset, with chatterbot's question and answer pairs.
 
-What a small character model can learn from a conversation is how one turn answers the last, so:
+From a conversation a small character model can learn how one turn answers the last. So:
 
-- A turn has at most `LONGEST` characters. A reply of two lines is as much as such a model can keep on its subject. A
-  longer turn keeps its first sentences, which answer, and its last, which is answered; a monologue ends the
-  conversation.
-- Spelling and signs are made regular (`wording`, `spelling`): what varies without meaning costs capacity.
-- A turn that cannot be used (`unusable`) does not vanish, since two turns of one person in a row would then look like
-  an answer. The conversation ends before it, and another begins behind it.
-- Greetings are kept `GREETINGS` times each. Half of all conversations begin with the same ten turns, which a model
-  would learn by heart and say at every occasion.
-- Every conversation was about a question that both were shown; where the first turn seems to answer it, it is put
-  first.
-- Conversations of fewer than `FEWEST` turns in the source are people who missed each other. What is left of one after
-  it was divided may have two: a turn and its answer.
-- Copies go: conversations that share half of their word sequences with earlier ones.
+- A turn has at most `MAX_TURN_CHARS` characters: a small model keeps to its subject for about two lines. A longer turn
+  keeps its first sentences, which answer, and its last, which gets an answer. A monologue ends the conversation.
+- Spelling and punctuation are normalised (`normalise_english`, `spelling`): variation without meaning costs capacity.
+- A rejected turn (`filters`) ends the conversation, and another begins after it. Without this, two turns of one person
+  would look like a turn and its answer.
+- Equal greetings are kept `MAX_EQUAL_GREETINGS` times. Half of all conversations begin with the same ten turns, and a
+  model would memorise them.
+- Every conversation was about a question that both people saw. It comes first if the first turn seems to answer it.
+- Conversations of fewer than `MIN_TURNS` turns in the source are removed. A part of a longer one may have two turns.
+- Conversations that share half of their word sequences with earlier ones are removed.
 
-Speakers alternate in what is left, one turn a line, a blank line between conversations. What was divided stays together
-when a part is held out.
+The result has one turn a line, alternating speakers, and a blank line between conversations. The parts of one
+conversation stay together when a part of the corpus is held out.
 """
 
 from __future__ import annotations
@@ -33,11 +30,11 @@ from charlm.corpora.documents import CleaningReport, Document, Files
 from charlm.corpora.near_duplicates import NearDuplicateFilter
 from charlm.errors import CorpusError
 
-LONGEST: Final = 200  # characters of a turn
-MONOLOGUE: Final = 400
-FEWEST: Final = 4  # turns of a conversation in the source
-GREETINGS: Final = 25
-_CUT = range(160, 180)  # characters after which the website cut long messages
+MAX_TURN_CHARS: Final = 200  # characters of a turn
+MAX_SHORTENED_CHARS: Final = 400  # of a turn that is shortened instead of rejected
+MIN_TURNS: Final = 4  # turns of a conversation in the source
+MAX_EQUAL_GREETINGS: Final = 25
+_CUT_LENGTHS = range(160, 180)  # the website cut long messages at these lengths
 
 _GREETS = re.compile(
     r"\b(?:hi|hey|hello|hiya|howdy|sup|yo|greetings|good (?:morning|evening|afternoon)|how are|how's it|what's up)\b",
@@ -52,25 +49,19 @@ _SAYS_LITTLE = normalise_english.word_set(
 
 
 class RawConversation(NamedTuple):
-    """A conversation as it was found.
-
-    Attributes:
-        name: its id.
-        prompt: the question that both were shown, if any.
-        turns: the messages of each turn; the speakers alternate.
-    """
+    """A conversation of the source."""
 
     name: str
-    prompt: str
-    turns: list[list[str]]
+    prompt: str  # the question that both people saw, if any
+    turns: list[list[str]]  # the messages of each turn; the speakers alternate
 
 
-def units(sources: Mapping[str, Files], tally: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
-    """Each conversation as a piece, those of chitchat-dataset first.
+def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
+    """Return each conversation as a document, those of chitchat-dataset first.
 
     Args:
-        sources: JSON files of chitchat-dataset and YAML files of chatterbot's corpus, told by their names.
-        tally: counts.
+        sources: JSON files of chitchat-dataset and YAML files of chatterbot's corpus, by suffix.
+        report: counts removals and changes.
         options: none.
     """
     paths = {path: text for files in sources.values() for path, text in files.items()}
@@ -78,19 +69,19 @@ def units(sources: Mapping[str, Files], tally: CleaningReport, options: Mapping[
     entries = [one for path, text in paths.items() if path.endswith(".yml") for one in chatterbot.read(path, text)]
     copies = NearDuplicateFilter()
     found = []
-    for name, turns in clean(conversations, tally) + chatterbot.clean(entries, tally, tidy=normalise_english.tidy):
+    for name, turns in clean(conversations, report) + chatterbot.clean(entries, report, tidy=normalise_english.tidy):
         if copies.is_new(normalise_english.words(" ".join(turns))):
             found.append(Document(name, "\n".join(turns)))
         else:
-            tally.remove("conversations that are copies of others", sum(map(len, turns)))
+            report.remove("conversations that are copies of others", sum(map(len, turns)))
     return found
 
 
 def read(text: str) -> list[RawConversation]:
-    """The conversations of chitchat-dataset's JSON file.
+    """Return the conversations of chitchat-dataset's JSON file.
 
     Raises:
-        CorpusError: it is of another form.
+        CorpusError: it has another form.
     """
     try:
         return [
@@ -102,65 +93,67 @@ def read(text: str) -> list[RawConversation]:
             for name, one in json.loads(text).items()
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorpusError("the conversations are not in the form that this version of the package has") from error
+        raise CorpusError("the form of the conversations is not that of this version of the package") from error
 
 
-def clean(conversations: Sequence[RawConversation], tally: CleaningReport) -> list[tuple[str, list[str]]]:
-    """Conversations that a small model can learn from, by name; those that were divided keep their name."""
+def clean(conversations: Sequence[RawConversation], report: CleaningReport) -> list[tuple[str, list[str]]]:
+    """Return cleaned conversations with their names; the parts of one conversation share its name."""
     kept = []
     for one in conversations:
-        if len(one.turns) < FEWEST:
-            tally.remove(f"conversations of fewer than {FEWEST} turns", sum(len("".join(turn)) for turn in one.turns))
+        if len(one.turns) < MIN_TURNS:
+            report.remove(
+                f"conversations of fewer than {MIN_TURNS} turns", sum(len("".join(turn)) for turn in one.turns)
+            )
         else:
             kept.append(one)
     known = spelling.count_words(message for one in kept for turn in one.turns for message in turn)
-    regular = [(one, [join(turn, known) for turn in one.turns]) for one in kept]
-    texts = [turn for _, turns in regular for turn in turns]
+    normalise = [(one, [join(turn, known) for turn in one.turns]) for one in kept]
+    texts = [turn for _, turns in normalise for turn in turns]
     counts = spelling.count_words(texts)
-    meant, cases = spelling.slips(counts), spelling.true_cases(texts)
-    tally.change("misspelt words corrected", sum(counts[word] for word in meant))
+    corrections, cases = spelling.find_misspellings(counts), spelling.true_cases(texts)
+    report.change("misspelt words corrected", sum(counts[word] for word in corrections))
     greeted: Counter[str] = Counter()
     found = []
-    for one, turns in regular:
-        spelt = [spelling.respell(turn, meant, cases) for turn in turns]
-        parts = divided(spelt, one.turns, counts, tally)
+    for one, turns in normalise:
+        spelt = [spelling.correct(turn, corrections, cases) for turn in turns]
+        parts = split_at_rejected(spelt, one.turns, counts, report)
         if parts and parts[0][0] == spelt[0]:
-            parts[0] = _opened(one.prompt, _past_greetings(parts[0], greeted, tally), tally)
+            parts[0] = _with_prompt(one.prompt, _without_greetings(parts[0], greeted, report), report)
         for part in parts:
             if len(part) > 1:
                 found.append((one.name, part))
             else:
-                tally.remove("turns left alone", sum(map(len, part)), len(part))
+                report.remove("turns left alone", sum(map(len, part)), len(part))
     return found
 
 
 def join(messages: Sequence[str], known: Mapping[str, int]) -> str:
-    """A turn's messages as one text, made regular.
+    """Join and normalise the messages of a turn.
 
-    The website cut long messages in two, which are joined again; where the second half came behind the other's turn,
-    the sentence that was cut goes. A message that begins with an asterisk corrects the one before it, and is left out.
+    The website cut long messages in two; they are joined again. If the other person's turn came between the halves, the
+    cut sentence is removed. A message that begins with an asterisk corrects the one before it, and is left out.
 
     Args:
-        messages: as they were typed.
-        known: how often the corpus has each word.
+        messages: as typed.
+        known: count of each word in the corpus.
     """
     whole: list[str] = []
-    going_on = False
+    is_cut = False
     for message in (message.strip() for message in messages):
         if not message or message.startswith("*") or (message.endswith("*") and len(message.split()) <= 2):
             continue
-        if going_on:
+        if is_cut:
             whole[-1] += " " + message
         else:
             whole.append(message)
-        going_on = len(message) in _CUT and message[-1] not in ".!?"
-    if going_on:
+        is_cut = len(message) in _CUT_LENGTHS and message[-1] not in ".!?"
+    if is_cut:
         whole[-1] = re.sub(r"(?:^|(?<=[.!?] ))[^.!?]*$", "", whole[-1])
-    return " ".join(text for text in (normalise_english.regular(message, known) for message in whole) if text)
+    return " ".join(text for text in (normalise_english.normalise(message, known) for message in whole) if text)
 
 
-def shorten(turn: str, longest: int = LONGEST) -> str:
-    """The first sentences of a long turn and its last, as many as fit; nothing if not even two do."""
+def shorten(turn: str, longest: int = MAX_TURN_CHARS) -> str:
+    """Return the first sentences of a long turn and its last, as many as fit; empty if fewer than two fit."""
     if len(turn) <= longest:
         return turn
     parts = re.split(r"(?<=[.!?]) (?=[A-Z])", turn)
@@ -173,51 +166,51 @@ def shorten(turn: str, longest: int = LONGEST) -> str:
     return " ".join([*kept, last]) if kept else ""
 
 
-def divided(
-    turns: Sequence[str], messages: Sequence[Sequence[str]], counts: Mapping[str, int], tally: CleaningReport
+def split_at_rejected(
+    turns: Sequence[str], messages: Sequence[Sequence[str]], counts: Mapping[str, int], report: CleaningReport
 ) -> list[list[str]]:
-    """A conversation, divided where a turn cannot be used; long turns are shortened.
+    """Split a conversation at rejected turns, and shorten long turns.
 
     Args:
-        turns: made regular.
-        messages: of each turn, as they were typed.
-        counts: how often the corpus has each word.
-        tally: counts.
+        turns: normalised.
+        messages: of each turn, as typed.
+        counts: of each word in the corpus.
+        report: counts removals and changes.
     """
     parts: list[list[str]] = [[]]
     said: set[str] = set()
     typed = [" ".join(one) for one in messages]
     for turn, raw, website in zip(turns, typed, filters.about_website(typed), strict=True):
-        reason = filters.why(turn, raw, normalise_english.words(turn), website, counts, said)
+        reason = filters.rejection_reason(turn, raw, normalise_english.words(turn), website, counts, said)
         short = turn
-        if reason is None and len(turn) > LONGEST:
-            short = shorten(turn) if len(turn) <= MONOLOGUE else ""
-            reason = None if short else f"turns over {LONGEST} characters that could not be shortened"
+        if reason is None and len(turn) > MAX_TURN_CHARS:
+            short = shorten(turn) if len(turn) <= MAX_SHORTENED_CHARS else ""
+            reason = None if short else f"turns over {MAX_TURN_CHARS} characters that could not be shortened"
         if reason is not None:
-            tally.remove(reason, turn)
+            report.remove(reason, turn)
             parts.append([])
             continue
         if short != turn:
-            tally.remove("sentences in the middle of long turns", len(turn) - len(short))
+            report.remove("sentences in the middle of long turns", len(turn) - len(short))
         said.add(turn)
         parts[-1].append(short)
     return [part for part in parts if part]
 
 
-def _past_greetings(turns: list[str], greeted: Counter[str], tally: CleaningReport) -> list[str]:
-    """A conversation without the greetings that others began with often enough."""
+def _without_greetings(turns: list[str], greeted: Counter[str], report: CleaningReport) -> list[str]:
+    """Return a conversation without greetings that already begin `MAX_EQUAL_GREETINGS` others."""
     while turns and len(turns[0]) <= 40 and _GREETS.search(turns[0]):
         key = " ".join(normalise_english.words(turns[0]))
-        if greeted[key] < GREETINGS:
+        if greeted[key] < MAX_EQUAL_GREETINGS:
             greeted[key] += 1
             break
-        tally.remove("greetings that others begin with", turns[0])
+        report.remove("greetings that others begin with", turns[0])
         turns = turns[1:]
     return turns
 
 
-def _opened(prompt: str, turns: list[str], tally: CleaningReport) -> list[str]:
-    """A conversation with the question it was about before it, if its first turn seems to be an answer to that."""
+def _with_prompt(prompt: str, turns: list[str], report: CleaningReport) -> list[str]:
+    """Return a conversation with its question before it, if the first turn seems to answer that."""
     if not prompt or not turns or len(turns[0]) < 15 or "?" in turns[0] or _GREETS.search(turns[0]):
         return turns
     question = re.sub(r"\s*\([^)]*\)", "", prompt).strip()
@@ -225,5 +218,5 @@ def _opened(prompt: str, turns: list[str], tally: CleaningReport) -> list[str]:
     supposes = "would" in turns[0] + question and _ANSWERS.match(turns[0])
     if not supposes and not any(len(word) > 3 for word in shared):
         return turns
-    tally.change("questions put before their answers")
+    report.change("questions put before their answers")
     return [question, *turns]

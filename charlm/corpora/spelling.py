@@ -1,4 +1,4 @@
-"""What a corpus itself knows about spelling: which words are names, and which are slips of the fingers."""
+"""Names and misspellings, found by word counts of the corpus itself."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from typing import Final
 
 from charlm.corpora.normalise_english import WORD, words
 
-OFTEN: Final = 200
-"""How many times more often than a slip the right word must come."""
-RARE: Final = 3
-"""So often at most comes a slip."""
+MIN_FREQUENCY_RATIO: Final = 200  # of the correct word to a misspelling
+MAX_SLIP_COUNT: Final = 3  # occurrences of a misspelling
 
 
 def count_words(texts: Iterable[str]) -> Counter[str]:
-    """How often each word occurs, in lower case."""
+    """Return the count of each word, in lower case."""
     return Counter(word for text in texts for word in words(text))
 
 
 def true_cases(texts: Iterable[str]) -> dict[str, str]:
-    """How names and the like are written: as words are that mostly have a capital where no sentence begins."""
+    """Return the spelling of words that mostly have a capital within sentences, such as names."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for text in texts:
         for match in WORD.finditer(text):
@@ -37,36 +35,35 @@ def true_cases(texts: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def slips(counts: Mapping[str, int]) -> dict[str, str]:
-    """Words that are another with two neighbours swapped, or with a letter doubled or not, and hundreds of times rarer.
+def find_misspellings(counts: Mapping[str, int]) -> dict[str, str]:
+    """Return misspellings with their corrections.
+
+    A misspelling is hundreds of times rarer than another word that differs by two swapped letters or a doubled letter.
 
     Args:
-        counts: how often the corpus has each word.
-
-    Returns:
-        For each slip the word that was meant.
+        counts: of each word in the corpus.
     """
     found = {}
     for word, count in counts.items():
-        if count > RARE or len(word) < 3 or "'" in word:
+        if count > MAX_SLIP_COUNT or len(word) < 3 or "'" in word:
             continue
         near = {word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)}
         if len(word) >= 5:
             near |= {word[:at] + word[at] + word[at:] for at in range(1, len(word))}
             near |= {word[:at] + word[at + 1 :] for at in range(1, len(word)) if word[at] == word[at - 1]}
         best = max(sorted(near - {word}), key=lambda form: counts.get(form, 0), default=word)
-        if counts.get(best, 0) >= OFTEN * count:
+        if counts.get(best, 0) >= MIN_FREQUENCY_RATIO * count:
             found[word] = best
     return found
 
 
-def respell(text: str, meant: Mapping[str, str], cases: Mapping[str, str]) -> str:
-    """Apply what `slips` and `true_cases` found; a text's first letter keeps its case."""
+def correct(text: str, corrections: Mapping[str, str], cases: Mapping[str, str]) -> str:
+    """Apply the results of `find_misspellings` and `true_cases`; a text's first letter keeps its case."""
 
     def put(match: re.Match[str]) -> str:
         word = match[0]
         lower = word.lower()
-        right = meant.get(lower, lower)
+        right = corrections.get(lower, lower)
         if right in cases:
             return cases[right] if match.start() else cases[right][:1].upper() + cases[right][1:]
         if right != lower:

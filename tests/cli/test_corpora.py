@@ -18,7 +18,7 @@ from charlm.text.sanitize import visible
 from .conftest import HARBOUR, TINY, Charlm
 from .terminal import HOSTILE
 
-OWN = """
+USER_FILE = """
 [letters]
 title = "Letters of the harbour"
 language = "English"
@@ -45,7 +45,7 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.write(HARBOUR, "letters/a.txt")
     registry.folder().mkdir(parents=True)
-    own = OWN.format(digest=fetch.sha256(wheel))
+    own = USER_FILE.format(digest=fetch.sha256(wheel))
     (registry.folder() / "sources.toml").write_text(own, encoding="utf-8")
 
     def download(source: CorpusSource, to: Path) -> Path:

@@ -36,7 +36,7 @@ def test_from_notation_to_passages() -> None:
     assert aozora.passages(BOOK, 100) == [
         ["蟹が夕方来た。", "「船か。船だ」と云った。", "寒い！"],
         ["船はどこだ。見えない", "あそこだ"],
-        [aozora.UNTYPED + "を食べた。"],
+        [aozora.MISSING_CHARACTER + "を食べた。"],
     ]
 
 

@@ -59,7 +59,7 @@ class TestBothKinds:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(archive, "MOST_BYTES", 1000)
+        monkeypatch.setattr(archive, "MAX_BYTES", 1000)
         path = make(tmp_path / name, {"a.txt": "x" * 600, "b.txt": "y" * 600})
         assert len(archive.texts(path, ["a.txt"])) == 1
         with pytest.raises(CorpusError, match="more than 1,000 bytes"):

@@ -23,13 +23,13 @@ def test_books_chapters_and_verses() -> None:
         ("Ferry", 2, "Over."),
         ("2 Boats", 1, "Back."),
     ]
-    tally = CleaningReport()
-    found = bible.units({"x": {"k.jsonl": "\n".join(line(*verse) for verse in verses) + "\n"}}, tally, {})
+    report = CleaningReport()
+    found = bible.documents({"x": {"k.jsonl": "\n".join(line(*verse) for verse in verses) + "\n"}}, report, {})
     assert found == [
         Document("Ferry", "FERRY\n\nAnd it went.\nAnd it came\n\nOver."),
         Document("2 Boats", "2 BOATS\n\nBack."),
     ]
-    assert tally.to_dict() == {
+    assert report.to_dict() == {
         "removed": {"verses without words": {"count": 1, "characters": 2}},
         "changed": {"verses with stray spaces": 1},
     }
@@ -37,5 +37,5 @@ def test_books_chapters_and_verses() -> None:
 
 @pytest.mark.parametrize("text", ["x", "{}", '{"book": "a", "chapter": "b", "text": "c"}'])
 def test_another_form_is_said(text: str) -> None:
-    with pytest.raises(CorpusError, match="not in the form"):
-        bible.units({"x": {"k.jsonl": text}}, CleaningReport(), {})
+    with pytest.raises(CorpusError, match="is not that of this version"):
+        bible.documents({"x": {"k.jsonl": text}}, CleaningReport(), {})

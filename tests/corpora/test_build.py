@@ -28,7 +28,7 @@ def standing() -> dict[str, bytes]:
 
 def test_text_and_manifest(recipe: Recipe, archive: Path) -> None:
     said: list[str] = []
-    manifest = build.build(recipe, download=copying(archive), report=said.append)
+    manifest = build.build(recipe, download=copying(archive), on_progress=said.append)
     text = PROSE.rstrip() + "\n"
     assert set(standing()) == {"harbours.txt", "harbours.json"}
     assert registry.find("harbours").read_text(encoding="utf-8") == text
@@ -67,7 +67,7 @@ def test_twice_gives_the_same_bytes_in_another_process_too(recipe: Recipe, archi
 
 def test_another_file_is_refused_whoever_fetched_it(recipe: Recipe, tmp_path: Path) -> None:
     other = zipped(tmp_path / "other.whl", {"some_text/a.txt": "evil " * 100})
-    with pytest.raises(CorpusError, match="is not the file that charlm knows"):
+    with pytest.raises(CorpusError, match="is not the one that charlm knows"):
         build.build(recipe, download=copying(other))
     assert standing() == {}
 
@@ -123,7 +123,7 @@ def test_no_room_for_a_temporary_folder(recipe: Recipe, archive: Path, monkeypat
 
 def test_a_cleaning_that_leaves_nothing_is_an_error(recipe: Recipe, tmp_path: Path) -> None:
     empty = zipped(tmp_path / "empty.whl", {"some_text/a.txt": " \n"})
-    with pytest.raises(CorpusError, match="nothing of harbours is left"):
+    with pytest.raises(CorpusError, match="leaves nothing of harbours"):
         build.build(replace(recipe, sources=(source(empty),)), download=copying(empty))
     assert standing() == {}
 

@@ -10,7 +10,7 @@ import pytest
 from charlm.corpora import catalogue
 from charlm.errors import CorpusError, NotFoundError
 
-OWN = """
+USER_FILE = """
 [letters]
 title = "Letters"
 language = "English"
@@ -31,7 +31,7 @@ def test_the_built_in_corpora() -> None:
     assert {"smalltalk", "shakespeare", "shakespeare-heldout", "nihongo", "kjv", "python"} <= set(found)
     for recipe in found.values():
         assert recipe.cleaned
-        assert callable(importlib.import_module(f"charlm.corpora.{recipe.cleaning}").units)
+        assert callable(importlib.import_module(f"charlm.corpora.{recipe.cleaning}").documents)
         for source in recipe.sources:
             assert source.interpreter or (source.package and source.version and len(source.sha256) == 64)
     assert found["shakespeare"].format == "play"
@@ -48,11 +48,11 @@ def test_the_benchmark_s_validation_plays_are_not_in_the_version_without_them() 
 
 def test_every_cleaning_can_be_asked_for() -> None:
     for name in catalogue.CLEANINGS:
-        assert callable(importlib.import_module(f"charlm.corpora.{name}").units)
+        assert callable(importlib.import_module(f"charlm.corpora.{name}").documents)
 
 
 def test_a_user_s_own_come_after_charlm_s(tmp_path: Path) -> None:
-    (tmp_path / "sources.toml").write_text(OWN, encoding="utf-8")
+    (tmp_path / "sources.toml").write_text(USER_FILE, encoding="utf-8")
     found = catalogue.recipes(tmp_path)
     assert [*catalogue.built_in(), "letters"] == list(found)
     source = found["letters"].sources[0]
@@ -61,7 +61,7 @@ def test_a_user_s_own_come_after_charlm_s(tmp_path: Path) -> None:
 
 
 def test_charlm_s_own_are_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / "sources.toml").write_text(OWN.replace("letters", "kjv"), encoding="utf-8")
+    (tmp_path / "sources.toml").write_text(USER_FILE.replace("letters", "kjv"), encoding="utf-8")
     with pytest.raises(CorpusError, match="'kjv', which is one of charlm's own"):
         catalogue.recipes(tmp_path)
 
@@ -73,7 +73,7 @@ def test_an_unknown_name_has_near_ones_in_its_hint(tmp_path: Path) -> None:
     assert "did you mean shakespeare" in caught.value.hint
     with pytest.raises(NotFoundError) as caught:
         catalogue.find("zzz", tmp_path)
-    assert caught.value.hint == "charlm corpora list tells which there are"
+    assert caught.value.hint == "list the corpora with charlm corpora list"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_an_unknown_name_has_near_ones_in_its_hint(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_said(old: str, new: str, message: str) -> None:
-    text = OWN.replace(old, new)
-    assert text != OWN
+    text = USER_FILE.replace(old, new)
+    assert text != USER_FILE
     with pytest.raises(CorpusError, match=message):
         catalogue.read(text, "own.toml")

@@ -41,8 +41,8 @@ def test_reading() -> None:
 
 
 def test_cleaning() -> None:
-    tally = CleaningReport()
-    found = chatterbot.clean(chatterbot.read("boats.yml", TEXT), tally, normalise_english.tidy)
+    report = CleaningReport()
+    found = chatterbot.clean(chatterbot.read("boats.yml", TEXT), report, normalise_english.tidy)
     assert [turns for _, turns in found] == [
         ["What is a boat?", "A house that doesn't stay."],
         ["Tell me more.", 'It "floats".'],
@@ -50,7 +50,7 @@ def test_cleaning() -> None:
         ["Name.", "One."],
         ["Name.", "Two."],
     ]
-    assert tally.removed == {"entries with program text": [1, len("code def f(x):\n    return {x}")]}
+    assert report.removed == {"entries with program text": [1, len("code def f(x):\n    return {x}")]}
 
 
 @pytest.mark.parametrize(
@@ -66,16 +66,18 @@ def test_cleaning() -> None:
     ],
 )
 def test_what_is_left_out(turns: list[str], reason: str) -> None:
-    tally = CleaningReport()
-    assert chatterbot.clean([chatterbot.QAPair("x", turns)], tally, normalise_english.tidy) == []
-    assert list(tally.removed) == [reason]
+    report = CleaningReport()
+    assert chatterbot.clean([chatterbot.QAPair("x", turns)], report, normalise_english.tidy) == []
+    assert list(report.removed) == [reason]
 
 
 def test_an_answer_comes_once_and_a_question_a_few_times() -> None:
-    tally = CleaningReport()
+    report = CleaningReport()
     answers = ["a fish", "A fish!", "a rope", "a bell", "a net"]
-    found = chatterbot.clean([chatterbot.QAPair("x", ["What?", one]) for one in answers], tally, normalise_english.tidy)
+    found = chatterbot.clean(
+        [chatterbot.QAPair("x", ["What?", one]) for one in answers], report, normalise_english.tidy
+    )
     assert [turns[1] for _, turns in found] == ["A fish.", "A rope.", "A bell."]
-    assert tally.removed["entries that others repeat"][0] == 1
-    assert tally.removed["answers beyond 3 to one question"][0] == 1
+    assert report.removed["entries that others repeat"][0] == 1
+    assert report.removed["answers beyond 3 to one question"][0] == 1
     assert len({name for name, _ in found}) == 1

@@ -55,9 +55,9 @@ def test_ordinary_talk_has_none(text: str) -> None:
     assert pii.found(text) is None
 
 
-def why(raw: str, said: set[str] | None = None, counts: Counter[str] = COMMON) -> str | None:
-    turn = normalise_english.regular(raw, counts)
-    return filters.why(turn, raw, normalise_english.words(turn), False, counts, said or set())
+def rejection_reason(raw: str, said: set[str] | None = None, counts: Counter[str] = COMMON) -> str | None:
+    turn = normalise_english.normalise(raw, counts)
+    return filters.rejection_reason(turn, raw, normalise_english.words(turn), False, counts, said or set())
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def why(raw: str, said: set[str] | None = None, counts: Counter[str] = COMMON) -
         ("call me at 555-010-9999", "turns with phone numbers"),
         ("!!! ???", "turns without words"),
         ("what the hell", "turns that are crude or about groups of people"),
-        ("Are you still there?", "turns that ask whether somebody is there"),
-        ("hello?", "turns that ask whether somebody is there"),
+        ("Are you still there?", "turns that ask if the other is there"),
+        ("hello?", "turns that ask if the other is there"),
         ("hola como estas", "turns in other languages"),
         ("boat bell boat bell boat bell boat bell", "turns in other languages"),
         ("asdfg hjklq the", "nonsense"),
@@ -78,7 +78,7 @@ def why(raw: str, said: set[str] | None = None, counts: Counter[str] = COMMON) -
     ],
 )
 def test_a_turn_that_cannot_be_used(raw: str, reason: str) -> None:
-    assert why(raw) == reason
+    assert rejection_reason(raw) == reason
 
 
 def test_the_website_is_told_by_the_turns_around_too() -> None:
@@ -109,15 +109,15 @@ def test_the_website_is_told_by_the_turns_around_too() -> None:
     ],
 )
 def test_ordinary_turns_can_be_used(raw: str) -> None:
-    assert why(raw) is None
+    assert rejection_reason(raw) is None
 
 
 def test_a_long_turn_is_said_once_and_a_short_one_often() -> None:
     assert (
-        why("did you see the boat over there", {"Did you see the boat over there?"})
+        rejection_reason("did you see the boat over there", {"Did you see the boat over there?"})
         == "turns that repeat an earlier one"
     )
-    assert why("how are you", {"How are you?"}) is None
+    assert rejection_reason("how are you", {"How are you?"}) is None
 
 
 def test_patterns_are_in_lower_case_since_the_text_is() -> None:

@@ -46,7 +46,7 @@ def test_the_next_sentence_shares_a_word_with_the_last() -> None:
         Example("蟹", "「蟹か？」「蟹だ。」"),
         Example("大きい", "船は大きい。"),
     ]
-    assert japanese.strung(examples) == [
+    assert japanese.chain_by_words(examples) == [
         ["船が来た。", "船は大きい。", "大きい蟹だ。", "蟹を食べた。", "蟹か？", "蟹だ。"],
         ["朝は寒い。"],
     ]
@@ -58,10 +58,10 @@ def test_the_next_sentence_shares_a_word_with_the_last() -> None:
     )
 )
 def test_each_sentence_comes_once_and_chains_are_short(examples: list[Example]) -> None:
-    chains = japanese.strung(examples)
+    chains = japanese.chain_by_words(examples)
     assert sorted(sentence for chain in chains for sentence in chain) == sorted({sentence for _, sentence in examples})
-    assert all(1 <= len(chain) <= japanese.LONGEST_CHAIN for chain in chains)
-    assert japanese.strung(examples) == chains
+    assert all(1 <= len(chain) <= japanese.MAX_CHAIN_TURNS for chain in chains)
+    assert japanese.chain_by_words(examples) == chains
 
 
 def test_from_files_to_pieces() -> None:
@@ -78,55 +78,55 @@ def test_from_files_to_pieces() -> None:
         {"word": "なし"},
     ]
     yaml = "conversations:\n- - 船が来た?\n  - 朝が来た。\n- - what is 船\n  - 船だ\n- - 船が来た?\n  - 夜だ\n"
-    tally = CleaningReport()
-    found = japanese.units({"a": {"n.json": json.dumps(entries)}, "b": {"y.yml": yaml}}, tally, {})
-    texts = [unit.text for unit in found]
+    report = CleaningReport()
+    found = japanese.documents({"a": {"n.json": json.dumps(entries)}, "b": {"y.yml": yaml}}, report, {})
+    texts = [document.text for document in found]
     assert texts[0] == "船が来た。\n船が来た！"
     assert texts[-1] == "船。\n朝。", "the vocabulary follows"
     assert "船が来た？\n朝が来た。" in texts
     assert not any("夜" in text for text in texts), "nor the question that it answers"
     assert texts.count("船が来た？") == 0
     assert not any("薔" in text or "boat" in text or "what" in text for text in texts)
-    assert tally.removed["turns with a character seen fewer than 3 times"][0] >= 1
-    assert tally.removed["sentences with foreign words"][0] == 2
-    assert tally.removed["entries with foreign words"][0] == 1
-    assert tally.removed["sentences given for a second word"][0] == 1
+    assert report.removed["turns with a character seen fewer than 3 times"][0] >= 1
+    assert report.removed["sentences with foreign words"][0] == 2
+    assert report.removed["entries with foreign words"][0] == 1
+    assert report.removed["sentences given for a second word"][0] == 1
 
 
 def test_only_what_the_model_is_for_is_held_out() -> None:
     entries = [
         {"word": word, "examples": [{"ja": f"{word}が来た。"}]} for word in map("".join, product("船蟹朝", repeat=4))
     ]
-    found = japanese.units(
+    found = japanese.documents(
         {"a": {"n.json": json.dumps(entries)}, "b": {"book.txt": "船が見えた。\n朝だ。" * 50}}, CleaningReport(), {}
     )
-    held_out = [unit.text for unit in found if unit.last]
+    held_out = [document.text for document in found if document.last]
     assert held_out
     assert all("が来た" in text for text in held_out)
 
 
 def test_words_come_with_their_readings_each_once() -> None:
     entries = [Entry("船", "ふね", []), Entry("朝", "あさ", []), Entry("カニ", "", []), Entry("船", "ふね", [])]
-    assert list(japanese.listed(entries)) == [["船（ふね）。", "朝（あさ）。", "カニ。"]]
-    many = [Entry(str(number), "", []) for number in range(japanese.WORDS_TOGETHER * 2 + 1)]
-    assert [len(words) for words in japanese.listed(many)] == [japanese.WORDS_TOGETHER] * 2 + [1]
+    assert list(japanese.word_lists(entries)) == [["船（ふね）。", "朝（あさ）。", "カニ。"]]
+    many = [Entry(str(number), "", []) for number in range(japanese.WORDS_PER_DOCUMENT * 2 + 1)]
+    assert [len(words) for words in japanese.word_lists(many)] == [japanese.WORDS_PER_DOCUMENT] * 2 + [1]
 
 
 def test_books_give_passages_that_are_never_held_out() -> None:
     lines = ["船《ふね》が来た。朝が来た。", "「船か」", "「船だ」"]
     lines += ["朝※［＃「魚＋船」］が来た。", "boats が来た。", "朝" * 201]
     book = "\n".join([*lines * 3, "底本：「船」"])
-    tally = CleaningReport()
-    found = japanese.units({"a": {"book.txt": book}}, tally, {})
-    texts = [unit.text for unit in found]
+    report = CleaningReport()
+    found = japanese.documents({"a": {"book.txt": book}}, report, {})
+    texts = [document.text for document in found]
     assert texts[:2] == ["船が来た。\n朝が来た。", "船か。\n船だ。"]
-    assert not any(unit.last for unit in found)
+    assert not any(document.last for document in found)
     assert set("".join(texts)) <= set("船が来た朝だか。\n")
     for reason in ("a character that could not be typed", "foreign words", "more than 200 characters"):
-        assert any(reason in told and count == 3 for told, (count, _) in tally.removed.items()), reason
+        assert any(reason in told and count == 3 for told, (count, _) in report.removed.items()), reason
 
 
 @pytest.mark.parametrize("text", ["{", '[{"examples": [{"ja": "x"}]}]', '[{"word": "x", "examples": [{}]}]', "[3]"])
 def test_another_form_is_said(text: str) -> None:
-    with pytest.raises(CorpusError, match="not in the form"):
+    with pytest.raises(CorpusError, match="is not that of this version"):
         japanese.read(text)

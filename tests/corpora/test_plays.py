@@ -48,27 +48,27 @@ _Exeunt_
 
 
 @pytest.fixture
-def tally() -> CleaningReport:
+def report() -> CleaningReport:
     return CleaningReport()
 
 
-def test_speeches_stay_and_nothing_else(tally: CleaningReport) -> None:
-    assert plays.play(PLAY, tally) == (
+def test_speeches_stay_and_nothing_else(report: CleaningReport) -> None:
+    assert plays.play(PLAY, report) == (
         "Prologue:\nTwo shores, alike in water and in mud.\n\n"
         "FERRYMAN:\nGood morning, boy.\nThe tide is--look--upon the turn.\n\n"
         "BOY:\nHe says so every day.\nAnd every day it is.\n\n"
         "Captain and BOY:\nOver, over!\n\n"
         "Both:\nStay, &c."
     )
-    assert tally.removed["stage directions"][0] == 5
-    assert tally.removed["headings"][0] == 5
-    assert tally.changed["long lists of speakers shortened"] == 1
+    assert report.removed["stage directions"][0] == 5
+    assert report.removed["headings"][0] == 5
+    assert report.changed["long lists of speakers shortened"] == 1
 
 
-def test_a_name_that_was_cut_in_two_is_joined(tally: CleaningReport) -> None:
+def test_a_name_that_was_cut_in_two_is_joined(report: CleaningReport) -> None:
     text = "**BOY**\nWho comes?\nBISHOP\n\n**OF LOWHAVEN**\nI do.\n\n_Enter the Ghost_\n\n**of a crab**\nAnd I."
-    assert plays.play(text, tally) == "BOY:\nWho comes?\n\nBISHOP OF LOWHAVEN:\nI do.\n\nGhost of a crab:\nAnd I."
-    assert tally.changed["speakers' names joined"] == 2
+    assert plays.play(text, report) == "BOY:\nWho comes?\n\nBISHOP OF LOWHAVEN:\nI do.\n\nGhost of a crab:\nAnd I."
+    assert report.changed["speakers' names joined"] == 2
 
 
 @pytest.mark.parametrize(
@@ -82,33 +82,33 @@ def test_a_name_that_was_cut_in_two_is_joined(tally: CleaningReport) -> None:
         "__\\[ ]_ Stop!",
     ],
 )
-def test_directions_that_do_not_close_do_not_swallow_the_play(words: str, tally: CleaningReport) -> None:
-    found = plays.play(f"**BOY**\n{words}\n\n**CRAB**\nNever.\n\n**BOY**\nEver.", tally)
+def test_directions_that_do_not_close_do_not_swallow_the_play(words: str, report: CleaningReport) -> None:
+    found = plays.play(f"**BOY**\n{words}\n\n**CRAB**\nNever.\n\n**BOY**\nEver.", report)
     assert found.endswith("CRAB:\nNever.\n\nBOY:\nEver.")
     assert not set(found) & set("_[]\\*")
-    assert tally.removed["stage directions"][0] == 1
+    assert report.removed["stage directions"][0] == 1
 
 
-def test_what_nobody_says_is_removed(tally: CleaningReport) -> None:
+def test_what_nobody_says_is_removed(report: CleaningReport) -> None:
     found = plays.play(
-        "attending on a barge\n\n1\\. Two trumpets\nand a drum\n\n**BOY**\nWell.\n\n**CRAB**\n_Exit_", tally
+        "attending on a barge\n\n1\\. Two trumpets\nand a drum\n\n**BOY**\nWell.\n\n**CRAB**\n_Exit_", report
     )
     assert found == "BOY:\nWell."
-    assert tally.removed["lines without a speaker"] == [1, len("attending on a barge")]
+    assert report.removed["lines without a speaker"] == [1, len("attending on a barge")]
 
 
-def test_slips_are_put_right(tally: CleaningReport) -> None:
-    assert plays.play("**SU FFOLK**\nsha$l I?\n\n**BOY**\nYes.", tally) == "SUFFOLK:\nshall I?\n\nBOY:\nYes."
-    assert tally.changed["slips of the source put right"] == 2
+def test_slips_are_put_right(report: CleaningReport) -> None:
+    assert plays.play("**SU FFOLK**\nsha$l I?\n\n**BOY**\nYes.", report) == "SUFFOLK:\nshall I?\n\nBOY:\nYes."
+    assert report.changed["errors of the source corrected"] == 2
 
 
-def test_plays_are_left_out_and_held_out_by_name(tally: CleaningReport) -> None:
+def test_plays_are_left_out_and_held_out_by_name(report: CleaningReport) -> None:
     files = {f"plays/{name}.md": f"**{name.upper()}**\nI speak." for name in ("ant", "bee", "cow", "dog")}
-    found = plays.units({"x": files}, tally, {"leave_out": ["bee"], "held_out": ["cow", "ant"]})
-    assert [(unit.name, unit.last) for unit in found] == [("dog", False), ("cow", True), ("ant", True)]
-    assert tally.removed["plays left out"][0] == 1
+    found = plays.documents({"x": files}, report, {"leave_out": ["bee"], "held_out": ["cow", "ant"]})
+    assert [(document.name, document.last) for document in found] == [("dog", False), ("cow", True), ("ant", True)]
+    assert report.removed["plays left out"][0] == 1
 
 
-def test_the_result_is_known_for_a_play(tally: CleaningReport) -> None:
+def test_the_result_is_known_for_a_play(report: CleaningReport) -> None:
     text = "\n\n".join(f"**{name}**\nWhat say you, number {at}?" for at in range(20) for name in ("BOY", "CRAB"))
-    assert detect(plays.play(text, tally)).format == "play"
+    assert detect(plays.play(text, report)).format == "play"

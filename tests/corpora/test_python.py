@@ -49,12 +49,12 @@ class Bell:
 
 
 @pytest.fixture
-def tally() -> CleaningReport:
+def report() -> CleaningReport:
     return CleaningReport()
 
 
-def test_a_module(tally: CleaningReport) -> None:
-    found = python.module(MODULE, tally)
+def test_a_module(report: CleaningReport) -> None:
+    found = python.module(MODULE, report)
     ast.parse(found)
     assert found == textwrap.dedent('''\
         """Rings the bell."""
@@ -76,11 +76,11 @@ def test_a_module(tally: CleaningReport) -> None:
                 """
                 return text * times, 'someone@example.com'
             def last(self): return "one line"''')
-    assert tally.removed["comments that say who wrote it"][0] == 5
-    assert tally.removed["comments with addresses"][0] == 1
-    assert tally.removed["assignments of authors"][0] == 1
-    assert tally.removed["docstrings after their first paragraph"][0] == 3
-    assert tally.changed["e-mail addresses made someone@example.com"] == 1
+    assert report.removed["comments about authors"][0] == 5
+    assert report.removed["comments with addresses"][0] == 1
+    assert report.removed["assignments of authors"][0] == 1
+    assert report.removed["docstrings after their first paragraph"][0] == 3
+    assert report.changed["e-mail addresses made someone@example.com"] == 1
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ def test_a_module(tally: CleaningReport) -> None:
         ('text = """never\nends\nand\nends\nnot\n', "modules that are not Python of this version"),
     ],
 )
-def test_what_is_left_out(text: str, reason: str, tally: CleaningReport) -> None:
-    assert python.module(text, tally) == ""
-    assert reason in tally.removed
+def test_what_is_left_out(text: str, reason: str, report: CleaningReport) -> None:
+    assert python.module(text, report) == ""
+    assert reason in report.removed
 
 
 @pytest.mark.parametrize(
@@ -110,11 +110,11 @@ def test_what_is_left_out(text: str, reason: str, tally: CleaningReport) -> None
         '"""One.\n\nTwo."""; x = 1',
     ],
 )
-def test_docstrings_that_are_hard_to_cut_still_parse(docstring: str, tally: CleaningReport) -> None:
-    ast.parse(python.short_docstrings(f"def f():\n    {docstring}\n    return 1", tally))
+def test_docstrings_that_are_hard_to_cut_still_parse(docstring: str, report: CleaningReport) -> None:
+    ast.parse(python.short_docstrings(f"def f():\n    {docstring}\n    return 1", report))
 
 
-def test_paths_and_copies(tally: CleaningReport) -> None:
+def test_paths_and_copies(report: CleaningReport) -> None:
     code = "\n".join(f"def f{at}(x):\n    return x + {at}" for at in range(9))
     paths = [
         "a.py",
@@ -125,20 +125,20 @@ def test_paths_and_copies(tally: CleaningReport) -> None:
         "_sysconfigdata_x.py",
         "idlelib/idle_test/t.py",
     ]
-    found = python.units({"x": dict.fromkeys(paths, code)}, tally, {})
-    assert [unit.name for unit in found] == ["a.py"]
-    assert tally.removed["modules that are copies of others"][0] == 1
-    assert tally.removed["tests, generated and foreign modules"][0] == 5
+    found = python.documents({"x": dict.fromkeys(paths, code)}, report, {})
+    assert [document.name for document in found] == ["a.py"]
+    assert report.removed["modules that are copies of others"][0] == 1
+    assert report.removed["tests, generated and foreign modules"][0] == 5
 
 
-def test_the_standard_library_of_this_interpreter(tally: CleaningReport) -> None:
+def test_the_standard_library_of_this_interpreter(report: CleaningReport) -> None:
     library = standard_library()
     assert list(library) == sorted(library)
     assert {"json/decoder.py", "argparse.py"} <= set(library)
     some = {path: library[path] for path in ("json/decoder.py", "argparse.py", "html/entities.py")}
-    found = python.units({"x": some}, tally, {})
-    assert [unit.name for unit in found] == ["json/decoder.py", "argparse.py"]
-    for unit in found:
-        ast.parse(unit.text)
-        assert "class " in unit.text
-    assert tally.removed["modules that are tables"][0] == 1
+    found = python.documents({"x": some}, report, {})
+    assert [document.name for document in found] == ["json/decoder.py", "argparse.py"]
+    for document in found:
+        ast.parse(document.text)
+        assert "class " in document.text
+    assert report.removed["modules that are tables"][0] == 1

@@ -32,7 +32,7 @@ def talk(seed: int, turns: int = 8) -> list[list[str]]:
 
 
 @pytest.fixture
-def tally() -> CleaningReport:
+def report() -> CleaningReport:
     return CleaningReport()
 
 
@@ -43,70 +43,70 @@ def crowd() -> list[RawConversation]:
 
 
 def cleaned(
-    crowd: list[RawConversation], one: list[list[str]], tally: CleaningReport, prompt: str = ""
+    crowd: list[RawConversation], one: list[list[str]], report: CleaningReport, prompt: str = ""
 ) -> list[list[str]]:
     return [
-        turns for name, turns in smalltalk.clean([*crowd, RawConversation("me", prompt, one)], tally) if name == "me"
+        turns for name, turns in smalltalk.clean([*crowd, RawConversation("me", prompt, one)], report) if name == "me"
     ]
 
 
-def test_a_conversation_is_kept_as_it_is(crowd: list[RawConversation], tally: CleaningReport) -> None:
-    found = cleaned(crowd, [["the boat is late"], ["so are you"], ["what do they say"], ["the bell is green"]], tally)
+def test_a_conversation_is_kept_as_it_is(crowd: list[RawConversation], report: CleaningReport) -> None:
+    found = cleaned(crowd, [["the boat is late"], ["so are you"], ["what do they say"], ["the bell is green"]], report)
     assert found == [["The boat is late.", "So are you.", "What do they say?", "The bell is green."]]
-    assert tally.removed == {}
+    assert report.removed == {}
 
 
-def test_a_turn_that_cannot_be_used_divides(crowd: list[RawConversation], tally: CleaningReport) -> None:
+def test_a_turn_that_cannot_be_used_divides(crowd: list[RawConversation], report: CleaningReport) -> None:
     one = talk(99, 7)
     one[3] = ["my line is 555-010-9999"]
-    found = cleaned(crowd, one, tally)
+    found = cleaned(crowd, one, report)
     assert [len(part) for part in found] == [3, 3]
-    assert tally.removed["turns with phone numbers"][0] == 1
+    assert report.removed["turns with phone numbers"][0] == 1
 
 
-def test_the_website_divides_too(crowd: list[RawConversation], tally: CleaningReport) -> None:
+def test_the_website_divides_too(crowd: list[RawConversation], report: CleaningReport) -> None:
     one = talk(92, 8)
     one[3], one[4] = ["see the leaderboard today"], ["my score"]
-    assert [len(part) for part in cleaned(crowd, one, tally)] == [3, 3]
-    assert tally.removed["turns about the website and its contest"][0] == 2
+    assert [len(part) for part in cleaned(crowd, one, report)] == [3, 3]
+    assert report.removed["turns about the website and its contest"][0] == 2
 
 
-def test_a_turn_alone_is_no_conversation(crowd: list[RawConversation], tally: CleaningReport) -> None:
+def test_a_turn_alone_is_no_conversation(crowd: list[RawConversation], report: CleaningReport) -> None:
     one = talk(98, 4)
     one[1] = ["are you still there?"]
-    assert [len(part) for part in cleaned(crowd, one, tally)] == [2]
-    assert tally.removed["turns left alone"][0] == 1
+    assert [len(part) for part in cleaned(crowd, one, report)] == [2]
+    assert report.removed["turns left alone"][0] == 1
 
 
-def test_people_who_missed_each_other_are_left_out(crowd: list[RawConversation], tally: CleaningReport) -> None:
-    assert cleaned(crowd, talk(97, 3), tally) == []
-    assert tally.removed["conversations of fewer than 4 turns"][0] == 1
+def test_people_who_missed_each_other_are_left_out(crowd: list[RawConversation], report: CleaningReport) -> None:
+    assert cleaned(crowd, talk(97, 3), report) == []
+    assert report.removed["conversations of fewer than 4 turns"][0] == 1
 
 
-def test_a_long_turn_keeps_its_beginning_and_its_end(crowd: list[RawConversation], tally: CleaningReport) -> None:
+def test_a_long_turn_keeps_its_beginning_and_its_end(crowd: list[RawConversation], report: CleaningReport) -> None:
     rng = random.Random(5)
     one = talk(96, 5)
     one[2] = [sentence(rng) for _ in range(6)]
-    [found] = cleaned(crowd, one, tally)
+    [found] = cleaned(crowd, one, report)
     whole = smalltalk.join(one[2], Counter())
-    assert len(whole) > smalltalk.LONGEST >= len(found[2])
+    assert len(whole) > smalltalk.MAX_TURN_CHARS >= len(found[2])
     parts = found[2].split(". ")
     assert whole.startswith(". ".join(parts[:-1]))
     assert whole.endswith(parts[-1])
-    assert tally.removed["sentences in the middle of long turns"][1] == len(whole) - len(found[2])
+    assert report.removed["sentences in the middle of long turns"][1] == len(whole) - len(found[2])
 
 
-def test_a_monologue_divides(crowd: list[RawConversation], tally: CleaningReport) -> None:
+def test_a_monologue_divides(crowd: list[RawConversation], report: CleaningReport) -> None:
     rng = random.Random(6)
     one = talk(95, 5)
     one[2] = [sentence(rng, 12) for _ in range(12)]
-    assert [len(part) for part in cleaned(crowd, one, tally)] == [2, 2]
+    assert [len(part) for part in cleaned(crowd, one, report)] == [2, 2]
 
 
 @pytest.mark.parametrize("length", [1, 199, 200, 201, 300])
 def test_what_is_shortened_fits(length: int) -> None:
     text = ("Over and back. " * 40)[:length].strip()
-    assert len(smalltalk.shorten(text)) <= smalltalk.LONGEST
+    assert len(smalltalk.shorten(text)) <= smalltalk.MAX_TURN_CHARS
     assert smalltalk.shorten("x" * 201) == ""
 
 
@@ -122,26 +122,26 @@ def test_a_message_that_the_website_cut_is_joined_again() -> None:
     assert smalltalk.join(["Well. " + cut[6:]], Counter()) == "Well.", "what was cut off for good goes"
 
 
-def test_greetings_are_limited(crowd: list[RawConversation], tally: CleaningReport) -> None:
+def test_greetings_are_limited(crowd: list[RawConversation], report: CleaningReport) -> None:
     greeted = [RawConversation(f"g{seed}", "", [["hi"], ["hello"], *talk(seed + 500, 4)]) for seed in range(40)]
-    found = [turns for name, turns in smalltalk.clean([*crowd, *greeted], tally) if name.startswith("g")]
+    found = [turns for name, turns in smalltalk.clean([*crowd, *greeted], report) if name.startswith("g")]
     assert len(found) == 40
     beginnings = Counter(turns[0] for turns in found)
-    assert beginnings["Hi."] == beginnings["Hello."] + beginnings["Hi."] - 15 == smalltalk.GREETINGS
-    assert tally.removed["greetings that others begin with"][0] == 15
+    assert beginnings["Hi."] == beginnings["Hello."] + beginnings["Hi."] - 15 == smalltalk.MAX_EQUAL_GREETINGS
+    assert report.removed["greetings that others begin with"][0] == 15
 
 
-def test_a_question_is_put_before_its_answer(crowd: list[RawConversation], tally: CleaningReport) -> None:
+def test_a_question_is_put_before_its_answer(crowd: list[RawConversation], report: CleaningReport) -> None:
     prompt = "What if the harbour was green? (i.e. all of it)"
     one = [["the harbour is green and late today"], *talk(94, 4)]
-    [found] = cleaned(crowd, one, tally, prompt)
+    [found] = cleaned(crowd, one, report, prompt)
     assert found[:2] == ["What if the harbour was green?", "The harbour is green and late today."]
     greeting = [["hi how are you today"], *talk(93, 4)]
-    [found] = cleaned(crowd, greeting, tally, prompt)
+    [found] = cleaned(crowd, greeting, report, prompt)
     assert found[0] == "Hi how are you today?"
 
 
-def test_the_whole_way_from_files_to_pieces(tally: CleaningReport) -> None:
+def test_the_whole_way_from_files_to_pieces(report: CleaningReport) -> None:
     rng = random.Random(1)
 
     def written(turns: list[list[str]]) -> dict[str, object]:
@@ -151,26 +151,29 @@ def test_the_whole_way_from_files_to_pieces(tally: CleaningReport) -> None:
     crowd["copy"] = crowd["3"]
     yaml = "conversations:\n- - the boat is what\n  - it is late\n- - the boat is what\n  - so are you\n"
     sources = {"a": {"d.json": json.dumps(crowd)}, "b": {"x/boats.yml": yaml}}
-    found = smalltalk.units(sources, tally, {})
+    found = smalltalk.documents(sources, report, {})
     assert len(found) == 32
-    assert tally.removed["conversations that are copies of others"][0] == 1
-    assert [unit.text for unit in found[-2:]] == ["The boat is what.\nIt is late.", "The boat is what.\nSo are you."]
+    assert report.removed["conversations that are copies of others"][0] == 1
+    assert [document.text for document in found[-2:]] == [
+        "The boat is what.\nIt is late.",
+        "The boat is what.\nSo are you.",
+    ]
     assert found[-1].name == found[-2].name, "answers to one question are held out together"
-    text = "\n\n".join(unit.text for unit in found)
-    assert smalltalk.units(sources, CleaningReport(), {}) == found
+    text = "\n\n".join(document.text for document in found)
+    assert smalltalk.documents(sources, CleaningReport(), {}) == found
     assert "\n\n\n" not in text
 
 
-def test_the_result_is_known_for_talk(tally: CleaningReport) -> None:
+def test_the_result_is_known_for_talk(report: CleaningReport) -> None:
     asked = [
         RawConversation(str(seed), "", [[f"what {turn[0]}"] if at % 2 else turn for at, turn in enumerate(talk(seed))])
         for seed in range(30)
     ]
-    text = "\n\n".join("\n".join(turns) for _, turns in smalltalk.clean(asked, tally))
+    text = "\n\n".join("\n".join(turns) for _, turns in smalltalk.clean(asked, report))
     assert detect(text).format == "lines"
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"a": {}}', '{"a": {"messages": [[{"txt": 1}]]}}', '{"a": 3}'])
 def test_another_form_is_said(text: str) -> None:
-    with pytest.raises(CorpusError, match="not in the form"):
+    with pytest.raises(CorpusError, match="is not that of this version"):
         smalltalk.read(text)
