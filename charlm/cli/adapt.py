@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import CharlmCommand, complete_model, model_path, shown
+from charlm.cli.command import charlm_command, complete_model, model_path, shown
 from charlm.cli.common import (
     encoding_option,
     find_texts,
@@ -31,12 +31,9 @@ if TYPE_CHECKING:
     from charlm.checkpoint import Checkpoint
 
 
-@click.command(
-    cls=CharlmCommand,
-    examples=(
-        ("charlm adapt novel letters.txt -o letters", "a model that knows the letters too"),
-        ("charlm adapt novel letters.txt -o letters --times 3", "a model that knows them better"),
-    ),
+@charlm_command(
+    ("charlm adapt novel letters.txt -o letters", "a model that knows the letters too"),
+    ("charlm adapt novel letters.txt -o letters --times 3", "a model that knows them better"),
 )
 @click.argument("model", shell_complete=complete_model)
 @paths_argument

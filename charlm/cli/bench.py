@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import subprocess
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import CharlmCommand
+from charlm.cli.command import charlm_command
+from charlm.cli.common import json_option, print_json
 from charlm.errors import UsageError
 from charlm.tensor_shapes import tensor_shapes
 from charlm.training import runtime_tuning
@@ -29,19 +29,16 @@ TURNS = 3
 BANDWIDTH_BYTES = 1 << 28  # far more than any cache holds
 
 
-@click.command(
-    cls=CharlmCommand,
-    examples=(
-        ("charlm bench", "peaks, training, sampling and start-up times of this machine"),
-        ("charlm bench --json", "the same as one JSON document"),
-        ("charlm bench --learn novel.txt --minutes 1,4", "the loss that each budget reaches on a text"),
-    ),
+@charlm_command(
+    ("charlm bench", "peaks, training, sampling and start-up times of this machine"),
+    ("charlm bench --json", "the same as one JSON document"),
+    ("charlm bench --learn novel.txt --minutes 1,4", "the loss that each budget reaches on a text"),
 )
 @click.option("--seconds", default=8.0, help="How long to train with each of the two shapes.")
 @click.option("--learn", metavar="FILE", help="Train on this text instead, and report the loss reached.")
 @click.option("--minutes", default="1,4", metavar="M,M", help="Budgets for --learn.")
 @click.option("--seed", default=1, help="For --learn.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+@json_option
 def command(seconds: float, learn: str | None, minutes: str, seed: int, as_json: bool) -> None:
     """Measure this machine, and charlm on it.
 
@@ -57,7 +54,7 @@ def command(seconds: float, learn: str | None, minutes: str, seed: int, as_json:
         for row in report["sampling"]:
             row["share"] = row["chars_per_second"] * row["bytes_per_char"] / report["memory"]["bytes_per_second"]
     if as_json:
-        click.echo(json.dumps(report))
+        print_json(report)
     else:
         _show(report)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from charlm.cli.command import CharlmCommand, complete_model, is_live, model_path, shown
+from charlm.cli.command import charlm_command, complete_model, is_live, model_path, shown
 from charlm.cli.options import check_together, given, option, options_of
 from charlm.config import ChatConfig, LearnConfig
 
@@ -20,15 +20,12 @@ def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return read_header(model_path(ctx.params.get("model"))).dialogue.complete_name(incomplete)
 
 
-@click.command(
-    cls=CharlmCommand,
-    examples=(
-        ("charlm chat", "talk to your newest model, or the bundled one"),
-        ("charlm chat shakespeare --you ROMEO --bot JULIET", "choose who speaks"),
-        ("charlm chat -c", "continue the last conversation"),
-        ("charlm chat novel --plain", "lines instead of the app, as for screen readers"),
-        ("echo hello | charlm chat smalltalk", "a reply in a pipe"),
-    ),
+@charlm_command(
+    ("charlm chat", "talk to your newest model, or the bundled one"),
+    ("charlm chat shakespeare --you ROMEO --bot JULIET", "choose who speaks"),
+    ("charlm chat -c", "continue the last conversation"),
+    ("charlm chat novel --plain", "lines instead of the app, as for screen readers"),
+    ("echo hello | charlm chat smalltalk", "a reply in a pipe"),
 )
 @click.argument("model", required=False, shell_complete=complete_model)
 @option("-c", "--continue", "resume", group="Conversation", is_flag=True, help="Continue the last conversation.")

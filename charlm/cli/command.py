@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -12,21 +12,16 @@ import click
 
 from charlm.text.sanitize import visible
 
+Example = tuple[str, str]  # a command line, and what it does
+Callback = Callable[..., Any]
 
-class CharlmCommand(click.Command):
-    """Command whose help shows examples, then options in groups.
 
-    Args:
-        examples: pairs of a command line and what it does.
-        common: flags of the options that help shows first.
-    """
+class _WithExamples(click.Command):
+    """Command whose help shows examples before options."""
 
-    def __init__(
-        self, *args: Any, examples: tuple[tuple[str, str], ...] = (), common: Sequence[str] = (), **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, examples: Sequence[Example] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
-        self.common = common
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -39,8 +34,25 @@ class CharlmCommand(click.Command):
                     option.envvar = f"{parent.auto_envvar_prefix}_{info_name}_{name}".upper().replace("-", "_")
         return super().make_context(info_name, args, parent, **extra)
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_help_text(ctx, formatter)
+        if self.examples:
+            with formatter.section("Examples"):
+                formatter.write_dl(self.examples)
+
+
+class CharlmCommand(_WithExamples):
+    """Command whose help shows options in groups, the common ones first.
+
+    Args:
+        common: flags of the common options.
+    """
+
+    def __init__(self, *args: Any, common: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.common = common
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        _write_examples(self.examples, formatter)
         groups: dict[str, dict[str, tuple[str, str]]] = {"Common options": {}} if self.common else {}
         for option in self.get_params(ctx):
             record = None if isinstance(option, click.Argument) else option.get_help_record(ctx)
@@ -55,22 +67,22 @@ class CharlmCommand(click.Command):
                 formatter.write_dl(list(records.values()))
 
 
-class CharlmGroup(click.Group):
-    """Group of commands whose help shows examples before options."""
+class CharlmGroup(_WithExamples, click.Group):
+    """Group of commands that also runs without a subcommand."""
 
-    def __init__(self, *args: Any, examples: tuple[tuple[str, str], ...] = (), **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.examples = examples
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        _write_examples(self.examples, formatter)
-        super().format_options(ctx, formatter)
+    def subcommand(self, *examples: Example, name: str | None = None) -> Callable[[Callback], click.Command]:
+        """Return a decorator that adds a command."""
+        return self.command(name, cls=CharlmCommand, examples=examples)
 
 
-def _write_examples(examples: tuple[tuple[str, str], ...], formatter: click.HelpFormatter) -> None:
-    if examples:
-        with formatter.section("Examples"):
-            formatter.write_dl(list(examples))
+def charlm_command(*examples: Example, common: Sequence[str] = ()) -> Callable[[Callback], CharlmCommand]:
+    """Return a decorator that makes a command."""
+    return click.command(cls=CharlmCommand, examples=examples, common=common)
+
+
+def charlm_group(*examples: Example) -> Callable[[Callback], CharlmGroup]:
+    """Return a decorator that makes a group."""
+    return click.group(cls=CharlmGroup, examples=examples, invoke_without_command=True)
 
 
 def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

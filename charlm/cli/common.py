@@ -23,7 +23,7 @@ paths_argument = click.argument("paths", nargs=-1, required=True, metavar="PATH.
 plot_option = click.option(
     "--plot", "plot_file", type=click.Path(path_type=Path), metavar="FILE", help="Write a plot; .svg or .png."
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 
 def find_texts(paths: tuple[str, ...], pattern: str = "*", encoding: str = "utf-8") -> list[Path]:

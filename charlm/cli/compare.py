@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import CharlmCommand, is_live, shown
+from charlm.cli.command import charlm_command, is_live, shown
 from charlm.cli.common import INTERRUPTED, json_option, plot_option, print_json, stop_on_interrupt
 from charlm.cli.options import given, options_of
 from charlm.config import CELL_NAMES
@@ -26,13 +26,10 @@ if TYPE_CHECKING:
 DEFAULT_MINUTES = 2.0
 
 
-@click.command(
-    cls=CharlmCommand,
-    examples=(
-        ("charlm compare novel.txt --minutes 2", "every cell, two minutes each"),
-        ("charlm compare novel.txt --cells lstm,gru,rnn --minutes 5 --seeds 3", "three runs of each"),
-        ("charlm compare novel.txt --minutes 2 --plot cells.svg", "resumes after Ctrl-C; plots the results"),
-    ),
+@charlm_command(
+    ("charlm compare novel.txt --minutes 2", "every cell, two minutes each"),
+    ("charlm compare novel.txt --cells lstm,gru,rnn --minutes 5 --seeds 3", "three runs of each"),
+    ("charlm compare novel.txt --minutes 2 --plot cells.svg", "resumes after Ctrl-C; plots the results"),
 )
 @click.argument("paths", nargs=-1, required=True, metavar="CORPUS...")
 @click.option("--cells", default=",".join(CELL_NAMES), help="Cells, separated by commas.")

@@ -5,15 +5,12 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from charlm.cli.command import CharlmCommand
+from charlm.cli.command import charlm_command
 
 
-@click.command(
-    cls=CharlmCommand,
-    examples=(
-        ('eval "$(charlm completion bash)"', "in ~/.bashrc"),
-        ("charlm completion fish > ~/.config/fish/completions/charlm.fish", "for fish"),
-    ),
+@charlm_command(
+    ('eval "$(charlm completion bash)"', "in ~/.bashrc"),
+    ("charlm completion fish > ~/.config/fish/completions/charlm.fish", "for fish"),
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:

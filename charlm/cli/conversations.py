@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from charlm.cli.command import CharlmCommand, CharlmGroup, complete_model, is_live, shown
+from charlm.cli.command import charlm_group, complete_model, shown
+from charlm.cli.common import json_option, print_json, progress_bar
 from charlm.errors import CheckpointError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -47,33 +47,23 @@ def _print(text: str) -> None:
     click.echo(shown(text, sys.stdout))
 
 
-def _print_json(document: object) -> None:
-    click.echo(json.dumps(document, indent=1, ensure_ascii=sys.stdout.isatty()))
-
-
 def _complete_number(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     with _store() as store:
         found = [(str(one.number), one.title) for one in store.list()]
     return [CompletionItem(number, help=title) for number, title in found if number.startswith(incomplete)]
 
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _number_argument = click.argument("number", metavar="ID", type=int, shell_complete=_complete_number)
 
 
-@click.group(
-    cls=CharlmGroup,
-    invoke_without_command=True,
-    context_settings={"show_default": True},
-    examples=(
-        ("charlm conversations", "list all, the newest first"),
-        ("charlm conversations search 'the ferry'", "find a text"),
-        ("charlm conversations show 7", "read one"),
-        ("charlm conversations export 7 --format md -o ferry.md", "write one into a file"),
-        ("charlm chat --id 7", "go on with it"),
-    ),
+@charlm_group(
+    ("charlm conversations", "list all, the newest first"),
+    ("charlm conversations search 'the ferry'", "find a text"),
+    ("charlm conversations show 7", "read one"),
+    ("charlm conversations export 7 --format md -o ferry.md", "write one into a file"),
+    ("charlm chat --id 7", "go on with it"),
 )
-@click.option("--json", "as_json", is_flag=True, envvar="CHARLM_CONVERSATIONS_JSON", help="Print one JSON array.")
+@json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
     """List, search, export and replay conversations.
@@ -84,16 +74,12 @@ def command(ctx: click.Context, as_json: bool) -> None:
         ctx.invoke(list_, as_json=as_json, model=None)
 
 
-def _subcommand(*examples: tuple[str, str], name: str | None = None) -> Callable[[Callable[..., Any]], click.Command]:
-    return command.command(name, cls=CharlmCommand, examples=examples)
-
-
-@_subcommand(
+@command.subcommand(
     ("charlm conversations list", "the newest first"),
     ("charlm conversations list --model novel", "those with one model"),
     name="list",
 )
-@_json_option
+@json_option
 @click.option("--model", shell_complete=complete_model, help="Only conversations with this model.")
 def list_(as_json: bool, model: str | None) -> None:
     """List conversations, the newest first."""
@@ -104,12 +90,12 @@ def list_(as_json: bool, model: str | None) -> None:
     _print_list(found, as_json)
 
 
-@_subcommand(
+@command.subcommand(
     ("charlm conversations search ferry", "in titles and in every turn, visible or not"),
     ("charlm conversations search '\u6e21\u3057\u8239'", "in any script"),
 )
 @click.argument("text")
-@_json_option
+@json_option
 def search(text: str, as_json: bool) -> None:
     """Find conversations that contain a text, in any case."""
     if not text.strip():
@@ -123,7 +109,7 @@ def search(text: str, as_json: bool) -> None:
 
 def _print_list(found: list[ConversationSummary], as_json: bool) -> None:
     if as_json:
-        _print_json([_summary(one) for one in found])
+        print_json([_summary(one) for one in found], indent=1)
         return
     for one in found:
         _print(
@@ -144,12 +130,12 @@ def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-@_subcommand(
+@command.subcommand(
     ("charlm conversations show 7", "the visible turns"),
     ("charlm conversations show 7 --tree", "every version of every turn, a line each"),
 )
 @_number_argument
-@_json_option
+@json_option
 @click.option("--tree", is_flag=True, help="Show the other versions of turns too.")
 def show(number: int, as_json: bool, tree: bool) -> None:
     """Print a conversation."""
@@ -158,7 +144,7 @@ def show(number: int, as_json: bool, tree: bool) -> None:
     visible = set(data.path)
     if as_json:
         turns = [_turn(one, one in visible) for one in (data.turns if tree else data.path)]
-        _print_json(_summary(summary) | {"turns": turns})
+        print_json(_summary(summary) | {"turns": turns}, indent=1)
         return
     created = _local_time(summary.created)
     _print(f"{summary.title}\n{summary.model}, {summary.format}, {created}, {summary.turns} turns\n")
@@ -197,7 +183,7 @@ def _print_tree(data: ConversationData, visible: set[Turn]) -> None:
         ahead += [(child, depth) for child in reversed(turn.children)]
 
 
-@_subcommand(
+@command.subcommand(
     ("charlm conversations export 7 --format md", "to read"),
     ("charlm conversations export 7 --format json -o 7.json", "all of it, to import elsewhere"),
     ("charlm conversations export 7 --format txt -o 7.txt", "in the format of the model's text, to train on"),
@@ -219,7 +205,7 @@ def export(number: int, format: str, output: str) -> None:  # noqa: A002
         _print_error(f"conversation {number} is written to {output}")
 
 
-@_subcommand(("charlm conversations import 7.json", "prints its number here"), name="import")
+@command.subcommand(("charlm conversations import 7.json", "prints its number here"), name="import")
 @click.argument("file")
 def import_(file: str) -> None:
     """Import a conversation that was exported as JSON. FILE may be - for standard input."""
@@ -240,7 +226,7 @@ def import_(file: str) -> None:
     _print_error(f"imported; charlm chat --id {number} goes on with it")
 
 
-@_subcommand(("charlm conversations remove 3 4", "asks first"))
+@command.subcommand(("charlm conversations remove 3 4", "asks first"))
 @click.argument("numbers", metavar="ID...", type=int, nargs=-1, required=True, shell_complete=_complete_number)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(numbers: tuple[int, ...], yes: bool) -> None:
@@ -259,7 +245,7 @@ def remove(numbers: tuple[int, ...], yes: bool) -> None:
     _print_error(f"removed: {', '.join(map(str, titles))}")
 
 
-@_subcommand(("charlm conversations path", "where conversations are saved"))
+@command.subcommand(("charlm conversations path", "where conversations are saved"))
 def path() -> None:
     """Print the path of the file of conversations."""
     from charlm.chat.storage.store import FILE
@@ -268,9 +254,9 @@ def path() -> None:
     click.echo(str(home() / FILE))
 
 
-@_subcommand(("charlm conversations replay 7", "is it still the same? exit code 1 if not"))
+@command.subcommand(("charlm conversations replay 7", "is it still the same? exit code 1 if not"))
 @_number_argument
-@_json_option
+@json_option
 @click.option("--model", shell_complete=complete_model, help="Replay with this model.  [default: its own]")
 def replay(number: int, as_json: bool, model: str | None) -> int:
     """Draw a conversation again, from its seeds and settings, and find the first character that differs."""
@@ -286,11 +272,10 @@ def replay(number: int, as_json: bool, model: str | None) -> int:
     engine = Engine(checkpoint.load(find_model(name)))
     if engine.fingerprint != data.fingerprint:
         _print_error(f"{name} has changed since its last reply here")
-    live = is_live() and not as_json
-    with click.progressbar(length=len(data.path), label="replaying", file=sys.stderr, hidden=not live) as bar:
-        replayed = replay.replay(Conversation(engine, data=data), lambda _: bar.update(1))
+    with progress_bar(len(data.path), "replaying") as advance:
+        replayed = replay.replay(Conversation(engine, data=data), lambda _: advance(1))
     if as_json:
-        _print_json({"conversation": number, **_replay_document(replayed)})
+        print_json({"conversation": number, **_replay_document(replayed)}, indent=1)
     else:
         _print(_replay_text(replayed))
     return 0 if replayed.difference is None else 1

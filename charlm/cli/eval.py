@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
 
-from charlm.cli.command import CharlmCommand, complete_model, model_path, shown
+from charlm.cli.command import charlm_command, complete_model, model_path, shown
 from charlm.cli.common import (
     encoding_option,
     glob_option,
@@ -36,15 +36,12 @@ MANY_LANES: Final = 16
 LANES_HELP = "Parts read at the same time, for speed.  [default: 1 up to 200,000 characters, then 16]"
 
 
-@click.command(
-    cls=CharlmCommand,
-    examples=(
-        ("charlm eval novel chapter7.txt", "how well does it predict this?"),
-        ("charlm eval novel chapter7.txt --dynamic", "and if it learns from each line?"),
-        ("charlm eval smalltalk smalltalk.txt --last 0.05 --dialogue", "as a chat partner, on the text's end"),
-        ("charlm eval novel a.txt b.txt --json", "for a script"),
-        ("tail -n 1000 app.log | charlm eval app -", "from a pipe"),
-    ),
+@charlm_command(
+    ("charlm eval novel chapter7.txt", "how well does it predict this?"),
+    ("charlm eval novel chapter7.txt --dynamic", "and if it learns from each line?"),
+    ("charlm eval smalltalk smalltalk.txt --last 0.05 --dialogue", "as a chat partner, on the text's end"),
+    ("charlm eval novel a.txt b.txt --json", "for a script"),
+    ("tail -n 1000 app.log | charlm eval app -", "from a pipe"),
 )
 @click.argument("model", shell_complete=complete_model)
 @paths_argument

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import CharlmCommand, complete_model, model_path, shown
+from charlm.cli.command import charlm_command, complete_model, model_path, shown
 from charlm.cli.common import encoding_option, json_option, plot_option, print_json, read_whole
 from charlm.errors import CorpusError, UsageError
 
@@ -21,14 +21,11 @@ LEAD_CHARS = 100  # read before a window, for a realistic state
 PRINTED_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
-@click.command(
-    cls=CharlmCommand,
-    examples=(
-        ("charlm gradients novel --text novel.txt", "how far back this model's gradients reach"),
-        ("charlm gradients --cell rnn --cell lstm --text novel.txt", "fresh models, as training starts them"),
-        ("charlm gradients --cell rnn --gain 2 --text novel.txt", "with recurrent weights that make gradients explode"),
-        ("charlm gradients a b c --text novel.txt --plot reach.svg", "several models, as a plot"),
-    ),
+@charlm_command(
+    ("charlm gradients novel --text novel.txt", "how far back this model's gradients reach"),
+    ("charlm gradients --cell rnn --cell lstm --text novel.txt", "fresh models, as training starts them"),
+    ("charlm gradients --cell rnn --gain 2 --text novel.txt", "with recurrent weights that make gradients explode"),
+    ("charlm gradients a b c --text novel.txt --plot reach.svg", "several models, as a plot"),
 )
 @click.argument("models", nargs=-1, metavar="MODEL...", shell_complete=complete_model)
 @click.option("--text", "path", required=True, metavar="FILE", help="Text to read; - is standard input.")

@@ -10,20 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import CharlmCommand, complete_model, is_live, model_path
+from charlm.cli.command import charlm_command, complete_model, is_live, model_path
 from charlm.cli.common import encoding_option, json_option, plot_option, print_json, read_whole
 
 if TYPE_CHECKING:
     from charlm.insight.context_length import ContextGain, RecallScore
 
 
-@click.command(
-    cls=CharlmCommand,
-    examples=(
-        ("charlm memory novel chapter7.txt", "the value of context, and recall by distance"),
-        ("charlm memory novel chapter7.txt --max-context 512 --json", "faster, for a script"),
-        ("charlm memory novel chapter7.txt --plot context.svg", "as a plot"),
-    ),
+@charlm_command(
+    ("charlm memory novel chapter7.txt", "the value of context, and recall by distance"),
+    ("charlm memory novel chapter7.txt --max-context 512 --json", "faster, for a script"),
+    ("charlm memory novel chapter7.txt --plot context.svg", "as a plot"),
 )
 @click.argument("model", shell_complete=complete_model)
 @click.argument("path", metavar="PATH")

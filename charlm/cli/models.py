@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import click
 
 from charlm.checkpoint import TrainingRecord, load, read_header, save
-from charlm.cli.command import CharlmCommand, CharlmGroup, complete_model, shown
+from charlm.cli.command import charlm_group, complete_model, shown
+from charlm.cli.common import json_option, print_json
 from charlm.config import ModelConfig
 from charlm.errors import OutputError
 from charlm.registry import ModelCard, find_model, model_cards, shape_text
@@ -21,17 +21,12 @@ from charlm.text.sanitize import visible
 from charlm.text.vocabulary import Vocabulary
 
 
-@click.group(
-    cls=CharlmGroup,
-    invoke_without_command=True,
-    context_settings={"show_default": True},
-    examples=(
-        ("charlm models", "which there are"),
-        ("charlm models show novel", "a card"),
-        ("charlm models export novel -o novel-half.safetensors", "half the size, to share"),
-    ),
+@charlm_group(
+    ("charlm models", "which there are"),
+    ("charlm models show novel", "a card"),
+    ("charlm models export novel -o novel-half.safetensors", "half the size, to share"),
 )
-@click.option("--json", "as_json", is_flag=True, envvar="CHARLM_MODELS_JSON", help="Print one JSON array.")
+@json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
     """List models, show their cards.
@@ -42,7 +37,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         return
     rows = [_summary(card) for card in model_cards()]
     if as_json:
-        click.echo(json.dumps(rows, indent=1, ensure_ascii=sys.stdout.isatty()))
+        print_json(rows, indent=1)
         return
     if not rows:
         click.echo("no models yet; charlm train FILE makes one", err=True)
@@ -58,12 +53,9 @@ def _summary(card: ModelCard) -> dict[str, Any]:
     return {**named, "says": says, **_card(card.path, card.header.config, card.header.record)}
 
 
-@command.command(
-    cls=CharlmCommand,
-    examples=(("charlm models show novel", "its card"), ("charlm models show novel --json", "all of it")),
-)
+@command.subcommand(("charlm models show novel", "its card"), ("charlm models show novel --json", "all of it"))
 @click.argument("model", shell_complete=complete_model)
-@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+@json_option
 def show(model: str, as_json: bool) -> None:
     """Print a model's card: shape, vocabulary, text, training, validation."""
     path = find_model(model)
@@ -75,18 +67,15 @@ def show(model: str, as_json: bool) -> None:
             "record": record.__dict__,
             "dialogue": dialogue.to_dict(),
         }
-        click.echo(json.dumps(document, indent=1, ensure_ascii=sys.stdout.isatty()))
+        print_json(document, indent=1)
         return
     for name, value in _rows(path, config, vocabulary, record, dialogue):
         click.echo(shown(f"{name:12}  {value}", sys.stdout))
 
 
-@command.command(
-    cls=CharlmCommand,
-    examples=(
-        ("charlm models export novel -o novel-half.safetensors", "half the size, to share"),
-        ("charlm models export novel -o copy.safetensors --full", "as it is"),
-    ),
+@command.subcommand(
+    ("charlm models export novel -o novel-half.safetensors", "half the size, to share"),
+    ("charlm models export novel -o copy.safetensors --full", "as it is"),
 )
 @click.argument("model", shell_complete=complete_model)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file.")

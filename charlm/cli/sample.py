@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from charlm.cli.command import CharlmCommand, complete_model, model_path, shown
+from charlm.cli.command import charlm_command, complete_model, model_path, shown
 from charlm.cli.common import INTERRUPTED
 from charlm.cli.dynamic_options import describe_gain, learn_config, learning_options, load_learner
 from charlm.cli.options import FiniteRange, Options, check_together, given, option, options_of
@@ -33,17 +33,14 @@ _CONTEXT_CHARS = 1000  # end of a learned text that the repetition penalty sees
 _FLUSH_SECONDS = 0.03  # looks live without a system call per character
 
 
-@click.command(
-    cls=CharlmCommand,
-    examples=(
-        ("charlm sample", "a text by your newest model"),
-        ("charlm sample novel -p 'It was' -n 500 --seed 7", "the same text every time"),
-        ("charlm sample novel -t 0.5 --top-p 0.9", "more careful"),
-        ("charlm sample novel --count 5 --stop '\\n'", "five lines, as one batch"),
-        ("charlm sample novel --heat", "see what surprised the model"),
-        ("charlm sample novel --learn page.txt", "learn a page first, then continue it"),
-        ("charlm sample novel --json --stream | jq .alternatives", "the other likely characters"),
-    ),
+@charlm_command(
+    ("charlm sample", "a text by your newest model"),
+    ("charlm sample novel -p 'It was' -n 500 --seed 7", "the same text every time"),
+    ("charlm sample novel -t 0.5 --top-p 0.9", "more careful"),
+    ("charlm sample novel --count 5 --stop '\\n'", "five lines, as one batch"),
+    ("charlm sample novel --heat", "see what surprised the model"),
+    ("charlm sample novel --learn page.txt", "learn a page first, then continue it"),
+    ("charlm sample novel --json --stream | jq .alternatives", "the other likely characters"),
 )
 @click.argument("model", required=False, shell_complete=complete_model)
 @option(

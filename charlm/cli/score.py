@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import CharlmCommand, complete_model, is_live, model_path
+from charlm.cli.command import charlm_command, complete_model, is_live, model_path
 from charlm.cli.common import encoding_option, json_option, print_json, read_texts
 from charlm.cli.dynamic_options import learn_config, learning_options, load_learner
 from charlm.cli.options import FiniteRange
@@ -21,15 +21,12 @@ if TYPE_CHECKING:
     from charlm.inference.scoring import LineScore, LineScorer
 
 
-@click.command(
-    cls=CharlmCommand,
-    examples=(
-        ("charlm score novel chapter7.txt", "the twenty most unusual lines"),
-        ("charlm score app app.log --threshold 3", "every line above 3 bits/char"),
-        ("tail -f app.log | charlm score app -", "each line as it arrives"),
-        ("tail -f app.log | charlm score app - --dynamic", "the same, following drift"),
-        ("charlm score novel draft.txt --order line --json", "all lines, for a script"),
-    ),
+@charlm_command(
+    ("charlm score novel chapter7.txt", "the twenty most unusual lines"),
+    ("charlm score app app.log --threshold 3", "every line above 3 bits/char"),
+    ("tail -f app.log | charlm score app -", "each line as it arrives"),
+    ("tail -f app.log | charlm score app - --dynamic", "the same, following drift"),
+    ("charlm score novel draft.txt --order line --json", "all lines, for a script"),
 )
 @click.argument("model", shell_complete=complete_model)
 @click.argument("path", metavar="PATH")

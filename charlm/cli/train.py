@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import CharlmCommand, complete_model, is_live
+from charlm.cli.command import charlm_command, complete_model, is_live
 from charlm.cli.common import stop_on_interrupt
 from charlm.cli.options import Options, check_together, given, option, options_of
 from charlm.config import BUDGETS, DataConfig, ModelConfig, TrainConfig
@@ -35,16 +35,13 @@ _COMMON = (
 )
 
 
-@click.command(
-    cls=CharlmCommand,
-    examples=(
-        ("charlm train novel.txt", "plan for five minutes, train, write checkpoints/novel.safetensors"),
-        ("charlm train letters/ notes.txt.gz -o me --minutes 30", "folders, .gz, several inputs"),
-        ("journalctl | charlm train - -o log", "from a pipe"),
-        ("charlm train --resume novel", "resume after Ctrl-C or a crash, bit by bit the same"),
-        ("charlm train poems.txt --from novel -o poet", "fine-tune"),
-        ("charlm train smalltalk --minutes 60", "a corpus that charlm corpora built"),
-    ),
+@charlm_command(
+    ("charlm train novel.txt", "plan for five minutes, train, write checkpoints/novel.safetensors"),
+    ("charlm train letters/ notes.txt.gz -o me --minutes 30", "folders, .gz, several inputs"),
+    ("journalctl | charlm train - -o log", "from a pipe"),
+    ("charlm train --resume novel", "resume after Ctrl-C or a crash, bit by bit the same"),
+    ("charlm train poems.txt --from novel -o poet", "fine-tune"),
+    ("charlm train smalltalk --minutes 60", "a corpus that charlm corpora built"),
     common=_COMMON,
 )
 @click.argument("paths", nargs=-1, metavar="PATH...")

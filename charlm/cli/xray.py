@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import CharlmCommand, complete_model, has_colour, is_live, model_path, shown
+from charlm.cli.command import charlm_command, complete_model, has_colour, is_live, model_path, shown
 from charlm.cli.common import encoding_option, json_option, print_json, progress_bar, read_whole
 from charlm.errors import CorpusError, UsageError
 
@@ -33,16 +33,13 @@ MAX_PRINTED_EXAMPLES = 3
 MAP_ROWS = 8  # of a heat map in a terminal
 
 
-@click.command(
-    cls=CharlmCommand,
-    examples=(
-        ("charlm xray novel 'It was a dark night.'", "a summary of gates and cells"),
-        ("charlm xray novel page.txt --unit 1:37", "the text coloured by unit 37 of layer 1"),
-        ("charlm xray novel page.txt --find", "units that track quotes, brackets, line position ..."),
-        ("charlm xray novel page.txt --find --feature 'digit=[0-9]+'", "or a feature of your own"),
-        ("charlm xray novel 'To be, or not to be' --gates --plot gates.svg", "every gate of every unit"),
-        ("charlm xray novel page.txt --npz cells.npz", "for NumPy"),
-    ),
+@charlm_command(
+    ("charlm xray novel 'It was a dark night.'", "a summary of gates and cells"),
+    ("charlm xray novel page.txt --unit 1:37", "the text coloured by unit 37 of layer 1"),
+    ("charlm xray novel page.txt --find", "units that track quotes, brackets, line position ..."),
+    ("charlm xray novel page.txt --find --feature 'digit=[0-9]+'", "or a feature of your own"),
+    ("charlm xray novel 'To be, or not to be' --gates --plot gates.svg", "every gate of every unit"),
+    ("charlm xray novel page.txt --npz cells.npz", "for NumPy"),
 )
 @click.argument("model", shell_complete=complete_model)
 @click.argument("text", metavar="TEXT|FILE|-")
