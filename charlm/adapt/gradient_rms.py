@@ -69,7 +69,7 @@ def estimate_from_samples(engine: Engine, seed: int = 0) -> Tensors:
             targets = ids[first + 1 : first + 1 + SEGMENT_CHARS]
             recorded = tape.forward(config, weights, ids[first : first + len(targets)], state)
             d_logits = tape.d_cross_entropy(recorded.logits, targets)  # of the sum, not the mean
-            gradients = tape.backward(config, weights, recorded, d_logits)
+            gradients = tape.backward(recorded, d_logits)
             for name, square in factor({name: _square(one) for name, one in gradients.items()}, 1).items():
                 sums[name] += square
             characters += len(targets)

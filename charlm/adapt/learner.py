@@ -167,7 +167,7 @@ class Learner:
                 recorded = tape.forward(config, self._working.weights, x, before)
             d_logits = tape.d_cross_entropy(recorded.logits, targets)
             d_logits /= settings.segment
-            gradients = tape.backward(config, self._working.weights, recorded, d_logits)
+            gradients = tape.backward(recorded, d_logits)
             if not self._working.step(
                 gradients,
                 self._inv_rms,

@@ -108,7 +108,7 @@ class Engine:
             tape: list[LayerTape] = []
             state, _, after = run(self._network, segment, state, tape=tape)
             logits.append(after)
-            signals.append([read_signals(layer, one) for layer, one in zip(self._network.layers, tape, strict=True)])
+            signals.append([read_signals(layer) for layer in tape])
         kept = [
             {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if is_watched(number, name)}
             for number, parts in enumerate(zip(*signals, strict=True))

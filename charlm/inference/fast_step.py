@@ -32,7 +32,7 @@ def prepare(config: ModelConfig, tensors: Weights) -> Network:
         shift = own if shift is None or own is None or not config.has_residual(layer) else shift + own
     w_out = tensors["embedding" if config.tied else "output.w"]  # (V, H)
     b_out = _shifted_bias(tensors["output.b"], w_out, shift)
-    return Network(embedding, tuple(layers), np.ascontiguousarray(w_out.T), b_out, table)
+    return Network(embedding, tuple(layers), np.ascontiguousarray(w_out.T), b_out, config.tied, table)
 
 
 def _prepare_layer(config: ModelConfig, tensors: Weights, layer: int, shift: Array | None) -> Layer:

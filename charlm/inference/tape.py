@@ -55,12 +55,14 @@ class Network(NamedTuple):
     layers: tuple[Layer, ...]
     w_out: Array  # (H, V), transposed
     b_out: Array  # (V,)
+    is_tied: bool  # the embedding is also w_out
     table: Array | None = None  # (V, GH) W_x e + b of the first layer, one row per id
 
 
 class LayerTape(NamedTuple):
     """Values of one layer over all steps, for the backward pass and the signals."""
 
+    layer: Layer
     x: Array  # (T * B, I) input
     traces: list[Trace]  # one per step
     states: list[LayerState]  # after each step
@@ -71,7 +73,8 @@ class LayerTape(NamedTuple):
 class Tape(NamedTuple):
     """Result of the forward pass, with all that the backward pass needs."""
 
-    ids: Ids  # (T,) or (T, B)
+    network: Network
+    ids: Ids  # (T * B,)
     layers: list[LayerTape]
     x: Array  # (T * B, H) input of the output layer
     logits: Array  # (T * B, V) after each id
@@ -101,7 +104,8 @@ def make_network(config: ModelConfig, weights: Weights) -> Network:
         norm_scale, norm_shift = own.get("norm_scale"), own.get("norm_shift")
         inputs = own["w_x"].T, own["b"]
         layers.append(Layer(CELLS[config.cell], own, inputs, config.has_residual(layer), norm_scale, norm_shift))
-    return Network(weights["embedding"], tuple(layers), _output(config, weights).T, weights["output.b"])
+    w_out = weights["embedding" if config.tied else "output.w"]  # (V, H)
+    return Network(weights["embedding"], tuple(layers), w_out.T, weights["output.b"], config.tied)
 
 
 def layer_tensors(config: ModelConfig, weights: Weights, layer: int) -> dict[str, Array]:
@@ -109,10 +113,6 @@ def layer_tensors(config: ModelConfig, weights: Weights, layer: int) -> dict[str
     names = [*CELLS[config.cell].shapes(config.inputs(layer), config.hidden)]
     names += ["norm_scale", "norm_shift"] if config.norm else []
     return {name: weights[f"layers.{layer}.{name}"] for name in names}
-
-
-def _output(config: ModelConfig, weights: Weights) -> Array:
-    return weights["embedding" if config.tied else "output.w"]  # (V, H)
 
 
 def run(
@@ -169,7 +169,7 @@ def _run_layer(
         if layer.norm_shift is not None:
             h += layer.norm_shift
     if tape is not None:
-        tape.append(LayerTape(x, traces, states, normal, deviation))
+        tape.append(LayerTape(layer, x, traces, states, normal, deviation))
     return x + h if layer.residual else h, state
 
 
@@ -182,12 +182,13 @@ def normalise(x: Array) -> tuple[Array, Array]:
     return normal, deviation
 
 
-def read_signals(layer: Layer, tape: LayerTape) -> dict[str, Array]:
+def read_signals(tape: LayerTape) -> dict[str, Array]:
     """Return the signals of a layer over all steps, (T * B, H) each, by name."""
-    signals = layer.cell.read_signals(stack(tape.traces), stack(tape.states))
-    if layer.clamps is not None:  # the trace may have the memory before it was set
-        units, values = layer.clamps
-        signals[layer.cell.MEMORY][:, units] = values
+    cell, clamps = tape.layer.cell, tape.layer.clamps
+    signals = cell.read_signals(stack(tape.traces), stack(tape.states))
+    if clamps is not None:  # the trace may have the memory before it was set
+        units, values = clamps
+        signals[cell.MEMORY][:, units] = values
     return signals
 
 
@@ -200,9 +201,9 @@ def forward(config: ModelConfig, weights: Weights, ids: Ids, state: State) -> Ta
         ids: (T,) for one stream, or (T, B); at least one step.
         state: before the first step.
     """
-    layers: list[LayerTape] = []
-    after, x, logits = run(make_network(config, weights), ids.reshape(-1), state, tape=layers)
-    return Tape(ids, layers, x, logits, after)
+    network, layers, ids = make_network(config, weights), list[LayerTape](), ids.reshape(-1)
+    after, x, logits = run(network, ids, state, tape=layers)
+    return Tape(network, ids, layers, x, logits, after)
 
 
 def d_cross_entropy(logits: Array, targets: Ids) -> Array:
@@ -218,23 +219,22 @@ def d_cross_entropy(logits: Array, targets: Ids) -> Array:
     return p
 
 
-def backward(config: ModelConfig, weights: Weights, tape: Tape, d_logits: Array) -> Gradients:
+def backward(tape: Tape, d_logits: Array) -> Gradients:
     """Return the gradient of every tensor.
 
     Args:
-        config: the model's shape.
-        weights: those of `forward`.
-        tape: its result.
+        tape: from `forward`; the weights must not have changed since.
         d_logits: (T * B, V), for instance from `d_cross_entropy`.
     """
+    ids, network = tape.ids, tape.network
     gradients: Gradients = {"output.b": d_logits.sum(axis=0)}
-    d_x: Array = d_logits @ _output(config, weights)  # (T * B, H)
-    for layer in reversed(range(config.layers)):
-        d_x, _ = _backward_layer(config, weights, layer, tape.layers[layer], d_x, gradients)
-    ids = tape.ids.reshape(-1)
-    one_hot = np.zeros((len(ids), config.vocabulary), dtype=d_x.dtype)
+    d_x: Array = d_logits @ network.w_out.T  # (T * B, H)
+    for number, layer in reversed(list(enumerate(tape.layers))):
+        d_x, own, _ = _backward_layer(layer, d_x)
+        gradients |= {f"layers.{number}.{name}": gradient for name, gradient in own.items()}
+    one_hot = np.zeros((len(ids), len(network.embedding)), dtype=d_x.dtype)
     one_hot[np.arange(len(ids)), ids] = 1
-    if config.tied:  # the embedding is both input and output
+    if network.is_tied:
         gradients["embedding"] = Outer(np.concatenate((one_hot, d_logits)), np.concatenate((d_x, tape.x)))
     else:
         gradients["embedding"] = Outer(one_hot, d_x)
@@ -242,43 +242,36 @@ def backward(config: ModelConfig, weights: Weights, tape: Tape, d_logits: Array)
     return gradients
 
 
-def state_gradients(config: ModelConfig, weights: Weights, tape: Tape, d_logits: Array) -> list[list[LayerState]]:
+def state_gradients(tape: Tape, d_logits: Array) -> list[list[LayerState]]:
     """Return the gradient with respect to the state of each layer after each step; arguments as in `backward`.
 
     The gradient of h includes what the layer above reads of it at the same step.
     """
-    d_x: Array = d_logits @ _output(config, weights)
+    d_x: Array = d_logits @ tape.network.w_out.T
     found = []
-    for layer in reversed(range(config.layers)):
-        d_x, d_states = _backward_layer(config, weights, layer, tape.layers[layer], d_x, {})
+    for layer in reversed(tape.layers):
+        d_x, _, d_states = _backward_layer(layer, d_x)
         found.append(d_states)
     return found[::-1]
 
 
-def _backward_layer(
-    config: ModelConfig, weights: Weights, layer: int, tape: LayerTape, d_out: Array, gradients: Gradients
-) -> tuple[Array, list[LayerState]]:
-    """Add the gradients of a layer's tensors.
-
-    Returns:
-        The gradient with respect to the input of the layer, (T * B, I), and to the state after each step.
-    """
-    own, prefix = layer_tensors(config, weights, layer), f"layers.{layer}."
-    d_h = d_out
-    if tape.normal is not None and tape.deviation is not None:
-        gradients[prefix + "norm_scale"] = (d_out * tape.normal).sum(axis=0)
-        gradients[prefix + "norm_shift"] = d_out.sum(axis=0)
-        d_h = _d_normalise(d_out * own["norm_scale"], tape.normal, tape.deviation)
+def _backward_layer(tape: LayerTape, d_out: Array) -> tuple[Array, Gradients, list[LayerState]]:
+    """Return the gradient with respect to a layer's input, (T * B, I), its tensors, and its state after each step."""
+    layer, gradients, d_h = tape.layer, Gradients(), d_out
+    if layer.norm_scale is not None and tape.normal is not None and tape.deviation is not None:
+        gradients["norm_scale"] = (d_out * tape.normal).sum(axis=0)
+        gradients["norm_shift"] = d_out.sum(axis=0)
+        d_h = _d_normalise(d_out * layer.norm_scale, tape.normal, tape.deviation)
     trace = stack(tape.traces)
-    d_input_proj, d_recurrent, d_states = _backward_recurrence(CELLS[config.cell], own, trace, d_h, len(tape.traces))
-    gradients[prefix + "w_x"] = Outer(d_input_proj, tape.x)
-    gradients[prefix + "b"] = d_input_proj.sum(axis=0)
-    for name, gradient in CELLS[config.cell].weight_grads(trace, d_recurrent).items():
-        gradients[prefix + name] = Outer(*gradient) if isinstance(gradient, tuple) else gradient
-    d_x: Array = d_input_proj @ own["w_x"]
-    if config.has_residual(layer):
+    d_input_proj, d_recurrent, d_states = _backward_recurrence(layer, trace, d_h, len(tape.traces))
+    gradients["w_x"] = Outer(d_input_proj, tape.x)
+    gradients["b"] = d_input_proj.sum(axis=0)
+    for name, gradient in layer.cell.weight_grads(trace, d_recurrent).items():
+        gradients[name] = Outer(*gradient) if isinstance(gradient, tuple) else gradient
+    d_x: Array = d_input_proj @ layer.weights["w_x"]
+    if layer.residual:
         d_x += d_out
-    return d_x, d_states
+    return d_x, gradients, d_states
 
 
 def _d_normalise(d_normal: Array, normal: Array, deviation: Array) -> Array:
@@ -290,14 +283,11 @@ def _d_normalise(d_normal: Array, normal: Array, deviation: Array) -> Array:
     return d_h
 
 
-def _backward_recurrence(
-    cell: AnyCell, weights: LayerWeights, trace: Trace, d_h: Array, steps: int
-) -> tuple[Array, Array, list[LayerState]]:
+def _backward_recurrence(layer: Layer, trace: Trace, d_h: Array, steps: int) -> tuple[Array, Array, list[LayerState]]:
     """Go back through time, from the last step to the first.
 
     Args:
-        cell: of the layer.
-        weights: of the layer.
+        layer: the layer.
         trace: of all steps, stacked.
         d_h: (T * B, H) gradient with respect to each h from the layer above.
         steps: T.
@@ -306,6 +296,7 @@ def _backward_recurrence(
         The gradients with respect to W_x x + b and to the recurrent products, both stacked, and with respect to the
         state after each step.
     """
+    cell, weights = layer.cell, layer.weights
     derivatives = cell.local_derivatives(trace)  # of all steps at once
     by_step = zip(*[part.reshape(steps, -1, part.shape[-1])[::-1] for part in derivatives], strict=True)
     d_above = d_h.reshape(steps, -1, d_h.shape[-1])

@@ -101,7 +101,7 @@ def state_gradients(
     recorded = tape.forward(config, weights, ids, state)
     d_logits = np.zeros_like(recorded.logits)
     d_logits[-len(target) :] = tape.d_cross_entropy(recorded.logits[-len(target) :], target)
-    layers = tape.state_gradients(config, weights, recorded, d_logits)
+    layers = tape.state_gradients(recorded, d_logits)
     arrays = [np.stack([np.stack(parts) for parts in zip(*steps, strict=True)]) for steps in layers]  # (parts, S, B, H)
     return dict(zip(CELLS[config.cell].state_fields, np.stack(arrays, axis=1), strict=True))
 

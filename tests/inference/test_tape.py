@@ -52,7 +52,7 @@ def ours(
     config: ModelConfig, weights: dict[str, Array], ids: Ids, targets: Ids, state: State
 ) -> tuple[tape.Tape, dict[str, Array]]:
     recorded = tape.forward(config, weights, ids, state)
-    gradients = tape.backward(config, weights, recorded, tape.d_cross_entropy(recorded.logits, targets))
+    gradients = tape.backward(recorded, tape.d_cross_entropy(recorded.logits, targets))
     return recorded, {name: one.dense() if isinstance(one, tape.Outer) else one for name, one in gradients.items()}
 
 
