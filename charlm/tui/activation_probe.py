@@ -35,7 +35,7 @@ class Pin(NamedTuple):
 
 
 class ProbeRequest(NamedTuple):
-    """What the interface shows now. It is replaced as a whole, so no thread sees half a change."""
+    """Settings of the X-ray. They are replaced as a whole, so no thread sees half a change."""
 
     watching: bool = False  # the X-ray is open
     width: int = 20  # groups that the units of a layer are folded into

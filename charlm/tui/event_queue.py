@@ -104,7 +104,7 @@ class EventQueue:
 
     @property
     def stopping(self) -> bool:
-        """Whether the current request was asked to stop."""
+        """The current request was asked to stop."""
         return self._stopping is not None
 
     def begin_request(self) -> None:

@@ -63,7 +63,7 @@ class PanelLayout(Horizontal):
 
     @property
     def _excess(self) -> int:
-        """Number of panels for which there is no room."""
+        """Number of panels that do not fit."""
         room = max(0, self.size.width - MIN_TALK_COLUMNS) // PANEL_COLUMNS + 1
         return max(0, len(self.open_panels) - room)
 

@@ -40,7 +40,7 @@ class XRayController:
         """Show the activations at a character of a finished turn, as soon as they are computed."""
         if not self._probe.request.watching:
             return
-        if turn.parent is None:  # the root: nothing was said
+        if turn.parent is None:  # the root, before the first turn
             self._next, self.panel.summary = None, None
             return
         self._next = conversation, turn, character

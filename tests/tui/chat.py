@@ -1,4 +1,4 @@
-"""The app under test: an engine that can be slowed, and what a person sees and does."""
+"""The app under test, and an engine that can be slowed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from charlm.text.dialogue import Dialogue
 from charlm.tui.app import ChatApp
 
 PLAY = Dialogue("play", ("Romeo", "Juliet"))
-QUICK = ChatConfig(temperature=0.8, candidates=1, length=40)  # hot: many times the same letter magnifies rounding
+QUICK = ChatConfig(temperature=0.8, candidates=1, length=40)  # a repeated letter would magnify rounding
 
 
 class ScriptedEngine(Engine):
@@ -65,7 +65,7 @@ class Chat:
             if condition():
                 return
             await self.pilot.pause(0.01)
-        pytest.fail("it never happened")
+        pytest.fail("the condition was never true")
 
     async def idle(self) -> None:
         await self.until(lambda: not self.screen.busy and not self.app.events)

@@ -1,4 +1,4 @@
-"""A terminal's screen, as far as the app draws on one: what a person would see, and which modes are on."""
+"""A terminal emulator for what the app sends: the visible text and the modes."""
 
 from __future__ import annotations
 
@@ -16,41 +16,33 @@ _UNFINISHED = re.compile(r"\x1b(?:[\[\]][^\x1b]{0,20})?\Z")
 
 
 class Strange(AssertionError):  # noqa: N818  # it is one
-    """The terminal was sent what the app has no reason to send."""
+    """The app sent something that it has no reason to send."""
 
 
 class Screen:
-    """Takes what a terminal is sent, and knows nothing but what the app needs: all else is `Strange`.
-
-    Args:
-        width: columns.
-        height: rows.
-
-    Attributes:
-        modes: the private modes that are on.
-    """
+    """The emulator. Sequences that the app does not need raise `Strange`."""
 
     def __init__(self, width: int, height: int) -> None:
-        self.modes: set[int] = set()
+        self.modes: set[int] = set()  # private modes that are on
         self._unfinished = ""
         self.resize(width, height)
 
     def resize(self, width: int, height: int) -> None:
-        """The terminal has another size, and waits to be drawn anew."""
+        """Clear the screen, with another size."""
         self.width, self.height = width, height
         self._cells = [[" "] * width for _ in range(height)]
         self._row = self._column = 0
 
     @property
     def lines(self) -> list[str]:
-        """What stands on the screen, from the top."""
+        """Visible text, from the top."""
         return ["".join(row).rstrip() for row in self._cells]
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
 
     def feed(self, text: str) -> None:
-        """Show what the terminal was sent; it may end anywhere."""
+        """Process output, which may end within a sequence."""
         text = self._unfinished + text
         place = 0
         self._unfinished = ""

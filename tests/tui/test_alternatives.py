@@ -1,4 +1,4 @@
-"""What the model weighed for one character."""
+"""The list of alternatives to a character."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from charlm.text.sanitize import visible
 from charlm.tui.widgets.alternatives import Alternatives
 
 SIZES = ((40, 12), (80, 24), (120, 40))
-WEIGHED = (
+OPTIONS = (
     Alternative("e", 5, 0.61),
     Alternative("<e3>", 90, 0.2),
     Alternative("\n", 0, 0.1),
@@ -50,7 +50,7 @@ class AlternativesApp(App[None]):
 async def test_rows_show_name_probability_and_bar() -> None:
     app = AlternativesApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        app.list.show("e", 0.713, WEIGHED)
+        app.list.show("e", 0.713, OPTIONS)
         await pilot.pause()
         assert [line.split()[:3] for line in app.lines] == [
             ["1", "e", "61.0%"],
@@ -72,8 +72,8 @@ async def test_height_is_same_for_every_character(size: tuple[int, int]) -> None
     app = AlternativesApp()
     heights = set()
     async with app.run_test(size=size) as pilot:
-        for character, weighed in (("", ()), ("e", WEIGHED), ("x", WEIGHED[:1]), ("日" * 30, WEIGHED * 3)):
-            app.list.show(character, None, weighed)
+        for character, options in (("", ()), ("e", OPTIONS), ("x", OPTIONS[:1]), ("日" * 30, OPTIONS * 3)):
+            app.list.show(character, None, options)
             await pilot.pause()
             heights.add(app.list.outer_size.height)
             for line in app.lines:
@@ -86,7 +86,7 @@ async def test_height_is_same_for_every_character(size: tuple[int, int]) -> None
 async def test_choose_by_number_skips_bytes() -> None:
     app = AlternativesApp()
     async with app.run_test() as pilot:
-        app.list.show("e", 1, WEIGHED)
+        app.list.show("e", 1, OPTIONS)
         for number in (2, 3, 9, 0, 4):
             app.list.choose(number)
         await pilot.pause()
@@ -97,11 +97,11 @@ async def test_choose_by_number_skips_bytes() -> None:
 async def test_arrows_and_enter_skip_bytes(size: tuple[int, int]) -> None:
     app = AlternativesApp()
     async with app.run_test(size=size) as pilot:
-        app.list.show("e", 1, WEIGHED)
+        app.list.show("e", 1, OPTIONS)
         app.list.focus()
         await pilot.press("enter", "down", "enter", "down", "down", "down")
         await pilot.pause()
-        assert any("6 [" in line for line in app.lines)  # what is marked can be seen
+        assert any("6 [" in line for line in app.lines)  # the list scrolled to it
         await pilot.press("enter", *["up"] * 4, "enter")
         assert app.chosen == ["e", "\n", "[", "e"]
 
@@ -109,7 +109,7 @@ async def test_arrows_and_enter_skip_bytes(size: tuple[int, int]) -> None:
 async def test_click_chooses_but_not_a_byte() -> None:
     app = AlternativesApp()
     async with app.run_test() as pilot:
-        app.list.show("e", 1, WEIGHED)
+        app.list.show("e", 1, OPTIONS)
         await pilot.pause()
         await pilot.click(Alternatives, offset=(5, 3))
         await pilot.click(Alternatives, offset=(5, 2))
@@ -119,7 +119,7 @@ async def test_click_chooses_but_not_a_byte() -> None:
 async def test_own_turn_offers_no_choice() -> None:
     app = AlternativesApp()
     async with app.run_test() as pilot:
-        app.list.show("e", 1, WEIGHED, offered=False)
+        app.list.show("e", 1, OPTIONS, offered=False)
         app.list.focus()
         await pilot.press("enter", "down", "enter")
         await pilot.click(Alternatives, offset=(5, 3))
@@ -131,7 +131,7 @@ async def test_own_turn_offers_no_choice() -> None:
 async def test_bytes_alone_offer_no_choice() -> None:
     app = AlternativesApp()
     async with app.run_test() as pilot:
-        app.list.show("日", 9, WEIGHED[1:2])
+        app.list.show("日", 9, OPTIONS[1:2])
         app.list.focus()
         await pilot.press("enter", "down", "enter")
         assert app.chosen == []

@@ -1,4 +1,4 @@
-"""The app as a whole: what a person does, and what is then on the screen, in the conversation and in the database."""
+"""The app as a whole: keys and commands, then screen, conversation and database."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ async def test_escape_during_step_stops_within_one_character(open_chat: OpenChat
         chat.engine.seconds = 0.01
         await chat.type("talk")
         await chat.until(lambda: len(chat.shown) == 2 and len(chat.shown[1]) > 3)
-        chat.engine.gate.clear()  # it stands in the middle of a step
+        chat.engine.gate.clear()  # in the middle of a step
         await chat.pilot.pause(0.05)
         steps = chat.engine.steps_left = 1000.0
         await chat.pilot.press("escape")
         chat.engine.gate.set()
         await chat.idle()
-        # The step under way, and one to know what follows the last character shown.
+        # The current step, and one after the last character shown.
         assert steps - chat.engine.steps_left <= 2
         chat.assert_consistent()
 
@@ -104,14 +104,14 @@ async def test_escape_before_first_character_leaves_no_reply(open_chat: OpenChat
         await chat.idle()
         assert chat.turns == [*both, "and now?"]
         chat.assert_consistent()
-        await chat.press("enter")  # it is asked again
+        await chat.press("enter")  # the model replies to it again
         assert len(chat.turns) == 4
         chat.assert_consistent()
 
 
 @pytest.mark.parametrize("before_it_has_begun", [True, False])
 async def test_escape_right_after_enter_stops_reply(open_chat: OpenChat, before_it_has_begun: bool) -> None:
-    """In one breath, as from a terminal that lags: nothing has begun yet that could be stopped."""
+    """Both keys arrive at once, as from a terminal that lags: the reply has not begun."""
     async with open_chat(dials=replace(QUICK, length=1_000_000, temperature=3.0, pace=0.1), model="novel") as chat:
         write, gate = chat.app.events.generate, threading.Event()
 
@@ -133,7 +133,7 @@ async def test_escape_right_after_enter_stops_reply(open_chat: OpenChat, before_
 
 
 async def test_escape_during_pause_stops_at_once(open_chat: OpenChat) -> None:
-    async with open_chat(dials=replace(QUICK, length=1000, pace=0.01)) as chat:  # a hundred seconds a character
+    async with open_chat(dials=replace(QUICK, length=1000, pace=0.01)) as chat:  # 100 seconds per character
         await chat.type("slowly")
         await chat.until(lambda: len(chat.shown) == 2 and len(chat.shown[1]) > 0)
         await chat.press("escape")
@@ -608,7 +608,7 @@ async def test_tab_moves_focus_to_panel_which_shows_it(open_chat: OpenChat, key:
         assert panel.has_focus_within
         assert "Tab" not in str(panel.border_title)
         assert panel.styles.border != border
-        await chat.press(key)  # closed, it gives the focus back
+        await chat.press(key)  # a closed panel gives the focus back
         assert not panel.display
         assert chat.screen.prompt.has_focus
         await chat.press(key, "escape")

@@ -1,4 +1,4 @@
-"""The chat in a real pseudo-terminal, with a model that was trained on the spot: what a person does, sees and keeps."""
+"""The chat in a pseudo-terminal, with a small trained model: keys, screen and database."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ pytestmark = [
 
 ESCAPE, ENTER, LEFT, RIGHT, F5, CTRL_L, CTRL_Q = "\x1b", "\r", "\x1b[D", "\x1b[C", "\x1b[15~", "\x0c", "\x11"
 DOWN, END, F2, F4 = "\x1b[B", "\x1b[F", "\x1bOQ", "\x1bOS"
-LEFT_ON = {7, 25}  # modes that a terminal has on from the start: lines wrap, the cursor is seen
-HEAT = "surprise  0 "  # how the scale begins
+LEFT_ON = {7, 25}  # modes of a fresh terminal: line wrap, visible cursor
+HEAT = "surprise  0 "  # beginning of the scale
 PATIENCE = 60.0
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of a play: the book's sentences, spoken in turn."""
+    """A model of a play whose two speakers say the sentences of a book."""
     folder = tmp_path_factory.mktemp("trained")
     sentences = re.findall(r"[A-Z][^.?!]{9,150}[.?!]", HARBOUR.read_text(encoding="utf-8").replace("\n", " "))
     speeches = [f"{('ANNA', 'BOB')[n % 2]}:\n{one}\n\n" for n, one in enumerate(sentences)]
-    # A character that is too rare for an id of its own: so the model spells every other in bytes.
+    # One character is too rare for an id, so the model spells unknown characters in bytes.
     (folder / "play.txt").write_text("".join(speeches) + "ANNA:\nMoin, Käpt'n.\n", encoding="utf-8")
     command = [
         sys.executable,
@@ -73,7 +73,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def endless(trained: Path) -> Path:
-    """The same model, but its lines never end: whoever wants it to stop has to say so."""
+    """The same model with endless replies."""
     model = load(trained)
     bias = model.tensors["output.b"].copy()
     bias[model.vocabulary.encode("\n")] = -1000
@@ -82,16 +82,10 @@ def endless(trained: Path) -> Path:
 
 
 class Terminal:
-    """The command in a pseudo-terminal.
-
-    Attributes:
-        screen: what is seen.
-        sent: everything that the terminal was sent.
-        child: the process.
-    """
+    """The command in a pseudo-terminal."""
 
     def __init__(
-        self, arguments: Sequence[str | Path], size: tuple[int, int], deaf: bool, variables: dict[str, str]
+        self, arguments: Sequence[str | Path], size: tuple[int, int], ignore_sighup: bool, variables: dict[str, str]
     ) -> None:
         self.screen = Screen(*size)
         self.sent = ""
@@ -101,13 +95,13 @@ class Terminal:
             env=environment(**variables),
             dimensions=size[::-1],
             encoding="utf-8",
-            ignore_sighup=deaf,
+            ignore_sighup=ignore_sighup,
         )
         self.child.delaybeforesend = None
         self.modes = termios.tcgetattr(self.child.child_fd)
 
     def read(self) -> bool:
-        """Take what was sent; false if nothing more will be."""
+        """Process output; return false after the end."""
         try:
             text = self.child.read_nonblocking(1 << 16, timeout=0.05)
         except pexpect.TIMEOUT:
@@ -119,18 +113,18 @@ class Terminal:
         return True
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Wait until something is seen."""
+        """Process output until a condition holds."""
         end = time.monotonic() + PATIENCE
         while not condition():
             if not self.read() or time.monotonic() > end:
-                pytest.fail(f"it never happened:\n{self.screen}")
+                pytest.fail(f"the condition was never true:\n{self.screen}")
 
     def until_seen(self, text: str) -> None:
-        """Wait until a text is anywhere on the screen."""
+        """Wait for a text on the screen."""
         self.until(lambda: text in str(self.screen))
 
     def until_ready(self, turn: str = "") -> None:
-        """Wait until the status line says that a reply is finished, and which turn it is."""
+        """Wait until the status line shows that a reply is finished, and its turn."""
         self.until(lambda: f"ready   {turn}" in self.status)
 
     def press(self, *keys: str) -> None:
@@ -145,18 +139,18 @@ class Terminal:
         self.child.setwinsize(height, width)
 
     def wait(self) -> int:
-        """Read until the end; the exit code, negative for a signal's number."""
+        """Process all output, and return the exit code: negative for a signal."""
         end = time.monotonic() + PATIENCE
         while self.read():
             if time.monotonic() > end:
-                pytest.fail(f"it does not leave:\n{self.screen}")
+                pytest.fail(f"the process still writes:\n{self.screen}")
         return self.exit_code()
 
     def exit_code(self) -> int:
         end = time.monotonic() + PATIENCE
         while self.child.isalive():
             if time.monotonic() > end:
-                pytest.fail(f"it does not end:\n{self.screen}")
+                pytest.fail(f"the process does not end:\n{self.screen}")
             time.sleep(0.01)
         return int(self.child.exitstatus if self.child.exitstatus is not None else -self.child.signalstatus)
 
@@ -173,31 +167,31 @@ class Terminal:
 
     @property
     def transcript(self) -> list[str]:
-        """What stands above the prompt and what covers it."""
+        """Lines above the prompt."""
         lines = self.screen.lines
         return lines[: next((n for n, line in enumerate(lines) if line.startswith("╭")), len(lines))]
 
     @property
     def reply(self) -> str:
-        """The model's words that are seen last, without white space."""
+        """The last visible reply, without white space."""
         lines = self.transcript
         label = re.compile(r"  (BOB|ANNA)(  \d+/\d+)?(  stopped)?")
         labels = [n for n, line in enumerate(lines) if label.fullmatch(line)]
         return solid("".join(lines[labels[-1] + 1 :])) if len(labels) > 1 else ""
 
     def ends_with(self, text: str) -> bool:
-        """Whether what is seen is the end of a text."""
+        """Return whether the visible transcript is the end of a text."""
         seen = drawn("".join(self.transcript))
         return bool(seen) and drawn(text).endswith(seen)
 
 
 def solid(text: str) -> str:
-    """Text without white space, which is lost where lines are folded, as symbols where it has control characters."""
+    """Return a text with control characters as symbols, and without white space, which is lost where lines wrap."""
     return "".join(visible(text.replace("\r\n", "\n")).split())
 
 
 def drawn(text: str) -> str:
-    """Solid text without what may be drawn otherwise: joiners and what carries them, ends of lines; no scrollbar."""
+    """Return solid text without joiners, symbols for line ends, and the scrollbar."""
     return re.sub("[\u200b-\u200d\u21b5\u25cc\u2581-\u2588]", "", solid(text))
 
 
@@ -206,14 +200,14 @@ Start = Callable[..., Terminal]
 
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Start the command in a pseudo-terminal of its own, in an empty folder."""
+    """Start the command in a pseudo-terminal, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     terminals: list[Terminal] = []
 
     def call(
-        *arguments: str | Path, size: tuple[int, int] = (120, 40), deaf: bool = False, **variables: str
+        *arguments: str | Path, size: tuple[int, int] = (120, 40), ignore_sighup: bool = False, **variables: str
     ) -> Terminal:
-        terminals.append(Terminal(arguments, size, deaf, variables))
+        terminals.append(Terminal(arguments, size, ignore_sighup, variables))
         return terminals[-1]
 
     yield call
@@ -223,7 +217,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
 @pytest.fixture
 def chat(start: Start, trained: Path) -> Start:
-    """Open the app with the trained model, and wait until one may write."""
+    """Open the app with the trained model, and wait until it is ready."""
 
     def call(*options: str | Path, model: Path = trained, **others: object) -> Terminal:
         terminal = start("chat", model, "--candidates", "1", *options, **others)
@@ -233,15 +227,15 @@ def chat(start: Start, trained: Path) -> Start:
     return call
 
 
-def kept(model: Path, number: int | None = None) -> list[Turn]:
-    """The turns of a conversation as the database has them; the last one's if no number is given."""
+def saved_turns(model: Path, number: int | None = None) -> list[Turn]:
+    """Return the saved turns of a conversation, by default the last one."""
     session = Session(ChatOptions(model=str(model), resume=number is None, number=number))
     session.close()
     return session.conversation.path
 
 
 def page(model: Path) -> str:
-    """The last conversation as it is shown, labels and texts."""
+    """Return the labels and texts of the last conversation."""
     session = Session(ChatOptions(model=str(model), resume=True))
     session.close()
     return "\n".join(f"{session.label(turn)}\n{turn.text}" for turn in session.conversation.path)
@@ -254,7 +248,7 @@ def texts(turns: Sequence[Turn]) -> list[str]:
 def test_reopened_chat_replies_as_if_never_closed(
     chat: Start, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = []
+    replies = []
     for closes in (True, False):
         monkeypatch.setenv("CHARLM_HOME", str(tmp_path / f"home-{closes}"))
         terminal = chat("--seed", "1", "--length", "80", size=(80, 24))
@@ -269,16 +263,16 @@ def test_reopened_chat_replies_as_if_never_closed(
         terminal.until_ready("turn 4")
         terminal.press(F5)
         terminal.until_ready("turn 4  2/2")
-        assert terminal.reply == solid(kept(trained)[-1].text)
-        turns = kept(trained)
-        said.append([[one.text.encode() for one in turn.siblings] for turn in turns])
+        assert terminal.reply == solid(saved_turns(trained)[-1].text)
+        turns = saved_turns(trained)
+        replies.append([[one.text.encode() for one in turn.siblings] for turn in turns])
         assert terminal.leave() == 0
-    assert said[0] == said[1]
-    assert [len(versions) for versions in said[0]] == [1, 2, 1, 2]
+    assert replies[0] == replies[1]
+    assert [len(versions) for versions in replies[0]] == [1, 2, 1, 2]
 
 
-def weighed(model: Path, character: int) -> CharScore:
-    """What the model thought of one character of the last turn."""
+def score_character(model: Path, character: int) -> CharScore:
+    """Score one character of the last turn."""
     session = Session(ChatOptions(model=str(model), resume=True))
     session.close()
     return session.conversation.contexts.score_chars(session.conversation.head)[character]
@@ -287,18 +281,18 @@ def weighed(model: Path, character: int) -> CharScore:
 def test_long_visit_shows_what_is_saved(
     chat: Start, endless: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Type, stream, stop, regenerate, branch, resize in mid-stream, quit, go on: seen is what is kept."""
+    """Type, stream, stop, regenerate, branch, resize, quit and continue: the screen shows what is saved."""
     monkeypatch.setenv("CHARLM_HOME", str(tmp_path / "home"))
     terminal = chat("--seed", "2", "--length", "3000", "--pace", "150", "--temperature", "1.5", model=endless)
 
     def stop_after(characters: int, turn: str, old: str = "") -> str:
-        """Wait until so much of another reply than the old one is seen, stop it, and compare; what it says."""
+        """Stop another reply than the old one after some visible characters; return its saved text."""
         terminal.until(lambda: f"writing   {turn}" in terminal.status)
         terminal.until(lambda: len(terminal.reply) > characters and not drawn(old).startswith(drawn(terminal.reply)))
         before = terminal.reply
         terminal.press(ESCAPE)
         terminal.until_ready(turn)
-        reply = kept(endless)[-1]
+        reply = saved_turns(endless)[-1]
         assert reply.reason == "cancelled"
         assert len(reply.text) < 3000
         assert drawn(reply.text).startswith(drawn(before))
@@ -309,17 +303,17 @@ def test_long_visit_shows_what_is_saved(
     first = stop_after(60, "turn 2 ")
     terminal.press(F5)
     second = stop_after(60, "turn 2  2/2", first)
-    assert [one.text for one in kept(endless)[-1].siblings] == [first, second]
+    assert [one.text for one in saved_turns(endless)[-1].siblings] == [first, second]
 
     terminal.press(F4)
     terminal.until_seen(HEAT)
     terminal.press(CTRL_L)
     terminal.until_seen("a surprise of")
-    # So far that no character before it is the same: the panel says when the cursor has arrived.
+    # A character that does not occur before: the panel shows when the cursor has arrived.
     steps = next(n for n in range(3, 60) if second[n].isalpha() and second[n] not in second[:n])
     terminal.press(*[RIGHT] * steps)
     terminal.until_seen(f"{second[steps]}, a surprise of")
-    alternatives = weighed(endless, steps).alternatives
+    alternatives = score_character(endless, steps).alternatives
     number, chosen = next(
         (n, one.text) for n, one in enumerate(alternatives, 1) if one.text.isalpha() and one.text != second[steps]
     )
@@ -341,10 +335,10 @@ def test_long_visit_shows_what_is_saved(
     terminal.until_seen("length 60")
     terminal.say("Thank you.")
     terminal.until_ready("turn 6 ")
-    turns = kept(endless)
+    turns = saved_turns(endless)
     assert texts(turns)[:5] == ["Is the ferry late?", third, "And the pilot?", fourth, "Thank you."]
 
-    # A copy is closed and opened again, and goes on as this one does.
+    # A copy that is closed and reopened replies as this one.
     shutil.copytree(tmp_path / "home", tmp_path / "copy")
     other = chat("-c", model=endless, CHARLM_HOME=str(tmp_path / "copy"))
     assert other.leave() == 0
@@ -354,12 +348,12 @@ def test_long_visit_shows_what_is_saved(
         one.say("Good night.")
         one.until_ready("turn 8 ")
         monkeypatch.setenv("CHARLM_HOME", str(tmp_path / home))
-        reply = solid(kept(endless)[-1].text)
+        reply = solid(saved_turns(endless)[-1].text)
         one.until(lambda one=one, reply=reply: one.reply == reply)
     monkeypatch.setenv("CHARLM_HOME", str(tmp_path / "home"))
-    never_closed = texts(kept(endless))
+    never_closed = texts(saved_turns(endless))
     monkeypatch.setenv("CHARLM_HOME", str(tmp_path / "copy"))
-    assert [text.encode() for text in texts(kept(endless))] == [text.encode() for text in never_closed]
+    assert [text.encode() for text in texts(saved_turns(endless))] == [text.encode() for text in never_closed]
     assert never_closed[:6] == texts(turns)
     for one in (terminal, other):
         assert one.leave() == 0
@@ -367,7 +361,7 @@ def test_long_visit_shows_what_is_saved(
 
 
 def hang_up(terminal: Terminal) -> None:
-    """Take the terminal away, as closing its window does."""
+    """Remove the terminal, as closing its window does."""
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, terminal.child.child_fd)
     os.close(nothing)
@@ -402,7 +396,7 @@ def test_ended_from_outside_keeps_shown_reply(
     else:
         assert terminal.wait() == code
         before = shown() or before
-    asked, reply = kept(trained)
+    asked, reply = saved_turns(trained)
     assert asked.text == "Tell me everything."
     assert reply.reason == "cancelled"
     assert solid(reply.text).startswith(before)
@@ -412,14 +406,16 @@ def test_ended_from_outside_keeps_shown_reply(
 
 
 def test_lost_terminal_without_signal_ends_app(start: Start, trained: Path) -> None:
-    """As under `nohup`."""
-    terminal = start("chat", trained, "--length", "5000", "--pace", "300", "--seed", "2", deaf=True, TERM="xterm")
+    """SIGHUP is ignored, as under `nohup`."""
+    terminal = start(
+        "chat", trained, "--length", "5000", "--pace", "300", "--seed", "2", ignore_sighup=True, TERM="xterm"
+    )
     terminal.until_ready()
     terminal.say("Tell me everything.")
     terminal.until(lambda: len(terminal.reply) > 20)
     hang_up(terminal)
     terminal.exit_code()
-    assert kept(trained)[0].text == "Tell me everything."
+    assert saved_turns(trained)[0].text == "Tell me everything."
 
 
 def test_paste_of_million_chars_sends_nothing(chat: Start) -> None:
@@ -432,7 +428,7 @@ def test_paste_of_million_chars_sends_nothing(chat: Start) -> None:
     terminal.press("x")
     terminal.until_seen("characters pasted]x")
     assert "turn 0" in terminal.status
-    # It goes as one: what stands for it is deleted as one character is.
+    # Its placeholder is deleted like one character.
     terminal.press("\x7f", "\x7f", "hello", ENTER)
     terminal.until_ready("turn 2")
     assert "  hello" in terminal.screen.lines
@@ -447,14 +443,14 @@ HOSTILE = (
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Path:
-    """A doctored model: it writes what would drive a terminal or an app, in a single line."""
+    """A model that writes sequences for terminals and apps, in a single line."""
     save(parrot_checkpoint(HOSTILE), tmp_path / "hostile.safetensors")
     return tmp_path / "hostile.safetensors"
 
 
 def test_hostile_model_does_not_drive_terminal(start: Start, hostile: Path) -> None:
     options = ["--candidates", "1", "--length", "3000", "--temperature", "1", "--top-p", "1", "--seed", "1"]
-    terminal = start("chat", hostile, *options, size=(80, 24))  # its screen complains of whatever it does not know
+    terminal = start("chat", hostile, *options, size=(80, 24))  # the emulator rejects unknown sequences
     terminal.until_ready()
     terminal.press(ENTER)
     terminal.until_ready("turn 1")
@@ -480,7 +476,7 @@ def test_hostile_model_does_not_drive_terminal(start: Start, hostile: Path) -> N
     terminal.until_seen("conversations")
     assert terminal.leave() == 0
     assert terminal.screen.modes == LEFT_ON
-    turns = kept(hostile)
+    turns = saved_turns(hostile)
     written = turns[0].text
     assert len(written) == 3000
     assert set(HOSTILE) == set(written)
@@ -509,7 +505,7 @@ def test_dumb_terminal_gets_line_mode(start: Start, trained: Path) -> None:
     terminal.say("Good morning.")
     terminal.until(lambda: terminal.sent.count("you> ") == 2)
     reply = terminal.sent.partition("Good morning.")[2].rpartition("you> ")[0]
-    assert solid(reply) == solid(kept(trained)[1].text)
+    assert solid(reply) == solid(saved_turns(trained)[1].text)
     terminal.press("\x04")
     assert terminal.wait() == 0
     assert terminal.screen.modes == set()
@@ -530,12 +526,12 @@ def test_redirected_stderr_gets_line_mode(trained: Path, tmp_path: Path) -> None
 
 
 def test_same_seed_gives_same_reply_everywhere(chat: Start, trained: Path) -> None:
-    """The app, a pipe and a conversation in Python say the same with the same seed."""
+    """The app, a pipe and the Python API reply the same with the same seed."""
     options = ["--seed", "7", "--length", "60", "--candidates", "4"]
     terminal = chat(*options)
     terminal.say("Who goes there?")
     terminal.until_ready("turn 2")
-    shown = kept(trained)[1].text
+    shown = saved_turns(trained)[1].text
     assert terminal.leave() == 0
     command = [sys.executable, "-m", "charlm", "chat", trained, *options, "--no-save"]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The X-ray pane: it shows what the model does, while it writes and afterwards, and never disturbs it."""
+"""The X-ray: it shows the model during a reply and afterwards, and changes no reply."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def drawn(chat: Chat) -> list[str]:
 
 
 def norm_after(chat: Chat, text: str, layer: int = 0) -> float:
-    """Of the memory, as reading everything from the start gives it."""
+    """Return the norm of the memory after reading a text from the start."""
     engine = chat.engine
     state, _ = engine.prefill(engine.start(), encode_lossy(engine.vocabulary, text))
     return float(np.linalg.norm(state.layers[layer].c))
@@ -63,7 +63,7 @@ async def test_xray_after_reply_shows_last_character(open_chat: OpenChat, candid
         assert drawn(chat)[1].startswith("layer 0")
         assert any(line.startswith("entropy") and line.endswith("bits") for line in drawn(chat))
         chat.assert_consistent()
-        # Opened later, it sees the same.
+        # Opened later, it shows the same.
         await chat.press("f10")
         pane(chat).summary = None
         await chat.press("f10")
@@ -98,19 +98,19 @@ async def test_xray_follows_reply_and_takes_keys(open_chat: OpenChat) -> None:
         await chat.until(lambda: moved() and len(seen) > count + 1)
         await chat.press("escape")
         assert chat.conversation.head.reason == "cancelled"
-        assert pane(chat).display  # Escape was for the reply
+        assert pane(chat).display  # Escape stopped the reply
         chat.assert_consistent()
 
 
 async def test_xray_open_does_not_change_reply(open_chat: OpenChat) -> None:
-    said = []
+    texts = []
     for watched in (False, True):
         async with open_chat(keep=False) as chat:
             if watched:
                 await chat.press("f10")
             await chat.say("hello")
-            said.append(chat.turns)
-    assert said[0] == said[1]
+            texts.append(chat.turns)
+    assert texts[0] == texts[1]
 
 
 async def test_xray_while_looking_shows_character_at_cursor(open_chat: OpenChat) -> None:
@@ -218,7 +218,7 @@ def unit_values(chat: Chat, number: int) -> list[float]:
 
 
 def values_of(chat: Chat, number: int, layer: int, signal: str, unit: int) -> Any:
-    """What a unit did at each character of a turn, as reading everything from the start gives it."""
+    """Return a unit's values in a turn, after reading the conversation from the start."""
     conversation, engine = chat.conversation, chat.engine
     turn = conversation.path[number]
     text = conversation.text(turn)
@@ -241,14 +241,14 @@ async def test_pinned_unit_colours_old_and_new_turns(open_chat: OpenChat, candid
         assert "pinned" in drawn(chat)[-1]
         for number in (0, 1):
             np.testing.assert_allclose(unit_values(chat, number), values_of(chat, number, 1, "c", 4), atol=1e-3)
-        # And so is what comes.
+        # New turns are coloured too.
         await chat.say("and then?")
         await chat.until(lambda: all(document.has_unit_values(turn.id) for turn in chat.conversation.path))
         for number in (2, 3):
             np.testing.assert_allclose(unit_values(chat, number), values_of(chat, number, 1, "c", 4), atol=1e-3)
         strip = chat.screen.transcript.render_lines(chat.screen.transcript.size.region)[1]
         assert any(segment.style.bgcolor and segment.style.color for segment in strip if segment.text.strip())
-        await chat.press("f6", "f7")  # undone and done again it is still coloured
+        await chat.press("f6", "f7")  # after undo and redo the turn is coloured
         await chat.until(lambda: all(document.has_unit_values(turn.id) for turn in chat.conversation.path))
         await chat.press("f10", "f10", "tab", "enter")
         assert chat.screen.transcript.unit_scale is None
@@ -273,7 +273,7 @@ async def test_unit_pinned_during_reply_colours_it(open_chat: OpenChat) -> None:
         await chat.press("escape")
         await chat.until(lambda: chat.screen.transcript.document.has_unit_values(chat.conversation.head.id))
         np.testing.assert_allclose(unit_values(chat, 1), values_of(chat, 1, 0, "f", 2), atol=1e-3)
-        await chat.press("f4")  # the pin comes before heat, and heat is there when it goes
+        await chat.press("f4")  # a pin hides heat until it is gone
         assert "unit" in chat.status("note")
         pane(chat).focus()
         await chat.press("enter")
@@ -310,11 +310,11 @@ async def test_clamped_unit_changes_reply_until_freed(open_chat: OpenChat) -> No
         await chat.type("/seed 1")
         await chat.press("f6")
         await chat.say("hello")
-        held = chat.turns[-1]
-        assert held != free
-        chat.assert_consistent()  # it remembers the text as it reads it by itself
+        clamped = chat.turns[-1]
+        assert clamped != free
+        chat.assert_consistent()  # the state is that of an unclamped reading
         assert replay(chat.conversation).difference is None
-        # The strips show it as it was drawn.
+        # The strips show the clamped value.
         pane(chat).focus()
         await chat.press("1", ":", "4", "enter")
         await chat.until(lambda: pane(chat).summary.layers[1].bands[4].values[4] == -3.5)  # type: ignore[union-attr]
@@ -367,7 +367,7 @@ async def test_clamp_by_command_and_dial_reaches_xray(open_chat: OpenChat) -> No
         assert pane(chat).clamps == {(1, 4): 0.5}
         await chat.type("/clamp 9:4=0")
         assert "there is no unit 9:4" in chat.notes
-        await chat.press("f3", "tab", *["down"] * 11)  # the row before the seed's
+        await chat.press("f3", "tab", *["down"] * 11)  # the row above the seed
         row = chat.app.query_one(ClampRow)
         assert row.current
         assert "1:4=0.5" in str(row.render())
