@@ -33,7 +33,7 @@ def _statistics(engine: Engine) -> Tensors:
     return engine.checkpoint.statistics or estimate_from_samples(engine)
 
 
-class Reading(NamedTuple):
+class ReadResult(NamedTuple):
     """The context after some ids."""
 
     context: Context
@@ -97,7 +97,7 @@ class AdaptiveModel:
         settings: LearnConfig | None,
         next_id: int | None = None,
         cancel: Callable[[], bool] = never,
-    ) -> Reading:
+    ) -> ReadResult:
         """Return the context after ids, and how surprising they were.
 
         Args:
@@ -121,11 +121,11 @@ class AdaptiveModel:
         next_id: int | None = None,
         *,
         is_adapted: bool,
-    ) -> Reading:
+    ) -> ReadResult:
         if not isinstance(context, AdaptedContext) and not is_adapted:
-            return Reading(self._static.read(context, ids, cancel), None)
+            return ReadResult(self._static.read(context, ids, cancel), None)
         if not len(ids):
-            return Reading(context, np.empty(0))
+            return ReadResult(context, np.empty(0))
         nats = []
         if not isinstance(context, AdaptedContext):
             nats.append(surprisals(context.logits[None], ids[:1]))
@@ -145,7 +145,7 @@ class AdaptiveModel:
                     lr=None if settings is None else settings.rate,
                 )
             nats.append(surprisal)
-        return Reading(context, np.concatenate(nats))
+        return ReadResult(context, np.concatenate(nats))
 
     def to_bytes(self, context: AdaptedContext) -> tuple[bytes, bytes]:
         """Return a context without its delta, some KiB; and the delta, as large as the model."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm.adapt.adaptive_model import AdaptiveModel, Reading
+from charlm.adapt.adaptive_model import AdaptiveModel, ReadResult
 from charlm.adapt.learner import AdaptedContext
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.journal import Journal
@@ -44,6 +44,7 @@ class ContextCache:
         data: the conversation.
         journal: may have saved contexts of finished turns.
         max_delta_bytes: of the learned weights that contexts keep.
+        max_delta_turns: number of turns that keep them.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class ContextCache:
         data: ConversationData,
         journal: Journal,
         max_delta_bytes: int = MAX_DELTA_BYTES,
+        max_delta_turns: int = MAX_DELTA_TURNS,
     ) -> None:
         self.model = model
         self._data = data
         self._journal = journal
         self.max_delta_bytes = max_delta_bytes
+        self.max_delta_turns = max_delta_turns
         self._adapted: OrderedDict[Turn, None] = OrderedDict()  # turns whose contexts have learned something
         self._lock = threading.Lock()
 
@@ -102,13 +105,13 @@ class ContextCache:
             before = self.model.forget(before)
         return self.model.read(before, self._encode(self._data.lead(turn)), will_learn=turn.policy.settings is not None)
 
-    def read_typed(self, context: Context, text: str, turn: Turn, cancel: Callable[[], bool] = never) -> Reading:
+    def read_typed(self, context: Context, text: str, turn: Turn, cancel: Callable[[], bool] = never) -> ReadResult:
         """Read text of a turn, and learn from it as its policy says; with it, that the turn ends there."""
         closing = self._encode(self._data.dialogue.closing)
         next_id = int(closing[0]) if len(closing) and turn.policy.settings is not None else None
         return self.model.learn(context, self._encode(text), turn.policy.settings, next_id, cancel)
 
-    def read_turn(self, before: Context, turn: Turn, cancel: Callable[[], bool] = never) -> Reading:
+    def read_turn(self, before: Context, turn: Turn, cancel: Callable[[], bool] = never) -> ReadResult:
         """Read a whole turn; once something was learned, with the calls that read it first."""
         context = self.begin_turn(before, turn)
         learns = isinstance(context, AdaptedContext) or turn.policy.settings is not None
@@ -117,7 +120,7 @@ class ContextCache:
             context, surprisal = self.read_typed(context, text, turn, cancel)
             nats.append(surprisal)
         known = [one for one in nats if one is not None]
-        return Reading(context, np.concatenate(known) if known and len(known) == len(nats) else None)
+        return ReadResult(context, np.concatenate(known) if known and len(known) == len(nats) else None)
 
     def keep(self, turn: Turn, context: Context) -> None:
         """Keep a turn's context; of those that have learned something only the last few, but always two."""
@@ -133,7 +136,7 @@ class ContextCache:
     def _is_full(self) -> bool:
         deltas = [turn.context.delta for turn in self._adapted if isinstance(turn.context, AdaptedContext)]
         sizes = {id(delta): delta.size for delta in deltas}  # many turns share one
-        return len(self._adapted) > MAX_DELTA_TURNS or sum(sizes.values()) > self.max_delta_bytes
+        return len(self._adapted) > self.max_delta_turns or sum(sizes.values()) > self.max_delta_bytes
 
     def score_chars(self, turn: Turn, alternatives: int = 5) -> list[CharScore]:
         """Return the probability of each character of a turn, by the model."""

@@ -26,6 +26,7 @@ from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, load, save
 from charlm.config import LearnConfig, ModelConfig
 from charlm.errors import CharlmError, CheckpointError, CorpusError, UsageError
+from charlm.inference import tape
 from charlm.inference.engine import Engine
 from charlm.inference.sampling import log_softmax
 from charlm.inference.scoring import score_text
@@ -332,15 +333,15 @@ def test_interruption_leaves_no_trace(learner: Learner, monkeypatch: pytest.Monk
     expected = learner.read(context, text).context
     calls = 0
 
-    def interrupt(*arguments: Any) -> bool:
+    def interrupt(*arguments: Any) -> tape.Gradients:
         nonlocal calls
         calls += 1
         if calls == 4:
             raise KeyboardInterrupt
-        return step(*arguments)
+        return backward(*arguments)
 
-    step = learner._learn
-    monkeypatch.setattr(learner, "_learn", interrupt)
+    backward = tape.backward
+    monkeypatch.setattr(tape, "backward", interrupt)
     with pytest.raises(KeyboardInterrupt):
         learner.read(context, text)
     monkeypatch.undo()
@@ -445,10 +446,9 @@ def test_weights_stay_finite_at_any_rate(cell: str, rate: float, norm: bool) -> 
 def test_ruined_weights_are_dropped(learner: Learner) -> None:
     context = learner.read(learner.start(), noise(50)).context
     for value in (np.nan, np.inf, 1e38):
-        learner._working.load(context.delta)
-        learner._working._flat[::3] = value
-        learner._working._add()
-        ruined = replace(context, delta=learner._working.delta(), shrinks=5)
+        moved = context.delta.moved.copy()
+        moved[::3] = value
+        ruined = replace(context, delta=replace(context.delta, moved=moved), shrinks=5)
         after = learner.read(ruined, noise(30)).context
         assert after.shrinks > 5
         assert np.isfinite(after.delta.moved).all()

@@ -17,6 +17,7 @@ from charlm.chat.replay import replay
 from charlm.chat.reply import Observer
 from charlm.chat.session import ChatOptions, Session
 from charlm.chat.storage.store import ConversationStore
+from charlm.chat.turns import Segment, Turn
 from charlm.checkpoint import save
 from charlm.config import MAX_CLAMP, ChatConfig
 from charlm.errors import CheckpointError, UsageError
@@ -104,10 +105,11 @@ def test_clamps_with_learning_keep_the_context_exact() -> None:
     assert isinstance(context, AdaptedContext)
     assert context.delta
     other = Conversation(learning_engine(), DIALOGUES["play"], dials=replace(QUICK, learn=1e-3), seed=3)
-    head = other.root
+    read = other.context(other.root)
     for turn in conversation.path:
-        head = other._type(head, turn.author, turn.name, turn.text, turn.policy)
-    expected = other.context(head).state
+        typed = Turn(0, turn.parent, turn.author, turn.name, (Segment(turn.text),), policy=turn.policy)
+        read = other.contexts.read_turn(read, typed).context
+    expected = read.state
     for one, two in zip(conversation.context(conversation.head).state.arrays(), expected.arrays(), strict=True):
         np.testing.assert_array_equal(one, two)
     assert replay(conversation).difference is None

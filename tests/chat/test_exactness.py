@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.adapt.learner import AdaptedContext, Learner
 from charlm.cells import CELLS
-from charlm.chat import context_cache as limits
 from charlm.chat.conversation import Conversation
 from charlm.chat.replay import replay
 from charlm.chat.reply import Observer
@@ -200,6 +199,10 @@ def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: P
     store = ConversationStore(path)
     conversation = store.create("noise", engine, DIALOGUES[form], dials=dials, seed=1)
 
+    def keep_few() -> None:
+        """Keep learned weights with three turns only."""
+        conversation.contexts.max_delta_turns = 3
+
     def reopen() -> None:
         nonlocal store, conversation
         number = conversation.data.number
@@ -210,7 +213,9 @@ def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: P
         else:
             conversation = store.create("noise", engine, DIALOGUES[form], dials=conversation.dials, seed=1)
             conversation.data.controls.rng.bit_generator.state = never_closed.data.controls.rng.bit_generator.state
+        keep_few()
 
+    keep_few()
     for step in steps:
         if step.what == "reopen":
             reopen()
@@ -264,16 +269,9 @@ def test_history_context_matches_visible_text(form: str, candidates: int, steps:
         check(random_engine(has_bytes=has_bytes), form, candidates, steps, Path(folder) / "c.db")
 
 
-@pytest.fixture
-def few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep learned weights with three turns only."""
-    monkeypatch.setattr(limits, "MAX_DELTA_TURNS", 3)
-
-
-@pytest.mark.usefixtures("few_are_kept")
 @pytest.mark.parametrize("form", DIALOGUES)
 @pytest.mark.parametrize("candidates", [1, 4])
-@settings(max_examples=examples(8), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8))
 @given(steps=LEARNING_STEPS, has_bytes=st.booleans())
 def test_history_learned_weights_match_your_text(
     form: str, candidates: int, steps: list[Step], has_bytes: bool

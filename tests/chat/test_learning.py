@@ -17,7 +17,6 @@ from charlm import checkpoint
 from charlm.adapt import learner
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.adapt.learner import AdaptedContext
-from charlm.chat import context_cache as limits
 from charlm.chat.commands import COMMANDS, Operation, find_command
 from charlm.chat.conversation import Conversation
 from charlm.chat.export import from_json, to_json
@@ -244,8 +243,8 @@ class Reads:
 
 def test_turn_cost_is_the_same_at_turn_100(monkeypatch: pytest.MonkeyPatch, store: ConversationStore) -> None:
     reads = Reads(monkeypatch)
-    monkeypatch.setattr(limits, "MAX_DELTA_TURNS", 4)
     conversation = store.create("noise", learning_engine(), PLAIN, dials=LEARNING, seed=1)
+    conversation.contexts.max_delta_turns = 4
 
     def talk(turns: int) -> float:
         while len(conversation.path) < turns:
@@ -275,8 +274,8 @@ def test_kept_contexts_are_bounded_by_size() -> None:
 
 
 def test_undo_far_back_relearns_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_DELTA_TURNS", 8)
     conversation = begin()
+    conversation.contexts.max_delta_turns = 8
     for _ in range(16):
         conversation.say("hello")
     reads = Reads(monkeypatch)
