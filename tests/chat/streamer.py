@@ -9,16 +9,18 @@ reply as it is shown, ["done"] when the reply is finished.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from charlm.chat.reply import Observer
 from charlm.chat.storage.store import ConversationStore
@@ -28,7 +30,7 @@ from charlm.inference.generate import Piece
 from .models import DIALOGUES, learning_engine
 
 FAULT = 77  # exit code of a process that stopped before a write
-BATCH = 12  # processes at the same time; they mostly sleep
+BATCH = 12  # processes at the same time
 
 
 def tell(*what: object) -> None:
@@ -41,11 +43,11 @@ def stream(
     seed: int,
     learn: float,
     paces: Iterable[tuple[int, int, int]],
-    connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+    **options: Any,
 ) -> None:
     """Continue the conversation, or begin it: one turn for each pace (characters/s, length, candidates)."""
     engine, dialogue = learning_engine(), DIALOGUES["lines"]
-    store = ConversationStore(path, connect=connect)
+    store = ConversationStore(path, **options)
     if (latest := store.latest()) is None:
         conversation = store.create("noise", engine, dialogue, dials=ChatConfig(candidates=1, learn=learn), seed=seed)
     else:
@@ -92,7 +94,8 @@ def stream_until_fault(folder: Path, number: int, learn: float) -> None:
     log = os.open(folder / f"{number}.log", os.O_WRONLY | os.O_CREAT)
     os.dup2(log, 1)
     connect = partial(sqlite3.connect, factory=partial(FaultyConnection, until_fault=number))
-    stream(folder / f"{number}.db", 0, learn, [(100, 60, 1), (400, 10, 3)], connect)
+    clock = itertools.count(step=0.1).__next__  # saves the same drafts in every process
+    stream(folder / f"{number}.db", 0, learn, [(10_000, 60, 1), (10_000, 10, 3)], connect=connect, clock=clock)
 
 
 def inject_faults(folder: Path, learn: float) -> None:
