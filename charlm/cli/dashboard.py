@@ -1,14 +1,10 @@
-"""What a training run looks like: a live dashboard, plain lines, JSON, or nothing.
-
-Each view takes the run's events one by one and keeps what it needs to draw. Losses are shown in bits per character.
-"""
+"""Views of a training run: a live dashboard, plain lines, JSON, or nothing. Losses are shown in bits per character."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from typing import Protocol, Self, TextIO
+from typing import Self, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -17,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from charlm.cli.common import INTERRUPTED
+from charlm.cli.common import INTERRUPTED, print_json
 from charlm.text.dataset import CacheRebuilt, Reading
 from charlm.text.dialogue import MAX_NAMES
 from charlm.text.sanitize import visible
@@ -35,29 +31,15 @@ from charlm.training.events import (
 )
 
 BARS = "▁▂▃▄▅▆▇█"
-NAMES = 4  # of speakers that are named in the plan
-_ENDS = {"budget": "the budget is spent", "patience": "it stopped getting better", "interrupted": "stopped"}
+SHOWN_NAMES = 4  # of speakers, in the plan
+STOPPING = "stopping after this step; Ctrl-C again leaves at once"
+_ENDS = {"budget": "the budget is spent", "patience": "it stopped improving"}
 
 
-class ProgressView(Protocol):
-    """Something that shows a run."""
+class ProgressView:
+    """Base of the views; shows nothing."""
 
-    exit_code: int
-
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *exception: object) -> None: ...
-    def show(self, event: Event) -> None:
-        """Take an event."""
-
-    def stopping(self) -> None:
-        """Say that the run is about to stop."""
-
-
-class QuietView:
-    """Shows nothing."""
-
-    def __init__(self) -> None:
-        self.exit_code = 0
+    exit_code = 0
 
     def __enter__(self) -> Self:
         return self
@@ -66,37 +48,33 @@ class QuietView:
         pass
 
     def show(self, event: Event) -> None:
-        """Keep only how it ended."""
+        """Show an event."""
         if isinstance(event, Ended) and event.reason == "interrupted":
             self.exit_code = INTERRUPTED
 
     def stopping(self) -> None:
-        """Say nothing."""
+        """Show that the run will stop after this step."""
 
 
-class JsonView(QuietView):
-    """One event a line. Steps come in bulk; only evaluations and what is rarer are told."""
+class JsonView(ProgressView):
+    """Prints an event a line, except for steps and progress of reading."""
 
     def __init__(self, stream: TextIO) -> None:
-        super().__init__()
         self._stream = stream
 
     def show(self, event: Event) -> None:
-        """Print it."""
         super().show(event)
         if not isinstance(event, Stepped | Reading):
-            print(json.dumps(to_dict(event), ensure_ascii=self._stream.isatty()), file=self._stream, flush=True)
+            print_json(to_dict(event), stream=self._stream)
 
 
-class PlainView(QuietView):
-    """Where nothing can be redrawn: one line an evaluation."""
+class PlainView(ProgressView):
+    """Prints a line for each evaluation; for streams that cannot redraw."""
 
     def __init__(self, stream: TextIO) -> None:
-        super().__init__()
         self._console = Console(file=stream, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
     def show(self, event: Event) -> None:
-        """Print what matters of it."""
         super().show(event)
         match event:
             case Planned():
@@ -109,15 +87,13 @@ class PlainView(QuietView):
                 self._console.print(farewell(event))
 
     def stopping(self) -> None:
-        """Say so."""
-        self._console.print("stopping after this step; Ctrl-C again leaves at once")
+        self._console.print(STOPPING)
 
 
-class Dashboard(QuietView):
-    """Where the screen can be redrawn."""
+class Dashboard(ProgressView):
+    """Redraws plan, progress, curves and sample on a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
-        super().__init__()
         self._console = console or Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._bytes = 0
         self._plan: Planned | None = None
@@ -128,7 +104,7 @@ class Dashboard(QuietView):
         self._sample = ""
         self._notices: list[str] = []
         self._ended: Ended | None = None
-        # Last, because it draws at once.
+        # Last, because it draws immediately.
         self._live = Live(
             get_renderable=self._render,
             console=self._console,
@@ -147,7 +123,6 @@ class Dashboard(QuietView):
             self._console.print(farewell(self._ended))
 
     def show(self, event: Event) -> None:
-        """Keep it for the next drawing."""
         super().show(event)
         match event:
             case Reading():
@@ -172,8 +147,7 @@ class Dashboard(QuietView):
                 pass
 
     def stopping(self) -> None:
-        """Say so in the next drawing."""
-        self._notices = [*self._notices[-2:], "stopping after this step; Ctrl-C again leaves at once"]
+        self._notices = [*self._notices[-2:], STOPPING]
 
     def _render(self) -> RenderableType:
         if self._plan is None:
@@ -183,9 +157,7 @@ class Dashboard(QuietView):
         if self._sample:
             height = max(3, min(12, self._console.height - 12))
             lines = "\n".join(self._sample.strip("\n").split("\n")[: height - 2])
-            parts.append(
-                Panel(Text(lines), title="what it writes now", title_align="left", border_style="dim", height=height)
-            )
+            parts.append(Panel(Text(lines), title="sample", title_align="left", border_style="dim", height=height))
         return Group(*parts)
 
     def _progress(self) -> RenderableType:
@@ -224,19 +196,19 @@ class Dashboard(QuietView):
 
 
 def bits(nats: float) -> str:
-    """A loss as people see it."""
+    """Return a loss as text, in bits."""
     return f"{nats / math.log(2):.3f} bits/char"
 
 
 def clock(seconds: float) -> str:
-    """Seconds as 4:05 or 1:02:03."""
+    """Return seconds as 4:05 or 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def sparkline(values: Sequence[float], width: int = 24) -> str:
-    """A row of bars, high for high values."""
+    """Return a row of bars, high for high values."""
     shown = [value for value in values if math.isfinite(value)][-width:]
     if not shown or not width:
         return ""
@@ -245,7 +217,7 @@ def sparkline(values: Sequence[float], width: int = 24) -> str:
 
 
 def plan_table(event: Planned) -> RenderableType:
-    """What the run is going to do."""
+    """Return the plan of a run."""
     model, train = event.model, event.train
     table = Table.grid(padding=(0, 2))
     kinds = f"{event.characters} distinct" + (", rarer ones as bytes" if event.has_bytes else "")
@@ -265,30 +237,30 @@ def plan_table(event: Planned) -> RenderableType:
     table.add_row("", f"dropout {dropout}{weight_drop}, seed {train.seed}, {machine}")
     table.add_row("dialogue", dialogue_line(event))
     if event.skipped:
-        table.add_row("skipped", f"{len(event.skipped)} binary files, {visible(event.skipped[0])} the first")
-    begins = f"goes on at step {event.resumed_at}" if event.resumed_at is not None else event.path
-    return Group(Text(visible(f"{event.name}: {begins}"), style="bold"), table)
+        table.add_row("skipped", f"{len(event.skipped)} binary files, first {visible(event.skipped[0])}")
+    start = f"resumes at step {event.resumed_at}" if event.resumed_at is not None else event.path
+    return Group(Text(visible(f"{event.name}: {start}"), style="bold"), table)
 
 
 def dialogue_line(event: Planned) -> str:
-    """How the text writes turns, and why that is thought."""
+    """Return the dialogue format and the reason for it."""
     dialogue, detected = event.dialogue, event.dialogue_detected
-    names = ", ".join(dialogue.names[:NAMES]) + (", ..." if len(dialogue.names) > NAMES else "")
+    names = ", ".join(dialogue.names[:SHOWN_NAMES]) + (", ..." if len(dialogue.names) > SHOWN_NAMES else "")
     count = f"{len(dialogue.names)}{' or more' * (len(dialogue.names) == MAX_NAMES)}"
     speakers = f", {count} speaker{'s' * (len(dialogue.names) > 1)}: {names}" if names else ""
     if event.dialogue_chosen_by == "base":
-        return f"{dialogue.format}, kept from the model that is fine-tuned: the text shows no turns{speakers}"
+        return f"{dialogue.format}, kept from the base model: the text has no turns{speakers}"
     if event.dialogue_chosen_by == "text":
         explained = {"plain": "plain: no turns were found", "lines": "lines: a turn a line"}
         return explained.get(dialogue.format, dialogue.format) + speakers
     if dialogue.format in ("plain", detected) or speakers:
-        return f"{dialogue.format}, as you said{speakers}"
-    lacking = "no speakers were found" if dialogue.has_names else "the text does not look so"
-    return f"{dialogue.format}, as you said, but {lacking}" + (f"; it looks like {detected}" * (detected != "plain"))
+        return f"{dialogue.format}, as requested{speakers}"
+    lacking = "no speakers were found" if dialogue.has_names else "the text seems to have another format"
+    return f"{dialogue.format}, as requested, but {lacking}" + (f"; it looks like {detected}" * (detected != "plain"))
 
 
 def evaluation_line(event: Evaluated) -> str:
-    """An evaluation in one line."""
+    """Return an evaluation as a line."""
     train = f"{event.train / math.log(2):.4f}" if event.train is not None else "-"
     mark = " *" if event.improved else ""
     return (
@@ -298,25 +270,21 @@ def evaluation_line(event: Evaluated) -> str:
 
 
 def notice(event: CacheRebuilt | RolledBack | SaveFailed) -> str:
-    """Something that went wrong and was dealt with."""
+    """Return the message of a problem that the run has handled."""
     if isinstance(event, CacheRebuilt):
         return visible(event.message)
     if isinstance(event, RolledBack):
         back = f"back to step {event.step} with {event.rate_scale:g} of the learning rate"
-        return f"the loss exploded ({event.loss:.3g}); {back}"
-    return f"not saved at step {event.step}: {event.message}; the last good files still stand"
+        return f"the loss diverged ({event.loss:.3g}); {back}"
+    return f"not saved at step {event.step}: {event.message}; the files of the last save are unchanged"
 
 
 def farewell(event: Ended) -> RenderableType:
-    """How it ended, and what to type next."""
+    """Return the result, and the next command."""
     path = visible(event.path)
     name = path.removeprefix("checkpoints/").removesuffix(".safetensors")
     if event.reason == "interrupted":
-        lines = [
-            f"stopped at step {event.step}, saved",
-            f"go on:  charlm train --resume {name}",
-        ]
-        return Text("\n".join(lines))
+        return Text(f"stopped at step {event.step}, saved\nresume:  charlm train --resume {name}")
     assert event.validation is not None
     size = event.bytes / 1e6
     return Text(

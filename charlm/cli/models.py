@@ -1,4 +1,4 @@
-"""`charlm models`: what there is, and each model's card."""
+"""`charlm models`: lists models, shows and exports them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from charlm.text.vocabulary import Vocabulary
 
 
 @charlm_group(
-    ("charlm models", "which there are"),
+    ("charlm models", "the list"),
     ("charlm models show novel", "a card"),
     ("charlm models export novel -o novel-half.safetensors", "half the size, to share"),
 )
@@ -40,7 +40,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         print_json(rows, indent=1)
         return
     if not rows:
-        click.echo("no models yet; charlm train FILE makes one", err=True)
+        click.echo("no models yet; make one with charlm train FILE", err=True)
     for row in rows:
         click.echo(shown(f"{row['name']:20}  {row['says']}", sys.stdout))
 
@@ -59,7 +59,7 @@ def _summary(card: ModelCard) -> dict[str, Any]:
 def show(model: str, as_json: bool) -> None:
     """Print a model's card: shape, vocabulary, text, training, validation."""
     path = find_model(model)
-    config, vocabulary, record, dialogue = read_header(path)  # what is wrong with it is an error here
+    config, vocabulary, record, dialogue = read_header(path)  # raises for a damaged file
     if as_json:
         document = _card(path, config, record) | {
             "characters": "".join(vocabulary.characters),
@@ -79,16 +79,16 @@ def show(model: str, as_json: bool) -> None:
 )
 @click.argument("model", shell_complete=complete_model)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file.")
-@click.option("--full/--half", default=False, help="Weights in full precision, or in half.")
-@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@click.option("--full/--half", default=False, help="Precision of the weights.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def export(model: str, output: Path, full: bool, force: bool) -> None:
-    """Write a model to a file of its own, by default in half precision: half the size, and widened when it is read."""
+    """Write a copy of a model, by default in half precision: half the size, float32 again when it is loaded."""
     path = find_model(model)
     if output.exists() and not force:
         raise OutputError(f"{output} already exists", "choose another name with -o, or overwrite with --force")
     save(load(path), output, half=not full)
     click.echo(shown(str(output), sys.stdout))
-    click.echo(f"{path.stat().st_size / 1e6:.2f} MB are now {output.stat().st_size / 1e6:.2f}", err=True)
+    click.echo(f"{path.stat().st_size / 1e6:.2f} MB, exported as {output.stat().st_size / 1e6:.2f} MB", err=True)
 
 
 def _card(path: Path, config: ModelConfig, record: TrainingRecord) -> dict[str, Any]:

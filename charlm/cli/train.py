@@ -100,7 +100,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     if options["as_json"] and TorchrunEnv.of().rank == 0:
         view: dashboard.ProgressView = dashboard.JsonView(sys.stdout)
     elif not is_shown:
-        view = dashboard.QuietView()
+        view = dashboard.ProgressView()
     else:
         view = dashboard.Dashboard() if live else dashboard.PlainView(sys.stderr)
 

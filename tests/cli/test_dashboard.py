@@ -17,7 +17,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from charlm.checkpoint import TrainingRecord
-from charlm.cli.dashboard import BARS, Dashboard, JsonView, PlainView, ProgressView, QuietView, bits, clock, sparkline
+from charlm.cli.dashboard import BARS, Dashboard, JsonView, PlainView, ProgressView, bits, clock, sparkline
 from charlm.config import ModelConfig, TrainConfig
 from charlm.text.dataset import Reading
 from charlm.text.dialogue import MAX_NAMES, Dialogue
@@ -125,7 +125,7 @@ def test_everything_is_shown(size: tuple[int, int]) -> None:
         "It was a dark night.",
     ]  # fmt: skip
     if size == (80, 24):
-        for one in [*shown, sparkline([one.validation for one in [*HISTORY, EVALUATED]]), "what it writes now"]:
+        for one in [*shown, sparkline([one.validation for one in [*HISTORY, EVALUATED]]), "sample"]:
             assert one in frame
     else:
         # Words may be broken into lines, but nothing is left out.
@@ -149,22 +149,22 @@ def test_no_line_is_wider_than_the_screen_and_no_drawing_higher(size: tuple[int,
     ("dialogue", "chosen_by", "detected", "line"),
     [
         (Dialogue(), "text", "plain", "plain: no turns were found"),
-        (Dialogue(), "user", "play", "plain, as you said"),
+        (Dialogue(), "user", "play", "plain, as requested"),
         (Dialogue("lines"), "text", "lines", "lines: a turn a line"),
-        (Dialogue("lines"), "user", "lines", "lines, as you said"),
-        (Dialogue("lines"), "user", "plain", "lines, as you said, but the text does not look so"),
+        (Dialogue("lines"), "user", "lines", "lines, as requested"),
+        (Dialogue("lines"), "user", "plain", "lines, as requested, but the text seems to have another format"),
         (Dialogue("play", ("ANNA", "BEN")), "text", "play", "play, 2 speakers: ANNA, BEN"),
         (Dialogue("play", ("A", "B", "C", "D", "E")), "text", "play", "play, 5 speakers: A, B, C, D, ..."),
         (Dialogue("play", ("A",) * MAX_NAMES), "text", "play", "play, 1000 or more speakers: A, A, A, A, ..."),
-        (Dialogue("play", ("ANNA",)), "user", "plain", "play, as you said, 1 speaker: ANNA"),
-        (Dialogue("play"), "user", "plain", "play, as you said, but no speakers were found"),
+        (Dialogue("play", ("ANNA",)), "user", "plain", "play, as requested, 1 speaker: ANNA"),
+        (Dialogue("play"), "user", "plain", "play, as requested, but no speakers were found"),
         (
             Dialogue("play"), "user", "lines",
-            "play, as you said, but no speakers were found; it looks like lines",
+            "play, as requested, but no speakers were found; it looks like lines",
         ),
         (
             Dialogue("play", ("ANNA",)), "base", "plain",
-            "play, kept from the model that is fine-tuned: the text shows no turns, 1 speaker: ANNA",
+            "play, kept from the base model: the text has no turns, 1 speaker: ANNA",
         ),
     ],
 )  # fmt: skip
@@ -205,7 +205,7 @@ def test_an_interrupted_run_is_130_and_says_how_to_go_on() -> None:
     assert "charlm train --resume novel" in output
     assert "stopped at step 240, saved" in output  # where it goes on, not where the best weights are from
     assert "100%" not in output
-    for view in (QuietView(), JsonView(io.StringIO()), PlainView(io.StringIO())):
+    for view in (ProgressView(), JsonView(io.StringIO()), PlainView(io.StringIO())):
         assert exit_code(view, [*RUN, ENDED]) == 0
         assert exit_code(view, [*RUN, ended]) == 130
 
@@ -224,7 +224,7 @@ def test_what_went_wrong_is_said_and_so_is_a_stop() -> None:
             dashboard.show(event)
         dashboard.stopping()
     output = SGR.sub("", stream.getvalue())
-    assert "the loss exploded (12.5); back to step 100 with 0.5 of the learning rate" in output
+    assert "the loss diverged (12.5); back to step 100 with 0.5 of the learning rate" in output
     assert "not saved at step 150: No space left on device" in output
     assert "stopping after this step; Ctrl-C again leaves at once" in output
 
@@ -273,7 +273,7 @@ def test_a_real_training_on_a_terminal(tmp_path: Path) -> None:
     plain = SGR.sub("", REDRAW.sub("", shown.text))
     assert shown.code == 0, plain
     assert "100%" in plain
-    assert "what it writes now" in plain
+    assert "sample" in plain
     assert "charlm sample m" in plain
     assert not set(HOSTILE) & set(plain)
 
@@ -289,7 +289,7 @@ def test_plain_lines_say_the_same() -> None:
     steps = [line for line in lines if line.startswith("step ")]
     assert len(steps) == 4
     assert steps[-1] == "step 150  epoch 1.25  1:30  train 2.0000  validation 2.2500 bits/char  12345 chars/s"
-    assert any("the loss exploded" in line for line in lines)
+    assert any("the loss diverged" in line for line in lines)
     assert "\x1b" not in stream.getvalue()
 
 

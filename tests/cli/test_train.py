@@ -395,7 +395,7 @@ def test_full_disk_is_reported_and_survived(charlm: Charlm, monkeypatch: pytest.
     result = charlm(*RUN, "--steps", "30", "--evaluations", "2", "--save-every", "0")
     assert result.code == 0
     assert "No space left on device" in result.err
-    assert "the last good files still stand" in result.err
+    assert "the files of the last save are unchanged" in result.err
     assert checkpoint.load(tmp_path / "checkpoints" / "m.safetensors").record.steps == 30
     assert not list((tmp_path / "checkpoints").rglob("*.tmp"))
 

@@ -50,8 +50,8 @@ def dialogue_of(folder: Path, name: str) -> Dialogue:
         ("play", (), Dialogue("play", ("BEN", "ANNA")), "text", "play", "play, 2 speakers: BEN, ANNA"),
         ("talk", (), Dialogue("lines"), "text", "lines", "lines: a turn a line"),
         ("prose", (), Dialogue(), "text", "plain", "plain: no turns were found"),
-        ("play", ("--format", "plain"), Dialogue(), "user", "play", "plain, as you said"),
-        ("prose", ("--format", "play"), Dialogue("play"), "user", "plain", "play, as you said, but no speakers were"),
+        ("play", ("--format", "plain"), Dialogue(), "user", "play", "plain, as requested"),
+        ("prose", ("--format", "play"), Dialogue("play"), "user", "plain", "play, as requested, but no speakers were"),
         ("talk", ("--format", "transcript"), Dialogue("transcript"), "user", "lines", "it looks like lines"),
     ],
 )

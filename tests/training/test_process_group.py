@@ -98,11 +98,11 @@ def test_a_process_that_is_killed_is_no_loss(tmp_path: Path) -> None:
     os.kill(worker(process.pid, 1), signal.SIGKILL)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert "killed: goes on at step" in err
+    assert "killed: resumes at step" in err
     whole = torchrun(tmp_path, "whole", lanes=4, steps=240, dropout=0.2)
     _, err = whole.communicate(timeout=300)
     assert whole.returncode == 0, err
-    assert "goes on" not in err
+    assert "resumes" not in err
     killed, undisturbed = (
         checkpoint.load(tmp_path / "checkpoints" / f"{name}.safetensors") for name in ("killed", "whole")
     )
