@@ -40,7 +40,7 @@ _MAGIC = b"charlmM1"  # the last character is the version of the layout
 _HEADER = struct.Struct("<8s16sqQQddQ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AdaptedContext(Context):
     """A context of a model that learns. Its state and logits are those of the adapted weights."""
 

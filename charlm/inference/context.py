@@ -27,7 +27,7 @@ READ_BLOCK = 16 * SEGMENT  # ids between two calls of `cancel`; whole segments, 
 MIN_PARAGRAPH_PROBABILITY = 0.03  # of a blank line after a newline, if a model's text has paragraphs
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Context:
     """Everything that a model remembers of the text that it has read.
 
@@ -38,6 +38,11 @@ class Context:
     logits: Array  # (V,) of the next id
 
 
+def never() -> bool:
+    """Never cancel."""
+    return False
+
+
 class Model(Protocol):
     """Reads text: one stream at a time, from one context to the next."""
 
@@ -46,9 +51,9 @@ class Model(Protocol):
         """The trained weights."""
 
     def start(self) -> Context:
-        """Return the context before anything was read."""
+        """Return the context before anything was read, with equal logits."""
 
-    def read(self, context: Context, ids: Ids, cancel: Callable[[], bool]) -> Context:
+    def read(self, context: Context, ids: Ids, cancel: Callable[[], bool] = never) -> Context:
         """Return the context after ids that follow `context`.
 
         Raises:
@@ -57,11 +62,6 @@ class Model(Protocol):
 
     def engine(self, context: Context) -> Engine:
         """Return the weights to sample with at a context."""
-
-
-def never() -> bool:
-    """Never cancel."""
-    return False
 
 
 class StaticModel:
@@ -125,10 +125,10 @@ def read_prompt(model: Model, prompt: str, context: Context | None = None) -> tu
     """
     vocabulary = model.base.vocabulary
     ids = encode_lossy(vocabulary, normalise(prompt) or "\n")
-    context = model.read(context or model.start(), ids, never)
+    context = model.read(context or model.start(), ids)
     newline = ids[0]
     if not prompt and "\n" in vocabulary and math.exp(log_softmax(context.logits)[newline]) > MIN_PARAGRAPH_PROBABILITY:
-        return model.read(context, ids, never), np.concatenate((ids, ids))
+        return model.read(context, ids), np.concatenate((ids, ids))
     return context, ids
 
 
