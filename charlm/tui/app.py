@@ -11,7 +11,7 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -54,9 +54,7 @@ class ChatApp(App[int]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1", "help", "Help", tooltip="This help"),
-        Binding(
-            "f2", "screen.toggle_panel('conversations')", "Chats", tooltip="Conversations: open, search, rename, delete"
-        ),
+        Binding("f2", "screen.toggle_panel('conversations')", "Chats", tooltip="Open, search, rename or delete chats"),
         Binding("f3", "screen.toggle_panel('dials')", "Dials", tooltip="Dials: how replies are drawn and shown"),
         Binding("f4", "screen.heat", "Heat", tooltip="Colour every character by how much it surprised the model"),
         Binding("f5", "run('regenerate')", "Again", tooltip="Another reply; the old one stays, as a version"),
@@ -64,12 +62,8 @@ class ChatApp(App[int]):
         Binding("f7", "run('redo')", "Take an undo back", show=False),
         Binding("f8", "edit_last", "Say something else instead of what you said last", show=False),
         Binding("f9", "run('continue')", "Let the model write on", show=False),
-        Binding(
-            "ctrl+l", "screen.look", "Look", tooltip="Move over the text, see what else might have come, branch there"
-        ),
-        Binding(
-            "f10,ctrl+g", "screen.toggle_panel('xray')", "X-ray", tooltip="X-ray: gates, memory, what may come next"
-        ),
+        Binding("ctrl+l", "screen.look", "Look", tooltip="Move over the text, see alternatives, branch there"),
+        Binding("f10,ctrl+g", "screen.toggle_panel('xray')", "X-ray", tooltip="Gates, memory and what may come next"),
         Binding("ctrl+n", "run('new')", "A new conversation", show=False),
         Binding("ctrl+o", "pick_model", "Choose among the models", show=False),
         Binding("ctrl+y", "copy_reply", "Copy the last reply, or what is selected", show=False),
@@ -96,7 +90,6 @@ class ChatApp(App[int]):
         self.chat = ChatScreen(self.events)
         self._options = options
         self._open_session = open_session
-        self._commands: Sequence[Command] = ()
         self._unsent: list[str] = []  # submitted before the model was loaded
 
     # -- start --------------------------------------------------------------------------------------------------------
@@ -145,8 +138,7 @@ class ChatApp(App[int]):
         from charlm.chat.commands import COMMANDS
         from charlm.chat.presets import presets
 
-        self._commands = (*COMMANDS, *self._app_commands())
-        self.chat.start(session, self._commands)
+        self.chat.start(session, [*COMMANDS, *self._app_commands()])
         # Loaded objects stay: a full collection that visits all of them would stop the keys for 40 ms.
         gc.collect()
         gc.freeze()
@@ -305,7 +297,7 @@ class ChatApp(App[int]):
         from charlm.chat.commands import find_command
 
         with report_errors(self):
-            command, argument = find_command(self._commands, line)
+            command, argument = find_command(self.chat.commands, line)
             if not command.anytime:
                 self._require_idle()
                 self.chat.editing.end()
@@ -336,7 +328,7 @@ class ChatApp(App[int]):
             if isinstance(binding, Binding) and not binding.key.isdigit()
         ]
         keys.append((self.COMMAND_PALETTE_BINDING, "The command palette: search what there is to do, and do it"))
-        self.push_screen(HelpScreen(keys, [(f"/{one.name} {one.argument}", one.help) for one in self._commands]))
+        self.push_screen(HelpScreen(keys, [(f"/{one.name} {one.argument}", one.help) for one in self.chat.commands]))
 
     def action_edit_last(self) -> None:
         from charlm.chat.commands import last_turn
@@ -347,12 +339,19 @@ class ChatApp(App[int]):
     def action_copy_reply(self) -> None:
         """Copy the selected text, or else the last reply."""
         from charlm.chat.commands import last_turn
-        from charlm.tui.clipboard import copy
 
         with report_errors(self):
             text = self.screen.get_selected_text() or last_turn(self.session.conversation, "bot").text
-            copy(self, text)
+            self.copy_to_clipboard(text)
             self.notify(f"copied {len(text):,} characters", markup=False)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy by the terminal (OSC 52), and by the system's clipboard tool if there is one."""
+        import pyperclip
+
+        super().copy_to_clipboard(text)
+        with suppress(pyperclip.PyperclipException):
+            pyperclip.copy(text)
 
     @work
     async def action_pick_model(self) -> None:
@@ -366,7 +365,7 @@ class ChatApp(App[int]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Offer the slash commands that need no argument in the command palette."""
         yield from super().get_system_commands(screen)
-        for one in self._commands:
+        for one in self.chat.commands:
             if not one.argument or one.argument.startswith("["):
                 yield SystemCommand(one.name.replace("-", " "), one.help, lambda name=one.name: self.action_run(name))
 

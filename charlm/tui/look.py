@@ -68,7 +68,7 @@ class LookPane(Vertical):
         turn: Turn
         step: int
 
-    class Left(Message):
+    class Ended(Message):
         """The cursor is gone."""
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class LookPane(Vertical):
     def end(self) -> None:
         self.transcript.stop_cursor()
         self.set_class(False, "-looking")
-        self.post_message(self.Left())
+        self.post_message(self.Ended())
 
     @on(Transcript.CursorMoved)
     async def _show_alternatives(self) -> None:

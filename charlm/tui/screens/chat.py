@@ -57,7 +57,7 @@ class ChatScreen(Screen[None]):
         self.panels = PanelLayout(self.conversations, talk, self.dials, self.xray.panel, prompt=self.prompt)
         self._events = events
         self.loaded: Session | None = None
-        self._commands: Sequence[Command] = ()
+        self.commands: Sequence[Command] = ()
         self._read = 0  # characters that the model has read
         self._written, self._began = 0, 0.0  # characters of the reply in progress; when the first was shown
 
@@ -78,7 +78,7 @@ class ChatScreen(Screen[None]):
 
     def start(self, session: Session, commands: Sequence[Command]) -> None:
         """Show a session that has been loaded."""
-        self.loaded, self._commands = session, commands
+        self.loaded, self.commands = session, commands
         prompt = self.prompt
         prompt.substitute = session.substitute
         prompt.commands = [(one.name, f"{one.argument}  {one.help}".strip()) for one in commands]
@@ -89,7 +89,7 @@ class ChatScreen(Screen[None]):
         self.show_conversation()
 
     def _complete(self, name: str, beginning: str) -> Sequence[str]:
-        found = [one for one in self._commands if one.name == name]
+        found = [one for one in self.commands if one.name == name]
         return list(found[0].complete(self.session, beginning)) if found else []
 
     # -- a reply in progress ------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ class ChatScreen(Screen[None]):
 
     # -- messages -----------------------------------------------------------------------------------------------------
 
-    @on(LookPane.Left)
+    @on(LookPane.Ended)
     def _end_look(self) -> None:
         self.prompt.focus()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -10,7 +9,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from charlm.tui.graphemes import one_line
 from charlm.tui.screens.modal import Modal
 
 COMMANDS: Final = (
@@ -20,11 +18,7 @@ COMMANDS: Final = (
 
 
 class Welcome(Modal[None]):
-    """Explains which commands make a model.
-
-    Args:
-        commands: with an explanation each.
-    """
+    """Explains which commands make a model."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("q,escape,ctrl+q", "leave", "Leave", show=False)]
 
@@ -38,18 +32,14 @@ class Welcome(Modal[None]):
     Welcome.-small > VerticalScroll { padding: 0 1; }
     """
 
-    def __init__(self, commands: Sequence[tuple[str, str]] = COMMANDS) -> None:
-        super().__init__()
-        self._commands = commands
-
     def compose(self) -> ComposeResult:
         with VerticalScroll() as scroll:
             scroll.border_title = "charlm"
             scroll.border_subtitle = "q leaves"
             yield Static("Hello! There is no model to talk to yet. To make one from a text of your own:", markup=False)
-            for command, text in self._commands:
-                yield Static(one_line(command), classes="command", markup=False)
-                yield Static(one_line(text), classes="text", markup=False)
+            for command, text in COMMANDS:
+                yield Static(command, classes="command", markup=False)
+                yield Static(text, classes="text", markup=False)
 
     def on_resize(self) -> None:
         self.set_class(self.size.height < 16, "-small")

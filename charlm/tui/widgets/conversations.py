@@ -28,33 +28,6 @@ if TYPE_CHECKING:
 SEARCH_DELAY_SECONDS = 0.15  # after the last key
 
 
-class ConversationList(OptionList):
-    """The rows. Its keys act on the highlighted one."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("delete", "request('delete')", "Delete", show=False),
-        Binding("r", "request('rename')", "Rename", show=False),
-        Binding("n", "request('new')", "New", show=False),
-        Binding("slash", "request('search')", "Search", show=False),
-    ]
-
-    @dataclass
-    class Requested(Message):
-        """A key was pressed."""
-
-        action: str  # "delete", "rename", "new" or "search"
-        number: int | None  # of the conversation; None in an empty list
-
-    @property
-    def number(self) -> int | None:
-        """The highlighted conversation."""
-        option = self.highlighted_option
-        return None if option is None or option.id is None else int(option.id)
-
-    def action_request(self, action: str) -> None:
-        self.post_message(self.Requested(action, self.number))
-
-
 class ConversationsPanel(Vertical):
     """A search field above a list.
 
@@ -66,6 +39,11 @@ class ConversationsPanel(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "to_list", "To the list", show=False),
         Binding("ctrl+u", "clear", "Clear", show=False),
+        # In the list; the field takes them as letters.
+        Binding("delete", "delete", "Delete", show=False),
+        Binding("r", "rename", "Rename", show=False),
+        Binding("n", "new", "New", show=False),
+        Binding("slash", "search", "Search", show=False),
     ]
 
     DEFAULT_CSS = """
@@ -133,7 +111,7 @@ class ConversationsPanel(Vertical):
         self._timer: Timer | None = None
         self._query = ""
         self._search = Input(placeholder="search", select_on_focus=False)
-        self._list = ConversationList(markup=False)
+        self._list = OptionList(markup=False)
 
     def compose(self) -> ComposeResult:
         yield self._list  # first, so that Tab goes to it before the field, which is docked above
@@ -146,7 +124,7 @@ class ConversationsPanel(Vertical):
 
     def show(self, summaries: Sequence[ConversationSummary], current: int | None) -> None:
         """Show conversations in the given order, and mark the current one."""
-        highlighted = current if self._list.number is None else self._list.number
+        highlighted = current if self._number is None else self._number
         place, now = self._list.highlighted or 0, self._clock()
         self._list.set_options(Option(_row(one, one.number == current, now), id=str(one.number)) for one in summaries)
         numbers = [one.number for one in summaries]
@@ -197,16 +175,25 @@ class ConversationsPanel(Vertical):
         if event.option.id is not None:
             self.post_message(self.Opened(int(event.option.id)))
 
-    @on(ConversationList.Requested)
-    def _request(self, event: ConversationList.Requested) -> None:
-        event.stop()
-        if event.action == "new":
-            self.post_message(self.New())
-        elif event.action == "search":
-            self._search.focus()
-        elif event.number is not None:
-            kind = self.Deleted if event.action == "delete" else self.Renamed
-            self.post_message(kind(event.number))
+    @property
+    def _number(self) -> int | None:
+        """The highlighted conversation."""
+        option = self._list.highlighted_option
+        return None if option is None or option.id is None else int(option.id)
+
+    def action_delete(self) -> None:
+        if self._number is not None:
+            self.post_message(self.Deleted(self._number))
+
+    def action_rename(self) -> None:
+        if self._number is not None:
+            self.post_message(self.Renamed(self._number))
+
+    def action_new(self) -> None:
+        self.post_message(self.New())
+
+    def action_search(self) -> None:
+        self._search.focus()
 
 
 def _row(summary: ConversationSummary, current: bool, now: float) -> Content:
