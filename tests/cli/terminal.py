@@ -34,7 +34,7 @@ class Shown(NamedTuple):
 
 def environment(**changes: str) -> dict[str, str]:
     """Return the environment for a child: UTF-8, one thread, a common terminal, no variables about colour."""
-    unusual = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHONUNBUFFERED")
+    unusual = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "PYTHONUNBUFFERED")
     usual = {name: value for name, value in os.environ.items() if name not in unusual}
     fixed = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1", "TERM": "xterm-256color"}
     return {**usual, **fixed, **changes}
