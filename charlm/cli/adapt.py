@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,17 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import charlm_command, complete_model, model_path, shown
-from charlm.cli.common import (
-    encoding_option,
-    find_texts,
-    glob_option,
-    json_option,
-    paths_argument,
-    print_json,
-    progress_bar,
-)
+from charlm.cli.command import charlm_command, complete_model, model_path
+from charlm.cli.common import encoding_option, find_texts, glob_option, json_option, paths_argument
 from charlm.cli.dynamic_options import describe_gain, learn_config, learning_options, load_learner
+from charlm.cli.output import print_json, print_note, print_text, progress_bar
 from charlm.errors import OutputError
 
 if TYPE_CHECKING:
@@ -83,8 +75,8 @@ def command(
         }
         print_json({"model": str(target.model), "base": base.stem, **figures, "learning": config.to_dict()})
     else:
-        click.echo(shown(str(target.model), sys.stdout))
-        click.echo(describe_gain(result), err=True)
+        print_text(str(target.model))
+        print_note(describe_gain(result))
 
 
 def _read(files: list[Path], encoding: str) -> tuple[str, list[dict[str, Any]]]:

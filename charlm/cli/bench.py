@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charlm.cli.command import charlm_command
-from charlm.cli.common import json_option, print_json
+from charlm.cli.common import json_option
+from charlm.cli.output import print_json
 from charlm.errors import UsageError
 from charlm.tensor_shapes import tensor_shapes
 from charlm.training import runtime_tuning

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from charlm.cli.command import charlm_command, complete_model, is_live, model_path, shown
+from charlm.cli.command import charlm_command, complete_model, model_path
 from charlm.cli.options import check_together, given, option, options_of
+from charlm.cli.output import is_live, print_note
 from charlm.config import ChatConfig, LearnConfig
 
 
@@ -81,4 +82,4 @@ def command(**options: Any) -> int:
     finally:
         session.close()
         for message in session.news():  # such as what could not be saved
-            click.echo(shown(message, sys.stderr), err=True)
+            print_note(message)

@@ -1,16 +1,12 @@
-"""Base classes of commands (help with examples first), the model argument, and checks of the terminal."""
+"""Base classes of commands (help with examples first), and the model argument."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
-
-from charlm.text.sanitize import visible
 
 Example = tuple[str, str]  # a command line, and what it does
 Callback = Callable[..., Any]
@@ -97,18 +93,3 @@ def model_path(name: str | None) -> Path:
     from charlm.registry import default_model, find_model
 
     return default_model() if name is None else find_model(name)
-
-
-def shown(text: str, stream: TextIO) -> str:
-    """Return text for a stream: unchanged into a pipe, with control characters as symbols on a terminal."""
-    return visible(text) if stream.isatty() else text
-
-
-def is_live(stream: TextIO | None = None) -> bool:
-    """Return whether a stream (stderr by default) is a terminal that can redraw lines."""
-    return (stream or sys.stderr).isatty() and os.environ.get("TERM") != "dumb"
-
-
-def has_colour(stream: TextIO) -> bool:
-    """Return whether a stream is a terminal with colours."""
-    return is_live(stream) and not os.environ.get("NO_COLOR")

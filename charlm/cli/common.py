@@ -1,19 +1,15 @@
-"""Helpers of the commands: texts named by arguments, progress, JSON, and stopping on Ctrl-C."""
+"""Helpers of the commands: options that several share, texts named by arguments, and stopping on Ctrl-C."""
 
 from __future__ import annotations
 
-import json
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, TextIO
+from typing import Final
 
 import click
-
-from charlm.cli.command import is_live
 
 INTERRUPTED: Final = 130  # exit code: 128 + SIGINT
 
@@ -53,23 +49,6 @@ def read_whole(path: str, encoding: str) -> str:
     from charlm.text.decoding import normalise
 
     return normalise("".join(read_texts((path,), encoding=encoding).values()))
-
-
-@contextmanager
-def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
-    """Show a bar if stderr is a terminal; yield a function that takes the amount done since its last call."""
-    with click.progressbar(length=length, label=label, file=sys.stderr, hidden=not is_live()) as bar:
-        yield bar.update
-
-
-def print_json(document: Any, *, indent: int | None = None, stream: TextIO | None = None) -> None:
-    """Print a document as JSON: in ASCII on a terminal, where control characters would act, else in UTF-8."""
-    stream = stream or sys.stdout
-    text = json.dumps(document, indent=indent, ensure_ascii=stream.isatty())
-    if any("\ud800" <= character <= "\udfff" for character in text):  # of a file name that is not UTF-8
-        text = json.dumps(document, indent=indent)
-    stream.write(text + "\n")  # click.echo would remove escape sequences on the way into a pipe
-    stream.flush()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import charlm_command, is_live, shown
-from charlm.cli.common import INTERRUPTED, json_option, plot_option, print_json, stop_on_interrupt
+from charlm.cli.command import charlm_command
+from charlm.cli.common import INTERRUPTED, json_option, plot_option, stop_on_interrupt
 from charlm.cli.options import given, options_of
+from charlm.cli.output import is_live, print_json, print_note, print_table
 from charlm.config import CELL_NAMES
 from charlm.errors import UsageError
 from charlm.insight.comparison_config import ComparisonConfig
@@ -57,7 +58,7 @@ def command(paths: tuple[str, ...], cells: str, **options: Any) -> int:
     folder = Path(options["output"] or f"checkpoints/compare-{Path(texts[0]).name.split('.')[0]}")
     live = is_live() and not options["as_json"]
     if live:
-        click.echo("loading torch ...", err=True)
+        print_note("loading torch ...")
     from charlm.insight.compare import Comparison
 
     comparison = Comparison(config, folder, force=options["force"])
@@ -69,7 +70,7 @@ def command(paths: tuple[str, ...], cells: str, **options: Any) -> int:
     else:
         _print(results)
     if comparison.stopped:
-        click.echo("stopped and saved; run the same command to resume", err=True)
+        print_note("stopped and saved; run the same command to resume")
         return INTERRUPTED
     return 0
 
@@ -79,7 +80,7 @@ def _run(comparison: Comparison, live: bool) -> list[Result]:
 
     def stop() -> None:
         comparison.request_stop()
-        click.echo("stopping after this step; press Ctrl-C again to stop at once", err=True)
+        print_note("stopping after this step; press Ctrl-C again to stop at once")
 
     results: list[Result] = []
     with stop_on_interrupt(stop), _view(live) as show:
@@ -99,7 +100,7 @@ def _view(live: bool) -> Iterator[Any]:
 
         def line(event: RunEvent) -> None:
             if isinstance(event.event, Result):
-                click.echo(f"{event.cell}, seed {event.seed}: {event.event.bits:.4f} bits/char", err=True)
+                print_note(f"{event.cell}, seed {event.seed}: {event.event.bits:.4f} bits/char")
 
         yield line
         return
@@ -141,12 +142,18 @@ def _live_table(rows: dict[tuple[str, int], list[str]]) -> Table:
     return table
 
 
+def _names(results: list[Result]) -> list[str]:
+    """Return the cells, with seeds if a cell has several."""
+    if all(each.seed == 1 for each in results):
+        return [each.cell for each in results]
+    return [f"{each.cell}, seed {each.seed}" for each in results]
+
+
 def _print(results: list[Result]) -> None:
-    heads = ("bits/char", "chars/s", "read", "parameters", "width", "training", "state", "reach", "left at 100")
-    widths = (9, 8, 11, 10, 5, 9, 7, 6, 11)
-    click.echo(f"{'cell':16}" + "  ".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True)))
-    for result in results:
-        figures = (
+    heads = ("cell", "bits/char", "chars/s", "read", "parameters", "width", "training", "state", "reach", "left at 100")
+    rows = [
+        (
+            name,
             f"{result.bits:.4f}",
             f"{result.speed:,.0f}",
             f"{result.characters:,}",
@@ -157,30 +164,20 @@ def _print(results: list[Result]) -> None:
             f"{result.reach}",
             f"{result.left:.1e}",
         )
-        name = shown(
-            f"{result.cell}, seed {result.seed}" if any(each.seed > 1 for each in results) else result.cell, sys.stdout
-        )
-        click.echo(
-            f"{name:16}" + "  ".join(f"{figure:>{width}}" for figure, width in zip(figures, widths, strict=True))
-        )
-    click.echo(
-        "bits/char of the held-out tenth; training: memory of a step; reach: how far back 1 % of the gradient is left",
-        err=True,
+        for name, result in zip(_names(results), results, strict=True)
+    ]
+    print_table("<" + ">" * (len(heads) - 1), rows, heads)
+    print_note(
+        "bits/char of the held-out tenth; training: memory of a step; reach: how far back 1 % of the gradient is left"
     )
 
 
 def _plot(results: list[Result], path: Path) -> None:
-    import math
-
     from charlm.insight.plots import Curve, plot_curves
 
     curves = [
-        Curve(
-            f"{result.cell}, {result.seed}" if any(each.seed > 1 for each in results) else result.cell,
-            [seconds / 60 for seconds, _ in result.curve],
-            [nats / math.log(2) for _, nats in result.curve],
-        )
-        for result in results
+        Curve(name, [seconds / 60 for seconds, _ in result.curve], [nats / math.log(2) for _, nats in result.curve])
+        for name, result in zip(_names(results), results, strict=True)
     ]
     labels = {"title": "Cells at equal budget and parameters", "xlabel": "minutes", "ylabel": "bits per character"}
     plot_curves(curves, path, labels)

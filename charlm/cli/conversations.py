@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from charlm.cli.command import charlm_group, complete_model, shown
-from charlm.cli.common import json_option, print_json, progress_bar
+from charlm.cli.command import charlm_group, complete_model
+from charlm.cli.common import json_option
+from charlm.cli.output import print_json, print_note, print_text, progress_bar
 from charlm.errors import CheckpointError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -36,15 +37,7 @@ def _store() -> Iterator[ConversationStore]:
             yield store
         finally:
             for message in store.news():
-                _print_error(message)
-
-
-def _print_error(text: str) -> None:
-    click.echo(shown(text, sys.stderr), err=True)
-
-
-def _print(text: str) -> None:
-    click.echo(shown(text, sys.stdout))
+                print_note(message)
 
 
 def _complete_number(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -86,7 +79,7 @@ def list_(as_json: bool, model: str | None) -> None:
     with _store() as store:
         found = [one for one in store.list(limit=-1) if model in (None, one.model)]
     if not found and not as_json:
-        _print_error("no conversations" + (f" with {model}" if model else "") + " yet; charlm chat starts one")
+        print_note("no conversations" + (f" with {model}" if model else "") + " yet; charlm chat starts one")
     _print_list(found, as_json)
 
 
@@ -103,7 +96,7 @@ def search(text: str, as_json: bool) -> None:
     with _store() as store:
         found = store.list(text, limit=-1)
     if not found and not as_json:
-        _print_error(f"no conversation contains {text!r}")
+        print_note(f"no conversation contains {text!r}")
     _print_list(found, as_json)
 
 
@@ -112,7 +105,7 @@ def _print_list(found: list[ConversationSummary], as_json: bool) -> None:
         print_json([_summary(one) for one in found], indent=1)
         return
     for one in found:
-        _print(
+        print_text(
             f"{one.number:5}  {_local_time(one.updated)}  {one.model:16}  {one.turns:4} turns  {one.title}"
             + (f"\n       {one.snippet}" if one.snippet else "")
         )
@@ -147,12 +140,12 @@ def show(number: int, as_json: bool, tree: bool) -> None:
         print_json(_summary(summary) | {"turns": turns}, indent=1)
         return
     created = _local_time(summary.created)
-    _print(f"{summary.title}\n{summary.model}, {summary.format}, {created}, {summary.turns} turns\n")
+    print_text(f"{summary.title}\n{summary.model}, {summary.format}, {created}, {summary.turns} turns\n")
     if tree:
         _print_tree(data, visible)
         return
     for turn in data.path:
-        _print(f"{turn.name}:\n{turn.text}\n" if data.dialogue.has_turns else turn.text)
+        print_text(f"{turn.name}:\n{turn.text}\n" if data.dialogue.has_turns else turn.text)
 
 
 def _turn(turn: Turn, is_visible: bool) -> dict[str, Any]:
@@ -179,7 +172,7 @@ def _print_tree(data: ConversationData, visible: set[Turn]) -> None:
         text = " ".join(turn.text.split())
         text = text if len(text) <= LINE_CHARS else text[:LINE_CHARS] + "\u2026"
         mark = "*" if turn in visible else " "
-        _print(f"{turn.id:6} {mark} {'  ' * min(depth, MAX_DEPTH)}{turn.name}{version}: {text}")
+        print_text(f"{turn.id:6} {mark} {'  ' * min(depth, MAX_DEPTH)}{turn.name}{version}: {text}")
         ahead += [(child, depth) for child in reversed(turn.children)]
 
 
@@ -199,10 +192,10 @@ def export(number: int, format: str, output: str) -> None:  # noqa: A002
     with _store() as store:
         text = export.export(store.load(number), format)
     if output == "-":
-        click.echo(shown(text, sys.stdout), nl=False)
+        print_text(text, end="")
     else:
         write_bytes(Path(output), text.encode())
-        _print_error(f"conversation {number} is written to {output}")
+        print_note(f"conversation {number} is written to {output}")
 
 
 @command.subcommand(("charlm conversations import 7.json", "prints its number here"), name="import")
@@ -222,8 +215,8 @@ def import_(file: str) -> None:
         raise CheckpointError(f"{file}: {error.message}", error.hint) from error
     with _store() as store:
         number = store.add(data)
-    click.echo(number)
-    _print_error(f"imported; charlm chat --id {number} goes on with it")
+    print_text(str(number))
+    print_note(f"imported; charlm chat --id {number} goes on with it")
 
 
 @command.subcommand(("charlm conversations remove 3 4", "asks first"))
@@ -237,12 +230,12 @@ def remove(numbers: tuple[int, ...], yes: bool) -> None:
             if not sys.stdin.isatty():
                 raise UsageError("cannot ask whether to remove it: standard input is not a terminal", "add --yes")
             for number, title in titles.items():
-                _print_error(f"{number:5}  {title}")
+                print_note(f"{number:5}  {title}")
             if not click.confirm("remove for good?", err=True):
                 return
         for number in titles:
             store.remove(number)
-    _print_error(f"removed: {', '.join(map(str, titles))}")
+    print_note(f"removed: {', '.join(map(str, titles))}")
 
 
 @command.subcommand(("charlm conversations path", "where conversations are saved"))
@@ -251,7 +244,7 @@ def path() -> None:
     from charlm.chat.storage.store import FILE
     from charlm.files import home
 
-    click.echo(str(home() / FILE))
+    print_text(str(home() / FILE))
 
 
 @command.subcommand(("charlm conversations replay 7", "is it still the same? exit code 1 if not"))
@@ -271,13 +264,13 @@ def replay(number: int, as_json: bool, model: str | None) -> int:
     name = model or data.model
     engine = Engine(checkpoint.load(find_model(name)))
     if engine.fingerprint != data.fingerprint:
-        _print_error(f"{name} has changed since its last reply here")
+        print_note(f"{name} has changed since its last reply here")
     with progress_bar(len(data.path), "replaying") as advance:
         replayed = replay.replay(Conversation(engine, data=data), lambda _: advance(1))
     if as_json:
         print_json({"conversation": number, **_replay_document(replayed)}, indent=1)
     else:
-        _print(_replay_text(replayed))
+        print_text(_replay_text(replayed))
     return 0 if replayed.difference is None else 1
 
 

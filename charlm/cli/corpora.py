@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
 import click
 
-from charlm.cli.command import charlm_group, shown
-from charlm.cli.common import json_option, print_json
+from charlm.cli.command import charlm_group
+from charlm.cli.common import json_option
+from charlm.cli.output import print_json, print_note, print_text
 from charlm.corpora import build as building
 from charlm.corpora import catalogue, fetch, registry
 from charlm.corpora.catalogue import Recipe
 from charlm.errors import CharlmError, UsageError
-from charlm.text.sanitize import visible
 
 SAMPLE_LINES = 14
 WIDTH = 100
@@ -55,7 +54,7 @@ def list_(as_json: bool) -> None:
         print_json(rows, indent=1)
         return
     for row in rows:
-        click.echo(shown(f"{row['name']:20}  {row['says']}", sys.stdout))
+        print_text(f"{row['name']:20}  {row['says']}")
 
 
 def _row(recipe: Recipe) -> dict[str, Any]:
@@ -107,22 +106,22 @@ def build(names: tuple[str, ...], every: bool, files: Path | None, quiet: bool) 
             manifest = building.build(
                 recipe,
                 download=fetch.from_folder(files) if files is not None else fetch.download,
-                on_progress=lambda line: None if quiet else click.echo(visible(line), err=True),
+                on_progress=lambda line: None if quiet else print_note(line),
             )
         except KeyboardInterrupt:
-            click.echo(f"interrupted: {recipe.name} was not built", err=True)
+            print_note(f"interrupted: {recipe.name} was not built")
             raise
         if not quiet:
             again = ", the same as before" if before and before["text"]["sha256"] == manifest["text"]["sha256"] else ""
-            click.echo(visible(f"{recipe.name}: {_size(manifest)}{again}"), err=True)
-        click.echo(shown(str(registry.text_path(recipe.name)), sys.stdout))
+            print_note(f"{recipe.name}: {_size(manifest)}{again}")
+        print_text(str(registry.text_path(recipe.name)))
 
 
 @command.subcommand(("charlm train $(charlm corpora path kjv) notes.txt", "in a shell's command"))
 @click.argument("name", shell_complete=_complete)
 def path(name: str) -> None:
     """Print the path of a built corpus."""
-    click.echo(shown(str(registry.find(name)), sys.stdout))
+    print_text(str(registry.find(name)))
 
 
 @command.subcommand(("charlm corpora show kjv", "its contents"), ("charlm corpora show kjv --json", "for programs"))
@@ -138,13 +137,13 @@ def show(name: str, as_json: bool) -> None:
         return
     for label, value in _rows(recipe, manifest):
         for number, line in enumerate(textwrap.wrap(value, WIDTH - 12, break_on_hyphens=False)):
-            click.echo(shown(f"{'' if number else label:10}  {line}", sys.stdout))
+            print_text(f"{'' if number else label:10}  {line}")
     if manifest is None:
         hint = "it has changed since it was built" if text.is_file() else "it is not built yet"
-        click.echo(f"{hint}; charlm corpora build {name}", err=True)
+        print_note(f"{hint}; charlm corpora build {name}")
         return
-    click.echo()
-    click.echo(shown(_sample(text), sys.stdout))
+    print_text("")
+    print_text(_sample(text))
 
 
 def _size(manifest: dict[str, Any]) -> str:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import click
-
-from charlm.cli.command import shown
-from charlm.cli.common import print_json, progress_bar
+from charlm.cli.output import print_json, print_text, progress_bar
 from charlm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -142,12 +138,12 @@ def _sample_replies(engine: Engine, conversations: Sequence[Sequence[Utterance]]
 
 
 def _print(scores: DialogueScores) -> None:
-    click.echo(f"the true reply among {scores.choices}, {scores.cases} cases, chance {1 / scores.choices:.3f}")
+    print_text(f"the true reply among {scores.choices}, {scores.cases} cases, chance {1 / scores.choices:.3f}")
     for name, one in scores.ranks.items():
-        click.echo(f"  {name:28}  hits@1 {one.hits_at_1:.3f} (+-{one.error:.3f})  mean reciprocal rank {one.mrr:.3f}")
+        print_text(f"  {name:28}  hits@1 {one.hits_at_1:.3f} (+-{one.error:.3f})  mean reciprocal rank {one.mrr:.3f}")
     bits, learned, replies = scores.bits, scores.bits_learned, scores.replies
-    click.echo(f"true replies after their context: {bits:.4f} bits/char, after learning from it {learned:.4f}")
-    click.echo(f"{replies.replies} replies of the model, at default settings")
+    print_text(f"true replies after their context: {bits:.4f} bits/char, after learning from it {learned:.4f}")
+    print_text(f"{replies.replies} replies of the model, at default settings")
     rows = [
         ("mean length", f"{replies.length:.0f} characters"),
         ("distinct-1, distinct-2", f"{replies.distinct_1:.3f}, {replies.distinct_2:.3f}"),
@@ -158,4 +154,4 @@ def _print(scores: DialogueScores) -> None:
     if replies.unknown is not None:
         rows.append(("unknown words", f"{replies.unknown:.1%}"))
     for name, value in rows:
-        click.echo(shown(f"  {name:28}  {value}", sys.stdout))
+        print_text(f"  {name:28}  {value}")

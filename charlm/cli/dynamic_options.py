@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from charlm.cli.options import Decorator, Options, given, options_of
+from charlm.cli.output import print_note
 from charlm.config import LearnConfig
 from charlm.errors import UsageError
 from charlm.settings import settings_of
@@ -47,7 +46,7 @@ def load_learner(path: Path, config: LearnConfig) -> Learner:
 
     model = checkpoint.load(path)
     if model.statistics is None:
-        click.echo(f"note: {path.stem} stores no gradient statistics; they are estimated", err=True)
+        print_note(f"note: {path.stem} stores no gradient statistics; they are estimated")
     return Learner(model, config)
 
 

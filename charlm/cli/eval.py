@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,18 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
 
-from charlm.cli.command import charlm_command, complete_model, model_path, shown
-from charlm.cli.common import (
-    encoding_option,
-    glob_option,
-    json_option,
-    paths_argument,
-    print_json,
-    progress_bar,
-    read_texts,
-)
+from charlm.cli.command import charlm_command, complete_model, model_path
+from charlm.cli.common import encoding_option, glob_option, json_option, paths_argument, read_texts
 from charlm.cli.dynamic_options import learn_config, learning_options, load_learner
 from charlm.cli.options import FiniteRange, check_together, option
+from charlm.cli.output import print_json, print_note, print_text, progress_bar
 from charlm.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -90,7 +82,7 @@ def command(model: str, paths: tuple[str, ...], pattern: str, encoding: str, as_
         print_json(document | ({"learning": config.to_dict()} if dynamic else {}) | {"files": files})
     else:
         _print(scores, path.stem)
-        click.echo(f"{speed:,.0f} chars/s", err=True)
+        print_note(f"{speed:,.0f} chars/s")
 
 
 def _read(paths: tuple[str, ...], pattern: str, encoding: str, last: float | None) -> dict[str, str]:
@@ -176,6 +168,6 @@ def _print(scores: dict[str, Scores], model: str) -> None:
             f"perplexity {score.perplexity:.3f}  {score.characters:,} characters"
         )
         line += "".join(f"  (static {one.nats_per_character:.4f} nats/char)" for one in static)
-        click.echo(shown(line, sys.stdout))
+        print_text(line)
     if unknown := total[0].unknown:
-        click.echo(f"note: {unknown} characters are unknown to {model}; each counts as a uniform guess", err=True)
+        print_note(f"note: {unknown} characters are unknown to {model}; each counts as a uniform guess")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import charlm_command, complete_model, model_path, shown
-from charlm.cli.common import encoding_option, json_option, plot_option, print_json, read_whole
+from charlm.cli.command import charlm_command, complete_model, model_path
+from charlm.cli.common import encoding_option, json_option, plot_option, read_whole
+from charlm.cli.output import print_json, print_table, print_text
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
@@ -106,16 +106,16 @@ def _document(reach: GradientReach) -> dict[str, Any]:
 
 def _print(reaches: list[GradientReach], steps: int) -> None:
     columns = [(reach, part) for reach in reaches for part in ("h", "c") if part in reach.norms]
-    heads = [shown(reach.name, sys.stdout)[:16] for reach, _ in columns]
-    click.echo(f"{'steps back':>10}  " + "  ".join(f"{head:>16}" for head in heads))
-    click.echo(f"{'':>10}  " + "  ".join(f"{'d loss / d ' + part:>16}" for _, part in columns))
-    for k in sorted({*(k for k in PRINTED_STEPS if k < steps), steps}):
-        row = "  ".join(f"{reach.over_layers(part)[k - 1]:16.3e}" for reach, part in columns)
-        click.echo(f"{k:>10}  {row}")
+    rows = [
+        [str(k), *(f"{reach.over_layers(part)[k - 1]:.3e}" for reach, part in columns)]
+        for k in sorted({*(k for k in PRINTED_STEPS if k < steps), steps})
+    ]
+    parts = ["", *(f"d loss / d {part}" for _, part in columns)]
+    print_table(">" * len(parts), [parts, *rows], ["steps back", *(reach.name[:16] for reach, _ in columns)])
     for reach in reaches:
         left = f"{reach.ratio(steps):.2e} of the gradient one step back is left at {steps}"
         more = "or more" if reach.distance == steps else "steps"
-        click.echo(shown(f"{reach.name}: {left}; 1 % at {reach.distance} {more} ({reach.main})", sys.stdout))
+        print_text(f"{reach.name}: {left}; 1 % at {reach.distance} {more} ({reach.main})")
 
 
 def _plot(reaches: list[GradientReach], path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TextIO
 
 import click
 
-from charlm.cli.command import has_colour, is_live, shown
+from charlm.cli.output import has_colour, is_live, shown
 
 
 class Level(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import charlm_command, complete_model, is_live, model_path
-from charlm.cli.common import encoding_option, json_option, plot_option, print_json, read_whole
+from charlm.cli.command import charlm_command, complete_model, model_path
+from charlm.cli.common import encoding_option, json_option, plot_option, read_whole
+from charlm.cli.output import is_live, print_json, print_note, print_table, print_text
 
 if TYPE_CHECKING:
     from charlm.insight.context_length import ContextGain, RecallScore
@@ -93,57 +93,50 @@ def command(
         print_json(document)
         return
     _print_contexts(contexts)
-    if can_recall:
+    if recalled:
         _print_recalled(recalled)
+    if can_recall:
         if missing := [kind for kind in recall_targets.KINDS if kind not in {row.kind for row in recalled}]:
-            click.echo(f"note: the text has no recall targets of the kind {', '.join(missing)}", err=True)
+            print_note(f"note: the text has no recall targets of the kind {', '.join(missing)}")
         if rhymes["found"]:
-            click.echo(
-                f"note: {rhymes['found']:,} rhymes; {rhymes['by_chance']:,} with the line ends in random order",
-                err=True,
-            )
+            print_note(f"note: {rhymes['found']:,} rhymes; {rhymes['by_chance']:,} with the line ends in random order")
     elif measures_recall:
-        click.echo("note: recall was not measured, because some characters are spelled in bytes", err=True)
+        print_note("note: recall was not measured, because some characters are spelled in bytes")
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int], None]]:
     """Show a running count on a terminal; the total is not known in advance."""
-    if not is_live():
-        yield lambda _: None
-        return
-    read, printed = 0, 0
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
 
-    def advance(count: int) -> None:
-        nonlocal read, printed
-        read += count
-        if read - printed >= 20_000:
-            printed = read
-            click.echo(f"\r{read:,} characters read", nl=False, err=True)
-
-    yield advance
-    click.echo("\r" + " " * 40 + "\r", nl=False, err=True)
-    sys.stderr.flush()
+    count = TextColumn("{task.completed:,.0f} characters read")
+    with Progress(count, console=Console(stderr=True), transient=True, disable=not is_live()) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda characters: progress.advance(task, characters)
 
 
 def _print_contexts(contexts: list[ContextGain]) -> None:
-    click.echo(f"{'context':>8} {'bits/char':>10} {'more than with all':>19}")
-    for row in contexts:
-        more = f"{row.bits - contexts[-1].bits:+.3f} +- {row.error:.3f}"
-        click.echo(f"{row.length:>8} {row.bits:>10.3f} {more if row is not contexts[-1] else '':>19}")
+    longest = contexts[-1]
+    rows = [
+        (str(row.length), f"{row.bits:.3f}", f"{row.bits - longest.bits:+.3f} +- {row.error:.3f}")
+        for row in contexts[:-1]
+    ]
+    rows.append((str(longest.length), f"{longest.bits:.3f}", ""))
+    print_table(">>>", rows, ("context", "bits/char", "more than with all"))
 
 
 def _print_recalled(recalled: list[RecallScore]) -> None:
-    if not recalled:
-        return
-    heads = f"{'tried':>6} {'right':>7} {'without':>8} {'bits':>7} {'more without':>15}"
-    click.echo(f"\n{'recall':8} {'distance':>13} {heads}")
-    for row in recalled:
-        distance = f"{row.least} to {row.most}"
-        error = "" if row.error is None else f" +- {row.error:.2f}"
-        more = f"{row.bits_without - row.bits:+.2f}{error}"
-        figures = f"{row.tried:>6} {row.accuracy:7.1%} {row.without:8.1%} {row.bits:7.2f} {more:>15}"
-        click.echo(f"{row.kind:8} {distance:>13} {figures}")
+    heads = ("recall", "distance", "tried", "right", "without", "bits", "more without")
+    print_text("")
+    print_table("<>>>>>>", map(_recall_row, recalled), heads)
+
+
+def _recall_row(row: RecallScore) -> list[str]:
+    error = "" if row.error is None else f" +- {row.error:.2f}"
+    shares = [f"{row.accuracy:.1%}", f"{row.without:.1%}"]
+    bits = [f"{row.bits:.2f}", f"{row.bits_without - row.bits:+.2f}{error}"]
+    return [row.kind, f"{row.least} to {row.most}", str(row.tried), *shares, *bits]
 
 
 def _plot(contexts: list[ContextGain], name: str, path: Path) -> None:

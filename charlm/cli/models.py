@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from charlm.checkpoint import TrainingRecord, load, read_header, save
-from charlm.cli.command import charlm_group, complete_model, shown
-from charlm.cli.common import json_option, print_json
+from charlm.cli.command import charlm_group, complete_model
+from charlm.cli.common import json_option
+from charlm.cli.output import print_json, print_note, print_text
 from charlm.config import ModelConfig
 from charlm.errors import OutputError
 from charlm.registry import ModelCard, find_model, model_cards, shape_text
@@ -40,9 +40,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
         print_json(rows, indent=1)
         return
     if not rows:
-        click.echo("no models yet; make one with charlm train FILE", err=True)
+        print_note("no models yet; make one with charlm train FILE")
     for row in rows:
-        click.echo(shown(f"{row['name']:20}  {row['says']}", sys.stdout))
+        print_text(f"{row['name']:20}  {row['says']}")
 
 
 def _summary(card: ModelCard) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def show(model: str, as_json: bool) -> None:
         print_json(document, indent=1)
         return
     for name, value in _rows(path, config, vocabulary, record, dialogue):
-        click.echo(shown(f"{name:12}  {value}", sys.stdout))
+        print_text(f"{name:12}  {value}")
 
 
 @command.subcommand(
@@ -87,8 +87,8 @@ def export(model: str, output: Path, full: bool, force: bool) -> None:
     if output.exists() and not force:
         raise OutputError(f"{output} already exists", "choose another name with -o, or overwrite with --force")
     save(load(path), output, half=not full)
-    click.echo(shown(str(output), sys.stdout))
-    click.echo(f"{path.stat().st_size / 1e6:.2f} MB, exported as {output.stat().st_size / 1e6:.2f} MB", err=True)
+    print_text(str(output))
+    print_note(f"{path.stat().st_size / 1e6:.2f} MB, exported as {output.stat().st_size / 1e6:.2f} MB")
 
 
 def _card(path: Path, config: ModelConfig, record: TrainingRecord) -> dict[str, Any]:

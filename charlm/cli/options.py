@@ -116,19 +116,20 @@ def check_together(
     """Refuse options that do not go together.
 
     Args:
-        options: the values of the given options; None, false, empty and 0 count as left out.
+        options: the values of the given options; None, false and empty ones count as left out.
         exclusive: groups of options that exclude each other.
         needed: options by the option that has no meaning without them.
 
     Raises:
         UsageError: two options exclude each other, or one lacks the other.
     """
+    left_out = {name for name, value in options.items() if value is None or value is False or value in ("", ())}
     for group in exclusive:
-        present = [name for name in group if options[name]]
+        present = [name for name in group if name not in left_out]
         if len(present) > 1:
             raise UsageError(f"{flag(present[0])} and {flag(present[1])} exclude each other", "leave one of them out")
     for name, other in (needed or {}).items():
-        if options[name] is not None and options[name] is not False and not options[other]:
+        if name not in left_out and other in left_out:
             raise UsageError(f"{flag(name)} has no meaning without {flag(other)}", f"add {flag(other)}")
 
 

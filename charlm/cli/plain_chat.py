@@ -23,6 +23,7 @@ from charlm.chat.commands import COMMANDS, ChatUI, Command, Operation, find_comm
 from charlm.chat.reply import Observer, Reply
 from charlm.chat.session import Session
 from charlm.chat.turns import BOT, Turn
+from charlm.cli.output import print_note, print_text
 from charlm.errors import CharlmError
 from charlm.inference.generate import Piece
 from charlm.text.sanitize import visible
@@ -139,7 +140,7 @@ class PlainChat:
 
     def show_note(self, text: str) -> None:
         """Print a message to stderr: it is not part of the conversation."""
-        click.echo(visible(text), err=True)
+        print_note(text)
 
     def generate(self, operation: Operation) -> None:
         """Stream a reply."""
@@ -199,7 +200,7 @@ class PlainChat:
             return
         for turn in self.session.conversation.path[-2:]:
             label = self.session.label(turn)
-            click.echo(visible(f"{label}: {turn.text}" if label else turn.text))
+            print_text(f"{label}: {turn.text}" if label else turn.text)
 
     def show_dials(self) -> None:
         """Do nothing: the command that changed them prints a message."""

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from charlm.cli.command import charlm_command, complete_model, model_path, shown
+from charlm.cli.command import charlm_command, complete_model, model_path
 from charlm.cli.common import INTERRUPTED
 from charlm.cli.dynamic_options import describe_gain, learn_config, learning_options, load_learner
 from charlm.cli.options import FiniteRange, Options, check_together, given, option, options_of
+from charlm.cli.output import print_note, shown
 from charlm.config import SamplingConfig
 from charlm.errors import CorpusError, NotFoundError, UsageError
-from charlm.text.sanitize import visible
 
 if TYPE_CHECKING:
     from charlm.config import LearnConfig
@@ -122,9 +122,9 @@ def command(**options: Any) -> int:
     vocabulary = start.engine.vocabulary
     if not vocabulary.has_bytes and (found := vocabulary.unknown(normalise(prompt))):
         unknown = " ".join(found[:20])
-        click.echo(visible(f"note: {path.stem} does not know {unknown}; each was replaced"), err=True)
+        print_note(f"note: {path.stem} does not know {unknown}; each was replaced")
     if not is_seeded and options["beam"] is None:
-        click.echo(visible(f"{path.stem}, seed {params.seed}"), err=True)
+        print_note(f"{path.stem}, seed {params.seed}")
     writer = _Writer(options, prompt, path.stem, params)
     try:
         _Run(start, params, options, writer).run()
@@ -183,7 +183,7 @@ def _learned(path: Path, config: LearnConfig, page: Path, prompt: str) -> _Start
     text = "".join(read_text(page))
     learner = load_learner(path, config)
     result = learn(learner, text)
-    click.echo(visible(f"{page.name}: {describe_gain(result)}"), err=True)
+    print_note(f"{page.name}: {describe_gain(result)}")
     engine = learner.engine(result.context)
     if prompt:
         return _Start(engine, *read_prompt(StaticModel(engine), prompt, result.context))

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import charlm_command, complete_model, is_live, model_path
-from charlm.cli.common import encoding_option, json_option, print_json, read_texts
+from charlm.cli.command import charlm_command, complete_model, model_path
+from charlm.cli.common import encoding_option, json_option, read_texts
 from charlm.cli.dynamic_options import learn_config, learning_options, load_learner
 from charlm.cli.options import FiniteRange
+from charlm.cli.output import is_live, print_json
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import charlm_command, complete_model, is_live
+from charlm.cli.command import charlm_command, complete_model
 from charlm.cli.common import stop_on_interrupt
 from charlm.cli.options import Options, check_together, given, option, options_of
+from charlm.cli.output import is_live, print_note
 from charlm.config import BUDGETS, DataConfig, ModelConfig, TrainConfig
 from charlm.errors import UsageError
 from charlm.settings import PLANNED
@@ -128,7 +129,7 @@ def _make_run(ctx: click.Context, options: Options, live: bool) -> Run:
     if options["dropout"] is not None:
         overrides["dropout"] = options["dropout"]
     if live:
-        click.echo("loading torch ...", err=True)
+        print_note("loading torch ...")
     # torch takes seconds to import, so only now, after everything that can be checked without it.
     runtime_tuning.set_spin_count()
     from charlm.training.run import Request, Run

@@ -6,14 +6,16 @@ import io
 import math
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import charlm_command, complete_model, has_colour, is_live, model_path, shown
-from charlm.cli.common import encoding_option, json_option, print_json, progress_bar, read_whole
+from charlm.cli.command import charlm_command, complete_model, model_path
+from charlm.cli.common import encoding_option, json_option, read_whole
+from charlm.cli.options import Options, check_together
+from charlm.cli.output import has_colour, is_live, print_json, print_note, print_table, print_text, progress_bar
 from charlm.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
@@ -47,13 +49,9 @@ MAP_ROWS = 8  # of a heat map in a terminal
 @click.option("--signal", metavar="NAME", help="Signal of the unit, as the table names it.  [default: the memory]")
 @click.option("--gates", is_flag=True, help="Heat maps of every signal: a row a unit, a column a character.")
 @click.option("--layer", type=int, help="Show only this layer's heat maps.")
-@click.option("--find", "finds", is_flag=True, help="Find units that track a feature a person can name.")
+@click.option("--find", is_flag=True, help="Find units that track a feature a person can name.")
 @click.option(
-    "--feature",
-    "named",
-    multiple=True,
-    metavar="NAME=REGEX",
-    help="Add a feature: true inside the expression's matches.",
+    "--feature", multiple=True, metavar="NAME=REGEX", help="Add a feature: true inside the expression's matches."
 )
 @click.option("--top", type=click.IntRange(1, 1000), default=3, help="Units shown for each feature.")
 @click.option(
@@ -78,7 +76,7 @@ def command(model: str, text: str, encoding: str, chars: int | None, as_json: bo
     signal its mean, its saturation, and the size of the memory.
     """
     _check(options)
-    text = _read_text(text, encoding, chars or (DEFAULT_FIND_CHARS if options["finds"] else DEFAULT_CHARS))
+    text = _read_text(text, encoding, chars or (DEFAULT_FIND_CHARS if options["find"] else DEFAULT_CHARS))
     from charlm import checkpoint
     from charlm.cells import CELLS
     from charlm.inference.engine import Engine
@@ -86,14 +84,14 @@ def command(model: str, text: str, encoding: str, chars: int | None, as_json: bo
     from charlm.insight.probing import tracked
 
     engine = Engine(checkpoint.load(model_path(model)))
-    columns = _features(text, engine.checkpoint, options["named"]) if options["finds"] else {}
+    columns = _features(text, engine.checkpoint, options["feature"]) if options["find"] else {}
     unit = _unit(options["unit"], options["signal"], engine.checkpoint) if options["unit"] else None
-    names = tracked(CELLS[engine.config.cell].MEMORY) if options["finds"] else CELLS[engine.config.cell].SIGNALS
+    names = tracked(CELLS[engine.config.cell].MEMORY) if options["find"] else CELLS[engine.config.cell].SIGNALS
     with progress_bar(len(text), "reading") as advance:
         recording = record(engine, text, is_recorded=named(names), on_read=advance)
     if options["npz_file"]:
         _write_npz(recording, options["npz_file"])
-    if options["finds"]:
+    if options["find"]:
         _show_found(recording, columns, options, as_json)
     elif unit is not None:
         _show_unit(recording, unit, options["plot_file"], as_json)
@@ -103,17 +101,13 @@ def command(model: str, text: str, encoding: str, chars: int | None, as_json: bo
         _show_summary(recording, as_json)
 
 
-def _check(options: Mapping[str, Any]) -> None:
-    chosen = [name for name, key in (("--unit", "unit"), ("--gates", "gates"), ("--find", "finds")) if options[key]]
-    if len(chosen) > 1:
-        raise UsageError(f"{chosen[0]} and {chosen[1]} do not go together", "use one of them")
-    if options["named"] and not options["finds"]:
-        raise UsageError("--feature names something to find", "add --find")
-    if options["signal"] and not options["unit"]:
-        raise UsageError("--signal needs a unit", "add --unit LAYER:INDEX")
-    if options["layer"] is not None and not options["gates"]:
-        raise UsageError("--layer needs heat maps", "add --gates")
-    if options["plot_file"] and not chosen:
+def _check(options: Options) -> None:
+    check_together(
+        options,
+        exclusive=[("unit", "gates", "find")],
+        needed={"feature": "find", "signal": "unit", "layer": "gates"},
+    )
+    if options["plot_file"] and not (options["unit"] or options["gates"] or options["find"]):
         raise UsageError("--plot needs something to draw", "add --unit LAYER:INDEX, --find or --gates")
 
 
@@ -175,20 +169,19 @@ def _show_summary(recording: Recording, as_json: bool) -> None:
         print_json({**_overview(recording), "signals": [row._asdict() for row in rows]})
         return
     bits = "" if math.isnan(recording.bits_per_character) else f", {recording.bits_per_character:.3f} bits/char"
-    click.echo(f"{recording.cell}, {recording.layers} layers, {len(recording.text):,} characters{bits}")
-    click.echo(f"{'layer':>5} {'':6} {'mean':>7} {'spread':>7} {'low end':>8} {'high end':>8} {'length':>7}")
-    for row in rows:
-        click.echo(_summary_line(row))
-    click.echo("low and high end: share of a gate below .1 and above .9, or of a value beyond -.9 and .9", err=True)
+    print_text(f"{recording.cell}, {recording.layers} layers, {len(recording.text):,} characters{bits}")
+    heads = ("layer", "", "mean", "spread", "low end", "high end", "length", "")
+    print_table("><>>>>><", map(_summary_row, rows), heads)
+    print_note("low and high end: share of a gate below .1 and above .9, or of a value beyond -.9 and .9")
 
 
-def _summary_line(row: SignalSummary) -> str:
-    def percent(share: float | None) -> str:
-        return "" if share is None else f"{share:.1%}"
+def _summary_row(row: SignalSummary) -> list[str]:
+    def figure(value: float | None, form: str) -> str:
+        return "" if value is None else format(value, form)
 
-    length = "" if row.norm is None else f"{row.norm:.2f}"
-    figures = f"{row.mean:7.3f} {row.deviation:7.3f} {percent(row.low):>8} {percent(row.high):>8} {length:>7}"
-    return f"{row.layer:>5} {row.name:6} {figures}  {row.meaning}"
+    moments = [f"{row.mean:.3f}", f"{row.deviation:.3f}"]
+    ends = [figure(row.low, ".1%"), figure(row.high, ".1%")]
+    return [str(row.layer), row.name, *moments, *ends, figure(row.norm, ".2f"), row.meaning]
 
 
 def _overview(recording: Recording) -> dict[str, Any]:
@@ -223,9 +216,9 @@ def _print_coloured(coloured: ColouredText) -> None:
     if has_colour(sys.stdout):
         _console().print(coloured.legend(), coloured.body(), sep="\n")
         return
-    click.echo(shown(f"{coloured.title}; 0 to 9 for {coloured.low:.3g} to {coloured.high:.3g}", sys.stdout))
+    print_text(f"{coloured.title}; 0 to 9 for {coloured.low:.3g} to {coloured.high:.3g}")
     for line, digits in coloured.plain_lines():
-        sys.stdout.write(shown(line, sys.stdout) + "\n" + digits + "\n")
+        print_text(f"{line}\n{digits}")
 
 
 def _console() -> Console:
@@ -237,7 +230,7 @@ def _console() -> Console:
 # -- heat maps --------------------------------------------------------------------------------------------------------
 
 
-def _show_gates(recording: Recording, options: Mapping[str, Any], as_json: bool) -> None:
+def _show_gates(recording: Recording, options: Options, as_json: bool) -> None:
     from charlm.insight.plots import plot_heat_maps, signal_maps
 
     maps = signal_maps(recording, options["layer"])
@@ -266,20 +259,20 @@ def _print_map(heat_map: HeatMap, text: str) -> None:
     values = heat_map.values[:width]
     order = np.argsort(-values.mean(axis=0), kind="stable")
     low, high = heat_map.low, heat_map.high
-    click.echo(f"{heat_map.title} ({low:.3g} to {high:.3g})")
+    print_text(f"{heat_map.title} ({low:.3g} to {high:.3g})")
     for units in np.array_split(order, min(MAP_ROWS, len(order))):
         row = values[:, units].mean(axis=1)
         if has_colour(sys.stdout):
             _console().print(ColouredText(" " * width, row, low, high, "").body(), no_wrap=True)
         else:
-            click.echo(digits(row, low, high))
-    click.echo(shown(text[:width].replace("\n", "\u21b5").replace("\t", "\u21e5"), sys.stdout))
+            print_text(digits(row, low, high))
+    print_text(text[:width].replace("\n", "\u21b5").replace("\t", "\u21e5"))
 
 
 # -- units that track a feature ---------------------------------------------------------------------------------------
 
 
-def _show_found(recording: Recording, columns: dict[str, Column], options: Mapping[str, Any], as_json: bool) -> None:
+def _show_found(recording: Recording, columns: dict[str, Column], options: Options, as_json: bool) -> None:
     from charlm.insight.coloured_text import example_text, write_coloured
     from charlm.insight.probing import find
 
@@ -292,20 +285,22 @@ def _show_found(recording: Recording, columns: dict[str, Column], options: Mappi
     if as_json:
         print_json({**_overview(recording), "features": [_found_document(result) for result in found]})
         return
-    click.echo(f"{'feature':24} {'unit':12} {'held out':>8} {'chosen':>8} {'shuffled':>8}")
-    for result in found:
-        for number, match in enumerate(result.matches):
-            assert result.control is not None
-            control = f"{result.control.held_out:8.3f}" if number == 0 else ""
-            name = shown(result.feature, sys.stdout) if number == 0 else ""
-            click.echo(f"{name:24} {match.unit!s:12} {match.held_out:8.3f} {match.chosen:8.3f} {control}")
+    heads = ("feature", "unit", "held out", "chosen", "shuffled")
+    print_table("<<>>>", [row for result in found for row in _found_rows(result)], heads)
     for result in found:
         if result.skip_reason:
-            click.echo(shown(f"{result.feature}: {result.skip_reason}", sys.stderr), err=True)
+            print_note(f"{result.feature}: {result.skip_reason}")
     if is_live(sys.stdout):
         for example in examples[:MAX_PRINTED_EXAMPLES]:
-            click.echo()
+            print_text("")
             _print_coloured(example)
+
+
+def _found_rows(found: ProbeResult) -> Iterator[list[str]]:
+    name, control = found.feature, f"{found.control.held_out:.3f}" if found.control else ""
+    for match in found.matches:
+        yield [name, str(match.unit), f"{match.held_out:.3f}", f"{match.chosen:.3f}", control]
+        name = control = ""
 
 
 def _found_document(found: ProbeResult) -> dict[str, Any]:

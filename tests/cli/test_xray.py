@@ -41,7 +41,7 @@ def test_xray_table_lists_every_signal(
         (layer, name) for layer in range(2) for name in CELLS[cell].SIGNALS
     ]
     for row in document["signals"]:
-        assert re.search(rf"^ +{row['layer']} {row['name']} .*{re.escape(row['meaning'])}$", plain.out, re.M)
+        assert re.search(rf"^ +{row['layer']} +{row['name']} .*{re.escape(row['meaning'])}$", plain.out, re.M)
 
 
 def test_xray_reads_argument_file_and_pipe(charlm: Charlm, model: str, engine: Engine, tmp_path: Path) -> None:
@@ -109,9 +109,9 @@ def test_xray_find_reports_units(charlm: Charlm, model: str) -> None:
         (["--unit", "2:0"], "there is no unit 2:0"),
         (["--unit", "x"], "'x' is no unit"),
         (["--unit", "0:0", "--signal", "q"], "lstm has no signal 'q'"),
-        (["--unit", "0:0", "--gates"], "do not go together"),
+        (["--unit", "0:0", "--gates"], "--unit and --gates exclude each other"),
         (["--plot", "x.svg"], "something to draw"),
-        (["--feature", "a=b"], "something to find"),
+        (["--feature", "a=b"], "--feature has no meaning without --find"),
         (["--find", "--feature", "ab"], "no feature"),
         (["--gates", "--layer", "9"], "no layer 9"),
         (["--chars", "1"], "--chars"),
