@@ -1,7 +1,7 @@
 """The model file: the only module that knows its format.
 
-A model is one safetensors file. Its tensors are named by `ModelConfig.tensors`; its metadata has one key, "charlm",
-whose value is a JSON document:
+A model is one safetensors file. `charlm.tensor_shapes` names its tensors. Its metadata has one key, "charlm", with a
+JSON document:
 
     format       the version of this format, 1
     config       ModelConfig

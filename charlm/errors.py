@@ -1,5 +1,7 @@
 """Errors that a user can cause or meet. Bugs in charlm are assertions, never one of these.
 
+The tree of errors:
+
 CharlmError                    one sentence and a hint; exit code 1
 ├── UsageError                 an impossible option or argument; exit code 2
 ├── CorpusError                text that cannot be read or trained on

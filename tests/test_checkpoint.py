@@ -1,4 +1,4 @@
-"""What is saved is what is loaded; anything else in a file's place is refused in one sentence."""
+"""A saved model loads unchanged; any other file is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def as_document(checkpoint: Checkpoint) -> Document:
-    """What a file's metadata should hold."""
+    """The metadata of a valid file."""
     return {
         "format": 1,
         "config": checkpoint.config.to_dict(),
@@ -78,7 +78,7 @@ def write(path: Path, tensors: dict[str, NDArray[Any]], document: object) -> Non
 
 
 def refusal(path: Path, read: Callable[[Path], object] = load) -> CheckpointError:
-    """How a file is refused: always in one sentence that says where."""
+    """Return the error of a refused file: one sentence with its path."""
     with pytest.raises(CheckpointError) as refused:
         read(path)
     error = refused.value
@@ -390,7 +390,7 @@ def nested(depth: int) -> list[Any]:
 
 @pytest.mark.parametrize("value", ['"format": 1', '"hidden": 6'])
 def test_what_can_only_just_be_parsed_is_refused(checkpoint: Checkpoint, path: Path, value: str) -> None:
-    # At the edge of the recursion limit, where whatever else is done with the value may go too deep.
+    # At the edge of the recursion limit, where further use of the value may exceed it too deep.
     text, name = json.dumps(as_document(checkpoint)), value.split(":")[0]
     assert value in text
     for depth in range(850, 1000):

@@ -1,4 +1,4 @@
-"""A write that fails, wherever it fails, leaves the old file standing and nothing beside it."""
+"""A write that fails, wherever it fails, leaves the old file and no other."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write_half(path: Path, fail: Callable[[], None]) -> None:
         fail()
 
 
-def test_the_new_file_takes_the_old_ones_place_when_the_block_ends(old: Path) -> None:
+def test_new_file_replaces_the_old_one_when_the_block_ends(old: Path) -> None:
     with atomic_writer(old) as file:
         file.write(b"new ")
         file.flush()
@@ -52,7 +52,7 @@ def test_missing_folders_are_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), CorpusError("bad text"), KeyboardInterrupt()])
-def test_an_exception_in_the_block_passes_and_leaves_the_old_file(old: Path, error: BaseException) -> None:
+def test_exception_in_the_block_leaves_the_old_file(old: Path, error: BaseException) -> None:
     def fail() -> None:
         raise error
 

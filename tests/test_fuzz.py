@@ -1,4 +1,4 @@
-"""Whatever happens to a file, it is read or refused in one sentence: no other error, no pile of memory, no hang."""
+"""A damaged file of any kind is read or refused in one sentence: no other error, no pile of memory, no hang."""
 
 from __future__ import annotations
 

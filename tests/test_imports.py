@@ -1,6 +1,6 @@
-"""What a command costs to start: a fresh interpreter never imports torch to say or write something.
+"""Commands start fast: a fresh interpreter imports torch only for training.
 
-A linter sees the imports that stand in the files; only running shows what a lazy one brings along.
+A linter sees the imports of a file; only a run shows the effects of lazy ones.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ assert code == 0, code
 
 
 def imported(code: str, folder: Path, *arguments: str) -> set[str]:
-    """Which heavy packages a fresh interpreter has imported after it ran some code."""
+    """Return the heavy packages that a fresh interpreter imports while it runs some code."""
     report = folder / "modules.json"
     program = (
         f"import json, sys\narguments = {list(arguments)!r}\n{code}\n"
@@ -101,7 +101,7 @@ def test_xray_of_a_unit_imports_no_torch(folder: Path) -> None:
 
 
 def test_the_app_waits_for_no_model_to_be_drawn(tmp_path: Path) -> None:
-    """What takes long is imported by the worker that loads the model, after the first paint."""
+    """The worker that loads the model imports the slow packages, after the first paint."""
     assert imported("import charlm.tui.app", tmp_path) == {"textual", "rich"}
 
 
@@ -121,5 +121,5 @@ def test_missing_torch_is_one_sentence(folder: Path, arguments: tuple[str, ...])
     assert done.stderr.endswith("error: this command needs torch, which is not installed\nhint: pip install torch\n")
 
 
-def test_it_would_be_noticed(tmp_path: Path) -> None:
+def test_imported_reports_heavy_packages(tmp_path: Path) -> None:
     assert imported("import rich.console", tmp_path) == {"rich"}

@@ -1,4 +1,4 @@
-"""A name finds the same model everywhere: a path first, then the folders in their order."""
+"""A name finds a model: as a path first, then in the folders in their order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def three_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """In the place of the real ones, of which the last is the package's own."""
+    """Replace the real folders; the last one has the bundled models."""
     three = [tmp_path / name for name in ("first", "second", "third")]
     monkeypatch.setattr(registry, "folders", lambda: three)
     monkeypatch.setattr(registry, "bundled_folder", lambda: three[2])
@@ -75,7 +75,7 @@ def test_a_path_is_taken_before_any_name(three_folders: list[Path]) -> None:
     elsewhere = put(Path("elsewhere/lake.safetensors"))
     assert find_model("elsewhere/lake.safetensors") == elsewhere
     assert find_model(str(elsewhere.resolve())) == elsewhere.resolve()
-    for name in ("sea", "sea.safetensors", "sea.bin"):  # a file here, whatever its suffix
+    for name in ("sea", "sea.safetensors", "sea.bin"):  # a local file with any suffix
         path = put(Path(name))
         assert find_model(name) == path
 
@@ -88,7 +88,7 @@ def test_a_folder_is_no_model(three_folders: list[Path]) -> None:
     assert list(models()) == [path]
 
 
-def test_a_folder_given_as_a_model_s_file_is_left_for_loading_to_refuse() -> None:
+def test_find_model_returns_a_folder_with_the_suffix() -> None:
     Path("sea.safetensors").mkdir()
     assert find_model("sea.safetensors") == Path("sea.safetensors")
 
@@ -134,7 +134,7 @@ def test_without_near_names_the_next_step_is_offered(three_folders: list[Path]) 
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "/", "a\0b", "x" * 300, "x" * 300 + ".safetensors", "x/" * 3000, "*", "a\nb", "\udcff"]
 )
-def test_no_name_is_anything_but_not_found(three_folders: list[Path], name: str) -> None:
+def test_impossible_names_are_not_found(three_folders: list[Path], name: str) -> None:
     put(three_folders[0] / "sea.safetensors")
     with pytest.raises(NotFoundError):
         find_model(name)
@@ -158,7 +158,7 @@ def test_a_name_that_is_hidden_by_another_is_not_the_newest(three_folders: list[
     assert default_model() == path == find_model(default_model().stem)
 
 
-def test_who_has_none_of_their_own_talks_to_the_first_of_the_bundled(three_folders: list[Path]) -> None:
+def test_default_model_without_own_models_is_bundled(three_folders: list[Path]) -> None:
     first, second, third = three_folders
     put(third / "python.safetensors", LATER + 2)
     put(third / "smalltalk.safetensors", LATER)
@@ -192,6 +192,6 @@ def test_is_path_needs_suffix_or_slash(name: str, expected: bool) -> None:
     assert is_path(name) == expected
 
 
-def test_without_a_model_there_is_no_newest(three_folders: list[Path]) -> None:
+def test_default_model_without_models_is_an_error(three_folders: list[Path]) -> None:
     with pytest.raises(NotFoundError, match="no model yet"):
         default_model()

@@ -1,4 +1,4 @@
-"""`charlm bench`: what this machine can do, and what charlm makes of it."""
+"""`charlm bench`: measures this machine, and charlm's speed on it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from charlm.checkpoint import Checkpoint
     from charlm.training.events import Event
 
-SAMPLED = 1000  # characters a turn
-TURNS = 3
-BANDWIDTH_BYTES = 1 << 28  # far more than any cache holds
+SAMPLED_CHARS = 1000  # in each repetition
+REPETITIONS = 3
+BANDWIDTH_BYTES = 1 << 28  # far larger than any cache
 
 
 @charlm_command(
@@ -35,7 +35,7 @@ BANDWIDTH_BYTES = 1 << 28  # far more than any cache holds
     ("charlm bench --json", "the same as one JSON document"),
     ("charlm bench --learn novel.txt --minutes 1,4", "the loss that each budget reaches on a text"),
 )
-@click.option("--seconds", default=8.0, help="How long to train with each of the two shapes.")
+@click.option("--seconds", default=8.0, help="Time to train with each of the two shapes.")
 @click.option("--learn", metavar="FILE", help="Train on this text instead, and report the loss reached.")
 @click.option("--minutes", default="1,4", metavar="M,M", help="Budgets for --learn.")
 @click.option("--seed", default=1, help="For --learn.")
@@ -43,14 +43,14 @@ BANDWIDTH_BYTES = 1 << 28  # far more than any cache holds
 def command(seconds: float, learn: str | None, minutes: str, seed: int, as_json: bool) -> None:
     """Measure this machine, and charlm on it.
 
-    Have nothing else running: two busy threads on two cores suffer badly from a third.
+    Stop other programs first: a third busy thread slows down two threads on two cores badly.
     """
     if not 0 < seconds < math.inf:
         raise UsageError(f"seconds is {seconds:g}, but must be above 0")
     if learn is not None:
         report: dict[str, Any] = {"learn": _learn(learn, _budgets(minutes), seed)}
     else:
-        # Sampling first: torch's threads are not there yet.
+        # Sampling first, before torch starts threads.
         report = {"memory": _memory(), "sampling": _sampling(), "start": _starts(), **_training(seconds)}
         for row in report["sampling"]:
             row["share"] = row["chars_per_second"] * row["bytes_per_char"] / report["memory"]["bytes_per_second"]
@@ -77,7 +77,7 @@ def _learn(path: str, budgets: list[float], seed: int) -> list[dict[str, Any]]:
     rows = []
     for minutes in budgets:
         with tempfile.TemporaryDirectory() as folder:
-            begun = time.monotonic()
+            started = time.monotonic()
             steps = _Steps()
             trained = charlm.train(path, output=Path(folder, "m"), minutes=minutes, seed=seed, on_event=steps)
             record = trained.record
@@ -87,7 +87,7 @@ def _learn(path: str, budgets: list[float], seed: int) -> list[dict[str, Any]]:
                     "validation": trained.validation,
                     "steps": record.steps,
                     "characters": record.characters_seen,
-                    "seconds": time.monotonic() - begun,
+                    "seconds": time.monotonic() - started,
                     "steps_share": steps.share,
                 }
             )
@@ -95,17 +95,17 @@ def _learn(path: str, budgets: list[float], seed: int) -> list[dict[str, Any]]:
 
 
 class _Steps:
-    """Told the events of a run, knows what share of its budget went into training steps."""
+    """Measures the share of a run's time that training steps take; called with its events."""
 
     def __init__(self) -> None:
         self._steps = self._all = 0.0  # seconds
-        self._last: float | None = None  # nothing counts before the plan is made
+        self._last: float | None = None  # None before the plan
 
     def __call__(self, event: Event) -> None:
         from charlm.training.events import Ended, Planned, Stepped
 
         now = time.monotonic()
-        if self._last is not None and not isinstance(event, Ended):  # at the end all of the text validates
+        if self._last is not None and not isinstance(event, Ended):  # the end validates the whole text
             self._all += now - self._last
             self._steps += (now - self._last) * isinstance(event, Stepped)
         if self._last is not None or isinstance(event, Planned):
@@ -113,18 +113,18 @@ class _Steps:
 
     @property
     def share(self) -> float:
-        """Of the time from the plan to the last save."""
+        """Share of the time from the plan to the last save."""
         return self._steps / self._all
 
 
 def _memory() -> dict[str, float]:
-    """How quickly one thread reads memory, by the product of a large matrix and a vector, as sampling does."""
+    """Measure how fast one thread reads memory, with the product of a large matrix and a vector."""
     import numpy as np
 
     matrix = np.ones((BANDWIDTH_BYTES // 4 // 4096, 4096), dtype=np.float32)
     vector = np.ones(4096, dtype=np.float32)
-    quickest = min(_timed(lambda: matrix @ vector) for _ in range(TURNS))
-    return {"bytes_per_second": matrix.nbytes / quickest}
+    fastest = min(_timed(lambda: matrix @ vector) for _ in range(REPETITIONS))
+    return {"bytes_per_second": matrix.nbytes / fastest}
 
 
 def _timed(work: Any) -> float:
@@ -162,14 +162,14 @@ def _sampling() -> list[dict[str, Any]]:
         params = SamplingConfig(temperature=0.8, top_p=0.95, seed=1)
 
         def stream(engine: Engine = engine, context: Context = context, params: SamplingConfig = params) -> None:
-            for _ in Generation(context, Sampler.seeded(engine, params), max_chars=SAMPLED):
+            for _ in Generation(context, Sampler.seeded(engine, params), max_chars=SAMPLED_CHARS):
                 pass
 
-        seconds = statistics.median(_timed(stream) for _ in range(TURNS))
+        seconds = statistics.median(_timed(stream) for _ in range(REPETITIONS))
         # The first layer's product with its input is a look-up in a table.
         names = [one for one in loaded.tensors if one.endswith((".w_h", ".w_x", "output.w")) and one != "layers.0.w_x"]
         read = sum(loaded.tensors[name].nbytes for name in names)
-        rows.append({"hidden": hidden, "chars_per_second": SAMPLED / seconds, "bytes_per_char": read})
+        rows.append({"hidden": hidden, "chars_per_second": SAMPLED_CHARS / seconds, "bytes_per_char": read})
     return rows
 
 

@@ -18,7 +18,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(speed, "SHAPES", ((16, 2),))
     monkeypatch.setattr(speed, "_PRODUCT_SIZES", (8, 16))
-    monkeypatch.setattr(bench, "SAMPLED", 20)
+    monkeypatch.setattr(bench, "SAMPLED_CHARS", 20)
     monkeypatch.setattr(bench, "BANDWIDTH_BYTES", 1 << 20)
     monkeypatch.setattr(bench, "_starts", lambda: {"help": 0.1})
 

@@ -1,4 +1,4 @@
-"""What a training run looks like: everything is shown, nothing that a model writes can break it."""
+"""The views show every event, and no text of a model breaks them."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_no_models(charlm: Charlm) -> None:
     assert json.loads(charlm("models", "--json").out) == []
 
 
-def test_models_of_the_user_s_own_folder_are_listed_but_not_twice(
+def test_models_of_the_data_folder_are_listed_once(
     charlm: Charlm, folder: Path, make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = folder / "home"
@@ -97,7 +97,7 @@ def test_models_of_the_user_s_own_folder_are_listed_but_not_twice(
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_card_tells_how_a_model_came_about(charlm: Charlm) -> None:
+def test_card_shows_the_training_record(charlm: Charlm) -> None:
     result = charlm("models", "show", "trained")
     assert (result.code, result.err) == (0, "")
     for told in (
@@ -129,7 +129,7 @@ def test_a_card_tells_how_a_model_came_about(charlm: Charlm) -> None:
         (Dialogue("play", tuple("ABCDEFGHI")), "play: A, B, C, D, E, F, G, H, ..."),
     ],
 )
-def test_a_card_tells_how_the_text_writes_turns(
+def test_card_shows_the_dialogue_format(
     charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path, dialogue: Dialogue, line: str
 ) -> None:
     save(replace(make_checkpoint(), dialogue=dialogue), tmp_path / "m.safetensors")
@@ -140,7 +140,7 @@ def test_a_card_tells_how_the_text_writes_turns(
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_card_as_json_is_everything(charlm: Charlm) -> None:
+def test_card_as_json_is_complete(charlm: Charlm) -> None:
     document = json.loads(charlm("models", "show", "trained", "--json").out)
     assert document["record"] == asdict(RECORD)
     assert document["characters"] == ALPHABET
@@ -159,7 +159,9 @@ def test_a_card_as_json_is_everything(charlm: Charlm) -> None:
         (("--nope",), 2, "No such option"),
     ],
 )
-def test_what_cannot_be_shown_gets_a_sentence(charlm: Charlm, arguments: tuple[str, ...], code: int, says: str) -> None:
+def test_show_of_a_bad_argument_is_one_sentence(
+    charlm: Charlm, arguments: tuple[str, ...], code: int, says: str
+) -> None:
     result = charlm("models", *arguments)
     assert (result.code, result.out) == (code, "")
     assert says in result.err
@@ -194,7 +196,7 @@ def test_a_card_s_control_characters_reach_a_terminal_as_symbols(
             assert json.loads(charlm(*arguments).out) == json.loads(shown.text)
 
 
-def test_a_model_is_exported_in_half_the_bytes_and_says_nearly_the_same(charlm: Charlm, folder: Path) -> None:
+def test_export_halves_the_file_and_keeps_the_weights(charlm: Charlm, folder: Path) -> None:
     result = charlm("models", "export", "trained", "-o", "small.safetensors")
     assert (result.code, result.out) == (0, "small.safetensors\n")
     before, after = (load(folder / name) for name in ("checkpoints/trained.safetensors", "small.safetensors"))
@@ -206,7 +208,7 @@ def test_a_model_is_exported_in_half_the_bytes_and_says_nearly_the_same(charlm: 
     assert sizes[0] - sizes[1] >= weights / 2 - 16
 
 
-def test_full_precision_is_exported_as_it_is_and_nothing_is_overwritten_unasked(charlm: Charlm, folder: Path) -> None:
+def test_full_export_is_exact_and_overwrites_only_with_force(charlm: Charlm, folder: Path) -> None:
     assert charlm("models", "export", "trained", "-o", "copy.safetensors", "--full").code == 0
     assert load(folder / "copy.safetensors").fingerprint == load(folder / "checkpoints/trained.safetensors").fingerprint
     before = (folder / "copy.safetensors").read_bytes()

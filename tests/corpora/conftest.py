@@ -71,5 +71,5 @@ def archive(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def recipe(archive: Path) -> Recipe:
-    """How that text is made a corpus."""
+    """The recipe of a corpus from that text."""
     return Recipe("harbours", "Harbours", "English", "plain", "prose", (source(archive, "some_text/*.txt"),))

@@ -1,4 +1,4 @@
-"""Texts are read out of archives in memory, in a fixed order; what is not right is said in a sentence."""
+"""Texts are read out of archives in memory, in a fixed order; errors are one sentence."""
 
 from __future__ import annotations
 

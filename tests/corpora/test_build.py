@@ -21,7 +21,7 @@ from .conftest import PROSE, copying, source, zipped
 
 
 def standing() -> dict[str, bytes]:
-    """What is in the folder of corpora."""
+    """The files in the folder of corpora."""
     folder = registry.folder()
     return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else {}
 

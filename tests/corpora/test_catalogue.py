@@ -38,7 +38,7 @@ def test_the_built_in_corpora() -> None:
     assert found["smalltalk"].format == found["nihongo"].format == "lines"
 
 
-def test_the_benchmark_s_validation_plays_are_not_in_the_version_without_them() -> None:
+def test_benchmark_plays_are_left_out() -> None:
     found = catalogue.built_in()
     plays = {"the-taming-of-the-shrew", "the-tempest"}
     assert set(found["shakespeare-heldout"].options["leave_out"]) == plays

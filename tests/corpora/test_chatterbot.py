@@ -65,7 +65,7 @@ def test_cleaning() -> None:
         (["do you hate me?", "no"], "crude or hurtful entries"),
     ],
 )
-def test_what_is_left_out(turns: list[str], reason: str) -> None:
+def test_entries_are_left_out_with_a_reason(turns: list[str], reason: str) -> None:
     report = CleaningReport()
     assert chatterbot.clean([chatterbot.QAPair("x", turns)], report, normalise_english.tidy) == []
     assert list(report.removed) == [reason]

@@ -53,7 +53,7 @@ def test_the_text_ends_with_the_held_out_part(pieces: list[Document]) -> None:
     assert (about["pieces"], about["of"]) == (len(held_out), len(pieces))
 
 
-def test_a_tally_counts_by_reason_and_leaves_out_what_never_happened() -> None:
+def test_report_counts_by_reason_and_omits_zeros() -> None:
     report = CleaningReport()
     report.remove("spots", "abc")
     report.remove("spots", 4, times=2)

@@ -1,4 +1,4 @@
-"""Turns with personal data, and turns that nobody should learn from, are found; ordinary talk is not."""
+"""Turns with personal data, and other unsuitable turns, are found; ordinary talk is not."""
 
 from __future__ import annotations
 

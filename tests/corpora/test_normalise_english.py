@@ -74,7 +74,7 @@ def test_tidying_again_changes_at_most_the_case(parts: list[str]) -> None:
 
 
 @given(st.text(max_size=60))
-def test_whatever_was_typed_is_one_line_of_allowed_signs_that_ends(message: str) -> None:
+def test_normalised_message_is_one_line_of_allowed_characters(message: str) -> None:
     found = normalise_english.normalise(message, KNOWN)
     assert all(letter.isascii() and (letter.isalnum() or letter in normalise_english.ALLOWED) for letter in found)
     assert found == found.strip()
@@ -82,7 +82,7 @@ def test_whatever_was_typed_is_one_line_of_allowed_signs_that_ends(message: str)
     assert not found or found.rstrip('")').endswith((".", "!", "?"))
 
 
-def test_every_meaning_is_spelt_with_allowed_signs_and_means_itself() -> None:
+def test_corrections_are_allowed_text_and_stable() -> None:
     for careless, corrections in normalise_english.CORRECTIONS.items():
         assert careless.isalpha()
         assert careless == careless.lower()
@@ -92,7 +92,7 @@ def test_every_meaning_is_spelt_with_allowed_signs_and_means_itself() -> None:
 
 
 class TestSpelling:
-    """What the corpus itself tells."""
+    """Word counts of the corpus."""
 
     def test_names_are_known_by_their_capitals(self) -> None:
         texts = ["I went to lowhaven.", *["We like Lowhaven a lot."] * 6, *["The boat, the Boat."] * 6, "LOWHAVEN!"]

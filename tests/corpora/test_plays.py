@@ -1,4 +1,4 @@
-"""What is left of a play is speeches and nothing else."""
+"""A cleaned play consists of speeches only."""
 
 from __future__ import annotations
 

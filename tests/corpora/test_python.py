@@ -1,4 +1,4 @@
-"""What is left of a module is code that still parses, without who wrote it."""
+"""A cleaned module still parses and names no authors."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_module(report: CleaningReport) -> None:
         ('text = """never\nends\nand\nends\nnot\n', "modules that are not Python of this version"),
     ],
 )
-def test_what_is_left_out(text: str, reason: str, report: CleaningReport) -> None:
+def test_entries_are_left_out_with_a_reason(text: str, reason: str, report: CleaningReport) -> None:
     assert python.module(text, report) == ""
     assert reason in report.removed
 

@@ -16,7 +16,7 @@ from .conftest import copying
 
 @pytest.fixture
 def built(recipe: Recipe, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder, beside a built corpus `harbours`."""
+    """A working folder, and a built corpus `harbours`."""
     build.build(recipe, download=copying(archive))
     folder = tmp_path / "work"
     folder.mkdir()
@@ -24,9 +24,7 @@ def built(recipe: Recipe, archive: Path, tmp_path: Path, monkeypatch: pytest.Mon
     return folder
 
 
-def test_the_folder_is_the_user_s_own_and_the_checkout_s_only_in_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_corpora_folder_is_in_a_checkout_or_in_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CHARLM_HOME", str(tmp_path))
     assert registry.folder() == tmp_path / "corpora"
     monkeypatch.delenv("CHARLM_HOME")

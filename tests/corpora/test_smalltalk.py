@@ -38,7 +38,7 @@ def report() -> CleaningReport:
 
 @pytest.fixture
 def crowd() -> list[RawConversation]:
-    """So many conversations that no word is rare."""
+    """Enough conversations that no word is rare."""
     return [RawConversation(str(seed), "", talk(seed)) for seed in range(30)]
 
 

@@ -141,9 +141,7 @@ def test_one_lane_is_the_text_from_start_to_end(characters: int, chunk: int, war
 
 
 @given(TEXT_LENGTH, LANES, CHUNK, WARMUP)
-def test_a_lane_reads_on_from_its_warm_up_and_the_first_from_the_start(
-    characters: int, lanes: int, chunk: int, warmup: int
-) -> None:
+def test_read_once_lanes_continue_after_their_warm_up(characters: int, lanes: int, chunk: int, warmup: int) -> None:
     segments = list(read_once(np.arange(characters), lanes, chunk, warmup))
     used = segments[0].x.shape[1] if segments else 0
     for lane in range(used):
@@ -182,9 +180,7 @@ def test_a_limit_reads_the_first_of_every_lane(
 
 
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 12), st.integers(0, 100), SEED)
-def test_ranks_read_together_what_one_process_would_with_all_their_lanes(
-    ranks: int, lanes: int, chunk: int, more: int, seed: int
-) -> None:
+def test_ranks_together_read_what_one_process_reads(ranks: int, lanes: int, chunk: int, more: int, seed: int) -> None:
     ids = np.arange(ranks * lanes * chunk + 1 + more)
     everyone = Lanes(ids, ranks * lanes, chunk, seed)
     each = [Lanes(ids, lanes, chunk, seed, rank, ranks) for rank in range(ranks)]

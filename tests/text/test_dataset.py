@@ -113,7 +113,7 @@ def test_ids_are_as_small_as_the_vocabulary_allows(tmp_path: Path, size: int, dt
 
 @pytest.mark.parametrize("val_file", [None, "validation"])
 @pytest.mark.parametrize("characters", ["", "日本"])
-def test_what_one_process_has_read_others_open(tmp_path: Path, val_file: str | None, characters: str) -> None:
+def test_open_corpus_returns_what_read_corpus_wrote(tmp_path: Path, val_file: str | None, characters: str) -> None:
     make_file(tmp_path / "validation", TEXT * 2)
     path = make_file(tmp_path / "text", TEXT + characters)
     corpus = load_corpus([path], tmp_path / "run", val_file=val_file and tmp_path / val_file)
@@ -156,7 +156,7 @@ def test_a_folder_is_read_and_its_binary_files_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_the_encoding_holds_for_files_folders_and_the_validation_text(tmp_path: Path, encoding: str) -> None:
+def test_encoding_applies_to_files_folders_and_validation(tmp_path: Path, encoding: str) -> None:
     for name in ("folder/text", "file", "validation"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(TEXT.encode(encoding))
@@ -192,7 +192,7 @@ def test_a_validation_file_validates_and_all_of_the_text_trains(tmp_path: Path) 
     assert [source.name for source in corpus.sources] == ["train"]
 
 
-def test_characters_that_are_rare_in_the_text_are_spelled_in_bytes(tmp_path: Path) -> None:
+def test_rare_characters_are_spelled_in_bytes(tmp_path: Path) -> None:
     path = make_file(tmp_path / "text", TEXT + "日本日")
     for min_count, known in ((1, {"日", "本"}), (2, {"日"}), (3, set())):
         vocabulary = load_corpus([path], tmp_path / "run", min_count=min_count).vocabulary
@@ -271,7 +271,7 @@ def test_another_text_split_or_vocabulary_has_another_key(
     assert list((tmp_path / "run").glob("text-*.ids")) == [tmp_path / "run" / f"text-{second.key}.ids"]
 
 
-def test_a_file_that_moves_from_training_to_validation_changes_the_key(tmp_path: Path) -> None:
+def test_key_changes_when_a_file_moves_to_validation(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("one", "two", "three")]
     for number, folder in enumerate(folders):
         folder.mkdir()
@@ -288,7 +288,7 @@ def test_a_file_that_moves_from_training_to_validation_changes_the_key(tmp_path:
 
 
 @pytest.mark.parametrize("option", ["paths", "val_file"])
-def test_what_can_be_read_only_once_is_refused(tmp_path: Path, option: str) -> None:
+def test_pipes_are_refused(tmp_path: Path, option: str) -> None:
     """A resume would find a pipe empty, or block for ever."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
@@ -380,7 +380,7 @@ def test_validation_text_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert decoded(corpus) == TEXT
 
 
-def test_a_great_many_sources_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_sources_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "MAX_SOURCES", 2)
     files = [make_file(tmp_path / name) for name in "abc"]
     two, three = load_corpus(files[:2], tmp_path / "run"), load_corpus(files, tmp_path / "run")
@@ -437,7 +437,7 @@ def test_options_that_cannot_be_are_usage_errors(tmp_path: Path, option: dict[st
         load_corpus([make_file(tmp_path / "text")], tmp_path, **option)
 
 
-def test_an_unknown_encoding_is_a_usage_error_even_before_a_binary_file(tmp_path: Path) -> None:
+def test_unknown_encoding_is_refused_before_binary_files(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "binary").write_bytes(b"\0")
     with pytest.raises(UsageError, match="unknown encoding 'utf-9'"):

@@ -55,7 +55,7 @@ def normalised(text: str) -> str:
 
 
 @given(texts_and_blocks())
-def test_pieces_rejoin_into_the_normalised_text_wherever_blocks_end(file: Path, case: tuple[str, int]) -> None:
+def test_pieces_join_to_normalised_text_for_any_block_size(file: Path, case: tuple[str, int]) -> None:
     text, block = case
     pieces = read_in_blocks(file, text.encode(), block)
     assert "".join(pieces) == normalised(text)
@@ -87,7 +87,7 @@ def test_a_byte_order_mark_is_dropped_once_and_only_in_front(file: Path, encodin
 
 
 @pytest.mark.parametrize("character", ["👩", "\u0301", "क"])
-def test_a_text_that_cannot_be_cut_anywhere_is_streamed_all_the_same(file: Path, character: str) -> None:
+def test_text_without_safe_cuts_is_streamed(file: Path, character: str) -> None:
     text = character * 1_000
     pieces = read_in_blocks(file, text.encode(), 10)
     assert "".join(pieces) == text

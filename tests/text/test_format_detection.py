@@ -1,4 +1,4 @@
-"""What is dialogue is found to be, whatever it is about; what only looks like it is not."""
+"""Dialogue of any subject is detected; text that only resembles it is not."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def detect_pieces(pieces: Iterable[str], format_name: str = "auto") -> DetectedF
 
 
 def choose(rng: random.Random, sentences: Sequence[str], names: Sequence[str], turns: int) -> list[tuple[str, str]]:
-    """Who says what; nobody speaks twice in a row."""
+    """Return speakers and lines; no speaker has two turns in a row."""
     said, last = [], ""
     for _ in range(turns):
         last = rng.choice([name for name in names if name != last])
@@ -198,7 +198,7 @@ def test_what_only_looks_like_dialogue_is_plain(text: str) -> None:
 
 @pytest.mark.parametrize("text", [one[1] for one in DIALOGUES[:11]], ids=[one[0] for one in DIALOGUES[:11]])
 def test_what_is_found_can_be_written_back(text: str) -> None:
-    """Each turn of the text stands there as the format writes it."""
+    """Return whether the text has each turn in the format."""
     found = detect(text)
     speakers = found.speakers_in(text)
     assert len(speakers) >= 60
@@ -212,7 +212,7 @@ def test_the_corpora_at_hand() -> None:
     assert set(harbour.names) == {"BOY", "FERRYMAN", "HARBOURMASTER", "CAPTAIN", "BAKER", "WIDOW"}
 
 
-def test_names_are_the_most_frequent_first_and_come_more_than_once() -> None:
+def test_names_are_repeated_and_sorted_by_frequency() -> None:
     text = "A:\nYes.\n\nB:\nNo.\n\nC:\nYes.\n\nB:\nNo!\n\nA:\nYes!\n\nB:\nSo.\n\nHe said: this was all:\nIt was not.\n"
     assert read_as(text, "play").names == ("B", "A")
     assert read_as(text, "transcript").names == read_as(text, "lines").names == read_as(text, "plain").names == ()

@@ -77,7 +77,7 @@ def test_a_lone_surrogate_is_refused_where_it_stands(
 
 
 @given(TEXT, TEXT)
-def test_a_vocabulary_that_needed_no_bytes_refuses_what_it_has_not_seen(seen: str, text: str) -> None:
+def test_vocabulary_without_bytes_refuses_unknown_characters(seen: str, text: str) -> None:
     vocabulary = vocabulary_of(seen)
     assert len(vocabulary) == len(set(seen))
     strange = [one for one in text if one not in seen]

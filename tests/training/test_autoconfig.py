@@ -1,4 +1,4 @@
-"""The plan: what is said stands, what is not follows, and every plan can be carried out."""
+"""A plan keeps the overrides, derives the rest, and can always be carried out."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_every_plan_can_be_carried_out(characters: int, vocabulary: int, budget:
         ("patience", 3), ("seed", 99), ("precision", "bf16"), ("device", "cuda"), ("threads", 1), ("steps", 7),
     ],
 )  # fmt: skip
-def test_what_is_said_stands(name: str, value: object) -> None:
+def test_overrides_stand_in_the_plan(name: str, value: object) -> None:
     model, train = plan(100_000, 65, {name: value})
     assert getattr(model, name, None) == value or getattr(train, name, None) == value
 
@@ -62,7 +62,7 @@ def test_more_time_never_makes_a_smaller_model() -> None:
     assert sizes[0] < sizes[-1]
 
 
-def test_planned_dropout_leaves_the_embedding_alone_and_grows_with_the_model() -> None:
+def test_planned_dropout_grows_with_the_model() -> None:
     said = {"epochs": 12.0, "layers": 2}
     small, large = (plan(1_000_000, 65, {**said, "hidden": hidden})[1] for hidden in (256, 512))
     assert small.dropout_input == large.dropout_input == 0
@@ -70,7 +70,7 @@ def test_planned_dropout_leaves_the_embedding_alone_and_grows_with_the_model() -
     assert plan(1_000_000, 65, {**said, "epochs": 0.9, "hidden": 256})[1].dropout_hidden == 0
 
 
-def test_a_small_text_gets_a_small_model_and_dropout_where_it_is_read_often() -> None:
+def test_plan_for_small_text_is_small_with_dropout() -> None:
     small, often = plan(30_000, 65, {"minutes": 30})
     large, once = plan(10**9, 65, {"minutes": 30})
     assert parameter_count(small) < parameter_count(large)

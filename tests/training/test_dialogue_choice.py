@@ -15,7 +15,7 @@ BASE = Dialogue("play", ("CLEO", "BEN"), "：")
 
 
 @pytest.mark.parametrize("dialogue", [Dialogue(), Dialogue("lines"), Dialogue("transcript", ("A",)), PLAY])
-def test_a_new_model_has_what_was_found_or_said(dialogue: Dialogue) -> None:
+def test_new_model_gets_detected_or_requested_format(dialogue: Dialogue) -> None:
     for form, chosen_by in (("auto", "text"), (dialogue.format, "user")):
         assert choose(DetectedFormat(dialogue, dialogue.format), form, None) == DialogueChoice(
             dialogue, chosen_by, dialogue.format
@@ -25,7 +25,7 @@ def test_a_new_model_has_what_was_found_or_said(dialogue: Dialogue) -> None:
 
 
 @pytest.mark.parametrize("base", [Dialogue("lines"), BASE])
-def test_a_base_keeps_its_format_where_the_text_has_none_and_nothing_is_said(base: Dialogue) -> None:
+def test_base_format_stays_for_text_without_turns(base: Dialogue) -> None:
     assert choose(DetectedFormat(Dialogue(), "plain"), "auto", base) == DialogueChoice(base, "base", "plain")
     assert choose(DetectedFormat(Dialogue(), "plain"), "plain", base) == DialogueChoice(Dialogue(), "user", "plain")
     assert choose(DetectedFormat(Dialogue("lines"), "plain"), "lines", base) == DialogueChoice(
@@ -33,7 +33,7 @@ def test_a_base_keeps_its_format_where_the_text_has_none_and_nothing_is_said(bas
     )
 
 
-def test_a_new_format_replaces_the_base_s_but_old_speakers_are_still_known() -> None:
+def test_new_format_replaces_base_format_but_keeps_speakers() -> None:
     settled = choose(DetectedFormat(PLAY, "play"), "auto", BASE)
     assert settled == DialogueChoice(Dialogue("play", ("ANNA", "BEN", "CLEO")), "text", "play")
     other = choose(DetectedFormat(PLAY, "play"), "auto", Dialogue("transcript", ("Dan",)))
@@ -43,7 +43,7 @@ def test_a_new_format_replaces_the_base_s_but_old_speakers_are_still_known() -> 
     assert choose(DetectedFormat(PLAY, "play"), "auto", many).dialogue.names == (*PLAY.names, *many.names[:-2])
 
 
-def test_a_format_said_of_a_text_without_speakers_is_written_as_the_base_did() -> None:
+def test_requested_format_without_speakers_uses_base_colon() -> None:
     assert choose(DetectedFormat(Dialogue("play"), "plain"), "play", BASE) == DialogueChoice(BASE, "user", "plain")
     spaced = Dialogue("transcript", ("A",), COLONS[2], spaced=True)
     assert choose(DetectedFormat(Dialogue("transcript"), "plain"), "transcript", spaced).dialogue == spaced
@@ -51,7 +51,7 @@ def test_a_format_said_of_a_text_without_speakers_is_written_as_the_base_did() -
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_what_a_run_keeps_is_read_back(form: str) -> None:
+def test_dialogue_choice_survives_its_document(form: str) -> None:
     speech = DialogueChoice(Dialogue(form, colon="："), "user", "lines")
     assert DialogueChoice.from_dict(speech.to_dict()) == speech
     with pytest.raises(CheckpointError):

@@ -121,7 +121,7 @@ def begin(folder: Path, launch: TorchrunEnv, steps: int = 40, stop_at: int = 10*
     return run
 
 
-def test_what_torchrun_restarts_goes_on_by_itself(tmp_path: Path) -> None:
+def test_restart_by_torchrun_resumes(tmp_path: Path) -> None:
     begin(tmp_path, TorchrunEnv(identity="us"), stop_at=20)
     step = run_state.load(tmp_path / "m.run" / "resume.safetensors").numbers["progress"]["step"]
     assert 20 <= step < 40
@@ -137,7 +137,7 @@ def test_what_torchrun_restarts_goes_on_by_itself(tmp_path: Path) -> None:
     assert (tmp_path / "m.safetensors").read_bytes() == before
 
 
-def test_a_restart_begins_anew_what_was_never_saved(tmp_path: Path) -> None:
+def test_restart_without_a_save_starts_over(tmp_path: Path) -> None:
     folder = RunDir.named(str(tmp_path / "m"))
     folder.create(force=False)
     folder.write_owner("us")
@@ -146,7 +146,7 @@ def test_a_restart_begins_anew_what_was_never_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("launch", [TorchrunEnv(), TorchrunEnv(identity="others")])
-def test_a_restart_goes_on_with_no_run_but_its_own(tmp_path: Path, launch: TorchrunEnv) -> None:
+def test_restart_resumes_only_its_own_run(tmp_path: Path, launch: TorchrunEnv) -> None:
     begin(tmp_path, TorchrunEnv(identity="us"), steps=4)
     with pytest.raises(Exception, match="already exists"):
         begin(tmp_path, launch, steps=4)
@@ -162,7 +162,7 @@ def test_another_number_of_processes_is_refused(tmp_path: Path, before: int, now
     assert str(before) in str(refused.value.hint) or before == 1
 
 
-def test_a_process_alone_has_nobody_to_ask() -> None:
+def test_group_of_one_returns_its_arguments() -> None:
     alone = ProcessGroup(TorchrunEnv(rank=0, size=1, identity="x"))
     model = torch.nn.Linear(2, 2)
     snapshot = Snapshot({"state.0.0": torch.ones(2)}, {"a": 1})
@@ -174,14 +174,14 @@ def test_a_process_alone_has_nobody_to_ask() -> None:
         raise RuntimeError("gloo")
 
 
-def test_a_rank_finds_its_own_in_the_whole() -> None:
+def test_local_part_selects_a_rank_s_tensors() -> None:
     tensors = {"model.b": 0, "state.0.0": 1, "rng.cpu": 2, "rank.1.state.0.0": 11, "rank.1.rng.cpu": 12}
     tensors |= {"rank.10.state.0.0": 101, "rank.10.rng.cpu": 102}
     for rank, (state, rng) in {0: (1, 2), 1: (11, 12), 10: (101, 102)}.items():
         assert local_part(Snapshot(tensors, {}), rank).tensors == {"model.b": 0, "state.0.0": state, "rng.cpu": rng}
 
 
-def test_torchrun_says_who_one_is() -> None:
+def test_torchrun_env_reads_the_environment() -> None:
     assert TorchrunEnv.of({"RANK": "3", "WORLD_SIZE": "8"}) == TorchrunEnv(), "others set these too"
     said = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "TORCHELASTIC_RUN_ID": "none"}
     launch = TorchrunEnv.of(said)

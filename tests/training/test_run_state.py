@@ -53,7 +53,7 @@ def test_resumed_equals_uninterrupted(
     before = run(first, until=10)
     run_state.save(first.snapshot(), tmp_path / "resume.safetensors")
     del first
-    torch.manual_seed(12345)  # whatever a new process has drawn before it restores
+    torch.manual_seed(12345)  # a new process may draw before it restores
     second = make_trainer(cell=cell, dropout=EVERYTHING, clock=clock, seed=1, **budget)
     torch.randn(100)
     second.restore(run_state.load(tmp_path / "resume.safetensors"))
@@ -88,7 +88,7 @@ def test_a_resume_across_an_epochs_end_is_exact(make_trainer: MakeTrainer, tmp_p
         last = trainer
     assert last is not None
     one, other = whole.snapshot(), last.snapshot()
-    one.numbers["progress"]["seconds"] = other.numbers["progress"]["seconds"] = 0  # the clocks were wound anew
+    one.numbers["progress"]["seconds"] = other.numbers["progress"]["seconds"] = 0  # the clocks differ
     assert_same(one, other)
 
 
@@ -104,7 +104,7 @@ def test_a_snapshot_is_not_changed_by_what_follows(make_trainer: MakeTrainer) ->
     assert all(torch.equal(kept[name], tensor) for name, tensor in snapshot.tensors.items())
 
 
-def test_a_missing_or_damaged_file_is_said_so(tmp_path: Path) -> None:
+def test_missing_or_damaged_snapshot_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "resume.safetensors"
     with pytest.raises(TrainingError, match="nothing to resume"):
         run_state.load(path)

@@ -1,4 +1,4 @@
-"""How the process waits and keeps memory while it trains."""
+"""Settings of the process: spinning threads and freed memory."""
 
 from __future__ import annotations
 
