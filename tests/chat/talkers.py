@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from typing import Any
 
 import numpy as np
+import pytest
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.turns import Turn
 from charlm.checkpoint import Checkpoint
 from charlm.config import ChatConfig
+from charlm.inference.context import Context, StaticModel
 from charlm.inference.engine import Engine
+from charlm.inference.generate import Piece
 from charlm.inference.state import Array, State
 from charlm.text.dialogue import Dialogue
 
@@ -122,3 +127,45 @@ def assert_remembers_what_is_seen(conversation: Conversation) -> None:
 def texts(conversation: Conversation) -> list[str]:
     """Texts of the visible turns."""
     return [turn.text for turn in conversation.path]
+
+
+GREEDY = replace(STREAMED, temperature=0.0)
+each_kind = pytest.mark.parametrize(("kind", "has_bytes"), KINDS)
+each_way = pytest.mark.parametrize("dials", [STREAMED, CHOSEN], ids=["streamed", "chosen"])
+
+
+def after(conversation: Conversation, turn: Turn | None) -> Context:
+    """Return the context of the visible text up to a turn, read from the start."""
+    engine = conversation.engine
+    return Context(*engine.prefill(engine.start(), engine.vocabulary.encode(conversation.text(turn))))
+
+
+def reading(conversation: Conversation, turn: Turn | None, text: str) -> Context:
+    """The context after a text that follows a turn."""
+    return StaticModel(conversation.engine).read(after(conversation, turn), conversation.engine.vocabulary.encode(text))
+
+
+def stop_at(conversation: Conversation, character: int) -> Callable[[Piece], None]:
+    """A listener that stops the reply once a number of characters is shown."""
+    shown = 0
+
+    def listen(piece: Piece) -> None:
+        nonlocal shown
+        shown += len(piece.text)
+        if shown >= character:
+            conversation.stop()
+
+    return listen
+
+
+def at(place: int, act: Callable[[], None]) -> Callable[[Piece], None]:
+    """A listener that does something after a number of pieces."""
+    seen = 0
+
+    def listen(piece: Piece) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == place:
+            act()
+
+    return listen

@@ -1,0 +1,78 @@
+"""Speakers of a conversation."""
+
+from __future__ import annotations
+
+import pytest
+
+from charlm.chat.conversation import Conversation
+from charlm.chat.reply import Observer
+from charlm.errors import UsageError
+from charlm.text.dialogue import Dialogue
+
+from .talkers import (
+    assert_remembers_what_is_seen,
+    converse,
+    stop_at,
+    talking_engine,
+)
+
+# Who plays whom
+
+
+@pytest.mark.parametrize("form", ["transcript", "play"])
+@pytest.mark.parametrize(
+    ("you", "bot", "expected"),
+    [
+        (None, None, ("BEN", "ANNA")),
+        ("ben", None, ("BEN", "ANNA")),
+        ("ANNA", None, ("ANNA", "BEN")),
+        (None, "ben", ("ANNA", "BEN")),
+        (None, "cle", ("ANNA", "CLEO")),
+        ("cleo", "an", ("CLEO", "ANNA")),
+        ("A stranger", None, ("A stranger", "ANNA")),
+        (" ben ", "CLEO", ("BEN", "CLEO")),
+    ],
+)
+def test_roles_are_chosen_from_the_names(
+    form: str, you: str | None, bot: str | None, expected: tuple[str, str]
+) -> None:
+    dialogue = Dialogue(form, ("ANNA", "BEN", "CLEO"))
+    conversation = Conversation(talking_engine(), dialogue, you=you, bot=bot, seed=1)
+    assert (conversation.you, conversation.bot) == expected
+
+
+@pytest.mark.parametrize(("names", "expected"), [((), ("BOT", "YOU")), (("ANNA",), ("YOU", "ANNA"))])
+def test_roles_with_too_few_names(names: tuple[str, ...], expected: tuple[str, str]) -> None:
+    conversation = Conversation(talking_engine(), Dialogue("play", names), seed=1)
+    assert {conversation.you, conversation.bot} == set(expected)
+    assert not names or conversation.bot == names[0]
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a: b", "x" * 41, "He said. Then", "12", "a\x1b"])
+def test_roles_invalid_names_are_refused(name: str) -> None:
+    for role in ({"you": name}, {"bot": name}):
+        with pytest.raises(UsageError, match="cannot be the name"):
+            Conversation(talking_engine(), Dialogue("play", ("ANNA", "BEN")), **role)  # type: ignore[arg-type]  # a str
+
+
+def test_roles_are_distinct_or_absent() -> None:
+    engine = talking_engine()
+    with pytest.raises(UsageError, match="both speakers are ANNA"):
+        Conversation(engine, Dialogue("play", ("ANNA", "BEN")), you="anna", bot="ANNA")
+    for kind in ("plain", "lines"):
+        conversation = converse(kind, engine=engine)
+        assert (conversation.you, conversation.bot) == ("you", "bot")
+
+
+def test_role_change_keeps_earlier_turns() -> None:
+    conversation = converse("play")
+    conversation.say("hello", Observer(stop_at(conversation, 3)))
+    conversation.data.bot = "BABA"
+    conversation.continue_()
+    assert conversation.head.name == "ANNA"
+    conversation.branch_at(conversation.head, 1)
+    assert conversation.head.name == "ANNA"
+    assert_remembers_what_is_seen(conversation)
+    conversation.say("and you?")
+    assert conversation.head.name == "BABA"
+    assert_remembers_what_is_seen(conversation)

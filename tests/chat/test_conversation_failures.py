@@ -1,0 +1,317 @@
+"""The context stays that of the visible text: after failures and any operations, at a constant cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlm.adapt.adaptive_model import AdaptiveModel
+from charlm.chat.conversation import Conversation
+from charlm.chat.reply import Observer
+from charlm.chat.turns import Turn
+from charlm.config import ChatConfig
+from charlm.inference.context import Context
+from charlm.inference.generate import Piece
+from charlm.text.dialogue import Dialogue
+
+from .talkers import (
+    ALL_DIALOGUES,
+    CHOSEN,
+    KINDS,
+    STREAMED,
+    Breaker,
+    Broken,
+    WatchedEngine,
+    assert_remembers_what_is_seen,
+    converse,
+    each_kind,
+    each_way,
+    stop_at,
+    talkative_seed,
+    talking_checkpoint,
+    talking_engine,
+    texts,
+)
+
+# Only what is new is read
+
+
+def count_ids(engine: WatchedEngine) -> list[int]:
+    """Sizes of the reads from here on."""
+    read: list[int] = []
+    engine.on_read = lambda ids, streams: read.append(ids)
+    return read
+
+
+@pytest.mark.parametrize("kind", ALL_DIALOGUES)
+def test_operations_read_new_text_only(kind: str) -> None:
+    engine = WatchedEngine(talking_checkpoint())
+    conversation = converse(kind, engine=engine)
+    dialogue = conversation.dialogue
+    conversation.say("a beginning that is rather long, so that it would be noticed, " * 3)
+    for said in ("hello", "what?", "no, not that"):
+        read = count_ids(engine)
+        reply = conversation.say(said)
+        draws = sum(passage.draws for passage in reply.turn.segments)
+        new = len(dialogue.closing) * 2 + len(dialogue.opening("Anna") + dialogue.opening("Bob")) + len(said)
+        assert draws >= len(reply.text)
+        assert sum(read) <= new + draws + 1
+    head = conversation.head
+    read = count_ids(engine)
+    conversation.undo()
+    conversation.redo()
+    conversation.choose(conversation.root.children[0])
+    assert conversation.head is head
+    assert read == []
+    for operation, most in (
+        (conversation.regenerate, len(dialogue.closing + dialogue.opening("Anna"))),
+        (lambda: conversation.branch_at(head, 1), len(dialogue.closing + dialogue.opening("Anna")) + 1),
+        (conversation.continue_, 0),
+    ):
+        read = count_ids(engine)
+        reply = operation()  # type: ignore[operator]  # each is
+        assert sum(read) <= most + reply.turn.segments[-1].draws + 1
+    read = count_ids(engine)
+    conversation.edit(conversation.path[0], "short")
+    assert sum(read) == len(dialogue.opening("Bob") + "short")
+
+
+def test_turn_cost_is_independent_of_length() -> None:
+    engine = WatchedEngine(talking_checkpoint())
+    conversation = converse("lines", engine=engine, dials=replace(CHOSEN, length=8))
+    costs = []
+    for _ in range(60):
+        conversation.reseed(1)
+        read = count_ids(engine)
+        reply = conversation.say("hello")
+        costs.append(sum(read) / (1 + len(reply.text)))
+    assert max(costs[30:]) <= max(costs[:30]) * 2
+
+
+# What goes wrong
+
+
+@each_way
+@each_kind
+@pytest.mark.parametrize("place", [1, 3])
+def test_failing_observer_loses_no_shown_text(kind: str, has_bytes: bool, dials: ChatConfig, place: int) -> None:
+    conversation = converse(kind, has_bytes, dials=dials, seed=talkative_seed(kind, has_bytes, dials, 12))
+    shown: list[str] = []
+
+    def listen(piece: Piece) -> None:
+        shown.append(piece.text)
+        if len(shown) == place:
+            raise Broken
+
+    with pytest.raises(Broken):
+        conversation.say("hello", Observer(listen))
+    assert texts(conversation) == ["hello", "".join(shown)]
+    assert conversation.head.reason == "cancelled"
+    assert not conversation.busy
+    assert_remembers_what_is_seen(conversation)
+    conversation.say("go on")
+    assert_remembers_what_is_seen(conversation)
+
+
+@pytest.mark.parametrize("times", [1, None], ids=["once", "always"])
+@pytest.mark.parametrize("after_readings", [3, 4, 9])
+@each_way
+def test_failing_engine_loses_no_shown_text(dials: ChatConfig, after_readings: int, times: int | None) -> None:
+    engine = WatchedEngine(talking_checkpoint())
+    conversation = converse("play", engine=engine, dials=dials)
+    conversation.say("hello")
+    shown: list[Piece] = []
+    engine.on_read = Breaker(after_readings, times)
+    with pytest.raises(Broken):
+        conversation.say("how are you?", Observer(shown.append))
+    engine.on_read = lambda ids, streams: None  # the engine works again
+    assert texts(conversation)[2] == "how are you?"
+    assert "".join(texts(conversation)[3:]) == "".join([piece.text for piece in shown])
+    assert_remembers_what_is_seen(conversation)
+    conversation.say("go on")
+    assert_remembers_what_is_seen(conversation)
+
+
+def test_failing_engine_before_text_leaves_nothing() -> None:
+    engine = WatchedEngine(talking_checkpoint())
+    conversation = converse("play", engine=engine)
+    conversation.say("hello")
+    before = conversation.text()
+    engine.on_read = Breaker(0, None)
+    for operation in (
+        lambda: conversation.say("no"),
+        conversation.regenerate,
+        lambda: conversation.edit(conversation.head, "x"),
+        lambda: conversation.branch_at(conversation.head, 1),
+    ):
+        with pytest.raises(Broken):
+            operation()
+        assert conversation.text() == before
+        assert (len(conversation.head.children), len(conversation.head.siblings)) == (0, 1)
+        assert not conversation.busy
+
+
+def test_failing_turn_observer_leaves_nothing() -> None:
+    conversation = converse("lines")
+
+    def begun(turn: Turn) -> None:
+        if turn.author == "bot":
+            raise Broken
+
+    with pytest.raises(Broken):
+        conversation.say("hello", Observer(on_turn=begun))
+    assert texts(conversation) == ["hello"]
+    assert_remembers_what_is_seen(conversation)
+
+
+# A journal
+
+
+class Diary:
+    """Records its calls."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, str]] = []
+
+    def begin(self, turn: Turn) -> None:
+        self.told.append(("begin", turn.author, turn.text))
+
+    def draft(self, turn: Turn) -> None:
+        self.told.append(("draft", turn.author, turn.text))
+
+    def commit(self, turn: Turn | None) -> None:
+        self.told.append(("commit", turn.author if turn else "", turn.text if turn else ""))
+
+    def withdraw(self, turn: Turn) -> None:
+        self.told.append(("withdraw", turn.author, turn.text))
+
+    def fetch(self, turn: Turn, reader: AdaptiveModel) -> Context | None:
+        return None
+
+
+def test_journal_gets_every_event_in_order() -> None:
+    diary, time = Diary(), iter(range(10_000))
+    conversation = Conversation(
+        talking_engine(),
+        Dialogue("lines"),
+        dials=STREAMED,
+        seed=4,
+        journal=lambda data, reader: diary,
+        clock=lambda: next(time),
+    )
+    shown: list[str] = []
+
+    def listen(piece: Piece) -> None:
+        shown.append(piece.text)
+        assert diary.told[-1] == ("draft", "bot", "".join(shown)), "kept before it is shown"
+
+    reply = conversation.say("hello", Observer(listen))
+    assert diary.told[:2] == [("commit", "you", "hello"), ("begin", "bot", "")]
+    assert diary.told[-1] == ("commit", "bot", reply.text)
+    conversation.undo()
+    assert diary.told[-1] == ("commit", "", "")
+    conversation.regenerate()
+    assert [event[0] for event in diary.told].count("begin") == 2
+
+
+# Any operations in any order
+
+SAYING = ("say", "say", "continue", "regenerate", "edit", "branch", "fail")
+DOINGS = (*SAYING, "undo", "undo", "redo", "choose", "dials", "reseed")
+OPERATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(DOINGS),
+        st.integers(0, 40),
+        st.integers(0, 40),
+        st.text(st.sampled_from("abc ?\n:☃A\u0301"), max_size=8),
+    ),
+    min_size=1,
+    max_size=10,
+)  # fmt: skip
+
+
+def operate(conversation: Conversation, name: str, number: int, character: int, text: str) -> None:
+    """Do one thing, with what the numbers pick; a third of the replies are stopped after some characters."""
+    path, dials = conversation.path, conversation.dials
+    turn = path[number % len(path)] if path else None
+    listen: Callable[[Piece], None] = stop_at(conversation, character) if character % 3 == 0 else lambda piece: None
+    if character % 5 == 1:
+        turned = replace(dials, temperature=number / 20)
+
+        def listen(piece: Piece) -> None:
+            conversation.dials = turned
+
+    match name:
+        case "say":
+            conversation.say(text, Observer(listen))
+        case "continue":
+            conversation.continue_(Observer(listen))
+        case "regenerate":
+            conversation.regenerate(Observer(listen))
+        case "undo":
+            conversation.undo()
+        case "redo":
+            conversation.redo()
+        case "edit" if turn is not None:
+            conversation.edit(turn, "a" + text)
+        case "branch" if turn is not None and turn.author == "bot":
+            conversation.branch_at(turn, character % (len(turn.text) + 1), text[:1], Observer(listen))
+        case "choose" if turn is not None:
+            conversation.choose(turn.siblings[number % len(turn.siblings)])
+        case "dials":
+            conversation.dials = replace(
+                dials, temperature=number / 20, candidates=1 + character % 3, repetition_penalty=1 + number % 2
+            )
+        case "reseed":
+            conversation.reseed(number)
+        case "fail":
+
+            def fail(piece: Piece) -> None:
+                raise Broken
+
+            with suppress(Broken):  # an empty reply has no piece to fail at
+                conversation.say(text, Observer(fail))
+
+
+def all_turns(conversation: Conversation) -> list[Turn]:
+    turns, branches = [], [conversation.root]
+    while branches:
+        children = branches.pop().children
+        turns += children
+        branches += children
+    return turns
+
+
+@pytest.mark.parametrize(("kind", "has_bytes"), KINDS)
+@given(operations=OPERATIONS, seed=st.integers(0, 3))
+@settings(max_examples=12)
+def test_context_matches_the_text_after_any_operations(
+    kind: str, has_bytes: bool, operations: list[tuple[str, int, int, str]], seed: int
+) -> None:
+    dials = replace(CHOSEN, candidates=2, length=12)
+    conversation, twin = (converse(kind, has_bytes, dials=dials, seed=seed) for _ in range(2))
+    closing = conversation.dialogue.closing
+    said: dict[int, str] = {}
+    for operation in operations:
+        before = conversation.text()
+        operate(conversation, *operation)
+        operate(twin, *operation)
+        assert conversation.text() == twin.text()
+        assert_remembers_what_is_seen(conversation)
+        assert conversation.head.characters == len(conversation.text()) - len(conversation.dialogue.beginning)
+        for turn in all_turns(conversation):
+            assert said.setdefault(turn.id, turn.text) == turn.text, "a finished turn never changes"
+            assert not closing or closing not in turn.text
+        changed = conversation.text()
+        if changed != before and operation[0] not in ("undo", "redo"):
+            assert conversation.undo()
+            assert conversation.text() == before
+            assert conversation.redo()
+            assert conversation.text() == changed
+            assert twin.undo()
+            assert twin.redo()
