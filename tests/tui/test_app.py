@@ -471,7 +471,9 @@ async def test_help_lists_every_command(open_chat: OpenChat) -> None:
     async with open_chat(size=(100, 60)) as chat:
         await chat.press("f1")
         assert isinstance(chat.app.screen, HelpScreen)
-        rows = [row for _, rows in chat.app.screen._groups for row in rows]
+        groups = dict(chat.app.screen.groups)
+        assert {"X-ray", "Panels", "Dials"} <= groups.keys()
+        rows = [row for rows in groups.values() for row in rows]
         assert {f"/{one.name}" for one in COMMANDS} <= {left.split()[0] for left, _ in rows}
         assert any(left.endswith("p") and "palette" in text for left, text in rows)
         await chat.press("escape")

@@ -13,7 +13,6 @@ from textual.widgets import Footer
 from charlm.chat.replay import replay
 from charlm.inference.context import encode_lossy
 from charlm.tui.activation_probe import Pin
-from charlm.tui.screens.help import HelpScreen
 from charlm.tui.widgets.dial_rows import ClampRow
 from charlm.tui.widgets.prompt import Prompt
 from charlm.tui.widgets.xray import XRay, cell_of_unit
@@ -25,7 +24,11 @@ def pane(chat: Chat) -> XRay:
 
 
 def drawn(chat: Chat) -> list[str]:
-    return [strip.text.rstrip() for strip in pane(chat)._rows]
+    """Return the visible lines of the panel."""
+    lines = [pane(chat).render_line(y).text.rstrip() for y in range(pane(chat).content_size.height)]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
 
 
 def norm_after(chat: Chat, text: str, layer: int = 0) -> float:
@@ -162,7 +165,7 @@ async def test_xray_without_room_shows_less(open_chat: OpenChat, size: tuple[int
         await chat.until(lambda: pane(chat).summary is not None)
         width, height = pane(chat).content_size
         assert len(drawn(chat)) <= height
-        assert all(strip.cell_length == width for strip in pane(chat)._rows)
+        assert all(pane(chat).render_line(y).cell_length == width for y in range(height))
         text = "\n".join(drawn(chat))
         if size == (80, 24):
             assert "layer 1" in text
@@ -193,15 +196,6 @@ async def test_footer_at_80_columns_shows_every_key(open_chat: OpenChat) -> None
         keys = list(chat.app.query_one(Footer).query("FooterKey"))
         assert "X-ray" in [str(key.description) for key in keys]  # type: ignore[attr-defined]
         assert all(key.region.right <= 80 for key in keys)
-
-
-async def test_help_explains_xray_keys(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.press("f1")
-        screen = chat.app.screen
-        assert isinstance(screen, HelpScreen)
-        assert any("X-ray" in title for title, _ in screen._groups)
-        await chat.press("escape")
 
 
 @pytest.mark.parametrize(("hidden", "width"), [(16, 16), (16, 5), (256, 22), (7, 3)])

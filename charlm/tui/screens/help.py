@@ -89,7 +89,7 @@ class HelpScreen(Modal[None]):
     def __init__(self, bindings: Rows, commands: Rows) -> None:
         super().__init__()
         keys = [(", ".join(format_key(key) for key in keys.split(",")), text) for keys, text in bindings]
-        self._groups = [("Keys", keys), ("Commands", list(commands)), *WIDGETS]
+        self.groups = [("Keys", keys), ("Commands", list(commands)), *WIDGETS]
 
     def compose(self) -> ComposeResult:
         with VerticalScroll() as scroll:
@@ -102,12 +102,12 @@ class HelpScreen(Modal[None]):
 
     def on_resize(self) -> None:
         """Give the left column what it needs, up to two fifths."""
-        widest = max(cell_len(one_line(left)) for _, rows in self._groups for left, _ in rows)
+        widest = max(cell_len(one_line(left)) for _, rows in self.groups for left, _ in rows)
         room = min(84, self.size.width * 9 // 10) - 5
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(width=min(widest, room * 2 // 5), overflow="fold")
         table.add_column(overflow="fold")
-        for title, rows in self._groups:
+        for title, rows in self.groups:
             table.add_row(Text(title, style="bold underline"))
             for left, right in rows:
                 table.add_row(Text(one_line(left), style="bold"), Text(one_line(right)))
