@@ -155,7 +155,7 @@ class Config:
         for setting in settings_of(type(self)):
             setting.check(getattr(self, setting.name))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         return {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
 
     @classmethod

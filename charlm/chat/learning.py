@@ -29,9 +29,9 @@ class LearnPolicy:
     forget: bool = False  # drop the learned weights before the turn
     settings: LearnConfig | None = None  # how its text is learned from; None if it is not
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """As plain data; empty for the default."""
-        document: dict[str, Any] = {"forget": True} if self.forget else {}
+        document: dict[str, object] = {"forget": True} if self.forget else {}
         return document | ({"learn": self.settings.to_dict()} if self.settings is not None else {})
 
     @classmethod

@@ -79,7 +79,7 @@ def command(
         print_note(describe_gain(result))
 
 
-def _read(files: list[Path], encoding: str) -> tuple[str, list[dict[str, Any]]]:
+def _read(files: list[Path], encoding: str) -> tuple[str, list[dict[str, object]]]:
     """Return the text, and the sources for the card of the model."""
     from charlm.text.decoding import read_text
 
@@ -103,7 +103,7 @@ def _learn(learner: Learner, text: str, times: int) -> AdaptResult:
     return result
 
 
-def _adapted(learner: Learner, result: AdaptResult, base: str, sources: list[dict[str, Any]]) -> Checkpoint:
+def _adapted(learner: Learner, result: AdaptResult, base: str, sources: list[dict[str, object]]) -> Checkpoint:
     """Return the model with the adapted weights, and with a record of their origin."""
     import charlm
 

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
@@ -111,7 +111,7 @@ def _print_list(found: list[ConversationSummary], as_json: bool) -> None:
         )
 
 
-def _summary(one: ConversationSummary) -> dict[str, Any]:
+def _summary(one: ConversationSummary) -> dict[str, object]:
     return asdict(one) | {"created": _iso(one.created), "updated": _iso(one.updated)}
 
 
@@ -148,7 +148,7 @@ def show(number: int, as_json: bool, tree: bool) -> None:
         print_text(f"{turn.name}:\n{turn.text}\n" if data.dialogue.has_turns else turn.text)
 
 
-def _turn(turn: Turn, is_visible: bool) -> dict[str, Any]:
+def _turn(turn: Turn, is_visible: bool) -> dict[str, object]:
     return {
         "id": turn.id,
         "parent": turn.parent.id if turn.parent is not None else 0,
@@ -274,7 +274,7 @@ def replay(number: int, as_json: bool, model: str | None) -> int:
     return 0 if replayed.difference is None else 1
 
 
-def _replay_document(replayed: Replayed) -> dict[str, Any]:
+def _replay_document(replayed: Replayed) -> dict[str, object]:
     one = replayed.difference
     difference = one and {
         "turn": one.turn.id,

@@ -146,9 +146,9 @@ def _total(scores: dict[str, Scores]) -> Scores:
     return tuple(sum(column, TextScore()) for column in zip(*scores.values(), strict=True))
 
 
-def _figures(scores: Scores) -> dict[str, Any]:
+def _figures(scores: Scores) -> dict[str, object]:
     score, *static = scores
-    figures: dict[str, Any] = {
+    figures: dict[str, object] = {
         "nats_per_char": score.nats_per_character,
         "bits_per_char": score.bits_per_character,
         "perplexity": score.perplexity,

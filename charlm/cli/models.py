@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -45,7 +44,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         print_text(f"{row['name']:20}  {row['says']}")
 
 
-def _summary(card: ModelCard) -> dict[str, Any]:
+def _summary(card: ModelCard) -> dict[str, object]:
     named = {"name": card.name, "path": str(card.path)}
     if card.header is None:
         return {**named, "error": card.error, "says": f"unreadable: {card.error}"}
@@ -91,7 +90,7 @@ def export(model: str, output: Path, full: bool, force: bool) -> None:
     print_note(f"{path.stat().st_size / 1e6:.2f} MB, exported as {output.stat().st_size / 1e6:.2f} MB")
 
 
-def _card(path: Path, config: ModelConfig, record: TrainingRecord) -> dict[str, Any]:
+def _card(path: Path, config: ModelConfig, record: TrainingRecord) -> dict[str, object]:
     return {
         "config": config.to_dict(),
         "parameters": parameter_count(config),

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -179,7 +179,7 @@ class PlainChat:
             self._generating = False
         self._write(json.dumps(self._document(reply), ensure_ascii=live) + "\n" if self._as_json else end)
 
-    def _document(self, reply: Reply) -> dict[str, Any]:
+    def _document(self, reply: Reply) -> dict[str, object]:
         conversation = self.session.conversation
         return {
             "text": reply.text if reply.reason == "cancelled" and not reply.text else reply.turn.text,

@@ -108,7 +108,7 @@ def _arriving_lines(encoding: str) -> Iterator[str]:
             raise CorpusError(problem, "give its encoding with --encoding") from error
 
 
-def _figures(score: LineScore) -> dict[str, Any]:
+def _figures(score: LineScore) -> dict[str, object]:
     return {
         "line": score.number,
         "bits_per_char": score.bits_per_character,

@@ -53,7 +53,7 @@ class CleaningReport:
         if times:
             self.changed[reason] += times
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain data for the manifest."""
         removed = {
             reason: {"count": count, "characters": characters}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from charlm.config import CELL_NAMES, MAX_LAYERS, PRECISIONS, ModelConfig
 from charlm.errors import UsageError
@@ -41,7 +41,7 @@ class ComparisonConfig(Config):
         if (self.minutes is None) == (self.steps is None):
             raise UsageError("a comparison has one budget", "use --minutes or --steps")
 
-    def overrides(self, config: ModelConfig, seed: int) -> dict[str, Any]:
+    def overrides(self, config: ModelConfig, seed: int) -> dict[str, object]:
         """Return the settings of a run that are not planned, see `charlm.training.autoconfig`."""
         budget = {"minutes": self.minutes} if self.minutes is not None else {"steps": self.steps}
         shape = {name: getattr(config, name) for name in ("cell", "hidden", "embedding", "layers")}

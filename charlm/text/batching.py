@@ -39,7 +39,7 @@ class Position:
     epoch: int
     chunk: int
     offset: int
-    rng: dict[str, Any]  # the state of NumPy's PCG64
+    rng: dict[str, object]  # the state of NumPy's PCG64
 
 
 class Lanes:

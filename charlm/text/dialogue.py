@@ -138,7 +138,7 @@ class Dialogue:
         similar = same or self.complete_name(name)
         return similar[0] if same or len(similar) == 1 else name
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain data for the model file."""
         return asdict(self) | {"names": list(self.names)}
 

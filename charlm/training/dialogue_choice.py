@@ -18,7 +18,7 @@ class DialogueChoice:
     chosen_by: str = "text"  # "text", "user" or "base"
     detected: str = "plain"  # the format that the text seems to have
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain data for the run's config.json."""
         return {"dialogue": self.dialogue.to_dict(), "chosen_by": self.chosen_by, "detected": self.detected}
 

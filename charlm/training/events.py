@@ -6,7 +6,6 @@ import dataclasses
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from charlm.checkpoint import TrainingRecord
 from charlm.config import ModelConfig, TrainConfig
@@ -122,10 +121,10 @@ class Ended:
 Event = Reading | CacheRebuilt | Planned | Stepped | Evaluated | Sampled | Saved | SaveFailed | RolledBack | Ended
 
 
-def to_dict(event: Event) -> dict[str, Any]:
+def to_dict(event: Event) -> dict[str, object]:
     """Return an event as plain data for JSON, with its type, and with every loss in nats and bits."""
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
-    document: dict[str, Any] = {"event": name} | dataclasses.asdict(event)
+    document: dict[str, object] = {"event": name} | dataclasses.asdict(event)
     for name in ("loss", "train", "validation", "best"):
         if isinstance(value := document.get(name), float):
             document[f"{name}_bits"] = value / math.log(2)

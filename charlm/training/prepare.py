@@ -45,7 +45,7 @@ class Request:
         name = "model" if first == "-" else Path(first).absolute().name
         return self.output or name.split(".")[0] or "model"
 
-    def to_dict(self, run_dir: RunDir) -> dict[str, Any]:
+    def to_dict(self, run_dir: RunDir) -> dict[str, object]:
         """Return plain data with absolute paths, so that a resume works from any folder."""
         paths = [
             str((run_dir.path / "stdin.txt" if path == "-" else Path(path)).absolute()) for path in self.data.paths
@@ -70,7 +70,7 @@ class RunPlan:
     model: ModelConfig
     train: TrainConfig
 
-    def to_dict(self, run_dir: RunDir, ranks: int) -> dict[str, Any]:
+    def to_dict(self, run_dir: RunDir, ranks: int) -> dict[str, object]:
         """Return the run's config.json."""
         return {
             "request": self.request.to_dict(run_dir),

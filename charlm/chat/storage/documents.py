@@ -32,12 +32,12 @@ class ConversationDocument:
     title: str
     model: str
     fingerprint: str
-    dialogue: dict[str, Any]
+    dialogue: dict[str, object]
     you: str
     bot: str
-    dials: dict[str, Any]
+    dials: dict[str, object]
     seed: int
-    rng: dict[str, Any]
+    rng: dict[str, object]
     created: float
     updated: float
     forgets: bool
@@ -59,7 +59,7 @@ class TurnDocument:
     reason: str
     created: float
     visited: int | None  # the child that was visible last
-    learning: dict[str, Any]
+    learning: dict[str, object]
 
 
 def replace_lone_surrogates(text: str) -> str:

@@ -45,7 +45,7 @@ class LoadedConversation(NamedTuple):
     drafts: list[int]  # rows of replies that a crash cut off
 
 
-def _columns(document: ConversationDocument | TurnDocument) -> dict[str, Any]:
+def _columns(document: ConversationDocument | TurnDocument) -> dict[str, object]:
     values = vars(document).items()
     return {name: json.dumps(one, separators=(",", ":")) if name in _JSON else one for name, one in values}
 
@@ -53,7 +53,7 @@ def _columns(document: ConversationDocument | TurnDocument) -> dict[str, Any]:
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
-def conversation_row(data: ConversationData, rows: Rows) -> dict[str, Any]:
+def conversation_row(data: ConversationData, rows: Rows) -> dict[str, object]:
     """Return the columns of a conversation."""
     opening = data.root.visited if data.head is not data.root else None
     return _columns(conversation_document(data, rows)) | {
