@@ -131,12 +131,12 @@ def test_sample_learn_adopts_the_page(charlm: Charlm, model: str, tmp_path: Path
 
 def test_sample_learn_continues_page_and_prompt(charlm: Charlm, model: str, tmp_path: Path) -> None:
     learns = learner(tmp_path)
-    memory = learn(learns, TEXT).memory
-    engine = learns.engine(memory)
+    context = learn(learns, TEXT).context
+    engine = learns.engine(context)
     greedy = ("-n", "5", "-t", "0", "--learn", "t.txt")
     found = charlm("sample", model, *greedy).out
-    assert found[0] == engine.vocabulary.characters[int(memory.logits.argmax())]
-    _, logits = engine.prefill(memory.state, engine.vocabulary.encode("over"))
+    assert found[0] == engine.vocabulary.characters[int(context.logits.argmax())]
+    _, logits = engine.prefill(context.state, engine.vocabulary.encode("over"))
     found = charlm("sample", model, *greedy, "-p", "over", "--no-echo").out
     assert found[0] == engine.vocabulary.characters[int(logits.argmax())]
 
@@ -164,7 +164,7 @@ def test_adapt_saves_the_adapted_model(charlm: Charlm, model: str, tmp_path: Pat
     assert base.read_bytes() == before
     made = load(tmp_path / "checkpoints" / "learned.safetensors")
     learns = learner(tmp_path, rate=1e-3)
-    expected = learns.checkpoint(learn(learns, TEXT).memory)
+    expected = learns.checkpoint(learn(learns, TEXT).context)
     assert made.fingerprint == expected.fingerprint != load(base).fingerprint
     assert made.statistics is not None  # so that it need not try out again
     assert made.record.base == model
