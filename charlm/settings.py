@@ -107,7 +107,7 @@ class BoundSetting:
 
     @property
     def _hint(self) -> str | None:
-        return f"the range is {self.range_text}" if self.range_text else None
+        return f"use a value from the range {self.range_text}" if self.range_text else None
 
     def parse(self, text: str) -> float | str:
         """Return the value that a person typed: a number, or one of the words.

@@ -73,7 +73,7 @@ def test_range_ends_are_allowed_unless_open(config: type[Config], setting: Bound
         for value in (outside, *(end for _ in is_open if end in is_open)):
             with pytest.raises(UsageError, match=f"{setting.shown_name} is .*, but must be ") as caught:
                 make(config, **{setting.name: value})
-            assert caught.value.hint == f"the range is {setting.range_text}"
+            assert caught.value.hint == f"use a value from the range {setting.range_text}"
         if end not in is_open:
             assert getattr(make(config, **{setting.name: end}), setting.name) == end
 
