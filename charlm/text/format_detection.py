@@ -56,10 +56,16 @@ class FormatDetector:
 
     Args:
         format_name: the format, if it is known; "auto" detects it.
+        detect_chars: number of characters that decide.
+        max_names: number of speakers that are counted at a time.
     """
 
-    def __init__(self, format_name: str = "auto") -> None:
+    def __init__(
+        self, format_name: str = "auto", *, detect_chars: int = DETECT_CHARS, max_names: int = MAX_COUNTED_NAMES
+    ) -> None:
         self._format_name = format_name
+        self._detect_chars = detect_chars
+        self._max_names = max_names
         self._detected = ""
         self._dialogue: Dialogue | None = None
         self._names: Counter[str] = Counter()
@@ -73,13 +79,13 @@ class FormatDetector:
         piece = piece[: self._wanted]
         self._wanted -= len(piece)
         self._rest += piece
-        if self._dialogue is None and len(self._rest) >= DETECT_CHARS:
+        if self._dialogue is None and len(self._rest) >= self._detect_chars:
             self._decide()
         if self._dialogue is not None:
             between = "\n\n" if self._dialogue.closing == "\n\n" else "\n"
             cut = self._rest.rfind(between)
             if cut <= 0:
-                cut = max(0, len(self._rest) - DETECT_CHARS)  # text without line ends has no turns
+                cut = max(0, len(self._rest) - self._detect_chars)  # text without line ends has no turns
             self._count(self._rest[:cut])
             self._rest = self._rest[cut:]
 
@@ -94,7 +100,7 @@ class FormatDetector:
         return DetectedFormat(Dialogue(one.format, by_frequency(self._names), one.colon, one.spaced), self._detected)
 
     def _decide(self) -> None:
-        sample = self._rest[:DETECT_CHARS]
+        sample = self._rest[: self._detect_chars]
         found = detect(sample)
         self._detected = found.format
         if self._format_name not in ("auto", found.format):
@@ -104,8 +110,8 @@ class FormatDetector:
     def _count(self, text: str) -> None:
         assert self._dialogue is not None
         self._names.update(self._dialogue.speakers_in(text))
-        if len(self._names) > MAX_COUNTED_NAMES:
-            self._names = Counter(dict(self._names.most_common(MAX_COUNTED_NAMES // 2)))
+        if len(self._names) > self._max_names:
+            self._names = Counter(dict(self._names.most_common(self._max_names // 2)))
 
 
 def detect(text: str) -> Dialogue:

@@ -41,8 +41,8 @@ JAPANESE = [
 ]  # fmt: skip
 
 
-def detect_pieces(pieces: Iterable[str], format_name: str = "auto") -> DetectedFormat:
-    detector = FormatDetector(format_name)
+def detect_pieces(pieces: Iterable[str], format_name: str = "auto", **limits: int) -> DetectedFormat:
+    detector = FormatDetector(format_name, **limits)
     for piece in pieces:
         detector.update(piece)
     return detector.result()
@@ -224,12 +224,7 @@ def test_a_text_with_both_colons_keeps_the_usual_one() -> None:
     assert (found.colon, set(found.names)) == (":", {"Anna", "Ben"})
 
 
-# Listening while it is read
-
-
-@pytest.fixture
-def _small_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(format_detection, "DETECT_CHARS", 300)
+# Detection while a text is read
 
 
 def cut(text: str, places: Sequence[int]) -> list[str]:
@@ -238,12 +233,11 @@ def cut(text: str, places: Sequence[int]) -> list[str]:
 
 
 @given(st.sampled_from(DIALOGUES), st.lists(st.integers(0, 1 << 20), max_size=8))
-def test_pieces_or_whole_is_the_same(dialogue: tuple[str, str, Dialogue], places: list[int]) -> None:
+def test_pieces_and_whole_text_give_the_same_format(dialogue: tuple[str, str, Dialogue], places: list[int]) -> None:
     text = dialogue[1]
     assert detect_pieces(cut(text, places)) == detect_pieces([text]) == DetectedFormat(detect(text), dialogue[2].format)
 
 
-@pytest.mark.usefixtures("_small_sample")
 @pytest.mark.parametrize("make", [play, transcript])
 def test_speakers_are_counted_after_the_sample_too(make: Callable[..., str]) -> None:
     gap = "\n" if make is play else ""
@@ -251,28 +245,25 @@ def test_speakers_are_counted_after_the_sample_too(make: Callable[..., str]) -> 
     rng = random.Random(5)
     for _ in range(50):
         pieces = cut(text, [rng.randrange(len(text)) for _ in range(rng.randrange(30))])
-        found = detect_pieces(pieces)
+        found = detect_pieces(pieces, detect_chars=300)
         counts = [text.count(found.dialogue.opening(name)) for name in found.dialogue.names]
         assert set(found.dialogue.names) == {"Anna", "Ben", "Cleo", "Dan"}
         assert counts == sorted(counts, reverse=True)
         assert counts[0] > counts[-1]
 
 
-@pytest.mark.usefixtures("_small_sample")
 @pytest.mark.parametrize("form", ["auto", *FORMATS])
-def test_little_of_an_endless_text_is_kept(form: str) -> None:
-    detector = FormatDetector(form)
+def test_detector_keeps_little_of_an_endless_text(form: str) -> None:
+    detector = FormatDetector(form, detect_chars=300)
     for text in (play(["ANNA", "BEN"]), "no end of a line " * 2000, "A:\nyes\n\n" * 2000):
         for number in range(0, len(text), 50):
             detector.update(text[number : number + 50])
-            assert len(detector._rest) <= format_detection.DETECT_CHARS + 100
+            assert len(detector._rest) <= 400
     assert detector.result().dialogue.format == ("play" if form == "auto" else form)
 
 
-@pytest.mark.usefixtures("_small_sample")
-def test_a_text_of_nothing_but_names_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(format_detection, "MAX_COUNTED_NAMES", 20)
-    detector = FormatDetector("play")
+def test_detector_keeps_a_limited_number_of_names() -> None:
+    detector = FormatDetector("play", detect_chars=300, max_names=20)
     text = "\n\n".join(f"{'ANNA' if n % 3 else f'G{n}'}:\nYes." for n in range(900))
     for number in range(0, len(text), 100):
         detector.update(text[number : number + 100])
@@ -280,7 +271,7 @@ def test_a_text_of_nothing_but_names_does_not_fill_the_memory(monkeypatch: pytes
     assert detector.result().dialogue.names == ("ANNA",)
 
 
-def test_what_is_asked_for_is_taken_and_what_was_found_is_said() -> None:
+def test_requested_format_wins_and_detected_one_is_kept() -> None:
     prose, comedy = OTHERS["wrapped prose"], play(["ANNA", "BEN"])
     assert detect_pieces([comedy], "plain") == DetectedFormat(Dialogue(), "play")
     assert detect_pieces([comedy], "plain").fits
