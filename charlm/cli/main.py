@@ -21,7 +21,7 @@ from charlm.text.sanitize import visible
 
 BROKEN_PIPE: Final = 141  # exit code: 128 + SIGPIPE
 
-COMMANDS: Final = {  # in the order in which a newcomer needs them
+COMMANDS: Final = {  # most needed first
     "train": "Train a model on your text.",
     "sample": "Stream text from a model.",
     "chat": "Talk to a model.",
