@@ -80,15 +80,14 @@ def command(model: str, text: str, encoding: str, chars: int | None, as_json: bo
     from charlm import checkpoint
     from charlm.cells import CELLS
     from charlm.inference.engine import Engine
-    from charlm.insight.activations import named, record
-    from charlm.insight.probing import tracked
+    from charlm.insight.activations import record
 
     engine = Engine(checkpoint.load(model_path(model)))
     columns = _features(text, engine.checkpoint, options["feature"]) if options["find"] else {}
     unit = _unit(options["unit"], options["signal"], engine.checkpoint) if options["unit"] else None
-    names = tracked(CELLS[engine.config.cell].MEMORY) if options["find"] else CELLS[engine.config.cell].SIGNALS
+    names = (CELLS[engine.config.cell].MEMORY, "h") if options["find"] else None
     with progress_bar(len(text), "reading") as advance:
-        recording = record(engine, text, is_recorded=named(names), on_read=advance)
+        recording = record(engine, text, names=names, on_read=advance)
     if options["npz_file"]:
         _write_npz(recording, options["npz_file"])
     if options["find"]:

@@ -5,7 +5,7 @@ It knows nothing of files, text or of how the next character is chosen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from copy import copy
 from typing import NamedTuple
 
@@ -93,15 +93,12 @@ class Engine:
             state, logits = self._read(state, segment, last_only=True)
         return state, logits[0]
 
-    def forward_with_activations(
-        self, state: State, ids: Ids, is_watched: Callable[[int, str], bool] = lambda layer, name: True
-    ) -> Activations:
+    def forward_with_activations(self, state: State, ids: Ids) -> Activations:
         """Read ids in a single stream and keep the signals of its cells. Memory grows with T.
 
         Args:
             state: of one stream.
             ids: (T,), at least one.
-            is_watched: says of a layer and a signal's name whether to keep it.
         """
         logits, signals = [], []
         for _, segment in _segments(ids, 1):
@@ -109,11 +106,11 @@ class Engine:
             state, _, after = run(self._network, segment, state, tape=tape)
             logits.append(after)
             signals.append([read_signals(layer) for layer in tape])
-        kept = [
-            {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if is_watched(number, name)}
-            for number, parts in enumerate(zip(*signals, strict=True))
+        joined = [
+            {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            for parts in zip(*signals, strict=True)
         ]
-        return Activations(state, np.concatenate(logits), tuple(kept))
+        return Activations(state, np.concatenate(logits), tuple(joined))
 
     def with_clamps(self, values: Mapping[tuple[int, int], float]) -> Engine:
         """Return the same model with the memory of some units set to a value after every step.

@@ -6,7 +6,7 @@ Each cell declares its signals (`charlm.cells`); nothing here depends on the kin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,9 +23,6 @@ from charlm.text.decoding import normalise
 
 GATE_CLOSED, GATE_OPEN = 0.1, 0.9  # below and above these a gate counts as saturated
 SATURATED = 0.9  # magnitude above which a signal between -1 and 1 counts as saturated
-
-SignalFilter = Callable[[int, str], bool]
-"""From a layer and a signal's name to whether it is recorded."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ def record(
     engine: Engine,
     text: str,
     *,
-    is_recorded: SignalFilter = lambda layer, name: True,
+    names: Container[str] | None = None,
     state: State | None = None,
     on_read: Callable[[int], None] = lambda ids: None,
 ) -> Recording:
@@ -62,7 +59,7 @@ def record(
     Args:
         engine: the model.
         text: at least one character; unknown ones are replaced.
-        is_recorded: the signals to keep; all those of 2 layers of 256 take about 12 KB per character.
+        names: the signals to keep, None for all; those of 2 layers of 256 take about 12 KB per character.
         state: of one stream, before the text; None for a new state.
         on_read: called with the number of ids read since the last call.
     """
@@ -72,19 +69,18 @@ def record(
     ids = encode_lossy(vocabulary, text)
     begins = vocabulary.begins[ids]
     ends = np.append(begins[1:], True)  # a character spelled in bytes ends with its last byte
-    signals = CELLS[config.cell].SIGNALS
-    keys = [(layer, name) for layer in range(config.layers) for name in signals if is_recorded(layer, name)]
-    rows: dict[tuple[int, str], list[Array]] = {key: [] for key in keys}
+    kept = [name for name in CELLS[config.cell].SIGNALS if names is None or name in names]
+    rows: dict[tuple[int, str], list[Array]] = {(layer, name): [] for layer in range(config.layers) for name in kept}
     nats, entropy = np.full(len(ids), np.nan), np.empty(len(ids))
     state = engine.start() if state is None else state
     log_p_before: Array = np.full((1, config.vocabulary), np.nan, dtype=np.float32)
     for first in range(0, len(ids), SEGMENT):
         part = slice(first, first + SEGMENT)
-        state, logits, seen = engine.forward_with_activations(state, ids[part], is_recorded)
-        for layer, name in keys:
-            rows[layer, name].append(seen[layer][name][ends[part]])
+        state, logits, seen = engine.forward_with_activations(state, ids[part])
+        for (layer, name), parts in rows.items():
+            parts.append(seen[layer][name][ends[part]])
         log_p = log_softmax(logits)
-        entropy[part] = -(np.exp(log_p) * log_p).sum(axis=-1)
+        entropy[part] = entropy_bits(log_p)
         log_p_before = np.concatenate((log_p_before[-1:], log_p))
         nats[part] = -log_p_before[np.arange(len(log_p)), ids[part]]
         on_read(len(log_p))
@@ -93,9 +89,15 @@ def record(
         cell=config.cell,
         signals={key: np.concatenate(parts) for key, parts in rows.items()},
         surprisal=np.add.reduceat(nats, np.flatnonzero(begins)) / math.log(2),
-        entropy=entropy[ends] / math.log(2),
+        entropy=entropy[ends],
         state=state,
     )
+
+
+def entropy_bits(log_p: Array) -> NDArray[np.float64]:
+    """Return the entropy of each distribution, (T,), from log-probabilities in nats, (T, V)."""
+    bits: NDArray[np.float64] = -(np.exp(log_p) * log_p).sum(axis=-1, dtype=np.float64) / math.log(2)
+    return bits
 
 
 class SignalSummary(NamedTuple):
@@ -136,8 +138,3 @@ def summarise(recording: Recording) -> list[SignalSummary]:
 def saturation_bounds(signal: Signal) -> tuple[float, float]:
     """Return the values below and above which a signal counts as saturated."""
     return (GATE_CLOSED, GATE_OPEN) if signal.is_gate else (-SATURATED, SATURATED)
-
-
-def named(names: Collection[str]) -> SignalFilter:
-    """Return the filter for signals of these names, in every layer."""
-    return lambda layer, name: name in names

@@ -7,8 +7,7 @@ end with their line.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from itertools import groupby
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import numpy as np
@@ -23,35 +22,42 @@ Column = NDArray[np.float64]
 MAX_SPEAKERS = 3  # the most talkative have a feature each
 _CLOSERS = {"(": ")", "[": "]", "{": "}", "\u300c": "\u300d", "\u300e": "\u300f", "\uff08": "\uff09"}
 _CURLY = {"\u201c": "\u201d", "\u00ab": "\u00bb", "\u201e": "\u201c"}
+_SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f][\s.!?\u3002\uff01\uff1f]*")
+_COMMENT = re.compile(r"""^(?:[^"'#/\n]|/(?!/)|"[^"\n]*"|'[^'\n]*')*(#.*|//.*)""", re.M)  # group 1, outside strings
+
+
+def _mark(text: str, spans: Iterable[tuple[int, int]]) -> Column:
+    """1 inside some spans of a text."""
+    column = np.zeros(len(text))
+    for start, stop in spans:
+        column[start:stop] = 1
+    return column
 
 
 def inside_quotes(text: str) -> Column:
     """1 from an opening double quote up to the closing one or a blank line."""
     inside, closer, column = False, "", []
-    previous = ""
-    for character in text:
-        if inside and (character == closer or (character == "\n" and previous == "\n")):
+    for place, character in enumerate(text):
+        if inside and (character == closer or text[place - 1 : place + 1] == "\n\n"):
             inside = False
         elif not inside and (character == '"' or character in _CURLY):
             inside, closer = True, _CURLY.get(character, '"')
         column.append(inside)
-        previous = character
     return np.array(column, dtype=np.float64)
 
 
 def inside_brackets(text: str) -> Column:
     """1 while a bracket is open; a blank line closes all."""
     expected: list[str] = []
-    column, previous = [], ""
-    for character in text:
+    column = []
+    for place, character in enumerate(text):
         if character in _CLOSERS:
             expected.append(_CLOSERS[character])
         elif expected and character == expected[-1]:
             expected.pop()
-        elif character == "\n" and previous == "\n":
+        elif text[place - 1 : place + 1] == "\n\n":
             expected.clear()
         column.append(len(expected) > 0)
-        previous = character
     return np.array(column, dtype=np.float64)
 
 
@@ -66,9 +72,7 @@ def position_in_line(text: str) -> Column:
 
 def word_start(text: str) -> Column:
     """1 at the first letter or digit of a word."""
-    letters = np.array([character.isalnum() for character in text], dtype=np.bool_)
-    starts: Column = (letters & ~np.append(False, letters[:-1])).astype(np.float64)
-    return starts
+    return np.diff([character.isalnum() for character in text], prepend=0).clip(0).astype(np.float64)
 
 
 def upper_case(text: str) -> Column:
@@ -78,19 +82,7 @@ def upper_case(text: str) -> Column:
 
 def inside_comment(text: str) -> Column:
     """1 from # or // to the end of the line, unless inside a string."""
-    column: list[bool] = []
-    for line in text.splitlines(keepends=True):
-        quote, start = "", None
-        for place, character in enumerate(line):
-            if quote:
-                quote = "" if character == quote else quote
-            elif character in "\"'":
-                quote = character
-            elif character == "#" or line.startswith("//", place):
-                start = place
-                break
-        column += [start is not None and place >= start and line[place] != "\n" for place in range(len(line))]
-    return np.array(column, dtype=np.float64)
+    return _mark(text, (match.span(1) for match in _COMMENT.finditer(text)))
 
 
 def indentation(text: str) -> Column:
@@ -109,14 +101,7 @@ def indentation(text: str) -> Column:
 
 def after_full_stop(text: str) -> Column:
     """1 from the end of a sentence up to the next one."""
-    ended, column = False, []
-    for character in text:
-        if character in ".!?\u3002\uff01\uff1f":
-            ended = True
-        elif not character.isspace():
-            ended = False
-        column.append(ended)
-    return np.array(column, dtype=np.float64)
+    return _mark(text, (match.span() for match in _SENTENCE_END.finditer(text)))
 
 
 FEATURES: Final[Mapping[str, Callable[[str], Column]]] = {
@@ -139,19 +124,12 @@ def speakers(text: str, dialogue: Dialogue) -> dict[str, Column]:
     end = r"[ \t]*\n" if dialogue.format == "play" else r"[ \t]+"
     known = set(dialogue.names)
     turns = [match for match in re.finditer(rf"^([^\n:\uff1a]+?){colon}{end}", text, re.M) if match[1] in known]
+    stops = [turn.start() for turn in turns[1:]] + [len(text)]
     spoken: dict[str, list[tuple[int, int]]] = {}
-    if not turns:
-        return {}
-    for turn, following in zip(turns, [*turns[1:], None], strict=True):
-        spoken.setdefault(turn[1], []).append((turn.end(), following.start() if following else len(text)))
-    talkative = sorted(spoken, key=lambda name: -sum(end - start for start, end in spoken[name]))
-    columns = {}
-    for name in talkative[:MAX_SPEAKERS]:
-        column = np.zeros(len(text))
-        for start, stop in spoken[name]:
-            column[start:stop] = 1
-        columns[f"{name} is speaking"] = column
-    return columns
+    for turn, stop in zip(turns, stops, strict=False):
+        spoken.setdefault(turn[1], []).append((turn.end(), stop))
+    columns = {f"{name} is speaking": _mark(text, spans) for name, spans in spoken.items()}
+    return dict(sorted(columns.items(), key=lambda item: -item[1].sum())[:MAX_SPEAKERS])
 
 
 def matching(text: str, expression: str) -> Column:
@@ -164,17 +142,4 @@ def matching(text: str, expression: str) -> Column:
         pattern = re.compile(expression, re.M)
     except re.error as error:
         raise UsageError(f"{expression!r} is no regular expression: {error}") from error
-    column = np.zeros(len(text))
-    for match in pattern.finditer(text):
-        column[match.start() : match.end()] = 1
-    return column
-
-
-def runs(column: Column) -> int:
-    """Return the number of runs of equal values."""
-    return sum(1 for _ in groupby(column.tolist()))
-
-
-def is_count(column: Column) -> bool:
-    """Return true if a feature has more than two values."""
-    return len(np.unique(column)) > 2
+    return _mark(text, (match.span() for match in pattern.finditer(text)))

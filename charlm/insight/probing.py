@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.insight.activations import Recording
-from charlm.insight.features import Column, is_count, runs
+from charlm.insight.features import Column
 
 MIN_RUNS = 20  # runs of a feature in each half: with fewer, a correlation means nothing
 
@@ -64,10 +64,10 @@ def find(recording: Recording, features: Mapping[str, Column], *, top: int = 3, 
     """Find units that track features.
 
     Args:
-        recording: recording of memory and hidden states, see `tracked`.
+        recording: of memory and hidden states.
         features: by name, (N,).
         top: number of units to keep for each feature.
-        seed: seed of the shuffled control.
+        seed: of the shuffled control.
 
     Returns:
         A result for each feature, the best first.
@@ -82,10 +82,10 @@ def find(recording: Recording, features: Mapping[str, Column], *, top: int = 3, 
     results = []
     for name, column in features.items():
         first, second = column[:half], column[half:]
-        if min(runs(first), runs(second)) < MIN_RUNS:
+        if min(np.count_nonzero(np.diff(part)) + 1 for part in (first, second)) < MIN_RUNS:
             results.append(ProbeResult(name, skip_reason="it is hardly ever true, or hardly ever false"))
             continue
-        by_rank = is_count(column)
+        by_rank = len(np.unique(column)) > 2
         matches = _best_matches(units, halves, (first, second), by_rank, top)
         (control,) = _best_matches(units, halves, (rng.permutation(first), rng.permutation(second)), by_rank, 1)
         results.append(ProbeResult(name, "rank" if by_rank else "point-biserial", matches, control))
@@ -118,8 +118,7 @@ def _best_matches(
 
 
 def _correlate(standardised: Matrix, feature: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    column = _standardise(feature[:, None])[:, 0]
-    return (column.astype(standardised.dtype) @ standardised).astype(np.float64) / len(column)
+    return (_standardise(feature[:, None])[:, 0] @ standardised).astype(np.float64) / len(feature)
 
 
 def _standardise(values: Matrix) -> Matrix:
@@ -133,10 +132,4 @@ def ranks(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Return the rank of each number, (N,); equal numbers share their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     mean_ranks = np.cumsum(counts) - (counts - 1) / 2
-    found: NDArray[np.float32] = mean_ranks[inverse].astype(np.float32)
-    return found
-
-
-def tracked(memory: str) -> frozenset[str]:
-    """Return the signals that `find` needs."""
-    return frozenset({memory, "h"})
+    return np.asarray(mean_ranks[inverse], dtype=np.float32)

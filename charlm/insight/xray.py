@@ -63,7 +63,7 @@ def summarise_activations(
         activations: of the reading.
         text: the character read last.
         entropies: see `ActivationSummary`.
-        width: number of groups of units; fewer if there are fewer units.
+        width: greatest number of groups of units.
     """
     cell = CELLS[engine.config.cell]
     layers = []
@@ -102,10 +102,7 @@ def bin_means(values: Array, width: int) -> NDArray[np.float64]:
 def colour_range(signal: Signal, max_magnitude: float) -> tuple[float, float]:
     """Return the ends of a signal's colour scale: its own, or else the largest magnitude seen, at least 1."""
     reach = max(1.0, max_magnitude)
-    return (
-        signal.low if math.isfinite(signal.low) else -reach,
-        signal.high if math.isfinite(signal.high) else reach,
-    )
+    return max(signal.low, -reach), min(signal.high, reach)
 
 
 def colour_levels(values: Array, low: float, high: float) -> list[int]:
@@ -124,10 +121,3 @@ def palette() -> tuple[str, ...]:
 def inks() -> tuple[str, ...]:
     """Return a text colour that is legible on each colour of the scale."""
     return tuple(hexadecimal(ink(tuple(one))) for one in colours(np.linspace(0, 1, COLOUR_LEVELS), 0, 1).tolist())
-
-
-def entropies_of(logits: Array) -> NDArray[np.float64]:
-    """Return the entropy of each distribution, (T,) bits, from logits, (T, V)."""
-    log_p = log_softmax(logits).astype(np.float64)
-    bits: NDArray[np.float64] = -(np.exp(log_p) * log_p).sum(axis=-1) / math.log(2)
-    return bits

@@ -187,7 +187,9 @@ class ActivationProbe:
     def summary_at(self, conversation: Conversation, turn: Turn, character: int) -> ActivationSummary | None:
         """Return the activations at a character of a finished turn; None while a reply is drawn."""
         from charlm.inference.context import encode_lossy
-        from charlm.insight.xray import entropies_of, summarise_activations
+        from charlm.inference.sampling import log_softmax
+        from charlm.insight.activations import entropy_bits
+        from charlm.insight.xray import summarise_activations
 
         text = turn.text[: character + 1]
         if not text or conversation.busy:
@@ -203,7 +205,7 @@ class ActivationProbe:
             )
         *_, engine, activations = self._last_read
         # The distribution after a character is the next character's entropy.
-        entropies = entropies_of(activations.logits[:-1]).tolist()
+        entropies = entropy_bits(log_softmax(activations.logits[:-1])).tolist()
         return summarise_activations(engine, activations, text[-1], entropies[-MAX_ENTROPIES:], self.request.width)
 
     def _send_colours(self, engine: Engine, pin: Pin, turn: Turn, first: int, values: list[float]) -> None:

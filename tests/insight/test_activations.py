@@ -12,7 +12,7 @@ from charlm.inference.context import StaticModel, read_prompt
 from charlm.inference.engine import SEGMENT, Engine
 from charlm.inference.sampling import log_softmax
 from charlm.inference.scoring import score_text
-from charlm.insight.activations import named, record, summarise
+from charlm.insight.activations import record, summarise
 
 from ..conftest import MakeCheckpoint
 
@@ -56,8 +56,8 @@ def test_recording_bytes_have_one_row_per_character(make_checkpoint: MakeCheckpo
 def test_recording_continues_from_state(make_checkpoint: MakeCheckpoint) -> None:
     engine = Engine(make_checkpoint(cell="slstm"))
     whole = record(engine, TEXT)
-    first = record(engine, TEXT[:100], is_recorded=named({"h"}))
-    second = record(engine, TEXT[100:], is_recorded=named({"h"}), state=first.state)
+    first = record(engine, TEXT[:100], names={"h"})
+    second = record(engine, TEXT[100:], names={"h"}, state=first.state)
     assert first.signals.keys() == {(0, "h"), (1, "h")}
     for layer in range(2):
         both = np.concatenate((first.signals[layer, "h"], second.signals[layer, "h"]))

@@ -13,13 +13,13 @@ from hypothesis.extra import numpy as hnp
 from charlm.cells import CELLS
 from charlm.cells.base import UNBOUNDED, Signal, gate
 from charlm.inference.context import encode_lossy
-from charlm.insight.activations import record, summarise
+from charlm.inference.sampling import log_softmax
+from charlm.insight.activations import entropy_bits, record, summarise
 from charlm.insight.xray import (
     COLOUR_LEVELS,
     bin_means,
     colour_levels,
     colour_range,
-    entropies_of,
     inks,
     palette,
     summarise_activations,
@@ -36,7 +36,7 @@ def test_activation_summary_equals_last_recorded_step(cell: str) -> None:
     recording = record(engine, TEXT)
     for (layer, name), values in recording.signals.items():
         np.testing.assert_allclose(activations.signals[layer][name], values, atol=1e-5)
-    np.testing.assert_allclose(entropies_of(activations.logits), recording.entropy, atol=1e-4)
+    np.testing.assert_allclose(entropy_bits(log_softmax(activations.logits)), recording.entropy, atol=1e-4)
 
     summary = summarise_activations(engine, activations, TEXT[-1], [1.0, 2.0], 5)
     last = record(engine, TEXT[-1], state=engine.prefill(engine.start(), encode_lossy(engine.vocabulary, TEXT[:-1]))[0])
