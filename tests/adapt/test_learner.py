@@ -25,7 +25,7 @@ from charlm.api import Model
 from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, load, save
 from charlm.config import LearnConfig, ModelConfig
-from charlm.errors import CharlmError, CheckpointError, CorpusError, UsageError
+from charlm.errors import CheckpointError, CorpusError, UsageError
 from charlm.inference import tape
 from charlm.inference.engine import Engine
 from charlm.inference.sampling import log_softmax
@@ -628,41 +628,6 @@ def test_bytes_of_another_model_are_refused(learner: Learner) -> None:
         learner.from_bytes(learner.to_bytes(context), learner.start().delta)
     with pytest.raises(CheckpointError):
         other.from_bytes(learner.to_bytes(context), theirs.delta)
-
-
-# Settings
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("rate", -1e-9),
-        ("rate", 0.2),
-        ("rate", math.nan),
-        ("rate", "1e-4"),
-        ("rate", True),
-        ("decay", -0.1),
-        ("decay", 1.1),
-        ("segment", 0),
-        ("segment", 1.5),
-        ("segment", 10**9),
-        ("passes", 0),
-        ("clip", 0),
-        ("epsilon", 0),
-        ("margin", -1),
-        ("margin", math.inf),
-    ],
-)
-def test_settings_out_of_range_are_refused(name: str, value: object) -> None:
-    with pytest.raises(UsageError, match=name):
-        LearnConfig(**{name: value})
-
-
-def test_settings_survive_as_plain_data() -> None:
-    how = LearnConfig(rate=2e-4, segment=9, passes=3)
-    assert LearnConfig.from_dict(how.to_dict()) == how
-    with pytest.raises(CharlmError, match="speed"):
-        LearnConfig.from_dict({"speed": 1})
 
 
 # In Python
