@@ -22,7 +22,7 @@ from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.context_cache import ContextCache
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.fit import fit_text, replace_unknown
-from charlm.chat.journal import Journal, NoJournal
+from charlm.chat.journal import Journal
 from charlm.chat.learning import Learned, LearnPolicy
 from charlm.chat.near_duplicates import MAX_AVOIDED_REPLIES
 from charlm.chat.reply import NO_OBSERVER, Observer, Reply
@@ -77,7 +77,7 @@ class Conversation:
         self.data = data or ConversationData.start(dialogue or Dialogue(), you, bot, dials or ChatConfig(), seed)
         self.data.controls.dials = _without_unknown_clamps(self.data.controls.dials, engine)
         model = AdaptiveModel(engine)
-        self._journal = NoJournal() if journal is None else journal(self.data, model)
+        self._journal = Journal() if journal is None else journal(self.data, model)
         self.contexts = ContextCache(model, self.data, self._journal)
         self._clock = clock
         self._busy = threading.Lock()

@@ -1,16 +1,14 @@
-"""The interface of what saves a conversation while it happens, and the one that saves nothing."""
+"""The interface of what saves a conversation while it happens."""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.turns import Turn
 from charlm.inference.context import Context
 
 
-class Journal(Protocol):
-    """Saves one conversation, see `charlm.chat.storage.autosave`. Without one it is only in memory.
+class Journal:
+    """Journal of a conversation that is only in memory; `charlm.chat.storage.autosave` saves one.
 
     No method raises. What cannot be written is written later.
     """
@@ -29,22 +27,4 @@ class Journal(Protocol):
 
     def fetch(self, turn: Turn, model: AdaptiveModel) -> Context | None:
         """Return the saved context of a finished turn; None if there is none for this model."""
-
-
-class NoJournal:
-    """A journal of a conversation that is only in memory."""
-
-    def begin(self, turn: Turn) -> None:
-        pass
-
-    def draft(self, turn: Turn) -> None:
-        pass
-
-    def commit(self, turn: Turn | None) -> None:
-        pass
-
-    def withdraw(self, turn: Turn) -> None:
-        pass
-
-    def fetch(self, turn: Turn, model: AdaptiveModel) -> Context | None:
         return None

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.conversation import Conversation
+from charlm.chat.journal import Journal
 from charlm.chat.reply import Observer
 from charlm.chat.turns import Turn
 from charlm.config import ChatConfig
-from charlm.inference.context import Context
 from charlm.inference.generate import Piece
 from charlm.text.dialogue import Dialogue
 
@@ -172,7 +171,7 @@ def test_failing_turn_observer_leaves_nothing() -> None:
 # A journal
 
 
-class Diary:
+class Diary(Journal):
     """Records its calls."""
 
     def __init__(self) -> None:
@@ -189,9 +188,6 @@ class Diary:
 
     def withdraw(self, turn: Turn) -> None:
         self.told.append(("withdraw", turn.author, turn.text))
-
-    def fetch(self, turn: Turn, reader: AdaptiveModel) -> Context | None:
-        return None
 
 
 def test_journal_gets_every_event_in_order() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from charlm.chat.conversation import Conversation
 from charlm.chat.reply import Observer
 from charlm.chat.reply_sampler import Context
-from charlm.chat.storage.schema import VERSION
+from charlm.chat.storage.database import VERSION
 from charlm.chat.storage.store import RESTORE_SECONDS, ConversationStore
 from charlm.chat.turns import Turn, upwards
 from charlm.errors import CheckpointError, NotFoundError
@@ -372,7 +372,9 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConversationS
     """A store with a conversation for each of `TEXTS`."""
     store = ConversationStore(tmp_path_factory.mktemp("searched") / "c.db")
     for text in TEXTS:
-        conversation = store.create("noise", random_engine(has_bytes=True), PLAIN, dials=replace(QUICK, length=1))
+        conversation = store.create(
+            "noise", random_engine(has_bytes=True), PLAIN, dials=replace(QUICK, length=1), seed=1
+        )
         conversation.say(text)
         conversation.edit(conversation.head, "\u2026")
     yield store

@@ -19,6 +19,7 @@ from typing import Final
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.adapt.learner import AdaptedContext
 from charlm.chat.conversation_data import ConversationData
+from charlm.chat.journal import Journal
 from charlm.chat.storage import rows
 from charlm.chat.storage.database import PATIENCE_SECONDS, DamagedFileError, Database
 from charlm.chat.turns import Turn, branch
@@ -29,8 +30,8 @@ DRAFT_PATIENCE_SECONDS: Final = 0.05  # the next draft comes soon
 TURNS_PER_ADAPTATION: Final = 32  # between two savings of the learned weights, which are as large as the model
 
 
-class Autosave:
-    """Saves one conversation. See `charlm.chat.conversation.Journal`.
+class Autosave(Journal):
+    """Saves one conversation.
 
     Args:
         database: where.
@@ -75,20 +76,17 @@ class Autosave:
     # -- called by the conversation ------------------------------------------------------------------------------------
 
     def begin(self, turn: Turn) -> None:
-        """Save a reply that begins, as a draft."""
         with self._database.lock:
             self._unsaved[turn] = None
             self._save(revive=True)
 
     def draft(self, turn: Turn) -> None:
-        """Save a draft that has grown, unless the last transaction failed."""
         with self._database.lock:
-            if self.error is None:
+            if self.error is None:  # else the turn is saved when it is finished
                 self._unsaved[turn] = None
                 self._save(patience=DRAFT_PATIENCE_SECONDS)
 
     def commit(self, turn: Turn | None) -> None:
-        """Save a finished turn with its context, or only a move of the head."""
         data = self._data
         with self._database.lock:
             self._moved = True
@@ -100,8 +98,7 @@ class Autosave:
             self._save(revive=turn is not None and turn not in self._rows)
 
     def withdraw(self, turn: Turn) -> None:
-        """Delete a draft without text. If that fails, opening the conversation deletes it."""
-        with self._database.lock, contextlib.suppress(CharlmError):
+        with self._database.lock, contextlib.suppress(CharlmError):  # if it fails, opening the conversation deletes it
             self._unsaved.pop(turn, None)
             row = self._rows.pop(turn, None)
             if row is not None and self._generation == self._database.generation:
@@ -109,7 +106,6 @@ class Autosave:
                     connection.execute("DELETE FROM turn WHERE id = ? AND reason = 'draft'", (row,))
 
     def fetch(self, turn: Turn, model: AdaptiveModel) -> Context | None:
-        """Return the saved context of a finished turn; None if there is none for this model."""
         row = self._rows.get(turn)
         if row is None:
             return None

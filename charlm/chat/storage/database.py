@@ -19,12 +19,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from charlm.chat.storage.schema import VERSION, is_charlm_file, migrate, version_of
 from charlm.errors import CheckpointError, OutputError
 
+VERSION: Final = 1  # of the tables
+SCHEMA: Final = Path(__file__).with_name("schema.sql")
 PATIENCE_SECONDS: Final = 1.0  # to wait for another process that is writing
 OPENING_PATIENCE_SECONDS: Final = 10.0  # to wait for another process that creates the tables
 
+_APPLICATION: Final = 0x6368726D  # "chrm", in the file's header
+_HEADER: Final = """
+    SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
+    FROM pragma_application_id, pragma_user_version
+"""
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNUSABLE: Final = {
     sqlite3.SQLITE_FULL: ("the disk is full", "make room"),
@@ -138,8 +144,8 @@ class Database:
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         with _transaction(connection, "BEGIN"):  # another process may be creating the tables
-            ours, version = is_charlm_file(connection), version_of(connection)
-        if not ours:
+            application, version, tables = connection.execute(_HEADER).fetchone()
+        if tables and application != _APPLICATION:
             error = sqlite3.DatabaseError("not a file of charlm's")
             error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
             raise error
@@ -149,7 +155,8 @@ class Database:
         _set_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
-        migrate(connection)
+        if version < VERSION:
+            connection.executescript(SCHEMA.read_text(encoding="utf-8"))
 
     def _file_at_path(self) -> tuple[int, int] | None:
         with suppress(OSError):

@@ -154,12 +154,15 @@ def load(connection: sqlite3.Connection, number: int) -> LoadedConversation:
 
 def _load_turns(connection: sqlite3.Connection, number: int, drafts: list[int]) -> Iterator[TurnDocument]:
     columns = ", ".join(_TURN).replace("parent", "coalesce(parent, 0)")
-    for row in connection.execute(f"SELECT {columns} FROM turn WHERE conversation = ? ORDER BY id", (number,)):
-        index, parent, author, name, text, segments, reason, created, visited, learning = row
+    sql = f"SELECT {columns} FROM turn WHERE conversation = ? ORDER BY id"
+    found = connection.execute(sql, (number,)).fetchall()
+    # One call for all rows takes half the time of a call for each.
+    parsed = json.loads(f"[{','.join([f'[{row[5]},{row[9]}]' for row in found])}]")
+    for row, (segments, learning) in zip(found, parsed, strict=True):
+        index, parent, author, name, text, _, reason, created, visited, _ = row
         if reason == "draft":
             drafts.append(index)
             reason = "cancelled"
             if not text:
                 continue
-        segments, learning = json.loads(segments), json.loads(learning) if learning != "{}" else {}
         yield TurnDocument(index, parent, author, name, text, segments, reason, created, visited, learning)

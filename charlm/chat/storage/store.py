@@ -1,6 +1,6 @@
 """The conversations on disk: started, opened, listed, searched, deleted.
 
-See `charlm.chat.storage.autosave` for what happens in an open one, and `charlm.chat.storage.schema` for the tables.
+See `charlm.chat.storage.autosave` for what happens in an open one, and `schema.sql` for the tables.
 """
 
 from __future__ import annotations
