@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,8 +13,9 @@ import click
 from charlm.cli.command import charlm_command, complete_model, model_path
 from charlm.cli.common import INTERRUPTED
 from charlm.cli.dynamic_options import describe_gain, learn_config, learning_options, load_learner
+from charlm.cli.heat import Heat
 from charlm.cli.options import FiniteRange, Options, check_together, given, option, options_of
-from charlm.cli.output import print_note, shown
+from charlm.cli.output import print_json, print_note, shown
 from charlm.config import SamplingConfig
 from charlm.errors import CorpusError, NotFoundError, UsageError
 
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
     from charlm.config import LearnConfig
     from charlm.inference.context import Context
     from charlm.inference.engine import Engine
-    from charlm.inference.generate import Completion, Piece
+    from charlm.inference.generate import Completion, Generation, Piece
+    from charlm.inference.search import Hypothesis
     from charlm.inference.state import Ids
 
 _COUNT = click.IntRange(1, 100_000)
@@ -103,9 +103,6 @@ def command(**options: Any) -> int:
     """
     _check(options)
     learning = learn_config(options, "--learn FILE", options["learn"] is not None)
-    from charlm import checkpoint
-    from charlm.inference.context import StaticModel, read_prompt
-    from charlm.inference.engine import Engine
     from charlm.inference.generate import new_seed
     from charlm.text.decoding import normalise
 
@@ -114,24 +111,20 @@ def command(**options: Any) -> int:
     params = params if is_seeded else params.changed(seed=new_seed())
     path = model_path(options["model"])
     prompt = _prompt(options)
-    if options["learn"] is not None:
-        start = _learned(path, learning, options["learn"], prompt)
-    else:
-        engine = Engine(checkpoint.load(path))
-        start = _Start(engine, *read_prompt(StaticModel(engine), prompt))
+    start = _start(path, prompt, options["learn"], learning)
     vocabulary = start.engine.vocabulary
     if not vocabulary.has_bytes and (found := vocabulary.unknown(normalise(prompt))):
-        unknown = " ".join(found[:20])
-        print_note(f"note: {path.stem} does not know {unknown}; each was replaced")
+        print_note(f"note: {path.stem} does not know {' '.join(found[:20])}; each was replaced")
     if not is_seeded and options["beam"] is None:
         print_note(f"{path.stem}, seed {params.seed}")
-    writer = _Writer(options, prompt, path.stem, params)
+    writer = _Writer(options, {"model": path.stem, "prompt": prompt, "temperature": params.temperature})
+    code = 0
     try:
-        _Run(start, params, options, writer).run()
+        _write_texts(start, params, options, writer)
     except KeyboardInterrupt:
-        writer.end()
-        return INTERRUPTED
-    return 0
+        code = INTERRUPTED
+    writer.end()
+    return code
 
 
 def _check(options: Options) -> None:
@@ -174,11 +167,17 @@ class _Start(NamedTuple):
     recent: Ids  # the last ids that it has read
 
 
-def _learned(path: Path, config: LearnConfig, page: Path, prompt: str) -> _Start:
-    """Learn a page, then read the prompt."""
-    from charlm.adapt.dynamic_eval import learn
+def _start(path: Path, prompt: str, page: Path | None, config: LearnConfig) -> _Start:
+    """Let a model learn a page, if there is one, and read the prompt."""
+    from charlm import checkpoint
     from charlm.inference.context import StaticModel, encode_lossy, read_prompt
+    from charlm.inference.engine import Engine
     from charlm.text.decoding import read_text
+
+    if page is None:
+        engine = Engine(checkpoint.load(path))
+        return _Start(engine, *read_prompt(StaticModel(engine), prompt))
+    from charlm.adapt.dynamic_eval import learn
 
     text = "".join(read_text(page))
     learner = load_learner(path, config)
@@ -191,58 +190,55 @@ def _learned(path: Path, config: LearnConfig, page: Path, prompt: str) -> _Start
 
 
 class _Writer:
-    """Writes text to stdout: raw into a pipe, with visible control characters on a terminal, at a given rate."""
+    """Writes texts to stdout: raw into a pipe, with visible control characters on a terminal, or as JSON."""
 
-    def __init__(self, options: Options, prompt: str, model: str, params: SamplingConfig) -> None:
-        from charlm.cli.heat import Heat
-
-        self._echo = prompt if options["echo"] and not options["as_json"] else ""
-        self._description = {"model": model, "prompt": prompt}
-        self._temperature = params.temperature
+    def __init__(self, options: Options, header: dict[str, Any]) -> None:
+        self._options = options
+        self._header = header  # of the JSON object of each text
         self._heat = Heat(sys.stdout) if options["heat"] else None
         self._seconds_each = 1 / options["rate"] if options["rate"] else 0.0
-        self._due = time.monotonic()
+        self._due = time.monotonic()  # of the next character, or without a rate of the next flush
         self._is_mid_line = False
         if self._heat is not None:
             click.echo(self._heat.legend(), err=True)
 
-    def text(self, text: str) -> None:
+    def stream(self, generation: Generation, seed: int | None) -> None:
+        """Write a text while it is generated."""
+        if self._options["stream"]:
+            for piece in generation:
+                alternatives = [{"text": one.text, "id": one.id, "p": one.probability} for one in piece.alternatives]
+                known = {"text": piece.text, "id": piece.id, "logprob": piece.logprob, "entropy": piece.entropy}
+                print_json(known | {"alternatives": alternatives})
+        elif self._options["as_json"]:
+            pieces = list(generation)
+            text, logprob = "".join([piece.text for piece in pieces]), sum(piece.logprob for piece in pieces)
+            self._print_document(text, logprob, generation.reason, seed)
+        else:
+            self._write_prompt()
+            for piece in generation:
+                self._write_piece(piece)
+
+    def completion(self, one: Completion) -> None:
+        """Write a text of a batch."""
+        if self._options["as_json"]:
+            self._print_document(one.text, one.logprob, one.reason, one.seed)
+        else:
+            self._write_prompt()
+            for piece in one.pieces:
+                self._write_piece(piece)
+
+    def hypothesis(self, one: Hypothesis) -> None:
+        """Write the text of a beam search."""
+        if self._options["as_json"]:
+            self._print_document(one.text, one.logprob, one.reason, None)
+        else:
+            self._write_prompt()
+            self.write(one.text)
+
+    def write(self, text: str) -> None:
         if text:
             sys.stdout.write(shown(text, sys.stdout))
             self._is_mid_line = not text.endswith("\n")
-
-    def begin(self) -> None:
-        """Write the prompt, if it is to be echoed."""
-        self.text(self._echo)
-        sys.stdout.flush()
-
-    def piece(self, piece: Piece) -> None:
-        """Write one character, and wait until the next is due."""
-        if self._heat is not None and piece.text:
-            sys.stdout.write(self._heat.paint(piece.text, -piece.logprob / math.log(2)))
-            self._is_mid_line = piece.text != "\n"
-        else:
-            self.text(piece.text)
-        if self._seconds_each:
-            self._due = max(self._due + self._seconds_each, time.monotonic() - 1)
-            sys.stdout.flush()
-            time.sleep(max(0.0, self._due - time.monotonic()))
-
-    def piece_as_json(self, piece: Piece) -> None:
-        alternatives = [{"text": one.text, "id": one.id, "p": one.probability} for one in piece.alternatives]
-        known = {"text": piece.text, "id": piece.id, "logprob": piece.logprob, "entropy": piece.entropy}
-        self._json({**known, "alternatives": alternatives})
-
-    def text_as_json(self, text: str, logprob: float, reason: str, seed: int | None) -> None:
-        document = {"text": text, "reason": reason, "logprob": logprob}
-        bits = -logprob / math.log(2) / max(1, len(text))
-        about = {"bits_per_char": bits, "seed": seed, "temperature": self._temperature}
-        self._json({**self._description, **document, **about})
-
-    def _json(self, document: dict[str, object]) -> None:
-        # A control character inside JSON also drives a terminal, so non-ASCII is escaped on one.
-        sys.stdout.write(json.dumps(document, ensure_ascii=sys.stdout.isatty()) + "\n")
-        sys.stdout.flush()
 
     def end(self) -> None:
         """End the last line."""
@@ -250,97 +246,64 @@ class _Writer:
             sys.stdout.write("\n")
         sys.stdout.flush()
 
+    def _write_prompt(self) -> None:
+        if self._options["echo"]:
+            self.write(self._header["prompt"])
+        sys.stdout.flush()
 
-class _Run:
-    """Generates the texts that the options ask for, and writes them."""
-
-    def __init__(self, start: _Start, params: SamplingConfig, options: Options, writer: _Writer) -> None:
-        self._start, self._params = start, params
-        self._options, self._writer = options, writer
-        self._stops = [_unescape(stop) for stop in options["stop"]]
-
-    def run(self) -> None:
-        if self._options["beam"] is not None:
-            self._search_beam()
-        elif self._options["count"] > 1 or self._options["best_of"]:
-            self._write_batch()
+    def _write_piece(self, piece: Piece) -> None:
+        """Write one character. With --rate, wait until the next is due."""
+        if self._heat is not None and piece.text:
+            sys.stdout.write(self._heat.paint(piece.text, -piece.logprob / math.log(2)))
+            self._is_mid_line = piece.text != "\n"
         else:
-            self._write_stream()
-        self._writer.end()
-
-    def _write_stream(self) -> None:
-        from charlm.inference.generate import Generation, Sampler
-
-        options, writer = self._options, self._writer
-        generation = Generation(
-            self._start.context,
-            Sampler.seeded(self._start.engine, self._params),
-            max_chars=None if options["endless"] else options["chars"],
-            stops=self._stops,
-            alternatives=_ALTERNATIVES if options["stream"] else 0,
-            recent=self._start.recent.tolist(),
-        )
-        writer.begin()
-        if options["stream"]:
-            for piece in generation:
-                writer.piece_as_json(piece)
-        elif options["as_json"]:
-            pieces = list(generation)
-            text, logprob = "".join([piece.text for piece in pieces]), sum(piece.logprob for piece in pieces)
-            writer.text_as_json(text, logprob, generation.reason, self._params.seed)
-        else:
-            for piece in _flushing(generation):
-                writer.piece(piece)
-
-    def _write_batch(self) -> None:
-        from charlm.inference.generate import generate_batch
-        from charlm.inference.search import rerank_likelihood, rerank_mmi
-
-        options, writer, start = self._options, self._writer, self._start
-        texts: list[Completion] = generate_batch(
-            start.context,
-            start.engine,
-            self._params,
-            options["best_of"] or options["count"],
-            max_chars=options["chars"],
-            stops=self._stops,
-            recent=start.recent.tolist(),
-        )
-        if options["best_of"]:
-            weight = options["relevance"]
-            texts = (rerank_likelihood(texts) if weight is None else rerank_mmi(start.engine, texts, weight))[:1]
-        for number, one in enumerate(texts):
-            if options["as_json"]:
-                writer.text_as_json(one.text, one.logprob, one.reason, one.seed)
-                continue
-            if number:
-                writer.text(_unescape(options["separator"]))
-            writer.begin()
-            for piece in one.pieces:
-                writer.piece(piece)
-
-    def _search_beam(self) -> None:
-        from charlm.inference.search import beam_search
-
-        options, start = self._options, self._start
-        best, *_ = beam_search(
-            start.engine, start.context, options["beam"], max_chars=options["chars"], stops=self._stops
-        )
-        if options["as_json"]:
-            self._writer.text_as_json(best.text, best.logprob, best.reason, None)
-        else:
-            self._writer.begin()
-            self._writer.text(best.text)
-
-
-def _flushing(pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """Yield the pieces, and flush stdout now and then."""
-    due = 0.0
-    for piece in pieces:
-        yield piece
-        if (now := time.monotonic()) >= due:
+            self.write(piece.text)
+        now = time.monotonic()
+        if self._seconds_each:
             sys.stdout.flush()
-            due = now + _FLUSH_SECONDS
+            self._due = max(self._due + self._seconds_each, now - 1)
+            time.sleep(max(0.0, self._due - time.monotonic()))
+        elif now >= self._due:
+            sys.stdout.flush()
+            self._due = now + _FLUSH_SECONDS
+
+    def _print_document(self, text: str, logprob: float, reason: str, seed: int | None) -> None:
+        bits = -logprob / math.log(2) / max(1, len(text))
+        document = {"text": text, "reason": reason, "logprob": logprob, "bits_per_char": bits, "seed": seed}
+        print_json(self._header | document)
+
+
+def _write_texts(start: _Start, params: SamplingConfig, options: Options, writer: _Writer) -> None:
+    """Generate the texts that the options ask for, and write them."""
+    from charlm.inference import search
+    from charlm.inference.generate import Generation, Sampler, generate_batch
+
+    engine, context, recent = start.engine, start.context, start.recent.tolist()
+    chars, stops = options["chars"], [_unescape(stop) for stop in options["stop"]]
+    if options["beam"] is not None:
+        writer.hypothesis(search.beam_search(engine, context, options["beam"], max_chars=chars, stops=stops)[0])
+        return
+    if options["count"] == 1 and not options["best_of"]:
+        generation = Generation(
+            context,
+            Sampler.seeded(engine, params),
+            max_chars=None if options["endless"] else chars,
+            stops=stops,
+            alternatives=_ALTERNATIVES if options["stream"] else 0,
+            recent=recent,
+        )
+        writer.stream(generation, params.seed)
+        return
+    count = options["best_of"] or options["count"]
+    texts = generate_batch(context, engine, params, count, max_chars=chars, stops=stops, recent=recent)
+    if options["relevance"] is not None:
+        texts = search.rerank_mmi(engine, texts, options["relevance"])
+    elif options["best_of"]:
+        texts = search.rerank_likelihood(texts)
+    for number, one in enumerate(texts[:1] if options["best_of"] else texts):
+        if number and not options["as_json"]:
+            writer.write(_unescape(options["separator"]))
+        writer.completion(one)
 
 
 def _unescape(text: str) -> str:
