@@ -34,7 +34,7 @@ NOT_RUN = re.compile(r"^make |tail -f|corpora (build|show)|torchrun|<")
 
 
 def commands(page: Path) -> list[str]:
-    """The command lines of a page's fenced blocks, without their comments."""
+    """Return the command lines in fenced blocks of a page, without comments."""
     found = []
     for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
         if language in ("", "sh"):
@@ -49,7 +49,7 @@ def pythons(page: Path) -> list[str]:
 
 @pytest.fixture
 def study(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
-    """A writer's folder: texts of every kind that the pages speak of, and models of those names."""
+    """A folder with the texts and models that the pages name."""
     text = HARBOUR.read_text(encoding="utf-8")
     (tmp_path / "corpora").mkdir()
     (tmp_path / "letters").mkdir()
@@ -95,7 +95,7 @@ def study(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
 
 
 def cut(line: str) -> str:
-    """The command, as short as it can be."""
+    """Return the command with a tiny model and two steps."""
     if "charlm train" in line and "--resume" not in line:
         line = re.sub(r" --(minutes|steps|epochs) \S+", "", line)
         kept = [word for word in ("--cell", "--layers") if word in line]

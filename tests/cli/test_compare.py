@@ -1,4 +1,4 @@
-"""`charlm compare`: what it prints is what its runs say."""
+"""`charlm compare`: the printed figures are those of its runs."""
 
 from __future__ import annotations
 

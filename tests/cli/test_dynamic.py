@@ -1,4 +1,4 @@
-"""Learning while reading, as users of `eval`, `score`, `sample` and `adapt` meet it."""
+"""Dynamic evaluation in `charlm eval`, `score`, `sample` and `adapt`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAST = ("--learn-rate", "1e-3")
 
 @pytest.fixture
 def model(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> str:
-    """The name of a model with random weights, in ./checkpoints; a text beside them."""
+    """Name of a model with random weights in ./checkpoints; t.txt is a text for it."""
     (tmp_path / "checkpoints").mkdir()
     save(make_checkpoint(), tmp_path / "checkpoints" / "m.safetensors")
     (tmp_path / "t.txt").write_text(TEXT, encoding="utf-8")

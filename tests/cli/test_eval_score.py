@@ -1,4 +1,4 @@
-"""`charlm eval` and `charlm score` as their users meet them."""
+"""`charlm eval` and `charlm score`: figures against a stepwise reference, output, errors."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ LINES = ["the ferry goes", "", "over to farside!", "qqq zzz xxx", "and back agai
 
 @pytest.fixture
 def model(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> str:
-    """The name of a model with random weights, in ./checkpoints."""
+    """Name of a model with random weights in ./checkpoints."""
     (tmp_path / "checkpoints").mkdir()
     save(make_checkpoint(scale=0.4), tmp_path / "checkpoints" / "m.safetensors")
     return "m"
 
 
 def costs(folder: Path, text: str, name: str = "m") -> list[float]:
-    """The nats of every character but the first, one step at a time, in float64."""
+    """Return the nats of each character but the first, computed step by step in float64."""
     engine = Engine(load(folder / "checkpoints" / f"{name}.safetensors"))
     ids = engine.vocabulary.encode(text).tolist()
     state, found = engine.start(), []
@@ -257,7 +257,7 @@ def test_eval_last_equals_a_file_with_the_end(charlm: Charlm, model: str, tmp_pa
 
 @pytest.fixture
 def talker(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
-    """A model of small talk, and conversations of others."""
+    """A model of small talk, and a text of conversations."""
     made = replace(make_checkpoint(seed=3), dialogue=Dialogue("lines"))
     save(made, tmp_path / "talker.safetensors")
     talks = [[f"{who} {what}, so {n}" for n in "abcdef"] for who in ("you", "she", "he") for what in ("go", "eat")]
@@ -295,7 +295,7 @@ def scores(charlm: Charlm, *arguments: str | Path) -> list[dict[str, object]]:
 
 
 def reference(folder: Path, lines: list[str]) -> list[float]:
-    """The mean bits of each line and its newline, given those before it."""
+    """Return the mean bits of each line with its newline, given the lines before it."""
     nats = costs(folder, "\n" + "".join(line + "\n" for line in lines))
     ends = np.cumsum([len(line) + 1 for line in lines])
     return [float(np.mean(part)) / math.log(2) for part in np.split(np.array(nats), ends[:-1])]

@@ -1,4 +1,4 @@
-"""`charlm xray`, `charlm gradients` and `charlm memory`: what is printed and written is what was measured."""
+"""`charlm xray`, `charlm gradients` and `charlm memory`: printed and written figures equal the measured ones."""
 
 from __future__ import annotations
 

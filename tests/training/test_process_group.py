@@ -1,4 +1,4 @@
-"""Several processes train as one would with all their lanes; one that dies is no loss."""
+"""Several processes train like one with all their lanes, and recover from the death of one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TINY: dict[str, Any] = {"hidden": 16, "layers": 2, "chunk": 16, "precision": "fp
 
 
 def torchrun(folder: Path, name: str, lanes: int, steps: int, dropout: float) -> subprocess.Popen[str]:
-    """Begin a run of two processes, as a user would."""
+    """Start a run of two processes under torchrun."""
     rest = {**TINY, "lanes": lanes, "steps": steps, "dropout": dropout, "evaluations": 8, "output": name}
     options = [word for key, value in rest.items() for word in (f"--{key}", str(value))]
     launcher = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
@@ -46,14 +46,14 @@ def torchrun(folder: Path, name: str, lanes: int, steps: int, dropout: float) ->
 
 
 def whole_run(folder: Path, name: str, lanes: int, steps: int, dropout: float) -> None:
-    """The same with one process, here."""
+    """Train in this process."""
     overrides = {**TINY, "lanes": lanes, "steps": steps, "dropout": dropout, "evaluations": 8}
     for _ in Run(Request(DATA, str(folder / "checkpoints" / name), overrides)).events():
         pass
 
 
 def losses(folder: Path, name: str) -> np.ndarray[Any, Any]:
-    """Training and validation loss at every evaluation, and the steps and characters of each, (evaluations, 4)."""
+    """Return training loss, validation loss, step and characters of each evaluation, (evaluations, 4)."""
     run = RunDir.named(str(folder / "checkpoints" / name))
     run.truncate(10**9)
     return np.array([[float(row[key]) for key in ("train", "validation", "step", "characters")] for row in run.rows])
@@ -74,7 +74,7 @@ def test_two_processes_learn_as_one_with_all_their_lanes(tmp_path: Path) -> None
 
 
 def worker(launcher: int, rank: int) -> int:
-    """The process of that rank which torchrun has started."""
+    """Return the process id of a rank under torchrun."""
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             parent = status.read_text(encoding="utf-8").split("PPid:")[1].split()[0]
