@@ -28,12 +28,10 @@ from charlm.insight.activations import Recording
 from charlm.insight.colour import Colour, colours, digits, hexadecimal, ink
 from charlm.insight.features import Column
 from charlm.insight.probing import ProbeResult, UnitIndex
-from charlm.text.sanitize import visible
 
 WIDTH_CELLS: Final = 96  # of a picture
 MAX_CHARS: Final = 20_000  # of a picture
 EXAMPLE_CHARS: Final = 320
-_SYMBOLS: Final = {"\n": "\u21b5", "\t": "\u21e5"}
 # rich's own template loads fonts from the network.
 _SVG: Final = """\
 <svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
@@ -78,7 +76,7 @@ class ColouredText:
         body = Text()
         table = colours(self.values, self.low, self.high).tolist()
         for character, colour in zip(self.text, table, strict=True):
-            body.append(_symbol(character), _style(colour))
+            body.append(plots.symbol(character), _style(colour))
             if character == "\n":
                 body.append("\n")
         return body
@@ -168,14 +166,10 @@ def _rows(part: ColouredText) -> list[list[tuple[str, Colour]]]:
     for character, colour in zip(part.text, colours(part.values, part.low, part.high).tolist(), strict=True):
         if len(rows[-1]) == WIDTH_CELLS:
             rows.append([])
-        rows[-1].append((_symbol(character), colour))
+        rows[-1].append((plots.symbol(character), colour))
         if character == "\n":
             rows.append([])
     return rows
-
-
-def _symbol(character: str) -> str:
-    return _SYMBOLS.get(character) or visible(character)[:1]
 
 
 def _style(colour: Colour) -> Style:

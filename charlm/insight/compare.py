@@ -1,8 +1,7 @@
 """Compare cells: the same text, the same budget, about the same number of parameters.
 
-Everything but the cell and the width is the same: text, split, layers, lanes, chunk, learning rate, dropout, seeds. The
-width is chosen for the number of parameters. `charlm.training.run` trains and saves each run, so a stopped comparison
-resumes when it is run again.
+All else is the same: text, split, layers, lanes, chunk, learning rate, dropout, seeds. The width is chosen for the
+number of parameters. Each run is saved, so a stopped comparison resumes when it is run again.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import csv
 import json
 import math
 from bisect import bisect_left
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from charlm.insight.gradients import cut_windows, measure
 from charlm.model.lm import CharLM
 from charlm.tensor_shapes import parameter_count
 from charlm.text.dataset import Corpus, load_corpus
+from charlm.training import run_state
 from charlm.training.events import Ended, Event
 from charlm.training.run import Request, Run
 from charlm.training.run_dir import RunDir
@@ -55,7 +55,7 @@ class Result:
     state_bytes: int  # memory of one conversation's state
     reach: int  # steps back at which 1 % of the gradient is left, at most REACH_STEPS
     left: float  # share of the gradient one step back that is left 100 steps back
-    curve: tuple[tuple[float, float], ...]  # seconds and nats of each evaluation
+    curve: Sequence[Sequence[float]]  # seconds and nats of each evaluation
 
     @property
     def bits(self) -> float:
@@ -69,12 +69,6 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, bits per character and speed."""
         return {**asdict(self), "bits_per_char": self.bits, "chars_per_second": self.speed}
-
-    @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> Result:
-        """Return a result from the dictionary that `to_dict` made."""
-        known = {name: document[name] for name in cls.__dataclass_fields__ if name != "curve"}
-        return cls(**known, curve=tuple((float(seconds), float(nats)) for seconds, nats in document["curve"]))
 
 
 @dataclass(frozen=True)
@@ -101,29 +95,24 @@ class Comparison:
     def __init__(self, plan: ComparisonConfig, folder: Path, *, force: bool = False) -> None:
         self.plan = plan
         self.folder = folder
+        self.stopped = False
         self._force = force
         self._run: Run | None = None
-        self._stop = False
         self._plan_file = folder / "comparison.json"
-        document = json.loads(json.dumps(asdict(plan)))
-        if self._plan_file.exists() and not force:
-            try:
-                existing = json.loads(self._plan_file.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise CheckpointError(f"{self._plan_file} is damaged: {error}", "start again with --force") from error
-            if existing != document:
-                raise OutputError(
-                    f"{folder} holds another comparison", "choose another folder with -o, or replace it with --force"
-                )
-        self._document = document
-
-    @property
-    def stopped(self) -> bool:
-        return self._stop
+        self._document = json.loads(json.dumps(plan.to_dict()))
+        if force or not self._plan_file.exists():
+            return
+        try:
+            existing = json.loads(self._plan_file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CheckpointError(f"{self._plan_file} is damaged: {error}", "start again with --force") from error
+        if existing != self._document:
+            hint = "choose another folder with -o, or replace it with --force"
+            raise OutputError(f"{folder} holds another comparison", hint)
 
     def request_stop(self) -> None:
         """Stop after the current step, saved. A signal handler may call this."""
-        self._stop = True
+        self.stopped = True
         if self._run is not None:
             self._run.request_stop()
 
@@ -136,9 +125,8 @@ class Comparison:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(
-                f"cannot write to {self.folder}: {error.strerror}", "choose another folder with -o"
-            ) from error
+            hint = "choose another folder with -o"
+            raise OutputError(f"cannot write to {self.folder}: {error.strerror}", hint) from error
         if self._force:
             for old in self.folder.glob("*-*.json"):
                 old.unlink()
@@ -147,40 +135,31 @@ class Comparison:
         write_bytes(self._plan_file, json.dumps(self._document, indent=1).encode())
         for seed in range(1, self.plan.seeds + 1):
             for cell, config in configs.items():
-                if self._stop:
+                if self.stopped:
                     return
-                result = self._finished(cell, seed)
-                if result is None:
-                    is_finished = yield from self._train(cell, seed, config)
-                    if not is_finished:
-                        return
-                    result = self._measure(cell, seed, config, corpus)
-                    path = self.folder / f"{cell}-{seed}.json"
-                    write_bytes(path, json.dumps(result.to_dict(), indent=1).encode())
+                run_dir = RunDir.named(str(self.folder / f"{cell}-{seed}"))
+                result_file = self.folder / f"{cell}-{seed}.json"
+                if result_file.exists():
+                    yield RunEvent(cell, seed, _read_result(result_file))
+                    continue
+                is_finished = yield from self._train(run_dir, cell, seed, config)
+                if not is_finished:
+                    return
+                result = self._measure(run_dir, cell, seed, config, corpus)
+                write_bytes(result_file, json.dumps(result.to_dict(), indent=1).encode())
                 yield RunEvent(cell, seed, result)
 
-    def _finished(self, cell: str, seed: int) -> Result | None:
-        path = self.folder / f"{cell}-{seed}.json"
-        if not path.exists():
-            return None
-        try:
-            return Result.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path} is damaged: {error}", "delete it to measure the run again") from error
-
-    def _train(self, cell: str, seed: int, config: ModelConfig) -> Generator[RunEvent, None, bool]:
+    def _train(self, run_dir: RunDir, cell: str, seed: int, config: ModelConfig) -> Generator[RunEvent, None, bool]:
         """Train or resume a run; return whether it finished."""
-        folder = RunDir.named(str(self.folder / f"{cell}-{seed}"))
-        if folder.resume_file.exists() and not self._force:
-            if _is_finished(folder):
-                return True  # stopped between training and measuring
-            run = Run(resumed=str(self.folder / f"{cell}-{seed}"))
+        name = str(run_dir.model)
+        if self._force or not run_dir.resume_file.exists():
+            run = Run(Request(DataConfig(self.plan.paths), name, self.plan.overrides(config, seed), force=True))
+        elif run_state.load(run_dir.resume_file).numbers["progress"]["reason"]:
+            return True  # stopped between training and measuring
         else:
-            data = DataConfig(self.plan.paths)
-            request = Request(data, str(self.folder / f"{cell}-{seed}"), self.plan.overrides(config, seed), force=True)
-            run = Run(request)
+            run = Run(resumed=name)
         self._run = run
-        if self._stop:
+        if self.stopped:
             run.request_stop()
         is_finished = False
         for event in run.events():
@@ -190,16 +169,15 @@ class Comparison:
         self._run = None
         return is_finished
 
-    def _measure(self, cell: str, seed: int, config: ModelConfig, corpus: Corpus) -> Result:
-        folder = RunDir.named(str(self.folder / f"{cell}-{seed}"))
-        model = checkpoint.load(folder.model)
+    def _measure(self, run_dir: RunDir, cell: str, seed: int, config: ModelConfig, corpus: Corpus) -> Result:
+        model = checkpoint.load(run_dir.model)
         record = model.record
         assert record.validation is not None
         length = min(REACH_LEAD_CHARS + REACH_STEPS + 2, len(corpus.validation) - 1)
         steps = min(REACH_STEPS, length - 2)
         ids = corpus.validation[:].astype("int64")
         reach = measure(model, cut_windows(ids, length, REACH_WINDOWS), steps, cell)
-        with folder.metrics_file.open(encoding="utf-8", newline="") as file:
+        with run_dir.metrics_file.open(encoding="utf-8", newline="") as file:
             # The last row is about the whole validation text, the others are about a part of it.
             *rows, _ = csv.DictReader(file)
         curve = tuple((float(row["seconds"]), float(row["validation"])) for row in rows)
@@ -220,10 +198,12 @@ class Comparison:
         )
 
 
-def _is_finished(folder: RunDir) -> bool:
-    from charlm.training import run_state
-
-    return bool(run_state.load(folder.resume_file).numbers["progress"]["reason"])
+def _read_result(path: Path) -> Result:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return Result(**{name: document[name] for name in Result.__dataclass_fields__})
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}", "delete it to measure the run again") from error
 
 
 def find_config(cell: str, plan: ComparisonConfig, vocabulary: int) -> ModelConfig:
@@ -241,10 +221,8 @@ def find_config(cell: str, plan: ComparisonConfig, vocabulary: int) -> ModelConf
 
     smallest, largest = size(WIDTHS[0]), size(WIDTHS[-1])
     if not smallest <= plan.parameters <= largest:
-        raise UsageError(
-            f"no {cell} has {plan.parameters:,} parameters",
-            f"choose from {smallest:,} to {largest:,} with --parameters",
-        )
+        hint = f"choose from {smallest:,} to {largest:,} with --parameters"
+        raise UsageError(f"no {cell} has {plan.parameters:,} parameters", hint)
     above = bisect_left(WIDTHS, plan.parameters, key=size)
     nearest = min(WIDTHS[max(0, above - 1) : above + 1], key=lambda width: abs(size(width) - plan.parameters))
     return config(nearest)

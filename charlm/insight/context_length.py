@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from charlm.cells.base import with_arrays
 from charlm.errors import CorpusError
 from charlm.inference.engine import SEGMENT, Engine
 from charlm.inference.sampling import log_softmax
@@ -64,18 +65,14 @@ def measure_context(
     starts = np.linspace(longest, len(ids) - width, blocks).astype(np.int64)
     surprise = np.empty((len(lengths), blocks, width))
     for row, length in enumerate(lengths):
-        if length > 4 * width:
-            windows = np.stack([ids[start - length : start + width] for start in starts], axis=1)
-            for first in range(0, blocks, MAX_STREAMS):
-                part = windows[:, first : first + MAX_STREAMS]
-                surprise[row, first : first + MAX_STREAMS] = _surprise_at_end(engine, part, width, on_read).T
-        else:
-            places = (starts[:, None] + np.arange(width)).ravel()
-            flat = surprise[row].reshape(-1)
-            for first in range(0, len(places), 4 * MAX_STREAMS):
-                part = places[first : first + 4 * MAX_STREAMS]
-                windows = np.stack([ids[place - length : place + 1] for place in part], axis=1)
-                flat[first : first + 4 * MAX_STREAMS] = _surprise_at_end(engine, windows, 1, on_read)[0]
+        # A window predicts a whole block after a long context, and else one character.
+        is_long = length > 4 * width
+        places = starts if is_long else (starts[:, None] + np.arange(width)).ravel()
+        last, streams = (width, MAX_STREAMS) if is_long else (1, 4 * MAX_STREAMS)
+        windows = np.stack([ids[place - length : place + last] for place in places], axis=1)
+        parts = [windows[:, first : first + streams] for first in range(0, len(places), streams)]
+        nats = np.concatenate([_surprise_at_end(engine, part, last, on_read) for part in parts], axis=1)
+        surprise[row] = nats.T.reshape(blocks, width)
     per_block = surprise.mean(axis=2) / math.log(2)  # neighbours correlate, so a block counts as one sample
     errors = (per_block - per_block[-1]).std(axis=1) / math.sqrt(blocks)
     return [
@@ -86,21 +83,14 @@ def measure_context(
 
 def _surprise_at_end(engine: Engine, windows: Ids, last: int, on_read: Callable[[int], None]) -> NDArray[np.float64]:
     """Read windows, (T, B), from the zero state; return the nats of their last ids, (last, B)."""
-    streams = windows.shape[1]
-    state, logits = engine.start(streams), None
-    lead = len(windows) - last
-    for first in range(0, lead, SEGMENT):
-        part = windows[first : min(first + SEGMENT, lead)]
+    context, streams = windows[:-1], windows.shape[1]
+    state, before = engine.start(streams), np.empty((0, streams, engine.config.vocabulary), np.float32)
+    for first in range(0, len(context), SEGMENT):
+        part = context[first : first + SEGMENT]
         state, logits = engine.forward(state, part)
+        before = np.concatenate((before, logits[-last:]))[-last:]
         on_read(part.size)
-    assert logits is not None
-    before = [logits[-1:]]
-    if last > 1:
-        state, rest = engine.forward(state, windows[lead:-1])
-        before.append(rest)
-        on_read(rest.shape[0] * streams)
-    predictions = log_softmax(np.concatenate(before))
-    return -np.take_along_axis(predictions, windows[lead:][..., None], axis=-1)[..., 0].astype(np.float64)
+    return -np.take_along_axis(log_softmax(before), windows[-last:, :, None], axis=-1)[..., 0].astype(np.float64)
 
 
 class RecallScore(NamedTuple):
@@ -176,10 +166,9 @@ def _window_without(ids: Ids, target: RecallTarget) -> Ids:
     """Return the same window with the first place cut off or replaced."""
     if target.instead is None:
         return ids[target.end : target.stop]
-    window = _window(ids, target).copy()
-    first, length = len(window) - (target.stop - target.begin), target.end - target.begin
-    window[first : first + length] = ids[target.instead : target.instead + length]
-    return window
+    length = target.end - target.begin
+    before, after = ids[max(0, target.begin - LEAD_CHARS) : target.begin], ids[target.end : target.stop]
+    return np.concatenate((before, ids[target.instead : target.instead + length], after))
 
 
 def _predict(
@@ -196,12 +185,11 @@ def _predict(
     steps, streams = int(lengths.max()), len(windows)
     padded = np.stack([np.concatenate([np.zeros(steps - len(window), np.int64), window]) for window in windows], axis=1)
     state = engine.start(streams)
-    logits: Array | None = None
+    logits: Array = np.empty((streams, 0), np.float32)  # every window begins before its target
     hits, nats = np.zeros(streams, np.int64), np.zeros(streams)
     for step in range(steps):
         (predicted,) = np.nonzero(steps - step <= sizes)
         if len(predicted):
-            assert logits is not None  # every window begins before its target
             truth = padded[step, predicted]
             hits[predicted] += logits[predicted].argmax(axis=1) == truth
             nats[predicted] -= log_softmax(logits[predicted])[np.arange(len(predicted)), truth]
@@ -209,6 +197,6 @@ def _predict(
         state, logits = engine.step(state, padded[step])
         if not has_begun.all():
             keep = has_begun[:, None]
-            state = State(tuple(type(layer)(*[part * keep for part in layer]) for layer in state.layers))
+            state = State(tuple(with_arrays(layer, [part * keep for part in layer]) for layer in state.layers))
         on_read(streams)
     return hits, nats

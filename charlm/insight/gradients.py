@@ -109,11 +109,7 @@ def state_gradients(
 def initial_model(config: ModelConfig, vocabulary: Vocabulary, seed: int, gain: float = 1.0) -> Checkpoint:
     """Return a model before training, with a random output layer: training's is zero, which stops every gradient.
 
-    Args:
-        config: its shape.
-        vocabulary: its characters.
-        seed: of its weights.
-        gain: factor of the recurrent matrices, which are orthogonal.
+    The gain is a factor of the recurrent matrices, which are orthogonal.
     """
     import torch
 
@@ -133,13 +129,6 @@ def initial_model(config: ModelConfig, vocabulary: Vocabulary, seed: int, gain: 
 
 
 def cut_windows(ids: Ids, length: int, count: int) -> Ids:
-    """Return windows of a text, evenly spaced, (T, B).
-
-    Args:
-        ids: (N,), at least `length`.
-        length: T.
-        count: B; windows of a short text overlap.
-    """
+    """Return `count` windows of `length` ids, (T, B), evenly spaced; windows of a short text overlap."""
     starts = np.linspace(0, len(ids) - length, count).astype(np.int64)
-    windows: Ids = np.stack([ids[start : start + length] for start in starts], axis=1)
-    return windows
+    return np.stack([ids[start : start + length] for start in starts], axis=1)

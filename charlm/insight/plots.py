@@ -24,6 +24,7 @@ from charlm.insight.colour import colours
 from charlm.text.sanitize import visible
 
 MAX_HEAT_MAP_CHARS: Final = 400  # a wider map cannot be read
+_SYMBOLS: Final = {"\n": "\u21b5", "\t": "\u21e5"}
 
 # Colours of Okabe and Ito, which colour-blind readers can tell apart; the line styles serve readers without any colour.
 _LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -41,11 +42,7 @@ class HeatMap:
 
 
 def signal_maps(recording: Recording, layer: int | None = None) -> list[HeatMap]:
-    """Return a heat map of each recorded signal.
-
-    Args:
-        recording: recording of a model.
-        layer: leave out all other layers.
+    """Return a heat map of each recorded signal, of one layer alone if it is given.
 
     Raises:
         UsageError: there is no such layer.
@@ -74,9 +71,8 @@ def plot_heat_maps(maps: Sequence[HeatMap], text: str, path: Path) -> None:
     from matplotlib.colors import ListedColormap
 
     if len(text) > MAX_HEAT_MAP_CHARS:
-        raise UsageError(
-            f"a heat map of {len(text):,} characters is too wide to read", f"use at most {MAX_HEAT_MAP_CHARS}"
-        )
+        problem = f"a heat map of {len(text):,} characters is too wide to read"
+        raise UsageError(problem, f"use at most {MAX_HEAT_MAP_CHARS}")
     palette = ListedColormap(colours(np.linspace(0, 1, 256), 0, 1) / 255, "charlm")
     size = max(6.0, 1.6 + 0.12 * len(text)), 0.5 + 1.25 * len(maps)
     figure = figures.Figure(figsize=size, layout="constrained")
@@ -87,10 +83,14 @@ def plot_heat_maps(maps: Sequence[HeatMap], text: str, path: Path) -> None:
         axes.set_title(heat_map.title, fontsize=8, loc="left")
         axes.set_yticks([])
         figure.colorbar(image, ax=axes, pad=0.01)
-    symbols = ["\u21b5" if character == "\n" else visible(character)[:1] for character in text]
-    all_axes[-1].set_xticks(range(len(text)), symbols, family="monospace", fontsize=8)
+    all_axes[-1].set_xticks(range(len(text)), list(map(symbol, text)), family="monospace", fontsize=8)
     all_axes[-1].tick_params(length=0)
     save_figure(figure, path)
+
+
+def symbol(character: str) -> str:
+    """Return what shows a character in a picture, one cell wide."""
+    return _SYMBOLS.get(character) or visible(character)[:1]
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,11 @@ class Curve:
 def plot_curves(
     curves: Sequence[Curve], path: Path, labels: Mapping[str, str], *, log2_x: bool = False, log_y: bool = False
 ) -> None:
-    """Draw curves.
+    """Draw curves into an SVG or PNG file.
 
     Args:
         curves: at least one.
-        path: an SVG or PNG file.
+        path: of the file.
         labels: `title`, `xlabel` and `ylabel`.
         log2_x: draw the x axis on a logarithmic scale of base 2.
         log_y: draw the y axis on a logarithmic scale.

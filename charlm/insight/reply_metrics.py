@@ -6,9 +6,9 @@ Words are runs of letters, compared without case.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from charlm.chat.conversation import Conversation
@@ -45,36 +45,29 @@ class ReplyMetrics:
 
 
 def measure(pairs: Sequence[ReplyPair], known: frozenset[str] | None = None) -> ReplyMetrics:
-    """Return the metrics of replies.
-
-    Args:
-        pairs: at least one.
-        known: correctly spelled words.
-    """
-    count = len(pairs)
-    words = [split_words(pair.reply) for pair in pairs]
-    word_count = sum(map(len, words))
+    """Return the metrics of at least one reply; `known` has correctly spelled words."""
+    replies = [split_words(pair.reply) for pair in pairs]
+    words = list(chain.from_iterable(replies))
 
     def share(holds: Callable[[ReplyPair], bool]) -> float:
-        return sum(map(holds, pairs)) / count
+        return sum(map(holds, pairs)) / len(pairs)
 
     def distinct(length: int) -> float:
-        ngrams: Counter[tuple[str, ...]] = sum((_ngrams(reply, length) for reply in words), Counter())
-        return len(ngrams) / max(1, ngrams.total())
+        ngrams = [ngram for reply in replies for ngram in _ngrams(reply, length)]
+        return len(set(ngrams)) / max(1, len(ngrams))
 
     def repeats(pair: ReplyPair) -> bool:
         return repeats_itself(pair.reply) or any(is_near_duplicate(pair.reply, before) for before in pair.earlier)
 
-    unknown = sum(word not in known for reply in words for word in reply) if known is not None else 0
     return ReplyMetrics(
-        replies=count,
-        length=sum(len(pair.reply) for pair in pairs) / count,
+        replies=len(pairs),
+        length=sum(len(pair.reply) for pair in pairs) / len(pairs),
         distinct_1=distinct(1),
         distinct_2=distinct(2),
         echoes=share(lambda pair: is_near_duplicate(pair.message, pair.reply)),
         repeats=share(repeats),
         empty=share(lambda pair: not pair.reply.strip()),
-        unknown=None if known is None else unknown / max(1, word_count),
+        unknown=None if known is None else sum(word not in known for word in words) / max(1, len(words)),
     )
 
 
@@ -90,12 +83,12 @@ def is_near_duplicate(one: str, other: str) -> bool:
 
 def repeats_itself(text: str) -> bool:
     """Return whether some `REPEAT_NGRAM` words in a row occur twice in a text."""
-    words = split_words(text)
-    return len(_ngrams(words, REPEAT_NGRAM)) < len(words) - REPEAT_NGRAM + 1
+    ngrams = _ngrams(split_words(text), REPEAT_NGRAM)
+    return len(set(ngrams)) < len(ngrams)
 
 
-def _ngrams(words: Sequence[str], length: int) -> Counter[tuple[str, ...]]:
-    return Counter(tuple(words[start : start + length]) for start in range(len(words) - length + 1))
+def _ngrams(words: Sequence[str], length: int) -> list[tuple[str, ...]]:
+    return [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]
 
 
 def converse(conversation: Conversation, messages: Iterable[str]) -> list[ReplyPair]:

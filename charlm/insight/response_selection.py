@@ -55,12 +55,7 @@ class ResponseScores(NamedTuple):
 
 
 def make_cases(conversations: Sequence[Sequence[Utterance]], count: int, seed: int = 1) -> list[Case]:
-    """Draw cases from a text.
-
-    Args:
-        conversations: conversations of the text.
-        count: at most this many cases.
-        seed: seed of the cases and their distractors.
+    """Draw at most `count` cases and their distractors from the conversations of a text.
 
     Raises:
         CorpusError: the text has too few turns.
@@ -87,13 +82,11 @@ def make_cases(conversations: Sequence[Sequence[Utterance]], count: int, seed: i
 
 def sample_contexts(engine: Engine, dialogue: Dialogue, seed: int = 1) -> list[Context]:
     """Return the contexts after conversations that the model samples, at the beginning of a turn."""
-    beginning, closing = dialogue.beginning, dialogue.closing
+    beginning, closing = _read(engine, dialogue.beginning), dialogue.closing
     params = SamplingConfig(temperature=1, top_p=1, seed=seed)
-    samples = generate_batch(
-        _read(engine, beginning), engine, params, SAMPLED_CONTEXTS, max_chars=SAMPLED_CONTEXT_CHARS
-    )
+    samples = generate_batch(beginning, engine, params, SAMPLED_CONTEXTS, max_chars=SAMPLED_CONTEXT_CHARS)
     turns = [one.text.rpartition(closing)[0].rstrip("\n") for one in samples]  # without the cut last turn
-    return [_read(engine, beginning + one + closing) for one in turns]
+    return [_read(engine, dialogue.beginning + one + closing) for one in turns]
 
 
 def after_context(engine: Engine, dialogue: Dialogue, case: Case) -> Context:
@@ -117,14 +110,13 @@ def score(
     lengths = np.array([len(one) for one in ids])
     opening = dialogue.opening(case.name)
     named = encode_lossy(engine.vocabulary, opening)
-    turns = case.turns(dialogue)
     others = [StaticModel(engine).read(context, named) for context in contexts]
     out_of_context = np.mean([logprobs(engine, context, ids) for context in others], axis=0)
     in_context = logprobs(engine, after_context(engine, dialogue, case), ids)
     if learner is None:
         return ResponseScores(in_context, out_of_context, in_context, lengths)
     context = learner.start(dialogue.beginning)
-    for turn in turns:
+    for turn in case.turns(dialogue):
         context = learner.read(context, turn).context
     if opening:
         context = learner.read(context, opening, learn=False).context
@@ -151,10 +143,6 @@ class RankedScore(NamedTuple):
 
 
 def rank_true_replies(scores: Iterable[NDArray[np.float64]]) -> RankedScore:
-    """Rank the true reply of each case; among equal scores it ranks last.
-
-    Args:
-        scores: scores of each case's replies, (N,); higher is better.
-    """
+    """Rank the true reply of each case by the scores of its replies, (N,); among equal scores it ranks last."""
     ranks = np.array([1 + int((one[1:] >= one[0]).sum()) for one in scores])
     return RankedScore(float((ranks == 1).mean()), float((1 / ranks).mean()), len(ranks))
