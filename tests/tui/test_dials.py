@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from textual import events
-from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
 from charlm.chat.presets import PRESETS, apply_preset
@@ -21,65 +19,37 @@ from charlm.text.sanitize import visible
 from charlm.tui.widgets.dial_rows import DialRow, PanelRow, PresetsRow, SeedRow
 from charlm.tui.widgets.dials import DialsPanel
 from charlm.tui.widgets.slider_scale import SliderScale
+from tests.tui.widgets import SIZES, WidgetApp, rows, show
 
-SIZES = ((40, 12), (80, 24), (120, 40))
+
+@asynccontextmanager
+async def show_dials(
+    size: tuple[int, int] = (80, 24), **presets: dict[str, float]
+) -> AsyncIterator[tuple[DialsPanel, Pilot[None], WidgetApp]]:
+    async with show(DialsPanel(), size, keys=["5", "escape"]) as (panel, pilot, app):
+        panel.presets = PRESETS | presets
+        panel.show(ChatConfig(), 7)
+        panel.focus()
+        yield panel, pilot, app
 
 
-class DialsApp(App[None]):
-    """The panel alone."""
+def dial(panel: DialsPanel, name: str) -> DialRow:
+    return next(row for row in panel.query(DialRow) if row.setting.name == name)
 
-    BINDINGS = [("5", "note('5')", ""), ("escape", "note('escape')", "")]  # noqa: RUF012
 
-    def __init__(self, **presets: dict[str, Any]) -> None:
-        super().__init__()
-        self.got: list[ChatConfig | int | str] = []
-        self.noted: list[str] = []
-        self.own = presets
-
-    def compose(self) -> ComposeResult:
-        yield DialsPanel()
-
-    def on_mount(self) -> None:
-        self.panel.presets = PRESETS | self.own
-        self.panel.show(ChatConfig(), 7)
-        self.panel.focus()
-
-    def on_dials_panel_changed(self, event: DialsPanel.Changed) -> None:
-        self.got.append(event.dials)
-
-    def on_dials_panel_reseeded(self, event: DialsPanel.Reseeded) -> None:
-        self.got.append(event.seed)
-
-    def on_dials_panel_preset_chosen(self, event: DialsPanel.PresetChosen) -> None:
-        self.got.append(event.name)
-
-    def action_note(self, key: str) -> None:
-        self.noted.append(key)
-
-    @property
-    def panel(self) -> DialsPanel:
-        return self.query_one(DialsPanel)
-
-    def row(self, name: str) -> DialRow:
-        return next(row for row in self.query(DialRow) if row.setting.name == name)
-
-    @property
-    def current(self) -> PanelRow:
-        return next(row for row in self.query(PanelRow) if row.current)
+def current(panel: DialsPanel) -> PanelRow:
+    return next(row for row in panel.query(PanelRow) if row.current)
 
 
 def text(row: PanelRow) -> str:
-    return "\n".join(row.render_line(y).text for y in range(row.size.height))
+    return "\n".join(rows(row))
 
 
-async def go(pilot: Pilot[Any], name: str) -> None:
-    """To a dial."""
-    app = pilot.app
-    assert isinstance(app, DialsApp)
-    app.row(name).scroll_visible(animate=False)
+async def select(panel: DialsPanel, pilot: Pilot[None], name: str) -> None:
+    dial(panel, name).scroll_visible(animate=False)
     await pilot.pause()
-    await pilot.click(app.row(name), offset=(0, 0))
-    assert app.current is app.row(name)
+    await pilot.click(dial(panel, name), offset=(0, 0))
+    assert current(panel) is dial(panel, name)
 
 
 # -- scales -----------------------------------------------------------------------------------------------------------
@@ -119,63 +89,57 @@ def test_steps_reach_every_stop(scale: SliderScale) -> None:
 
 
 async def test_keys_change_the_current_setting() -> None:
-    app = DialsApp()
-    async with app.run_test() as pilot:
+    async with show_dials() as (panel, pilot, app):
         await pilot.press("right", "plus", "left")
-        assert [dials.temperature for dials in app.got if isinstance(dials, ChatConfig)] == [0.7, 0.75, 0.7]
-        await go(pilot, "candidates")
+        assert app.posted == [("Changed", ChatConfig(temperature=value)) for value in (0.7, 0.75, 0.7)]
+        await select(panel, pilot, "candidates")
         await pilot.press("minus")
-        assert app.got[-1] == ChatConfig(temperature=0.7, candidates=3)
-        assert text(app.row("candidates")).split()[:2] == ["candidates", "3"]
+        assert app.posted[-1] == ("Changed", ChatConfig(temperature=0.7, candidates=3))
+        assert text(dial(panel, "candidates")).split()[:2] == ["candidates", "3"]
 
 
 async def test_step_at_the_end_of_a_scale_changes_nothing() -> None:
-    app = DialsApp()
-    async with app.run_test() as pilot:
-        await go(pilot, "top_k")
+    async with show_dials() as (panel, pilot, app):
+        await select(panel, pilot, "top_k")
         await pilot.press("right")
-        assert app.got == []
-        assert "off" in text(app.row("top_k"))
+        assert app.posted == []
+        assert "off" in text(dial(panel, "top_k"))
 
 
 @pytest.mark.parametrize(("name", "value"), [("temperature", 1.37), ("length", 123), ("pace", 33.5), ("top_k", 7)])
 async def test_typed_number_is_set_by_enter(name: str, value: float) -> None:
-    app = DialsApp()
-    async with app.run_test() as pilot:
-        await go(pilot, name)
+    async with show_dials() as (panel, pilot, app):
+        await select(panel, pilot, name)
         await pilot.press(*str(value), "9", "backspace")
-        assert app.got == []
-        assert str(value) in text(app.row(name))
+        assert app.posted == []
+        assert str(value) in text(dial(panel, name))
         await pilot.press("enter")
-        assert app.got == [ChatConfig().with_text(name, str(value))]
-        assert app.noted == []  # digits are not the app's keys here
+        assert app.posted == [("Changed", ChatConfig().with_text(name, str(value)))]
+        assert app.keys == []  # digits are not the app's keys here
 
 
 async def test_keys_sent_at_once_act_in_order() -> None:
-    app = DialsApp()
-    async with app.run_test() as pilot:
-        for key in ("1", "enter", "2", "left", "down", "7", "enter"):
-            app.post_message(events.Key(key, key if len(key) == 1 else None))  # all at once
+    async with show_dials() as (_, pilot, app):
+        app.type_at_once("1", "enter", "2", "left", "down", "7", "enter")
         await pilot.pause()
-        assert app.got == [
-            ChatConfig(temperature=1),
-            ChatConfig(temperature=2),
-            ChatConfig(temperature=1.95),
-            ChatConfig(temperature=1.95, top_k=7),
+        assert app.posted == [
+            ("Changed", ChatConfig(temperature=1)),
+            ("Changed", ChatConfig(temperature=2)),
+            ("Changed", ChatConfig(temperature=1.95)),
+            ("Changed", ChatConfig(temperature=1.95, top_k=7)),
         ]
 
 
 async def test_leaving_a_row_sets_the_typed_value_unless_escaped() -> None:
-    app = DialsApp()
-    async with app.run_test() as pilot:
+    async with show_dials() as (panel, pilot, app):
         await pilot.press("1", "down")
-        assert app.got == [ChatConfig(temperature=1)]
-        assert app.current is app.row("top_k")
+        assert app.posted == [("Changed", ChatConfig(temperature=1))]
+        assert current(panel) is dial(panel, "top_k")
         await pilot.press("5", "escape", "down")
-        assert len(app.got) == 1
-        assert app.noted == []
+        assert len(app.posted) == 1
+        assert app.keys == []
         await pilot.press("escape")
-        assert app.noted == ["escape"]
+        assert app.keys == ["escape"]
 
 
 @pytest.mark.parametrize(
@@ -189,69 +153,64 @@ async def test_leaving_a_row_sets_the_typed_value_unless_escaped() -> None:
     ],
 )
 async def test_typed_value_out_of_range_is_refused_in_place(size: tuple[int, int], name: str, typed: str) -> None:
-    app = DialsApp()
-    async with app.run_test(size=size) as pilot:
-        await go(pilot, name)
-        before = text(app.row(name))
+    async with show_dials(size) as (panel, pilot, app):
+        await select(panel, pilot, name)
+        before = text(dial(panel, name))
         await pilot.press(*typed, "enter")
         await pilot.pause()
-        assert app.got == []
+        assert app.posted == []
         with pytest.raises(UsageError) as caught:
             ChatConfig().with_text(name, typed)
-        shown = " ".join(text(app.row(name)).split())
+        shown = " ".join(text(dial(panel, name)).split())
         assert caught.value.message in shown
-        assert text(app.row(name)).splitlines()[0] == before
+        assert text(dial(panel, name)).splitlines()[0] == before
         await pilot.press("escape")
         await pilot.pause()
-        assert text(app.row(name)) == before
+        assert text(dial(panel, name)) == before
 
 
 async def test_row_with_a_wrong_value_is_left_at_second_try() -> None:
-    app = DialsApp()
-    async with app.run_test() as pilot:
-        await go(pilot, "min_p")
+    async with show_dials() as (panel, pilot, _):
+        await select(panel, pilot, "min_p")
         await pilot.press("7", "down")
-        assert app.current is app.row("min_p")
-        assert app.row("min_p").problem
+        assert current(panel) is dial(panel, "min_p")
+        assert dial(panel, "min_p").problem
         await pilot.press("down")
-        assert app.current is app.row("typical")
-        assert not app.row("min_p").problem
+        assert current(panel) is dial(panel, "typical")
+        assert not dial(panel, "min_p").problem
 
 
 async def test_click_on_buttons_and_bar_changes_the_setting() -> None:
-    app = DialsApp()
-    async with app.run_test() as pilot:
-        row = app.row("temperature")
+    async with show_dials() as (panel, pilot, app):
+        row = dial(panel, "temperature")
         line = text(row)
         await pilot.click(row, offset=(line.index("\u2212"), 0))
-        assert app.got == [ChatConfig(temperature=0.6)]
+        assert app.posted == [("Changed", ChatConfig(temperature=0.6))]
         await pilot.click(row, offset=(line.index("+"), 0))
-        assert app.got[1:] == [ChatConfig()]
+        assert app.posted[1:] == [("Changed", ChatConfig())]
         await pilot.click(row, offset=(line.index("+") - 1, 0))
-        assert app.got[2:] == [ChatConfig(temperature=2)]
-        await pilot.click(app.row("pace"), offset=(0, 0))
-        assert app.current is app.row("pace")
+        assert app.posted[2:] == [("Changed", ChatConfig(temperature=2))]
+        await pilot.click(dial(panel, "pace"), offset=(0, 0))
+        assert current(panel) is dial(panel, "pace")
 
 
 async def test_show_posts_no_message() -> None:
-    app = DialsApp()
-    async with app.run_test() as pilot:
-        app.panel.show(ChatConfig(temperature=1.2, pace=40), 99)
+    async with show_dials() as (panel, pilot, app):
+        panel.show(ChatConfig(temperature=1.2, pace=40), 99)
         await pilot.pause()
-        assert app.got == []
-        assert "1.2" in text(app.row("temperature"))
-        assert "40" in text(app.row("pace"))
-        assert "99" in text(app.query_one(SeedRow))
+        assert app.posted == []
+        assert "1.2" in text(dial(panel, "temperature"))
+        assert "40" in text(dial(panel, "pace"))
+        assert "99" in text(panel.query_one(SeedRow))
 
 
 async def test_bar_marks_the_position_of_the_value() -> None:
-    app = DialsApp()
-    async with app.run_test() as pilot:
+    async with show_dials() as (panel, pilot, _):
         marks = []
         for value in (0.0, 0.5, 1.0, 2.0, 90.0):
-            app.panel.show(ChatConfig(temperature=value), 0)
+            panel.show(ChatConfig(temperature=value), 0)
             await pilot.pause()
-            marks.append(text(app.row("temperature")).index("\u25cf"))
+            marks.append(text(dial(panel, "temperature")).index("\u25cf"))
         assert marks == sorted(marks)
         assert len(set(marks[:4])) == 4
         assert marks[3] == marks[4]
@@ -261,44 +220,40 @@ async def test_bar_marks_the_position_of_the_value() -> None:
 
 
 async def test_seed_is_stepped_typed_and_drawn() -> None:
-    app = DialsApp()
-    async with app.run_test() as pilot:
+    async with show_dials() as (panel, pilot, app):
         await pilot.press("end", "right", "left", "left")
-        assert app.got == [8, 7, 6]
+        assert app.posted == [("Reseeded", 8), ("Reseeded", 7), ("Reseeded", 6)]
         await pilot.press(*"12345678901234567890", "enter")
-        assert "seed is" in app.query_one(SeedRow).problem
-        assert len(app.got) == 3
+        assert "seed is" in panel.query_one(SeedRow).problem
+        assert len(app.posted) == 3
         await pilot.press(*"4321", "enter")
-        assert app.got[-1] == 4321
+        assert app.posted[-1] == ("Reseeded", 4321)
         await pilot.press("enter")  # another one
-        assert isinstance(app.got[-1], int)
-        assert len(app.got) == 5
+        assert [name for name, *_ in app.posted] == ["Reseeded"] * 5
 
 
-@pytest.mark.parametrize("choose", [lambda: ["enter"], lambda: ["space"]])
-async def test_preset_is_chosen_and_the_active_one_marked(choose: Callable[[], list[str]]) -> None:
-    app = DialsApp(drunk={"temperature": 1.5})
-    async with app.run_test() as pilot:
-        row = app.query_one(PresetsRow)
+@pytest.mark.parametrize("key", ["enter", "space"])
+async def test_preset_is_chosen_and_the_active_one_marked(key: str) -> None:
+    async with show_dials(drunk={"temperature": 1.5}) as (panel, pilot, app):
+        row = panel.query_one(PresetsRow)
         assert row.active == "balanced"
         assert "\u2022balanced" in text(row)
-        await pilot.press("home", "right", "right", *choose())
-        assert app.got == ["wild"]
+        await pilot.press("home", "right", "right", key)
+        assert app.posted == [("PresetChosen", "wild")]
         assert row.active == "balanced"  # until the app says so
-        app.panel.show(apply_preset(ChatConfig(), PRESETS["wild"]), 7)
+        panel.show(apply_preset(ChatConfig(), PRESETS["wild"]), 7)
         await pilot.pause()
         assert "\u2022wild" in text(row)
-        app.panel.show(ChatConfig(temperature=0.123), 7)
+        panel.show(ChatConfig(temperature=0.123), 7)
         await pilot.pause()
         assert "\u2022" not in text(row)
 
 
 async def test_click_on_a_preset_chooses_it() -> None:
-    app = DialsApp()
-    async with app.run_test() as pilot:
-        row = app.query_one(PresetsRow)
+    async with show_dials() as (panel, pilot, app):
+        row = panel.query_one(PresetsRow)
         await pilot.click(row, offset=(text(row).index("precise") + 1, 0))
-        assert app.got == ["precise"]
+        assert app.posted == [("PresetChosen", "precise")]
 
 
 # -- room -------------------------------------------------------------------------------------------------------------
@@ -306,17 +261,16 @@ async def test_click_on_a_preset_chooses_it() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_row_is_reachable_and_fits_the_panel(size: tuple[int, int]) -> None:
-    names = {"日本語のとても長いプリセットの名前": {"top_k": 3}, "[b]\x1b[31mbold[/b]": {"top_k": 4}}
-    app = DialsApp(**names)  # type: ignore[arg-type]
-    async with app.run_test(size=size) as pilot:
+    names = {"日本語のとても長いプリセットの名前": {"top_k": 3.0}, "[b]\x1b[31mbold[/b]": {"top_k": 4.0}}
+    async with show_dials(size, **names) as (panel, pilot, _):
         await pilot.press("home")
-        for row in app.query(PanelRow):
+        for row in panel.query(PanelRow):
             assert row.current
             await pilot.pause()
-            assert app.panel.region.contains_region(row.region) or row.region.height > size[1] - 2
+            assert panel.region.contains_region(row.region) or row.region.height > size[1] - 2
             for line in text(row).split("\n"):
                 assert cell_len(line) <= row.size.width
                 assert visible(line) == line
             assert text(row).endswith("+") or not isinstance(row, DialRow)
             await pilot.press("down")
-        assert "[b]\u241b[31mbold[/b]" in text(app.query_one(PresetsRow))
+        assert "[b]\u241b[31mbold[/b]" in text(panel.query_one(PresetsRow))

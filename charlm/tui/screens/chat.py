@@ -23,6 +23,7 @@ from charlm.tui.look import LookPane
 from charlm.tui.notices import ERROR_SECONDS, report_errors
 from charlm.tui.widgets.conversations import ConversationsPanel
 from charlm.tui.widgets.dials import DialsPanel
+from charlm.tui.widgets.input_history import InputHistory
 from charlm.tui.widgets.prompt import Prompt
 from charlm.tui.widgets.status import StatusLine, StatusTexts
 from charlm.tui.widgets.transcript import Transcript
@@ -85,7 +86,7 @@ class ChatScreen(Screen[None]):
         prompt.complete_argument = self._complete
         text_starts = {one.name: one.text_after for one in commands if one.text_after is not None}
         prompt.words_before_model_text = text_starts
-        prompt.sent_texts = [turn.text for turn in session.conversation.path if turn.author == "you"]
+        prompt.input_history = InputHistory([one.text for one in session.conversation.path if one.author == "you"])
         self.show_conversation()
 
     def _complete(self, name: str, beginning: str) -> Sequence[str]:

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.reactive import reactive
 from textual.style import Style
-from textual.widgets import Static
+from textual.widget import Widget
 
 from charlm.settings import MAX_SEED, BoundSetting
 from charlm.tui.graphemes import one_line, shorten
@@ -29,31 +29,23 @@ def _button(text: str, **meta: int) -> Content:
     return Content(text).stylize("$text-primary bold").stylize(Style.from_meta(meta))
 
 
-class PanelRow(Static):
+class PanelRow(Widget):
     """One row of the panel, and below it the problem with a typed value."""
 
-    redrawn_by: ClassVar[tuple[str, ...]] = ()  # reactives of a subclass that change its look
     allowed: ClassVar[frozenset[str]] = frozenset()  # characters that may be typed
     max_typed: ClassVar[int] = 20
 
     current: reactive[bool] = reactive(False, toggle_class="-current")  # whether keys go to it
     typed: reactive[str | None] = reactive(None)
-    problem: reactive[str] = reactive("")
-
-    def __init__(self) -> None:
-        super().__init__(markup=False)
-
-    def on_mount(self) -> None:
-        for name in ("current", "typed", "problem", *self.redrawn_by):
-            self.watch(self, name, self.redraw, init=False)
+    problem: reactive[str] = reactive("", layout=True)
 
     def on_resize(self) -> None:
-        self.redraw()
+        self.refresh(layout=True)
 
-    def redraw(self) -> None:
-        if width := self.content_size.width:
-            problem = Content.styled(f"\n{one_line(self.problem)}", "$text-error") if self.problem else Content("")
-            self.update(Content.assemble(self.draw(width), problem))
+    def render(self) -> Content:
+        width = self.content_size.width
+        problem = f"\n{one_line(self.problem)}" if self.problem else ""
+        return Content.assemble(self.draw(width), (problem, "$text-error")) if width else Content("")
 
     def draw(self, width: int) -> Content:
         raise NotImplementedError
@@ -66,10 +58,9 @@ class PanelRow(Static):
 class PresetsRow(PanelRow):
     """The presets, wrapped."""
 
-    names: reactive[tuple[str, ...]] = reactive(())
+    names: reactive[tuple[str, ...]] = reactive((), layout=True)
     chosen: reactive[int] = reactive(0)  # index of the preset that Enter would apply
     active: reactive[str] = reactive("")  # the preset that equals the settings; empty if none does
-    redrawn_by = ("names", "chosen", "active")
 
     def draw(self, width: int) -> Content:
         lines: list[list[Content]] = [[]]
@@ -95,7 +86,6 @@ class SettingRow(PanelRow):
     """The name and value of a setting, and controls that change it."""
 
     value: reactive[Any] = reactive(None)
-    redrawn_by = ("value",)
     allowed = _DIGITS
 
     def __init__(self, setting: BoundSetting) -> None:

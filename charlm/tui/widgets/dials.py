@@ -54,6 +54,9 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
     }
     """
 
+    BORDER_TITLE = "dials"
+    BORDER_SUBTITLE = "left, right or a number"
+
     presets: reactive[Mapping[str, Mapping[str, float]]] = reactive(dict, init=False)  # values by name
 
     @dataclass
@@ -76,8 +79,6 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes=classes)
-        self.border_title = "dials"
-        self.border_subtitle = "left, right or a number"
         self._dials: ChatConfig | None = None
         self._presets = PresetsRow()
         dials = [DialRow(one) if one.setting.stops else ClampRow(one) for one in settings_of(ChatConfig)]

@@ -45,8 +45,8 @@ class DocumentView(ScrollView, DocumentObserver):
     unseen: reactive[int] = reactive(0, repaint=False)
     """Characters that have arrived below the visible part."""
 
-    def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 (Textual's name)
-        super().__init__(name=name, id=id, classes=classes)
+    def __init__(self) -> None:
+        super().__init__()
         self.document = Document(observer=self)
         self.following = True  # the view follows the end
         self._held = False  # ... but not now: the visible part stays

@@ -10,7 +10,6 @@ from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Span, Text
 from textual import events
-from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.geometry import Size
@@ -63,12 +62,12 @@ class Editor(ClusterTextArea, inherit_bindings=False):
     substitute: reactive[Callable[[str], str | None] | None] = reactive(None, init=False)
     """Returns what the model reads for a character that is not in its vocabulary, and None for one that is."""
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
+    def __init__(self) -> None:
         # TextArea's __init__ already loads a text, which uses these attributes.
         self._placeholders = PastePlaceholders()
         self._substitutes: dict[str, str | None] = {}  # by character
         self._line_spans: dict[tuple[str, int], list[Span]] = {}  # by line and start of the model's part
-        super().__init__(id=id, classes=classes, highlight_cursor_line=False)
+        super().__init__(highlight_cursor_line=False)
         self.match_cursor_bracket = False
 
     # -- watchers and events ------------------------------------------------------------------------------------------
@@ -162,24 +161,13 @@ class Editor(ClusterTextArea, inherit_bindings=False):
         ends = [end for start, end in self._placeholders.spans(line) if start < column < end]
         return row, ends[0] if ends else boundary_after(line, column)
 
-    # -- actions: a key that does nothing here is left to others ------------------------------------------------------
+    # -- actions ------------------------------------------------------------------------------------------------------
 
-    def action_redo(self) -> None:
-        if not self.history.redo_stack:
-            raise SkipAction
-        super().action_redo()
-
-    def action_cursor_page_up(self) -> None:
-        self._skip_unless_scrollable()
-        super().action_cursor_page_up()
-
-    def action_cursor_page_down(self) -> None:
-        self._skip_unless_scrollable()
-        super().action_cursor_page_down()
-
-    def _skip_unless_scrollable(self) -> None:
-        if self.wrapped_document.height <= self.content_size.height:
-            raise SkipAction
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave a key that does nothing here to others."""
+        if action in ("cursor_page_up", "cursor_page_down"):
+            return self.wrapped_document.height > self.content_size.height
+        return action != "redo" or bool(self.history.redo_stack)
 
     # -- rendering ----------------------------------------------------------------------------------------------------
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from rich.cells import cell_len
-from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
@@ -37,12 +37,11 @@ class Prompt(Editor):
     hints: reactive[Sequence[str]] = reactive(HINTS, init=False)
     """Shown in an empty prompt, as far as there is room."""
 
+    @dataclass
     class Submitted(Message):
         """A person has sent a text."""
 
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text  # whole; empty if Enter was pressed in an empty prompt
+        text: str  # whole; empty if Enter was pressed in an empty prompt
 
     class Escaped(Message):
         """Escape was pressed while no list was open.
@@ -50,16 +49,16 @@ class Prompt(Editor):
         A message, so that it arrives after the `Submitted` of an Enter just before it; a key would overtake that.
         """
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
+    def __init__(self) -> None:
         # TextArea's __init__ already loads a text, which uses these attributes.
         self.commands: Sequence[tuple[str, str]] = ()  # name without the slash, and help
         self.takes_commands = True  # otherwise a text that begins with a slash is for the model
         self.words_before_model_text: Mapping[str, int] = {}  # of commands whose argument the model reads
         self.complete_argument: Callable[[str, str], Iterable[str]] | None = None  # command, beginning -> arguments
-        self._input_history = InputHistory()
+        self.input_history = InputHistory()
         self._offered: list[str] = []  # completions
         self._completions = Completions(self._accept)
-        super().__init__(id=id, classes=classes)
+        super().__init__()
 
     # -- watchers and events ------------------------------------------------------------------------------------------
 
@@ -83,15 +82,6 @@ class Prompt(Editor):
         self._offer([])
 
     # -- text ---------------------------------------------------------------------------------------------------------
-
-    @property
-    def sent_texts(self) -> list[str]:
-        """Texts of the input history, the oldest first."""
-        return self._input_history.texts
-
-    @sent_texts.setter
-    def sent_texts(self, texts: Sequence[str]) -> None:
-        self._input_history = InputHistory(texts)
 
     @property
     def model_text_start(self) -> int:
@@ -129,7 +119,12 @@ class Prompt(Editor):
     def _accept(self, index: int) -> None:
         self.load_text(self._offered[index] + " ")
 
-    # -- actions: a key that does nothing here is left to others ------------------------------------------------------
+    # -- actions ------------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("cursor_left", "cursor_right"):
+            return bool(self.text)
+        return self.completing if action == "complete" else super().check_action(action, parameters)
 
     def action_send(self) -> None:
         """Accept the highlighted completion, or send the text if it is complete."""
@@ -137,7 +132,7 @@ class Prompt(Editor):
             self.action_complete()
             return
         text = self.value
-        self._input_history.add(text)
+        self.input_history.add(text)
         self.load_text("")
         self.post_message(self.Submitted(text))
 
@@ -145,8 +140,6 @@ class Prompt(Editor):
         self.replace("\n", *self.selection, maintain_selection_offset=False)
 
     def action_complete(self) -> None:
-        if not self.completing:
-            raise SkipAction
         self._accept(self._completions.highlighted or 0)
 
     def action_leave(self) -> None:
@@ -168,24 +161,12 @@ class Prompt(Editor):
         if self.completing:
             self._completions.move(by)
             return True
-        is_recalled = self._input_history.is_at(self.value) and self.cursor_at_end_of_text
+        is_recalled = self.input_history.is_at(self.value) and self.cursor_at_end_of_text
         if self.text and not is_recalled and not (by < 0 and self.cursor_at_start_of_text):
             return False
-        text = self._input_history.step(self.value, by)
+        text = self.input_history.step(self.value, by)
         if text is None:
             return False
         self.load_text(text)
         self._offer([])
         return True
-
-    def action_cursor_left(self, select: bool = False) -> None:
-        self._skip_if_empty()
-        super().action_cursor_left(select)
-
-    def action_cursor_right(self, select: bool = False) -> None:
-        self._skip_if_empty()
-        super().action_cursor_right(select)
-
-    def _skip_if_empty(self) -> None:
-        if not self.text:
-            raise SkipAction

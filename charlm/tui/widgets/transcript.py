@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events
@@ -78,13 +79,12 @@ class Transcript(DocumentView, can_focus=True):
     unit_scale: reactive[ColourScale | None] = reactive(None)
     """Colour characters by the pinned unit's values, instead of by surprise; None while no unit is pinned."""
 
+    @dataclass
     class CursorMessage(Message):
         """A message about the character under the cursor."""
 
-        def __init__(self, key: int, character: int) -> None:
-            super().__init__()
-            self.key = key  # of the block
-            self.character = character  # index in the block's text
+        key: int  # of the block
+        character: int  # index in the block's text
 
     class CursorMoved(CursorMessage):
         """The cursor is on another character."""
@@ -95,8 +95,8 @@ class Transcript(DocumentView, can_focus=True):
     class CursorStopped(Message):
         """Escape was pressed: the cursor is gone, and the focus should go elsewhere."""
 
-    def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 (Textual's name)
-        super().__init__(name=name, id=id, classes=classes)
+    def __init__(self) -> None:
+        super().__init__()
         self._cursor: int | None = None  # offset
         self._cursor_column = 0  # cells; the cursor returns to it in longer rows
 
