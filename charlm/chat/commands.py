@@ -70,15 +70,7 @@ _commands: list[Command] = []
 def command(
     usage: str, help_: str, complete: Complete | None = None, *, anytime: bool = False, text_after: int | None = None
 ) -> Callable[[Run], Run]:
-    """Return a decorator that makes a function a slash command.
-
-    Args:
-        usage: the name, then what may follow, such as "branch N [TEXT]".
-        help_: one line.
-        complete: see `Command`, as are the others.
-        anytime: see `Command`.
-        text_after: see `Command`.
-    """
+    """Return a decorator that makes a function a slash command. See `Command`; `usage` is its name and argument."""
     name, _, argument = usage.partition(" ")
 
     def register(run: Run) -> Run:

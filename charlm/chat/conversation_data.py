@@ -50,14 +50,7 @@ class ConversationData:
     def start(
         cls, dialogue: Dialogue, you: str | None, bot: str | None, dials: ChatConfig, seed: int | None
     ) -> ConversationData:
-        """Return a conversation without turns.
-
-        Args:
-            dialogue: how its text writes turns.
-            you: the speaker that a person plays, in formats with names; None takes a frequent one.
-            bot: the speaker that the model plays.
-            dials: settings of the replies.
-            seed: of the random number generator; None draws one.
+        """Return a conversation without turns. Without names frequent speakers are taken; without a seed it is drawn.
 
         Raises:
             UsageError: a name or the seed is invalid.

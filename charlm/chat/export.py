@@ -16,17 +16,18 @@ from itertools import pairwise
 from typing import Any, Final, NoReturn
 
 from charlm.chat.conversation_data import ConversationData
+from charlm.chat.fit import replace_lone_surrogates
 from charlm.chat.storage.documents import (
+    DAMAGE,
     ConversationDocument,
     TurnDocument,
     conversation,
     conversation_document,
     parse,
-    replace_lone_surrogates,
     turn_document,
 )
 from charlm.chat.storage.listing import headline
-from charlm.errors import CheckpointError, UsageError
+from charlm.errors import CharlmError, CheckpointError, UsageError
 
 FORMATS: Final = ("md", "json", "txt")
 VERSION: Final = 1
@@ -36,24 +37,16 @@ _LINE_START = re.compile(r"^(\d*)([-+#=.)])")  # lists and headings
 
 
 def export(data: ConversationData, format: str) -> str:  # noqa: A002
-    """Return a conversation as the text of a file.
-
-    Args:
-        data: the conversation.
-        format: one of `FORMATS`.
+    """Return a conversation as the text of a file, in one of `FORMATS`.
 
     Raises:
         UsageError: the format is unknown.
     """
     if format not in FORMATS:
         raise UsageError(f"unknown format {format!r}", f"choose one of {', '.join(FORMATS)}")
-    write = {"md": to_markdown, "json": to_json, "txt": to_text}[format]
-    return replace_lone_surrogates(write(data))
-
-
-def to_text(data: ConversationData) -> str:
-    """Return the visible turns in the dialogue's format, to train on."""
-    return data.text + "\n"
+    if format == "txt":  # to train on
+        return replace_lone_surrogates(data.text + "\n")
+    return replace_lone_surrogates((to_json if format == "json" else to_markdown)(data))
 
 
 def to_markdown(data: ConversationData) -> str:
@@ -119,8 +112,8 @@ def from_json(text: str) -> ConversationData:
             raise CheckpointError("the turns are not numbered from 1")
         parsed = [parse(TurnDocument, _with_seconds(turn, "created")) for turn in turns]
         data, _ = conversation(parse(ConversationDocument, _with_seconds(document, "created", "updated")), parsed)
-    except (CheckpointError, KeyError, TypeError, ValueError, OverflowError) as error:
-        problem = error.message if isinstance(error, CheckpointError) else f"{type(error).__name__}: {error}"
+    except DAMAGE as error:
+        problem = error.message if isinstance(error, CharlmError) else f"{type(error).__name__}: {error}"
         raise CheckpointError(f"the conversation exported by charlm is damaged: {problem[:100]}") from error
     return data
 

@@ -14,6 +14,11 @@ def fit_text(text: str, dialogue: Dialogue, vocabulary: Vocabulary) -> str:
     return text.replace(dialogue.closing, "") if dialogue.closing else text
 
 
+def replace_lone_surrogates(text: str) -> str:
+    """Return a text that UTF-8 can encode. A terminal may send halves of surrogate pairs."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def replace_unknown(text: str, vocabulary: Vocabulary) -> str:
-    """Replace unknown characters, and halves of characters that a terminal has cut."""
-    return vocabulary.replace_unknown(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    """Replace unknown characters and lone surrogates."""
+    return vocabulary.replace_unknown(replace_lone_surrogates(text))

@@ -16,7 +16,8 @@ from charlm.chat.conversation import Conversation
 from charlm.chat.export import export
 from charlm.chat.learning import default_rate
 from charlm.chat.presets import apply_preset, presets
-from charlm.chat.storage.store import ConversationStore, ConversationSummary
+from charlm.chat.storage.listing import ConversationSummary
+from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import Turn
 from charlm.config import ChatConfig
 from charlm.errors import CharlmError, NotFoundError, OutputError, UsageError

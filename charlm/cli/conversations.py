@@ -21,7 +21,8 @@ from charlm.errors import CheckpointError, NotFoundError, UsageError
 if TYPE_CHECKING:
     from charlm.chat.conversation_data import ConversationData
     from charlm.chat.replay import Replayed
-    from charlm.chat.storage.store import ConversationStore, ConversationSummary
+    from charlm.chat.storage.listing import ConversationSummary
+    from charlm.chat.storage.store import ConversationStore
     from charlm.chat.turns import Turn
 
 MAX_DEPTH = 20  # levels of indentation in a tree

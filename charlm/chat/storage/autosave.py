@@ -40,8 +40,7 @@ class Autosave(Journal):
         name: the model's name.
         saved: rows of the turns that are in the database already.
         now: seconds since 1970.
-        turns_per_adaptation: number of turns between two savings of the learned weights. They are also saved when the
-            conversation is left.
+        turns_per_adaptation: number of turns between two savings of the learned weights.
     """
 
     def __init__(
@@ -137,10 +136,8 @@ class Autosave(Journal):
         with self._database.lock:
             if self._data.number is None and not self._unsaved:
                 return
-            if not self._unsaved:
-                self._moved |= rows.conversation_row(self._data, self._rows) != self._row
-            if self._moved or self._unsaved or self._adaptation(leaving=True) is not None:
-                self._moved |= bool(self._unsaved)
+            self._moved |= bool(self._unsaved) or rows.conversation_row(self._data, self._rows) != self._row
+            if self._moved or self._adaptation(leaving=True) is not None:
                 self._save(leaving=True)
 
     # -- transactions --------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from types import UnionType
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from charlm.chat.conversation_data import MAX_MOVES, ConversationData
+from charlm.chat.fit import replace_lone_surrogates
 from charlm.chat.learning import NO_LEARNING, LearnPolicy
 from charlm.chat.reply_sampler import SamplerControls
 from charlm.chat.turns import BOT, YOU, SamplerCheckpoint, Segment, Turn, restored_rng
@@ -21,6 +22,9 @@ from charlm.text.dialogue import Dialogue
 
 REASONS: Final = ("typed", "stop", "length", "cancelled")
 _MAX_TIME: Final = 1e11  # seconds since 1970, in the year 5138
+
+DAMAGE: Final = (CharlmError, AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
+"""What an invalid document may raise."""
 
 Document = TypeVar("Document")
 
@@ -60,11 +64,6 @@ class TurnDocument:
     created: float
     visited: int | None  # the child that was visible last
     learning: dict[str, object]
-
-
-def replace_lone_surrogates(text: str) -> str:
-    """Return a text that UTF-8 can encode. A terminal may send halves of surrogate pairs."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def one_line(title: str) -> str:
@@ -161,19 +160,8 @@ def conversation(
         is_trusted: skip checks of segments that would only find a later error sooner.
 
     Raises:
-        CheckpointError: a value is invalid.
+        DAMAGE: a value is invalid.
     """
-    try:
-        return _conversation(document, turns, is_trusted)
-    except CheckpointError:
-        raise
-    except (CharlmError, AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise CheckpointError(f"{type(error).__name__}: {str(error)[:80]}") from error
-
-
-def _conversation(
-    document: ConversationDocument, turns: Iterable[TurnDocument], is_trusted: bool
-) -> tuple[ConversationData, dict[Turn, int]]:
     data = ConversationData(
         dialogue=Dialogue.from_dict(document.dialogue),
         you=_speaker(document.you),
@@ -210,11 +198,7 @@ def _conversation(
 
 
 def parse_segments(text: str, documents: Iterable[Any], *, is_trusted: bool = False) -> tuple[Segment, ...]:
-    """Return the segments of a text, from the document that `segment_list` returned.
-
-    Raises:
-        CheckpointError: they do not fit the text. Other errors mean that they are damaged too.
-    """
+    """Return the segments of a text, from the document that `segment_list` returned. See `conversation`."""
     segments, start = [], 0
     for length, settings, draws in documents:
         made = tuple([SamplerCheckpoint(draw, _settings(tuple(dials.items())), rng) for draw, dials, rng in settings])

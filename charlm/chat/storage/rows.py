@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.storage.documents import (
+    DAMAGE,
     ConversationDocument,
     TurnDocument,
     conversation,
@@ -21,7 +22,7 @@ from charlm.chat.storage.documents import (
     turn_document,
 )
 from charlm.chat.turns import Turn
-from charlm.errors import CheckpointError, NotFoundError
+from charlm.errors import CheckpointError
 
 OPENING_CHARS: Final = 200  # of the first turn, stored with the conversation: a title is made from them
 MAX_SAVED_ADAPTATIONS: Final = 3  # learned weights are stored for the newest 3 conversations
@@ -127,23 +128,16 @@ def load(connection: sqlite3.Connection, number: int) -> LoadedConversation:
     """Read a conversation. If a crash cut off its last reply, the head is there; drafts without text are left out.
 
     Raises:
-        NotFoundError: there is none of that number.
         CheckpointError: it is damaged.
     """
     names = [one.name for one in fields(ConversationDocument)]
-    found = connection.execute(
-        f"SELECT {', '.join(names)} FROM conversation WHERE id = ? AND deleted IS NULL", (number,)
-    )
-    row = found.fetchone()
-    if row is None:
-        raise NotFoundError(f"there is no conversation {number}", "charlm conversations lists them")
+    row = connection.execute(f"SELECT {', '.join(names)} FROM conversation WHERE id = ?", (number,)).fetchone()
     drafts: list[int] = []
     try:
         values = {name: json.loads(one) if name in _JSON else one for name, one in zip(names, row, strict=True)}
         document = parse(ConversationDocument, values | {"forgets": bool(values["forgets"])})
-        turns = list(_load_turns(connection, number, drafts))
-        data, rows = conversation(document, turns, is_trusted=True)
-    except (CheckpointError, TypeError, ValueError, RecursionError) as error:
+        data, rows = conversation(document, _load_turns(connection, number, drafts), is_trusted=True)
+    except DAMAGE as error:
         raise CheckpointError(f"conversation {number} is damaged in the database") from error
     data.number = number
     last = data.turns[-1] if data.turns else data.root

@@ -16,10 +16,11 @@ from typing import Final, NamedTuple
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
+from charlm.chat.fit import replace_lone_surrogates
 from charlm.chat.storage import listing, rows
 from charlm.chat.storage.autosave import TURNS_PER_ADAPTATION, Autosave
 from charlm.chat.storage.database import Connect, Database
-from charlm.chat.storage.documents import one_line, replace_lone_surrogates
+from charlm.chat.storage.documents import one_line
 from charlm.chat.storage.listing import ConversationSummary
 from charlm.chat.storage.rows import LoadedConversation
 from charlm.chat.turns import Turn
@@ -54,7 +55,7 @@ class ConversationStore:
         now: seconds since 1970.
         clock: seconds, see `Conversation`.
         connect: opens a connection to the database, as `sqlite3.connect` does.
-        turns_per_adaptation: see `Autosave`.
+        turns_per_adaptation: number of turns between two savings of the learned weights.
     """
 
     def __init__(
@@ -167,6 +168,7 @@ class ConversationStore:
         They get new rows. If another process is still writing them, it goes on with the old ones.
         """
         with self._database.writing() as connection:
+            self._find(connection, number)
             data, saved, drafts = rows.load(connection, number)
             for turn in [turn for turn, row in saved.items() if row in drafts]:
                 del saved[turn]
@@ -251,6 +253,3 @@ class ConversationStore:
         """Store a setting of an interface."""
         with self._database.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (key, replace_lone_surrogates(value)))
-
-
-__all__ = ["FILE", "ConversationStore", "ConversationSummary", "OpenedConversation"]
