@@ -16,6 +16,7 @@ from charlm.cli.common import encoding_option, find_texts, glob_option, json_opt
 from charlm.cli.dynamic_options import describe_gain, learn_config, learning_options, load_learner
 from charlm.cli.output import print_json, print_note, print_text, progress_bar
 from charlm.errors import OutputError
+from charlm.text.decoding import read_text
 
 if TYPE_CHECKING:
     from charlm.adapt.dynamic_eval import AdaptResult
@@ -81,8 +82,6 @@ def command(
 
 def _read(files: list[Path], encoding: str) -> tuple[str, list[dict[str, object]]]:
     """Return the text, and the sources for the card of the model."""
-    from charlm.text.decoding import read_text
-
     texts, sources = [], []
     for file in files:
         blocks: list[bytes] = []

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from charlm.inference.engine import Engine
 
 Example = tuple[str, str]  # a command line, and what it does
 Callback = Callable[..., Any]
@@ -86,6 +89,14 @@ def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) 
     from charlm.registry import models
 
     return [path.stem for path in models() if path.stem.startswith(incomplete)]
+
+
+def load_engine(path: Path) -> Engine:
+    """Load a model for inference."""
+    from charlm import checkpoint
+    from charlm.inference.engine import Engine
+
+    return Engine(checkpoint.load(path))
 
 
 def model_path(name: str | None) -> Path:

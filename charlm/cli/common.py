@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Final
 
 import click
 
-INTERRUPTED: Final = 130  # exit code: 128 + SIGINT
+from charlm.text.decoding import STDIN, normalise, read_text
+from charlm.text.inputs import find_files
 
 encoding_option = click.option("--encoding", default="utf-8", help="Encoding of the text.")
 glob_option = click.option("--glob", "pattern", default="*", help="Read only these files of a folder.")
@@ -28,9 +28,6 @@ def find_texts(paths: tuple[str, ...], pattern: str = "*", encoding: str = "utf-
     Raises:
         CorpusError: a file does not exist, or a folder holds no text.
     """
-    from charlm.text.decoding import STDIN
-    from charlm.text.inputs import find_files
-
     found: list[Path] = []
     for path in paths:
         found += [STDIN] if path == "-" else find_files([Path(path)], pattern, encoding)[0]
@@ -39,15 +36,11 @@ def find_texts(paths: tuple[str, ...], pattern: str = "*", encoding: str = "utf-
 
 def read_texts(paths: tuple[str, ...], pattern: str = "*", encoding: str = "utf-8") -> dict[str, str]:
     """Return the texts that arguments name, by file name, in that order."""
-    from charlm.text.decoding import read_text
-
     return {str(file): "".join(read_text(file, encoding)) for file in find_texts(paths, pattern, encoding)}
 
 
 def read_whole(path: str, encoding: str) -> str:
     """Return a file, a folder, or standard input for -, as one normalised text."""
-    from charlm.text.decoding import normalise
-
     return normalise("".join(read_texts((path,), encoding=encoding).values()))
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charlm.cli import INTERRUPTED
 from charlm.cli.command import charlm_command
-from charlm.cli.common import INTERRUPTED, json_option, plot_option, stop_on_interrupt
+from charlm.cli.common import json_option, plot_option, stop_on_interrupt
 from charlm.cli.options import given, options_of
 from charlm.cli.output import is_live, print_json, print_note, print_table
 from charlm.config import CELL_NAMES

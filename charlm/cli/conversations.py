@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from charlm.cli.command import charlm_group, complete_model
+from charlm.cli.command import charlm_group, complete_model, load_engine
 from charlm.cli.common import json_option
 from charlm.cli.output import print_json, print_note, print_text, progress_bar
 from charlm.errors import CheckpointError, NotFoundError, UsageError
@@ -254,16 +254,14 @@ def path() -> None:
 @click.option("--model", shell_complete=complete_model, help="Replay with this model.  [default: its own]")
 def replay(number: int, as_json: bool, model: str | None) -> int:
     """Draw a conversation again, from its seeds and settings, and find the first character that differs."""
-    from charlm import checkpoint
     from charlm.chat import replay
     from charlm.chat.conversation import Conversation
-    from charlm.inference.engine import Engine
     from charlm.registry import find_model
 
     with _store() as store:
         data = store.load(number)
     name = model or data.model
-    engine = Engine(checkpoint.load(find_model(name)))
+    engine = load_engine(find_model(name))
     if engine.fingerprint != data.fingerprint:
         print_note(f"{name} has changed since its last reply here")
     with progress_bar(len(data.path), "replaying") as advance:

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from charlm.cli.common import INTERRUPTED
+from charlm.cli import INTERRUPTED
 from charlm.cli.output import print_json
 from charlm.text.dataset import CacheRebuilt, Reading
 from charlm.text.dialogue import MAX_NAMES

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from charlm.cli.output import print_json, print_text, progress_bar
+from charlm.cli.command import load_engine
+from charlm.cli.output import print_json, print_table, print_text, progress_bar
 from charlm.errors import UsageError
+from charlm.text.conversations import Utterance, conversations_in
+from charlm.text.decoding import normalise
 
 if TYPE_CHECKING:
     from charlm.config import LearnConfig
     from charlm.inference.engine import Engine
     from charlm.insight.reply_metrics import ReplyMetrics, ReplyPair
-    from charlm.insight.response_selection import Case, RankedScore, ResponseScores
-    from charlm.text.conversations import Utterance
+    from charlm.insight.response_selection import Case, ResponseScores
 
 MAX_SAMPLED_CONVERSATIONS: Final = 20  # the model replies in this many
-
-
-@dataclass(frozen=True)
-class DialogueScores:
-    """Figures of a model as a chat partner."""
-
-    cases: int
-    choices: int  # replies of a case
-    ranks: dict[str, RankedScore]  # by name of the ranking
-    bits: float  # bits/char of true replies after their context
-    bits_learned: float  # the same, after learning from the context
-    replies: ReplyMetrics  # of the model's own replies
 
 
 def evaluate_dialogue(
@@ -38,72 +28,54 @@ def evaluate_dialogue(
 ) -> None:
     """Measure a model on conversations between people, and print the figures.
 
-    Args:
-        path: of the model.
-        texts: the conversations, by file name.
-        config: how the model learns from each context.
-        cases: number of replies to rank.
-        seed: of cases, other replies and sampled replies.
-        words: a text whose words count as known; empty skips the check of spelling.
-        as_json: print one JSON object.
+    The words of the text `words` count as known; if it is empty, spelling is not checked.
 
     Raises:
         UsageError: the model was trained on a text without turns.
         CorpusError: the texts have too few turns.
     """
-    from charlm import checkpoint
-    from charlm.inference.engine import Engine
-    from charlm.text.conversations import conversations_in
-    from charlm.text.decoding import normalise
+    from charlm.insight.reply_metrics import measure, split_words
+    from charlm.insight.response_selection import make_cases, rank_true_replies
 
-    model = checkpoint.load(path)
-    if not model.dialogue.has_turns:
+    engine = load_engine(path)
+    dialogue = engine.checkpoint.dialogue
+    if not dialogue.has_turns:
         raise UsageError(
             f"{path.stem} was trained on a text without turns, so it has no replies to measure",
             "leave out --dialogue, or train with charlm train --format",
         )
-    conversations = [
-        one for text in texts.values() for one in conversations_in(normalise(text).strip("\n"), model.dialogue)
-    ]
-    scores = _measure(Engine(model), conversations, config, cases, seed, words)
+    conversations = [one for text in texts.values() for one in conversations_in(normalise(text).strip("\n"), dialogue)]
+    chosen = make_cases(conversations, cases, seed)
+    scores = _score(engine, config, chosen)
+    ranks = {
+        "likelihood": rank_true_replies(one.in_context for one in scores),
+        "relevance": rank_true_replies(one.in_context - one.out_of_context for one in scores),
+        "relevance, learning": rank_true_replies(one.adapted - one.out_of_context for one in scores),
+    }
+    characters = float(sum(one.lengths[0] for one in scores)) * math.log(2)
+    bits = float(sum(-one.in_context[0] for one in scores)) / characters  # of true replies after their context
+    bits_learning = float(sum(-one.adapted[0] for one in scores)) / characters
+    replies = measure(_sample_replies(engine, conversations, seed), frozenset(split_words(words)) if words else None)
     if as_json:
         print_json(
             {
                 "model": path.stem,
-                "cases": scores.cases,
-                "ranking": {name: {"hits_at_1": one.hits_at_1, "mrr": one.mrr} for name, one in scores.ranks.items()},
-                "reply_bits_per_char": scores.bits,
-                "reply_bits_per_char_learning": scores.bits_learned,
-                "replies": asdict(scores.replies),
+                "cases": len(scores),
+                "ranking": {name: {"hits_at_1": one.hits_at_1, "mrr": one.mrr} for name, one in ranks.items()},
+                "reply_bits_per_char": bits,
+                "reply_bits_per_char_learning": bits_learning,
+                "replies": asdict(replies),
                 "learning": config.to_dict(),
                 "seed": seed,
             }
         )
-    else:
-        _print(scores)
-
-
-def _measure(
-    engine: Engine, conversations: Sequence[Sequence[Utterance]], config: LearnConfig, cases: int, seed: int, words: str
-) -> DialogueScores:
-    from charlm.insight.reply_metrics import measure, split_words
-    from charlm.insight.response_selection import make_cases, rank_true_replies
-
-    chosen = make_cases(conversations, cases, seed)
-    scores = _score(engine, config, chosen)
-    characters = float(sum(one.lengths[0] for one in scores)) * math.log(2)
-    return DialogueScores(
-        cases=len(scores),
-        choices=len(chosen[0].replies),
-        ranks={
-            "likelihood": rank_true_replies(one.in_context for one in scores),
-            "relevance": rank_true_replies(one.in_context - one.out_of_context for one in scores),
-            "relevance, learning": rank_true_replies(one.adapted - one.out_of_context for one in scores),
-        },
-        bits=float(sum(-one.in_context[0] for one in scores)) / characters,
-        bits_learned=float(sum(-one.adapted[0] for one in scores)) / characters,
-        replies=measure(_sample_replies(engine, conversations, seed), frozenset(split_words(words)) if words else None),
-    )
+        return
+    choices = len(chosen[0].replies)
+    print_text(f"the true reply among {choices}, {len(scores)} cases, chance {1 / choices:.3f}")
+    for name, one in ranks.items():
+        print_text(f"  {name:28}  hits@1 {one.hits_at_1:.3f} (+-{one.error:.3f})  mean reciprocal rank {one.mrr:.3f}")
+    print_text(f"true replies after their context: {bits:.4f} bits/char, after learning from it {bits_learning:.4f}")
+    _print_replies(replies)
 
 
 def _score(engine: Engine, config: LearnConfig, cases: Sequence[Case]) -> list[ResponseScores]:
@@ -137,21 +109,15 @@ def _sample_replies(engine: Engine, conversations: Sequence[Sequence[Utterance]]
     return pairs
 
 
-def _print(scores: DialogueScores) -> None:
-    print_text(f"the true reply among {scores.choices}, {scores.cases} cases, chance {1 / scores.choices:.3f}")
-    for name, one in scores.ranks.items():
-        print_text(f"  {name:28}  hits@1 {one.hits_at_1:.3f} (+-{one.error:.3f})  mean reciprocal rank {one.mrr:.3f}")
-    bits, learned, replies = scores.bits, scores.bits_learned, scores.replies
-    print_text(f"true replies after their context: {bits:.4f} bits/char, after learning from it {learned:.4f}")
+def _print_replies(replies: ReplyMetrics) -> None:
     print_text(f"{replies.replies} replies of the model, at default settings")
     rows = [
-        ("mean length", f"{replies.length:.0f} characters"),
-        ("distinct-1, distinct-2", f"{replies.distinct_1:.3f}, {replies.distinct_2:.3f}"),
-        ("echo the message", f"{replies.echoes:.1%}"),
-        ("repeat themselves", f"{replies.repeats:.1%}"),
-        ("empty", f"{replies.empty:.1%}"),
+        ("  mean length", f"{replies.length:.0f} characters"),
+        ("  distinct-1, distinct-2", f"{replies.distinct_1:.3f}, {replies.distinct_2:.3f}"),
+        ("  echo the message", f"{replies.echoes:.1%}"),
+        ("  repeat themselves", f"{replies.repeats:.1%}"),
+        ("  empty", f"{replies.empty:.1%}"),
     ]
     if replies.unknown is not None:
-        rows.append(("unknown words", f"{replies.unknown:.1%}"))
-    for name, value in rows:
-        print_text(f"  {name:28}  {value}")
+        rows.append(("  unknown words", f"{replies.unknown:.1%}"))
+    print_table("<<", rows)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
 
-from charlm.cli.command import charlm_command, complete_model, model_path
+from charlm.cli.command import charlm_command, complete_model, load_engine, model_path
 from charlm.cli.common import encoding_option, glob_option, json_option, paths_argument, read_texts
 from charlm.cli.dynamic_options import learn_config, learning_options, load_learner
 from charlm.cli.options import FiniteRange, check_together, option
-from charlm.cli.output import print_json, print_note, print_text, progress_bar
+from charlm.cli.output import print_json, print_note, print_table, progress_bar
 from charlm.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -103,15 +103,13 @@ def _end(text: str, fraction: float) -> str:
 
 
 def _static(path: Path, lanes: int | None) -> Measure:
-    from charlm import checkpoint
-    from charlm.inference.engine import Engine
     from charlm.inference.scoring import score_text
 
-    engine = Engine(checkpoint.load(path))
+    engine = load_engine(path)
 
     def measure(text: str) -> Iterator[Scores]:
-        for score in score_text(engine, text, lanes or (1 if len(text) <= MAX_SINGLE_LANE_CHARS else MANY_LANES)):
-            yield (score,)
+        default = 1 if len(text) <= MAX_SINGLE_LANE_CHARS else MANY_LANES
+        return ((score,) for score in score_text(engine, text, lanes or default))
 
     return measure
 
@@ -120,12 +118,7 @@ def _dynamic(path: Path, config: LearnConfig) -> Measure:
     from charlm.adapt.dynamic_eval import learn_text
 
     learner = load_learner(path, config)
-
-    def measure(text: str) -> Iterator[Scores]:
-        for result in learn_text(learner, text):
-            yield result.learning, result.static
-
-    return measure
+    return lambda text: ((result.learning, result.static) for result in learn_text(learner, text))
 
 
 def _measure_texts(measure: Measure, texts: dict[str, str]) -> dict[str, Scores]:
@@ -160,14 +153,11 @@ def _figures(scores: Scores) -> dict[str, object]:
 
 def _print(scores: dict[str, Scores], model: str) -> None:
     total = _total(scores)
-    rows = [*scores.items(), *([("all", total)] if len(scores) > 1 else [])]
-    width = max(map(len, scores))
-    for name, (score, *static) in rows:
-        line = (
-            f"{name:{width}}  {score.nats_per_character:.4f} nats/char  {score.bits_per_character:.4f} bits/char  "
-            f"perplexity {score.perplexity:.3f}  {score.characters:,} characters"
-        )
-        line += "".join(f"  (static {one.nats_per_character:.4f} nats/char)" for one in static)
-        print_text(line)
+    rows = []
+    for name, (score, *static) in [*scores.items(), *([("all", total)] if len(scores) > 1 else [])]:
+        losses = [f"{score.nats_per_character:.4f} nats/char", f"{score.bits_per_character:.4f} bits/char"]
+        others = [f"perplexity {score.perplexity:.3f}", f"{score.characters:,} characters"]
+        rows.append([name, *losses, *others, *(f"(static {one.nats_per_character:.4f} nats/char)" for one in static)])
+    print_table("<" + ">" * (len(rows[0]) - 1), rows)
     if unknown := total[0].unknown:
         print_note(f"note: {unknown} characters are unknown to {model}; each counts as a uniform guess")

@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 import click
 
 import charlm
-from charlm.cli.common import INTERRUPTED
+from charlm.cli import INTERRUPTED
 from charlm.errors import CharlmError, UsageError
 from charlm.text.sanitize import visible
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import charlm_command, complete_model, model_path
+from charlm.cli.command import charlm_command, complete_model, load_engine, model_path
 from charlm.cli.common import encoding_option, json_option, plot_option, read_whole
 from charlm.cli.output import is_live, print_json, print_note, print_table, print_text
 
@@ -58,12 +58,10 @@ def command(
     Rhymes are found by spelling: two words at the ends of lines at most four apart, spelled alike from their last
     vowels on. In prose some do by chance; a note says how many.
     """
-    from charlm import checkpoint
     from charlm.inference.context import encode_lossy
-    from charlm.inference.engine import Engine
     from charlm.insight import context_length, recall_targets
 
-    engine = Engine(checkpoint.load(model_path(model)))
+    engine = load_engine(model_path(model))
     name = model_path(model).stem
     text = read_whole(path, options["encoding"])
     ids = encode_lossy(engine.vocabulary, text)

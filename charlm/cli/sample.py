@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from charlm.cli.command import charlm_command, complete_model, model_path
-from charlm.cli.common import INTERRUPTED
+from charlm.cli import INTERRUPTED
+from charlm.cli.command import charlm_command, complete_model, load_engine, model_path
 from charlm.cli.dynamic_options import describe_gain, learn_config, learning_options, load_learner
 from charlm.cli.heat import Heat
 from charlm.cli.options import FiniteRange, Options, check_together, given, option, options_of
 from charlm.cli.output import print_json, print_note, shown
 from charlm.config import SamplingConfig
 from charlm.errors import CorpusError, NotFoundError, UsageError
+from charlm.text.decoding import normalise, read_text
 
 if TYPE_CHECKING:
     from charlm.config import LearnConfig
@@ -104,7 +105,6 @@ def command(**options: Any) -> int:
     _check(options)
     learning = learn_config(options, "--learn FILE", options["learn"] is not None)
     from charlm.inference.generate import new_seed
-    from charlm.text.decoding import normalise
 
     is_seeded = options["seed"] is not None
     params = SamplingConfig(**given(SamplingConfig, options))
@@ -144,7 +144,6 @@ def _check(options: Options) -> None:
 
 
 def _prompt(options: Options) -> str:
-    from charlm.text.decoding import read_text
 
     path, prompt = options["prompt_file"], options["prompt"]
     if path is not None:
@@ -169,13 +168,10 @@ class _Start(NamedTuple):
 
 def _start(path: Path, prompt: str, page: Path | None, config: LearnConfig) -> _Start:
     """Let a model learn a page, if there is one, and read the prompt."""
-    from charlm import checkpoint
     from charlm.inference.context import StaticModel, encode_lossy, read_prompt
-    from charlm.inference.engine import Engine
-    from charlm.text.decoding import read_text
 
     if page is None:
-        engine = Engine(checkpoint.load(path))
+        engine = load_engine(path)
         return _Start(engine, *read_prompt(StaticModel(engine), prompt))
     from charlm.adapt.dynamic_eval import learn
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import charlm_command, complete_model, model_path
+from charlm.cli.command import charlm_command, complete_model, load_engine, model_path
 from charlm.cli.common import encoding_option, json_option, read_texts
 from charlm.cli.dynamic_options import learn_config, learning_options, load_learner
 from charlm.cli.options import FiniteRange
@@ -74,11 +74,9 @@ def command(
 
 
 def _static_scorer(path: Path) -> LineScorer:
-    from charlm import checkpoint
-    from charlm.inference.engine import Engine
     from charlm.inference.scoring import LineScorer
 
-    return LineScorer.static(Engine(checkpoint.load(path)))
+    return LineScorer.static(load_engine(path))
 
 
 def _dynamic_scorer(path: Path, config: LearnConfig) -> LineScorer:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charlm.cli.command import charlm_command, complete_model, model_path
+from charlm.cli.command import charlm_command, complete_model, load_engine, model_path
 from charlm.cli.common import encoding_option, json_option, read_whole
 from charlm.cli.options import Options, check_together
 from charlm.cli.output import has_colour, is_live, print_json, print_note, print_table, print_text, progress_bar
 from charlm.errors import CorpusError, UsageError
+from charlm.files import write_bytes
+from charlm.text.decoding import normalise
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,12 +79,10 @@ def command(model: str, text: str, encoding: str, chars: int | None, as_json: bo
     """
     _check(options)
     text = _read_text(text, encoding, chars or (DEFAULT_FIND_CHARS if options["find"] else DEFAULT_CHARS))
-    from charlm import checkpoint
     from charlm.cells import CELLS
-    from charlm.inference.engine import Engine
     from charlm.insight.activations import record
 
-    engine = Engine(checkpoint.load(model_path(model)))
+    engine = load_engine(model_path(model))
     columns = _features(text, engine.checkpoint, options["feature"]) if options["find"] else {}
     unit = _unit(options["unit"], options["signal"], engine.checkpoint) if options["unit"] else None
     names = (CELLS[engine.config.cell].MEMORY, "h") if options["find"] else None
@@ -111,7 +111,6 @@ def _check(options: Options) -> None:
 
 
 def _read_text(argument: str, encoding: str, limit: int) -> str:
-    from charlm.text.decoding import normalise
 
     is_file = argument == "-" or _is_file(Path(argument))
     text = (read_whole(argument, encoding) if is_file else normalise(argument))[:limit]
@@ -317,8 +316,6 @@ def _found_document(found: ProbeResult) -> dict[str, Any]:
 
 def _write_npz(recording: Recording, path: Path) -> None:
     import numpy as np
-
-    from charlm.files import write_bytes
 
     arrays: dict[str, Any] = {f"{layer}.{name}": values for (layer, name), values in recording.signals.items()}
     arrays |= {"surprise": recording.surprisal, "entropy": recording.entropy}
