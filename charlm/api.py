@@ -293,6 +293,9 @@ def train(
         CharlmError: the text, an option or the disk does not allow it.
     """
     from charlm.corpora import registry
+    from charlm.training import require_torch
+
+    require_torch()
     from charlm.training.events import Ended
     from charlm.training.run import Request, Run
 

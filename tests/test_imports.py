@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from charlm import train
 from charlm.checkpoint import save
 from charlm.cli.main import COMMANDS
+from charlm.errors import TrainingError
 
-from .conftest import MakeCheckpoint
+from .conftest import Charlm, MakeCheckpoint
 
 HEAVY = ("torch", "numpy", "textual", "rich", "matplotlib", "safetensors")
 
@@ -120,12 +122,15 @@ def test_the_package_imports_nothing_and_a_model_no_torch(folder: Path) -> None:
     assert not found & {"torch", "textual", "rich", "matplotlib"}
 
 
-@pytest.mark.parametrize("arguments", [("train", "t.txt"), ("compare", "t.txt"), ("bench",)], ids=" ".join)
-def test_missing_torch_is_one_sentence(folder: Path, arguments: tuple[str, ...]) -> None:
-    code = "import sys; sys.modules['torch'] = None\nfrom charlm.cli.main import run\nsys.exit(run(sys.argv[1:]))"
-    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.endswith("error: this command needs torch, which is not installed\nhint: pip install torch\n")
+@pytest.mark.usefixtures("folder")
+def test_missing_torch_is_one_sentence(charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for arguments in (("train", "t.txt"), ("compare", "t.txt"), ("bench",)):
+        done = charlm(*arguments)
+        assert done.code == 1
+        assert done.err == "error: training needs torch, which is not installed\nhint: pip install torch\n"
+    with pytest.raises(TrainingError, match="needs torch"):
+        train("t.txt")
 
 
 def test_imported_reports_heavy_packages(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from charlm.cli.common import json_option
 from charlm.cli.output import print_json
 from charlm.errors import UsageError
 from charlm.tensor_shapes import tensor_shapes
-from charlm.training import runtime_tuning
+from charlm.training import require_torch, runtime_tuning
 
 if TYPE_CHECKING:
     from charlm.checkpoint import Checkpoint
@@ -47,6 +47,7 @@ def command(seconds: float, learn: str | None, minutes: str, seed: int, as_json:
     """
     if not 0 < seconds < math.inf:
         raise UsageError(f"seconds is {seconds:g}, but must be above 0")
+    require_torch()
     if learn is not None:
         report: dict[str, Any] = {"learn": _learn(learn, _budgets(minutes), seed)}
     else:
@@ -199,8 +200,8 @@ def _training(seconds: float) -> dict[str, Any]:
     from charlm.training.precision import pick_device
 
     device = pick_device("auto")
-    peaks = {one.precision: one.flops for one in speed.products(device)}
-    rows = [asdict(one) for one in speed.trainings(device, seconds)]
+    peaks = speed.product_flops(device)
+    rows = [asdict(speed.training(device, hidden, lanes, seconds)) for hidden, lanes in speed.SHAPES]
     for row in rows:
         row["share"] = row["flops"] / peaks[row["precision"]]
     return {"device": str(device), "products": peaks, "training": rows}

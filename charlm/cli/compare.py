@@ -18,7 +18,7 @@ from charlm.cli.output import is_live, print_json, print_note, print_table
 from charlm.config import CELL_NAMES
 from charlm.errors import UsageError
 from charlm.insight.comparison_config import ComparisonConfig
-from charlm.training import runtime_tuning
+from charlm.training import require_torch, runtime_tuning
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -58,6 +58,7 @@ def command(paths: tuple[str, ...], cells: str, **options: Any) -> int:
     config = ComparisonConfig(texts, tuple(cell for cell in cells.split(",") if cell), **values)
     folder = Path(options["output"] or f"checkpoints/compare-{Path(texts[0]).name.split('.')[0]}")
     live = is_live() and not options["as_json"]
+    require_torch()
     if live:
         print_note("loading torch ...")
     from charlm.insight.compare import Comparison

@@ -145,9 +145,6 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == "torch":
-            _print_error("this command needs torch, which is not installed", "pip install torch")
-            return 1
         _print_error(
             f"something broke inside charlm: {type(error).__name__}: {error}", "charlm --debug ... shows where"
         )

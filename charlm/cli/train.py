@@ -14,7 +14,7 @@ from charlm.cli.output import is_live, print_note
 from charlm.config import BUDGETS, DataConfig, ModelConfig, TrainConfig
 from charlm.errors import UsageError
 from charlm.settings import PLANNED
-from charlm.training import runtime_tuning
+from charlm.training import require_torch, runtime_tuning
 from charlm.training.torchrun_env import TorchrunEnv
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def _make_run(ctx: click.Context, options: Options, live: bool) -> Run:
     overrides = {**given(ModelConfig, options), **given(TrainConfig, options)}
     if options["dropout"] is not None:
         overrides["dropout"] = options["dropout"]
+    require_torch()
     if live:
         print_note("loading torch ...")
     # torch takes seconds to import, so only now, after everything that can be checked without it.

@@ -24,6 +24,7 @@ from charlm.inference import tape
 from charlm.inference.engine import Engine
 from charlm.inference.state import Ids, State
 from charlm.text.vocabulary import Vocabulary
+from charlm.training import require_torch
 
 MIN_SHARE = 0.01  # of the gradient one step back; below it a gradient counts as vanished
 
@@ -111,6 +112,7 @@ def initial_model(config: ModelConfig, vocabulary: Vocabulary, seed: int, gain: 
 
     The gain is a factor of the recurrent matrices, which are orthogonal.
     """
+    require_torch()
     import torch
 
     from charlm.model.lm import CharLM, to_tensors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from charlm.model import kernels
 # A processor without bf16 instructions refuses some kernels and emulates others a thousand times slower than fp32. So
 # the measurement begins with shapes that take milliseconds even then, and drops a precision that is far too slow.
 _SHAPES = ((2, 4, 32), (8, 16, 128), (64, 32, 256))  # steps, lanes, hidden
-_MAX_SLOWDOWN = 20.0  # compared with fp32; below it the first call may just be slow to set up
+MAX_SLOWDOWN = 20.0  # compared with fp32; slower precisions are emulated, or slow to set up
 _MIN_PASSES = 3  # the first one sets up
 _MAX_PASS_SECONDS = 0.25  # slower passes are not repeated
 
@@ -46,7 +47,7 @@ def measure(device: torch.device, cell: str, precision: str, seconds: float = 0.
     for shape in _SHAPES:
         repeat = seconds if shape == _SHAPES[-1] else 0.0
         times = {name: _time_step(device, cell, name, *shape, repeat) for name in candidates}
-        candidates = [name for name in candidates if times[name] < _MAX_SLOWDOWN * min(times.values())]
+        candidates = [name for name in candidates if times[name] < MAX_SLOWDOWN * min(times.values())]
     best = min(candidates, key=lambda name: times[name], default=None)
     if best is None:
         raise UsageError(f"this machine has no {precision} arithmetic", "leave --precision out")
@@ -64,22 +65,31 @@ def _time_step(
         weights = {name: torch.randn(shape, device=device, requires_grad=True) for name, shape in shapes.items()}
         x = torch.randn(steps, lanes, hidden, device=device, requires_grad=True)
         state = tuple(torch.zeros(lanes, hidden, device=device) for _ in CELLS[cell].state_fields)
-        fastest, passes, until = math.inf, 0, time.perf_counter() + seconds
-        while passes < _MIN_PASSES or time.perf_counter() < until:
-            start = time.perf_counter()
-            try:
-                with autocast(device, precision):
-                    output, _ = kernels.CELLS[cell](x, state, weights)
-                torch.autograd.backward(output.float().sum())
-            except RuntimeError:
-                return math.inf
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            elapsed = time.perf_counter() - start
-            fastest, passes = min(fastest, elapsed), passes + 1
-            if elapsed > _MAX_PASS_SECONDS:
-                break
-        return fastest
+
+        def step() -> None:
+            with autocast(device, precision):
+                output, _ = kernels.CELLS[cell](x, state, weights)
+            torch.autograd.backward(output.float().sum())
+
+        try:
+            return fastest(step, device, seconds, _MIN_PASSES)
+        except RuntimeError:
+            return math.inf
+
+
+def fastest(step: Callable[[], object], device: torch.device, seconds: float, min_passes: int = 1) -> float:
+    """Return the seconds of the fastest pass of those that fit into `seconds`; slow ones are not repeated."""
+    best, passes, until = math.inf, 0, time.perf_counter() + seconds
+    while passes < min_passes or time.perf_counter() < until:
+        start = time.perf_counter()
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        elapsed = time.perf_counter() - start
+        best, passes = min(best, elapsed), passes + 1
+        if elapsed > max(seconds, _MAX_PASS_SECONDS):
+            break
+    return best
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -6,9 +6,8 @@ Whole steps of the training loop are timed, with dropout, norm, clipping and opt
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,22 +19,13 @@ from charlm.text.batching import Lanes
 from charlm.training import runtime_tuning
 from charlm.training.events import Stepped
 from charlm.training.loop import Trainer
-from charlm.training.precision import measure
+from charlm.training.precision import MAX_SLOWDOWN, fastest, measure
 
 SHAPES = ((256, 32), (512, 64))  # hidden, lanes
 CHUNK, VOCABULARY, DROPOUT = 64, 65, 0.1
 _PRODUCT_SIZES = (32, 128, 512, 2048)
 _PRODUCT_SECONDS = 1.5  # for the last size
-_MAX_SLOWDOWN = 20.0  # compared with fp32; slower precisions are emulated
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class ProductSpeed:
-    """Speed of matrix products."""
-
-    precision: str
-    flops: float  # a second
 
 
 @dataclass(frozen=True)
@@ -49,36 +39,21 @@ class TrainingSpeed:
     flops: float  # a second, of the matrix products alone
 
 
-def products(device: torch.device) -> list[ProductSpeed]:
-    """Return the highest speed of each precision that the machine supports.
+def product_flops(device: torch.device) -> dict[str, float]:
+    """Return the highest flops per second of each precision that the machine supports.
 
     A processor without bf16 emulates it so slowly that a large product takes minutes, so the first ones are small.
     """
-    found, candidates = {}, list(_TYPES)
+    flops, candidates = {}, list(_TYPES)
     for size in _PRODUCT_SIZES:
-        seconds = {name: _time_product(device, _TYPES[name], size) for name in candidates}
-        candidates = [name for name in candidates if seconds[name] < _MAX_SLOWDOWN * seconds["fp32"]]
-        found = {name: 2 * size**3 / seconds[name] for name in candidates}
-    return [ProductSpeed(name, flops) for name, flops in found.items()]
-
-
-def _time_product(device: torch.device, dtype: torch.dtype, size: int) -> float:
-    one, two = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    fastest, until = float("inf"), time.perf_counter() + (_PRODUCT_SECONDS if size == _PRODUCT_SIZES[-1] else 0.05)
-    while True:
-        start = time.perf_counter()
-        torch.mm(one, two)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        fastest = min(fastest, time.perf_counter() - start)
-        if time.perf_counter() > until:
-            return fastest
-
-
-def trainings(device: torch.device, seconds: float) -> Iterator[TrainingSpeed]:
-    """Time training steps of each of `SHAPES`, for about `seconds` each."""
-    for hidden, lanes in SHAPES:
-        yield training(device, hidden, lanes, seconds)
+        repeat = _PRODUCT_SECONDS if size == _PRODUCT_SIZES[-1] else 0.05
+        seconds = {}
+        for name in candidates:
+            one, two = (torch.randn(size, size, device=device).to(_TYPES[name]) for _ in range(2))
+            seconds[name] = fastest(partial(torch.mm, one, two), device, repeat)
+        candidates = [name for name in candidates if seconds[name] < MAX_SLOWDOWN * seconds["fp32"]]
+        flops = {name: 2 * size**3 / seconds[name] for name in candidates}
+    return flops
 
 
 def training(device: torch.device, hidden: int, lanes: int, seconds: float) -> TrainingSpeed:
