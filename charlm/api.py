@@ -93,7 +93,7 @@ class Model:
         cancel: Callable[[], bool] = never,
         alternatives: int = 0,
         params: SamplingConfig | None = None,
-        **sampling: Any,
+        **sampling: object,
     ) -> Generation:
         """Continue a prompt, piece by piece.
 
@@ -134,7 +134,7 @@ class Model:
         max_chars: int = 400,
         stop: str | Sequence[str] = (),
         params: SamplingConfig | None = None,
-        **sampling: Any,
+        **sampling: object,
     ) -> list[Completion]:
         """Return several texts after one prompt, made as one batch; text k has the seed of the first plus k.
 
@@ -171,7 +171,7 @@ class Model:
         bot: str | None = None,
         seed: int | None = None,
         learn: bool | float | None = None,
-        **dials: Any,
+        **dials: object,
     ) -> Conversation:
         """Start a conversation, which is only in memory.
 
@@ -192,7 +192,7 @@ class Model:
         settings = ChatConfig().changed(**dials, learn=learn)
         return Conversation(self._model.base, self.dialogue, you=you, bot=bot, dials=settings, seed=seed)
 
-    def learner(self, **settings: Any) -> Learner:
+    def learner(self, **settings: object) -> Learner:
         """Return a learner that starts from this model, see `charlm.adapt.learner`. The model itself does not change.
 
             learner = model.learner()
@@ -207,7 +207,7 @@ class Model:
         """
         return Learner(self._model.base, LearnConfig().changed(**settings))
 
-    def eval(self, text: str, lanes: int = 1, *, dynamic: bool = False, **settings: Any) -> TextScore:
+    def eval(self, text: str, lanes: int = 1, *, dynamic: bool = False, **settings: object) -> TextScore:
         """Return how well the model predicts a text.
 
         Args:
@@ -273,7 +273,7 @@ def train(
     base: str | Path | None = None,
     force: bool = False,
     on_event: Callable[[Event], None] | None = None,
-    **settings: Any,
+    **settings: object,
 ) -> Trained:
     """Train a model, as `charlm train` does.
 

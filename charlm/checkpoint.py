@@ -63,7 +63,7 @@ class TrainingRecord:
     seconds: float = 0.0
     validation: float | None = None  # of the weights in this file
     base: str | None = None  # the model that was fine-tuned
-    settings: dict[str, Any] = field(default_factory=dict)  # TrainConfig
+    settings: dict[str, object] = field(default_factory=dict)  # TrainConfig
     precision: str = ""
     device: str = ""
     threads: int = 0
@@ -267,7 +267,7 @@ def _read_document(metadata: dict[str, str] | None) -> ModelHeader:
     return ModelHeader(config, vocabulary, record, Dialogue.from_dict(document["dialogue"]))
 
 
-def _read_vocabulary(document: dict[str, Any]) -> Vocabulary:
+def _read_vocabulary(document: dict[str, object]) -> Vocabulary:
     characters, has_bytes = document.get("characters"), document.get("bytes")
     if set(document) != {"characters", "bytes"} or not isinstance(characters, str) or not isinstance(has_bytes, bool):
         raise CheckpointError("its vocabulary is damaged")

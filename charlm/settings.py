@@ -12,7 +12,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self, get_args, get_type_hints
+from typing import Final, Self, get_args, get_type_hints
 
 from charlm.errors import UsageError
 
@@ -159,7 +159,7 @@ class Config:
         return {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
 
     @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+    def from_dict(cls, document: Mapping[str, object]) -> Self:
         """Return the configuration that `to_dict` wrote.
 
         Raises:
@@ -169,7 +169,7 @@ class Config:
             raise UsageError(f"{cls.__name__} has unknown or missing keys: {', '.join(sorted(map(str, wrong)))[:200]}")
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in document.items()})
 
-    def changed(self, **values: Any) -> Self:
+    def changed(self, **values: object) -> Self:
         """Return a copy with other values.
 
         Raises:

@@ -12,7 +12,7 @@ averaged over `REFERENCE_CHARS` characters, by default a step of training.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ SAMPLES, SAMPLE_CHARS = 8, 250  # texts to estimate gradients from, and their le
 _PREFIX = "statistics."
 
 
-def factor(squares: Mapping[str, NDArray[np.floating[Any]]], characters: float = REFERENCE_CHARS) -> Tensors:
+def factor(squares: Mapping[str, NDArray[np.floating]], characters: float = REFERENCE_CHARS) -> Tensors:
     """Return the row and column means of every tensor's mean squares, under the names of `statistic_shapes`.
 
     Args:

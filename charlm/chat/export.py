@@ -118,7 +118,7 @@ def from_json(text: str) -> ConversationData:
     return data
 
 
-def _with_seconds(document: dict[str, Any], *names: str) -> dict[str, Any]:
+def _with_seconds(document: dict[str, Any], *names: str) -> dict[str, object]:
     """Return a document with these times in seconds since 1970."""
     times = {name: datetime.fromisoformat(document[name]) for name in names}
     if any(time.tzinfo is None for time in times.values()):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -27,7 +26,7 @@ class SamplerCheckpoint:
 
     draw: int  # ids of the segment that were drawn before
     dials: ChatConfig
-    rng: Mapping[str, Any]  # state of the random numbers, as NumPy's bit generator has it
+    rng: Mapping[str, object]  # state of the random numbers, as NumPy's bit generator has it
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Segment:
     draws: int = 0  # ids that were drawn, shown or not
 
 
-def restored_rng(state: Mapping[str, Any]) -> np.random.Generator:
+def restored_rng(state: Mapping[str, object]) -> np.random.Generator:
     """Return random numbers that go on from a state.
 
     Raises:

@@ -7,7 +7,7 @@ import platform
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -46,7 +46,7 @@ def command(
     encoding: str,
     force: bool,
     as_json: bool,
-    **options: Any,
+    **options: object,
 ) -> None:
     """Let a model learn a text in one reading, and save the result as a new model.
 

@@ -194,7 +194,7 @@ def _starts() -> dict[str, float]:
         }
 
 
-def _training(seconds: float) -> dict[str, Any]:
+def _training(seconds: float) -> dict[str, object]:
     runtime_tuning.set_spin_count()
     from charlm.training import speed
     from charlm.training.precision import pick_device

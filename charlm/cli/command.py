@@ -23,7 +23,7 @@ class _WithExamples(click.Command):
         self.examples = examples
 
     def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object
     ) -> click.Context:
         """Name each option's environment variable after its flag, also where its parameter has another name."""
         if parent is not None and parent.auto_envvar_prefix and info_name:

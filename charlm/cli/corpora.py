@@ -57,7 +57,7 @@ def list_(as_json: bool) -> None:
         print_text(f"{row['name']:20}  {row['says']}")
 
 
-def _row(recipe: Recipe) -> dict[str, Any]:
+def _row(recipe: Recipe) -> dict[str, object]:
     manifest, path = registry.manifest(recipe.name), registry.text_path(recipe.name)
     size = f"{path.stat().st_size / 1e6:.1f} MB" if path.is_file() else "not built"
     state = "" if manifest or not path.is_file() else " (changed since it was built)"
@@ -74,7 +74,7 @@ def _row(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _unknown_row(name: str) -> dict[str, Any]:
+def _unknown_row(name: str) -> dict[str, object]:
     path = registry.text_path(name)
     size = f"{path.stat().st_size / 1e6:.1f} MB"
     return {"name": name, "built": False, "path": str(path), "says": f"{size:>9}  a text in {path.parent}"}

@@ -93,7 +93,7 @@ def _measure(
         yield reach(initial_model(config, vocabulary, options["seed"], options["gain"]), f"fresh {cell}")
 
 
-def _document(reach: GradientReach) -> dict[str, Any]:
+def _document(reach: GradientReach) -> dict[str, object]:
     return {
         "name": reach.name,
         "cell": reach.cell,

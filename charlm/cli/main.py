@@ -154,7 +154,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _invoke(arguments: Sequence[str]) -> int:
     # Outside standalone mode click hands its own exits back as the command's value.
-    result: Any = cli.main(args=list(arguments), prog_name="charlm", standalone_mode=False)
+    result: object = cli.main(args=list(arguments), prog_name="charlm", standalone_mode=False)
     return result if isinstance(result, int) else 0
 
 

@@ -47,7 +47,7 @@ class FiniteRange(click.FloatRange):
         return number
 
 
-def option(*flags: str, group: str = "Options", **attributes: Any) -> Decorator:
+def option(*flags: str, group: str = "Options", **attributes: object) -> Decorator:
     """Return a decorator that adds an option in a group of the help."""
     return click.option(*flags, cls=GroupedOption, group=group, **attributes)
 

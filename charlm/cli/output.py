@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TextIO
 
 import click
 
@@ -55,7 +55,7 @@ def print_table(sides: str, rows: Iterable[Sequence[str]], heads: Sequence[str] 
         print_text("  ".join(cells).rstrip())
 
 
-def print_json(document: Any, *, indent: int | None = None, stream: TextIO | None = None) -> None:
+def print_json(document: object, *, indent: int | None = None, stream: TextIO | None = None) -> None:
     """Print a document as JSON: in ASCII on a terminal, where control characters would act, else in UTF-8."""
     stream = stream or sys.stdout
     text = json.dumps(document, indent=indent, ensure_ascii=stream.isatty())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -86,7 +86,7 @@ _COMMON = (
 @option("--json", "as_json", group="Output", is_flag=True, help="Print one event per line on stdout.")
 @option("--tensorboard", group="Output", is_flag=True, help="Write TensorBoard events into the run's folder.")
 @click.pass_context
-def command(ctx: click.Context, /, **options: Any) -> int:
+def command(ctx: click.Context, /, **options: object) -> int:
     """Train a model on your text.
 
     PATH may be a file, a folder, a .gz file, - for standard input, or the name of a built corpus. Ctrl-C stops after

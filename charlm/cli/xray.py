@@ -182,7 +182,7 @@ def _summary_row(row: SignalSummary) -> list[str]:
     return [str(row.layer), row.name, *moments, *ends, figure(row.norm, ".2f"), row.meaning]
 
 
-def _overview(recording: Recording) -> dict[str, Any]:
+def _overview(recording: Recording) -> dict[str, object]:
     bits = recording.bits_per_character
     return {
         "cell": recording.cell,
@@ -301,8 +301,8 @@ def _found_rows(found: ProbeResult) -> Iterator[list[str]]:
         name = control = ""
 
 
-def _found_document(found: ProbeResult) -> dict[str, Any]:
-    def figures(match: Match) -> dict[str, Any]:
+def _found_document(found: ProbeResult) -> dict[str, object]:
+    def figures(match: Match) -> dict[str, object]:
         return {**match.unit._asdict(), "held_out": match.held_out, "chosen": match.chosen}
 
     return {

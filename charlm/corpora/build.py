@@ -114,9 +114,9 @@ def _cleaning(recipe: Recipe) -> Clean:
     return found
 
 
-def _read(source: CorpusSource, download: fetch.Download) -> tuple[Files, dict[str, Any]]:
+def _read(source: CorpusSource, download: fetch.Download) -> tuple[Files, dict[str, object]]:
     """Return a source's texts, and its entry in the manifest."""
-    about: dict[str, Any] = {"licence": source.licence, "attribution": source.attribution}
+    about: dict[str, object] = {"licence": source.licence, "attribution": source.attribution}
     if source.interpreter:
         files = standard_library()
         digest = hashlib.sha256(json.dumps(list(files.items())).encode()).hexdigest()

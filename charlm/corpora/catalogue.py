@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from charlm.config import FORMATS
 from charlm.errors import CorpusError, NotFoundError
@@ -59,7 +59,7 @@ class Recipe:
     cleaning: str  # name of the cleaning module
     sources: tuple[CorpusSource, ...]
     cleaned: tuple[str, ...] = ()  # a sentence for each kind of removal, with the reason
-    options: Mapping[str, Any] = field(default_factory=dict)  # of the cleaning module
+    options: Mapping[str, object] = field(default_factory=dict)  # of the cleaning module
 
     @property
     def licences(self) -> str:
@@ -123,7 +123,7 @@ def read(text: str, where: str) -> dict[str, Recipe]:
     return {name: _recipe(name, entry, f"[{name}] in {where}") for name, entry in document.items()}
 
 
-def _recipe(name: str, entry: Any, where: str) -> Recipe:
+def _recipe(name: str, entry: object, where: str) -> Recipe:
     if not _NAME.fullmatch(name):
         raise CorpusError(f"{where}: a corpus is named in small letters, figures, - and _")
     if not isinstance(entry, dict) or not isinstance(entry.get("sources"), list) or not entry["sources"]:
@@ -145,7 +145,7 @@ def _recipe(name: str, entry: Any, where: str) -> Recipe:
     )
 
 
-def _source(entry: Any, where: str) -> CorpusSource:
+def _source(entry: object, where: str) -> CorpusSource:
     known = CorpusSource.__dataclass_fields__
     if not isinstance(entry, dict) or (unknown := set(entry) - set(known)):
         raise CorpusError(f"{where}: a source has an unknown key", f"known are {', '.join(known)}")
@@ -176,14 +176,14 @@ def _source(entry: Any, where: str) -> CorpusSource:
     return source
 
 
-def _text(entry: Mapping[str, Any], key: str, where: str) -> str:
+def _text(entry: Mapping[str, object], key: str, where: str) -> str:
     value = entry.get(key)
     if not isinstance(value, str) or not value:
         raise CorpusError(f"{where} lacks {key}")
     return value
 
 
-def _texts(value: Any, key: str, where: str) -> tuple[str, ...]:
+def _texts(value: object, key: str, where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise CorpusError(f"{where}: {key} must be a list of texts")
     return tuple(value)

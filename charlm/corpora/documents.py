@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 HELD_OUT_SHARE: Final = 0.1  # at least, as training holds out by default
 HELD_OUT_MARGIN: Final = 0.005  # above that share
@@ -62,7 +62,7 @@ class CleaningReport:
         return {"removed": removed, "changed": dict(sorted(self.changed.items()))}
 
 
-Clean = Callable[[Mapping[str, Files], CleaningReport, Mapping[str, Any]], list[Document]]
+Clean = Callable[[Mapping[str, Files], CleaningReport, Mapping[str, object]], list[Document]]
 """The function of a cleaning module: texts by source and path, report, options of the recipe -> documents."""
 
 

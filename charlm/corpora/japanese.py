@@ -19,7 +19,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from charlm.corpora import aozora, chatterbot
 from charlm.corpora.documents import CleaningReport, Document, Files, by_hash
@@ -69,7 +69,7 @@ class NovelPassage(NamedTuple):
     may_be_held_out: bool = False  # of the kind that the model is measured on
 
 
-def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
+def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, object]) -> list[Document]:
     """Return chains of sentences, questions with their answers, words, and passages of books, in this order.
 
     Args:

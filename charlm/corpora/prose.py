@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from charlm.corpora.documents import CleaningReport, Document, Files
 from charlm.text.decoding import normalise
 
 
-def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
+def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, object]) -> list[Document]:
     """Return each file as a document, named by its path.
 
     Args:

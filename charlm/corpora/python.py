@@ -18,7 +18,7 @@ import io
 import re
 import tokenize
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from charlm.corpora import pii
 from charlm.corpora.documents import CleaningReport, Document, Files
@@ -48,7 +48,7 @@ _AUTHOR = re.compile(
 _EMAIL = re.compile(r"<?[\w.+-]+@[\w-]+(?:\.[\w-]+)+>?")
 
 
-def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
+def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, object]) -> list[Document]:
     """Return each module as a document, named by its path.
 
     Args:

@@ -23,7 +23,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from charlm.corpora import chatterbot, filters, normalise_english, spelling
 from charlm.corpora.documents import CleaningReport, Document, Files
@@ -56,7 +56,7 @@ class RawConversation(NamedTuple):
     turns: list[list[str]]  # the messages of each turn; the speakers alternate
 
 
-def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
+def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, object]) -> list[Document]:
     """Return each conversation as a document, those of chitchat-dataset first.
 
     Args:

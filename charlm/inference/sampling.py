@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from charlm.config import SamplingConfig
 from charlm.errors import CheckpointError, UsageError
 
-Logits = NDArray[np.floating[Any]]
+Logits = NDArray[np.floating]
 Weights = NDArray[np.float64]  # (B, V) of each id in each stream
 MIN_TEMPERATURE = 0.01  # below it the likeliest id is taken, because the division would overflow
 
@@ -93,7 +93,7 @@ def logprobs_and_entropies(logits: NDArray[Any], ids: NDArray[np.int64]) -> tupl
 def filtered_weights(
     logits: Logits,
     params: SamplingConfig,
-    banned_ids: Sequence[int] | NDArray[np.integer[Any]] = (),
+    banned_ids: Sequence[int] | NDArray[np.integer] = (),
     recent: Sequence[Sequence[int]] | None = None,
 ) -> Weights:
     """Apply the sampling chain.

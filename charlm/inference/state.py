@@ -36,7 +36,7 @@ class State:
         """B, the number of streams."""
         return len(self.layers[0].h)
 
-    def rows(self, rows: slice | Sequence[int] | NDArray[np.integer[Any]]) -> State:
+    def rows(self, rows: slice | Sequence[int] | NDArray[np.integer]) -> State:
         """Return the state of some of the streams."""
         return State(tuple(with_arrays(layer, [part[rows] for part in layer]) for layer in self.layers))
 

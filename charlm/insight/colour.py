@@ -7,7 +7,6 @@ large, and lightness alone orders them. Blue against yellow is clear to readers 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,19 +38,19 @@ def _table() -> NDArray[np.uint8]:
     return table
 
 
-def colours(values: NDArray[np.floating[Any]], low: float, high: float) -> NDArray[np.uint8]:
+def colours(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.uint8]:
     """Return the colours of numbers, (..., 3); a number outside the range gets the colour of that end."""
     table: NDArray[np.uint8] = _table()[(_fractions(values, low, high) * (_STEPS - 1)).round().astype(np.intp)]
     return table
 
 
-def digits(values: NDArray[np.floating[Any]], low: float, high: float) -> str:
+def digits(values: NDArray[np.floating], low: float, high: float) -> str:
     """Return a digit a number, from 0 at the low end to 9 at the high end, for output without colours."""
     return "".join(map(str, (_fractions(values, low, high) * 9.999).astype(int).tolist()))
 
 
-def _fractions(values: NDArray[np.floating[Any]], low: float, high: float) -> NDArray[np.floating[Any]]:
-    fractions: NDArray[np.floating[Any]] = (np.nan_to_num(values, nan=low) - low) / max(high - low, 1e-12)
+def _fractions(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.floating]:
+    fractions: NDArray[np.floating] = (np.nan_to_num(values, nan=low) - low) / max(high - low, 1e-12)
     return fractions.clip(0, 1)
 
 

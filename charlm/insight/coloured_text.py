@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,7 @@ class ColouredText:
     """A text with one number a character."""
 
     text: str  # N characters
-    values: NDArray[np.floating[Any]]  # (N,)
+    values: NDArray[np.floating]  # (N,)
     low: float  # value of the first colour
     high: float  # value of the last colour
     title: str

@@ -13,7 +13,6 @@ from bisect import bisect_left
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,7 +65,7 @@ class Result:
         """Characters a second."""
         return self.characters / max(self.seconds, 1e-9)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the fields, bits per character and speed."""
         return {**asdict(self), "bits_per_char": self.bits, "chars_per_second": self.speed}
 

@@ -36,7 +36,7 @@ class HeatMap:
     """Values of all units (columns) at each character (rows)."""
 
     title: str
-    values: NDArray[np.floating[Any]]  # (N, H)
+    values: NDArray[np.floating]  # (N, H)
     low: float  # value of the first colour
     high: float  # value of the last colour
 

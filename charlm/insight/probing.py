@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from charlm.insight.features import Column
 
 MIN_RUNS = 20  # runs of a feature in each half: with fewer, a correlation means nothing
 
-Matrix = NDArray[np.floating[Any]]
+Matrix = NDArray[np.floating]
 
 
 class UnitIndex(NamedTuple):
@@ -117,7 +117,7 @@ def _best_matches(
     return tuple(Match(units[unit], float(chosen[unit]), float(held_out[unit])) for unit in best)
 
 
-def _correlate(standardised: Matrix, feature: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+def _correlate(standardised: Matrix, feature: NDArray[np.floating]) -> NDArray[np.float64]:
     return (_standardise(feature[:, None])[:, 0] @ standardised).astype(np.float64) / len(feature)
 
 
@@ -128,7 +128,7 @@ def _standardise(values: Matrix) -> Matrix:
     return (centred / np.where(deviation > 1e-7, deviation, np.inf)).astype(np.float32)
 
 
-def ranks(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+def ranks(values: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return the rank of each number, (N,); equal numbers share their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     mean_ranks = np.cumsum(counts) - (counts - 1) / 2

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from charlm.errors import UsageError
 
 Ids = NDArray[np.int64]
-AnyIds = NDArray[np.integer[Any]]
+AnyIds = NDArray[np.integer]
 
 
 RELEASE_CHUNKS = 1 << 12  # read between two releases of a memory map's pages

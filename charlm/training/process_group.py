@@ -79,7 +79,7 @@ class ProcessGroup:
         distributed.all_reduce(total)
         return tuple(total.tolist())
 
-    def broadcast(self, document: Any = None) -> Any:
+    def broadcast(self, document: object = None) -> Any:
         """Return rank 0's document on every rank; it holds what JSON can."""
         if self.size == 1:
             return document

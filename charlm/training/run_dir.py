@@ -48,7 +48,7 @@ class RunDir:
     """A run's files."""
 
     model: Path  # the model file; the folder is next to it
-    rows: list[dict[str, Any]] = field(default_factory=list)  # of metrics.csv
+    rows: list[dict[str, object]] = field(default_factory=list)  # of metrics.csv
     _samples: list[tuple[int, str]] = field(default_factory=list)
 
     @classmethod
@@ -129,7 +129,7 @@ class RunDir:
                 f"cannot write to {self.path}: {error.strerror or error}", "choose another place with -o"
             ) from error
 
-    def write_config(self, document: dict[str, Any]) -> None:
+    def write_config(self, document: dict[str, object]) -> None:
         write_bytes(self._config_file, json.dumps({"format": FORMAT, **document}, indent=1).encode())
 
     def read_config(self) -> dict[str, Any]:

@@ -426,7 +426,7 @@ class ChatApp(App[int]):
         self.run_command(f"/preset {event.name}")
 
 
-def run(options: Mapping[str, Any]) -> int:
+def run(options: Mapping[str, object]) -> int:
     """Open the app and return its exit code.
 
     Args:

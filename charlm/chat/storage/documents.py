@@ -59,7 +59,7 @@ class TurnDocument:
     author: str
     name: str
     text: str
-    segments: list[Any]  # [length, [[draw, settings, state of the generator], ...], draws] for each stretch of the text
+    segments: list[object]  # for each stretch: [length, [[draw, settings, state of the generator], ...], draws]
     reason: str
     created: float
     visited: int | None  # the child that was visible last
@@ -112,7 +112,7 @@ def turn_document(turn: Turn, ids: Mapping[Turn, int]) -> TurnDocument:
     )
 
 
-def segment_list(segments: Iterable[Segment]) -> list[Any]:
+def segment_list(segments: Iterable[Segment]) -> list[object]:
     """Return the document of segments, see `TurnDocument`."""
     return [
         [len(one.text), [[each.draw, each.dials.to_dict(), dict(each.rng)] for each in one.settings], one.draws]
@@ -123,19 +123,19 @@ def segment_list(segments: Iterable[Segment]) -> list[Any]:
 # -- back again -------------------------------------------------------------------------------------------------------
 
 
-def _types(kind: type[Any]) -> dict[str, tuple[Any, ...]]:
+def _types(kind: type[object]) -> dict[str, tuple[object, ...]]:
     """Return the types that each field may have."""
     hints = get_type_hints(kind)
     unions = {name: get_args(hint) if isinstance(hint, UnionType) else (hint,) for name, hint in hints.items()}
     return {name: tuple([get_origin(one) or one for one in union]) for name, union in unions.items()}
 
 
-_TYPES: Final[dict[Any, dict[str, tuple[Any, ...]]]] = {
+_TYPES: Final[dict[Any, dict[str, tuple[object, ...]]]] = {
     one: _types(one) for one in (ConversationDocument, TurnDocument)
 }
 
 
-def parse(kind: type[Document], values: Mapping[str, Any]) -> Document:
+def parse(kind: type[Document], values: Mapping[str, object]) -> Document:
     """Return a document of this kind, from JSON.
 
     Raises:

@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.storage.documents import (
@@ -64,7 +64,7 @@ def conversation_row(data: ConversationData, rows: Rows) -> dict[str, object]:
     }
 
 
-def insert_conversation(connection: sqlite3.Connection, row: Mapping[str, Any]) -> int:
+def insert_conversation(connection: sqlite3.Connection, row: Mapping[str, object]) -> int:
     """Write a conversation that has no row yet. Returns its number."""
     sql = f"INSERT INTO conversation ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)})"
     number = connection.execute(sql, row).lastrowid
@@ -72,7 +72,7 @@ def insert_conversation(connection: sqlite3.Connection, row: Mapping[str, Any]) 
     return number
 
 
-def update_conversation(connection: sqlite3.Connection, number: int, row: Mapping[str, Any]) -> None:
+def update_conversation(connection: sqlite3.Connection, number: int, row: Mapping[str, object]) -> None:
     """Write columns of a conversation."""
     names = ", ".join([f"{name} = :{name}" for name in row])
     connection.execute(f"UPDATE conversation SET {names} WHERE id = :id", {**row, "id": number})
