@@ -129,6 +129,16 @@ def texts(conversation: Conversation) -> list[str]:
     return [turn.text for turn in conversation.path]
 
 
+def turns_below(turn: Turn) -> list[Turn]:
+    """All turns below a turn, parents before children."""
+    return [one for child in turn.children for one in (child, *turns_below(child))]
+
+
+def tree(turn: Turn) -> tuple[object, ...]:
+    """All below a turn, without its number."""
+    return (turn.author, turn.name, turn.reason, turn.segments, turn.policy, [tree(child) for child in turn.children])
+
+
 GREEDY = replace(STREAMED, temperature=0.0)
 each_kind = pytest.mark.parametrize(("kind", "has_bytes"), KINDS)
 each_way = pytest.mark.parametrize("dials", [STREAMED, CHOSEN], ids=["streamed", "chosen"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -61,20 +60,6 @@ def test_text_is_the_turns_in_their_format(kind: str, has_bytes: bool, dials: Ch
     if dialogue.has_turns:
         assert not any(dialogue.closing in text for text in texts(conversation))
     assert_remembers_what_is_seen(conversation)
-
-
-@each_way
-@each_kind
-def test_same_seed_gives_the_same_conversation(kind: str, has_bytes: bool, dials: ChatConfig) -> None:
-    def play(seed: int) -> str:
-        conversation = converse(kind, has_bytes, dials=dials, seed=seed)
-        conversation.say("hello")
-        conversation.regenerate()
-        conversation.say("and you?")
-        conversation.continue_()
-        return conversation.text()
-
-    assert play(1) == play(1) != play(2)
 
 
 def test_single_candidate_is_plain_generation() -> None:
@@ -313,35 +298,6 @@ def test_operation_during_another_is_refused(operation: str) -> None:
 
 
 # Going back and forth
-
-
-@each_kind
-def test_undo_and_redo_retrace_every_step(kind: str, has_bytes: bool) -> None:
-    conversation = converse(kind, has_bytes)
-    seen = [conversation.text()]
-    operations: list[Callable[[], object]] = [
-        lambda: conversation.say("hello"),
-        lambda: conversation.say("how are you?"),
-        conversation.regenerate,
-        lambda: conversation.edit(conversation.path[0], "hi"),
-        conversation.continue_,
-        lambda: conversation.branch_at(conversation.head, 1),
-        lambda: conversation.choose(conversation.root.children[0]),
-    ]
-    for operation in operations:
-        operation()
-        seen.append(conversation.text())
-    for text in reversed(seen[:-1]):
-        assert conversation.undo()
-        assert conversation.text() == text
-        assert_remembers_what_is_seen(conversation)
-    assert not conversation.undo()
-    assert conversation.text() == seen[0]
-    for text in seen[1:]:
-        assert conversation.redo()
-        assert conversation.text() == text
-        assert_remembers_what_is_seen(conversation)
-    assert not conversation.redo()
 
 
 def test_new_turn_after_undo_ends_redo() -> None:

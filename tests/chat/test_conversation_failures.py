@@ -1,14 +1,10 @@
-"""The context stays that of the visible text: after failures and any operations, at a constant cost."""
+"""What an operation reads, and what is left when it fails."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from charlm.chat.conversation import Conversation
 from charlm.chat.journal import Journal
@@ -21,7 +17,6 @@ from charlm.text.dialogue import Dialogue
 from .talkers import (
     ALL_DIALOGUES,
     CHOSEN,
-    KINDS,
     STREAMED,
     Breaker,
     Broken,
@@ -30,7 +25,6 @@ from .talkers import (
     converse,
     each_kind,
     each_way,
-    stop_at,
     talkative_seed,
     talking_checkpoint,
     talking_engine,
@@ -213,101 +207,3 @@ def test_journal_gets_every_event_in_order() -> None:
     assert diary.told[-1] == ("commit", "", "")
     conversation.regenerate()
     assert [event[0] for event in diary.told].count("begin") == 2
-
-
-# Any operations in any order
-
-SAYING = ("say", "say", "continue", "regenerate", "edit", "branch", "fail")
-DOINGS = (*SAYING, "undo", "undo", "redo", "choose", "dials", "reseed")
-OPERATIONS = st.lists(
-    st.tuples(
-        st.sampled_from(DOINGS),
-        st.integers(0, 40),
-        st.integers(0, 40),
-        st.text(st.sampled_from("abc ?\n:☃A\u0301"), max_size=8),
-    ),
-    min_size=1,
-    max_size=10,
-)  # fmt: skip
-
-
-def operate(conversation: Conversation, name: str, number: int, character: int, text: str) -> None:
-    """Do one thing, with what the numbers pick; a third of the replies are stopped after some characters."""
-    path, dials = conversation.path, conversation.dials
-    turn = path[number % len(path)] if path else None
-    listen: Callable[[Piece], None] = stop_at(conversation, character) if character % 3 == 0 else lambda piece: None
-    if character % 5 == 1:
-        turned = replace(dials, temperature=number / 20)
-
-        def listen(piece: Piece) -> None:
-            conversation.dials = turned
-
-    match name:
-        case "say":
-            conversation.say(text, Observer(listen))
-        case "continue":
-            conversation.continue_(Observer(listen))
-        case "regenerate":
-            conversation.regenerate(Observer(listen))
-        case "undo":
-            conversation.undo()
-        case "redo":
-            conversation.redo()
-        case "edit" if turn is not None:
-            conversation.edit(turn, "a" + text)
-        case "branch" if turn is not None and turn.author == "bot":
-            conversation.branch_at(turn, character % (len(turn.text) + 1), text[:1], Observer(listen))
-        case "choose" if turn is not None:
-            conversation.choose(turn.siblings[number % len(turn.siblings)])
-        case "dials":
-            conversation.dials = replace(
-                dials, temperature=number / 20, candidates=1 + character % 3, repetition_penalty=1 + number % 2
-            )
-        case "reseed":
-            conversation.reseed(number)
-        case "fail":
-
-            def fail(piece: Piece) -> None:
-                raise Broken
-
-            with suppress(Broken):  # an empty reply has no piece to fail at
-                conversation.say(text, Observer(fail))
-
-
-def all_turns(conversation: Conversation) -> list[Turn]:
-    turns, branches = [], [conversation.root]
-    while branches:
-        children = branches.pop().children
-        turns += children
-        branches += children
-    return turns
-
-
-@pytest.mark.parametrize(("kind", "has_bytes"), KINDS)
-@given(operations=OPERATIONS, seed=st.integers(0, 3))
-@settings(max_examples=12)
-def test_context_matches_the_text_after_any_operations(
-    kind: str, has_bytes: bool, operations: list[tuple[str, int, int, str]], seed: int
-) -> None:
-    dials = replace(CHOSEN, candidates=2, length=12)
-    conversation, twin = (converse(kind, has_bytes, dials=dials, seed=seed) for _ in range(2))
-    closing = conversation.dialogue.closing
-    said: dict[int, str] = {}
-    for operation in operations:
-        before = conversation.text()
-        operate(conversation, *operation)
-        operate(twin, *operation)
-        assert conversation.text() == twin.text()
-        assert_remembers_what_is_seen(conversation)
-        assert conversation.head.characters == len(conversation.text()) - len(conversation.dialogue.beginning)
-        for turn in all_turns(conversation):
-            assert said.setdefault(turn.id, turn.text) == turn.text, "a finished turn never changes"
-            assert not closing or closing not in turn.text
-        changed = conversation.text()
-        if changed != before and operation[0] not in ("undo", "redo"):
-            assert conversation.undo()
-            assert conversation.text() == before
-            assert conversation.redo()
-            assert conversation.text() == changed
-            assert twin.undo()
-            assert twin.redo()

@@ -19,7 +19,7 @@ from charlm.chat.conversation import Conversation
 from charlm.chat.replay import replay
 from charlm.chat.reply import Observer
 from charlm.chat.storage.store import ConversationStore
-from charlm.chat.turns import BOT, Turn
+from charlm.chat.turns import BOT, Turn, upwards
 from charlm.config import ChatConfig
 from charlm.errors import UsageError
 from charlm.inference.context import Context, context_to_bytes, encode_lossy
@@ -28,29 +28,23 @@ from charlm.inference.generate import Piece
 from tests.conftest import examples
 
 from .models import DIALOGUES, learning_engine, random_engine
+from .talkers import ALL_DIALOGUES, Broken, texts, tree, turns_below
 
 TEXTS = ("hello", "a", "how are you?", " what\n\nnow ", "AB: no", "\u00e9\U0001f600 or", "!")
 
 
 class Step(NamedTuple):
-    """One operation.
+    """One operation."""
 
-    Attributes:
-        what: its name.
-        where: picks a turn, a text, or a value.
-        stop: after how many characters a reply is stopped, if it comes so far; 0 is before the first.
-        turn: before which character a dial is turned, if it comes so far.
-    """
-
-    what: str
-    where: int
-    stop: int
-    turn: int
+    what: str  # its name
+    where: int  # picks a turn, a text or a value
+    stop: int  # characters until a reply is stopped; 0 is before the first
+    turn: int  # characters until a setting is changed
 
 
 WHATS = (
     *("say", "say", "say", "continue", "continue", "regenerate", "regenerate", "undo", "undo", "redo"),
-    *("edit", "branch", "choose", "dial", "reseed", "reopen", "reopen"),
+    *("edit", "branch", "choose", "dial", "reseed", "fail", "reopen", "reopen"),
 )
 LEARNING_WHATS = (*WHATS, "forget", "rate", "say", "say", "undo")
 RATE = 3e-3
@@ -63,6 +57,10 @@ def some_steps(whats: tuple[str, ...]) -> st.SearchStrategy[list[Step]]:
 
 
 STEPS, LEARNING_STEPS = some_steps(WHATS), some_steps(LEARNING_WHATS)
+
+
+def fail(piece: Piece) -> None:
+    raise Broken
 
 
 def play(conversation: Conversation, step: Step) -> None:
@@ -97,6 +95,9 @@ def play(conversation: Conversation, step: Step) -> None:
         conversation.redo()
     elif step.what == "dial":
         conversation.dials = replace(conversation.dials, repetition_penalty=1 + step.where % 2, top_p=0.8)
+    elif step.what == "fail":
+        with suppress(Broken):  # an empty reply has no piece to fail at
+            conversation.say(text, Observer(fail))
     elif step.what == "reseed":
         conversation.reseed(step.where)
     elif step.what == "rate":
@@ -114,15 +115,6 @@ def play(conversation: Conversation, step: Step) -> None:
         conversation.branch_at(
             turn, step.where % (len(turn.text) + 1), text[: step.turn % 3], Observer(on_piece, on_turn)
         )
-
-
-def tree(turn: Turn) -> tuple[object, ...]:
-    """Return all below a turn, without its number."""
-    return (turn.author, turn.name, turn.reason, turn.segments, turn.policy, [tree(child) for child in turn.children])
-
-
-def texts(conversation: Conversation) -> list[str]:
-    return [turn.text for turn in conversation.path]
 
 
 def check_memory(conversation: Conversation, turn: Turn) -> None:
@@ -144,16 +136,12 @@ def check_learned(conversation: Conversation, turn: Turn) -> None:
     To the bit, if it has learned all along: reading without learning goes character by character as well as at once,
     which float32 tells apart.
     """
-    engine, dialogue, path = conversation.engine, conversation.dialogue, []
-    one: Turn | None = turn
-    while one is not None and one.parent is not None:
-        path.append(one)
-        one = one.parent
+    engine, dialogue = conversation.engine, conversation.dialogue
     learner = Learner(engine)
     memory: AdaptedContext | None = None
     state, logits = engine.prefill(engine.start(), encode_lossy(engine.vocabulary, dialogue.beginning))
     always = True
-    for one in reversed(path):
+    for one in reversed(list(upwards(turn))):
         if one.policy.forget and memory is not None:
             state, memory = memory.base.state, None
         how = one.policy.settings
@@ -195,9 +183,10 @@ def as_bytes(conversation: Conversation, turn: Turn) -> tuple[bytes, ...]:
 
 def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: Path, learn: float = 0.0) -> None:
     dials = ChatConfig(candidates=candidates, length=12, temperature=1.0, learn=learn)
-    never_closed = Conversation(engine, DIALOGUES[form], dials=dials, seed=1)
+    dialogue = ALL_DIALOGUES[form]
+    never_closed = Conversation(engine, dialogue, dials=dials, seed=1)
     store = ConversationStore(path)
-    conversation = store.create("noise", engine, DIALOGUES[form], dials=dials, seed=1)
+    conversation = store.create("noise", engine, dialogue, dials=dials, seed=1)
 
     def keep_few() -> None:
         """Keep learned weights with three turns only."""
@@ -209,24 +198,38 @@ def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: P
         store.close()
         store = ConversationStore(path)
         if number is not None:
-            conversation = store.open(number, "noise", engine, DIALOGUES[form]).conversation
+            conversation = store.open(number, "noise", engine, dialogue).conversation
         else:
-            conversation = store.create("noise", engine, DIALOGUES[form], dials=conversation.dials, seed=1)
+            conversation = store.create("noise", engine, dialogue, dials=conversation.dials, seed=1)
             conversation.data.controls.rng.bit_generator.state = never_closed.data.controls.rng.bit_generator.state
         keep_few()
 
     keep_few()
+    finished: dict[int, str] = {}
     for step in steps:
+        before = conversation.text()
         if step.what == "reopen":
             reopen()
         else:
             for one in (conversation, never_closed):
                 play(one, step)
         assert texts(conversation) == texts(never_closed)
+        after = conversation.text()
+        assert conversation.head.characters == len(after) - len(conversation.dialogue.beginning)
+        for turn in turns_below(never_closed.root):
+            assert finished.setdefault(turn.id, turn.text) == turn.text, "a finished turn never changes"
+            assert not conversation.dialogue.closing or conversation.dialogue.closing not in turn.text
+        if not learn:
+            check_memory(conversation, conversation.head)
+        if after != before and step.what not in ("undo", "redo") and not conversation.data.forgets:
+            for one in (conversation, never_closed):
+                assert one.undo()
+                assert one.text() == before
+                assert one.redo()
+                assert one.text() == after
     assert store.error is None
     if conversation.data.number is not None:
         assert tree(store.load(conversation.data.number).root) == tree(never_closed.root)
-        assert [turn.text for turn in store.load(conversation.data.number).path] == texts(never_closed)
     check_memory(conversation, conversation.head)
     assert replay(conversation).difference is None
     reopen()
@@ -241,26 +244,23 @@ def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: P
         for one in (conversation, never_closed):
             play(one, step)
         assert texts(conversation) == texts(never_closed)
-    while never_closed.undo():
-        assert conversation.undo()
-        assert texts(conversation) == texts(never_closed)
-    assert not conversation.undo()
+    for move in (Conversation.undo, Conversation.redo):
+        while move(never_closed):
+            assert move(conversation)
+            assert texts(conversation) == texts(never_closed)
+        assert not move(conversation)
     store.close()
 
 
 def check_choices(conversation: Conversation, other: Conversation) -> None:
     """Assert that each choice leads to its last visible path."""
-    for one, another in zip(_below(conversation.root), _below(other.root), strict=True):
+    for one, another in zip(turns_below(conversation.root), turns_below(other.root), strict=True):
         conversation.choose(one)
         other.choose(another)
         assert texts(conversation) == texts(other)
 
 
-def _below(turn: Turn) -> list[Turn]:
-    return [one for child in turn.children for one in (child, *_below(child))]
-
-
-@pytest.mark.parametrize("form", DIALOGUES)
+@pytest.mark.parametrize("form", ALL_DIALOGUES)
 @pytest.mark.parametrize("candidates", [1, 4])
 @settings(max_examples=examples(8))
 @given(steps=STEPS, has_bytes=st.booleans())

@@ -107,19 +107,6 @@ def test_end_of_a_turn_is_learned() -> None:
     assert ends[newline] > ends[""] + 0.1
 
 
-def test_undo_restores_weights_exactly() -> None:
-    conversation = begin()
-    conversation.say("hello")
-    before = as_bytes(conversation, conversation.head)
-    conversation.say("how are you?")
-    after = as_bytes(conversation, conversation.head)
-    assert before[1] != after[1]
-    conversation.undo()
-    assert as_bytes(conversation, conversation.head) == before
-    conversation.redo()
-    assert as_bytes(conversation, conversation.head) == after
-
-
 def test_regenerate_learns_nothing_and_edit_unlearns() -> None:
     conversation = begin()
     conversation.say("hello")
@@ -201,17 +188,6 @@ def test_undo_reverts_forget() -> None:
     assert len(conversation.path) == 2
     conversation.say("again")
     assert memory(conversation).learned == len("ello" + "again")
-
-
-def test_forget_survives_closing(store: ConversationStore, reopen: Reopen) -> None:
-    conversation = store.create("noise", learning_engine(), LINES, dials=LEARNING, seed=1)
-    conversation.say("hello")
-    conversation.forget()
-    store.close()
-    again = reopen().open(1, "noise", learning_engine(), LINES).conversation
-    assert again.data.forgets
-    again.say("again")
-    assert memory(again).learned == len("again")
 
 
 # What it costs

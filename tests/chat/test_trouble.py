@@ -13,13 +13,12 @@ import pytest
 
 from charlm.chat.conversation import Conversation
 from charlm.chat.storage.store import ConversationStore
-from charlm.chat.turns import Turn
 from charlm.errors import CheckpointError, NotFoundError, OutputError
 from charlm.inference.engine import Engine
 
 from .conftest import QUICK, Connector, Reopen, ticks
 from .models import DIALOGUES, CountingEngine, random_checkpoint
-from .talkers import texts
+from .talkers import texts, tree
 from .test_store import begin, check_index, rows
 
 LINES = DIALOGUES["lines"]
@@ -59,11 +58,7 @@ failure = pytest.mark.parametrize(("failing", "why"), FAILURES.values(), ids=lis
 
 
 def same_tree(conversation: Conversation, other: Conversation) -> bool:
-    return _shape(conversation.root) == _shape(other.root) and texts(conversation) == texts(other)
-
-
-def _shape(turn: Turn) -> tuple[object, ...]:
-    return turn.text, turn.reason, turn.segments, [_shape(child) for child in turn.children]
+    return tree(conversation.root) == tree(other.root) and texts(conversation) == texts(other)
 
 
 def is_saved(path: Path, conversation: Conversation, engine: Engine) -> bool:
