@@ -7,6 +7,7 @@ as missing.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import json
@@ -19,7 +20,7 @@ from typing import Any
 
 from charlm.corpora import archive, fetch, registry
 from charlm.corpora.catalogue import CorpusSource, Recipe
-from charlm.corpora.documents import Clean, CleaningReport, Document, Files, split
+from charlm.corpora.documents import CleaningReport, Document, Files, split
 from charlm.errors import CorpusError, OutputError
 from charlm.files import atomic_writer
 
@@ -32,32 +33,28 @@ def build(
     download: fetch.Download = fetch.download,
     on_progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Build a corpus into `registry.folder()`.
+    """Build a corpus into `registry.folder()`, and return its manifest.
 
     Args:
         recipe: of the corpus.
         download: fetches a source's file.
         on_progress: called with a line about each step.
 
-    Returns:
-        The manifest.
-
     Raises:
         CorpusError: a source is not available or not the expected one; nothing was written.
         OutputError: the text cannot be written; an old one is unchanged.
     """
-    sources: dict[str, Files] = {}
+    files: list[tuple[str, str]] = []
     described = []
-    for number, source in enumerate(recipe.sources):
-        on_progress(
-            f"{recipe.name}: reading {source.name}" if source.interpreter else f"{recipe.name}: fetching {source.name}"
-        )
-        files, about = _read(source, download)
-        sources[f"{number} {source.name}"] = files
+    for source in recipe.sources:
+        on_progress(f"{recipe.name}: {'reading' if source.interpreter else 'fetching'} {source.name}")
+        texts, about = _read(source, download)
+        files += texts
         described.append(about)
     on_progress(f"{recipe.name}: cleaning")
     report = CleaningReport()
-    text, held_out = assemble(_cleaning(recipe)(sources, report, recipe.options))
+    cleaning = importlib.import_module(f"charlm.corpora.{recipe.cleaning}")
+    text, held_out = assemble(list(cleaning.documents(files, report, **recipe.options)))
     if len(text) < MIN_CHARS:
         raise CorpusError(f"cleaning leaves nothing of {recipe.name}", "check its cleaning in sources.toml")
     data = text.encode()
@@ -109,24 +106,18 @@ def assemble(documents: list[Document]) -> tuple[str, dict[str, Any]]:
     return text, about
 
 
-def _cleaning(recipe: Recipe) -> Clean:
-    found: Clean = importlib.import_module(f"charlm.corpora.{recipe.cleaning}").documents
-    return found
-
-
-def _read(source: CorpusSource, download: fetch.Download) -> tuple[Files, dict[str, object]]:
+def _read(source: CorpusSource, download: fetch.Download) -> tuple[Files, dict[str, Any]]:
     """Return a source's texts, and its entry in the manifest."""
-    about: dict[str, object] = {"licence": source.licence, "attribution": source.attribution}
+    about: dict[str, Any] = {"licence": source.licence, "attribution": source.attribution}
     if source.interpreter:
         files = standard_library()
-        digest = hashlib.sha256(json.dumps(list(files.items())).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(files).encode()).hexdigest()
         return files, {"name": f"Python {platform.python_version()}", "sha256": digest, **about}
     try:
         folder = tempfile.TemporaryDirectory(prefix="charlm-")
     except OSError as error:
-        raise OutputError(
-            f"no room for a temporary folder: {error.strerror}", "choose another disk with TMPDIR"
-        ) from error
+        message = f"no room for a temporary folder: {error.strerror}"
+        raise OutputError(message, "choose another disk with TMPDIR") from error
     with folder as temporary:
         path = download(source, Path(temporary))
         fetch.check(source, path)
@@ -134,17 +125,15 @@ def _read(source: CorpusSource, download: fetch.Download) -> tuple[Files, dict[s
         return files, {"name": source.name, "file": path.name, "sha256": source.sha256, **about}
 
 
-def standard_library() -> dict[str, str]:
-    """Return the source files of the running interpreter's standard library, by path, in order; none is imported."""
+def standard_library() -> list[tuple[str, str]]:
+    """Return path and text of each source file of the interpreter's standard library, in order; none is imported."""
     root = Path(sysconfig.get_path("stdlib"))
-    found = {}
+    found = []
     for path in sorted(root.rglob("*.py")):
         name = path.relative_to(root).as_posix()
         if not name.startswith(("site-packages/", "dist-packages/", "test/")):
-            try:
-                found[name] = path.read_bytes().decode("utf-8-sig")
-            except (OSError, UnicodeDecodeError):
-                continue  # a few test files are in other encodings on purpose
+            with contextlib.suppress(OSError, UnicodeDecodeError):  # a few test files are in other encodings on purpose
+                found.append((name, path.read_bytes().decode("utf-8-sig")))
     if not found:
         raise CorpusError(f"the standard library has no source files in {root}", "they come with most Pythons")
     return found

@@ -8,11 +8,11 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar, get_type_hints
 
 from charlm.config import FORMATS
 from charlm.errors import CorpusError, NotFoundError
@@ -21,7 +21,11 @@ CLEANINGS: Final = ("plays", "smalltalk", "japanese", "bible", "python", "prose"
 MAX_BYTES: Final = 200_000_000  # of a download from an address, unless its entry has a lower limit
 USER_FILE: Final = "sources.toml"
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_OPTIONS: Final = {"plays": {"leave_out", "held_out"}}  # of the cleanings that have options
+_TEXTS: Final = tuple[str, ...]
+_TYPE_NAMES: Final = {str: "text", int: "a number", bool: "true or false", dict: "a table", _TEXTS: "a list of texts"}
+
+T = TypeVar("T", "CorpusSource", "Recipe")
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Recipe:
     cleaning: str  # name of the cleaning module
     sources: tuple[CorpusSource, ...]
     cleaned: tuple[str, ...] = ()  # a sentence for each kind of removal, with the reason
-    options: Mapping[str, object] = field(default_factory=dict)  # of the cleaning module
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of the cleaning module
 
     @property
     def licences(self) -> str:
@@ -73,11 +77,7 @@ def built_in() -> dict[str, Recipe]:
 
 
 def recipes(folder: Path) -> dict[str, Recipe]:
-    """Return all corpora that can be built: charlm's own, then those of the user's file in `folder`.
-
-    Raises:
-        CorpusError: that file is invalid.
-    """
+    """Return all corpora that can be built: charlm's own, then those of the user's file in `folder`."""
     found = built_in()
     own = folder / USER_FILE
     if own.is_file():
@@ -93,11 +93,7 @@ def recipes(folder: Path) -> dict[str, Recipe]:
 
 
 def find(name: str, folder: Path) -> Recipe:
-    """Return the recipe of that name.
-
-    Raises:
-        NotFoundError: there is none; the hint lists similar names.
-    """
+    """Return the recipe of that name; NotFoundError has a hint with similar names."""
     known = recipes(folder)
     if name in known:
         return known[name]
@@ -120,70 +116,64 @@ def read(text: str, where: str) -> dict[str, Recipe]:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CorpusError(f"{where} is not TOML: {error}") from error
-    return {name: _recipe(name, entry, f"[{name}] in {where}") for name, entry in document.items()}
+    return {name: _recipe(name, table, f"[{name}] in {where}") for name, table in document.items()}
 
 
-def _recipe(name: str, entry: object, where: str) -> Recipe:
-    if not _NAME.fullmatch(name):
-        raise CorpusError(f"{where}: a corpus is named in small letters, figures, - and _")
-    if not isinstance(entry, dict) or not isinstance(entry.get("sources"), list) or not entry["sources"]:
+def _recipe(name: str, table: Any, where: str) -> Recipe:
+    if not isinstance(table, dict) or not isinstance(table.get("sources"), list) or not table["sources"]:
         raise CorpusError(f"{where} has no sources")
-    known = {"title", "language", "format", "cleaning", "cleaned", "options", "sources"}
-    if unknown := set(entry) - known:
-        raise CorpusError(f"{where} has an unknown key {min(unknown)!r}", f"known are {', '.join(sorted(known))}")
-    texts = {key: _text(entry, key, where) for key in ("title", "language", "format", "cleaning")}
-    if texts["format"] not in FORMATS:
-        raise CorpusError(f"{where}: unknown format {texts['format']!r}", f"it is one of {', '.join(FORMATS)}")
-    if texts["cleaning"] not in CLEANINGS:
-        raise CorpusError(f"{where}: unknown cleaning {texts['cleaning']!r}", f"it is one of {', '.join(CLEANINGS)}")
-    return Recipe(
-        name=name,
-        **texts,
-        cleaned=_texts(entry.get("cleaned", []), "cleaned", where),
-        options=entry.get("options", {}),
-        sources=tuple(_source(source, where) for source in entry["sources"]),
-    )
+    entry = dict(table)
+    sources = tuple(_from_table(CorpusSource, source, f"{where}: a source") for source in entry.pop("sources"))
+    options = _checked(entry.pop("options", {}), dict, f"{where}: options")
+    options = {key: _checked(value, _TEXTS, f"{where}: {key}") for key, value in options.items()}
+    recipe = _from_table(Recipe, entry, where, name=name, sources=sources, options=options)
+    for problem in (*_problems(recipe), *(one for source in sources for one in _source_problems(source))):
+        raise CorpusError(f"{where}: {problem}")
+    return recipe
 
 
-def _source(entry: object, where: str) -> CorpusSource:
-    known = CorpusSource.__dataclass_fields__
-    if not isinstance(entry, dict) or (unknown := set(entry) - set(known)):
-        raise CorpusError(f"{where}: a source has an unknown key", f"known are {', '.join(known)}")
-    del unknown
-    fields = dict(entry)
-    for key in ("licence", "attribution"):
-        _text(entry, key, where)
-    fields["files"] = _texts(entry.get("files", ["*"]), "files", where)
-    source = CorpusSource(**fields)
-    if sum(map(bool, (source.package, source.url, source.interpreter))) != 1:
-        raise CorpusError(f"{where}: a source has either a package, or a url, or interpreter = true")
-    if not source.interpreter and not re.fullmatch(r"[0-9a-f]{64}", str(source.sha256)):
-        raise CorpusError(
-            f"{where}: {source.name} has no sha256", "64 figures in hexadecimal; sha256sum FILE prints them"
-        )
-    if source.package and not (
-        re.fullmatch(r"[A-Za-z0-9][\w.-]*", source.package)
-        and re.fullmatch(r"\d[\w.!+]*", str(source.version))
-        and source.kind in ("wheel", "sdist")
-    ):
-        raise CorpusError(f"{where}: {source.package} needs an exact version, and kind wheel or sdist")
-    if source.backend and not (source.kind == "sdist" and str(source.backend).isidentifier()):
-        raise CorpusError(f"{where}: the backend of {source.name} must be a module's name, of an sdist")
-    if source.url and not str(source.url).startswith(("https://", "http://")):
-        raise CorpusError(f"{where}: {source.url} is not an address that begins with https:// or http://")
-    if not isinstance(source.bytes, int) or not 0 < source.bytes <= MAX_BYTES:
-        raise CorpusError(f"{where}: bytes must lie between 1 and {MAX_BYTES:,}")
-    return source
+def _from_table(kind: type[T], table: Any, where: str, **given: Any) -> T:
+    """Return a dataclass with the given values and those of a TOML table, whose keys and types are checked."""
+    types = {name: hint for name, hint in get_type_hints(kind).items() if name not in given}
+    if unknown := set(_checked(table, dict, where)) - set(types):
+        raise CorpusError(f"{where} has an unknown key {min(unknown)!r}", f"known are {', '.join(types)}")
+    for one in fields(kind):
+        if one.name in types and one.default is MISSING and not table.get(one.name):
+            raise CorpusError(f"{where} lacks {one.name}")
+    return kind(**given, **{key: _checked(value, types[key], f"{where}: {key}") for key, value in table.items()})
 
 
-def _text(entry: Mapping[str, object], key: str, where: str) -> str:
-    value = entry.get(key)
-    if not isinstance(value, str) or not value:
-        raise CorpusError(f"{where} lacks {key}")
+def _checked(value: Any, expected: Any, where: str) -> Any:
+    if expected == _TEXTS and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    if type(value) is not expected:
+        raise CorpusError(f"{where} must be {_TYPE_NAMES[expected]}")
     return value
 
 
-def _texts(value: object, key: str, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise CorpusError(f"{where}: {key} must be a list of texts")
-    return tuple(value)
+def _problems(recipe: Recipe) -> Iterator[str]:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", recipe.name):
+        yield "a corpus is named in small letters, figures, - and _"
+    if recipe.format not in FORMATS:
+        yield f"unknown format {recipe.format!r}; it is one of {', '.join(FORMATS)}"
+    if recipe.cleaning not in CLEANINGS:
+        yield f"unknown cleaning {recipe.cleaning!r}; it is one of {', '.join(CLEANINGS)}"
+    if unknown := set(recipe.options) - _OPTIONS.get(recipe.cleaning, set()):
+        yield f"the cleaning {recipe.cleaning!r} has no option {min(unknown)!r}"
+
+
+def _source_problems(source: CorpusSource) -> Iterator[str]:
+    if sum(map(bool, (source.package, source.url, source.interpreter))) != 1:
+        yield "a source has either a package, or a url, or interpreter = true"
+    if not source.interpreter and not re.fullmatch(r"[0-9a-f]{64}", source.sha256):
+        yield f"{source.name} has no sha256 of 64 hexadecimal digits; sha256sum FILE prints them"
+    is_name = re.fullmatch(r"[A-Za-z0-9][\w.-]*", source.package)
+    is_version = re.fullmatch(r"\d[\w.!+]*", source.version)
+    if source.package and not (is_name and is_version and source.kind in ("wheel", "sdist")):
+        yield f"{source.package} needs an exact version, and kind wheel or sdist"
+    if source.backend and not (source.kind == "sdist" and source.backend.isidentifier()):
+        yield f"the backend of {source.name} must be a module's name, of an sdist"
+    if source.url and not source.url.startswith(("https://", "http://")):
+        yield f"{source.url} is not an address that begins with https:// or http://"
+    if not 0 < source.bytes <= MAX_BYTES:
+        yield f"bytes must lie between 1 and {MAX_BYTES:,}"

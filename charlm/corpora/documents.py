@@ -7,16 +7,18 @@ moved there. A hash of their names selects them.
 from __future__ import annotations
 
 import hashlib
+import tomllib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from importlib import resources
+from typing import Any, Final
 
 HELD_OUT_SHARE: Final = 0.1  # at least, as training holds out by default
 HELD_OUT_MARGIN: Final = 0.005  # above that share
 
-Files = Mapping[str, str]
-"""Texts by their paths in an archive."""
+Files = Sequence[tuple[str, str]]
+"""Path and text of each file of a source."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class CleaningReport:
     changed: Counter[str] = field(default_factory=Counter)
 
     def remove(self, reason: str, text: str | int = 0, times: int = 1) -> None:
-        """Count a removal.
+        """Count removals.
 
         Args:
             reason: in the plural: "stage directions".
@@ -49,9 +51,7 @@ class CleaningReport:
             counts[1] += text if isinstance(text, int) else len(text)
 
     def change(self, reason: str, times: int = 1) -> None:
-        """Count changes."""
-        if times:
-            self.changed[reason] += times
+        self.changed[reason] += times
 
     def to_dict(self) -> dict[str, object]:
         """Return plain data for the manifest."""
@@ -59,11 +59,10 @@ class CleaningReport:
             reason: {"count": count, "characters": characters}
             for reason, (count, characters) in sorted(self.removed.items())
         }
-        return {"removed": removed, "changed": dict(sorted(self.changed.items()))}
-
-
-Clean = Callable[[Mapping[str, Files], CleaningReport, Mapping[str, object]], list[Document]]
-"""The function of a cleaning module: texts by source and path, report, options of the recipe -> documents."""
+        return {
+            "removed": removed,
+            "changed": {reason: count for reason, count in sorted(self.changed.items()) if count},
+        }
 
 
 def split(documents: Sequence[Document]) -> tuple[list[Document], list[Document]]:
@@ -73,9 +72,8 @@ def split(documents: Sequence[Document]) -> tuple[list[Document], list[Document]
     until they are a tenth of the text; documents that would exceed it much are skipped. A single one is not divided.
     """
     chosen = {document.name for document in documents if document.last} or by_hash(documents)
-    return [document for document in documents if document.name not in chosen], [
-        document for document in documents if document.name in chosen
-    ]
+    trained = [document for document in documents if document.name not in chosen]
+    return trained, [document for document in documents if document.name in chosen]
 
 
 def by_hash(documents: Sequence[Document]) -> set[str]:
@@ -93,3 +91,8 @@ def by_hash(documents: Sequence[Document]) -> set[str]:
             chosen.add(name)
             taken += sizes[name]
     return chosen if len(chosen) < len(sizes) else set()
+
+
+def read_table(name: str) -> dict[str, Any]:
+    """Return a TOML file of this package: words or corrections of a cleaning module."""
+    return tomllib.loads(resources.files("charlm.corpora").joinpath(name).read_text(encoding="utf-8"))

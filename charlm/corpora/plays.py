@@ -15,47 +15,15 @@ and `**OF WINCHESTER**` begins the next. `REPAIRS` corrects single errors.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Final
 
-from charlm.corpora.documents import CleaningReport, Document, Files
+from charlm.corpora.documents import CleaningReport, Document, Files, read_table
 from charlm.text.decoding import normalise
 from charlm.text.dialogue import is_name
 
-REPAIRS: Final = (
-    ("**HERNIA**", "**HERMIA**"),
-    ("**SU FFOLK**", "**SUFFOLK**"),
-    ("**First Murder**", "**First Murderer**"),
-    ("**Second murderer**", "**Second Murderer**"),
-    ("**Second Gentlemen**", "**Second Gentleman**"),
-    ("**Shepard**", "**Shepherd**"),
-    ("**NURSE**", "**Nurse**"),
-    ("**LEAR**", "**KING LEAR**"),
-    ("**CLERK**", "**Clerk**"),
-    ("**KATARINA**", "**KATHARINA**"),
-    ("**POMPHEY**", "**POMPEY**"),
-    ("**ROSENCRANTZ: & GUILDENSTERN:**", "**ROSENCRANTZ & GUILDENSTERN**"),
-    ("**SHALLOW & PAGE & & C**", "**All**"),
-    ("\n**As long as you or I**\nyet", "As long as you or I yet"),
-    ("\n**This way will I**\ndisrobe", "This way will I disrobe"),
-    ("\n**Here stand I**\nlady", "Here stand I: lady"),
-    ("\nSenators, & C We", "\n\n**Senators**\nWe"),
-    ("\nSenators, & C Weapons", "\n\n**Senators**\nWeapons"),
-    ("\nBoth\nVarro's Servants And", "\n\n**Servants**\nAnd"),
-    ("\nServing-Men Open", "\n\n**Serving-Men**\nOpen"),
-    ("\nLucilius' Servant Five", "\n\n**Servant**\nFive"),
-    ("\nEnter FLAMINIUS.", ""),
-    ("\nCYMBELINE\n\n**POSTHUMUS", "\n\n**POSTHUMUS"),
-    ("\nEPILOGUE\n", "\n\n### EPILOGUE\n\n"),
-    ("\n**\n", "\n"),
-    ("\nMaster-Gunner Sirrah", "\n**Master-Gunner**\nSirrah"),
-    ("\nTake, O, take those lips", "\n**Boy**\nTake, O, take those lips"),
-    ("\nO blessed breeding sun", "\n**TIMON**\nO blessed breeding sun"),
-    ("god s and", "gods and"),
-    ("stone s,", "stones,"),
-    ("sha$l", "shall"),
-)
+REPAIRS: Final[list[tuple[str, str]]] = read_table("plays.toml")["repairs"]
 
 _LABEL = re.compile(r"\*\*([^*]+)\*\*")
 _HEADING = re.compile(r"#|\*\*Scene\b|SCENE [IVX]+\b")
@@ -65,32 +33,31 @@ _NAMES_ITS_SPEAKER = re.compile(r"#+ ((?:Pro|Epi)logue)\b", re.IGNORECASE)
 _BEGINNING_OF_LABEL = re.compile(r"BISHOP|CARDINAL|COUNTESS|LADY|RICHARD|Varro's|Ghosts?")
 
 
-def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, Any]) -> list[Document]:
-    """Return each play as a document.
+def documents(
+    files: Files, report: CleaningReport, leave_out: Sequence[str] = (), held_out: Sequence[str] = ()
+) -> list[Document]:
+    """Return each play as a document, named by its file.
 
     Args:
-        sources: the plays by source and path; a play has the name of its file.
+        files: the plays.
         report: counts removals and changes.
-        options: `leave_out` and `held_out`, lists of plays; those of `held_out` come last, in the given order.
+        leave_out: names of plays.
+        held_out: names of plays; they come last, in this order.
     """
-    left_out, held_out = options.get("leave_out", []), options.get("held_out", [])
-    pieces = {}
-    for files in sources.values():
-        for path, markdown in files.items():
-            name = PurePosixPath(path).stem
-            if name in left_out:
-                report.remove("plays left out", markdown)
-            else:
-                pieces[name] = Document(name, play(markdown, report), name in held_out)
-    ordered = sorted(pieces, key=lambda name: (held_out.index(name) if name in held_out else -1, name))
-    return [pieces[name] for name in ordered if pieces[name].text]
+    found = []
+    for path, markdown in files:
+        name = PurePosixPath(path).stem
+        if name in leave_out:
+            report.remove("plays left out", markdown)
+        elif text := play(markdown, report):
+            found.append(Document(name, text, last=name in held_out))
+    return sorted(found, key=lambda one: (held_out.index(one.name) if one.last else -1, one.name))
 
 
 def play(markdown: str, report: CleaningReport) -> str:
     """Return a play's speeches, with blank lines between them."""
-    markdown = _repaired(normalise(markdown), report)
     speeches: list[tuple[str, list[str]]] = [("", [])]
-    for block in re.split(r"\n\s*\n", markdown):
+    for block in re.split(r"\n\s*\n", _repaired(normalise(markdown), report)):
         words = block.strip()
         if _HEADING.match(words):
             report.remove("headings", words)
@@ -105,11 +72,10 @@ def play(markdown: str, report: CleaningReport) -> str:
             words = words[label.end() :]
         lines = _spoken(words, report)
         speeches[-1][1].extend(lines)
-    said = [(name, lines) for name, lines in speeches if lines]
-    for name, lines in said:
+    for name, lines in speeches:
         if not name:
             report.remove("lines without a speaker", "\n".join(lines), len(lines))
-    return "\n\n".join(f"{name}:\n" + "\n".join(lines) for name, lines in said if name)
+    return "\n\n".join(f"{name}:\n" + "\n".join(lines) for name, lines in speeches if name and lines)
 
 
 def _repaired(markdown: str, report: CleaningReport) -> str:

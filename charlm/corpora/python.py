@@ -17,7 +17,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from charlm.corpora import pii
@@ -45,29 +45,21 @@ _CREDIT = re.compile(
 _AUTHOR = re.compile(
     r"^__(?:author|credits|copyright|email|date|cvsid)__\s*=\s*(?:'[^'\n]*'|\"[^\"\n]*\")\s*$", re.MULTILINE
 )
+_SCOPES = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)  # may have a docstring
 _EMAIL = re.compile(r"<?[\w.+-]+@[\w-]+(?:\.[\w-]+)+>?")
 
 
-def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, object]) -> list[Document]:
-    """Return each module as a document, named by its path.
-
-    Args:
-        sources: the files of the standard library by path.
-        report: counts removals and changes.
-        options: none.
-    """
-    found = []
+def documents(files: Files, report: CleaningReport) -> Iterator[Document]:
+    """Yield each module as a document, named by its path."""
     copies = NearDuplicateFilter()
-    for files in sources.values():
-        for path, text in files.items():
-            if _LEFT_OUT.search(path):
-                report.remove("tests, generated and foreign modules", text)
-            elif kept := module(text, report):
-                if copies.is_new(kept.split()):
-                    found.append(Document(path, kept))
-                else:
-                    report.remove("modules that are copies of others", text)
-    return found
+    for path, text in files:
+        if _LEFT_OUT.search(path):
+            report.remove("tests, generated and foreign modules", text)
+        elif kept := module(text, report):
+            if copies.is_new(kept.split()):
+                yield Document(path, kept)
+            else:
+                report.remove("modules that are copies of others", text)
 
 
 def module(text: str, report: CleaningReport) -> str:
@@ -136,7 +128,12 @@ def short_docstrings(text: str, report: CleaningReport) -> str:
         ValueError: the text has a character that Python forbids.
     """
     lines = text.split("\n")
-    places = [place for node in ast.walk(ast.parse(text)) if (place := _docstring(node)) is not None]
+    docstrings = [
+        node.body[0]
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, _SCOPES) and ast.get_docstring(node, clean=False) is not None
+    ]
+    places = [(node.lineno - 1, (node.end_lineno or node.lineno) - 1) for node in docstrings]
     for first, last in sorted(places, reverse=True):  # from the end, so that line numbers stay valid
         opening = re.match(r"\s*[rRuU]{0,2}(\"\"\"|''')", lines[first])
         if opening is None or not lines[last].rstrip().endswith(opening[1]):
@@ -152,15 +149,3 @@ def short_docstrings(text: str, report: CleaningReport) -> str:
     shorter = "\n".join(lines)
     ast.parse(shorter)
     return shorter
-
-
-def _docstring(node: ast.AST) -> tuple[int, int] | None:
-    """Return the first and last line of a node's docstring, counted from 0."""
-    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or not node.body:
-        return None
-    first = node.body[0]
-    if not (
-        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    ):
-        return None
-    return first.lineno - 1, (first.end_lineno or first.lineno) - 1

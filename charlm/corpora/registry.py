@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,6 @@ from charlm.config import DataConfig
 from charlm.corpora import catalogue, fetch
 from charlm.errors import NotFoundError
 from charlm.files import home
-
-TEXT = ".txt"
-MANIFEST = ".json"
 
 
 def folder() -> Path:
@@ -34,18 +31,17 @@ def folder() -> Path:
 
 def text_path(name: str) -> Path:
     """Return the path of a corpus's text, built or not."""
-    return folder() / f"{name}{TEXT}"
+    return folder() / f"{name}.txt"
 
 
 def manifest_path(name: str) -> Path:
     """Return the path of a corpus's manifest, built or not."""
-    return folder() / f"{name}{MANIFEST}"
+    return folder() / f"{name}.json"
 
 
-def built() -> Iterator[str]:
-    """Yield the names of the texts in the folder."""
-    texts = (path for path in folder().glob(f"*{TEXT}") if path.is_file() and not path.name.startswith("."))
-    return iter(sorted(path.stem for path in texts))
+def built() -> list[str]:
+    """Return the names of the texts in the folder."""
+    return sorted(path.stem for path in folder().glob("*.txt") if path.is_file() and not path.name.startswith("."))
 
 
 def manifest(name: str) -> dict[str, Any] | None:
@@ -59,15 +55,11 @@ def manifest(name: str) -> dict[str, Any] | None:
 
 
 def find(name: str) -> Path:
-    """Return the path of a built corpus's text.
-
-    Raises:
-        NotFoundError: it is not built; the hint is the command that builds it.
-    """
+    """Return the path of a built corpus's text; NotFoundError has the command that builds it as a hint."""
     if (path := _built_path(name)) is not None:
         return path
-    recipe = catalogue.find(name, folder())
-    raise NotFoundError(f"the corpus {name!r} is not built yet", f"charlm corpora build {recipe.name}")
+    catalogue.find(name, folder())  # raises if there is no such corpus at all
+    raise NotFoundError(f"the corpus {name!r} is not built yet", f"charlm corpora build {name}")
 
 
 def resolve(paths: Sequence[str]) -> list[str]:
@@ -98,21 +90,19 @@ def form(paths: Sequence[str]) -> str | None:
 def _find_named(name: str) -> Path:
     if (path := _built_path(name)) is not None:
         return path
-    if _is_bare(name):
-        known = [*catalogue.recipes(folder()), *built()]
-        if name in known:
-            raise NotFoundError(f"the corpus {name!r} is not built yet", f"charlm corpora build {name}")
-        near = difflib.get_close_matches(name, [*known, *_names_in(Path())], n=3, cutoff=0.6)
-        there = list(built())
-        hint = "did you mean " + " or ".join(dict.fromkeys(near)) + "?" if near else None
-        if hint is None and there:
-            hint = "corpora that are built: " + ", ".join(there)
-        raise NotFoundError(
-            f"no file, folder or corpus named {name!r}", hint or "list the corpora with charlm corpora list"
-        )
-    near = difflib.get_close_matches(Path(name).name, _names_in(Path(name).parent), n=1, cutoff=0.6)
-    hint = f"did you mean {Path(name).parent / near[0]}?" if near else None
-    raise NotFoundError(f"no such file or folder: {name}", hint)
+    if not _is_bare(name):
+        parent = Path(name).parent
+        near = difflib.get_close_matches(Path(name).name, _names_in(parent), n=1, cutoff=0.6)
+        raise NotFoundError(f"no such file or folder: {name}", f"did you mean {parent / near[0]}?" if near else None)
+    recipes, texts = catalogue.recipes(folder()), built()
+    if name in recipes:
+        return find(name)
+    hint = "list the corpora with charlm corpora list"
+    if near := difflib.get_close_matches(name, [*recipes, *texts, *_names_in(Path())], n=3, cutoff=0.6):
+        hint = f"did you mean {' or '.join(dict.fromkeys(near))}?"
+    elif texts:
+        hint = f"corpora that are built: {', '.join(texts)}"
+    raise NotFoundError(f"no file, folder or corpus named {name!r}", hint)
 
 
 def _built_path(name: str) -> Path | None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from charlm.corpora import chatterbot, filters, normalise_english, spelling
@@ -43,8 +43,10 @@ _GREETS = re.compile(
 _ANSWERS = re.compile(
     r"(?:I|I'd|I'm|I've|My|It|It's|If|Probably|Maybe|Definitely|That|We|We'd|They|Well|Yes|No|The|A|Mine|Honestly|To)\b"
 )
-_SAYS_LITTLE = normalise_english.word_set(
-    "what would have that with your about this they were from when will does them like most ever"
+_SAYS_LITTLE = set(
+    normalise_english.words(
+        "what would have that with your about this they were from when will does them like most ever"
+    )
 )
 
 
@@ -56,33 +58,20 @@ class RawConversation(NamedTuple):
     turns: list[list[str]]  # the messages of each turn; the speakers alternate
 
 
-def documents(sources: Mapping[str, Files], report: CleaningReport, options: Mapping[str, object]) -> list[Document]:
-    """Return each conversation as a document, those of chitchat-dataset first.
-
-    Args:
-        sources: JSON files of chitchat-dataset and YAML files of chatterbot's corpus, by suffix.
-        report: counts removals and changes.
-        options: none.
-    """
-    paths = {path: text for files in sources.values() for path, text in files.items()}
-    conversations = [one for path, text in paths.items() if path.endswith(".json") for one in read(text)]
-    entries = [one for path, text in paths.items() if path.endswith(".yml") for one in chatterbot.read(path, text)]
+def documents(files: Files, report: CleaningReport) -> Iterator[Document]:
+    """Yield each conversation as a document, those of chitchat-dataset (JSON) before chatterbot's (YAML)."""
+    conversations = [one for path, text in files if path.endswith(".json") for one in read(text)]
+    entries = [one for path, text in files if path.endswith(".yml") for one in chatterbot.read(path, text)]
     copies = NearDuplicateFilter()
-    found = []
     for name, turns in clean(conversations, report) + chatterbot.clean(entries, report, tidy=normalise_english.tidy):
         if copies.is_new(normalise_english.words(" ".join(turns))):
-            found.append(Document(name, "\n".join(turns)))
+            yield Document(name, "\n".join(turns))
         else:
             report.remove("conversations that are copies of others", sum(map(len, turns)))
-    return found
 
 
 def read(text: str) -> list[RawConversation]:
-    """Return the conversations of chitchat-dataset's JSON file.
-
-    Raises:
-        CorpusError: it has another form.
-    """
+    """Return the conversations of chitchat-dataset's JSON file."""
     try:
         return [
             RawConversation(
@@ -98,23 +87,20 @@ def read(text: str) -> list[RawConversation]:
 
 def clean(conversations: Sequence[RawConversation], report: CleaningReport) -> list[tuple[str, list[str]]]:
     """Return cleaned conversations with their names; the parts of one conversation share its name."""
-    kept = []
+    kept = [one for one in conversations if len(one.turns) >= MIN_TURNS]
     for one in conversations:
         if len(one.turns) < MIN_TURNS:
-            report.remove(
-                f"conversations of fewer than {MIN_TURNS} turns", sum(len("".join(turn)) for turn in one.turns)
-            )
-        else:
-            kept.append(one)
+            size = sum(len(message) for turn in one.turns for message in turn)
+            report.remove(f"conversations of fewer than {MIN_TURNS} turns", size)
     known = spelling.count_words(message for one in kept for turn in one.turns for message in turn)
-    normalise = [(one, [join(turn, known) for turn in one.turns]) for one in kept]
-    texts = [turn for _, turns in normalise for turn in turns]
+    normalised = [[join(turn, known) for turn in one.turns] for one in kept]
+    texts = [turn for turns in normalised for turn in turns]
     counts = spelling.count_words(texts)
     corrections, cases = spelling.find_misspellings(counts), spelling.true_cases(texts)
     report.change("misspelt words corrected", sum(counts[word] for word in corrections))
     greeted: Counter[str] = Counter()
     found = []
-    for one, turns in normalise:
+    for one, turns in zip(kept, normalised, strict=True):
         spelt = [spelling.correct(turn, corrections, cases) for turn in turns]
         parts = split_at_rejected(spelt, one.turns, counts, report)
         if parts and parts[0][0] == spelt[0]:
@@ -152,15 +138,15 @@ def join(messages: Sequence[str], known: Mapping[str, int]) -> str:
     return " ".join(text for text in (normalise_english.normalise(message, known) for message in whole) if text)
 
 
-def shorten(turn: str, longest: int = MAX_TURN_CHARS) -> str:
+def shorten(turn: str) -> str:
     """Return the first sentences of a long turn and its last, as many as fit; empty if fewer than two fit."""
-    if len(turn) <= longest:
+    if len(turn) <= MAX_TURN_CHARS:
         return turn
     parts = re.split(r"(?<=[.!?]) (?=[A-Z])", turn)
     last = parts.pop()
     kept: list[str] = []
     for part in parts:
-        if len(" ".join([*kept, part, last])) > longest:
+        if len(" ".join([*kept, part, last])) > MAX_TURN_CHARS:
             break
         kept.append(part)
     return " ".join([*kept, last]) if kept else ""

@@ -24,7 +24,7 @@ def test_books_chapters_and_verses() -> None:
         ("2 Boats", 1, "Back."),
     ]
     report = CleaningReport()
-    found = bible.documents({"x": {"k.jsonl": "\n".join(line(*verse) for verse in verses) + "\n"}}, report, {})
+    found = bible.documents([("k.jsonl", "\n".join(line(*verse) for verse in verses) + "\n")], report)
     assert found == [
         Document("Ferry", "FERRY\n\nAnd it went.\nAnd it came\n\nOver."),
         Document("2 Boats", "2 BOATS\n\nBack."),
@@ -38,4 +38,4 @@ def test_books_chapters_and_verses() -> None:
 @pytest.mark.parametrize("text", ["x", "{}", '{"book": "a", "chapter": "b", "text": "c"}'])
 def test_another_form_is_said(text: str) -> None:
     with pytest.raises(CorpusError, match="is not that of this version"):
-        bible.documents({"x": {"k.jsonl": text}}, CleaningReport(), {})
+        bible.documents([("k.jsonl", text)], CleaningReport())

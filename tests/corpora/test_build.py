@@ -138,7 +138,7 @@ def test_a_changed_text_does_not_pass_for_the_built_one(recipe: Recipe, archive:
 
 def test_the_interpreter_s_library_needs_no_download(monkeypatch: pytest.MonkeyPatch) -> None:
     code = "\n".join(f"def ring_{at}(times):\n    return times * {at}" for at in range(30))
-    monkeypatch.setattr(build, "standard_library", lambda: {"bell.py": code})
+    monkeypatch.setattr(build, "standard_library", lambda: [("bell.py", code)])
 
     def never(source: CorpusSource, folder: Path) -> Path:
         raise AssertionError

@@ -79,7 +79,7 @@ def test_from_files_to_pieces() -> None:
     ]
     yaml = "conversations:\n- - 船が来た?\n  - 朝が来た。\n- - what is 船\n  - 船だ\n- - 船が来た?\n  - 夜だ\n"
     report = CleaningReport()
-    found = japanese.documents({"a": {"n.json": json.dumps(entries)}, "b": {"y.yml": yaml}}, report, {})
+    found = japanese.documents([("n.json", json.dumps(entries)), ("y.yml", yaml)], report)
     texts = [document.text for document in found]
     assert texts[0] == "船が来た。\n船が来た！"
     assert texts[-1] == "船。\n朝。", "the vocabulary follows"
@@ -98,7 +98,7 @@ def test_only_what_the_model_is_for_is_held_out() -> None:
         {"word": word, "examples": [{"ja": f"{word}が来た。"}]} for word in map("".join, product("船蟹朝", repeat=4))
     ]
     found = japanese.documents(
-        {"a": {"n.json": json.dumps(entries)}, "b": {"book.txt": "船が見えた。\n朝だ。" * 50}}, CleaningReport(), {}
+        [("n.json", json.dumps(entries)), ("book.txt", "船が見えた。\n朝だ。" * 50)], CleaningReport()
     )
     held_out = [document.text for document in found if document.last]
     assert held_out
@@ -117,7 +117,7 @@ def test_books_give_passages_that_are_never_held_out() -> None:
     lines += ["朝※［＃「魚＋船」］が来た。", "boats が来た。", "朝" * 201]
     book = "\n".join([*lines * 3, "底本：「船」"])
     report = CleaningReport()
-    found = japanese.documents({"a": {"book.txt": book}}, report, {})
+    found = japanese.documents([("book.txt", book)], report)
     texts = [document.text for document in found]
     assert texts[:2] == ["船が来た。\n朝が来た。", "船か。\n船だ。"]
     assert not any(document.last for document in found)

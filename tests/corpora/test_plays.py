@@ -103,8 +103,8 @@ def test_slips_are_put_right(report: CleaningReport) -> None:
 
 
 def test_plays_are_left_out_and_held_out_by_name(report: CleaningReport) -> None:
-    files = {f"plays/{name}.md": f"**{name.upper()}**\nI speak." for name in ("ant", "bee", "cow", "dog")}
-    found = plays.documents({"x": files}, report, {"leave_out": ["bee"], "held_out": ["cow", "ant"]})
+    files = [(f"plays/{name}.md", f"**{name.upper()}**\nI speak.") for name in ("ant", "bee", "cow", "dog")]
+    found = plays.documents(files, report, leave_out=["bee"], held_out=["cow", "ant"])
     assert [(document.name, document.last) for document in found] == [("dog", False), ("cow", True), ("ant", True)]
     assert report.removed["plays left out"][0] == 1
 

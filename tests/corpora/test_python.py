@@ -125,18 +125,18 @@ def test_paths_and_copies(report: CleaningReport) -> None:
         "_sysconfigdata_x.py",
         "idlelib/idle_test/t.py",
     ]
-    found = python.documents({"x": dict.fromkeys(paths, code)}, report, {})
+    found = list(python.documents([(path, code) for path in paths], report))
     assert [document.name for document in found] == ["a.py"]
     assert report.removed["modules that are copies of others"][0] == 1
     assert report.removed["tests, generated and foreign modules"][0] == 5
 
 
 def test_the_standard_library_of_this_interpreter(report: CleaningReport) -> None:
-    library = standard_library()
+    library = dict(standard_library())
     assert list(library) == sorted(library)
     assert {"json/decoder.py", "argparse.py"} <= set(library)
-    some = {path: library[path] for path in ("json/decoder.py", "argparse.py", "html/entities.py")}
-    found = python.documents({"x": some}, report, {})
+    some = [(path, library[path]) for path in ("json/decoder.py", "argparse.py", "html/entities.py")]
+    found = list(python.documents(some, report))
     assert [document.name for document in found] == ["json/decoder.py", "argparse.py"]
     for document in found:
         ast.parse(document.text)

@@ -150,8 +150,8 @@ def test_the_whole_way_from_files_to_pieces(report: CleaningReport) -> None:
     crowd = {str(seed): written([[sentence(rng)] for _ in range(8)]) for seed in range(30)}
     crowd["copy"] = crowd["3"]
     yaml = "conversations:\n- - the boat is what\n  - it is late\n- - the boat is what\n  - so are you\n"
-    sources = {"a": {"d.json": json.dumps(crowd)}, "b": {"x/boats.yml": yaml}}
-    found = smalltalk.documents(sources, report, {})
+    files = [("d.json", json.dumps(crowd)), ("x/boats.yml", yaml)]
+    found = list(smalltalk.documents(files, report))
     assert len(found) == 32
     assert report.removed["conversations that are copies of others"][0] == 1
     assert [document.text for document in found[-2:]] == [
@@ -160,7 +160,7 @@ def test_the_whole_way_from_files_to_pieces(report: CleaningReport) -> None:
     ]
     assert found[-1].name == found[-2].name, "answers to one question are held out together"
     text = "\n\n".join(document.text for document in found)
-    assert smalltalk.documents(sources, CleaningReport(), {}) == found
+    assert list(smalltalk.documents(files, CleaningReport())) == found
     assert "\n\n\n" not in text
 
 
