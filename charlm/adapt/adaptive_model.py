@@ -88,7 +88,7 @@ class AdaptiveModel:
         Raises:
             UsageError: `cancel` returned true.
         """
-        return self._read(context, ids, cancel, is_adapted=will_learn).context
+        return self.learn(context, ids, None, cancel=cancel, will_learn=will_learn).context
 
     def learn(
         self,
@@ -97,6 +97,8 @@ class AdaptiveModel:
         settings: LearnConfig | None,
         next_id: int | None = None,
         cancel: Callable[[], bool] = never,
+        *,
+        will_learn: bool = False,
     ) -> ReadResult:
         """Return the context after ids, and how surprising they were.
 
@@ -106,43 +108,32 @@ class AdaptiveModel:
             settings: how to learn from them; None only reads.
             next_id: follows the ids, if known; that it does is learned, but it is not read.
             cancel: called every few hundred ids.
+            will_learn: as for `read`.
 
         Raises:
             UsageError: `cancel` returned true.
         """
-        return self._read(context, ids, cancel, settings, next_id, is_adapted=settings is not None)
-
-    def _read(
-        self,
-        context: Context,
-        ids: Ids,
-        cancel: Callable[[], bool],
-        settings: LearnConfig | None = None,
-        next_id: int | None = None,
-        *,
-        is_adapted: bool,
-    ) -> ReadResult:
-        if not isinstance(context, AdaptedContext) and not is_adapted:
+        if not (isinstance(context, AdaptedContext) or settings is not None or will_learn):
             return ReadResult(self._static.read(context, ids, cancel), None)
         if not len(ids):
             return ReadResult(context, np.empty(0))
-        nats = []
+        nats, how = [], settings or LearnConfig()
         if not isinstance(context, AdaptedContext):
             nats.append(surprisals(context.logits[None], ids[:1]))
             with self._lock:
-                context = self._learner_with(settings or LearnConfig()).begin(context.state, int(ids[0]))
+                context = self._learner_with(how).begin(context.state, int(ids[0]))
             ids = ids[1:]
-        block = BLOCK_SEGMENTS * (settings or LearnConfig()).segment
+        block = BLOCK_SEGMENTS * how.segment
         for first in range(0, len(ids), block):
             if first and cancel():
                 raise cancelled_error(first, len(ids))
             with self._lock:
-                context, surprisal, _ = self._learner_with(settings or LearnConfig()).read(
+                context, surprisal, _ = self._learner_with(how).read(
                     context,
                     ids[first : first + block],
                     learn=settings is not None,
                     next_id=next_id if first + block >= len(ids) else None,
-                    lr=None if settings is None else settings.rate,
+                    lr=how.rate,
                 )
             nats.append(surprisal)
         return ReadResult(context, np.concatenate(nats))

@@ -5,21 +5,25 @@ It knows nothing of files, text or of how the next character is chosen.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping
 from copy import copy
 from typing import NamedTuple
 
 import numpy as np
 
+from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
-from charlm.errors import UsageError
+from charlm.errors import CheckpointError, UsageError
 from charlm.inference.fast_step import fast_step, prepare
-from charlm.inference.state import Array, Ids, State, state_from_bytes, state_to_bytes, zero_state
+from charlm.inference.state import Array, Ids, State, unpack_header, zero_state
 from charlm.inference.tape import LayerTape, read_signals, run
 from charlm.text.vocabulary import Vocabulary
 
 SEGMENT = 256  # steps that run layer by layer at a time: enough for large products, little memory
+_MAGIC = b"charlmS1"  # of a state; the last character is the version of the layout
+_HEADER = struct.Struct("<8s16sI")  # magic, fingerprint, B; then the arrays of all layers, float32
 
 
 class Activations(NamedTuple):
@@ -147,7 +151,8 @@ class Engine:
 
     def to_bytes(self, state: State) -> bytes:
         """Return a state as bytes for `from_bytes` of the same model."""
-        return state_to_bytes(state, self.fingerprint)
+        parts = [np.ascontiguousarray(part, dtype="<f4").tobytes() for part in state.arrays()]
+        return _HEADER.pack(_MAGIC, self.fingerprint.encode(), state.batch) + b"".join(parts)
 
     def from_bytes(self, data: bytes) -> State:
         """Read the output of `to_bytes`.
@@ -155,7 +160,17 @@ class Engine:
         Raises:
             CheckpointError: not a state, a damaged one, or that of another model.
         """
-        return state_from_bytes(data, self.config, self.fingerprint)
+        fingerprint, batch = unpack_header(data, _HEADER, _MAGIC, "a model's state")
+        if fingerprint != self.fingerprint.encode():
+            raise CheckpointError("this state belongs to another model", "read the text again instead")
+        cell = CELLS[self.config.cell]
+        shape = (self.config.layers, len(cell.state_fields), batch, self.config.hidden)
+        if batch < 1 or len(data) - _HEADER.size != 4 * np.prod(shape, dtype=object):
+            raise CheckpointError("a model's state is damaged: its length is wrong")
+        values = np.frombuffer(data, "<f4", offset=_HEADER.size).reshape(shape)
+        if not np.isfinite(values).all():
+            raise CheckpointError("a model's state is damaged: some values are not finite")
+        return State(tuple(cell.State(*layer) for layer in values.astype(np.float32)))
 
 
 def _segments(ids: Ids, batch: int) -> Iterator[tuple[slice, Ids]]:

@@ -64,7 +64,13 @@ def sample(
         uniforms: (B,) random numbers in [0, 1).
     """
     ids = draw(filtered_weights(logits, params, banned_ids, recent), uniforms)
-    return Sample(ids, *logprobs_and_entropies(logits, ids))
+    shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
+    likelihoods = np.exp(shifted)
+    total = np.add.reduce(likelihoods, axis=-1)
+    log_total = np.log(total)
+    logprobs = shifted[np.arange(len(ids)), ids] - log_total
+    entropies = log_total - np.vecdot(likelihoods, shifted) / total
+    return Sample(ids, logprobs.tolist(), entropies.tolist())
 
 
 def log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
@@ -72,22 +78,6 @@ def log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
     shifted: NDArray[Any] = logits - logits.max(axis=-1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return shifted
-
-
-def logprobs_and_entropies(logits: NDArray[Any], ids: NDArray[np.int64]) -> tuple[list[float], list[float]]:
-    """Return log p of each row's id and the entropy of each row, in nats.
-
-    Args:
-        logits: (B, V).
-        ids: (B,).
-    """
-    shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
-    weights = np.exp(shifted)
-    total = np.add.reduce(weights, axis=-1)
-    log_total = np.log(total)
-    logprobs = shifted[np.arange(len(ids)), ids] - log_total
-    entropies = log_total - np.vecdot(weights, shifted) / total
-    return logprobs.tolist(), entropies.tolist()
 
 
 def filtered_weights(

@@ -98,7 +98,8 @@ def score_text(engine: Engine, text: str, lanes: int = 1) -> Iterator[TextScore]
     for segment in read_once(ids, lanes, 256):
         if state is None:
             state = engine.start(segment.x.shape[1])
-        state = _restart(state, segment.starts)
+        if segment.starts.any():
+            state = state.zero_where(segment.starts)
         state, logits = engine.forward(state, segment.x)
         nats = -log_softmax(logits)[(*np.indices(segment.y.shape), segment.y)]
         scored = segment.scored
@@ -106,13 +107,6 @@ def score_text(engine: Engine, text: str, lanes: int = 1) -> Iterator[TextScore]
         yield total
     if unknown:
         yield total.with_unknown(unknown)
-
-
-def _restart(state: State, starts: NDArray[np.bool_]) -> State:
-    if not starts.any():
-        return state
-    keep = ~starts[:, None]
-    return State(tuple(type(layer)(*[part * keep for part in layer]) for layer in state.layers))
 
 
 @dataclass(frozen=True)

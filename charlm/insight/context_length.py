@@ -15,11 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.cells.base import with_arrays
 from charlm.errors import CorpusError
 from charlm.inference.engine import SEGMENT, Engine
 from charlm.inference.sampling import log_softmax
-from charlm.inference.state import Array, Ids, State
+from charlm.inference.state import Array, Ids
 from charlm.insight.recall_targets import KINDS, RecallTarget
 
 MAX_STREAMS = 64  # windows read at once
@@ -196,7 +195,6 @@ def _predict(
         has_begun = steps - step <= lengths
         state, logits = engine.step(state, padded[step])
         if not has_begun.all():
-            keep = has_begun[:, None]
-            state = State(tuple(with_arrays(layer, [part * keep for part in layer]) for layer in state.layers))
+            state = state.zero_where(~has_begun)
         on_read(streams)
     return hits, nats

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.cells import CELLS
-from charlm.cells.base import with_arrays
 from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
 from charlm.inference import tape
@@ -75,7 +74,7 @@ def measure(model: Checkpoint, windows: Ids, steps: int, name: str) -> GradientR
     state, _ = engine.forward(engine.start(windows.shape[1]), lead)
     # Double precision: after 200 steps of a plain cell float32 has no digits left.
     weights = {key: tensor.astype(np.float64) for key, tensor in model.tensors.items()}
-    start = State(tuple(with_arrays(layer, [part.astype(np.float64) for part in layer]) for layer in state.layers))
+    start = state.map(lambda part: part.astype(np.float64))
     gradients = state_gradients(model.config, weights, rest, target, start)
     lengths = {part: np.linalg.norm(values, axis=-1)[:, -2::-1] for part, values in gradients.items()}  # (L, K, B)
     means = {part: each.mean(axis=-1) for part, each in lengths.items()}

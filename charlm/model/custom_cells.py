@@ -10,8 +10,7 @@ next to the one product that is left in the loop find their operands in the proc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,36 +20,40 @@ from torch.nn import functional as F
 
 LayerState = tuple[Tensor, ...]  # (B, H) each, in the order of the cell's State
 Loop = Callable[[Tensor, LayerState, Mapping[str, Tensor]], tuple[Tensor, LayerState]]
-"""From W_x x + b, (T, B, GH), the state before the chunk and the layer's weights, to h after every step, (T, B, H), and
-the state after the last. All runs in the precision of the first argument."""
+"""From a layer's input, (T, B, I), the state before the chunk and the layer's weights, to h after every step,
+(T, B, H), and the state after the last."""
 
 
-def _peephole(input_proj: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+def peephole(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+    """Run a chunk through a peephole LSTM layer, see `Loop`."""
     peepholes = torch.stack([weights[name] for name in ("p_i", "p_f", "p_o")])
-    return _lstm(input_proj, state, weights["w_h"], peepholes=peepholes)
+    return _lstm(_input_proj(x, weights), state, weights["w_h"], peepholes=peepholes)
 
 
-def _cifg(input_proj: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    return _lstm(input_proj, state, weights["w_h"])
+def cifg(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+    """Run a chunk through a CIFG layer, see `Loop`."""
+    return _lstm(_input_proj(x, weights), state, weights["w_h"])
 
 
-def _multiplicative(input_proj: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    gates = len(weights["w_h"])
-    scale = input_proj[..., gates:]
-    return _lstm(input_proj[..., :gates], state, weights["w_h"], scale=scale, w_m=weights["w_m"])
+def multiplicative(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+    """Run a chunk through a multiplicative LSTM layer, see `Loop`."""
+    w_h = weights["w_h"]
+    input_proj, scale = _input_proj(x, weights).tensor_split((len(w_h),), dim=-1)
+    return _lstm(input_proj, state, w_h, scale=scale, w_m=weights["w_m"])
 
 
-def _slstm(input_proj: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+def slstm(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
+    """Run a chunk through an sLSTM layer, see `Loop`."""
     # Exponentials of sums over a text need the precision of the weights, also under autocast.
     w_h = weights["w_h"]
-    parts = [part.to(w_h.dtype) for part in (input_proj, w_h, *state)]
+    parts = [part.to(w_h.dtype) for part in (_input_proj(x, weights), w_h, *state)]
     hs, c, n, m = _SLSTM.apply(*parts)  # type: ignore[no-untyped-call]  # torch's
     return hs, (hs[-1], c, n, m)
 
 
-LOOPS: Final[Mapping[str, Loop]] = MappingProxyType(
-    {"peephole": _peephole, "cifg": _cifg, "multiplicative": _multiplicative, "slstm": _slstm}
-)
+def _input_proj(x: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+    """Return W_x x + b, (T, B, GH); all runs in its precision."""
+    return F.linear(x, weights["w_x"], weights["b"])
 
 
 def _lstm(

@@ -7,7 +7,6 @@ Weights have the layout of the cell and are rearranged for the kernel here, whic
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Final
 
 import torch
@@ -64,12 +63,12 @@ def _swap_last_two_gates(rows: Tensor) -> Tensor:
     return torch.cat((i, f, g, o))
 
 
-def _with_input_proj(loop: Loop) -> Loop:
-    def cell(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-        return loop(F.linear(x, weights["w_x"], weights["b"]), state, weights)
-
-    return cell
-
-
-_CUSTOM = {name: _with_input_proj(loop) for name, loop in custom_cells.LOOPS.items()}
-CELLS: Final[Mapping[str, Loop]] = MappingProxyType({"lstm": lstm, "gru": gru, "rnn": rnn, **_CUSTOM})
+CELLS: Final[Mapping[str, Loop]] = {
+    "lstm": lstm,
+    "gru": gru,
+    "rnn": rnn,
+    "peephole": custom_cells.peephole,
+    "cifg": custom_cells.cifg,
+    "multiplicative": custom_cells.multiplicative,
+    "slstm": custom_cells.slstm,
+}
