@@ -71,10 +71,13 @@ class Chat:
         await self.until(lambda: not self.screen.busy and not self.app.events)
         await self.pilot.pause()  # notes are messages, too
 
-    async def stop(self) -> None:
-        """Press Escape, and wait until the worker is asked to stop."""
+    async def stop_at_gate(self) -> None:
+        """Press Escape while a step waits at the closed gate, and open it."""
+        await self.until(lambda: self.engine.waits)
         await self.pilot.press("escape")
         await self.until(lambda: self.app.events.stopping)
+        self.engine.gate.set()
+        await self.idle()
 
     async def type(self, text: str) -> None:
         self.screen.prompt.focus()
@@ -84,6 +87,11 @@ class Chat:
     async def say(self, text: str) -> None:
         await self.type(text)
         await self.idle()
+
+    async def begin_reply(self, text: str, characters: int) -> None:
+        """Send the first turn, and wait until more than some characters of the reply are shown."""
+        await self.type(text)
+        await self.until(lambda: len(self.shown) == 2 and len(self.shown[1]) > characters)
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)

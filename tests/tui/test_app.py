@@ -44,8 +44,7 @@ async def test_reply_finished_is_shown_and_saved(open_chat: OpenChat) -> None:
 
 async def test_reply_in_progress_is_shown_as_it_grows(open_chat: OpenChat) -> None:
     async with open_chat(dials=replace(QUICK, length=100_000, pace=200.0)) as chat:
-        await chat.type("go on")
-        await chat.until(lambda: len(chat.shown) == 2 and len(chat.shown[1]) > 5)
+        await chat.begin_reply("go on", 5)
         assert chat.screen.busy
         assert chat.status("state") == "writing"
         before = len(chat.shown[1])
@@ -55,8 +54,7 @@ async def test_reply_in_progress_is_shown_as_it_grows(open_chat: OpenChat) -> No
 
 async def test_escape_during_reply_keeps_what_was_shown(open_chat: OpenChat) -> None:
     async with open_chat(model="novel", dials=replace(QUICK, length=1_000_000)) as chat:
-        await chat.type("talk for ever")
-        await chat.until(lambda: len(chat.shown) == 2 and len(chat.shown[1]) > 10)
+        await chat.begin_reply("talk for ever", 10)
         chat.conversation.dials = QUICK
         await chat.press("escape")
         assert chat.conversation.head.reason == "cancelled"
@@ -68,8 +66,7 @@ async def test_escape_during_reply_keeps_what_was_shown(open_chat: OpenChat) -> 
 async def test_escape_during_step_stops_within_one_character(open_chat: OpenChat) -> None:
     async with open_chat(dials=replace(QUICK, length=1000, temperature=3.0)) as chat:
         chat.engine.seconds = 0.01
-        await chat.type("talk")
-        await chat.until(lambda: len(chat.shown) == 2 and len(chat.shown[1]) > 3)
+        await chat.begin_reply("talk", 3)
         chat.engine.gate.clear()  # in the middle of a step
         await chat.pilot.pause(0.05)
         steps = chat.engine.steps_left = 1000.0
@@ -88,20 +85,14 @@ async def test_escape_before_first_character_leaves_no_reply(open_chat: OpenChat
         for key in ("f5", "f9"):
             chat.engine.gate.clear()
             await chat.pilot.press(key)
-            await chat.until(lambda: chat.engine.waits)
-            await chat.stop()
-            chat.engine.gate.set()
-            await chat.idle()
+            await chat.stop_at_gate()
             assert chat.turns == both
             await chat.until(lambda: "stopped before it said anything" in chat.notes)
             assert chat.status("turn") == "turn 2"
             chat.assert_consistent()
         chat.engine.gate.clear()
         await chat.type("and now?")
-        await chat.until(lambda: chat.engine.waits)
-        await chat.stop()
-        chat.engine.gate.set()
-        await chat.idle()
+        await chat.stop_at_gate()
         assert chat.turns == [*both, "and now?"]
         chat.assert_consistent()
         await chat.press("enter")  # the model replies to it again
@@ -134,8 +125,7 @@ async def test_escape_right_after_enter_stops_reply(open_chat: OpenChat, before_
 
 async def test_escape_during_pause_stops_at_once(open_chat: OpenChat) -> None:
     async with open_chat(dials=replace(QUICK, length=1000, pace=0.01)) as chat:  # 100 seconds per character
-        await chat.type("slowly")
-        await chat.until(lambda: len(chat.shown) == 2 and len(chat.shown[1]) > 0)
+        await chat.begin_reply("slowly", 0)
         await chat.press("escape")
         assert len(chat.turns[1]) == 1
         chat.assert_consistent()
@@ -276,8 +266,7 @@ async def test_branch_at_cursor_keeps_text_before_it(open_chat: OpenChat) -> Non
 async def test_dial_changed_during_reply_acts_on_next_character(open_chat: OpenChat) -> None:
     async with open_chat(model="novel", dials=replace(QUICK, length=400, temperature=5.0, top_p=1.0)) as chat:
         chat.engine.seconds = 0.005
-        await chat.type("talk")
-        await chat.until(lambda: len(chat.shown) == 2 and len(chat.shown[1]) > 5)
+        await chat.begin_reply("talk", 5)
         await chat.type("/temperature 0")
         await chat.idle()
         settings = [setting for passage in chat.conversation.head.segments for setting in passage.settings]
@@ -514,29 +503,17 @@ async def test_resume_restores_versions_and_head(open_chat: OpenChat) -> None:
         assert chat.turns == turns
 
 
-async def test_quit_during_reply_saves_it(open_chat: OpenChat) -> None:
+@pytest.mark.parametrize("by_palette", [False, True])
+async def test_quit_during_reply_saves_it(open_chat: OpenChat, by_palette: bool) -> None:
     async with open_chat(model="novel", dials=replace(QUICK, length=10_000)) as chat:
         chat.engine.seconds = 0.005
-        await chat.type("talk")
-        await chat.until(lambda: len(chat.shown) == 2 and len(chat.shown[1]) > 10)
-        await chat.pilot.press("ctrl+q")
+        await chat.begin_reply("talk", 10)
+        await (chat.app.run_action("quit") if by_palette else chat.pilot.press("ctrl+q"))
         await chat.until(lambda: not chat.conversation.busy)
         kept = chat.turns
     async with open_chat(model="novel", resume=True, seed=None) as chat:
         assert chat.turns == kept
         chat.assert_consistent()
-
-
-async def test_leave_by_palette_during_reply_saves_it(open_chat: OpenChat) -> None:
-    async with open_chat(model="novel", dials=replace(QUICK, length=10_000)) as chat:
-        chat.engine.seconds = 0.005
-        await chat.type("talk")
-        await chat.until(lambda: len(chat.shown) == 2 and len(chat.shown[1]) > 10)
-        await chat.app.run_action("quit")
-        await chat.until(lambda: not chat.conversation.busy)
-        kept = chat.turns
-    async with open_chat(model="novel", resume=True, seed=None) as chat:
-        assert chat.turns == kept
 
 
 async def test_turn_saved_late_keeps_its_block(open_chat: OpenChat) -> None:
@@ -644,8 +621,7 @@ async def test_panel_covering_prompt_has_focus(open_chat: OpenChat) -> None:
 async def test_resize_during_reply_keeps_following(open_chat: OpenChat) -> None:
     async with open_chat(size=(120, 40), model="novel", dials=replace(QUICK, length=100_000)) as chat:
         chat.engine.seconds = 0.001
-        await chat.type("talk")
-        await chat.until(lambda: len(chat.shown) == 2 and len(chat.shown[1]) > 100)
+        await chat.begin_reply("talk", 100)
         for size in ((60, 20), (120, 40), (40, 12)):
             await chat.pilot.resize_terminal(*size)
             before = len(chat.shown[1])

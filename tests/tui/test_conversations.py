@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 from rich.cells import cell_len
-from textual.app import App, ComposeResult
-from textual.message import Message
+from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
 from charlm.chat.storage.listing import ConversationSummary
 from charlm.text.sanitize import visible
 from charlm.tui.widgets.conversations import ConversationsPanel, age
+from tests.tui.widgets import SIZES, WidgetApp, show
 
-SIZES = ((40, 12), (80, 24), (120, 40))
 NOW = 1_750_000_000.0
 
 
@@ -29,46 +31,26 @@ SUMMARIES = (
 )
 
 
-class PanelApp(App[None]):
-    """The panel alone."""
+@asynccontextmanager
+async def show_panel(
+    size: tuple[int, int] = (80, 24), search_delay: float = 3600
+) -> AsyncIterator[tuple[ConversationsPanel, Pilot[None], WidgetApp]]:
+    async with show(ConversationsPanel(clock=lambda: NOW, search_delay=search_delay), size) as (panel, pilot, app):
+        panel.show(SUMMARIES, 3)
+        panel.focus()
+        await pilot.pause()
+        yield panel, pilot, app
 
-    def __init__(self, search_delay: float = 3600) -> None:
-        super().__init__()
-        self._search_delay = search_delay
-        self.got: list[tuple[str, int | str | None]] = []
 
-    def compose(self) -> ComposeResult:
-        yield ConversationsPanel(clock=lambda: NOW, search_delay=self._search_delay)
-
-    def on_mount(self) -> None:
-        self.panel.show(SUMMARIES, 3)
-        self.panel.focus()
-
-    def note(self, message: Message) -> None:
-        value = getattr(message, "number", getattr(message, "query", None))
-        self.got.append((type(message).__name__, value))
-
-    on_conversations_panel_searched = note
-    on_conversations_panel_opened = note
-    on_conversations_panel_deleted = note
-    on_conversations_panel_renamed = note
-    on_conversations_panel_new = note
-
-    @property
-    def panel(self) -> ConversationsPanel:
-        return self.query_one(ConversationsPanel)
-
-    @property
-    def lines(self) -> list[str]:
-        options = self.query_one(OptionList)
-        return [options.render_line(y - options.scroll_offset.y).text for y in range(options.virtual_size.height)]
+def lines(app: WidgetApp) -> list[str]:
+    options = app.query_one(OptionList)
+    return [options.render_line(y - options.scroll_offset.y).text for y in range(options.virtual_size.height)]
 
 
 async def test_row_shows_title_age_turns_and_model() -> None:
-    app = PanelApp()
-    async with app.run_test() as pilot:
+    async with show_panel() as (panel, pilot, app):
         await pilot.pause()
-        assert [line.strip() for line in app.lines] == [
+        assert [line.strip() for line in lines(app)] == [
             "\u25cf A walk by the harbour",
             "3 min  12 turns  harbour",
             "日本語の題名",
@@ -76,15 +58,14 @@ async def test_row_shows_title_age_turns_and_model() -> None:
             "Old",
             "2024-05-11  2 turns  harbour",
         ]
-        assert str(app.panel.border_subtitle).startswith("3")
+        assert str(panel.border_subtitle).startswith("3")
 
 
 async def test_search_result_shows_snippet() -> None:
-    app = PanelApp()
-    async with app.run_test() as pilot:
-        app.panel.show([summary(1, "Title", snippet="the [b]sea[/b]\nwas calm")], None)
+    async with show_panel() as (panel, pilot, app):
+        panel.show([summary(1, "Title", snippet="the [b]sea[/b]\nwas calm")], None)
         await pilot.pause()
-        assert [line.strip() for line in app.lines] == ["Title", "now  2 turns  harbour", "the [b]sea[/b] was calm"]
+        assert [line.strip() for line in lines(app)] == ["Title", "now  2 turns  harbour", "the [b]sea[/b] was calm"]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -96,98 +77,89 @@ async def test_hostile_and_wide_titles_are_cut_to_width(size: tuple[int, int]) -
         "e\u0301" * 99,
         "",
     ]
-    app = PanelApp()
-    async with app.run_test(size=size) as pilot:
-        app.panel.show([summary(n, title, model=title, snippet=title) for n, title in enumerate(titles)], None)
+    async with show_panel(size) as (panel, pilot, app):
+        panel.show([summary(n, title, model=title, snippet=title) for n, title in enumerate(titles)], None)
         await pilot.pause()
         width = app.query_one(OptionList).scrollable_content_region.width
-        assert len(app.lines) == 14  # three lines each, the last without a snippet
-        for line in app.lines:
+        assert len(lines(app)) == 14  # three lines each, the last without a snippet
+        for line in lines(app):
             assert cell_len(line) == width
             assert visible(line) == line
-        assert app.lines[0].strip().startswith("\u241b[31m<202E>evil [red]x[/red]"[: width - 10])
-        assert app.lines[0].rstrip().endswith("\u2026")
-        assert "untitled" in app.lines[12]
+        assert lines(app)[0].strip().startswith("\u241b[31m<202E>evil [red]x[/red]"[: width - 10])
+        assert lines(app)[0].rstrip().endswith("\u2026")
+        assert "untitled" in lines(app)[12]
 
 
 async def test_keys_act_on_highlighted_conversation() -> None:
-    app = PanelApp()
-    async with app.run_test() as pilot:
+    async with show_panel() as (_, pilot, app):
         await pilot.press("delete", "down", "r", "enter", "n")
-        assert app.got == [("Deleted", 3), ("Renamed", 9), ("Opened", 9), ("New", None)]
+        assert app.posted == [("Deleted", 3), ("Renamed", 9), ("Opened", 9), ("New",)]
 
 
 async def test_click_opens_conversation() -> None:
-    app = PanelApp()
-    async with app.run_test() as pilot:
+    async with show_panel() as (_, pilot, app):
         await pilot.pause()
         await pilot.click(OptionList, offset=(5, 2))
-        assert app.got == [("Opened", 9)]
+        assert app.posted == [("Opened", 9)]
 
 
 async def test_keys_in_empty_list_only_begin_new() -> None:
-    app = PanelApp()
-    async with app.run_test() as pilot:
-        app.panel.show([], None)
+    async with show_panel() as (panel, pilot, app):
+        panel.show([], None)
         app.query_one(OptionList).focus()
         await pilot.press("delete", "r", "enter", "n")
-        assert app.got == [("New", None)]
-        assert app.panel.border_subtitle == "none yet"
+        assert app.posted == [("New",)]
+        assert panel.border_subtitle == "none yet"
 
 
 async def test_highlight_after_deletion_moves_to_next() -> None:
-    app = PanelApp()
-    async with app.run_test() as pilot:
+    async with show_panel() as (panel, pilot, app):
         await pilot.press("down")
-        app.panel.show([row for row in SUMMARIES if row.number != 9], 3)
+        panel.show([row for row in SUMMARIES if row.number != 9], 3)
         await pilot.pause()
         await pilot.press("enter")
-        assert app.got == [("Opened", 4)]
+        assert app.posted == [("Opened", 4)]
 
 
 async def test_highlight_after_reordering_stays() -> None:
-    app = PanelApp()
-    async with app.run_test() as pilot:
+    async with show_panel() as (panel, pilot, app):
         await pilot.press("down")
-        app.panel.show(SUMMARIES[::-1], 3)
+        panel.show(SUMMARIES[::-1], 3)
         await pilot.pause()
         await pilot.press("enter")
-        assert app.got == [("Opened", 9)]
+        assert app.posted == [("Opened", 9)]
 
 
 async def test_search_waits_for_enter_or_pause() -> None:
-    app = PanelApp()
-    async with app.run_test() as pilot:
+    async with show_panel() as (_, pilot, app):
         await pilot.press("slash", "s", "e", "a")
         assert app.query_one(Input).value == "sea"
-        assert app.got == []
+        assert app.posted == []
         await pilot.press("enter")  # or until Enter
-        assert app.got == [("Searched", "sea")]
+        assert app.posted == [("Searched", "sea")]
         assert app.query_one(OptionList).has_focus
 
 
 async def test_search_after_pause_begins_by_itself() -> None:
-    app = PanelApp(search_delay=0.01)
-    async with app.run_test() as pilot:
+    async with show_panel(search_delay=0.01) as (_, pilot, app):
         await pilot.press("slash", "海")
-        while not app.got:
+        while not app.posted:
             await pilot.pause(0.01)
         await pilot.press("backspace")
-        while len(app.got) < 2:
+        while len(app.posted) < 2:
             await pilot.pause(0.01)
         await pilot.press("space")  # the same search
         await pilot.press("enter")
-        assert app.got == [("Searched", "海"), ("Searched", "")]
+        assert app.posted == [("Searched", "海"), ("Searched", "")]
 
 
 async def test_focus_of_empty_list_goes_to_search() -> None:
-    app = PanelApp()
-    async with app.run_test() as pilot:
-        app.panel.show([], None)
-        app.panel.focus()
+    async with show_panel() as (panel, pilot, app):
+        panel.show([], None)
+        panel.focus()
         await pilot.pause()
         assert app.query_one(Input).has_focus
-        app.panel.show(SUMMARIES, 3)
+        panel.show(SUMMARIES, 3)
         await pilot.press("down")
         assert app.query_one(OptionList).has_focus
 

@@ -29,20 +29,18 @@ CARDS = (
 )
 
 
-class Base(App[None]):
-    """Something to lie over."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.answers: list[Any] = []
-
-    def compose(self) -> ComposeResult:
-        yield Static("chat")
-
-    async def open(self, pilot: Pilot[None], screen: Screen[Any]) -> None:
-        self.push_screen(screen, self.answers.append)
+@asynccontextmanager
+async def push(
+    screen: Screen[Any], size: tuple[int, int] = (80, 24)
+) -> AsyncIterator[tuple[App[None], Pilot[None], list[object]]]:
+    """Show a screen, and collect its results."""
+    results: list[object] = []
+    app = App[None]()
+    async with app.run_test(size=size) as pilot:
+        app.push_screen(screen, results.append)
         await pilot.pause()
         await pilot.pause()
+        yield app, pilot, results
 
 
 def on_screen(app: App[Any]) -> list[str]:
@@ -62,9 +60,7 @@ def on_screen(app: App[Any]) -> list[str]:
     ],
 )
 async def test_screen_stays_within_terminal(size: tuple[int, int], make: Any) -> None:
-    app = Base()
-    async with app.run_test(size=size) as pilot:
-        await app.open(pilot, make())
+    async with push(make(), size) as (app, pilot, results):
         box = next(iter(app.screen.children))
         assert app.screen.region.contains_region(box.region)
         rows = on_screen(app)
@@ -90,9 +86,7 @@ async def test_box_is_as_high_as_its_content() -> None:
 
 @pytest.mark.parametrize("key", ["escape", "q", "f1"])
 async def test_help_closes_by_key(key: str) -> None:
-    app = Base()
-    async with app.run_test() as pilot:
-        await app.open(pilot, HelpScreen([], []))
+    async with push(HelpScreen([], [])) as (app, pilot, results):
         await pilot.press(key)
         assert not isinstance(app.screen, HelpScreen)
 
@@ -101,9 +95,7 @@ async def test_help_closes_by_key(key: str) -> None:
 async def test_help_lists_all_and_scrolls_to_last(size: tuple[int, int]) -> None:
     bindings = [("ctrl+l,f3", "Look"), ("left_square_bracket", "The version before [b]")]
     commands = [(f"/command{n} NUMBER [TEXT]", f"does the thing tally {n} 日本") for n in range(30)]
-    app = Base()
-    async with app.run_test(size=size) as pilot:
-        await app.open(pilot, HelpScreen(bindings, commands))
+    async with push(HelpScreen(bindings, commands), size) as (app, pilot, results):
         seen = "\n".join(on_screen(app))
         assert "ctrl+l, f3" in seen
         assert "[b]" in seen
@@ -124,74 +116,62 @@ async def test_help_lists_all_and_scrolls_to_last(size: tuple[int, int]) -> None
 
 
 async def test_picker_skips_unreadable_model() -> None:
-    app = Base()
-    async with app.run_test() as pilot:
-        await app.open(pilot, ModelPicker(CARDS, current="shakespeare"))
+    async with push(ModelPicker(CARDS, current="shakespeare")) as (app, pilot, results):
         seen = "\n".join(on_screen(app))
         for part in ("harbour", "lstm 2x256  plain  1.987 bits/char  5.2 MB", "this is no model file: \u241b[31m"):
             assert part in seen
         assert "\u25cf shakespeare" in seen
         assert "gru 2x384  play  not measured  9.2 MB" in seen
         await pilot.press("down", "enter")  # over the broken one
-        assert app.answers == ["shakespeare"]
+        assert results == ["shakespeare"]
 
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_picker_shows_whole_error(size: tuple[int, int]) -> None:
     error = "/home/somebody/long/folder/broken.safetensors is no model file: its header is missing END"
-    app = Base()
-    async with app.run_test(size=size) as pilot:
-        await app.open(pilot, ModelPicker([ModelCard("broken", Path("b"), error=error)]))
+    async with push(ModelPicker([ModelCard("broken", Path("b"), error=error)]), size) as (app, pilot, results):
         await pilot.pause()
         seen = "".join(row.strip().strip("\u2502").strip().ljust(1) for row in on_screen(app))
         assert error.replace(" ", "") in seen.replace(" ", "")
 
 
 async def test_typing_narrows_picker_list() -> None:
-    app = Base()
-    async with app.run_test() as pilot:
-        await app.open(pilot, ModelPicker(CARDS))
+    async with push(ModelPicker(CARDS)) as (app, pilot, results):
         await pilot.press(*"LINES")
         assert len(app.screen.query_one(OptionList).options) == 1
         await pilot.press("enter")
-        assert app.answers == ["日本語のモデル" * 9]
+        assert results == ["日本語のモデル" * 9]
 
 
 async def test_picker_without_match_chooses_nothing() -> None:
-    app = Base()
-    async with app.run_test() as pilot:
-        await app.open(pilot, ModelPicker(CARDS))
+    async with push(ModelPicker(CARDS)) as (app, pilot, results):
         await pilot.press(*"broken", "enter", *"xyz", "enter")
-        assert app.answers == []
+        assert results == []
         assert "no model matches" in "\n".join(on_screen(app))
         await pilot.press("escape")
-        assert app.answers == [None]
+        assert results == [None]
 
 
 async def test_click_chooses_readable_model() -> None:
-    app = Base()
-    async with app.run_test() as pilot:
-        await app.open(pilot, ModelPicker(CARDS))
+    async with push(ModelPicker(CARDS)) as (app, pilot, results):
         await pilot.click(OptionList, offset=(4, 2))  # cannot be read
-        assert app.answers == []
+        assert results == []
         await pilot.click(OptionList, offset=(4, 4))
-        assert app.answers == ["shakespeare"]
+        assert results == ["shakespeare"]
 
 
 # -- questions --------------------------------------------------------------------------------------------------------
 
 
 async def test_dialog_returns_answer_or_none() -> None:
-    app = Base()
-    async with app.run_test() as pilot:
-        await app.open(pilot, PromptDialog("What is it to be called? [b]", "日本\x1b\nold"))
+    async with push(PromptDialog("What is it to be called? [b]", "日本\x1b\nold")) as (app, pilot, results):
         assert app.screen.query_one(Input).value == "日本 old"
         assert "[b]" in str(app.screen.query_one(Label).render())
         await pilot.press("!", "enter")
-        assert app.answers == ["日本 old!"]
+        assert results == ["日本 old!"]
         await app.open(pilot, PromptDialog("?"))
         await pilot.press("x", "escape")
-        assert app.answers[1:] == [None]
+        assert results[1:] == [None]
 
 
 # -- the first run ----------------------------------------------------------------------------------------------------
@@ -199,9 +179,7 @@ async def test_dialog_returns_answer_or_none() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_welcome_shows_commands_that_make_model(size: tuple[int, int]) -> None:
-    app = Base()
-    async with app.run_test(size=size) as pilot:
-        await app.open(pilot, Welcome())
+    async with push(Welcome(), size) as (app, pilot, results):
         seen = "\n".join(on_screen(app))
         assert "charlm train your-text.txt" in seen
         assert "charlm chat" in seen or size[1] == 12

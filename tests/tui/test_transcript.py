@@ -8,9 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.color import ColorSystem
 from rich.segment import Segment
-from textual.app import App, ComposeResult
 from textual.events import MouseScrollDown, MouseScrollUp
-from textual.message import Message
 from textual.pilot import Pilot
 from textual.strip import Strip
 from textual.widgets import Input
@@ -20,6 +18,7 @@ from charlm.tui.widgets.document import Block
 from charlm.tui.widgets.rendering import HEAT_BITS, NEWLINE_SYMBOL, heat_level
 from charlm.tui.widgets.rendering import MARGIN_LEFT as LEFT
 from charlm.tui.widgets.transcript import Transcript
+from tests.tui.widgets import WidgetApp, show
 
 TALK = [
     Block(1, "you", "ROMEO", "What light through yonder window breaks?"),
@@ -35,39 +34,14 @@ HOSTILE = (
 THEMES = ("textual-dark", "textual-light", "tokyo-night", "nord", "catppuccin-latte", "ansi-dark", "ansi-light")
 
 
-class TranscriptApp(App[None]):
-    """A transcript over a field for typing."""
-
-    CSS = "Transcript { height: 1fr; } Input { height: 1; border: none; }"
-
-    def __init__(self, blocks: list[Block]) -> None:
-        super().__init__()
-        self.messages: list[Message] = []
-        self.transcript = Transcript()
-        self.transcript.document.load(blocks)  # before there is a screen
-
-    def compose(self) -> ComposeResult:
-        yield self.transcript
-        yield Input()
-
-    def on_transcript_cursor_moved(self, event: Transcript.CursorMoved) -> None:
-        self.messages.append(event)
-
-    def on_transcript_opened(self, event: Transcript.Opened) -> None:
-        self.messages.append(event)
-
-    def on_transcript_cursor_stopped(self, event: Transcript.CursorStopped) -> None:
-        self.messages.append(event)
-
-
 @asynccontextmanager
-async def show(
+async def show_blocks(
     blocks: list[Block], size: tuple[int, int] = (60, 21)
-) -> AsyncIterator[tuple[Transcript, Pilot[None], TranscriptApp]]:
-    app = TranscriptApp(blocks)
-    async with app.run_test(size=size) as pilot:
-        await pilot.pause()
-        yield app.transcript, pilot, app
+) -> AsyncIterator[tuple[Transcript, Pilot[None], WidgetApp]]:
+    transcript = Transcript()
+    transcript.document.load(blocks)  # before there is a screen
+    async with show(transcript, size, below=[Input()]) as (_, pilot, app):
+        yield transcript, pilot, app
 
 
 def strips(transcript: Transcript) -> list[Strip]:
@@ -78,7 +52,7 @@ def lines(transcript: Transcript) -> list[str]:
     return [strip.text.rstrip() for strip in strips(transcript)]
 
 
-def selected(app: TranscriptApp) -> str | None:
+def selected(app: WidgetApp) -> str | None:
     return app.screen.get_selected_text()
 
 
@@ -105,7 +79,7 @@ async def drag(pilot: Pilot[None], start: tuple[int, int], end: tuple[int, int])
 
 
 async def test_blocks_are_drawn_with_their_labels() -> None:
-    async with show(TALK) as (transcript, _, _):
+    async with show_blocks(TALK) as (transcript, _, _):
         assert lines(transcript)[:8] == [
             "  ROMEO",
             "  What light through yonder window breaks?",
@@ -119,7 +93,7 @@ async def test_blocks_are_drawn_with_their_labels() -> None:
 
 
 async def test_streamed_text_is_drawn() -> None:
-    async with show([]) as (transcript, pilot, _):
+    async with show_blocks([]) as (transcript, pilot, _):
         transcript.document.begin_block(1, "bot", "JULIET")
         for one in "Good morrow, cousin. " * 4:
             transcript.document.append(one)
@@ -133,7 +107,7 @@ async def test_streamed_text_is_drawn() -> None:
 
 async def test_inline_blocks_share_a_row_in_two_colours() -> None:
     blocks = [Block(1, "you", "", "Once upon a ", inline=True), Block(2, "bot", "", "time", inline=True)]
-    async with show(blocks) as (transcript, _, _):
+    async with show_blocks(blocks) as (transcript, _, _):
         assert lines(transcript)[0] == "  Once upon a time"
         assert cell(transcript, LEFT, 0).style.color != cell(transcript, LEFT + 12, 0).style.color  # type: ignore[union-attr]
 
@@ -142,7 +116,7 @@ async def test_inline_blocks_share_a_row_in_two_colours() -> None:
 @pytest.mark.parametrize("heat", [False, True])
 async def test_hostile_text_is_drawn_safely_and_fits(size: tuple[int, int], heat: bool) -> None:
     block = Block(1, "bot", "\x1b[31m[/red]\n" + HOSTILE, HOSTILE, surprises=[9.0] * len(HOSTILE))
-    async with show([block], size) as (transcript, pilot, _):
+    async with show_blocks([block], size) as (transcript, pilot, _):
         transcript.heat = heat
         transcript.start_cursor(1)
         for y in range(0, transcript.virtual_size.height, size[1] - 1):
@@ -155,12 +129,12 @@ async def test_hostile_text_is_drawn_safely_and_fits(size: tuple[int, int], heat
 
 
 async def test_markup_is_drawn_as_text() -> None:
-    async with show([Block(1, "bot", "[b]A[/b]", "[/red] [@click=app.quit]x[/]")]) as (transcript, _, _):
+    async with show_blocks([Block(1, "bot", "[b]A[/b]", "[/red] [@click=app.quit]x[/]")]) as (transcript, _, _):
         assert lines(transcript)[:2] == ["  [b]A[/b]", "  [/red] [@click=app.quit]x[/]"]
 
 
 async def test_label_changes_and_blocks_are_removed() -> None:
-    async with show(TALK) as (transcript, pilot, _):
+    async with show_blocks(TALK) as (transcript, pilot, _):
         transcript.document.set_label(2, "JULIET  stopped")
         assert lines(transcript)[3] == "  JULIET  stopped"
         transcript.document.remove_from(2)
@@ -174,7 +148,7 @@ async def test_label_changes_and_blocks_are_removed() -> None:
 
 
 async def test_append_renders_changed_rows_only() -> None:
-    async with show(TALK) as (transcript, _, _):
+    async with show_blocks(TALK) as (transcript, _, _):
         before = strips(transcript)
         transcript.document.append(" Not yet.")
         after = strips(transcript)
@@ -187,7 +161,7 @@ async def test_append_renders_changed_rows_only() -> None:
 
 
 async def test_streaming_follows_the_end() -> None:
-    async with show(LONG) as (transcript, pilot, _):
+    async with show_blocks(LONG) as (transcript, pilot, _):
         assert transcript.following
         for n in range(5):
             transcript.document.append(f"more {n}\n")
@@ -198,7 +172,7 @@ async def test_streaming_follows_the_end() -> None:
 
 
 async def test_streaming_leaves_a_scrolled_view_in_place() -> None:
-    async with show(LONG) as (transcript, pilot, _):
+    async with show_blocks(LONG) as (transcript, pilot, _):
         await wheel(transcript, pilot, -3)
         assert not transcript.following
         seen = lines(transcript)
@@ -219,7 +193,7 @@ async def test_streaming_leaves_a_scrolled_view_in_place() -> None:
 
 @pytest.mark.parametrize("way", ["wheel", "pagedown", "end", "ctrl+end", "down"])
 async def test_reaching_the_end_follows_it_again(way: str) -> None:
-    async with show(LONG) as (transcript, pilot, _):
+    async with show_blocks(LONG) as (transcript, pilot, _):
         transcript.focus()
         await wheel(transcript, pilot, -8)
         for n in range(40):
@@ -238,7 +212,7 @@ async def test_reaching_the_end_follows_it_again(way: str) -> None:
 
 
 async def test_keys_without_a_cursor_scroll() -> None:
-    async with show(LONG) as (transcript, pilot, app):
+    async with show_blocks(LONG) as (transcript, pilot, app):
         transcript.focus()
         await pilot.press("pageup", "up")
         assert transcript.max_scroll_y - transcript.scroll_offset.y == transcript.size.height
@@ -247,13 +221,13 @@ async def test_keys_without_a_cursor_scroll() -> None:
         assert transcript.scroll_offset.y == 0
         await pilot.press("tab")
         assert app.focused is not transcript  # the key went on to the screen
-        assert app.messages == []
+        assert app.posted == []
 
 
 @pytest.mark.parametrize("up", [0, 40])
 async def test_resize_keeps_the_end_or_the_top_text(up: int) -> None:
     story = " ".join(f"word{n}" for n in range(3000))
-    async with show([Block(1, "bot", "LONG", story)], (120, 40)) as (transcript, pilot, _):
+    async with show_blocks([Block(1, "bot", "LONG", story)], (120, 40)) as (transcript, pilot, _):
         if up:
             transcript.scroll_to(y=transcript.max_scroll_y - up, animate=False)
         await pilot.pause()
@@ -276,7 +250,7 @@ async def test_resize_keeps_the_end_or_the_top_text(up: int) -> None:
 
 
 async def test_removal_while_scrolled_up_follows_the_end() -> None:
-    async with show([*TALK, Block(3, "bot", "LONG", LONG[0].text)]) as (transcript, pilot, _):
+    async with show_blocks([*TALK, Block(3, "bot", "LONG", LONG[0].text)]) as (transcript, pilot, _):
         await wheel(transcript, pilot, -2)
         transcript.document.remove_from(3)
         await pilot.pause()
@@ -288,7 +262,7 @@ async def test_removal_while_scrolled_up_follows_the_end() -> None:
 
 
 async def test_mouse_drag_selects_text() -> None:
-    async with show(TALK) as (transcript, pilot, app):
+    async with show_blocks(TALK) as (transcript, pilot, app):
         await drag(pilot, (LEFT + 5, 1), (LEFT + 9, 1))
         assert selected(app) == "light"
         colours = [cell(transcript, x, 1).style.bgcolor for x in (LEFT + 4, LEFT + 5, LEFT + 9, LEFT + 10)]  # type: ignore[union-attr]
@@ -300,7 +274,7 @@ async def test_mouse_drag_selects_text() -> None:
 
 
 async def test_drag_over_blank_space_selects_adjacent_text() -> None:
-    async with show(TALK) as (_, pilot, app):
+    async with show_blocks(TALK) as (_, pilot, app):
         await drag(pilot, (1, 4), (50, 5))
         assert selected(app) == TALK[1].text
         await drag(pilot, (30, 3), (50, 5))  # from the label
@@ -313,7 +287,7 @@ async def test_drag_over_blank_space_selects_adjacent_text() -> None:
 
 async def test_selection_returns_the_original_text() -> None:
     text = "a\tb\u202ec e\u0301e 👩‍👩‍👧日本 " + "word " * 20
-    async with show([Block(1, "bot", "", text)], (40, 12)) as (transcript, pilot, app):
+    async with show_blocks([Block(1, "bot", "", text)], (40, 12)) as (transcript, pilot, app):
         shown = lines(transcript)[0]
         assert shown.startswith("  a   b<202E>c e\u0301e 👩‍👩‍👧日本 word")
         await drag(pilot, (LEFT, 0), (LEFT + 2, 0))
@@ -327,7 +301,7 @@ async def test_selection_returns_the_original_text() -> None:
 
 
 async def test_selection_stays_on_its_text_and_holds_the_view() -> None:
-    async with show(LONG) as (transcript, pilot, app):
+    async with show_blocks(LONG) as (transcript, pilot, app):
         y = next(y for y, line in enumerate(lines(transcript)) if "line 295 " in line)
         await drag(pilot, (LEFT, y), (LEFT + 7, y))
         seen = lines(transcript)
@@ -346,7 +320,7 @@ async def test_selection_stays_on_its_text_and_holds_the_view() -> None:
 
 
 async def test_multiple_clicks_select_word_and_block() -> None:
-    async with show(TALK) as (_, pilot, app):
+    async with show_blocks(TALK) as (_, pilot, app):
         await pilot.double_click(Transcript, offset=(LEFT + 6, 1))
         assert selected(app) == "light"
         await pilot.triple_click(Transcript, offset=(LEFT + 6, 4))
@@ -354,7 +328,7 @@ async def test_multiple_clicks_select_word_and_block() -> None:
 
 
 async def test_load_clears_the_selection() -> None:
-    async with show(TALK) as (transcript, pilot, app):
+    async with show_blocks(TALK) as (transcript, pilot, app):
         await drag(pilot, (LEFT + 5, 1), (LEFT + 9, 1))
         transcript.document.load(LONG)
         await pilot.pause()
@@ -373,7 +347,7 @@ def test_heat_level_of_surprises() -> None:
 
 async def test_heat_levels_look_different() -> None:
     text = "abcdefgh??\nz"
-    async with show([Block(1, "bot", "", text, surprises=[*HEAT_BITS])]) as (transcript, pilot, _):
+    async with show_blocks([Block(1, "bot", "", text, surprises=[*HEAT_BITS])]) as (transcript, pilot, _):
         plain = [cell(transcript, LEFT + x, 0).style for x in range(10)]
         assert len({(style.color, style.bgcolor) for style in plain if style}) == 1
         transcript.heat = True
@@ -391,7 +365,7 @@ async def test_heat_levels_look_different() -> None:
 
 
 async def test_cluster_heat_is_the_sum_of_its_characters() -> None:
-    async with show([Block(1, "bot", "", "e\u0301x", surprises=[4, 6, 10])]) as (transcript, pilot, _):
+    async with show_blocks([Block(1, "bot", "", "e\u0301x", surprises=[4, 6, 10])]) as (transcript, pilot, _):
         transcript.heat = True
         await pilot.pause()
         first, second = (cell(transcript, LEFT + x, 0).style for x in (0, 1))
@@ -401,7 +375,7 @@ async def test_cluster_heat_is_the_sum_of_its_characters() -> None:
 
 
 async def test_heat_legend_uses_the_theme_colours() -> None:
-    async with show([]) as (transcript, pilot, app):
+    async with show_blocks([]) as (transcript, pilot, app):
         legend = transcript.heat_legend()
         assert str(legend) == "surprise  0  0.5  1.5  2.5  4  5.5  7  10  bits"
         styles = {str(span.style) for span in legend.spans}
@@ -412,7 +386,7 @@ async def test_heat_legend_uses_the_theme_colours() -> None:
 
 
 async def test_heat_levels_differ_in_sixteen_colours() -> None:
-    async with show(TALK) as (transcript, pilot, app):
+    async with show_blocks(TALK) as (transcript, pilot, app):
         for theme in THEMES:
             app.theme = theme
             await pilot.pause()
@@ -422,7 +396,7 @@ async def test_heat_levels_differ_in_sixteen_colours() -> None:
 
 
 async def test_theme_change_repaints() -> None:
-    async with show(TALK) as (transcript, pilot, app):
+    async with show_blocks(TALK) as (transcript, pilot, app):
         before = [cell(transcript, x, y).style for x, y in ((0, 0), (LEFT, 0), (LEFT, 1), (LEFT, 4), (5, 9))]
         app.theme = "textual-light"
         await pilot.pause()
@@ -449,7 +423,7 @@ def reversed_cells(transcript: Transcript) -> list[tuple[int, int]]:
 
 async def test_cursor_moves_by_clusters_and_posts_messages() -> None:
     text = "e\u0301👩‍👩‍👧日\nx"
-    async with show([TALK[0], Block(2, "bot", "B", text)]) as (transcript, pilot, app):
+    async with show_blocks([TALK[0], Block(2, "bot", "B", text)]) as (transcript, pilot, app):
         transcript.start_cursor(2)
         await pilot.pause()
         assert app.focused is transcript
@@ -459,13 +433,9 @@ async def test_cursor_moves_by_clusters_and_posts_messages() -> None:
             await pilot.press("right")
             seen.append(reversed_cells(transcript))
         assert seen == [[(2, 4)], [(3, 4), (4, 4)], [(5, 4), (6, 4)], [(7, 4)], [(2, 5)], [(2, 5)]]
-        assert [(one.key, one.character) for one in app.messages if isinstance(one, Transcript.CursorMoved)] == [
-            (2, 0), (2, 2), (2, 7), (2, 8), (2, 9),
-        ]  # fmt: skip
+        assert app.posted == [("CursorMoved", 2, character) for character in (0, 2, 7, 8, 9)]
         await pilot.press("enter")
-        opened = app.messages[-1]
-        assert isinstance(opened, Transcript.Opened)
-        assert (opened.key, opened.character) == (2, 9)
+        assert app.posted[-1] == ("Opened", 2, 9)
         await pilot.press("home", "shift+tab", "shift+tab")
         assert transcript.cursor == (1, 0)
         await pilot.press("ctrl+right", "ctrl+right", "ctrl+left", "end")
@@ -477,13 +447,13 @@ async def test_cursor_moves_by_clusters_and_posts_messages() -> None:
         await pilot.press("ctrl+end")
         assert transcript.cursor == (2, 9)
         await pilot.press("escape")
-        assert isinstance(app.messages[-1], Transcript.CursorStopped)
+        assert app.posted[-1] == ("CursorStopped",)
         assert transcript.cursor is None
         assert reversed_cells(transcript) == []
 
 
 async def test_cursor_up_and_down_keep_the_column() -> None:
-    async with show([Block(1, "bot", "", "a long first line\nhi\nanother long line")]) as (transcript, pilot, _):
+    async with show_blocks([Block(1, "bot", "", "a long first line\nhi\nanother long line")]) as (transcript, pilot, _):
         transcript.start_cursor(1)
         await pilot.press(*["right"] * 9, "down", "down")
         assert transcript.cursor == (1, 21 + 9)
@@ -494,7 +464,7 @@ async def test_cursor_up_and_down_keep_the_column() -> None:
 
 
 async def test_cursor_stays_visible() -> None:
-    async with show(LONG) as (transcript, pilot, _):
+    async with show_blocks(LONG) as (transcript, pilot, _):
         transcript.start_cursor(1)
         assert transcript.cursor is not None
         rng = random.Random(1)
@@ -507,7 +477,7 @@ async def test_cursor_stays_visible() -> None:
 
 
 async def test_streaming_leaves_the_cursor_in_place() -> None:
-    async with show(LONG) as (transcript, pilot, _):
+    async with show_blocks(LONG) as (transcript, pilot, _):
         transcript.start_cursor(1)
         await pilot.pause()
         where, seen = transcript.cursor, reversed_cells(transcript)
@@ -522,7 +492,7 @@ async def test_streaming_leaves_the_cursor_in_place() -> None:
 
 
 async def test_click_moves_an_existing_cursor() -> None:
-    async with show(TALK) as (transcript, pilot, _):
+    async with show_blocks(TALK) as (transcript, pilot, _):
         await pilot.click(Transcript, offset=(LEFT + 5, 1))
         assert transcript.cursor is None
         transcript.start_cursor(2)
@@ -531,7 +501,7 @@ async def test_click_moves_an_existing_cursor() -> None:
 
 
 async def test_cursor_of_removed_text_moves_to_the_end() -> None:
-    async with show(TALK) as (transcript, pilot, _):
+    async with show_blocks(TALK) as (transcript, pilot, _):
         transcript.start_cursor(2)
         transcript.document.remove_from(2)
         await pilot.pause()
@@ -542,7 +512,7 @@ async def test_cursor_of_removed_text_moves_to_the_end() -> None:
 
 
 async def test_cursor_bindings_are_active_with_a_cursor_only() -> None:
-    async with show(TALK) as (transcript, pilot, app):
+    async with show_blocks(TALK) as (transcript, pilot, app):
         transcript.focus()
         await pilot.pause()
         assert not {"enter", "escape", "left"} & app.screen.active_bindings.keys()
@@ -552,7 +522,7 @@ async def test_cursor_bindings_are_active_with_a_cursor_only() -> None:
 
 
 async def test_resize_keeps_the_cursor_visible() -> None:
-    async with show(LONG, (100, 40)) as (transcript, pilot, _):
+    async with show_blocks(LONG, (100, 40)) as (transcript, pilot, _):
         transcript.start_cursor(1)
         await pilot.press("ctrl+end", "up")
         where = transcript.cursor
@@ -564,7 +534,7 @@ async def test_resize_keeps_the_cursor_visible() -> None:
 
 
 async def test_click_leaves_the_focus_in_the_input() -> None:
-    async with show(TALK) as (_, pilot, app):
+    async with show_blocks(TALK) as (_, pilot, app):
         app.query_one(Input).focus()
         await pilot.click(Transcript, offset=(5, 1))
         await pilot.press("x")
@@ -572,7 +542,7 @@ async def test_click_leaves_the_focus_in_the_input() -> None:
 
 
 async def test_scroll_bar_follows_the_position() -> None:
-    async with show(LONG) as (transcript, pilot, _):
+    async with show_blocks(LONG) as (transcript, pilot, _):
         bar = transcript.vertical_scrollbar
         transcript.document.append("more\n" * 300)
         await pilot.pause()
@@ -589,7 +559,7 @@ async def test_scroll_bar_follows_the_position() -> None:
 
 async def test_cells_right_of_a_row_belong_to_its_last_character() -> None:
     text = "word " * 20 + "\nend"
-    async with show([Block(1, "bot", "", text)]) as (transcript, pilot, app):
+    async with show_blocks([Block(1, "bot", "", text)]) as (transcript, pilot, app):
         assert lines(transcript)[:3] == ["  " + "word " * 10 + "word", "  " + ("word " * 9)[:-1], "  end"]
         await drag(pilot, (LEFT, 0), (58, 0))
         assert selected(app) == "word " * 11
@@ -600,12 +570,12 @@ async def test_cells_right_of_a_row_belong_to_its_last_character() -> None:
 
 
 async def test_joiner_does_not_hide_the_next_character() -> None:
-    async with show([Block(1, "bot", "", "日\u200d本a\u200db|")]) as (transcript, _, _):
+    async with show_blocks([Block(1, "bot", "", "日\u200d本a\u200db|")]) as (transcript, _, _):
         assert cell(transcript, LEFT + 6, 0).text == "|"
 
 
 async def test_cursor_on_an_undrawn_newline_is_on_the_space_before() -> None:
-    async with show([Block(1, "bot", "", "x" * 56 + " \nmore")]) as (transcript, pilot, _):
+    async with show_blocks([Block(1, "bot", "", "x" * 56 + " \nmore")]) as (transcript, pilot, _):
         transcript.start_cursor(1)
         await pilot.press("end")
         assert transcript.cursor == (1, 57)

@@ -31,6 +31,25 @@ def drawn(chat: Chat) -> list[str]:
     return lines
 
 
+async def focus_xray(chat: Chat) -> None:
+    """Send a text, then open the panel and focus it."""
+    await chat.say("hello")
+    await chat.press("f10", "tab")
+    await chat.until(lambda: pane(chat).summary is not None)
+
+
+async def focus_xray_during_reply(chat: Chat) -> None:
+    await chat.press("f10")
+    await chat.type("talk")
+    await chat.until(lambda: pane(chat).summary is not None)
+    pane(chat).focus()
+
+
+async def pin_unit(chat: Chat) -> None:
+    await chat.press(*"1:4", "enter")
+    await chat.until(lambda: chat.screen.transcript.unit_scale is not None)
+
+
 def norm_after(chat: Chat, text: str, layer: int = 0) -> float:
     """Return the norm of the memory after reading a text from the start."""
     engine = chat.engine
@@ -136,19 +155,17 @@ async def test_xray_while_looking_shows_character_at_cursor(open_chat: OpenChat)
 
 async def test_xray_cursor_moves_over_strips_and_units(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
-        await chat.say("hello")
-        await chat.press("f10", "tab")
-        await chat.until(lambda: pane(chat).summary is not None)
+        await focus_xray(chat)
         hidden = chat.engine.config.hidden
         await chat.press("down", "end")
         assert pane(chat).place == (0, 1, hidden - 1)
         await chat.press("home", *["down"] * 99)
         assert pane(chat).place == (1, 5, 0)
-        await chat.press("1", ":", "4", "enter")
+        await chat.press(*"1:4", "enter")
         assert pane(chat).place == (1, 4, 4)  # the memory of that unit
         expected = chat.conversation.head.context.state.layers[1].c[0, 4]
         assert pane(chat).summary.layers[1].bands[4].values[4] == pytest.approx(expected, abs=1e-3)  # type: ignore[union-attr]
-        await chat.press("9", ":", "9", "enter")
+        await chat.press(*"9:9", "enter")
         assert "layers are 0 to 1" in drawn(chat)[-1]
         await chat.press("escape")
         assert pane(chat).display
@@ -223,11 +240,8 @@ def values_of(chat: Chat, number: int, layer: int, signal: str, unit: int) -> An
 @pytest.mark.parametrize("candidates", [1, 3])
 async def test_pinned_unit_colours_old_and_new_turns(open_chat: OpenChat, candidates: int) -> None:
     async with open_chat(dials=replace(QUICK, candidates=candidates)) as chat:
-        await chat.say("hello")
-        await chat.press("f10", "tab")
-        await chat.until(lambda: pane(chat).summary is not None)
-        await chat.press("1", ":", "4", "enter")
-        await chat.until(lambda: chat.screen.transcript.unit_scale is not None)
+        await focus_xray(chat)
+        await pin_unit(chat)
         document = chat.screen.transcript.document
         keys = [turn.id for turn in chat.conversation.path]
         await chat.until(lambda: all(document.has_unit_values(key) for key in keys))
@@ -254,10 +268,7 @@ async def test_pinned_unit_colours_old_and_new_turns(open_chat: OpenChat, candid
 
 async def test_unit_pinned_during_reply_colours_it(open_chat: OpenChat) -> None:
     async with open_chat(model="novel", dials=replace(QUICK, length=1_000_000, pace=400.0)) as chat:
-        await chat.press("f10")
-        await chat.type("talk")
-        await chat.until(lambda: pane(chat).summary is not None)
-        pane(chat).focus()
+        await focus_xray_during_reply(chat)
         await chat.pilot.press("down", "right", "right", "enter")
         await chat.until(lambda: chat.screen.transcript.unit_scale is not None)
         assert chat.screen.xray.pin == (0, 2, "f")
@@ -276,11 +287,8 @@ async def test_unit_pinned_during_reply_colours_it(open_chat: OpenChat) -> None:
 
 async def test_pin_of_missing_unit_is_dropped(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
-        await chat.say("hello")
-        await chat.press("f10", "tab")
-        await chat.until(lambda: pane(chat).summary is not None)
-        await chat.press("1", ":", "4", "enter")
-        await chat.until(lambda: chat.screen.transcript.unit_scale is not None)
+        await focus_xray(chat)
+        await pin_unit(chat)
         chat.screen.xray.set_pin(Pin(7, 0, "c"))
         await chat.press("f6")
         assert chat.screen.xray.pin is None
@@ -296,9 +304,9 @@ async def test_clamped_unit_changes_reply_until_freed(open_chat: OpenChat) -> No
         await chat.press("1", ":", "4", "enter", "a")
         assert chat.conversation.dials.clamp == "1:4=0"
         assert "held 0" in drawn(chat)[-1]
-        await chat.press("=", "-", "3", ".", "5", "enter")
+        await chat.press(*"=-3.5", "enter")
         assert chat.conversation.dials.clamps == {(1, 4): -3.5}
-        await chat.press("0", ":", "2", "=", "9", "enter")
+        await chat.press(*"0:2=9", "enter")
         assert chat.conversation.dials.clamps == {(1, 4): -3.5, (0, 2): 9}
         assert "2 held" in str(pane(chat).border_subtitle)
         await chat.type("/seed 1")
@@ -310,7 +318,7 @@ async def test_clamped_unit_changes_reply_until_freed(open_chat: OpenChat) -> No
         assert replay(chat.conversation).difference is None
         # The strips show the clamped value.
         pane(chat).focus()
-        await chat.press("1", ":", "4", "enter")
+        await chat.press(*"1:4", "enter")
         await chat.until(lambda: pane(chat).summary.layers[1].bands[4].values[4] == -3.5)  # type: ignore[union-attr]
         await chat.press("u")
         assert chat.conversation.dials.clamp == ""
@@ -324,25 +332,20 @@ async def test_clamped_unit_changes_reply_until_freed(open_chat: OpenChat) -> No
 
 async def test_end_then_c_clamps_last_unit_at_its_value(open_chat: OpenChat) -> None:
     async with open_chat(size=(80, 24)) as chat:
-        await chat.say("hello")
-        await chat.press("f10", "tab")
-        await chat.until(lambda: pane(chat).summary is not None)
+        await focus_xray(chat)
         for key in ("end", "c"):  # at once, as from a terminal that lags
             chat.app.post_message(events.Key(key, "c" if key == "c" else None))
         await chat.until(lambda: chat.conversation.dials.clamps)
         hidden = chat.engine.config.hidden
         value = float(chat.conversation.head.context.state.layers[0].c[0, -1])
         assert chat.conversation.dials.clamps == {(0, hidden - 1): pytest.approx(value, abs=1e-3)}
-        await chat.press("=", ".", ".", "enter")
+        await chat.press(*"=..", "enter")
         assert "is no value" in drawn(chat)[-1]
 
 
 async def test_unit_clamped_during_reply_acts_at_once(open_chat: OpenChat) -> None:
     async with open_chat(model="novel", dials=replace(QUICK, length=1_000_000, pace=400.0)) as chat:
-        await chat.press("f10")
-        await chat.type("talk")
-        await chat.until(lambda: pane(chat).summary is not None)
-        pane(chat).focus()
+        await focus_xray_during_reply(chat)
         await chat.pilot.press("=", "5", "enter")
         await chat.until(lambda: pane(chat).summary.layers[0].bands[4].values[0] == 5)  # type: ignore[union-attr]
         await chat.pilot.press("u")
@@ -365,7 +368,7 @@ async def test_clamp_by_command_and_dial_reaches_xray(open_chat: OpenChat) -> No
         row = chat.app.query_one(ClampRow)
         assert row.current
         assert "1:4=0.5" in str(row.render())
-        await chat.press("0", ":", "1", "=", "-", "1", "enter")
+        await chat.press(*"0:1=-1", "enter")
         assert chat.conversation.dials.clamps == {(0, 1): -1}
         await chat.press("9", "enter")
         assert "not a clamped unit" in row.problem
