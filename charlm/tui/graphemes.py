@@ -47,6 +47,8 @@ FIRST_WIDE: Final = "\u2e80"
 match_simple_run = re.compile(f"[{_NARROW}{_WIDE}]*").match
 find_same_width_runs = re.compile(f"[{_NARROW}]+|[{_WIDE}]+").finditer
 
+_EIGHTHS = ("", "\u258f", "\u258e", "\u258d", "\u258c", "\u258b", "\u258a", "\u2589")  # of a cell
+
 _LINE_END = re.compile(r"\s*[\n\t]\s*")
 
 
@@ -192,6 +194,12 @@ def shorten(text: str, width: int) -> str:
     beginning = text[: 16 * width]  # clusters seldom have more than a few code points
     end = max((one.end for one in lay_out(beginning) if one.column + one.cells < width), default=0)
     return text[:end].rstrip() + ELLIPSIS
+
+
+def bar(fraction: float, width: int) -> str:
+    """Return a bar that fills a fraction of a width in cells, in steps of an eighth."""
+    eighths = round(min(1.0, fraction) * width * 8)
+    return "\u2588" * (eighths // 8) + _EIGHTHS[eighths % 8]
 
 
 def one_line(text: str) -> str:

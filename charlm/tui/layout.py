@@ -27,7 +27,15 @@ class PanelLayout(Horizontal):
     DEFAULT_CSS = """
     PanelLayout {
         height: 1fr;
-        & > .panel { width: 34; height: 1fr; display: none; }
+        & > .panel {
+            width: 34;
+            height: 1fr;
+            display: none;
+            border: round $border-blurred;
+            border-title-color: $text-muted;
+            border-subtitle-color: $text-muted;
+            background: $surface;
+        }
         & > .panel.-open { display: block; }
         & > .panel:focus, & > .panel:focus-within { border: heavy $border; border-title-color: $text-primary; }
         & > #xray { width: 36%; min-width: 34; max-width: 56; }

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
 from rich.cells import cell_len
-from textual.pilot import Pilot
 from textual.widgets import Static
 
 from charlm.inference.generate import Alternative
 from charlm.text.sanitize import visible
 from charlm.tui.widgets.alternatives import Alternatives
-from tests.tui.widgets import SIZES, WidgetApp, rows, show
+from tests.tui.widgets import SIZES, ShownWidget, rows, show
 
 OPTIONS = (
     Alternative("e", 5, 0.61),
@@ -25,12 +21,8 @@ OPTIONS = (
 )
 
 
-@asynccontextmanager
-async def show_alternatives(
-    size: tuple[int, int] = (80, 24),
-) -> AsyncIterator[tuple[Alternatives, Pilot[None], WidgetApp]]:
-    async with show(Alternatives(), size, above=[Static(classes="filler")]) as shown:
-        yield shown
+def show_alternatives(size: tuple[int, int] = (80, 24)) -> ShownWidget[Alternatives]:
+    return show(Alternatives(), size, above=[Static(classes="filler")])
 
 
 def chosen(*texts: str) -> list[tuple[str, str]]:

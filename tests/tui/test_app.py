@@ -460,7 +460,7 @@ async def test_help_lists_every_command(open_chat: OpenChat) -> None:
     async with open_chat(size=(100, 60)) as chat:
         await chat.press("f1")
         assert isinstance(chat.app.screen, HelpScreen)
-        groups = dict(chat.app.screen.groups)
+        groups = chat.app.screen.groups
         assert {"X-ray", "Panels", "Dials"} <= groups.keys()
         rows = [row for rows in groups.values() for row in rows]
         assert {f"/{one.name}" for one in COMMANDS} <= {left.split()[0] for left, _ in rows}

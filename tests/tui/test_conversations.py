@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from rich.cells import cell_len
-from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
 from charlm.chat.storage.listing import ConversationSummary
 from charlm.text.sanitize import visible
 from charlm.tui.widgets.conversations import ConversationsPanel, age
-from tests.tui.widgets import SIZES, WidgetApp, show
+from tests.tui.widgets import SIZES, Shown, WidgetApp, show
 
 NOW = 1_750_000_000.0
 
@@ -32,9 +30,7 @@ SUMMARIES = (
 
 
 @asynccontextmanager
-async def show_panel(
-    size: tuple[int, int] = (80, 24), search_delay: float = 3600
-) -> AsyncIterator[tuple[ConversationsPanel, Pilot[None], WidgetApp]]:
+async def show_panel(size: tuple[int, int] = (80, 24), search_delay: float = 3600) -> Shown[ConversationsPanel]:
     async with show(ConversationsPanel(clock=lambda: NOW, search_delay=search_delay), size) as (panel, pilot, app):
         panel.show(SUMMARIES, 3)
         panel.focus()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -19,13 +18,11 @@ from charlm.text.sanitize import visible
 from charlm.tui.widgets.dial_rows import DialRow, PanelRow, PresetsRow, SeedRow
 from charlm.tui.widgets.dials import DialsPanel
 from charlm.tui.widgets.slider_scale import SliderScale
-from tests.tui.widgets import SIZES, WidgetApp, rows, show
+from tests.tui.widgets import SIZES, Shown, rows, show
 
 
 @asynccontextmanager
-async def show_dials(
-    size: tuple[int, int] = (80, 24), **presets: dict[str, float]
-) -> AsyncIterator[tuple[DialsPanel, Pilot[None], WidgetApp]]:
+async def show_dials(size: tuple[int, int] = (80, 24), **presets: dict[str, float]) -> Shown[DialsPanel]:
     async with show(DialsPanel(), size, keys=["5", "escape"]) as (panel, pilot, app):
         panel.presets = PRESETS | presets
         panel.show(ChatConfig(), 7)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -22,15 +22,13 @@ from charlm.tui.widgets.input_history import InputHistory
 from charlm.tui.widgets.paste_placeholders import MAX_FIELD_CHARS, PastePlaceholders
 from charlm.tui.widgets.prompt import Prompt
 from tests.tui.test_graphemes import ACCENTED, CLUSTERS, FAMILY, FLAG, THUMB
-from tests.tui.widgets import SIZES, WidgetApp, rows, show
+from tests.tui.widgets import SIZES, Shown, WidgetApp, rows, show
 
 COMMANDS = (("regenerate", "another reply"), ("redo", "take an undo back"), ("model", "NAME  another model"))
 
 
 @asynccontextmanager
-async def show_prompt(
-    size: tuple[int, int] = (80, 24), commands: Sequence[tuple[str, str]] = ()
-) -> AsyncIterator[tuple[Prompt, Pilot[None], WidgetApp]]:
+async def show_prompt(size: tuple[int, int] = (80, 24), commands: Sequence[tuple[str, str]] = ()) -> Shown[Prompt]:
     above = [Static(classes="filler")]
     async with show(Prompt(), size, above=above, keys=["f6", "ctrl+y", "pageup", "escape"]) as (prompt, pilot, app):
         prompt.commands = commands

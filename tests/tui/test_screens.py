@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
-from textual.app import App, ComposeResult
+from textual.app import App
 from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -19,8 +21,8 @@ from charlm.tui.screens.help import HelpScreen
 from charlm.tui.screens.models import ModelPicker
 from charlm.tui.screens.prompt_dialog import PromptDialog
 from charlm.tui.screens.welcome import Welcome
+from tests.tui.widgets import SIZES
 
-SIZES = ((40, 12), (80, 24), (120, 40))
 CARDS = (
     ModelCard("harbour", Path("h"), "lstm 2x256", 5.2, 1.987, "plain"),
     ModelCard("broken [b]", Path("b"), error="this is no model file: \x1b[31m"),
@@ -56,11 +58,11 @@ def on_screen(app: App[Any]) -> list[str]:
         lambda: ModelPicker(CARDS),
         lambda: ModelPicker([]),
         lambda: PromptDialog("What?" * 30, "日本語" * 30),
-        lambda: Welcome(),
+        Welcome,
     ],
 )
 async def test_screen_stays_within_terminal(size: tuple[int, int], make: Any) -> None:
-    async with push(make(), size) as (app, pilot, results):
+    async with push(make(), size) as (app, _pilot, _results):
         box = next(iter(app.screen.children))
         assert app.screen.region.contains_region(box.region)
         rows = on_screen(app)
@@ -69,16 +71,12 @@ async def test_screen_stays_within_terminal(size: tuple[int, int], make: Any) ->
         assert all(visible(row) == row for row in rows)
 
 
-async def test_box_is_as_high_as_its_content() -> None:
-    app = Base()
-    async with app.run_test(size=(80, 24)) as pilot:
-        for screen, most in (
-            (PromptDialog("What?"), 6),
-            (ModelPicker(CARDS[:1]), 5),
-            (Welcome(), 14),
-        ):
-            await app.open(pilot, screen)
-            assert next(iter(app.screen.children)).region.height <= most
+@pytest.mark.parametrize(
+    ("make", "most"), [(lambda: PromptDialog("What?"), 6), (lambda: ModelPicker(CARDS[:1]), 5), (Welcome, 14)]
+)
+async def test_box_is_as_high_as_its_content(make: Any, most: int) -> None:
+    async with push(make()) as (app, _, _):
+        assert next(iter(app.screen.children)).region.height <= most
 
 
 # -- help -------------------------------------------------------------------------------------------------------------
@@ -86,7 +84,7 @@ async def test_box_is_as_high_as_its_content() -> None:
 
 @pytest.mark.parametrize("key", ["escape", "q", "f1"])
 async def test_help_closes_by_key(key: str) -> None:
-    async with push(HelpScreen([], [])) as (app, pilot, results):
+    async with push(HelpScreen([], [])) as (app, pilot, _results):
         await pilot.press(key)
         assert not isinstance(app.screen, HelpScreen)
 
@@ -95,7 +93,7 @@ async def test_help_closes_by_key(key: str) -> None:
 async def test_help_lists_all_and_scrolls_to_last(size: tuple[int, int]) -> None:
     bindings = [("ctrl+l,f3", "Look"), ("left_square_bracket", "The version before [b]")]
     commands = [(f"/command{n} NUMBER [TEXT]", f"does the thing tally {n} 日本") for n in range(30)]
-    async with push(HelpScreen(bindings, commands), size) as (app, pilot, results):
+    async with push(HelpScreen(bindings, commands), size) as (app, pilot, _results):
         seen = "\n".join(on_screen(app))
         assert "ctrl+l, f3" in seen
         assert "[b]" in seen
@@ -129,7 +127,7 @@ async def test_picker_skips_unreadable_model() -> None:
 @pytest.mark.parametrize("size", SIZES)
 async def test_picker_shows_whole_error(size: tuple[int, int]) -> None:
     error = "/home/somebody/long/folder/broken.safetensors is no model file: its header is missing END"
-    async with push(ModelPicker([ModelCard("broken", Path("b"), error=error)]), size) as (app, pilot, results):
+    async with push(ModelPicker([ModelCard("broken", Path("b"), error=error)]), size) as (app, pilot, _results):
         await pilot.pause()
         seen = "".join(row.strip().strip("\u2502").strip().ljust(1) for row in on_screen(app))
         assert error.replace(" ", "") in seen.replace(" ", "")
@@ -153,7 +151,7 @@ async def test_picker_without_match_chooses_nothing() -> None:
 
 
 async def test_click_chooses_readable_model() -> None:
-    async with push(ModelPicker(CARDS)) as (app, pilot, results):
+    async with push(ModelPicker(CARDS)) as (_app, pilot, results):
         await pilot.click(OptionList, offset=(4, 2))  # cannot be read
         assert results == []
         await pilot.click(OptionList, offset=(4, 4))
@@ -169,9 +167,9 @@ async def test_dialog_returns_answer_or_none() -> None:
         assert "[b]" in str(app.screen.query_one(Label).render())
         await pilot.press("!", "enter")
         assert results == ["日本 old!"]
-        await app.open(pilot, PromptDialog("?"))
+    async with push(PromptDialog("?")) as (_, pilot, results):
         await pilot.press("x", "escape")
-        assert results[1:] == [None]
+        assert results == [None]
 
 
 # -- the first run ----------------------------------------------------------------------------------------------------
@@ -179,7 +177,7 @@ async def test_dialog_returns_answer_or_none() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_welcome_shows_commands_that_make_model(size: tuple[int, int]) -> None:
-    async with push(Welcome(), size) as (app, pilot, results):
+    async with push(Welcome(), size) as (app, pilot, _results):
         seen = "\n".join(on_screen(app))
         assert "charlm train your-text.txt" in seen
         assert "charlm chat" in seen or size[1] == 12

@@ -19,7 +19,6 @@ import numpy as np
 import pexpect
 import pytest
 
-from charlm.chat.context_cache import CharScore
 from charlm.chat.session import ChatOptions, Session
 from charlm.chat.turns import Turn
 from charlm.checkpoint import load, save
@@ -52,20 +51,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     speeches = [f"{('ANNA', 'BOB')[n % 2]}:\n{one}\n\n" for n, one in enumerate(sentences)]
     # One character is too rare for an id, so the model spells unknown characters in bytes.
     (folder / "play.txt").write_text("".join(speeches) + "ANNA:\nMoin, Käpt'n.\n", encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "charlm",
-        "train",
-        "play.txt",
-        "-o",
-        str(folder / "play.safetensors"),
-        "--steps",
-        "60",
-        "--evaluations",
-        "1",
-        *TINY,
-    ]
+    options = ["train", "play.txt", "-o", "play.safetensors", "--steps", "60", "--evaluations", "1"]
+    command = [sys.executable, "-m", "charlm", *options, *TINY]
     home = {"CHARLM_HOME": str(folder / "home")}
     subprocess.run(command, cwd=folder, env=environment(**home), check=True, capture_output=True, timeout=120)
     return folder / "play.safetensors"
@@ -227,22 +214,21 @@ def chat(start: Start, trained: Path) -> Start:
     return call
 
 
-def saved_turns(model: Path, number: int | None = None) -> list[Turn]:
-    """Return the saved turns of a conversation, by default the last one."""
-    session = Session(ChatOptions(model=str(model), resume=number is None, number=number))
+def saved_session(model: Path) -> Session:
+    """Return the last session with a model."""
+    session = Session(ChatOptions(model=str(model), resume=True))
     session.close()
-    return session.conversation.path
+    return session
+
+
+def saved_turns(model: Path) -> list[Turn]:
+    return saved_session(model).conversation.path
 
 
 def page(model: Path) -> str:
     """Return the labels and texts of the last conversation."""
-    session = Session(ChatOptions(model=str(model), resume=True))
-    session.close()
+    session = saved_session(model)
     return "\n".join(f"{session.label(turn)}\n{turn.text}" for turn in session.conversation.path)
-
-
-def texts(turns: Sequence[Turn]) -> list[str]:
-    return [turn.text for turn in turns]
 
 
 def test_reopened_chat_replies_as_if_never_closed(
@@ -269,13 +255,6 @@ def test_reopened_chat_replies_as_if_never_closed(
         assert terminal.leave() == 0
     assert replies[0] == replies[1]
     assert [len(versions) for versions in replies[0]] == [1, 2, 1, 2]
-
-
-def score_character(model: Path, character: int) -> CharScore:
-    """Score one character of the last turn."""
-    session = Session(ChatOptions(model=str(model), resume=True))
-    session.close()
-    return session.conversation.contexts.score_chars(session.conversation.head)[character]
 
 
 def test_long_visit_shows_what_is_saved(
@@ -313,7 +292,8 @@ def test_long_visit_shows_what_is_saved(
     steps = next(n for n in range(3, 60) if second[n].isalpha() and second[n] not in second[:n])
     terminal.press(*[RIGHT] * steps)
     terminal.until_seen(f"{second[steps]}, a surprise of")
-    alternatives = score_character(endless, steps).alternatives
+    conversation = saved_session(endless).conversation
+    alternatives = conversation.contexts.score_chars(conversation.head)[steps].alternatives
     number, chosen = next(
         (n, one.text) for n, one in enumerate(alternatives, 1) if one.text.isalpha() and one.text != second[steps]
     )
@@ -336,7 +316,8 @@ def test_long_visit_shows_what_is_saved(
     terminal.say("Thank you.")
     terminal.until_ready("turn 6 ")
     turns = saved_turns(endless)
-    assert texts(turns)[:5] == ["Is the ferry late?", third, "And the pilot?", fourth, "Thank you."]
+    texts = [turn.text for turn in turns]
+    assert texts[:5] == ["Is the ferry late?", third, "And the pilot?", fourth, "Thank you."]
 
     # A copy that is closed and reopened replies as this one.
     shutil.copytree(tmp_path / "home", tmp_path / "copy")
@@ -344,17 +325,16 @@ def test_long_visit_shows_what_is_saved(
     assert other.leave() == 0
     other = chat("-c", model=endless, CHARLM_HOME=str(tmp_path / "copy"))
     other.until(lambda: other.ends_with(page(endless)))
+    saved: dict[str, list[str]] = {}
     for one, home in ((terminal, "home"), (other, "copy")):
         one.say("Good night.")
         one.until_ready("turn 8 ")
         monkeypatch.setenv("CHARLM_HOME", str(tmp_path / home))
-        reply = solid(saved_turns(endless)[-1].text)
+        saved[home] = [turn.text for turn in saved_turns(endless)]
+        reply = solid(saved[home][-1])
         one.until(lambda one=one, reply=reply: one.reply == reply)
-    monkeypatch.setenv("CHARLM_HOME", str(tmp_path / "home"))
-    never_closed = texts(saved_turns(endless))
-    monkeypatch.setenv("CHARLM_HOME", str(tmp_path / "copy"))
-    assert [text.encode() for text in texts(saved_turns(endless))] == [text.encode() for text in never_closed]
-    assert never_closed[:6] == texts(turns)
+    assert saved["copy"] == saved["home"]
+    assert saved["home"][:6] == texts
     for one in (terminal, other):
         assert one.leave() == 0
         assert one.screen.modes == LEFT_ON

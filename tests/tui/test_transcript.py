@@ -1,7 +1,6 @@
 """The transcript widget: what it draws, how it scrolls, what it selects, and its cursor."""
 
 import random
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -18,7 +17,7 @@ from charlm.tui.widgets.document import Block
 from charlm.tui.widgets.rendering import HEAT_BITS, NEWLINE_SYMBOL, heat_level
 from charlm.tui.widgets.rendering import MARGIN_LEFT as LEFT
 from charlm.tui.widgets.transcript import Transcript
-from tests.tui.widgets import WidgetApp, show
+from tests.tui.widgets import Shown, WidgetApp, show
 
 TALK = [
     Block(1, "you", "ROMEO", "What light through yonder window breaks?"),
@@ -35,9 +34,7 @@ THEMES = ("textual-dark", "textual-light", "tokyo-night", "nord", "catppuccin-la
 
 
 @asynccontextmanager
-async def show_blocks(
-    blocks: list[Block], size: tuple[int, int] = (60, 21)
-) -> AsyncIterator[tuple[Transcript, Pilot[None], WidgetApp]]:
+async def show_blocks(blocks: list[Block], size: tuple[int, int] = (60, 21)) -> Shown[Transcript]:
     transcript = Transcript()
     transcript.document.load(blocks)  # before there is a screen
     async with show(transcript, size, below=[Input()]) as (_, pilot, app):

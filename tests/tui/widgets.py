@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import fields, is_dataclass
 from typing import TypeVar
 
@@ -16,12 +16,18 @@ from textual.widget import Widget
 SIZES = ((40, 12), (80, 24), (120, 40))
 
 WidgetT = TypeVar("WidgetT", bound=Widget)
+Shown = AsyncIterator[tuple[WidgetT, Pilot[None], "WidgetApp"]]
+ShownWidget = AbstractAsyncContextManager[tuple[WidgetT, Pilot[None], "WidgetApp"]]
 
 
 class WidgetApp(App[None]):
     """Shows widgets from top to bottom, and keeps what reaches it: messages of charlm's widgets, and unused keys."""
 
-    CSS = "Transcript, .filler { height: 1fr; } Input { height: 1; border: none; }"
+    CSS = """
+    Transcript, .filler { height: 1fr; }
+    DialsPanel, ConversationsPanel { width: 34; }
+    Input { height: 1; border: none; }
+    """
 
     def __init__(self, widgets: Sequence[Widget], keys: Sequence[str]) -> None:
         super().__init__()
@@ -64,7 +70,7 @@ async def show(
     above: Sequence[Widget] = (),
     below: Sequence[Widget] = (),
     keys: Sequence[str] = (),
-) -> AsyncIterator[tuple[WidgetT, Pilot[None], WidgetApp]]:
+) -> Shown[WidgetT]:
     """Show a widget between others, in an app that binds some keys."""
     app = WidgetApp([*above, widget, *below], keys)
     async with app.run_test(size=size) as pilot:

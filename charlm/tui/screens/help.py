@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from pathlib import Path
+from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.table import Table
@@ -18,58 +20,6 @@ from charlm.tui.graphemes import one_line
 from charlm.tui.screens.modal import Modal
 
 Rows = Sequence[tuple[str, str]]
-
-WIDGETS: Final[Sequence[tuple[str, Rows]]] = (
-    (
-        "Where you write",
-        (
-            ("Enter", "send; in an empty field, let the model go on"),
-            ("ctrl+j", "a new line; also shift+Enter and alt+Enter, where the terminal knows them"),
-            ("up, down", "in an empty field: texts that you sent before"),
-            ("/", "a command; Tab or Enter completes it"),
-        ),
-    ),
-    (
-        "Panels",
-        (
-            ("Tab", "to an open panel, whose border is heavy then; and on, back to where you write"),
-            ("Esc", "closes all panels"),
-        ),
-    ),
-    (
-        "Dials",
-        (
-            ("up, down", "another dial"),
-            ("left, right", "less, more; also - and +"),
-            ("a number", "typed, then Enter, sets the dial to it"),
-            ("Enter", "on a preset applies it, on the seed draws a new one"),
-        ),
-    ),
-    (
-        "X-ray",
-        (
-            ("up, down", "another strip: a gate or the memory, over the units of a layer"),
-            ("left, right", "another unit; with ctrl, those under another cell of the strip"),
-            ("Enter", "pins the unit: it colours the whole conversation; once more lets it go"),
-            ("layer:unit", "typed, then Enter, pins that unit"),
-            ("a, c", "hold the unit's memory at 0, or at its value, while the model writes"),
-            ("=value", "typed, then Enter, holds it there"),
-            ("u", "lets all units go again"),
-        ),
-    ),
-    (
-        "Conversations",
-        (
-            ("Enter", "open"),
-            ("/", "search"),
-            ("n, r, delete", "new, rename, delete"),
-        ),
-    ),
-    (
-        "Alternatives",
-        (("1 to 9", "put that one in the character's place, and go on from there"),),
-    ),
-)
 
 
 class HelpScreen(Modal[None]):
@@ -89,7 +39,12 @@ class HelpScreen(Modal[None]):
     def __init__(self, bindings: Rows, commands: Rows) -> None:
         super().__init__()
         keys = [(", ".join(format_key(key) for key in keys.split(",")), text) for keys, text in bindings]
-        self.groups = [("Keys", keys), ("Commands", list(commands)), *WIDGETS]
+        widgets = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+        self.groups: dict[str, Rows] = {
+            "Keys": keys,
+            "Commands": commands,
+            **{title: list(rows.items()) for title, rows in widgets.items()},
+        }
 
     def compose(self) -> ComposeResult:
         with VerticalScroll() as scroll:
@@ -102,12 +57,12 @@ class HelpScreen(Modal[None]):
 
     def on_resize(self) -> None:
         """Give the left column what it needs, up to two fifths."""
-        widest = max(cell_len(one_line(left)) for _, rows in self.groups for left, _ in rows)
+        widest = max(cell_len(one_line(left)) for rows in self.groups.values() for left, _ in rows)
         room = min(84, self.size.width * 9 // 10) - 5
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(width=min(widest, room * 2 // 5), overflow="fold")
         table.add_column(overflow="fold")
-        for title, rows in self.groups:
+        for title, rows in self.groups.items():
             table.add_row(Text(title, style="bold underline"))
             for left, right in rows:
                 table.add_row(Text(one_line(left), style="bold"), Text(one_line(right)))

@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from charlm.tui.graphemes import character_name, shorten
+from charlm.tui.graphemes import bar, character_name, shorten
 
 if TYPE_CHECKING:
     from charlm.inference.generate import Alternative
@@ -25,7 +25,6 @@ NAME_CELLS: Final = 9
 HINT: Final = "Move the cursor over a reply to see what else might have stood there."
 
 _BYTE = re.compile(r"<[0-9a-f]{2}>")  # label of a byte, where the vocabulary spells characters in bytes
-_EIGHTHS = ("", "\u258f", "\u258e", "\u258d", "\u258c", "\u258b", "\u258a", "\u2589")
 
 
 class Alternatives(OptionList):
@@ -58,8 +57,8 @@ class Alternatives(OptionList):
 
         text: str
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id, classes=classes, markup=False)
+    def __init__(self) -> None:
+        super().__init__(markup=False)
         self._character = ""
         self._offered = True
         self._alternatives: Sequence[Alternative] = ()
@@ -112,11 +111,10 @@ class Alternatives(OptionList):
         padding = " " * (name_cells - cell_len(shown))
         head = f"{number if can_choose else ' '} {shown}{padding} {_percent(one.probability)} "
         room = max(0, width - cell_len(head) - 2)
-        bar = _bar(one.probability, room)
         line = Content.assemble(
             (head, "dim" if is_byte else "bold" if here else ""),
-            (bar, "$foreground 30%" if is_byte else "$primary"),
-            " " * (room - cell_len(bar)) + (" \u25c2" if here else ""),
+            (bar(one.probability, room).ljust(room), "$foreground 30%" if is_byte else "$primary"),
+            " \u25c2" if here else "",
         )
         return Option(line, disabled=not can_choose)
 
@@ -136,8 +134,3 @@ def _percent(probability: float) -> str:
     if 0 < probability < 0.0005:
         return "<0.1%"
     return f"{100 * probability:4.1f}%" if probability < 0.9995 else " 100%"
-
-
-def _bar(probability: float, width: int) -> str:
-    eighths = round(min(1.0, max(0.0, probability)) * width * 8)
-    return "\u2588" * (eighths // 8) + _EIGHTHS[eighths % 8]

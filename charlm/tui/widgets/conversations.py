@@ -48,11 +48,6 @@ class ConversationsPanel(Vertical):
 
     DEFAULT_CSS = """
     ConversationsPanel {
-        width: 34;
-        border: round $border-blurred;
-        border-title-color: $text-muted;
-        border-subtitle-color: $text-muted;
-        background: $surface;
         & Input, & Input:focus {
             dock: top;
             border: none;

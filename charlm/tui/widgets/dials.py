@@ -40,14 +40,8 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
 
     DEFAULT_CSS = """
     DialsPanel {
-        width: 34;
-        border: round $border-blurred;
-        border-title-color: $text-muted;
-        border-subtitle-color: $text-muted;
         padding: 0 1;
-        background: $surface;
         scrollbar-size-vertical: 1;
-        &:focus { border: round $border; }
         &:focus .-current { background: $block-hover-background; }
         & PanelRow { height: auto; width: 1fr; }
         & PresetsRow { margin-bottom: 1; }

@@ -2,14 +2,14 @@
 
 An offset is an index into the text of all blocks together. Appending costs as much as the new text and one row,
 however long the document is.
-
-    row 0   HEADER   ROMEO
-    row 1   TEXT     Good morrow, cousin.
-    row 2   GAP
-    row 3   HEADER   JULIET  2/3
-    row 4   TEXT     What is the
-    row 5   TEXT     day?
 """
+
+# row 0   HEADER   ROMEO
+# row 1   TEXT     Good morrow, cousin.
+# row 2   GAP
+# row 3   HEADER   JULIET  2/3
+# row 4   TEXT     What is the
+# row 5   TEXT     day?
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from charlm.tui.graphemes import CHARACTER_NAMES, one_line, shorten
+from charlm.tui.graphemes import bar, character_name, one_line, shorten
 from charlm.tui.textual_internals import run_bindings
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ RIGHT_CELLS: Final = 9  # after a strip: its mean and the saturated share
 NAME_CELLS: Final = 8  # of a likely character
 MIN_SIZE: Final = Size(20, 3)  # cells
 BLOCKS: Final = " \u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
-EIGHTHS: Final = " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"
 MAX_BITS: Final = 6.0  # of the entropy line
 MAX_CHOICES: Final = 12
 MAX_TYPED_CHARS: Final = 20
@@ -67,10 +66,6 @@ class XRay(Widget, can_focus=True):
 
     DEFAULT_CSS = """
     XRay {
-        border: round $border-blurred;
-        border-title-color: $text-muted;
-        border-subtitle-color: $text-muted;
-        background: $surface;
         color: $foreground;
         & > .xray--aside { color: $text-muted; }
         & > .xray--name { color: $text-primary; text-style: bold; }
@@ -324,10 +319,9 @@ class XRay(Widget, can_focus=True):
     def _choice(self, text: str, p: float) -> Strip:
         name = _name(text)
         room = max(1, self.content_size.width - NAME_CELLS - 5)
-        eighths = round(p * room * 8)
-        bar = (BLOCKS[8] * (eighths // 8) + EIGHTHS[eighths % 8])[:room].ljust(room)
         head = Segment(" " + name + " " * (NAME_CELLS - 1 - cell_len(name)), self.rich_style)
-        return Strip([head, Segment(bar, self._style("xray--bar")), Segment(f"{p:>5.0%}", self.rich_style)])
+        likelihood = Segment(bar(p, room).ljust(room), self._style("xray--bar"))
+        return Strip([head, likelihood, Segment(f"{p:>5.0%}", self.rich_style)])
 
     def _foot(self, summary: ActivationSummary) -> Strip:
         if self.problem:
@@ -363,7 +357,7 @@ def _figure(value: float) -> str:
 
 
 def _name(text: str) -> str:
-    return shorten(CHARACTER_NAMES.get(text) or one_line(text), NAME_CELLS - 1)
+    return shorten(character_name(text), NAME_CELLS - 1)
 
 
 @lru_cache(maxsize=1024)
