@@ -37,15 +37,7 @@ class CharScore(NamedTuple):
 
 
 class ContextCache:
-    """The contexts after the turns of a conversation.
-
-    Args:
-        model: reads.
-        data: the conversation.
-        journal: may have saved contexts of finished turns.
-        max_delta_bytes: of the learned weights that contexts keep.
-        max_delta_turns: number of turns that keep them.
-    """
+    """The contexts after the turns of a conversation. The journal may have saved those of finished turns."""
 
     def __init__(
         self,

@@ -47,16 +47,10 @@ class _Draft(NamedTuple):
 
 
 class Conversation:
-    """A conversation with a model.
+    """A conversation with a model: a new one, see `ConversationData.start`, or one to continue.
 
     Args:
-        engine: the model.
-        dialogue: of a new conversation, as are the next four; see `ConversationData.start`.
-        you: the speaker that a person plays.
-        bot: the speaker that the model plays.
-        dials: settings of the replies.
-        seed: of the random numbers.
-        data: a conversation to continue, in their place.
+        data: the conversation to continue; then the arguments before it have no effect.
         journal: makes the journal from the data and the model.
         clock: seconds.
     """
@@ -75,7 +69,10 @@ class Conversation:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.data = data or ConversationData.start(dialogue or Dialogue(), you, bot, dials or ChatConfig(), seed)
-        self.data.controls.dials = _without_unknown_clamps(self.data.controls.dials, engine)
+        try:
+            engine.with_clamps(self.dials.clamps)
+        except UsageError:  # another model, which lacks one of the units
+            self.data.controls.dials = replace(self.dials, clamp="")
         model = AdaptiveModel(engine)
         self._journal = Journal() if journal is None else journal(self.data, model)
         self.contexts = ContextCache(model, self.data, self._journal)
@@ -145,9 +142,8 @@ class Conversation:
             UsageError: the seed is out of range.
         """
         check_seed(seed)
-        rng = make_rng(seed)
         self.data.seed = seed
-        self.data.controls.rng = rng
+        self.data.controls.rng = make_rng(seed)
 
     @property
     def busy(self) -> bool:
@@ -165,12 +161,7 @@ class Conversation:
 
     def text(self, turn: Turn | None = None) -> str:
         """Return all that the model has read up to the end of a turn, by default the head."""
-        turns = list(upwards(turn or self.head))
-        return self.dialogue.beginning + "".join(self.lead(one) + one.text for one in reversed(turns))
-
-    def lead(self, turn: Turn) -> str:
-        """Return the text between the turn before and this one: the end of that turn, and the speaker."""
-        return self.data.lead(turn)
+        return self.dialogue.beginning + self.data.text_up_to(turn or self.head)
 
     def context(self, turn: Turn) -> Context:
         """Return the context after a turn."""
@@ -272,7 +263,9 @@ class Conversation:
     def undo(self) -> bool:
         """Move the head to where it was before the last operation; return false if there was none."""
         if self.data.forgets:
-            self.remember()
+            with self._alone():
+                self.data.forgets = False
+                self._journal.commit(None)
             return True
         return self._go(self.data.cursor - 1)
 
@@ -290,12 +283,6 @@ class Conversation:
             if not any(turn.policy.settings is not None for turn in upwards(self.head)):
                 raise UsageError("nothing was learned yet", "/learn on lets the model learn from what you say")
             self.data.forgets = True
-            self._journal.commit(None)
-
-    def remember(self) -> None:
-        """Take `forget` back, as long as no turn has followed it."""
-        with self._alone():
-            self.data.forgets = False
             self._journal.commit(None)
 
     def choose(self, turn: Turn) -> None:
@@ -394,14 +381,13 @@ class Conversation:
     ) -> ReplySampler:
         """Return a sampler of the next segment of a turn of the model's; `charlm.chat.replay` draws it again."""
         has_candidates = self.dialogue.has_turns and controls.dials.candidates > 1
-        unconditional = None
+        opening, unconditional = self.dialogue.opening(turn.name), None
         if has_candidates:
-            opening = encode_lossy(self.engine.vocabulary, self.dialogue.opening(turn.name))
-            unconditional = self.model.read(self.context(self.root), opening)
+            unconditional = self.model.read(self.context(self.root), encode_lossy(self.engine.vocabulary, opening))
         start = SegmentStart(
             context,
             kept=turn.text,
-            opening=self.dialogue.opening(turn.name),
+            opening=opening,
             stops=self.dialogue.stops,
             recent=self.contexts.recent_ids(turn, controls.dials.sampling.repetition_window),
             avoid=self.texts_to_avoid(turn) if has_candidates else (),
@@ -438,12 +424,3 @@ class Conversation:
             self.data.show(self.data.moves[cursor])
             self._journal.commit(None)
         return True
-
-
-def _without_unknown_clamps(dials: ChatConfig, engine: Engine) -> ChatConfig:
-    """Return the settings, without clamps if this model lacks one of the units."""
-    try:
-        engine.with_clamps(dials.clamps)
-    except UsageError:
-        return replace(dials, clamp="")
-    return dials

@@ -66,10 +66,10 @@ class ConversationData:
         turns = list(upwards(self.head))
         return turns[::-1]
 
-    @property
-    def text(self) -> str:
-        """The visible turns in the dialogue's format."""
-        return self.dialogue.closing.join([self.dialogue.opening(turn.name) + turn.text for turn in self.path])
+    def text_up_to(self, turn: Turn) -> str:
+        """Return a turn and those before it, in the dialogue's format."""
+        turns = list(upwards(turn))
+        return "".join([self.lead(one) + one.text for one in reversed(turns)])
 
     def lead(self, turn: Turn) -> str:
         """Return the text between the turn before and this one: the end of that turn, and the speaker."""

@@ -45,7 +45,7 @@ def export(data: ConversationData, format: str) -> str:  # noqa: A002
     if format not in FORMATS:
         raise UsageError(f"unknown format {format!r}", f"choose one of {', '.join(FORMATS)}")
     if format == "txt":  # to train on
-        return replace_lone_surrogates(data.text + "\n")
+        return replace_lone_surrogates(data.text_up_to(data.head) + "\n")
     return replace_lone_surrogates((to_json if format == "json" else to_markdown)(data))
 
 

@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 
+from charlm.chat.commands import COMMANDS, Operation, find_command
+from charlm.chat.reply import NO_OBSERVER
+from charlm.chat.session import Session
 from charlm.chat.storage.store import ConversationStore
 from charlm.config import ChatConfig
 from charlm.inference.engine import Engine
 
 from .models import random_engine
+from .talkers import texts
 
 QUICK = ChatConfig(candidates=1, length=20)
 """Short replies."""
@@ -29,6 +33,50 @@ class Connector:
     def __call__(self, *args: Any, **options: Any) -> sqlite3.Connection:
         self.last = sqlite3.connect(*args, **options)
         return self.last
+
+
+class FakeUI:
+    """An interface that records what it is asked to show."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.notes: list[str] = []
+        self.shown = self.dials_shown = 0
+        self.left = False
+
+    def show_note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def generate(self, operation: Operation) -> None:
+        operation(NO_OBSERVER)
+
+    def show_conversation(self) -> None:
+        self.shown += 1
+
+    def show_dials(self) -> None:
+        self.dials_shown += 1
+
+    def leave(self) -> None:
+        self.left = True
+
+    def run(self, *lines: str) -> list[str]:
+        """Return the notes of the last of some lines."""
+        for line in lines:
+            self.notes.clear()
+            if line.startswith("/"):
+                command, argument = find_command(COMMANDS, line)
+                command.run(self, argument)
+            else:
+                self.session.conversation.say(line)
+        return self.notes
+
+    def note(self, line: str) -> str:
+        """Return the notes of a line as one text."""
+        return "\n".join(self.run(line))
+
+    @property
+    def texts(self) -> list[str]:
+        return texts(self.session.conversation)
 
 
 def ticks() -> Callable[[], float]:

@@ -21,23 +21,13 @@ from charlm.chat.turns import Segment, Turn
 from charlm.checkpoint import save
 from charlm.config import MAX_CLAMP, ChatConfig
 from charlm.errors import CheckpointError, UsageError
-from charlm.inference.context import encode_lossy
 from charlm.inference.generate import Piece
 
 from .models import DIALOGUES, learning_engine, random_checkpoint, random_engine
+from .talkers import assert_remembers_what_is_seen
 
 QUICK = ChatConfig(candidates=1, length=60)
 HELD = replace(QUICK, clamp="0:3=9,1:5=-9")
-
-
-def assert_exact(conversation: Conversation) -> None:
-    """Assert that the context is that of reading the visible text without clamps."""
-    engine = conversation.engine
-    state, logits = engine.prefill(engine.start(), encode_lossy(engine.vocabulary, conversation.text()))
-    snapshot = conversation.context(conversation.head)
-    for one, other in zip(snapshot.state.arrays(), state.arrays(), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
-    np.testing.assert_allclose(snapshot.logits, logits, atol=1e-4)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -49,7 +39,7 @@ def test_clamps_change_the_text_not_the_context(cell: str, candidates: int) -> N
         dials = replace(dials, candidates=candidates)
         conversation = Conversation(engine, DIALOGUES["play"], dials=dials, seed=3)
         said.append([conversation.say("hello").text, conversation.continue_().text])
-        assert_exact(conversation)
+        assert_remembers_what_is_seen(conversation)
         replayed = replay(conversation)
         assert replayed.difference is None
         assert replayed.characters > 0
@@ -84,33 +74,28 @@ def test_clamps_changed_mid_reply_act_at_once() -> None:
             conversation.dials = QUICK
 
     reply = conversation.say("hello", Observer(turn))
-    assert [(one.draw, one.dials.clamp) for one in reply.turn.segments[0].settings] == [
-        (0, ""),
-        (10, HELD.clamp),
-        (30, ""),
-    ]
+    recorded = [(one.draw, one.dials.clamp) for one in reply.turn.segments[0].settings]
+    assert recorded == [(0, ""), (10, HELD.clamp), (30, "")]
     held = [piece.context.state.layers[0].c[0, 3] == 9 for piece in seen]
     assert held == [10 <= place < 30 for place in range(len(seen))]
-    assert_exact(conversation)
+    assert_remembers_what_is_seen(conversation)
     assert replay(conversation).difference is None
 
 
 def test_clamps_with_learning_keep_the_context_exact() -> None:
-    conversation = Conversation(
-        learning_engine(), DIALOGUES["play"], dials=replace(HELD, learn=1e-3, length=20), seed=3
-    )
+    dials = replace(HELD, learn=1e-3, length=20)
+    conversation = Conversation(learning_engine(), DIALOGUES["play"], dials=dials, seed=3)
     conversation.say("hello")
     conversation.say("and again")
     context = conversation.context(conversation.head)
     assert isinstance(context, AdaptedContext)
     assert context.delta
-    other = Conversation(learning_engine(), DIALOGUES["play"], dials=replace(QUICK, learn=1e-3), seed=3)
+    other = Conversation(learning_engine(), DIALOGUES["play"])
     read = other.context(other.root)
     for turn in conversation.path:
         typed = Turn(0, turn.parent, turn.author, turn.name, (Segment(turn.text),), policy=turn.policy)
         read = other.contexts.read_turn(read, typed).context
-    expected = read.state
-    for one, two in zip(conversation.context(conversation.head).state.arrays(), expected.arrays(), strict=True):
+    for one, two in zip(context.state.arrays(), read.state.arrays(), strict=True):
         np.testing.assert_array_equal(one, two)
     assert replay(conversation).difference is None
 

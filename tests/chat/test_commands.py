@@ -9,53 +9,14 @@ from pathlib import Path
 import pytest
 
 from charlm.adapt.learner import AdaptedContext
-from charlm.chat.commands import COMMANDS, Operation, find_command
-from charlm.chat.reply import NO_OBSERVER
+from charlm.chat.commands import COMMANDS, find_command
 from charlm.chat.session import ChatOptions, Session
 from charlm.checkpoint import save
 from charlm.errors import CharlmError, UsageError
-from tests.chat.models import DIALOGUES
-from tests.chat.talkers import assert_remembers_what_is_seen, talking_checkpoint, texts
 
-
-class FakeUI:
-    """An interface that records what it is asked to show."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.notes: list[str] = []
-        self.shown = self.dials_shown = 0
-        self.left = False
-
-    def show_note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def generate(self, operation: Operation) -> None:
-        operation(NO_OBSERVER)
-
-    def show_conversation(self) -> None:
-        self.shown += 1
-
-    def show_dials(self) -> None:
-        self.dials_shown += 1
-
-    def leave(self) -> None:
-        self.left = True
-
-    def run(self, *lines: str) -> list[str]:
-        """Return the notes of the last of some lines."""
-        for line in lines:
-            self.notes.clear()
-            if line.startswith("/"):
-                command, argument = find_command(COMMANDS, line)
-                command.run(self, argument)
-            else:
-                self.session.conversation.say(line)
-        return self.notes
-
-    @property
-    def texts(self) -> list[str]:
-        return list(texts(self.session.conversation))
+from .conftest import FakeUI
+from .models import DIALOGUES
+from .talkers import assert_remembers_what_is_seen, talking_checkpoint
 
 
 @pytest.fixture

@@ -445,7 +445,7 @@ def test_score_chars_agrees_with_single_steps(kind: str, has_bytes: bool) -> Non
         assert "".join([one.text for one in seen]) == turn.text
         assert all(len(one.alternatives) == 3 for one in seen)
         engine = conversation.engine
-        before = reading(conversation, turn.parent, conversation.lead(turn))
+        before = reading(conversation, turn.parent, conversation.data.lead(turn))
         state, logits = before.state, before.logits
         nats, ids = 0.0, engine.vocabulary.encode(turn.text)
         first = np.exp(log_softmax(logits))

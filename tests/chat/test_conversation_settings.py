@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -34,6 +35,12 @@ from .talkers import (
     talking_checkpoint,
     talking_engine,
 )
+
+
+def generated(start: Context, sampler: Sampler, **options: Any) -> str:
+    """The text of a plain generation."""
+    return "".join([piece.text for piece in Generation(start, sampler, **options)])
+
 
 # Dials
 
@@ -99,12 +106,8 @@ def test_reseed_mid_reply_acts_at_once(dials: ChatConfig) -> None:
         assert conversation.seed == 99
         text = conversation.head.text
         start = reading(conversation, conversation.path[0], text[:6])
-        expected = Generation(
-            start,
-            Sampler(conversation.engine, dials.sampling, [make_rng(99)]),
-            max_chars=STREAMED.length - 1,
-        )
-        assert text[6:] == "".join([piece.text for piece in expected])
+        sampler = Sampler(conversation.engine, dials.sampling, [make_rng(99)])
+        assert text[6:] == generated(start, sampler, max_chars=STREAMED.length - 1)
         passage = conversation.head.segments[-1]
         assert [one.draw for one in passage.settings] == [0, 1]
         assert passage.settings[1].rng == make_rng(99).bit_generator.state
@@ -134,15 +137,9 @@ def test_repetition_penalty_covers_the_context(kind: str, dials: ChatConfig) -> 
         turn = reply.turn
         before = (conversation.text(turn)[len(conversation.dialogue.beginning) :]).removesuffix(reply.text)
         window = conversation.engine.vocabulary.encode(before)[-dials.sampling.repetition_window :].tolist()
-        start = reading(conversation, turn.parent, conversation.lead(turn))
-        expected = Generation(
-            start,
-            Sampler.seeded(conversation.engine, dials.sampling),
-            max_chars=STREAMED.length,
-            recent=window,
-            stops=conversation.dialogue.stops,
-        )
-        assert reply.text == "".join([piece.text for piece in expected])
+        start = reading(conversation, turn.parent, conversation.data.lead(turn))
+        sampler, stops = Sampler.seeded(conversation.engine, dials.sampling), conversation.dialogue.stops
+        assert reply.text == generated(start, sampler, max_chars=STREAMED.length, recent=window, stops=stops)
 
 
 def test_repetition_penalty_mid_reply_covers_the_context() -> None:
@@ -156,19 +153,14 @@ def test_repetition_penalty_mid_reply_covers_the_context() -> None:
     read = conversation.text(reply.turn)[1:].removesuffix(reply.text[3:])
     start = reading(conversation, reply.turn.parent, reply.text[:3])
     window = conversation.engine.vocabulary.encode(read)[-64:].tolist()
-    expected = Generation(
-        start,
-        Sampler.seeded(conversation.engine, penalised.sampling),
-        max_chars=STREAMED.length - 3,
-        recent=window,
-    )
-    assert reply.text[3:] == "".join([piece.text for piece in expected])
+    sampler = Sampler.seeded(conversation.engine, penalised.sampling)
+    assert reply.text[3:] == generated(start, sampler, max_chars=STREAMED.length - 3, recent=window)
 
 
 # Replies that are empty, characters that are unknown
 
 
-@pytest.mark.parametrize("dials", [STREAMED, CHOSEN], ids=["streamed", "chosen"])
+@each_way
 @pytest.mark.parametrize("kind", ["lines", "transcript", "play", "spaced"])
 def test_empty_reply_is_drawn_again_then_kept(kind: str, dials: ChatConfig) -> None:
     engine = WatchedEngine(talking_checkpoint(newlines=500.0))
@@ -190,8 +182,7 @@ def test_empty_reply_is_rare() -> None:
     start = engine.prefill(engine.start(), engine.vocabulary.encode("\n\nhello\n"))
     silent = 0
     for seed in range(40):
-        first = Generation(Context(*start), Sampler(engine, STREAMED.sampling, [make_rng(seed)]), stops=["\n"])
-        silent += not list(first)
+        silent += not generated(Context(*start), Sampler(engine, STREAMED.sampling, [make_rng(seed)]), stops=["\n"])
     assert silent > 20, "more than half of the first tries are"
 
 

@@ -17,12 +17,11 @@ from charlm import checkpoint
 from charlm.adapt import learner
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.adapt.learner import AdaptedContext
-from charlm.chat.commands import COMMANDS, Operation, find_command
+from charlm.chat.commands import COMMANDS, find_command
 from charlm.chat.conversation import Conversation
 from charlm.chat.export import from_json, to_json
 from charlm.chat.learning import LearnPolicy, default_rate
 from charlm.chat.replay import replay
-from charlm.chat.reply import NO_OBSERVER
 from charlm.chat.reply_sampler import LEARNED_MMI_WEIGHT
 from charlm.chat.session import ChatOptions, Session
 from charlm.chat.storage.store import ConversationStore
@@ -35,7 +34,7 @@ from charlm.inference.engine import Engine
 from charlm.inference.generate import generate_batch
 from charlm.inference.search import logprobs, rerank_likelihood
 
-from .conftest import Reopen
+from .conftest import FakeUI, Reopen
 from .models import DIALOGUES, learning_engine
 from .test_exactness import as_bytes, check_memory
 
@@ -258,7 +257,7 @@ def test_undo_far_back_relearns_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(8):
         conversation.undo()
         conversation.context(conversation.head)
-    whole = sum(len(conversation.lead(turn)) + len(turn.text) for turn in conversation.path)
+    whole = sum(len(conversation.data.lead(turn)) + len(turn.text) for turn in conversation.path)
     assert reads.ids < 3 * 3 * whole, "by the learning model, by the trained one, and once more for what follows"
     score_chars = conversation.contexts.score_chars
     assert reads.of(lambda: [score_chars(turn, 0) for turn in conversation.path[::-1]]) < 9 * whole
@@ -361,36 +360,6 @@ def test_learning_a_long_text_can_be_cancelled() -> None:
 # What a person can do about it
 
 
-class Silent:
-    """A user interface that only records notes."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.told: list[str] = []
-
-    def do(self, line: str) -> str:
-        """Run a command; what it told."""
-        self.told.clear()
-        command, argument = find_command(COMMANDS, line)
-        command.run(self, argument)
-        return "\n".join(self.told)
-
-    def show_note(self, text: str) -> None:
-        self.told.append(text)
-
-    def generate(self, operation: Operation) -> None:
-        operation(NO_OBSERVER)
-
-    def show_conversation(self) -> None:
-        pass
-
-    def show_dials(self) -> None:
-        pass
-
-    def leave(self) -> None:
-        pass
-
-
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with two models, which is also where one works: one of lines, one of plain text."""
@@ -402,26 +371,26 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_learn_and_forget_commands(models: Path) -> None:
-    face = Silent(Session(ChatOptions(str(models / "talker.safetensors"), dials=(("length", 10), ("candidates", 1)))))
-    session = face.session
+    ui = FakeUI(Session(ChatOptions(str(models / "talker.safetensors"), dials=(("length", 10), ("candidates", 1)))))
+    session = ui.session
     assert session.conversation.dials.learn == LearnConfig().rate, "on, since its text has turns"
-    assert "learns from your messages, at rate 0.0001" in face.do("/learn")
+    assert "learns from your messages, at rate 0.0001" in ui.note("/learn")
     with pytest.raises(UsageError, match="nothing was learned"):
-        face.do("/forget")
+        ui.note("/forget")
     session.conversation.say("hello there")
-    assert "moved" in face.do("/learn")
-    assert "undo" in face.do("/forget")
-    face.do("/undo")
+    assert "moved" in ui.note("/learn")
+    assert "undo" in ui.note("/forget")
+    ui.note("/undo")
     assert not session.conversation.data.forgets
-    assert face.do("/learn off").startswith("learning is off")
+    assert ui.note("/learn off").startswith("learning is off")
     assert session.conversation.dials.learn == 0
-    face.do("/learn 0.003")
+    ui.note("/learn 0.003")
     assert session.conversation.dials.learn == 3e-3
-    face.do("/learn on")
+    ui.note("/learn on")
     assert session.conversation.dials.learn == LearnConfig().rate
     for wrong in ("/learn fast", "/learn 7", "/learn -1"):
         with pytest.raises(UsageError):
-            face.do(wrong)
+            ui.note(wrong)
     command, _ = find_command(COMMANDS, "/learn")
     assert list(command.complete(session, "o")) == ["on", "off"]
     session.switch_model(str(models / "writer.safetensors"))

@@ -23,7 +23,7 @@ from charlm.inference.engine import Engine
 from charlm.inference.generate import make_rng
 
 from .models import random_engine
-from .talkers import CHOSEN, STREAMED, talking_engine
+from .talkers import CHOSEN, STREAMED, assert_same_context, each_way, talking_engine
 
 PROMPT = "\n\nANNA: hello\nBOB: "
 
@@ -137,7 +137,7 @@ def test_draws_count_hidden_ids() -> None:
     raise AssertionError("none was stopped")
 
 
-@pytest.mark.parametrize("dials", [STREAMED, CHOSEN], ids=["streamed", "chosen"])
+@each_way
 @pytest.mark.parametrize("cut", ["at the newline", "by turning a dial"])
 def test_stop_may_begin_in_earlier_text(dials: ChatConfig, cut: str) -> None:
     # A model that writes nothing but new lines.
@@ -171,7 +171,7 @@ def test_stop_is_found_across_a_dial_change() -> None:
     assert found > 5
 
 
-@pytest.mark.parametrize("dials", [STREAMED, CHOSEN], ids=["streamed", "chosen"])
+@each_way
 @pytest.mark.parametrize("has_bytes", [False, True])
 def test_context_is_that_of_the_shown_text(dials: ChatConfig, has_bytes: bool) -> None:
     engine = talking_engine(has_bytes=has_bytes, in_bytes=2.0) if has_bytes else talking_engine()
@@ -179,9 +179,7 @@ def test_context_is_that_of_the_shown_text(dials: ChatConfig, has_bytes: bool) -
         drawing = draw(SamplerControls(dials, make_rng(seed)), engine=engine, cancel=lambda drawing: drawing.draws > 9)
         assert drawing.context is not None
         read = StaticModel(engine).read(start_of(engine), engine.vocabulary.encode(drawing.text))
-        np.testing.assert_allclose(drawing.context.logits, read.logits, rtol=0, atol=1e-5)
-        for part, expected in zip(drawing.context.state.arrays(), read.state.arrays(), strict=True):
-            np.testing.assert_allclose(part, expected, rtol=0, atol=1e-5)
+        assert_same_context(drawing.context, read)
 
 
 def test_no_candidates_without_unconditional_context() -> None:

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from charlm.chat.conversation import Conversation
 from charlm.chat.reply import Observer
-from charlm.chat.reply_sampler import Context
 from charlm.chat.storage.database import VERSION
 from charlm.chat.storage.store import RESTORE_SECONDS, ConversationStore
 from charlm.chat.turns import Turn, upwards
@@ -28,7 +27,7 @@ from charlm.text.dialogue import Dialogue
 
 from .conftest import QUICK, Connector, Reopen, ticks
 from .models import DIALOGUES, CountingEngine, random_checkpoint, random_engine
-from .talkers import texts
+from .talkers import assert_remembers_what_is_seen, texts
 
 PLAIN = DIALOGUES["plain"]
 LINES = DIALOGUES["lines"]
@@ -41,12 +40,6 @@ def begin(
     for text in said:
         conversation.say(text)
     return conversation
-
-
-def afresh(conversation: Conversation, turn: Turn) -> Context:
-    """The context of a model that reads everything up to a turn from the start."""
-    engine = conversation.engine
-    return Context(*engine.prefill(engine.start(), engine.vocabulary.encode(conversation.text(turn))))
 
 
 def rows(path: Path, query: str) -> list[tuple[object, ...]]:
@@ -184,13 +177,11 @@ def test_changed_model_rereads_the_text_once(store: ConversationStore, engine: E
 def test_damaged_context_is_computed_again(
     store: ConversationStore, engine: Engine, path: Path, reopen: Reopen
 ) -> None:
-    conversation = begin(store, engine, "hello")
-    expected = conversation.context(conversation.head)
+    begin(store, engine, "hello")
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE context SET data = substr(data, 1, 40)")
     again = reopen().open(1, "noise", engine, LINES).conversation
-    found = again.context(again.head)
-    assert abs(found.logits - expected.logits).max() < 1e-4
+    assert_remembers_what_is_seen(again)
 
 
 # -- several conversations --------------------------------------------------------------------------------------------
@@ -465,7 +456,7 @@ def test_reply_cut_off_by_a_crash_is_restored_as_stopped(reopen: Reopen, engine:
     again = crashed.open(1, "noise", engine, LINES).conversation
     assert texts(again) == [*texts(conversation)[:3], "".join(shown[:6])]
     assert (again.head.reason, again.head.context is not None) == ("cancelled", False)
-    assert abs(again.context(again.head).logits - afresh(again, again.head).logits).max() < 1e-4
+    assert_remembers_what_is_seen(again)
     assert crashed.summary(1).turns == 4
     assert again.undo()
     assert texts(again) == texts(conversation)[:2], "what was said and its reply are one step"
@@ -565,7 +556,7 @@ def test_opening_during_another_process_s_reply_keeps_both(engine: Engine, reope
     everything = {_line(turn) for turn in reopen().load(1).turns}
     assert {_line(turn) for turn in theirs[0].path} <= everything
     for turn in again.path[2].children:
-        assert abs(again.context(turn).logits - afresh(again, turn).logits).max() < 1e-4
+        assert_remembers_what_is_seen(again, turn)
 
 
 # -- several threads --------------------------------------------------------------------------------------------------

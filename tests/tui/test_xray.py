@@ -142,7 +142,7 @@ async def test_xray_while_looking_shows_character_at_cursor(open_chat: OpenChat)
         turn = chat.conversation.head
         for place in (0, 3):
             assert chat.screen.transcript.cursor == (turn.id, place)
-            text = chat.conversation.text(turn.parent) + chat.conversation.lead(turn) + turn.text[: place + 1]
+            text = chat.conversation.text(turn.parent) + chat.conversation.data.lead(turn) + turn.text[: place + 1]
             await chat.until(
                 lambda text=text: (
                     pane(chat).summary is not None

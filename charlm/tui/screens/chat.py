@@ -166,7 +166,7 @@ class ChatScreen(Screen[None]):
         """Show the last turn, and how much was read with `characters` of it."""
         versions = turn.siblings
         version = f"  {versions.index(turn) + 1}/{len(versions)}" if len(versions) > 1 else ""
-        lead = self.session.conversation.lead(turn) if turn.parent is not None else ""
+        lead = self.session.conversation.data.lead(turn) if turn.parent is not None else ""
         self._read = (turn.parent.characters if turn.parent is not None else 0) + len(lead) + characters
         self.status.show(turn=f"turn {turn.depth}{version}", characters=f"{self._read:,} characters", state=state)
 
