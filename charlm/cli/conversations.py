@@ -79,9 +79,7 @@ def list_(as_json: bool, model: str | None) -> None:
     """List conversations, the newest first."""
     with _store() as store:
         found = [one for one in store.list(limit=-1) if model in (None, one.model)]
-    if not found and not as_json:
-        print_note("no conversations" + (f" with {model}" if model else "") + " yet; charlm chat starts one")
-    _print_list(found, as_json)
+    _print_list(found, as_json, "no conversations" + f" with {model}" * bool(model) + " yet; charlm chat starts one")
 
 
 @command.subcommand(
@@ -96,15 +94,15 @@ def search(text: str, as_json: bool) -> None:
         raise UsageError("the text to search for is empty", "give a word, or part of one")
     with _store() as store:
         found = store.list(text, limit=-1)
-    if not found and not as_json:
-        print_note(f"no conversation contains {text!r}")
-    _print_list(found, as_json)
+    _print_list(found, as_json, f"no conversation contains {text!r}")
 
 
-def _print_list(found: list[ConversationSummary], as_json: bool) -> None:
+def _print_list(found: list[ConversationSummary], as_json: bool, note_if_empty: str) -> None:
     if as_json:
         print_json([_summary(one) for one in found], indent=1)
         return
+    if not found:
+        print_note(note_if_empty)
     for one in found:
         print_text(
             f"{one.number:5}  {_local_time(one.updated)}  {one.model:16}  {one.turns:4} turns  {one.title}"
@@ -266,23 +264,14 @@ def replay(number: int, as_json: bool, model: str | None) -> int:
         print_note(f"{name} has changed since its last reply here")
     with progress_bar(len(data.path), "replaying") as advance:
         replayed = replay.replay(Conversation(engine, data=data), lambda _: advance(1))
+    found = replayed.difference
     if as_json:
-        print_json({"conversation": number, **_replay_document(replayed)}, indent=1)
+        counts = {"turns": replayed.turns, "characters": replayed.characters}
+        difference = found and {**vars(found), "turn": found.turn.id}
+        print_json({"conversation": number, **counts, "difference": difference}, indent=1)
     else:
         print_text(_replay_text(replayed))
-    return 0 if replayed.difference is None else 1
-
-
-def _replay_document(replayed: Replayed) -> dict[str, object]:
-    one = replayed.difference
-    difference = one and {
-        "turn": one.turn.id,
-        "number": one.number,
-        "position": one.position,
-        "expected": one.expected,
-        "got": one.got,
-    }
-    return {"turns": replayed.turns, "characters": replayed.characters, "difference": difference}
+    return 0 if found is None else 1
 
 
 def _replay_text(replayed: Replayed) -> str:

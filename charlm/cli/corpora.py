@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 
 from charlm.cli.command import charlm_group
 from charlm.cli.common import json_option
-from charlm.cli.output import print_json, print_note, print_text
+from charlm.cli.output import print_json, print_note, print_table, print_text
 from charlm.corpora import build as building
 from charlm.corpora import catalogue, fetch, registry
 from charlm.corpora.catalogue import Recipe
@@ -53,8 +54,7 @@ def list_(as_json: bool) -> None:
     if as_json:
         print_json(rows, indent=1)
         return
-    for row in rows:
-        print_text(f"{row['name']:20}  {row['says']}")
+    print_table("<<", [(row["name"], row["says"]) for row in rows])
 
 
 def _row(recipe: Recipe) -> dict[str, object]:
@@ -136,8 +136,8 @@ def show(name: str, as_json: bool) -> None:
         print_json(row | (manifest or {}), indent=1)
         return
     for label, value in _rows(recipe, manifest):
-        for number, line in enumerate(textwrap.wrap(value, WIDTH - 12, break_on_hyphens=False)):
-            print_text(f"{'' if number else label:10}  {line}")
+        for shown_label, line in _labelled(label, textwrap.wrap(value, WIDTH - 12, break_on_hyphens=False)):
+            print_text(f"{shown_label:10}  {line}")
     if manifest is None:
         hint = "it has changed since it was built" if text.is_file() else "it is not built yet"
         print_note(f"{hint}; charlm corpora build {name}")
@@ -151,36 +151,34 @@ def _size(manifest: dict[str, Any]) -> str:
     return f"{text['characters']:,} characters, {text['distinct']:,} distinct, {text['bytes'] / 1e6:.1f} MB"
 
 
-def _rows(recipe: Recipe, manifest: dict[str, Any] | None) -> list[tuple[str, str]]:
-    rows = [
-        ("name", recipe.name),
-        ("", recipe.title),
-        ("language", f"{recipe.language}; dialogue format {recipe.format}"),
-    ]
+def _rows(recipe: Recipe, manifest: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    yield "name", recipe.name
+    yield "", recipe.title
+    yield "language", f"{recipe.language}; dialogue format {recipe.format}"
     for source in recipe.sources:
-        rows += [("from", source.name), ("", source.attribution), ("", f"licence: {source.licence}")]
-    rows += [("cleaned" if not number else "", f"- {reason}") for number, reason in enumerate(recipe.cleaned)]
+        yield "from", source.name
+        yield "", source.attribution
+        yield "", f"licence: {source.licence}"
+    yield from _labelled("cleaned", [f"- {reason}" for reason in recipe.cleaned])
     if manifest is None:
-        return rows
+        return
     held_out = manifest["held_out"]
-    rows += [
-        ("file", str(registry.text_path(recipe.name))),
-        ("size", _size(manifest)),
-        ("sha256", manifest["text"]["sha256"]),
-        (
-            "held out",
-            f"the last {held_out['share']:.1%}, {held_out['pieces']:,} of {held_out['of']:,}: "
-            f"from character {held_out['begins']:,} on",
-        ),
-    ]
+    pieces = f"{held_out['pieces']:,} of {held_out['of']:,}"
+    yield "file", str(registry.text_path(recipe.name))
+    yield "size", _size(manifest)
+    yield "sha256", manifest["text"]["sha256"]
+    yield "held out", f"the last {held_out['share']:.1%}, {pieces}: from character {held_out['begins']:,} on"
     counts = sorted(manifest["removed"].items(), key=lambda item: (-item[1]["characters"], -item[1]["count"]))
-    for number, (reason, count) in enumerate(counts):
-        rows.append(
-            ("removed" if not number else "", f"{count['count']:>7,}  {count['characters']:>9,} chars  {reason}")
-        )
-    for number, (reason, times) in enumerate(manifest["changed"].items()):
-        rows.append(("changed" if not number else "", f"{times:>7,}  {reason}"))
-    return rows
+    removed = [f"{count['count']:>7,}  {count['characters']:>9,} chars  {reason}" for reason, count in counts]
+    yield from _labelled("removed", removed)
+    yield from _labelled("changed", [f"{times:>7,}  {reason}" for reason, times in manifest["changed"].items()])
+
+
+def _labelled(label: str, lines: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield lines, the first one with a label."""
+    for line in lines:
+        yield label, line
+        label = ""
 
 
 def _sample(path: Path) -> str:

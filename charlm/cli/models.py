@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from charlm.checkpoint import TrainingRecord, load, read_header, save
+from charlm.checkpoint import ModelHeader, load, read_header, save
 from charlm.cli.command import charlm_group, complete_model
 from charlm.cli.common import json_option
-from charlm.cli.output import print_json, print_note, print_text
-from charlm.config import ModelConfig
+from charlm.cli.output import print_json, print_note, print_table, print_text
 from charlm.errors import OutputError
 from charlm.registry import ModelCard, find_model, model_cards, shape_text
 from charlm.tensor_shapes import parameter_count
-from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import visible
-from charlm.text.vocabulary import Vocabulary
+
+MAX_SHOWN_CHARS = 200  # of the vocabulary, in a card
+MAX_SHOWN_NAMES = 8
+MAX_SHOWN_SOURCES = 10
 
 
 @charlm_group(
@@ -40,8 +42,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         return
     if not rows:
         print_note("no models yet; make one with charlm train FILE")
-    for row in rows:
-        print_text(f"{row['name']:20}  {row['says']}")
+    print_table("<<", [(str(row["name"]), str(row["says"])) for row in rows])
 
 
 def _summary(card: ModelCard) -> dict[str, object]:
@@ -49,7 +50,7 @@ def _summary(card: ModelCard) -> dict[str, object]:
     if card.header is None:
         return {**named, "error": card.error, "says": f"unreadable: {card.error}"}
     says = f"{card.shape}, {card.size}, {card.loss}, {card.path.parent}"
-    return {**named, "says": says, **_card(card.path, card.header.config, card.header.record)}
+    return {**named, "says": says, **_card(card.path, card.header)}
 
 
 @command.subcommand(("charlm models show novel", "its card"), ("charlm models show novel --json", "all of it"))
@@ -58,18 +59,17 @@ def _summary(card: ModelCard) -> dict[str, object]:
 def show(model: str, as_json: bool) -> None:
     """Print a model's card: shape, vocabulary, text, training, validation."""
     path = find_model(model)
-    config, vocabulary, record, dialogue = read_header(path)  # raises for a damaged file
+    header = read_header(path)  # raises for a damaged file
     if as_json:
-        document = _card(path, config, record) | {
-            "characters": "".join(vocabulary.characters),
-            "bytes": vocabulary.has_bytes,
-            "record": record.__dict__,
-            "dialogue": dialogue.to_dict(),
+        document = _card(path, header) | {
+            "characters": "".join(header.vocabulary.characters),
+            "bytes": header.vocabulary.has_bytes,
+            "record": vars(header.record),
+            "dialogue": header.dialogue.to_dict(),
         }
         print_json(document, indent=1)
-        return
-    for name, value in _rows(path, config, vocabulary, record, dialogue):
-        print_text(f"{name:12}  {value}")
+    else:
+        print_table("<<", _rows(path, header))
 
 
 @command.subcommand(
@@ -90,59 +90,44 @@ def export(model: str, output: Path, full: bool, force: bool) -> None:
     print_note(f"{path.stat().st_size / 1e6:.2f} MB, exported as {output.stat().st_size / 1e6:.2f} MB")
 
 
-def _card(path: Path, config: ModelConfig, record: TrainingRecord) -> dict[str, object]:
+def _card(path: Path, header: ModelHeader) -> dict[str, object]:
     return {
-        "config": config.to_dict(),
-        "parameters": parameter_count(config),
+        "config": header.config.to_dict(),
+        "parameters": parameter_count(header.config),
         "bytes": path.stat().st_size,
-        "validation": record.validation,
-        "seconds": record.seconds,
+        "validation": header.record.validation,
+        "seconds": header.record.seconds,
     }
 
 
-def _rows(
-    path: Path, config: ModelConfig, vocabulary: Vocabulary, record: TrainingRecord, dialogue: Dialogue
-) -> list[tuple[str, str]]:
+def _rows(path: Path, header: ModelHeader) -> Iterator[tuple[str, str]]:
+    config, vocabulary, record, dialogue = header
     extras = [name for name in ("residual", "norm", "tied") if getattr(config, name)]
     characters = visible("".join(vocabulary.characters)).replace("\n", "\u240a").replace("\t", "\u2409")
-    if len(characters) > 200:
-        characters = characters[:200] + " ..."
-    rows = [
-        ("name", path.stem),
-        ("file", f"{path}, {path.stat().st_size / 1e6:.2f} MB"),
-        ("shape", f"{shape_text(config)}, embedding {config.embedding}, {' + '.join(extras) or 'plain'}"),
-        ("parameters", f"{parameter_count(config):,}"),
-        ("vocabulary", f"{len(vocabulary.characters)} characters" + (" and 256 bytes" if vocabulary.has_bytes else "")),
-        ("", characters),
-    ]
+    yield "name", path.stem
+    yield "file", f"{path}, {path.stat().st_size / 1e6:.2f} MB"
+    yield "shape", f"{shape_text(config)}, embedding {config.embedding}, {' + '.join(extras) or 'plain'}"
+    yield "parameters", f"{parameter_count(config):,}"
+    yield "vocabulary", f"{len(vocabulary.characters)} characters" + " and 256 bytes" * vocabulary.has_bytes
+    yield "", characters[:MAX_SHOWN_CHARS] + " ..." * (len(characters) > MAX_SHOWN_CHARS)
     if dialogue.has_turns:
-        names = ", ".join(dialogue.names[:8]) + (", ..." if len(dialogue.names) > 8 else "")
-        rows.append(("dialogue", dialogue.format + (f": {names}" if names else "")))
-    rows += [
-        ("text", f"{one['name']}, {one['bytes']:,} bytes, sha256 {one['sha256'][:16]}...")
-        for one in record.sources[:10]
-    ]
-    if len(record.sources) > 10:
-        rows.append(("", f"and {len(record.sources) - 10} files more"))
+        names = ", ".join([*dialogue.names[:MAX_SHOWN_NAMES], *["..."] * (len(dialogue.names) > MAX_SHOWN_NAMES)])
+        yield "dialogue", ": ".join(filter(None, (dialogue.format, names)))
+    for source in record.sources[:MAX_SHOWN_SOURCES]:
+        yield "text", f"{source['name']}, {source['bytes']:,} bytes, sha256 {source['sha256'][:16]}..."
+    if len(record.sources) > MAX_SHOWN_SOURCES:
+        yield "", f"and {len(record.sources) - MAX_SHOWN_SOURCES} files more"
     if record.base:
-        rows.append(("fine-tuned", f"from {record.base}"))
+        yield "fine-tuned", f"from {record.base}"
     if record.steps:
         read = f"{record.epochs:.2f} epochs, {record.characters_seen:,} characters"
         how = {"lanes": "", "chunk": "", "learning_rate": "", "seed": ""} | record.settings
         machine = f"{record.precision} on {record.device}, {record.threads} threads"
-        rows += [
-            ("training", f"{record.steps:,} steps, {read}, {record.seconds:.0f} s"),
-            ("", f"{how['lanes']} lanes x {how['chunk']} steps, rate {how['learning_rate']}, seed {how['seed']}"),
-            ("", f"{machine}, torch {record.versions.get('torch', '?')}"),
-        ]
+        yield "training", f"{record.steps:,} steps, {read}, {record.seconds:.0f} s"
+        yield "", f"{how['lanes']} lanes x {how['chunk']} steps, rate {how['learning_rate']}, seed {how['seed']}"
+        yield "", f"{machine}, torch {record.versions.get('torch', '?')}"
     if record.validation is not None:
-        rows.append(
-            (
-                "validation",
-                f"{record.validation / math.log(2):.4f} bits/char ({record.validation:.4f} nats) "
-                f"over {record.validation_characters:,} characters",
-            )
-        )
+        losses = f"{record.validation / math.log(2):.4f} bits/char ({record.validation:.4f} nats)"
+        yield "validation", f"{losses} over {record.validation_characters:,} characters"
     if record.created:
-        rows.append(("created", record.created))
-    return rows
+        yield "created", record.created
