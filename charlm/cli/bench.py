@@ -8,22 +8,30 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import numpy as np
 
+import charlm
+from charlm import checkpoint
+from charlm.checkpoint import Checkpoint
 from charlm.cli.command import charlm_command
 from charlm.cli.common import json_option
-from charlm.cli.output import print_json
+from charlm.cli.output import print_json, print_table
+from charlm.config import ModelConfig, SamplingConfig
 from charlm.errors import UsageError
+from charlm.inference.context import StaticModel, read_prompt
+from charlm.inference.engine import Engine
+from charlm.inference.generate import Generation, Sampler
 from charlm.tensor_shapes import tensor_shapes
+from charlm.text.vocabulary import Vocabulary
 from charlm.training import require_torch, runtime_tuning
-
-if TYPE_CHECKING:
-    from charlm.checkpoint import Checkpoint
-    from charlm.training.events import Event
+from charlm.training.events import Ended, Event, Planned, Stepped
 
 SAMPLED_CHARS = 1000  # in each repetition
 REPETITIONS = 3
@@ -49,16 +57,16 @@ def command(seconds: float, learn: str | None, minutes: str, seed: int, as_json:
         raise UsageError(f"seconds is {seconds:g}, but must be above 0")
     require_torch()
     if learn is not None:
-        report: dict[str, Any] = {"learn": _learn(learn, _budgets(minutes), seed)}
+        report: dict[str, Any] = {"learn": list(_learn(learn, _budgets(minutes), seed))}
     else:
         # Sampling first, before torch starts threads.
-        report = {"memory": _memory(), "sampling": _sampling(), "start": _starts(), **_training(seconds)}
-        for row in report["sampling"]:
-            row["share"] = row["chars_per_second"] * row["bytes_per_char"] / report["memory"]["bytes_per_second"]
+        memory = _memory()
+        sampling = [_sampling(hidden, memory["bytes_per_second"]) for hidden in (256, 512)]
+        report = {"memory": memory, "sampling": sampling, "start": _starts(), **_training(seconds)}
     if as_json:
         print_json(report)
     else:
-        _show(report)
+        print_table("<><", _rows(report) if learn is None else _learn_rows(report))
 
 
 def _budgets(minutes: str) -> list[float]:
@@ -71,28 +79,21 @@ def _budgets(minutes: str) -> list[float]:
     return budgets
 
 
-def _learn(path: str, budgets: list[float], seed: int) -> list[dict[str, Any]]:
+def _learn(path: str, budgets: list[float], seed: int) -> Iterator[dict[str, float | None]]:
     runtime_tuning.set_spin_count()
-    import charlm
-
-    rows = []
     for minutes in budgets:
         with tempfile.TemporaryDirectory() as folder:
             started = time.monotonic()
             steps = _Steps()
             trained = charlm.train(path, output=Path(folder, "m"), minutes=minutes, seed=seed, on_event=steps)
-            record = trained.record
-            rows.append(
-                {
-                    "minutes": minutes,
-                    "validation": trained.validation,
-                    "steps": record.steps,
-                    "characters": record.characters_seen,
-                    "seconds": time.monotonic() - started,
-                    "steps_share": steps.share,
-                }
-            )
-    return rows
+            yield {
+                "minutes": minutes,
+                "validation": trained.validation,
+                "steps": trained.record.steps,
+                "characters": trained.record.characters_seen,
+                "seconds": time.monotonic() - started,
+                "steps_share": steps.share,
+            }
 
 
 class _Steps:
@@ -103,8 +104,6 @@ class _Steps:
         self._last: float | None = None  # None before the plan
 
     def __call__(self, event: Event) -> None:
-        from charlm.training.events import Ended, Planned, Stepped
-
         now = time.monotonic()
         if self._last is not None and not isinstance(event, Ended):  # the end validates the whole text
             self._all += now - self._last
@@ -118,29 +117,21 @@ class _Steps:
         return self._steps / self._all
 
 
+def _timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
 def _memory() -> dict[str, float]:
     """Measure how fast one thread reads memory, with the product of a large matrix and a vector."""
-    import numpy as np
-
     matrix = np.ones((BANDWIDTH_BYTES // 4 // 4096, 4096), dtype=np.float32)
     vector = np.ones(4096, dtype=np.float32)
     fastest = min(_timed(lambda: matrix @ vector) for _ in range(REPETITIONS))
     return {"bytes_per_second": matrix.nbytes / fastest}
 
 
-def _timed(work: Any) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def _random_model(hidden: int) -> Checkpoint:
-    import numpy as np
-
-    from charlm.checkpoint import Checkpoint
-    from charlm.config import ModelConfig
-    from charlm.text.vocabulary import Vocabulary
-
     vocabulary = Vocabulary([chr(0x20 + k) for k in range(64)] + ["\n"], has_bytes=False)
     config = ModelConfig(vocabulary=len(vocabulary), hidden=hidden, embedding=hidden)
     rng = np.random.default_rng(0)
@@ -149,34 +140,21 @@ def _random_model(hidden: int) -> Checkpoint:
     return Checkpoint(config, vocabulary, tensors)
 
 
-def _sampling() -> list[dict[str, Any]]:
-    from charlm.config import SamplingConfig
-    from charlm.inference.context import Context, StaticModel, read_prompt
-    from charlm.inference.engine import Engine
-    from charlm.inference.generate import Generation, Sampler
-
-    rows = []
-    for hidden in (256, 512):
-        loaded = _random_model(hidden)
-        engine = Engine(loaded)
-        context, _ = read_prompt(StaticModel(engine), "")
-        params = SamplingConfig(temperature=0.8, top_p=0.95, seed=1)
-
-        def stream(engine: Engine = engine, context: Context = context, params: SamplingConfig = params) -> None:
-            for _ in Generation(context, Sampler.seeded(engine, params), max_chars=SAMPLED_CHARS):
-                pass
-
-        seconds = statistics.median(_timed(stream) for _ in range(REPETITIONS))
-        # The first layer's product with its input is a look-up in a table.
-        names = [one for one in loaded.tensors if one.endswith((".w_h", ".w_x", "output.w")) and one != "layers.0.w_x"]
-        read = sum(loaded.tensors[name].nbytes for name in names)
-        rows.append({"hidden": hidden, "chars_per_second": SAMPLED_CHARS / seconds, "bytes_per_char": read})
-    return rows
+def _sampling(hidden: int, bandwidth: float) -> dict[str, float]:
+    model = _random_model(hidden)
+    engine = Engine(model)
+    context, _ = read_prompt(StaticModel(engine), "")
+    sampler = partial(Sampler.seeded, engine, SamplingConfig(temperature=0.8, top_p=0.95, seed=1))
+    seconds = statistics.median(
+        _timed(lambda: list(Generation(context, sampler(), max_chars=SAMPLED_CHARS))) for _ in range(REPETITIONS)
+    )
+    # The first layer's product with its input is a look-up in a table.
+    names = [one for one in model.tensors if one.endswith((".w_h", ".w_x", "output.w")) and one != "layers.0.w_x"]
+    speed, read = SAMPLED_CHARS / seconds, sum(model.tensors[name].nbytes for name in names)
+    return {"hidden": hidden, "chars_per_second": speed, "bytes_per_char": read, "share": speed * read / bandwidth}
 
 
 def _starts() -> dict[str, float]:
-    from charlm import checkpoint
-
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder, "m.safetensors")
         checkpoint.save(_random_model(256), model)
@@ -185,13 +163,11 @@ def _starts() -> dict[str, float]:
             "sample": ["-m", "charlm", "sample", str(model), "-n", "1"],
             "torch": ["-c", "import torch"],
         }
-        return {
-            name: statistics.median(
-                _timed(lambda words=words: subprocess.run([sys.executable, *words], capture_output=True, check=True))
-                for _ in range(3)
-            )
-            for name, words in commands.items()
-        }
+        return {name: statistics.median(_start(words) for _ in range(3)) for name, words in commands.items()}
+
+
+def _start(words: list[str]) -> float:
+    return _timed(lambda: subprocess.run([sys.executable, *words], capture_output=True, check=True))
 
 
 def _training(seconds: float) -> dict[str, object]:
@@ -200,41 +176,35 @@ def _training(seconds: float) -> dict[str, object]:
     from charlm.training.precision import pick_device
 
     device = pick_device("auto")
-    peaks = speed.product_flops(device)
-    rows = [asdict(speed.training(device, hidden, lanes, seconds)) for hidden, lanes in speed.SHAPES]
-    for row in rows:
-        row["share"] = row["flops"] / peaks[row["precision"]]
+    peaks = {one.precision: one.flops for one in speed.products(device)}
+    rows = [asdict(one) | {"share": one.flops / peaks[one.precision]} for one in speed.trainings(device, seconds)]
     return {"device": str(device), "products": peaks, "training": rows}
 
 
-def _show(report: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2), show_header=False)
-    for row in report.get("learn", []):
-        table.add_row(
+def _learn_rows(report: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for row in report["learn"]:
+        yield (
             f"{row['minutes']:g} minutes",
             f"{row['validation']:.4f} nats/char ({row['validation'] / math.log(2):.4f} bits)",
             f"{row['characters']:,} characters read, {row['steps_share']:.1%} of the time in training steps, "
             f"{row['seconds']:.0f} s in all",
         )
-    if "memory" in report:
-        for name, flops in report["products"].items():
-            table.add_row("matrix products", f"{flops / 1e9:,.0f} GFLOP/s", f"{name} on {report['device']}")
-        table.add_row("memory, one thread", f"{report['memory']['bytes_per_second'] / 1e9:,.1f} GB/s", "")
-        for row in report["training"]:
-            table.add_row(
-                f"training 2x{row['hidden']}, {row['lanes']} lanes",
-                f"{row['characters_per_second']:,.0f} chars/s",
-                f"{row['precision']}, {row['share']:.0%} of the products' peak",
-            )
-        for row in report["sampling"]:
-            bound = f"{row['share']:.0%} of what memory allows" + ", so its weights stay in the cache" * (
-                row["share"] > 1
-            )
-            table.add_row(f"sampling 2x{row['hidden']}", f"{row['chars_per_second']:,.0f} chars/s", bound)
-        names = {"help": "charlm --help", "sample": "charlm sample -n 1", "torch": "import torch"}
-        for name, seconds in report["start"].items():
-            table.add_row(names[name], f"{seconds:.2f} s", "")
-    Console(highlight=False).print(table)
+
+
+def _rows(report: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for name, flops in report["products"].items():
+        yield "matrix products", f"{flops / 1e9:,.0f} GFLOP/s", f"{name} on {report['device']}"
+    yield "memory, one thread", f"{report['memory']['bytes_per_second'] / 1e9:,.1f} GB/s", ""
+    for row in report["training"]:
+        name, speed = (
+            f"training 2x{row['hidden']}, {row['lanes']} lanes",
+            f"{row['characters_per_second']:,.0f} chars/s",
+        )
+        yield name, speed, f"{row['precision']}, {row['share']:.0%} of the products' peak"
+    for row in report["sampling"]:
+        cached = ", so its weights stay in the cache" * (row["share"] > 1)
+        speed = f"{row['chars_per_second']:,.0f} chars/s"
+        yield f"sampling 2x{row['hidden']}", speed, f"{row['share']:.0%} of what memory allows{cached}"
+    names = {"help": "charlm --help", "sample": "charlm sample -n 1", "torch": "import torch"}
+    for name, seconds in report["start"].items():
+        yield names[name], f"{seconds:.2f} s", ""
