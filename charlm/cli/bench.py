@@ -176,8 +176,9 @@ def _training(seconds: float) -> dict[str, object]:
     from charlm.training.precision import pick_device
 
     device = pick_device("auto")
-    peaks = {one.precision: one.flops for one in speed.products(device)}
-    rows = [asdict(one) | {"share": one.flops / peaks[one.precision]} for one in speed.trainings(device, seconds)]
+    peaks = speed.product_flops(device)
+    speeds = [speed.training(device, hidden, lanes, seconds) for hidden, lanes in speed.SHAPES]
+    rows = [asdict(one) | {"share": one.flops / peaks[one.precision]} for one in speeds]
     return {"device": str(device), "products": peaks, "training": rows}
 
 

@@ -54,7 +54,7 @@ def list_(as_json: bool) -> None:
     if as_json:
         print_json(rows, indent=1)
         return
-    print_table("<<", [(row["name"], row["says"]) for row in rows])
+    print_table("<<", [(str(row["name"]), str(row["says"])) for row in rows])
 
 
 def _row(recipe: Recipe) -> dict[str, object]:
