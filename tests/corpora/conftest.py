@@ -1,4 +1,4 @@
-"""Small archives made on the spot, and downloads that only copy them: no test here needs a network."""
+"""Small archives, and downloads that copy them instead of using a network."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,32 +42,23 @@ def sha256(path: Path) -> str:
 
 
 def source(path: Path, *files: str, **changes: object) -> CorpusSource:
-    """A source whose file is known to be `path`."""
-    known = {
-        "package": "some-text",
-        "version": "1.0",
-        "sha256": sha256(path),
-        "licence": "CC0",
-        "attribution": "nobody",
-    }
-    return CorpusSource(**{**known, "files": files or ("*",), **changes})  # type: ignore[arg-type]
+    """The source of a file."""
+    known = CorpusSource(
+        "CC0", "nobody", package="some-text", version="1.0", sha256=sha256(path), files=files or ("*",)
+    )
+    return replace(known, **changes)  # type: ignore[arg-type]
 
 
 def copying(path: Path) -> Callable[[CorpusSource, Path], Path]:
     """A download that copies a file."""
-
-    def download(source: CorpusSource, folder: Path) -> Path:
-        return Path(shutil.copy(path, folder))
-
-    return download
+    return lambda source, folder: Path(shutil.copy(path, folder))
 
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
     """A wheel with a text."""
-    return zipped(
-        tmp_path / "some_text-1.0-py3-none-any.whl", {"some_text/a.txt": PROSE, "some_text/__init__.py": "1/0"}
-    )
+    files = {"some_text/a.txt": PROSE, "some_text/__init__.py": "1/0"}
+    return zipped(tmp_path / "some_text-1.0-py3-none-any.whl", files)
 
 
 @pytest.fixture

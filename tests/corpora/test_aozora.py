@@ -32,7 +32,7 @@ BOOK = """蟹と船
 """
 
 
-def test_from_notation_to_passages() -> None:
+def test_book_gives_passages_without_notation() -> None:
     assert aozora.passages(BOOK, 100) == [
         ["蟹が夕方来た。", "「船か。船だ」と云った。", "寒い！"],
         ["船はどこだ。見えない", "あそこだ"],
@@ -40,7 +40,7 @@ def test_from_notation_to_passages() -> None:
     ]
 
 
-def test_a_long_speech_is_told_like_a_paragraph() -> None:
+def test_long_speech_is_split_like_a_paragraph() -> None:
     assert aozora.passages(BOOK, 5)[1:3] == [["「船はどこだ。見えない」"], ["あそこだ"]]
 
 
@@ -54,12 +54,12 @@ def test_a_long_speech_is_told_like_a_paragraph() -> None:
         ("来た」と云う。見た。", ["来た」と云う。", "見た。"]),
     ],
 )
-def test_sentences(paragraph: str, expected: list[str]) -> None:
+def test_sentences_end_outside_brackets(paragraph: str, expected: list[str]) -> None:
     assert list(aozora.sentences(paragraph)) == expected
 
 
 @given(st.text("船蟹。！？「」（）", min_size=1))
-def test_no_letter_is_lost(paragraph: str) -> None:
+def test_sentences_joined_are_the_paragraph(paragraph: str) -> None:
     found = list(aozora.sentences(paragraph))
     assert "".join(found) == paragraph
     assert all(found)

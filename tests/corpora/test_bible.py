@@ -15,7 +15,7 @@ def line(book: str, chapter: int, text: str) -> str:
     return json.dumps({"book": book, "chapter": chapter, "verse": 1, "text": text})
 
 
-def test_books_chapters_and_verses() -> None:
+def test_verses_become_books_and_chapters() -> None:
     verses = [
         ("Ferry", 1, "And it went."),
         ("Ferry", 1, "And  it came "),
@@ -36,6 +36,6 @@ def test_books_chapters_and_verses() -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "{}", '{"book": "a", "chapter": "b", "text": "c"}'])
-def test_another_form_is_said(text: str) -> None:
+def test_another_form_raises(text: str) -> None:
     with pytest.raises(CorpusError, match="is not that of this version"):
         bible.documents([("k.jsonl", text)], CleaningReport())

@@ -1,4 +1,4 @@
-"""The YAML of one shape is read, and each question keeps a few different answers."""
+"""The YAML is read, and each question keeps a few different answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ conversations:
 """
 
 
-def test_reading() -> None:
+def test_read_returns_every_scalar_as_text() -> None:
     assert chatterbot.read("data/boats.yml", TEXT) == [
         ("boats 0", ["What is a boat?", "A house that doesn't stay."]),
         ("boats 1", ["Tell me more", 'It "floats".']),
@@ -40,7 +40,7 @@ def test_reading() -> None:
     ]
 
 
-def test_cleaning() -> None:
+def test_clean_makes_conversations_and_pairs() -> None:
     report = CleaningReport()
     found = chatterbot.clean(chatterbot.read("boats.yml", TEXT), report, normalise_english.tidy)
     assert [turns for _, turns in found] == [
@@ -65,13 +65,13 @@ def test_cleaning() -> None:
         (["do you hate me?", "no"], "crude or hurtful entries"),
     ],
 )
-def test_entries_are_left_out_with_a_reason(turns: list[str], reason: str) -> None:
+def test_unusable_entry_is_removed_with_a_reason(turns: list[str], reason: str) -> None:
     report = CleaningReport()
     assert chatterbot.clean([chatterbot.QAPair("x", turns)], report, normalise_english.tidy) == []
     assert list(report.removed) == [reason]
 
 
-def test_an_answer_comes_once_and_a_question_a_few_times() -> None:
+def test_answers_are_distinct_and_limited() -> None:
     report = CleaningReport()
     answers = ["a fish", "A fish!", "a rope", "a bell", "a net"]
     found = chatterbot.clean(

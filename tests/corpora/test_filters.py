@@ -51,7 +51,7 @@ def test_personal_data_is_found(text: str, kind: str) -> None:
         "50 people came.",
     ],
 )
-def test_ordinary_talk_has_none(text: str) -> None:
+def test_ordinary_talk_has_no_personal_data(text: str) -> None:
     assert pii.found(text) is None
 
 
@@ -77,21 +77,13 @@ def rejection_reason(raw: str, said: set[str] | None = None, counts: Counter[str
         ("that ~~~~~ is ##### the ^^^^^ boat", "nonsense"),
     ],
 )
-def test_a_turn_that_cannot_be_used(raw: str, reason: str) -> None:
+def test_unusable_turn_is_rejected(raw: str, reason: str) -> None:
     assert rejection_reason(raw) == reason
 
 
-def test_the_website_is_told_by_the_turns_around_too() -> None:
-    talk = [
-        "who won",
-        "the boat",
-        "see the leaderboard",
-        "my score is low",
-        "so is the tide",
-        "a good win",
-        "the win",
-        "win",
-    ]
+def test_turns_nearby_decide_about_the_website() -> None:
+    talk = ["who won", "the boat", "see the leaderboard", "my score is low"]
+    talk += ["so is the tide", "a good win", "the win", "win"]
     assert filters.about_website(talk) == [False, False, True, True, False, True, False, False]
     assert filters.about_website(["my score", "a win", "points"]) == [False] * 3
     assert filters.about_website(["my score", "the leaderboard", "the boat"]) == [True, True, False]
@@ -100,19 +92,13 @@ def test_the_website_is_told_by_the_turns_around_too() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [
-        "how are you",
-        "did you see that?",
-        "The boat is over there.",
-        "so what!",
-        "is that you",
-    ],
+    ["how are you", "did you see that?", "The boat is over there.", "so what!", "is that you"],
 )
-def test_ordinary_turns_can_be_used(raw: str) -> None:
+def test_ordinary_turn_is_kept(raw: str) -> None:
     assert rejection_reason(raw) is None
 
 
-def test_a_long_turn_is_said_once_and_a_short_one_often() -> None:
+def test_only_long_repeated_turn_is_rejected() -> None:
     assert (
         rejection_reason("did you see the boat over there", {"Did you see the boat over there?"})
         == "turns that repeat an earlier one"
@@ -120,7 +106,7 @@ def test_a_long_turn_is_said_once_and_a_short_one_often() -> None:
     assert rejection_reason("how are you", {"How are you?"}) is None
 
 
-def test_patterns_are_in_lower_case_since_the_text_is() -> None:
+def test_patterns_are_in_lower_case() -> None:
     for pattern in (filters.WEBSITE, filters.NUDGE, filters.CRUDE, filters.FOREIGN, *pii.KINDS.values()):
         letters = pattern.pattern.replace(r"\S", "").replace(r"\W", "")
         assert letters == letters.lower()

@@ -1,4 +1,4 @@
-"""Sentences are strung together by the words that they share, in signs of one kind."""
+"""Sentences are chained by shared words, in characters of one form."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from charlm.errors import CorpusError
         ("Tシャツ と C++ だ", "TシャツとC++だ。"),
     ],
 )
-def test_signs(sentence: str, expected: str) -> None:
+def test_tidy_gives_one_form_and_is_stable(sentence: str, expected: str) -> None:
     assert japanese.tidy(sentence) == expected
     assert japanese.tidy(expected) == expected
 
 
-def test_the_next_sentence_shares_a_word_with_the_last() -> None:
+def test_chain_continues_with_a_shared_word() -> None:
     examples = [
         Example("船", "船が来た。"),
         Example("朝", "朝は寒い。"),
@@ -57,14 +57,14 @@ def test_the_next_sentence_shares_a_word_with_the_last() -> None:
         st.builds(Example, st.text("船蟹朝", min_size=1, max_size=2), st.text("船蟹朝が来た", min_size=1, max_size=6))
     )
 )
-def test_each_sentence_comes_once_and_chains_are_short(examples: list[Example]) -> None:
+def test_chains_are_short_and_have_each_sentence_once(examples: list[Example]) -> None:
     chains = japanese.chain_by_words(examples)
     assert sorted(sentence for chain in chains for sentence in chain) == sorted({sentence for _, sentence in examples})
     assert all(1 <= len(chain) <= japanese.MAX_CHAIN_TURNS for chain in chains)
     assert japanese.chain_by_words(examples) == chains
 
 
-def test_from_files_to_pieces() -> None:
+def test_documents_are_chains_pairs_and_words() -> None:
     def entry(word: str, *sentences: str) -> dict[str, object]:
         return {"word": word, "examples": [{"ja": one, "en": "-"} for one in sentences]}
 
@@ -93,7 +93,7 @@ def test_from_files_to_pieces() -> None:
     assert report.removed["sentences given for a second word"][0] == 1
 
 
-def test_only_what_the_model_is_for_is_held_out() -> None:
+def test_only_sentences_are_held_out() -> None:
     entries = [
         {"word": word, "examples": [{"ja": f"{word}が来た。"}]} for word in map("".join, product("船蟹朝", repeat=4))
     ]
@@ -105,14 +105,14 @@ def test_only_what_the_model_is_for_is_held_out() -> None:
     assert all("が来た" in text for text in held_out)
 
 
-def test_words_come_with_their_readings_each_once() -> None:
+def test_word_lists_have_each_word_with_its_reading() -> None:
     entries = [Entry("船", "ふね", []), Entry("朝", "あさ", []), Entry("カニ", "", []), Entry("船", "ふね", [])]
     assert list(japanese.word_lists(entries)) == [["船（ふね）。", "朝（あさ）。", "カニ。"]]
     many = [Entry(str(number), "", []) for number in range(japanese.WORDS_PER_DOCUMENT * 2 + 1)]
     assert [len(words) for words in japanese.word_lists(many)] == [japanese.WORDS_PER_DOCUMENT] * 2 + [1]
 
 
-def test_books_give_passages_that_are_never_held_out() -> None:
+def test_book_passages_are_never_held_out() -> None:
     lines = ["船《ふね》が来た。朝が来た。", "「船か」", "「船だ」"]
     lines += ["朝※［＃「魚＋船」］が来た。", "boats が来た。", "朝" * 201]
     book = "\n".join([*lines * 3, "底本：「船」"])
@@ -123,10 +123,10 @@ def test_books_give_passages_that_are_never_held_out() -> None:
     assert not any(document.last for document in found)
     assert set("".join(texts)) <= set("船が来た朝だか。\n")
     for reason in ("a character that could not be typed", "foreign words", "more than 200 characters"):
-        assert any(reason in told and count == 3 for told, (count, _) in report.removed.items()), reason
+        assert any(reason in given and count == 3 for given, (count, _) in report.removed.items()), reason
 
 
 @pytest.mark.parametrize("text", ["{", '[{"examples": [{"ja": "x"}]}]', '[{"word": "x", "examples": [{}]}]', "[3]"])
-def test_another_form_is_said(text: str) -> None:
+def test_another_form_raises(text: str) -> None:
     with pytest.raises(CorpusError, match="is not that of this version"):
         japanese.read(text)

@@ -53,7 +53,7 @@ def report() -> CleaningReport:
     return CleaningReport()
 
 
-def test_a_module(report: CleaningReport) -> None:
+def test_module_keeps_code_without_credits(report: CleaningReport) -> None:
     found = python.module(MODULE, report)
     ast.parse(found)
     assert found == textwrap.dedent('''\
@@ -94,7 +94,7 @@ def test_a_module(report: CleaningReport) -> None:
         ('text = """never\nends\nand\nends\nnot\n', "modules that are not Python of this version"),
     ],
 )
-def test_entries_are_left_out_with_a_reason(text: str, reason: str, report: CleaningReport) -> None:
+def test_unusable_module_is_removed_with_a_reason(text: str, reason: str, report: CleaningReport) -> None:
     assert python.module(text, report) == ""
     assert reason in report.removed
 
@@ -110,11 +110,11 @@ def test_entries_are_left_out_with_a_reason(text: str, reason: str, report: Clea
         '"""One.\n\nTwo."""; x = 1',
     ],
 )
-def test_docstrings_that_are_hard_to_cut_still_parse(docstring: str, report: CleaningReport) -> None:
+def test_hard_docstrings_still_parse(docstring: str, report: CleaningReport) -> None:
     ast.parse(python.short_docstrings(f"def f():\n    {docstring}\n    return 1", report))
 
 
-def test_paths_and_copies(report: CleaningReport) -> None:
+def test_tests_and_copies_are_removed(report: CleaningReport) -> None:
     code = "\n".join(f"def f{at}(x):\n    return x + {at}" for at in range(9))
     paths = [
         "a.py",
@@ -131,7 +131,7 @@ def test_paths_and_copies(report: CleaningReport) -> None:
     assert report.removed["tests, generated and foreign modules"][0] == 5
 
 
-def test_the_standard_library_of_this_interpreter(report: CleaningReport) -> None:
+def test_standard_library_is_cleaned(report: CleaningReport) -> None:
     library = dict(standard_library())
     assert list(library) == sorted(library)
     assert {"json/decoder.py", "argparse.py"} <= set(library)

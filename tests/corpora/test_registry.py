@@ -35,13 +35,13 @@ def test_corpora_folder_is_in_a_checkout_or_in_home(monkeypatch: pytest.MonkeyPa
     assert registry.folder() == tmp_path / "data" / "corpora"
 
 
-def test_a_built_corpus_goes_by_its_name(built: Path) -> None:
+def test_built_corpus_is_found_by_name(built: Path) -> None:
     assert registry.resolve(["harbours", "-"]) == [str(registry.text_path("harbours")), "-"]
     assert registry.form(["harbours"]) == "plain"
     assert list(registry.built()) == ["harbours"]
 
 
-def test_a_file_or_folder_of_that_name_comes_first(built: Path) -> None:
+def test_file_or_folder_of_that_name_comes_first(built: Path) -> None:
     (built / "harbours").mkdir()
     assert registry.resolve(["harbours"]) == ["harbours"]
     assert registry.form(["harbours"]) is None
@@ -49,11 +49,11 @@ def test_a_file_or_folder_of_that_name_comes_first(built: Path) -> None:
 
 @pytest.mark.usefixtures("built")
 @pytest.mark.parametrize("paths", [["-"], ["harbours", "harbours"], [], ["nothing"]])
-def test_a_format_is_known_of_one_corpus_only(paths: list[str]) -> None:
+def test_form_of_other_inputs_is_none(paths: list[str]) -> None:
     assert registry.form(paths) is None
 
 
-def test_a_text_put_there_by_hand_goes_by_its_name_too(built: Path) -> None:
+def test_other_text_in_the_folder_is_found_by_name(built: Path) -> None:
     registry.text_path("mine").write_text("over and back", encoding="utf-8")
     assert registry.resolve(["mine"]) == [str(registry.text_path("mine"))]
     assert registry.form(["mine"]) is None
@@ -72,13 +72,13 @@ def test_a_text_put_there_by_hand_goes_by_its_name_too(built: Path) -> None:
         ("x" * 5000, f"no file, folder or corpus named '{'x' * 5000}'", "corpora that are built: harbours"),
     ],
 )
-def test_what_is_not_there(name: str, message: str, hint: str | None) -> None:
+def test_unknown_name_raises_with_a_hint(name: str, message: str, hint: str | None) -> None:
     with pytest.raises(NotFoundError) as caught:
         registry.resolve([name])
     assert (caught.value.message, caught.value.hint) == (message, hint)
 
 
-def test_near_files_are_named(built: Path) -> None:
+def test_similar_files_are_in_the_hint(built: Path) -> None:
     (built / "novel.txt").touch()
     (built / "sub").mkdir()
     (built / "sub" / "poems.txt").touch()
@@ -89,6 +89,6 @@ def test_near_files_are_named(built: Path) -> None:
 
 
 @pytest.mark.usefixtures("built")
-def test_a_path_that_would_leave_the_folder_is_no_name() -> None:
+def test_path_outside_the_folder_is_no_name() -> None:
     with pytest.raises(NotFoundError):
         registry.find("../corpora/harbours")

@@ -1,4 +1,4 @@
-"""Conversations are divided and shortened, never stitched together: who speaks always alternates."""
+"""Conversations are split and shortened, never joined: speakers always alternate."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def cleaned(
     ]
 
 
-def test_a_conversation_is_kept_as_it_is(crowd: list[RawConversation], report: CleaningReport) -> None:
+def test_clean_conversation_is_kept(crowd: list[RawConversation], report: CleaningReport) -> None:
     found = cleaned(crowd, [["the boat is late"], ["so are you"], ["what do they say"], ["the bell is green"]], report)
     assert found == [["The boat is late.", "So are you.", "What do they say?", "The bell is green."]]
     assert report.removed == {}
 
 
-def test_a_turn_that_cannot_be_used_divides(crowd: list[RawConversation], report: CleaningReport) -> None:
+def test_rejected_turn_splits_a_conversation(crowd: list[RawConversation], report: CleaningReport) -> None:
     one = talk(99, 7)
     one[3] = ["my line is 555-010-9999"]
     found = cleaned(crowd, one, report)
@@ -64,26 +64,26 @@ def test_a_turn_that_cannot_be_used_divides(crowd: list[RawConversation], report
     assert report.removed["turns with phone numbers"][0] == 1
 
 
-def test_the_website_divides_too(crowd: list[RawConversation], report: CleaningReport) -> None:
+def test_turns_about_the_website_split(crowd: list[RawConversation], report: CleaningReport) -> None:
     one = talk(92, 8)
     one[3], one[4] = ["see the leaderboard today"], ["my score"]
     assert [len(part) for part in cleaned(crowd, one, report)] == [3, 3]
     assert report.removed["turns about the website and its contest"][0] == 2
 
 
-def test_a_turn_alone_is_no_conversation(crowd: list[RawConversation], report: CleaningReport) -> None:
+def test_single_turn_is_removed(crowd: list[RawConversation], report: CleaningReport) -> None:
     one = talk(98, 4)
     one[1] = ["are you still there?"]
     assert [len(part) for part in cleaned(crowd, one, report)] == [2]
     assert report.removed["turns left alone"][0] == 1
 
 
-def test_people_who_missed_each_other_are_left_out(crowd: list[RawConversation], report: CleaningReport) -> None:
+def test_short_conversation_is_removed(crowd: list[RawConversation], report: CleaningReport) -> None:
     assert cleaned(crowd, talk(97, 3), report) == []
     assert report.removed["conversations of fewer than 4 turns"][0] == 1
 
 
-def test_a_long_turn_keeps_its_beginning_and_its_end(crowd: list[RawConversation], report: CleaningReport) -> None:
+def test_long_turn_keeps_beginning_and_end(crowd: list[RawConversation], report: CleaningReport) -> None:
     rng = random.Random(5)
     one = talk(96, 5)
     one[2] = [sentence(rng) for _ in range(6)]
@@ -96,7 +96,7 @@ def test_a_long_turn_keeps_its_beginning_and_its_end(crowd: list[RawConversation
     assert report.removed["sentences in the middle of long turns"][1] == len(whole) - len(found[2])
 
 
-def test_a_monologue_divides(crowd: list[RawConversation], report: CleaningReport) -> None:
+def test_monologue_splits(crowd: list[RawConversation], report: CleaningReport) -> None:
     rng = random.Random(6)
     one = talk(95, 5)
     one[2] = [sentence(rng, 12) for _ in range(12)]
@@ -104,25 +104,25 @@ def test_a_monologue_divides(crowd: list[RawConversation], report: CleaningRepor
 
 
 @pytest.mark.parametrize("length", [1, 199, 200, 201, 300])
-def test_what_is_shortened_fits(length: int) -> None:
+def test_shortened_turn_fits(length: int) -> None:
     text = ("Over and back. " * 40)[:length].strip()
     assert len(smalltalk.shorten(text)) <= smalltalk.MAX_TURN_CHARS
     assert smalltalk.shorten("x" * 201) == ""
 
 
-def test_messages_of_a_turn_are_joined_as_sentences() -> None:
+def test_messages_are_joined_as_sentences() -> None:
     assert smalltalk.join(["hi", "  ", "how are you", "*your", "fine*"], Counter()) == "Hi. How are you?"
 
 
-def test_a_message_that_the_website_cut_is_joined_again() -> None:
+def test_cut_message_is_joined_or_removed() -> None:
     cut = ("the boat is late and " * 9)[:175].strip()
     joined = smalltalk.join([cut, "then the bell rang"], Counter())
     assert joined.endswith("then the bell rang.")
     assert joined.count(".") == 1
-    assert smalltalk.join(["Well. " + cut[6:]], Counter()) == "Well.", "what was cut off for good goes"
+    assert smalltalk.join(["Well. " + cut[6:]], Counter()) == "Well."
 
 
-def test_greetings_are_limited(crowd: list[RawConversation], report: CleaningReport) -> None:
+def test_equal_greetings_are_limited(crowd: list[RawConversation], report: CleaningReport) -> None:
     greeted = [RawConversation(f"g{seed}", "", [["hi"], ["hello"], *talk(seed + 500, 4)]) for seed in range(40)]
     found = [turns for name, turns in smalltalk.clean([*crowd, *greeted], report) if name.startswith("g")]
     assert len(found) == 40
@@ -131,7 +131,7 @@ def test_greetings_are_limited(crowd: list[RawConversation], report: CleaningRep
     assert report.removed["greetings that others begin with"][0] == 15
 
 
-def test_a_question_is_put_before_its_answer(crowd: list[RawConversation], report: CleaningReport) -> None:
+def test_prompt_is_put_before_its_answer(crowd: list[RawConversation], report: CleaningReport) -> None:
     prompt = "What if the harbour was green? (i.e. all of it)"
     one = [["the harbour is green and late today"], *talk(94, 4)]
     [found] = cleaned(crowd, one, report, prompt)
@@ -141,7 +141,7 @@ def test_a_question_is_put_before_its_answer(crowd: list[RawConversation], repor
     assert found[0] == "Hi how are you today?"
 
 
-def test_the_whole_way_from_files_to_pieces(report: CleaningReport) -> None:
+def test_files_become_distinct_documents(report: CleaningReport) -> None:
     rng = random.Random(1)
 
     def written(turns: list[list[str]]) -> dict[str, object]:
@@ -164,7 +164,7 @@ def test_the_whole_way_from_files_to_pieces(report: CleaningReport) -> None:
     assert "\n\n\n" not in text
 
 
-def test_the_result_is_known_for_talk(report: CleaningReport) -> None:
+def test_cleaned_talk_is_detected_as_lines(report: CleaningReport) -> None:
     asked = [
         RawConversation(str(seed), "", [[f"what {turn[0]}"] if at % 2 else turn for at, turn in enumerate(talk(seed))])
         for seed in range(30)
@@ -174,6 +174,6 @@ def test_the_result_is_known_for_talk(report: CleaningReport) -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"a": {}}', '{"a": {"messages": [[{"txt": 1}]]}}', '{"a": 3}'])
-def test_another_form_is_said(text: str) -> None:
+def test_another_form_raises(text: str) -> None:
     with pytest.raises(CorpusError, match="is not that of this version"):
         smalltalk.read(text)
