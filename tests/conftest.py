@@ -7,7 +7,7 @@ explore    --hypothesis-profile=explore draws new examples at every run
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from hypothesis import HealthCheck, settings
 from charlm.checkpoint import Checkpoint
 from charlm.cli.main import run
 from charlm.config import ModelConfig
+from charlm.inference.engine import Engine
+from charlm.inference.state import Array, State
 from charlm.tensor_shapes import tensor_shapes
 from charlm.text.vocabulary import Vocabulary
 
@@ -50,23 +52,38 @@ def examples(count: int) -> int:
     return count * settings.default.max_examples // 100
 
 
+def random_checkpoint(
+    seed: int = 0, *, characters: str = ALPHABET, has_bytes: bool = False, scale: float = 0.3, **shape: object
+) -> Checkpoint:
+    """Return a model with random weights: `random_checkpoint(cell="gru", layers=3, characters="abc")`."""
+    vocabulary = Vocabulary(characters, has_bytes=has_bytes)
+    defaults = {"embedding": 16, "hidden": 16, "layers": 2}
+    config = ModelConfig(vocabulary=len(vocabulary), **{**defaults, **shape})  # type: ignore[arg-type]
+    rng = np.random.default_rng(seed)
+    tensors = {name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()}
+    return Checkpoint(config, vocabulary, tensors)
+
+
 @pytest.fixture
 def make_checkpoint() -> MakeCheckpoint:
-    """Make a model with random weights: `make_checkpoint(cell="gru", layers=3, seed=1, characters="abc")`."""
+    """Return `random_checkpoint`."""
+    return random_checkpoint
 
-    def make(
-        *, characters: str = ALPHABET, has_bytes: bool = False, seed: int = 0, scale: float = 0.3, **shape: object
-    ) -> Checkpoint:
-        vocabulary = Vocabulary(characters, has_bytes=has_bytes)
-        defaults = {"embedding": 16, "hidden": 16, "layers": 2}
-        config = ModelConfig(vocabulary=len(vocabulary), **{**defaults, **shape})  # type: ignore[arg-type]
-        rng = np.random.default_rng(seed)
-        tensors = {
-            name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()
-        }
-        return Checkpoint(config, vocabulary, tensors)
 
-    return make
+def assert_states_close(one: State, other: State, atol: float = 1e-5) -> None:
+    """Compare two states of a model."""
+    for part, expected in zip(one.arrays(), other.arrays(), strict=True):
+        np.testing.assert_allclose(part, expected, rtol=0, atol=atol)
+
+
+def nats_by_steps(engine: Engine, state: State, logits: Array, ids: Iterable[int]) -> list[float]:
+    """Return the surprisal of each id, read one at a time, in float64."""
+    nats = []
+    for index in ids:
+        wide = logits.astype(np.float64)
+        nats.append(float(np.log(np.exp(wide).sum()) - wide[index]))
+        state, logits = engine.step(state, int(index))
+    return nats
 
 
 @pytest.fixture

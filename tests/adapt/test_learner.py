@@ -32,8 +32,7 @@ from charlm.inference.sampling import log_softmax
 from charlm.inference.scoring import score_text
 from charlm.model.lm import CharLM, detach, load_tensors
 from charlm.tensor_shapes import parameter_count, statistic_shapes, tensor_shapes
-from charlm.text.vocabulary import Vocabulary
-from tests.conftest import ALPHABET, HARBOUR, MakeCheckpoint
+from tests.conftest import ALPHABET, HARBOUR, MakeCheckpoint, assert_states_close, random_checkpoint
 
 QUICK = LearnConfig(rate=3e-3, segment=8)  # so that little text changes much
 every_cell = pytest.mark.parametrize("cell", CELLS)
@@ -42,13 +41,10 @@ texts = st.text(ALPHABET, min_size=1, max_size=60)
 
 def make(cell: str = "lstm", seed: int = 0, **shape: Any) -> Checkpoint:
     """A small model with large random weights, whose arrays are read-only."""
-    vocabulary = Vocabulary(ALPHABET, has_bytes=False)
-    config = ModelConfig(len(vocabulary), cell, **{"embedding": 9, "hidden": 12, "layers": 2, **shape})
-    rng = np.random.default_rng(seed)
-    tensors = {name: rng.normal(0, 0.4, size).astype(np.float32) for name, size in tensor_shapes(config).items()}
-    for tensor in tensors.values():
+    made = random_checkpoint(seed, scale=0.4, cell=cell, **{"embedding": 9, "hidden": 12, **shape})
+    for tensor in made.tensors.values():
         tensor.flags.writeable = False
-    return Checkpoint(config, vocabulary, tensors)
+    return made
 
 
 def even(config: ModelConfig, square: float = 1e-6) -> dict[str, Any]:
@@ -275,8 +271,7 @@ def test_forget_returns_the_trained_model() -> None:
     context = model.forget(learned)
     assert model.engine(context) is model.base
     state, logits = model.base.prefill(model.base.start(), ids)
-    for part, expected in zip(context.state.arrays(), state.arrays(), strict=True):
-        np.testing.assert_allclose(part, expected, atol=1e-5)
+    assert_states_close(context.state, state)
     np.testing.assert_allclose(context.logits, logits, atol=1e-4)
 
 
@@ -359,8 +354,7 @@ def test_reading_without_learning_is_the_adapted_engine(learner: Learner) -> Non
     predictions = log_softmax(np.concatenate((context.logits[None], logits[:-1])))
     np.testing.assert_allclose(read.nats, -predictions[np.arange(40), ids], atol=1e-4)
     np.testing.assert_allclose(read.context.logits, logits[-1], atol=1e-4)
-    for part, expected in zip(read.context.state.arrays(), state.arrays(), strict=True):
-        np.testing.assert_allclose(part, expected, atol=1e-4)
+    assert_states_close(read.context.state, state, 1e-4)
     assert engine is learner.engine(read.context), "it is not made twice"
     assert engine.fingerprint == learner.base.fingerprint
     learner.base.from_bytes(engine.to_bytes(state))  # so that its states are the model's
@@ -459,14 +453,8 @@ def test_ruined_weights_are_dropped(learner: Learner) -> None:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """A model that has learned something, with the statistics of its training."""
-    said = {"hidden": 48, "layers": 1, "lanes": 8, "chunk": 32, "steps": 200, "precision": "fp32", "threads": 1}
-    folder = tmp_path_factory.mktemp("trained")
-    done = charlm.train(HARBOUR, output=folder / "m", **said)
-    return load(done.path)
-
-
-def repeated(text: str, length: int) -> str:
-    return (text * (length // len(text) + 1))[:length]
+    options = {"hidden": 48, "layers": 1, "lanes": 8, "chunk": 32, "steps": 200, "precision": "fp32", "threads": 1}
+    return load(charlm.train(HARBOUR, output=tmp_path_factory.mktemp("trained") / "m", **options).path)
 
 
 FOREIGN = "der alte mann ging langsam durch die strassen und sah den kindern zu, wie sie am ufer spielten; "
@@ -482,8 +470,8 @@ def test_learner_recovers_from_any_text(trained: Checkpoint, bad: str) -> None:
     text = {
         "noise": "".join(np.random.default_rng(0).choice(list(trained.vocabulary.characters), length)),
         "bytes": "".join(map(chr, np.random.default_rng(0).integers(0x4E00, 0x9000, length // 3))),
-        "line": repeated("the same old line again.\n", length),
-        "foreign": repeated(FOREIGN, length),
+        "line": ("the same old line again.\n" * length)[:length],
+        "foreign": (FOREIGN * length)[:length],
     }[bad]
     learner = Learner(trained)
     *_, lesson = learn_text(learner, text)
@@ -504,16 +492,13 @@ def test_training_stores_the_size_of_gradients(trained: Checkpoint) -> None:
     assert trained.statistics is not None
     learner = Learner(trained)
     assert learner.statistics is trained.statistics
-    estimates = {
-        "itself": gradient_rms.estimate_from_samples(learner.base),
-    }
-    for how, estimate in estimates.items():
-        for name, found in trained.statistics.items():
-            if name.endswith((".rows", ".columns")):
-                # Independent ways to one figure; gradients that are not independent of each other keep them apart.
-                assert 1 / 3 < np.sqrt(estimate[name].mean() / found.mean()) < 3, (how, name)
+    estimate = gradient_rms.estimate_from_samples(learner.base)
+    for name, found in trained.statistics.items():
+        if name.endswith((".rows", ".columns")):
+            # Independent ways to one figure; gradients that are not independent of each other keep them apart.
+            assert 1 / 3 < np.sqrt(estimate[name].mean() / found.mean()) < 3, name
     text = HARBOUR.read_text(encoding="utf-8")[:3000]
-    known, guessed = (learn(Learner(trained, None, one), text) for one in (None, estimates["itself"]))
+    known, guessed = (learn(Learner(trained, None, one), text) for one in (None, estimate))
     assert known.learning.nats_per_character == pytest.approx(guessed.learning.nats_per_character, rel=0.02)
 
 

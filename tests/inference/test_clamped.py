@@ -10,15 +10,10 @@ import pytest
 from charlm.cells import CELLS
 from charlm.errors import UsageError
 from charlm.inference.engine import SEGMENT, Engine
-from charlm.inference.state import State
 from tests.chat.models import random_engine
+from tests.conftest import assert_states_close
 
 IDS = np.random.default_rng(0).integers(0, 20, SEGMENT + 30)
-
-
-def same(one: State, other: State, tolerance: float = 1e-5) -> None:
-    for part, expected in zip(one.arrays(), other.arrays(), strict=True):
-        np.testing.assert_allclose(part, expected, atol=tolerance)
 
 
 def memory(engine: Engine, seen: Any, layer: int, unit: int) -> Any:
@@ -34,7 +29,7 @@ def test_clamp_at_own_value_changes_nothing(cell: str) -> None:
         at = {(layer, 5): float(memory(engine, seen, layer, 5)[0]) for layer in (0, 1)}
         plain, expected = engine.step(plain, index)
         state, logits = engine.with_clamps(at).step(state, index)
-        same(state, plain)
+        assert_states_close(state, plain)
         np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
@@ -56,8 +51,8 @@ def test_clamped_units_keep_value_while_others_go_on(cell: str) -> None:
     # Reading gives the same state as recording, and leaves the one before unchanged.
     start = held.start()
     state, logits = held.prefill(start, IDS)
-    same(state, seen.state)
-    same(start, engine.start(), 0)
+    assert_states_close(state, seen.state)
+    assert_states_close(start, engine.start(), 0)
     np.testing.assert_allclose(logits, seen.logits[-1], atol=1e-4)
 
 
@@ -82,7 +77,7 @@ def test_clamps_batch_equals_single_streams(cell: str) -> None:
     state, logits = held.forward(held.start(3), ids)
     for row in range(3):
         alone, expected = held.forward(held.start(), np.ascontiguousarray(ids[:, row]))
-        same(state.rows([row]), alone)
+        assert_states_close(state.rows([row]), alone)
         np.testing.assert_allclose(logits[:, row], expected, atol=1e-4)
 
 

@@ -12,7 +12,7 @@ from charlm.inference.context import READ_BLOCK, Context, StaticModel, encode_lo
 from charlm.inference.engine import Engine
 from charlm.text.vocabulary import Vocabulary
 
-from ..conftest import ALPHABET, MakeCheckpoint
+from ..conftest import ALPHABET, MakeCheckpoint, assert_states_close
 
 TEXT = "the ferry, the town\n\nand the ünknöwn ☃ in it?\nécole 🙂🙂!\n" * 3
 WORDS = st.text(st.sampled_from([*ALPHABET, "é", "☃", "🙂", "\0", "\x1b"]), max_size=40)
@@ -32,8 +32,7 @@ def by_steps(engine: Engine, ids: list[int]) -> Context:
 
 
 def assert_close(one: Context, other: Context) -> None:
-    for left, right in zip(one.state.arrays(), other.state.arrays(), strict=True):
-        np.testing.assert_allclose(left, right, atol=1e-5)
+    assert_states_close(one.state, other.state)
     np.testing.assert_allclose(one.logits, other.logits, atol=1e-4)
 
 

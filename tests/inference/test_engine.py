@@ -87,12 +87,6 @@ def overwrite(data: bytes, place: int, new: bytes) -> bytes:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda data: b"",
-        lambda data: data[:7],
-        lambda data: data[: HEADER - 1],
-        lambda data: data[:HEADER],
-        lambda data: data[:-1],
-        lambda data: data[:-4],
         lambda data: data + b"\0",
         lambda data: data + b"\0" * 4,
         lambda data: data + data[HEADER:],
@@ -121,7 +115,7 @@ def test_state_truncated_anywhere_is_refused(make_checkpoint: MakeCheckpoint) ->
     engine = Engine(make_checkpoint(hidden=4, embedding=4))
     data = engine.to_bytes(read_something(engine, 2))
     for length in range(len(data)):
-        with pytest.raises(CheckpointError):
+        with pytest.raises(CheckpointError, match="state"):
             engine.from_bytes(data[:length])
 
 

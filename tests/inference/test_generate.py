@@ -25,7 +25,7 @@ from charlm.inference.sampling import sample
 from charlm.inference.state import State
 from charlm.text.vocabulary import Vocabulary
 
-from ..conftest import MakeCheckpoint
+from ..conftest import MakeCheckpoint, assert_states_close
 
 PROMPT = "the harbour, "
 CHAINS = {
@@ -187,8 +187,7 @@ def test_piece_context_has_read_all_ids_so_far(make_checkpoint: MakeCheckpoint, 
         assert piece.context is not None
         assert piece.context.state.batch == 1
         np.testing.assert_allclose(piece.context.logits, expected.logits, rtol=0, atol=1e-4)
-        for part, other in zip(piece.context.state.arrays(), expected.state.arrays(), strict=True):
-            np.testing.assert_allclose(part, other, rtol=0, atol=1e-5)
+        assert_states_close(piece.context.state, expected.state)
 
 
 @pytest.mark.parametrize("has_bytes", [False, True])

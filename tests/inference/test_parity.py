@@ -14,10 +14,9 @@ from charlm.cells import CELLS
 from charlm.checkpoint import Checkpoint, load
 from charlm.config import ModelConfig
 from charlm.inference.engine import SEGMENT, Engine
-from charlm.inference.state import State
 from charlm.model.lm import CharLM, load_tensors, to_tensors
 from charlm.text.vocabulary import Vocabulary
-from tests.conftest import HARBOUR
+from tests.conftest import HARBOUR, assert_states_close
 
 CHARACTERS = "\n abcdefghijklmnopqrstuvwxyz"
 STEPS = 1000
@@ -44,11 +43,6 @@ def torch_logits(model: CharLM, ids: NDArray[np.int64]) -> NDArray[np.float32]:
     with torch.inference_mode():
         logits, _ = model(torch.from_numpy(ids), model.start(ids.shape[1]))
     return logits.numpy()
-
-
-def assert_same_states(one: State, other: State, tolerance: float) -> None:
-    for part, expected in zip(one.arrays(), other.arrays(), strict=True):
-        np.testing.assert_allclose(part, expected, rtol=0, atol=tolerance)
 
 
 SHAPES = [("tied", 1), ("tied", 2), ("tied", 4), ("untied", 1), ("untied", 3), ("narrow", 1), ("narrow", 4)]
@@ -95,22 +89,22 @@ def test_reading_in_parts_or_steps_gives_same_logits(cell: str) -> None:
         stepped, logits = engine.step(stepped, index)
         rows.append(logits)
     np.testing.assert_allclose(rows, expected, rtol=0, atol=1e-5)
-    assert_same_states(stepped, state, 1e-5)
+    assert_states_close(stepped, state)
 
     cut, rows = engine.start(), []
     for part in np.split(ids, [1, 2, 5, SEGMENT, SEGMENT + 1, 2 * SEGMENT + 36]):
         cut, logits = engine.forward(cut, part)
         rows.extend(logits)
     np.testing.assert_allclose(rows, expected, rtol=0, atol=1e-5)
-    assert_same_states(cut, state, 1e-5)
+    assert_states_close(cut, state)
 
     column, logits = engine.forward(engine.start(), ids[:, None])
     np.testing.assert_allclose(logits[:, 0], expected, rtol=0, atol=1e-5)
-    assert_same_states(column, state, 1e-5)
+    assert_states_close(column, state)
 
     fed, logits = engine.prefill(engine.start(), ids)
     np.testing.assert_allclose(logits, expected[-1], rtol=0, atol=1e-5)
-    assert_same_states(fed, state, 1e-5)
+    assert_states_close(fed, state)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -122,10 +116,10 @@ def test_batched_streams_equal_single_streams(cell: str) -> None:
     for stream in range(5):
         alone, expected = engine.forward(engine.start(), ids[:, stream])
         np.testing.assert_allclose(logits[:, stream], expected, rtol=0, atol=1e-5)
-        assert_same_states(state.rows([stream]), alone, 1e-5)
+        assert_states_close(state.rows([stream]), alone)
         alone, expected = engine.step(alone, int(ids[0, stream]))
         np.testing.assert_allclose(last[stream], expected, rtol=0, atol=1e-5)
-        assert_same_states(stepped.rows([stream]), alone, 1e-5)
+        assert_states_close(stepped.rows([stream]), alone)
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3)])
@@ -135,7 +129,7 @@ def test_forward_without_ids_keeps_state(shape: tuple[int, ...]) -> None:
     before, _ = engine.step(engine.start(shape[-1] or 1), make_ids(shape[-1] or 1))
     after, logits = engine.forward(before, np.zeros(shape, np.int64))
     assert logits.shape == (*shape, len(CHARACTERS))
-    assert_same_states(after, before, 0)
+    assert_states_close(after, before, 0)
 
 
 @pytest.mark.slow

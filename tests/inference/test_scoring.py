@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 from charlm.errors import CorpusError
 from charlm.inference.engine import Engine
 from charlm.inference.scoring import UNKNOWN_NATS, LineScore, LineScorer, TextScore, score_text
-from charlm.tensor_shapes import tensor_shapes
-from charlm.text.vocabulary import Vocabulary
 
-from ..conftest import ALPHABET, HARBOUR, MakeCheckpoint
+from ..conftest import ALPHABET, HARBOUR, MakeCheckpoint, random_checkpoint
 
 TEXT = "the ferry, the town\n\nand the ünknöwn ☃ in it?\nécole 🙂🙂!\n" * 3
 WORDS = st.text(st.sampled_from([*ALPHABET, "é", "☃", "🙂", "\0", "\x1b"]), max_size=40)
@@ -136,17 +134,7 @@ def test_line_scores_are_sums_over_characters(engines: dict[bool, Engine], lines
 
 @pytest.fixture(scope="module")
 def engines() -> dict[bool, Engine]:
-    from charlm.checkpoint import Checkpoint
-    from charlm.config import ModelConfig
-
-    made = {}
-    for has_bytes in (False, True):
-        vocabulary = Vocabulary(ALPHABET, has_bytes=has_bytes)
-        config = ModelConfig(vocabulary=len(vocabulary), embedding=8, hidden=8)
-        rng = np.random.default_rng(1)
-        tensors = {name: rng.normal(0, 0.4, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()}
-        made[has_bytes] = Engine(Checkpoint(config, vocabulary, tensors))
-    return made
+    return {has_bytes: Engine(random_checkpoint(1, has_bytes=has_bytes, scale=0.4)) for has_bytes in (False, True)}
 
 
 def test_line_scores_add_up_to_the_text_score(engine: Engine) -> None:

@@ -18,16 +18,10 @@ from charlm.errors import UsageError
 from charlm.inference.context import Context
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Completion, Generation, Sampler, generate_batch
-from charlm.inference.search import (
-    Hypothesis,
-    beam_search,
-    rerank_likelihood,
-    rerank_mmi,
-)
-from charlm.tensor_shapes import tensor_shapes
+from charlm.inference.search import Hypothesis, beam_search, rerank_likelihood, rerank_mmi
 from charlm.text.stops import StopMatcher
 
-from ..conftest import MakeCheckpoint
+from ..conftest import MakeCheckpoint, nats_by_steps, random_checkpoint
 
 PROMPT = "the "
 
@@ -38,21 +32,13 @@ def engine(make_checkpoint: MakeCheckpoint) -> Engine:
 
 
 def begin(engine: Engine, prompt: str) -> Context:
-    state = engine.start()
-    for index in engine.vocabulary.encode(prompt).tolist():
-        state, logits = engine.step(state, index)
-    return Context(state, logits)
+    return Context(*engine.prefill(engine.start(), engine.vocabulary.encode(prompt)))
 
 
 def log_p(engine: Engine, prompt: str, ids: Sequence[int]) -> float:
     """Log p of ids after a prompt, one step at a time, in float64."""
     context = begin(engine, prompt)
-    state, logits, total = context.state, context.logits, 0.0
-    for index in ids:
-        wide = logits.astype(np.float64)
-        total += float(wide[index] - np.log(np.exp(wide).sum()))
-        state, logits = engine.step(state, index)
-    return total
+    return -sum(nats_by_steps(engine, context.state, context.logits, ids))
 
 
 # Beam search
@@ -181,11 +167,6 @@ def test_beam_of_no_length_or_width(engine: Engine) -> None:
 # Best of several
 
 
-def several(engine: Engine, seed: int, count: int = 8) -> list[Completion]:
-    params = SamplingConfig(temperature=1.3, top_p=1, seed=seed)
-    return generate_batch(begin(engine, PROMPT), engine, params, count, max_chars=10, stops=["e", "a"])
-
-
 @given(st.integers(0, 1000))
 @settings(max_examples=25)
 def test_rerank_likelihood_puts_empty_texts_last(many: tuple[Engine, list[Completion]], seed: int) -> None:
@@ -203,19 +184,10 @@ def test_rerank_likelihood_puts_empty_texts_last(many: tuple[Engine, list[Comple
 
 
 @pytest.fixture(scope="module")
-def many(request: pytest.FixtureRequest) -> tuple[Engine, list[Completion]]:
-    from charlm.checkpoint import Checkpoint
-    from charlm.config import ModelConfig
-    from charlm.text.vocabulary import Vocabulary
-
-    from ..conftest import ALPHABET
-
-    vocabulary = Vocabulary(ALPHABET, has_bytes=False)
-    config = ModelConfig(vocabulary=len(vocabulary), embedding=16, hidden=16)
-    rng = np.random.default_rng(3)
-    tensors = {name: rng.normal(0, 0.6, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()}
-    engine = Engine(Checkpoint(config, vocabulary, tensors))
-    return engine, several(engine, 1, 80)
+def many() -> tuple[Engine, list[Completion]]:
+    engine = Engine(random_checkpoint(3, scale=0.6))
+    params = SamplingConfig(temperature=1.3, top_p=1, seed=1)
+    return engine, generate_batch(begin(engine, PROMPT), engine, params, 80, max_chars=10, stops=["e", "a"])
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0, 4.0, -1.0])

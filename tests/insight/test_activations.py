@@ -14,7 +14,7 @@ from charlm.inference.sampling import log_softmax
 from charlm.inference.scoring import score_text
 from charlm.insight.activations import record, summarise
 
-from ..conftest import MakeCheckpoint
+from ..conftest import MakeCheckpoint, assert_states_close
 
 TEXT = "the ferry goes at six, and back at nine. " * 8
 assert len(TEXT) > SEGMENT
@@ -36,8 +36,7 @@ def test_recording_equals_engine_steps(make_checkpoint: MakeCheckpoint, cell: st
             np.testing.assert_allclose(recording.signals[layer, "h"][place], state.layers[layer].h[0], atol=1e-5)
     np.testing.assert_allclose(recording.surprisal, surprise, atol=1e-4)
     np.testing.assert_allclose(recording.entropy, entropy, atol=1e-4)
-    for part, expected in zip(recording.state.arrays(), state.arrays(), strict=True):
-        np.testing.assert_allclose(part, expected, atol=1e-5)
+    assert_states_close(recording.state, state)
     *_, measured = score_text(engine, TEXT)
     assert recording.bits_per_character == pytest.approx(measured.bits_per_character, abs=1e-4)
 

@@ -75,14 +75,10 @@ def test_stopped_comparison_resumes_to_the_same_results(tmp_path: Path) -> None:
         if event.cell == "slstm" and isinstance(event.event, Stepped) and event.event.step == 3:
             first.request_stop()
     assert first.stopped
-    second = Comparison(PLAN, tmp_path / "parts")
-    stepped, again = [], {}
-    for event in second.events():
-        if isinstance(event.event, Stepped):
-            stepped.append((event.cell, event.event.step))
-        if isinstance(event.event, Result):
-            again[event.cell, event.seed] = event.event
+    events = list(Comparison(PLAN, tmp_path / "parts").events())
+    stepped = [(one.cell, one.event.step) for one in events if isinstance(one.event, Stepped)]
     assert stepped == [("slstm", 4), ("slstm", 5), ("slstm", 6)]
+    again = {(one.cell, one.seed): one.event for one in events if isinstance(one.event, Result)}
     assert {key: (one.nats, one.reach, one.left) for key, one in again.items()} == {
         key: (one.nats, one.reach, one.left) for key, one in whole.items()
     }

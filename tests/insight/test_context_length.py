@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,13 +15,14 @@ from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
 from charlm.errors import CorpusError
 from charlm.inference.engine import Engine
-from charlm.inference.scoring import log_softmax
+from charlm.inference.sampling import log_softmax
+from charlm.inference.state import Array
 from charlm.insight.context_length import measure_context, measure_recall
 from charlm.insight.recall_targets import RecallTarget, count_chance_rhymes, ending, find_targets, rhymes
 from charlm.tensor_shapes import tensor_shapes
 from charlm.text.vocabulary import Vocabulary
 
-from ..conftest import HARBOUR, MakeCheckpoint
+from ..conftest import HARBOUR, MakeCheckpoint, nats_by_steps
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -108,23 +110,30 @@ def test_chance_rhymes_are_fewer_than_those_of_verse() -> None:
     assert count_chance_rhymes("no line\nends alike") == 0
 
 
-def bracket_model() -> Engine:
-    """A cell that keeps which bracket was opened, and expects after each "z" the one that closes it."""
-    characters = "([)]xz"
-    config = ModelConfig(6, "lstm", 6, 6, 1, residual=False, norm=False)
+def switch_model(characters: str, outputs: dict[tuple[int, int], float]) -> tuple[Checkpoint, Array, Array]:
+    """Return a cell that keeps the last of the first two characters in unit 0, as 1 or -1, and its gates.
+
+    Args:
+        characters: all; each has a unit.
+        outputs: weights of the output layer by character and unit.
+    """
+    size = len(characters)
+    config = ModelConfig(size, "lstm", size, size, 1, residual=False, norm=False)
     tensors = {name: np.zeros(shape, np.float32) for name, shape in tensor_shapes(config).items()}
-    tensors["embedding"] = np.eye(6, dtype=np.float32)
-    rows = tensors["layers.0.w_x"].reshape(4, 6, 6)  # gates i, f, o, g; units; characters
-    bias = tensors["layers.0.b"].reshape(4, 6)
+    tensors["embedding"] = np.eye(size, dtype=np.float32)
+    rows = tensors["layers.0.w_x"].reshape(4, size, size)  # gates i, f, o, g; units; characters
+    bias = tensors["layers.0.b"].reshape(4, size)
     bias[0], bias[1], bias[2] = -30, 30, 30  # nothing is written, all is kept and shown
-    rows[0, :, :2], rows[1, :, :2] = 60, -60  # but brackets are written, over what was there
-    rows[3, 0, 0], rows[3, 0, 1] = 30, -30  # ( as 1 and [ as -1, in unit 0
-    tensors["output.w"][2, 0], tensors["output.w"][3, 0] = 40, -40
-    return Engine(Checkpoint(config, Vocabulary(characters, has_bytes=False), tensors))
+    rows[0, :2, :2], rows[1, :2, :2] = 60, -60  # but the two are written, over what was there
+    rows[3, 0, 0], rows[3, 0, 1] = 30, -30
+    for place, weight in outputs.items():
+        tensors["output.w"][place] = weight
+    return Checkpoint(config, Vocabulary(characters, has_bytes=False), tensors), rows, bias
 
 
 def test_recall_needs_the_first_place_in_the_context() -> None:
-    engine, rng = bracket_model(), np.random.default_rng(0)
+    model, *_ = switch_model("([)]xz", {(2, 0): 40, (3, 0): -40})  # expects the bracket that closes the last one
+    engine, rng = Engine(model), np.random.default_rng(0)
     text = ""
     for _ in range(60):
         opening = rng.choice(["(", "["])
@@ -143,42 +152,26 @@ def test_recall_needs_the_first_place_in_the_context() -> None:
         assert row.most < 2 * row.least
 
 
-def vowel_model() -> Engine:
-    """A cell that keeps the last vowel, expects it after a consonant, and "n" after a vowel."""
-    characters = "aibdnx \n"
-    size = len(characters)
-    config = ModelConfig(size, "lstm", size, size, 1, residual=False, norm=False)
-    tensors = {name: np.zeros(shape, np.float32) for name, shape in tensor_shapes(config).items()}
-    tensors["embedding"] = np.eye(size, dtype=np.float32)
-    rows = tensors["layers.0.w_x"].reshape(4, size, size)  # gates i, f, o, g; units; characters
-    bias = tensors["layers.0.b"].reshape(4, size)
-    bias[0], bias[1], bias[2] = -30, 30, 30  # nothing is written, all is kept and shown
-    rows[0, :2, :2], rows[1, :2, :2] = 60, -60  # but vowels are written, over what was there
-    rows[3, 0, 0], rows[3, 0, 1] = 30, -30  # a as 1 and i as -1, in unit 0
+def test_recall_of_rhymes_needs_memory() -> None:
+    # Expects the last vowel after a consonant, and "n" after a vowel.
+    model, rows, bias = switch_model("aibdnx \n", {(0, 0): 40, (1, 0): -40, (4, 1): 99})
     bias[1, 1] = -30  # unit 1 is 1 after a vowel, and nothing is left of it afterwards
     rows[3, 1, :2] = 30
-    tensors["output.w"][0, 0], tensors["output.w"][1, 0], tensors["output.w"][4, 1] = 40, -40, 99
-    return Engine(Checkpoint(config, Vocabulary(characters, has_bytes=False), tensors))
-
-
-def test_recall_of_rhymes_needs_memory() -> None:
-    engine, rng = vowel_model(), np.random.default_rng(0)
+    engine, rng = Engine(model), np.random.default_rng(0)
     text = ""
     for _ in range(40):
         vowel, filling = rng.choice(["a", "i"]), "x" * int(rng.integers(1, 60))
         text += f"xx b{vowel}n\n{filling} d{vowel}n\n\n"
     found = list(find_targets(text))
     assert [each.kind for each in found] == ["rhyme"] * 40
-    rows = measure_recall(engine, engine.vocabulary.encode(text), found, max_distance=100)
-    assert sum(row.tried for row in rows) == 40
-    for row in rows:
+    scores = measure_recall(engine, engine.vocabulary.encode(text), found, max_distance=100)
+    assert sum(row.tried for row in scores) == 40
+    for row in scores:
         assert (row.accuracy, row.without) == (1, 0.5)  # "n" needs no memory
         assert row.bits < 0.01
         assert row.bits_without > 10  # it expects the other word's vowel
         assert row.error is None or row.error < 0.01
-    untrained = Engine(
-        Checkpoint(engine.config, engine.vocabulary, {k: 0 * v for k, v in engine.checkpoint.tensors.items()})
-    )
+    untrained = Engine(replace(model, tensors={name: 0 * tensor for name, tensor in model.tensors.items()}))
     for row in measure_recall(untrained, engine.vocabulary.encode(text), found, max_distance=100):
         assert row.bits == row.bits_without == pytest.approx(3)
         assert not row.error
@@ -194,8 +187,8 @@ def test_measure_recall_equals_reading_each_target(make_checkpoint: MakeCheckpoi
     nats, right = [], []
     for place in found:
         state, logits = engine.prefill(engine.start(), ids[max(0, place.begin - 32) : place.target])
+        nats += nats_by_steps(engine, state, logits, ids[place.target : place.stop])
         for index in ids[place.target : place.stop].tolist():
-            nats.append(-log_softmax(logits)[index])
             right.append(logits.argmax() == index)
             state, logits = engine.step(state, index)
     assert row.bits == pytest.approx(np.mean(nats) / math.log(2), abs=1e-4)

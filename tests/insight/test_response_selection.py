@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 
 from charlm.adapt.learner import Learner
 from charlm.errors import CorpusError
-from charlm.inference.context import encode_lossy
+from charlm.inference.context import Context, StaticModel, encode_lossy
 from charlm.inference.engine import Engine
-from charlm.inference.sampling import log_softmax
-from charlm.inference.state import Array, State
 from charlm.insight import response_selection
 from charlm.insight.response_selection import (
     DISTRACTORS,
@@ -23,7 +23,7 @@ from charlm.insight.response_selection import (
 from charlm.text.conversations import Utterance
 from charlm.text.dialogue import Dialogue
 
-from ..conftest import MakeCheckpoint
+from ..conftest import MakeCheckpoint, nats_by_steps
 
 LINES = Dialogue("lines")
 TURNS = [tuple(Utterance("", f"{letter}{other} goes on") for other in "abcdef") for letter in "ghijkl"]
@@ -58,51 +58,39 @@ def test_make_cases_with_too_few_replies_is_refused() -> None:
 def test_score_equals_reading_each_reply(make_checkpoint: MakeCheckpoint, form: str, learns: bool) -> None:
     engine = Engine(make_checkpoint(characters="\n :abcdefghijklmnopqrstuvwxyz"))
     dialogue = LINES if form == "lines" else Dialogue("play", ("anna", "bob"))
-    case = make_cases(
-        [
-            tuple(
-                Utterance(dialogue.names[n % 2] if dialogue.names else "", one.text)
-                for n, one in enumerate([one for turns in TURNS for one in turns])
-            )
-        ],
-        1,
-    )[0]
+    names = dialogue.names or ("",)
+    turns = [Utterance(names[n % len(names)], one.text) for n, one in enumerate(chain.from_iterable(TURNS))]
+    (case,) = make_cases([turns], 1)
     learner = Learner(engine) if learns else None
     elsewhere = sample_contexts(engine, dialogue)
     assert len(elsewhere) == SAMPLED_CONTEXTS
     scores = score(engine, dialogue, case, elsewhere, learner)
-    turns = [dialogue.opening(one.name) + one.text + dialogue.closing for one in case.context]
+    context = [dialogue.opening(one.name) + one.text + dialogue.closing for one in case.context]
     opening = dialogue.opening(case.name)
-    prompt = dialogue.beginning + "".join(turns) + opening
+    prompt = dialogue.beginning + "".join(context) + opening
+    model = StaticModel(engine)
+
+    def surprise(place: Context, before: str, text: str) -> float:
+        place = model.read(place, encode_lossy(engine.vocabulary, before))
+        return sum(nats_by_steps(engine, place.state, place.logits, encode_lossy(engine.vocabulary, text)))
+
     for number, reply in enumerate(case.replies):
         end = reply + dialogue.closing
         assert scores.lengths[number] == len(end)
-        given = surprise(engine, engine.start(), prompt, end)
-        assert scores.in_context[number] == pytest.approx(-given, rel=1e-5)
-        anyway = [surprise(engine, place.state, opening, end, place.logits) for place in elsewhere]
+        assert scores.in_context[number] == pytest.approx(-surprise(model.start(), prompt, end), rel=1e-5)
+        anyway = [surprise(place, opening, end) for place in elsewhere]
         assert scores.out_of_context[number] == pytest.approx(-np.mean(anyway), rel=1e-5)
     if learner is None:
         assert (scores.adapted == scores.in_context).all()
         return
     memory = learner.start(dialogue.beginning)
-    for turn in turns:
+    for turn in context:
         memory = learner.read(memory, turn).context
     if opening:
         memory = learner.read(memory, opening, learn=False).context
     expected = [learner.read(memory, reply + dialogue.closing, learn=False).nats.sum() for reply in case.replies]
     np.testing.assert_allclose(scores.adapted, [-one for one in expected], rtol=1e-4)
     assert (scores.adapted != scores.in_context).all()
-
-
-def surprise(engine: Engine, state: State, before: str, text: str, logits: Array | None = None) -> float:
-    if before:
-        state, logits = engine.prefill(state, encode_lossy(engine.vocabulary, before))
-    nats = 0.0
-    for index in encode_lossy(engine.vocabulary, text):
-        assert logits is not None
-        nats -= float(log_softmax(logits)[index])
-        state, logits = engine.step(state, int(index))
-    return nats
 
 
 def test_sample_contexts_differ_and_are_reproducible(make_checkpoint: MakeCheckpoint) -> None:
