@@ -214,12 +214,7 @@ class SamplerConfig(Config):
     repetition_penalty: Annotated[
         float,
         Setting(
-            "above 1 avoids recent characters",
-            1,
-            100,
-            words=_OFF_AT_ONE,
-            label="repetition",
-            stops=every(0.05, 1, 2),
+            "above 1 avoids recent characters", 1, 100, words=_OFF_AT_ONE, label="repetition", stops=every(0.05, 1, 2)
         ),
     ] = 1.0
 

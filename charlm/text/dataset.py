@@ -79,7 +79,13 @@ class CacheRebuilt:
 
 
 def read_corpus(
-    data: DataConfig, folder: Path, *, base: Vocabulary | None = None, detector: FormatDetector | None = None
+    data: DataConfig,
+    folder: Path,
+    *,
+    base: Vocabulary | None = None,
+    detector: FormatDetector | None = None,
+    max_validation_chars: int = MAX_VALIDATION_CHARS,
+    max_sources: int = MAX_SOURCES,
 ) -> Generator[Reading | CacheRebuilt, None, Corpus]:
     """Read text into a memory-mapped file of ids in `folder`, or open the ids of an earlier run there.
 
@@ -90,6 +96,8 @@ def read_corpus(
         folder: where the ids are kept.
         base: a vocabulary to extend (fine-tuning). Its characters stay, but their ids may change.
         detector: given the text of `data.paths`; then the text is read even if its ids are there.
+        max_validation_chars: of a text that is split.
+        max_sources: listed in the model file.
 
     Yields:
         Progress, and a message if ids of an earlier run are unusable.
@@ -125,9 +133,9 @@ def read_corpus(
         for spool, its_name in zip(spools, [name, str(data.val_file)], strict=False):
             _check_size(spool.counts, its_name)
         vocabulary = _choose_vocabulary([spool.counts for spool in spools], data.min_count, base)
-        key = _key(spools, vocabulary, data)
+        key = _key(spools, vocabulary, data, max_validation_chars)
         lengths = yield from _encode(spools, vocabulary, folder, key)
-    edge = lengths[0] if len(lengths) > 1 else _edge(lengths[0], data.val_fraction)
+    edge = lengths[0] if len(lengths) > 1 else _edge(lengths[0], data.val_fraction, max_validation_chars)
     document = {
         "request": request,
         "characters": "".join(vocabulary.characters),
@@ -135,7 +143,7 @@ def read_corpus(
         "train": edge,
         "validation": sum(lengths) - edge,
         "counts": _count_ids([spool.counts for spool in spools], vocabulary).tolist(),
-        "sources": [asdict(source) for source in _merge_sources(spools[0].sources)],
+        "sources": [asdict(source) for source in _merge_sources(spools[0].sources, max_sources)],
         "skipped": skipped,
     }
     write_bytes(folder / f"text-{key}.json", json.dumps(document).encode())
@@ -346,9 +354,9 @@ def _count_ids(counts: list[NDArray[np.int64]], vocabulary: Vocabulary) -> NDArr
     return result
 
 
-def _edge(length: int, fraction: float) -> int:
+def _edge(length: int, fraction: float, max_validation_chars: int) -> int:
     """Return how many ids train."""
-    edge = max(int(length * (1 - fraction)), length - MAX_VALIDATION_CHARS)
+    edge = max(int(length * (1 - fraction)), length - max_validation_chars)
     if edge < MIN_CHARS // 2 or length - edge < 2:
         raise CorpusError(
             f"a share of {fraction:g} leaves {edge} characters to train on and {length - edge} to validate",
@@ -357,15 +365,15 @@ def _edge(length: int, fraction: float) -> int:
     return edge
 
 
-def _merge_sources(sources: Sequence[TextSource]) -> Sequence[TextSource]:
-    if len(sources) <= MAX_SOURCES:
+def _merge_sources(sources: Sequence[TextSource], most: int) -> Sequence[TextSource]:
+    if len(sources) <= most:
         return sources
     digest = hashlib.sha256("".join(source.sha256 for source in sources).encode()).hexdigest()
     return [TextSource(f"{len(sources):,} files", digest, sum(source.bytes for source in sources))]
 
 
-def _key(spools: Sequence[_Spool], vocabulary: Vocabulary, data: DataConfig) -> str:
+def _key(spools: Sequence[_Spool], vocabulary: Vocabulary, data: DataConfig, max_validation_chars: int) -> str:
     hashes = [source.sha256 for spool in spools for source in spool.sources]
     # The number of training files: a file that moves to the validation text leaves the hashes in the same order.
-    split = [data.val_fraction, MAX_VALIDATION_CHARS] if len(spools) == 1 else [len(spools[0].sources)]
+    split = [data.val_fraction, max_validation_chars] if len(spools) == 1 else [len(spools[0].sources)]
     return hashlib.sha256(json.dumps([hashes, vocabulary.fingerprint, data.encoding, split]).encode()).hexdigest()[:16]

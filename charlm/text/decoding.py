@@ -56,8 +56,8 @@ def read_text(
             block = _read_block(file, path, block_bytes)
             if on_bytes is not None:
                 on_bytes(block)
-            if offset == 0:
-                _refuse_binary(block, path, encoding)
+            if offset == 0 and _looks_binary(block, encoding):
+                raise CorpusError(f"{path} is binary data, not text", "if it is UTF-16, use --encoding utf-16")
             offset += len(block)
             try:
                 text = decoder.decode(block, final=not block)
@@ -148,8 +148,3 @@ def _read_block(file: BinaryIO, path: Path, size: int) -> bytes:
 def _looks_binary(start: bytes, encoding: str) -> bool:
     # Every second byte of UTF-16 may be zero.
     return b"\0" in start[:BINARY_CHECK_BYTES] and not codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
-
-
-def _refuse_binary(block: bytes, path: Path, encoding: str) -> None:
-    if _looks_binary(block, encoding):
-        raise CorpusError(f"{path} is binary data, not text", "if it is UTF-16, use --encoding utf-16")

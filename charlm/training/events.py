@@ -38,38 +38,36 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Stepped:
-    """One step of the optimizer."""
+class Measurement:
+    """Numbers that a step and an evaluation both report."""
 
     step: int
     epoch: float
     characters: int  # read so far
     seconds: float  # spent so far
     progress: float  # share of the budget, 0 to 1
-    loss: float  # of this chunk
-    train: float  # smoothed
+    train: float | None  # smoothed training loss; None before the first step
     learning_rate: float
     gradient_norm: float  # before clipping
     characters_per_second: float
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class Stepped(Measurement):
+    """One step of the optimizer."""
+
+    train: float
+    loss: float  # of this chunk
+
+
+@dataclass(frozen=True)
+class Evaluated(Measurement):
     """The loss on validation text."""
 
-    step: int
-    epoch: float
-    characters: int
-    seconds: float
-    progress: float
-    train: float | None  # smoothed training loss; None before the first step
     validation: float
     validation_characters: int
     best: float
     improved: bool
-    learning_rate: float
-    gradient_norm: float
-    characters_per_second: float
 
 
 @dataclass(frozen=True)

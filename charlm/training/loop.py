@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from charlm.config import TrainConfig
 from charlm.errors import TrainingError
 from charlm.model.lm import CharLM, ModelState, detach
 from charlm.text.batching import AnyIds, Lanes, Position, read_once
-from charlm.training.events import Evaluated, Event, RolledBack, Stepped
+from charlm.training.events import Evaluated, Event, Measurement, RolledBack, Stepped
 from charlm.training.precision import autocast
 from charlm.training.process_group import ProcessGroup
 from charlm.training.run_state import Snapshot
@@ -85,8 +85,8 @@ class Trainer:
         self.model = model
         self.config = config
         self.device = model.embedding.device
-        self._lanes = lanes
-        self._validation = validation
+        self.lanes = lanes
+        self.validation = validation
         self._begins = begins
         self._clock = clock
         self._group = group or ProcessGroup()
@@ -94,7 +94,7 @@ class Trainer:
         self.progress = Progress()
         self._state: ModelState = model.start(lanes.lanes)
         self._optimizer = _make_optimizer(model, config)
-        self._best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        self.best_weights = _copy(model.state_dict())  # of the best evaluation so far; at first the initial ones
         self._stop = False  # requested in this process
         self._stops_now = False  # requested in any rank; the same in all
         self._last_good: Snapshot | None = None
@@ -108,16 +108,6 @@ class Trainer:
     def step(self) -> int:
         """Number of steps taken."""
         return self.progress.step
-
-    @property
-    def epochs(self) -> float:
-        """Number of epochs read."""
-        return self._lanes.epochs
-
-    @property
-    def best_weights(self) -> dict[str, Tensor]:
-        """The weights of the best evaluation so far; before the first, the initial ones."""
-        return self._best
 
     @property
     def step_characters(self) -> int:
@@ -169,7 +159,7 @@ class Trainer:
         if config.minutes is not None:
             return min(1.0, self.progress.seconds / (60 * config.minutes))
         if config.epochs is not None:
-            return min(1.0, self._lanes.epochs / config.epochs)
+            return min(1.0, self.lanes.epochs / config.epochs)
         assert config.steps is not None
         return min(1.0, self.progress.step / config.steps)
 
@@ -178,9 +168,9 @@ class Trainer:
 
     def _step(self, rate: float) -> float:
         """Train on one chunk and return its loss."""
-        chunk = next(self._lanes)
+        chunk = next(self.lanes)
         if chunk.starts or not self.config.carry:
-            self._state = self.model.start(self._lanes.lanes)
+            self._state = self.model.start(self.lanes.lanes)
         self.model.train()
         x, y = (torch.from_numpy(ids).to(self.device) for ids in (chunk.x, chunk.y))
         for group in self._optimizer.param_groups:
@@ -203,29 +193,20 @@ class Trainer:
         now = self.progress
         now.train = loss if now.train is None else SMOOTHING * now.train + (1 - SMOOTHING) * loss
         self._rates = [*self._rates[-SPEED_STEPS:], (now.seconds, now.characters)]
-        return Stepped(
-            step=now.step,
-            epoch=self._lanes.epochs,
-            characters=now.characters,
-            seconds=now.seconds,
-            progress=self._budget_share(),
-            loss=loss,
-            train=now.train,
-            learning_rate=rate,
-            gradient_norm=now.gradient_norm,
-            characters_per_second=self._speed(),
-        )
-
-    def _speed(self) -> float:
-        if len(self._rates) < 2:
-            return 0.0
         (first, before), (last, after) = self._rates[0], self._rates[-1]
-        return (after - before) / max(last - first, 1e-9)
+        speed = (after - before) / max(last - first, 1e-9)
+        return Stepped(**vars(self._measurement(self._budget_share(), rate, speed)), loss=loss)
+
+    def _measurement(self, share: float, rate: float, speed: float) -> Measurement:
+        now = self.progress
+        return Measurement(
+            now.step, self.lanes.epochs, now.characters, now.seconds, share, now.train, rate, now.gradient_norm, speed
+        )
 
     def _evaluate(self, share: float, started: float) -> Evaluated:
         now = self.progress
         loss, characters = evaluate(
-            self.model, self._validation, self._begins, self.config.precision, self.config.val_chars, self._group
+            self.model, self.validation, self._begins, self.config.precision, self.config.val_chars, self._group
         )
         now.evaluations += 1
         while now.evaluations < self.config.evaluations and self._is_evaluation_due(share):
@@ -234,30 +215,20 @@ class Trainer:
         now.without_best = 0 if improved else now.without_best + 1
         if improved:
             now.best, now.best_step = loss, now.step
-            self._best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+            self.best_weights = _copy(self.model.state_dict())
         self._synchronise(started)
         self._rates = []
+        rate, speed = learning_rate(share, self.config) * now.rate_scale, now.characters / max(now.seconds, 1e-9)
+        measured = vars(self._measurement(share, rate, speed))
         return Evaluated(
-            step=now.step,
-            epoch=self._lanes.epochs,
-            characters=now.characters,
-            seconds=now.seconds,
-            progress=share,
-            train=now.train,
-            validation=loss,
-            validation_characters=characters,
-            best=now.best,
-            improved=improved,
-            learning_rate=learning_rate(share, self.config) * now.rate_scale,
-            gradient_norm=now.gradient_norm,
-            characters_per_second=now.characters / max(now.seconds, 1e-9),
+            **measured, validation=loss, validation_characters=characters, best=now.best, improved=improved
         )
 
     def evaluate_best(self) -> float:
         """Return the best weights' loss over the whole validation text, in full precision; nats per character."""
-        current = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.model.load_state_dict(self._best)
-        loss, _ = evaluate(self.model, self._validation, self._begins, "fp32", group=self._group)
+        current = _copy(self.model.state_dict())
+        self.model.load_state_dict(self.best_weights)
+        loss, _ = evaluate(self.model, self.validation, self._begins, "fp32", group=self._group)
         self.model.load_state_dict(current)
         return loss
 
@@ -294,25 +265,22 @@ class Trainer:
 
     def snapshot(self) -> Snapshot:
         """Return everything that the run depends on."""
-        tensors = {f"model.{name}": tensor.clone() for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"best.{name}": tensor.clone() for name, tensor in self._best.items()}
+        tensors = _copy(self.model.state_dict(), "model.") | _copy(self.best_weights, "best.")
         for name, parameter in self.model.named_parameters():
-            for key, value in self._optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{name}.{key}"] = value.clone()
+            tensors |= _copy(self._optimizer.state.get(parameter, {}), f"optimizer.{name}.")
         for number, layer in enumerate(self._state):
-            for part, value in enumerate(layer):
-                tensors[f"state.{number}.{part}"] = value.clone()
+            tensors |= _copy({str(part): value for part, value in enumerate(layer)}, f"state.{number}.")
         tensors["rng.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["rng.cuda"] = torch.cuda.get_rng_state(self.device)
-        numbers = {"progress": asdict(self.progress), "position": asdict(self._lanes.position)}
+        numbers = {"progress": asdict(self.progress), "position": asdict(self.lanes.position)}
         return Snapshot(tensors, numbers)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Restore a snapshot of this process or another."""
         tensors = {name: tensor.to(self.device) for name, tensor in snapshot.tensors.items() if name[:4] != "rng."}
         self.model.load_state_dict(_part(tensors, "model."))
-        self._best = {name: tensor.clone() for name, tensor in _part(tensors, "best.").items()}
+        self.best_weights = _copy(_part(tensors, "best."))
         for name, parameter in self.model.named_parameters():
             state = _part(tensors, f"optimizer.{name}.")
             # AdamW counts its steps on the CPU, even for weights on another device.
@@ -328,7 +296,11 @@ class Trainer:
         if "rng.cuda" in snapshot.tensors and self.device.type == "cuda":
             torch.cuda.set_rng_state(snapshot.tensors["rng.cuda"], self.device)
         self.progress = Progress(**snapshot.numbers["progress"])
-        self._lanes.position = Position(**snapshot.numbers["position"])
+        self.lanes.position = Position(**snapshot.numbers["position"])
+
+
+def _copy(tensors: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
+    return {prefix + name: tensor.clone() for name, tensor in tensors.items()}
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

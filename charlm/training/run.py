@@ -39,6 +39,7 @@ from charlm.training.torchrun_env import TorchrunEnv
 __all__ = ["Request", "Run", "RunWriter"]
 
 SAMPLE_CHARS = 240
+_REASONS = {"budget": "its budget is spent", "patience": "it had stopped improving"}
 
 
 class Run:
@@ -150,7 +151,7 @@ class Run:
             if snapshot is None:
                 run_dir.write_config(plan.to_dict(run_dir, group.size))
                 writer.save_model()
-                writer.save_state(state)
+                run_state.save(state, run_dir.resume_file)
         yield _planned(run_dir, plan, trainer, group.size, trainer.step if snapshot is not None else None)
         yield from self._train(trainer, group, writer)
         validation = trainer.evaluate_best() if trainer.progress.reason else None
@@ -163,11 +164,12 @@ class Run:
     def _read_config(self) -> dict[str, Any]:
         config, name = self.run_dir.read_config(), self.run_dir.reference
         if config["ranks"] != self._env.size:
-            command = "charlm train"
+            command, started_with = "charlm train", "one process"
             if config["ranks"] > 1:
+                started_with = f"{config['ranks']} processes"
                 command = f"torchrun --nproc-per-node {config['ranks']} -m charlm train"
             raise TrainingError(
-                f"{self.run_dir.name} was started with {_processes(config['ranks'])} and resumes only with as many, "
+                f"{self.run_dir.name} was started with {started_with} and resumes only with as many, "
                 f"but here {'is' if self._env.size == 1 else 'are'} {self._env.size}",
                 f"{command} --resume {name}",
             )
@@ -192,7 +194,7 @@ class Run:
                     if writer is not None and evaluated is not None:
                         writer.add_evaluation(evaluated, sample)
                     if writer is not None:
-                        writer.save_state(state)
+                        run_state.save(state, self.run_dir.resume_file)
                     yield Saved(trainer.step, str(self.run_dir.resume_file))
                 except OutputError as error:  # a full disk may have room at the next save
                     yield SaveFailed(trainer.step, error.message)
@@ -222,7 +224,7 @@ class RunWriter:
             validation_characters=min(trainer.config.val_chars, whole) if validation is None else whole,
             characters_seen=progress.characters,
             steps=progress.step,
-            epochs=trainer.epochs,
+            epochs=trainer.lanes.epochs,
             seconds=round(progress.seconds, 3),
             validation=best if validation is None else validation,
             base=self._plan.request.base,
@@ -262,10 +264,6 @@ class RunWriter:
         sampler = Sampler.seeded(engine, SamplingConfig(seed=self._trainer.step))
         return "".join([piece.text for piece in Generation(context, sampler, max_chars=SAMPLE_CHARS)])
 
-    def save_state(self, state: Snapshot) -> None:
-        """Write the snapshot of all ranks."""
-        run_state.save(state, self._run_dir.resume_file)
-
     def finish(self, validation: float | None, state: Snapshot) -> None:
         """Write the last files of a run.
 
@@ -278,7 +276,7 @@ class RunWriter:
             row["validation_characters"] = len(self._plan.corpus.validation) - 1
             self._run_dir.add_row(self._run_dir.rows[-1] | row)
             self.save_model(validation)
-        self.save_state(state)
+        run_state.save(state, self._run_dir.resume_file)
         if plot.has_matplotlib() and len(self._run_dir.rows) > 1:
             plot.draw_loss(self._run_dir.rows, self._run_dir.plot_file, f"{self._run_dir.name}: loss")
         if self._tensorboard:
@@ -320,13 +318,6 @@ def _ended(run_dir: RunDir) -> Ended:
         validation=record.validation if progress["reason"] else None,
         record=record,
     )
-
-
-def _processes(number: int) -> str:
-    return "one process" if number == 1 else f"{number} processes"
-
-
-_REASONS = {"budget": "its budget is spent", "patience": "it had stopped improving"}
 
 
 def _import_tensorboard() -> Callable[[str], Any]:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +42,24 @@ METRICS = (
 FORMAT = 1
 
 
-@dataclass
 class RunDir:
-    """A run's files."""
+    """A run's files.
 
-    model: Path  # the model file; the folder is next to it
-    rows: list[dict[str, object]] = field(default_factory=list)  # of metrics.csv
-    _samples: list[tuple[int, str]] = field(default_factory=list)
+    Args:
+        model: the model file; the folder is next to it.
+    """
+
+    def __init__(self, model: Path) -> None:
+        self.model = model
+        self.path = model.with_suffix(".run")
+        self.resume_file = self.path / "resume.safetensors"
+        self.metrics_file = self.path / "metrics.csv"
+        self.plot_file = self.path / "loss.svg"
+        self._config_file = self.path / "config.json"
+        self._samples_file = self.path / "samples.txt"
+        self._owner_file = self.path / "launch.txt"
+        self.rows: list[dict[str, object]] = []  # of metrics.csv
+        self._samples: list[tuple[int, str]] = []
 
     @classmethod
     def named(cls, name: str) -> RunDir:
@@ -67,39 +77,14 @@ class RunDir:
         """The name or path that finds the run on the command line."""
         return self.name if self.model.parent == LOCAL else str(self.model)
 
-    @property
-    def path(self) -> Path:
-        """The folder."""
-        return self.model.with_suffix(".run")
-
-    @property
-    def resume_file(self) -> Path:
-        return self.path / "resume.safetensors"
-
-    @property
-    def metrics_file(self) -> Path:
-        return self.path / "metrics.csv"
-
-    @property
-    def plot_file(self) -> Path:
-        return self.path / "loss.svg"
-
-    @property
-    def _config_file(self) -> Path:
-        return self.path / "config.json"
-
-    @property
-    def _samples_file(self) -> Path:
-        return self.path / "samples.txt"
-
     def write_owner(self, launch: str) -> None:
         """Record the launch that trains this run; see `charlm.training.torchrun_env`."""
         if launch:
-            write_bytes(self.path / "launch.txt", launch.encode())
+            write_bytes(self._owner_file, launch.encode())
 
     def is_owned_by(self, launch: str) -> bool:
         """Return whether this launch has started or resumed the run."""
-        path = self.path / "launch.txt"
+        path = self._owner_file
         return bool(launch) and path.exists() and path.read_text(encoding="utf-8") == launch
 
     @property

@@ -44,16 +44,15 @@ def make_file(path: Path, text: str = TEXT) -> Path:
 
 
 def read_corpus(
-    paths: Sequence[Path | str],
-    folder: Path,
-    *,
-    base: Vocabulary | None = None,
-    detector: FormatDetector | None = None,
-    **options: Any,
+    paths: Sequence[Path | str], folder: Path, *, val_file: Path | None = None, **options: Any
 ) -> Generator[Reading | CacheRebuilt, None, Corpus]:
-    if options.get("val_file") is not None:
-        options["val_file"] = str(options["val_file"])
-    return dataset.read_corpus(DataConfig(tuple(map(str, paths)), **options), folder, base=base, detector=detector)
+    arguments = {
+        name: options.pop(name)
+        for name in ("base", "detector", "max_validation_chars", "max_sources")
+        if name in options
+    }
+    validation = None if val_file is None else str(val_file)
+    return dataset.read_corpus(DataConfig(tuple(map(str, paths)), val_file=validation, **options), folder, **arguments)
 
 
 def load_corpus(*args: Any, **options: Any) -> Corpus:
@@ -172,9 +171,6 @@ def test_standard_input_is_read_and_kept_for_a_resume(tmp_path: Path, monkeypatc
     again = load_corpus([tmp_path / "stdin.txt"], tmp_path)
     assert again.key == first.key
     assert decoded(again) == TEXT
-
-
-def test_standard_input_that_is_empty_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO()))
     with pytest.raises(CorpusError, match=r"^standard input is empty"):
         load_corpus(["-"], tmp_path)
@@ -224,51 +220,39 @@ def test_a_base_that_knows_a_rare_character_saves_its_bytes(tmp_path: Path) -> N
     assert decoded(corpus) == TEXT + "日"
 
 
-def test_a_second_run_finds_the_ids_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_run_finds_the_ids_of_the_first(tmp_path: Path) -> None:
     # With a character in bytes, so that ids and characters differ in number.
     files = [make_file(tmp_path / "train", TEXT + "日"), make_file(tmp_path / "validation", "本" + TEXT)]
     run = tmp_path / "run"
     first = load_corpus(files[:1], run, val_file=files[1])
-
-    def refuse(path: Path) -> None:
-        raise AssertionError(f"{path} is written again")
-
-    monkeypatch.setattr(dataset, "atomic_writer", refuse)
+    before = {path: path.stat().st_ino for path in run.iterdir()}
+    assert not list(read_corpus(files[:1], run, val_file=files[1])), "the text is read again"
     second = load_corpus(files[:1], run, val_file=files[1])
+    assert {path: path.stat().st_ino for path in run.iterdir()} == before
     assert second.key == first.key
     assert decoded(second) == decoded(first) == f"{TEXT}日本{TEXT}"
     assert np.array_equal(second.counts, first.counts)
     assert second.sources == first.sources
 
 
-def change_text(tmp_path: Path) -> dict[str, Any]:
-    make_file(tmp_path / "text", TEXT.replace("sieben", "sechse"))
-    return {}
-
-
-def change_validation(tmp_path: Path) -> dict[str, Any]:
-    return {"val_file": make_file(tmp_path / "validation")}
-
-
 @pytest.mark.parametrize(
     "change",
     [
-        change_text,
-        change_validation,
-        lambda _: {"val_fraction": 0.2},
-        lambda _: {"base": Vocabulary("日", has_bytes=False)},
-        lambda _: {"min_count": 20},
+        {"paths": ["other"]}, {"val_file": "other"}, {"val_fraction": 0.2}, {"min_count": 20},
+        {"base": Vocabulary("日", has_bytes=False)},
     ],
-    ids=["text", "val_file", "val_fraction", "base", "min_count"],
-)
-def test_another_text_split_or_vocabulary_has_another_key(
-    tmp_path: Path, change: Callable[[Path], dict[str, Any]]
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_key_differs_for_other_text_or_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
-    path = make_file(tmp_path / "text")
-    first = load_corpus([path], tmp_path / "run")
-    second = load_corpus([path], tmp_path / "run", **change(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    make_file(Path("other"), TEXT.replace("sieben", "sechse"))
+    text, run = {"paths": [make_file(Path("text"))]}, Path("run")
+    first = load_corpus(folder=run, **text)
+    second = load_corpus(folder=run, **text | change)
     assert second.key != first.key
-    assert list((tmp_path / "run").glob("text-*.ids")) == [tmp_path / "run" / f"text-{second.key}.ids"]
+    assert list(run.glob("text-*.ids")) == [run / f"text-{second.key}.ids"]
 
 
 def test_key_changes_when_a_file_moves_to_validation(tmp_path: Path) -> None:
@@ -306,7 +290,6 @@ def test_progress_counts_every_byte(tmp_path: Path) -> None:
     seen = [event.bytes for event in events if isinstance(event, Reading)]
     assert seen == sorted(seen)
     assert seen[-1] == size
-    assert not list(read_corpus(files[:2], tmp_path / "run", val_file=files[2])), "nothing is read again"
 
 
 def test_detector_gets_the_text_though_ids_exist(tmp_path: Path) -> None:
@@ -340,15 +323,11 @@ def test_interrupted_reading_starts_over_with_equal_ids(texts: list[str], stop: 
         assert len(list(Path(name, "run").iterdir())) == 2
 
 
-def delete(path: Path) -> None:
-    path.unlink()
-
-
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
-@pytest.mark.parametrize(("damage", "message"), [(delete, "is missing"), (cut, "is damaged")])
+@pytest.mark.parametrize(("damage", "message"), [(Path.unlink, "is missing"), (cut, "is damaged")])
 def test_unusable_ids_are_named_and_made_again(tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
     path, run = make_file(tmp_path / "text", TEXT + "日"), tmp_path / "run"
     key = load_corpus([path], run).key
@@ -373,17 +352,15 @@ def test_a_text_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
     assert not list((tmp_path / "run").iterdir())
 
 
-def test_validation_text_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset, "MAX_VALIDATION_CHARS", 20)
-    corpus = load_corpus([make_file(tmp_path / "text")], tmp_path / "run")
+def test_validation_text_is_bounded(tmp_path: Path) -> None:
+    corpus = load_corpus([make_file(tmp_path / "text")], tmp_path / "run", max_validation_chars=20)
     assert len(corpus.validation) == 20
     assert decoded(corpus) == TEXT
 
 
-def test_many_sources_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset, "MAX_SOURCES", 2)
+def test_many_sources_become_one(tmp_path: Path) -> None:
     files = [make_file(tmp_path / name) for name in "abc"]
-    two, three = load_corpus(files[:2], tmp_path / "run"), load_corpus(files, tmp_path / "run")
+    two, three = (load_corpus(files[:count], tmp_path / "run", max_sources=2) for count in (2, 3))
     assert [source.name for source in two.sources] == ["a", "b"]
     [source] = three.sources
     assert (source.name, source.bytes) == ("3 files", 3 * len(TEXT.encode()))
@@ -429,27 +406,14 @@ def test_a_split_that_leaves_too_little_is_refused(tmp_path: Path, val_fraction:
     assert "--val-fraction" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize(
-    "option", [{"val_fraction": 0.0}, {"val_fraction": 1.0}, {"val_fraction": float("nan")}, {"min_count": 0}]
-)
-def test_options_that_cannot_be_are_usage_errors(tmp_path: Path, option: dict[str, Any]) -> None:
-    with pytest.raises(UsageError):
-        load_corpus([make_file(tmp_path / "text")], tmp_path, **option)
-
-
-def test_unknown_encoding_is_refused_before_binary_files(tmp_path: Path) -> None:
-    (tmp_path / "texts").mkdir()
-    (tmp_path / "texts" / "binary").write_bytes(b"\0")
+def test_missing_files_and_unknown_encodings_are_refused(tmp_path: Path) -> None:
+    path, missing = make_file(tmp_path / "text"), tmp_path / "nothing"
+    with pytest.raises(NotFoundError):
+        load_corpus([missing], tmp_path)
+    with pytest.raises(NotFoundError):
+        load_corpus([path], tmp_path, val_file=missing)
     with pytest.raises(UsageError, match="unknown encoding 'utf-9'"):
-        load_corpus([tmp_path / "texts"], tmp_path / "run", encoding="utf-9")
-
-
-def test_files_that_are_missing_are_not_found(tmp_path: Path) -> None:
-    path = make_file(tmp_path / "text")
-    with pytest.raises(NotFoundError):
-        load_corpus([tmp_path / "nothing"], tmp_path)
-    with pytest.raises(NotFoundError):
-        load_corpus([path], tmp_path, val_file=tmp_path / "nothing")
+        load_corpus([path], tmp_path / "run", encoding="utf-9")
 
 
 def test_files_that_a_kill_left_are_deleted(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_every_plan_can_be_carried_out(characters: int, vocabulary: int, budget:
         ("patience", 3), ("seed", 99), ("precision", "bf16"), ("device", "cuda"), ("threads", 1), ("steps", 7),
     ],
 )  # fmt: skip
-def test_overrides_stand_in_the_plan(name: str, value: object) -> None:
+def test_override_is_in_the_plan(name: str, value: object) -> None:
     model, train = plan(100_000, 65, {name: value})
     assert getattr(model, name, None) == value or getattr(train, name, None) == value
 
@@ -63,11 +63,11 @@ def test_more_time_never_makes_a_smaller_model() -> None:
 
 
 def test_planned_dropout_grows_with_the_model() -> None:
-    said = {"epochs": 12.0, "layers": 2}
-    small, large = (plan(1_000_000, 65, {**said, "hidden": hidden})[1] for hidden in (256, 512))
+    budget = {"epochs": 12.0, "layers": 2}
+    small, large = (plan(1_000_000, 65, {**budget, "hidden": hidden})[1] for hidden in (256, 512))
     assert small.dropout_input == large.dropout_input == 0
     assert 0 < small.dropout_hidden == small.dropout_output < large.dropout_hidden
-    assert plan(1_000_000, 65, {**said, "epochs": 0.9, "hidden": 256})[1].dropout_hidden == 0
+    assert plan(1_000_000, 65, {**budget, "epochs": 0.9, "hidden": 256})[1].dropout_hidden == 0
 
 
 def test_plan_for_small_text_is_small_with_dropout() -> None:
@@ -77,7 +77,7 @@ def test_plan_for_small_text_is_small_with_dropout() -> None:
     assert often.dropout_hidden > once.dropout_hidden == 0
 
 
-def test_a_base_keeps_its_shape() -> None:
+def test_base_model_keeps_its_shape() -> None:
     base = ModelConfig(vocabulary=50, hidden=48, embedding=48, layers=3, cell="gru")
     model, train = plan(100_000, 70, {"hidden": 48}, base=base)
     assert model == ModelConfig(vocabulary=70, hidden=48, embedding=48, layers=3, cell="gru")
@@ -87,33 +87,19 @@ def test_a_base_keeps_its_shape() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
-    [
-        {"hidden": 0}, {"hidden": 10**6}, {"layers": 0}, {"layers": 9}, {"lanes": 0}, {"chunk": -1}, {"minutes": 0.0},
-        {"minutes": -3.0}, {"epochs": float("nan")}, {"steps": 0}, {"minutes": 1.0, "steps": 3}, {"dropout": 1.0},
-        {"learning_rate": 0.0}, {"evaluations": 0}, {"precision": "fp64"}, {"device": "tpu"}, {"seed": -1},
-        {"cell": "lsmt"},
-        {"tied": True, "embedding": 8}, {"clip": 0.0}, {"warmup": 1.0},
-    ],
-)  # fmt: skip
-def test_impossible_values_get_a_sentence(said: dict[str, Any]) -> None:
-    with pytest.raises(UsageError) as error:
-        plan(100_000, 65, said)
-    assert error.value.exit_code == 2
-    assert "\n" not in error.value.message
+    "overrides",
+    [{"hidden": 0}, {"minutes": 1.0, "steps": 3}, {"dropout": 1.0}, {"cell": "lsmt"}, {"tied": True, "embedding": 8}],
+    ids=str,
+)
+def test_impossible_override_is_a_usage_error(overrides: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        plan(100_000, 65, overrides)
 
 
 @given(st.floats(0, 1), st.floats(0, 0.9), st.floats(0, 1))
-def test_the_rate_stays_within_its_bounds(progress: float, warmup: float, final: float) -> None:
+def test_learning_rate_stays_within_its_bounds(progress: float, warmup: float, final: float) -> None:
     config = TrainConfig(steps=10, learning_rate=2.0, warmup=warmup, final_rate=final)
     rate = learning_rate(progress, config)
     assert rate > 0 or final == 0
     assert rate <= 2.0
     assert learning_rate(1.0, config) == pytest.approx(2.0 * final)
-
-
-def test_settings_survive_json() -> None:
-    config = TrainConfig(minutes=1.5, seed=3)
-    assert TrainConfig.from_dict(config.to_dict()) == config
-    with pytest.raises(UsageError, match="colour"):
-        TrainConfig.from_dict({**config.to_dict(), "colour": 1})

@@ -1,4 +1,4 @@
-"""The loop: what it carries, what it leaves alone, how it ends, how it recovers."""
+"""The training loop: carried state, evaluation, end and recovery."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .conftest import VOCABULARY, MakeTrainer
 
 
 def alternating(period: int, length: int) -> np.ndarray:
-    """Again and again: a bit, as 0 or 1; `period` steps that count up and say nothing of it; the bit, as 2 or 3."""
+    """Repeat: a bit, as 0 or 1; `period` steps that count up; the same bit, as 2 or 3."""
     rng = np.random.default_rng(1)
     parts = []
     for _ in range(length // (period + 2)):
@@ -27,12 +27,11 @@ def alternating(period: int, length: int) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_the_state_carries_what_no_chunk_holds(make_trainer: MakeTrainer) -> None:
-    # Chunks have four steps, so no chunk holds both the bit and the place where it is asked for. What can be known is
-    # exact: with the state carried, the bit; without, a coin's toss.
+def test_state_carries_over_chunks(make_trainer: MakeTrainer) -> None:
+    # Chunks have four steps, so no chunk holds both the bit and its repetition.
     period = 5
     ids = alternating(period, 18_000)
-    # A task without noise has nothing to regularise: decay as strong as a text asks for only slows the learning down.
+    # Without noise, weight decay only slows the learning down.
     settings = {"ids": ids, "lanes": 8, "chunk": 4, "steps": 2500, "learning_rate": 5e-3, "weight_decay": 0.01}
     shape = {"layers": 1, "hidden": 64, "embedding": 32}
     losses = {}
@@ -43,11 +42,11 @@ def test_the_state_carries_what_no_chunk_holds(make_trainer: MakeTrainer) -> Non
         model = trainer.model.eval()
         losses[carry] = _loss_of_answers(model, ids[-2000:], chunk=4, carry=carry)
     assert losses[True] < 0.3  # usually below 0.1
-    assert losses[False] > 0.6  # ln 2 is 0.69: it can only guess
+    assert losses[False] > 0.6  # a guess costs ln 2 = 0.69
 
 
 def _loss_of_answers(model: CharLM, ids: np.ndarray, chunk: int, *, carry: bool) -> float:
-    """The mean loss at the places where the bit is asked for, read as the model was trained to read."""
+    """Return the mean loss of the repeated bits, read in chunks as in training."""
     x = torch.from_numpy(ids.astype(np.int64))[:, None]
     total, count = 0.0, 0
     state = model.start(1)
@@ -65,9 +64,7 @@ def _loss_of_answers(model: CharLM, ids: np.ndarray, chunk: int, *, carry: bool)
     return total / count
 
 
-def test_the_state_is_zeroed_only_where_the_lanes_begin(
-    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_state_is_zeroed_only_at_starts_of_lanes(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer(steps=130)
     seen = []
     forward = trainer.model.forward
@@ -81,11 +78,11 @@ def test_the_state_is_zeroed_only_where_the_lanes_begin(
     monkeypatch.setattr(trainer.model, "forward", spy)
     for _ in trainer.run():
         pass
-    chunks = trainer._lanes.chunks
+    chunks = trainer.lanes.chunks
     assert [step for step, zero in enumerate(seen) if zero] == list(range(0, 130, chunks))
 
 
-def test_validation_leaves_no_trace(make_trainer: MakeTrainer) -> None:
+def test_validation_does_not_change_training(make_trainer: MakeTrainer) -> None:
     losses, weights = [], []
     for count in (30, 1):
         trainer = make_trainer(steps=30, evaluations=count, dropout=Dropout(0.1, 0.1, 0.1, 0.1))
@@ -111,7 +108,7 @@ def test_evaluation_in_lanes_agrees_with_one_lane(make_trainer: MakeTrainer, lim
     assert loss == pytest.approx(exact, abs=1e-4)
 
 
-def test_characters_spelled_in_bytes_count_once(make_trainer: MakeTrainer) -> None:
+def test_evaluate_counts_characters_in_bytes_once(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(steps=1)
     ids = np.random.default_rng(3).integers(0, VOCABULARY, 2000).astype(np.uint8)
     everything, half = np.ones(VOCABULARY, dtype=np.bool_), np.arange(VOCABULARY) < VOCABULARY // 2
@@ -121,7 +118,7 @@ def test_characters_spelled_in_bytes_count_once(make_trainer: MakeTrainer) -> No
     assert loss * count == pytest.approx(loss_of_half * count_of_half)
 
 
-def test_the_best_weights_are_kept(make_trainer: MakeTrainer) -> None:
+def test_best_weights_are_kept_apart(make_trainer: MakeTrainer) -> None:
     # Short noise is memorised, so the validation loss rises; weight decay would hinder that.
     noise = np.random.default_rng(0).integers(0, VOCABULARY, 1000).astype(np.uint8)
     settings = {"learning_rate": 2e-2, "final_rate": 1.0, "weight_decay": 0.0}
@@ -130,11 +127,11 @@ def test_the_best_weights_are_kept(make_trainer: MakeTrainer) -> None:
     assert evaluated[-1].validation > evaluated[-1].best + 0.02
     begins = np.ones(VOCABULARY, dtype=np.bool_)
     assert trainer.evaluate_best() == pytest.approx(min(event.validation for event in evaluated), abs=1e-5)
-    now, _ = evaluate(trainer.model, trainer._validation, begins, "fp32")
+    now, _ = evaluate(trainer.model, trainer.validation, begins, "fp32")
     assert now == pytest.approx(evaluated[-1].validation, abs=1e-5)  # the weights in training are as they were
 
 
-def test_patience_ends_a_run_that_gets_no_better(make_trainer: MakeTrainer) -> None:
+def test_patience_ends_a_run_without_a_new_best(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(steps=2000, evaluations=100, patience=4, learning_rate=2e-2, final_rate=1.0)
     evaluated = [event for event in trainer.run() if isinstance(event, Evaluated)]
     assert trainer.progress.reason == "patience"
@@ -146,7 +143,7 @@ def test_evaluations_are_spread_evenly(make_trainer: MakeTrainer) -> None:
     assert [event.step for event in trainer.run() if isinstance(event, Evaluated)] == [5, 10, 15, 20, 25, 30, 35, 40]
 
 
-def test_a_stop_ends_after_the_step_and_a_second_run_goes_on(make_trainer: MakeTrainer) -> None:
+def test_stop_request_ends_after_the_step(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(steps=20)
     for event in trainer.run():
         if isinstance(event, Stepped) and event.step == 7:
@@ -154,46 +151,30 @@ def test_a_stop_ends_after_the_step_and_a_second_run_goes_on(make_trainer: MakeT
     assert (trainer.step, trainer.progress.reason) == (7, "")
 
 
-class TestExplosion:
-    """A loss that is no number, or far above guessing."""
+def test_divergence_rolls_back_and_halves_the_rate(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(steps=40, evaluations=4)
+    events = []
+    for event in trainer.run():
+        events.append(event)
+        if isinstance(event, Stepped) and event.step == 24 and trainer.progress.recoveries == 0:
+            with torch.no_grad():
+                trainer.model.embedding.fill_(math.nan)
+    recovered = [event for event in events if isinstance(event, RolledBack)]
+    assert [(event.step, event.rate_scale, event.attempt) for event in recovered] == [(20, 0.5, 1)]
+    assert trainer.progress.reason == "budget"
+    assert all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters())
+    rates = {event.step: event.learning_rate for event in events if isinstance(event, Stepped)}
+    whole = make_trainer(steps=40, evaluations=4)
+    usual = {event.step: event.learning_rate for event in whole.run() if isinstance(event, Stepped)}
+    assert rates[30] == pytest.approx(usual[30] / 2)
 
-    def test_goes_back_and_on_at_half_the_rate(
-        self, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        trainer = make_trainer(steps=40, evaluations=4)
-        broken = iter([25])
-        step = trainer._step
-        due = next(broken)
 
-        def fail_once(rate: float) -> float:
-            nonlocal due
-            loss = step(rate)
-            if trainer.step == due:
-                due = -1
-                with torch.no_grad():
-                    trainer.model.embedding.fill_(math.nan)
-                return math.nan
-            return loss
-
-        monkeypatch.setattr(trainer, "_step", fail_once)
-        events = list(trainer.run())
-        recovered = [event for event in events if isinstance(event, RolledBack)]
-        assert [(event.step, event.rate_scale, event.attempt) for event in recovered] == [(20, 0.5, 1)]
-        assert trainer.progress.reason == "budget"
-        assert all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters())
-        rates = {event.step: event.learning_rate for event in events if isinstance(event, Stepped)}
-        whole = make_trainer(steps=40, evaluations=4)
-        usual = {event.step: event.learning_rate for event in whole.run() if isinstance(event, Stepped)}
-        assert rates[30] == pytest.approx(usual[30] / 2)
-
-    def test_gives_up_after_three(self, make_trainer: MakeTrainer) -> None:
-        trainer = make_trainer(steps=200, learning_rate=1.0, warmup=0.0, shape={"norm": False})
-        with torch.no_grad():
-            for parameter in trainer.model.parameters():
-                parameter.mul_(1e4)
-        recovered = []
-        with pytest.raises(TrainingError, match="diverged") as error:
-            recovered += [event for event in trainer.run() if isinstance(event, RolledBack)]
-        assert error.value.hint is not None
-        assert "--learning-rate" in error.value.hint
-        assert trainer.progress.recoveries == MAX_RECOVERIES
+def test_divergence_after_three_recoveries_is_an_error(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(steps=200, learning_rate=1.0, warmup=0.0, shape={"norm": False})
+    with torch.no_grad():
+        for parameter in trainer.model.parameters():
+            parameter.mul_(1e4)
+    with pytest.raises(TrainingError, match="diverged") as error:
+        list(trainer.run())
+    assert "--learning-rate" in (error.value.hint or "")
+    assert trainer.progress.recoveries == MAX_RECOVERIES
