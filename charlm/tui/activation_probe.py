@@ -88,12 +88,7 @@ class _ReplyInProgress:
 
 
 class ActivationProbe:
-    """Reads the model's activations.
-
-    Args:
-        put: takes the events.
-        clock: seconds.
-    """
+    """Reads the model's activations, and puts events."""
 
     def __init__(
         self, put: Callable[[ActivationsReady | UnitColours], None], clock: Callable[[], float] = time.monotonic
@@ -197,12 +192,8 @@ class ActivationProbe:
         if self._last_read is None or self._last_read[:2] != (turn, text):
             line = max(text.rfind("\n", 0, len(text) - 1) + 1, len(text) - MAX_ENTROPIES, 0)
             state, engine = _read_turn(conversation, turn, text[:line])
-            self._last_read = (
-                turn,
-                text,
-                engine,
-                engine.forward_with_activations(state, encode_lossy(engine.vocabulary, text[line:])),
-            )
+            ids = encode_lossy(engine.vocabulary, text[line:])
+            self._last_read = turn, text, engine, engine.forward_with_activations(state, ids)
         *_, engine, activations = self._last_read
         # The distribution after a character is the next character's entropy.
         entropies = entropy_bits(log_softmax(activations.logits[:-1])).tolist()

@@ -49,7 +49,7 @@ class ChatApp(App[int]):
 
     Args:
         options: fields of `charlm.chat.session.ChatOptions`.
-        open_session: called in a worker; by default it opens a session with the options.
+        open_session: opens a session in a worker; by default with the options.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -89,7 +89,7 @@ class ChatApp(App[int]):
         self.events = EventQueue()
         self.chat = ChatScreen(self.events)
         self._options = options
-        self._open_session = open_session
+        self._open_session = open_session or partial(_open_session, options)
         self._unsent: list[str] = []  # submitted before the model was loaded
 
     # -- start --------------------------------------------------------------------------------------------------------
@@ -123,13 +123,7 @@ class ChatApp(App[int]):
     @work(thread=True, group="model", exit_on_error=False)
     def _load(self) -> None:
         try:
-            if self._open_session is None:
-                from charlm.chat.session import ChatOptions, Session
-
-                session = Session(ChatOptions(**self._options))
-            else:
-                session = self._open_session()
-            self.events.put(Loaded(session))
+            self.events.put(Loaded(self._open_session()))
         except Exception as error:
             self.events.put(Failed(error, loading=True))
 
@@ -426,11 +420,14 @@ class ChatApp(App[int]):
         self.run_command(f"/preset {event.name}")
 
 
-def run(options: Mapping[str, object]) -> int:
-    """Open the app and return its exit code.
+def _open_session(options: Mapping[str, Any]) -> Session:
+    from charlm.chat.session import ChatOptions, Session
 
-    Args:
-        options: fields of `charlm.chat.session.ChatOptions`.
+    return Session(ChatOptions(**options))
+
+
+def run(options: Mapping[str, object]) -> int:
+    """Open the app and return its exit code; see `ChatApp`.
 
     Raises:
         CharlmError: the model or the conversation does not exist or cannot be read.

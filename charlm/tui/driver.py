@@ -15,12 +15,7 @@ from textual.drivers.linux_driver import LinuxDriver
 
 
 class BrokenPipeTolerantFile(io.TextIOBase):
-    """Drops what is written once the file behind it has failed.
-
-    Args:
-        file: a terminal.
-        lost: called once, in the writing thread, when the file fails.
-    """
+    """Drops what is written once the file behind it has failed. Then it calls `lost`, once, in the writing thread."""
 
     def __init__(self, file: TextIO, lost: Callable[[], object]) -> None:
         self._file = file

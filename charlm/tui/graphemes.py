@@ -66,12 +66,7 @@ class Cluster(NamedTuple):
 
 
 def lay_out(row: str, width: int = UNLIMITED) -> list[Cluster]:
-    """Return the clusters of a row.
-
-    Args:
-        row: text of one row.
-        width: width of the row in cells; tabs end there.
-    """
+    """Return the clusters of a row of some width in cells, where tabs end."""
     column, clusters = 0, []
     for start, end, cells in iter_clusters(row, 0, len(row), width):
         text = row[start:end]
@@ -82,14 +77,7 @@ def lay_out(row: str, width: int = UNLIMITED) -> list[Cluster]:
 
 
 def iter_clusters(text: str, start: int, stop: int, width: int = UNLIMITED) -> Iterator[tuple[int, int, int]]:
-    """Yield start, end and cells of each cluster in `text[start:stop]`.
-
-    Args:
-        text: any text.
-        start: index at which a row of the text begins.
-        stop: index at which to stop, perhaps in a later row.
-        width: width of the row in cells; tabs end there.
-    """
+    """Yield start, end and cells of each cluster in `text[start:stop]`; see `lay_out`. A row begins at `start`."""
     column = 0
     run = match_simple_run(text, start, min(stop, start + width + 2))
     assert run is not None

@@ -17,12 +17,7 @@ PANEL_COLUMNS: Final = 34
 
 
 class PanelLayout(Horizontal):
-    """The conversation between panels.
-
-    Args:
-        children: the panels, of class "panel", and the conversation, whose id is "talk".
-        prompt: gets the focus when a panel closes.
-    """
+    """The conversation (id "talk") between widgets of class "panel". When one closes, the prompt gets the focus."""
 
     DEFAULT_CSS = """
     PanelLayout {

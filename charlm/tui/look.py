@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import takewhile
 from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar
 
@@ -93,8 +94,7 @@ class LookPane(Vertical):
             self.transcript.document.load([])
         self._scores.clear()
         path = session.conversation.path
-        pairs = enumerate(zip(self.turns, path, strict=False))
-        same = next((place for place, (old, new) in pairs if old is not new), min(len(self.turns), len(path)))
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] is pair[1], zip(self.turns, path, strict=False)))
         self._truncate(same)
         for turn in self.turns:
             self.update_label(turn, session)

@@ -52,12 +52,7 @@ class ClusterWrappedDocument(WrappedDocument):
     """
 
     def wrap(self, width: int, tab_width: int | None = None) -> None:
-        """Wrap every line.
-
-        Args:
-            width: cells; 0 turns wrapping off.
-            tab_width: cells between tab stops; None keeps the present value.
-        """
+        """Wrap every line; a width of 0 turns wrapping off."""
         self._width = width
         self._tab_width = tab_width or self._tab_width
         self._wrap_offsets = []

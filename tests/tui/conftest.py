@@ -20,7 +20,7 @@ from tests.tui.chat import PLAY, QUICK, Chat, OpenChat, ScriptedEngine
 
 @pytest.fixture
 def open_chat(make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenChat:
-    """Open the app: `async with open_chat() as chat`."""
+    """Open the app: `async with open_chat() as chat`. At the end, screen, state and database agree."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     letters = "\n !,.:?JRabcdefghijklmnopqrstuvwxyz"
@@ -45,6 +45,8 @@ def open_chat(make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pyte
             await one.until(lambda: app.chat.loaded is not None)
             await pilot.pause()
             yield one
+            if app.is_running and not app.chat.busy:
+                one.assert_consistent()
             if app.chat.loaded is not None:
                 one.conversation.stop()
                 if isinstance(one.engine, ScriptedEngine):

@@ -17,7 +17,6 @@ from textual.widgets import Input, OptionList
 from charlm.chat.commands import COMMANDS
 from charlm.chat.session import ChatOptions, Session
 from charlm.chat.storage.store import FILE, ConversationStore
-from charlm.checkpoint import save
 from charlm.files import home
 from charlm.tui.app import ChatApp
 from charlm.tui.screens.help import HelpScreen
@@ -26,7 +25,6 @@ from charlm.tui.screens.prompt_dialog import PromptDialog
 from charlm.tui.screens.welcome import Welcome
 from charlm.tui.widgets.conversations import ConversationsPanel
 from charlm.tui.widgets.dials import DialsPanel
-from tests.conftest import MakeCheckpoint
 from tests.tui.chat import PLAY, QUICK, Chat, OpenChat
 
 
@@ -42,25 +40,16 @@ async def test_reply_finished_is_shown_and_saved(open_chat: OpenChat) -> None:
         assert chat.screen.prompt.value == ""
 
 
-async def test_reply_in_progress_is_shown_as_it_grows(open_chat: OpenChat) -> None:
-    async with open_chat(dials=replace(QUICK, length=100_000, pace=200.0)) as chat:
-        await chat.begin_reply("go on", 5)
-        assert chat.screen.busy
-        assert chat.status("state") == "writing"
-        before = len(chat.shown[1])
-        await chat.until(lambda: len(chat.shown[1]) > before)
-        await chat.press("escape")
-
-
 async def test_escape_during_reply_keeps_what_was_shown(open_chat: OpenChat) -> None:
     async with open_chat(model="novel", dials=replace(QUICK, length=1_000_000)) as chat:
         await chat.begin_reply("talk for ever", 10)
+        assert chat.screen.busy
+        assert chat.status("state") == "writing"
         chat.conversation.dials = QUICK
         await chat.press("escape")
         assert chat.conversation.head.reason == "cancelled"
         chat.assert_consistent()
         await chat.say("thanks")
-        chat.assert_consistent()
 
 
 async def test_escape_during_step_stops_within_one_character(open_chat: OpenChat) -> None:
@@ -75,7 +64,6 @@ async def test_escape_during_step_stops_within_one_character(open_chat: OpenChat
         await chat.idle()
         # The current step, and one after the last character shown.
         assert steps - chat.engine.steps_left <= 2
-        chat.assert_consistent()
 
 
 async def test_escape_before_first_character_leaves_no_reply(open_chat: OpenChat) -> None:
@@ -97,7 +85,6 @@ async def test_escape_before_first_character_leaves_no_reply(open_chat: OpenChat
         chat.assert_consistent()
         await chat.press("enter")  # the model replies to it again
         assert len(chat.turns) == 4
-        chat.assert_consistent()
 
 
 @pytest.mark.parametrize("before_it_has_begun", [True, False])
@@ -120,7 +107,6 @@ async def test_escape_right_after_enter_stops_reply(open_chat: OpenChat, before_
         await chat.until(lambda: chat.turns[:1] == ["talk"])
         await chat.idle()
         assert chat.turns[1:] == [] if before_it_has_begun else len("".join(chat.turns[1:])) <= 1
-        chat.assert_consistent()
 
 
 async def test_escape_during_pause_stops_at_once(open_chat: OpenChat) -> None:
@@ -128,7 +114,6 @@ async def test_escape_during_pause_stops_at_once(open_chat: OpenChat) -> None:
         await chat.begin_reply("slowly", 0)
         await chat.press("escape")
         assert len(chat.turns[1]) == 1
-        chat.assert_consistent()
 
 
 async def test_regenerate_makes_version_and_arrows_switch(open_chat: OpenChat) -> None:
@@ -145,7 +130,6 @@ async def test_regenerate_makes_version_and_arrows_switch(open_chat: OpenChat) -
         assert "1/2" in chat.labels[-1]
         await chat.press("right")
         assert chat.turns[1] == second
-        chat.assert_consistent()
 
 
 async def test_undo_and_redo_restore_turns(open_chat: OpenChat) -> None:
@@ -163,7 +147,6 @@ async def test_undo_and_redo_restore_turns(open_chat: OpenChat) -> None:
         assert "nothing to undo" in chat.notes
         await chat.press("f7", "f7")
         assert chat.turns == both
-        chat.assert_consistent()
 
 
 async def test_edit_of_own_turn_brings_new_reply(open_chat: OpenChat) -> None:
@@ -215,7 +198,6 @@ async def test_edit_at_cursor_replaces_reply(open_chat: OpenChat) -> None:
         assert chat.screen.prompt.value == chat.turns[1]
         await chat.say("what it should have said")
         assert chat.turns == ["one", "what it should have said"]
-        chat.assert_consistent()
 
 
 async def test_alternative_chosen_by_number_branches(open_chat: OpenChat) -> None:
@@ -234,7 +216,6 @@ async def test_alternative_chosen_by_number_branches(open_chat: OpenChat) -> Non
         assert chat.turns[1].startswith(old[:2] + chosen.text)
         assert len(chat.conversation.head.siblings) == 2
         assert not chat.screen.look.alternatives.display
-        chat.assert_consistent()
 
 
 async def test_branch_from_own_turn_is_refused(open_chat: OpenChat) -> None:
@@ -260,7 +241,6 @@ async def test_branch_at_cursor_keeps_text_before_it(open_chat: OpenChat) -> Non
         await chat.press("ctrl+l", "right", "right", "right", "b")
         assert chat.turns[1][:3] == old[:3]
         assert len(chat.conversation.head.siblings) == 2
-        chat.assert_consistent()
 
 
 async def test_dial_changed_during_reply_acts_on_next_character(open_chat: OpenChat) -> None:
@@ -352,17 +332,6 @@ async def test_conversation_renamed_by_dialog_and_command(open_chat: OpenChat) -
         await chat.until(lambda: chat.app.session.search()[0].title == "padua")
 
 
-async def test_export_writes_file_but_not_twice(open_chat: OpenChat, tmp_path: Path) -> None:
-    async with open_chat() as chat:
-        await chat.say("hello")
-        await chat.type("/export md talk.md")
-        await chat.pilot.pause()
-        assert "hello" in (tmp_path / "talk.md").read_text()
-        await chat.type("/export md talk.md")
-        await chat.pilot.pause()
-        assert "already exists" in chat.notes
-
-
 async def test_model_picked_starts_conversation_with_it(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
         await chat.press("ctrl+o")
@@ -397,14 +366,14 @@ async def test_engine_failure_is_shown_and_text_kept(open_chat: OpenChat) -> Non
         chat.assert_consistent()
         await chat.say("still there?")
         assert len(chat.turns) == 4
-        chat.assert_consistent()
 
 
-@pytest.mark.parametrize("line", ["/nothing", "/temperature 9999", "/open 77", "/seed x", "/model nobody", "/undo"])
-async def test_wrong_command_notifies_and_chat_goes_on(open_chat: OpenChat, line: str) -> None:
+async def test_wrong_command_notifies_and_chat_goes_on(open_chat: OpenChat) -> None:
     async with open_chat() as chat:
-        await chat.say(line)
-        assert chat.notes
+        for line in ("/nothing", "/temperature 9999", "/open 77", "/seed x", "/model nobody", "/undo"):
+            await chat.say(line)
+            assert chat.notes, line
+            chat.app.clear_notifications()
         await chat.say("hello")
         assert len(chat.turns) == 2
 
@@ -419,7 +388,6 @@ async def test_command_during_reply_is_refused(open_chat: OpenChat) -> None:
             await chat.until(lambda: "in progress" in chat.notes)
             chat.app.clear_notifications()
         await chat.press("escape")
-        chat.assert_consistent()
 
 
 async def test_text_sent_while_loading_is_answered_later(open_chat: OpenChat, tmp_path: Path) -> None:
@@ -477,7 +445,6 @@ async def test_unknown_characters_are_replaced_as_announced(open_chat: OpenChat)
         assert chat.screen.prompt.substitute("é") == "?"
         await chat.press("enter")
         assert chat.turns[0] == "???"
-        chat.assert_consistent()
 
 
 async def test_theme_is_kept_for_next_start(open_chat: OpenChat) -> None:
@@ -513,7 +480,6 @@ async def test_quit_during_reply_saves_it(open_chat: OpenChat, by_palette: bool)
         kept = chat.turns
     async with open_chat(model="novel", resume=True, seed=None) as chat:
         assert chat.turns == kept
-        chat.assert_consistent()
 
 
 async def test_turn_saved_late_keeps_its_block(open_chat: OpenChat) -> None:
@@ -527,7 +493,6 @@ async def test_turn_saved_late_keeps_its_block(open_chat: OpenChat) -> None:
             other.execute("COMMIT")
         await chat.say("three")
         assert len(chat.turns) == 6
-        chat.assert_consistent()
 
 
 async def test_conversation_removed_elsewhere_goes_on(open_chat: OpenChat) -> None:
@@ -557,7 +522,6 @@ async def test_panel_on_narrow_terminal_covers_conversation(open_chat: OpenChat,
             await chat.pilot.pause()
             assert talk.region.width == size[0]
         await chat.say("and on")
-        chat.assert_consistent()
 
 
 @pytest.mark.parametrize("key", ["f2", "f3", "f10"])
@@ -571,7 +535,6 @@ async def test_panel_opened_leaves_focus_in_prompt(open_chat: OpenChat, key: str
         assert chat.turns[2] == chat.conversation.fit("tell a nice day: 1")
         assert chat.conversation.dials == dials
         assert chat.screen.xray.pin is None
-        chat.assert_consistent()
 
 
 @pytest.mark.parametrize(("key", "name"), [("f2", "conversations"), ("f3", "dials"), ("f10", "xray")])
@@ -595,15 +558,16 @@ async def test_tab_moves_focus_to_panel_which_shows_it(open_chat: OpenChat, key:
         assert chat.screen.prompt.has_focus
 
 
-async def test_resize_with_two_panels_closes_one(open_chat: OpenChat) -> None:
+async def test_second_panel_without_room_closes_first(open_chat: OpenChat) -> None:
     async with open_chat(size=(120, 40)) as chat:
         await chat.press("f2", "f10")
         assert chat.screen.panels.open_panels == ["conversations", "xray"]
         await chat.pilot.resize_terminal(60, 20)
         await chat.until(lambda: chat.screen.panels.open_panels == ["xray"])
+        await chat.press("f3")
+        assert chat.screen.panels.open_panels == ["dials"]
         await chat.press("escape")
         await chat.say("hello")
-        chat.assert_consistent()
 
 
 async def test_panel_covering_prompt_has_focus(open_chat: OpenChat) -> None:
@@ -616,45 +580,6 @@ async def test_panel_covering_prompt_has_focus(open_chat: OpenChat) -> None:
         assert chat.screen.conversations.has_focus_within
         await chat.press("f2")
         assert chat.screen.prompt.has_focus
-
-
-async def test_resize_during_reply_keeps_following(open_chat: OpenChat) -> None:
-    async with open_chat(size=(120, 40), model="novel", dials=replace(QUICK, length=100_000)) as chat:
-        chat.engine.seconds = 0.001
-        await chat.begin_reply("talk", 100)
-        for size in ((60, 20), (120, 40), (40, 12)):
-            await chat.pilot.resize_terminal(*size)
-            before = len(chat.shown[1])
-            await chat.until(lambda before=before: len(chat.shown[1]) > before)
-            assert chat.screen.transcript.following
-        await chat.press("escape")
-        chat.assert_consistent()
-
-
-async def test_hostile_text_is_drawn_as_symbols(
-    make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    hostile = "\x00\x07\x1b\x9b\u202e\u200b[/red]m;\n\r\x7f"
-    made = make_checkpoint(characters=sorted(set(hostile)), scale=0.5)
-    save(made, tmp_path / "doctored.safetensors")
-
-    def start() -> Session:
-        session = Session(ChatOptions(model="doctored.safetensors", seed=3))
-        session.conversation.dials = replace(QUICK, length=2000, temperature=2.0)
-        return session
-
-    app = ChatApp({"model": "doctored.safetensors"}, start)
-    async with app.run_test(size=(80, 24)) as pilot:
-        chat = Chat(app, pilot)
-        await chat.until(lambda: app.chat.loaded is not None)
-        await chat.say("[/red]\x1b[31m[@click=app.quit]x[/]")
-        assert {"\x1b", "\u202e", "\x9b", "\x00"} <= set(chat.turns[-1])
-        chat.assert_consistent()
-        await chat.press("f4", "f2", "f3")
-        await chat.pilot.pause(0.2)
-        text = "".join(segment.text for y in range(24) for segment in app.chat.transcript.render_line(y))
-        assert not {one for one in text if one < " " or "\x7f" <= one <= "\x9f" or one in "\u202e\u2066"}
 
 
 async def test_learning_shows_meter_until_forgotten(open_chat: OpenChat) -> None:

@@ -39,11 +39,7 @@ SPEED_SECONDS = 0.2  # a reply is measured for that long before its speed is sho
 
 
 class ChatScreen(Screen[None]):
-    """Transcript and prompt between panels, above a status line.
-
-    Args:
-        events: of the workers.
-    """
+    """Transcript and prompt between panels, above a status line."""
 
     def __init__(self, events: EventQueue) -> None:
         super().__init__()
@@ -179,6 +175,7 @@ class ChatScreen(Screen[None]):
         self.xray.panel.clamps = conversation.dials.clamps
         self._show_activations()
 
+    @on(Transcript.CursorMoved)
     def _show_activations(self) -> None:
         """Show the activations at the cursor, or after the last turn; a reply in progress shows its own."""
         if self.loaded is not None and not self.busy:
@@ -244,10 +241,6 @@ class ChatScreen(Screen[None]):
     @on(LookPane.Edited)
     def _edit(self, event: LookPane.Edited) -> None:
         self.editing.begin(event.turn)
-
-    @on(Transcript.CursorMoved)
-    def _follow_cursor(self) -> None:
-        self._show_activations()
 
     @on(ConversationsPanel.Searched)
     def _search(self, event: ConversationsPanel.Searched) -> None:

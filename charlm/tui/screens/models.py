@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 
 
 class ModelPicker(Modal[str | None]):
-    """A list, and a field that filters it. Returns the name of a model, or None.
-
-    Args:
-        cards: of the models.
-        current: name of the model in use, which is marked.
-    """
+    """A list, and a field that filters it. Returns the name of a model, or None. The current model is marked."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move('cursor_up')", "Up", show=False),
@@ -63,7 +58,6 @@ class ModelPicker(Modal[str | None]):
         super().__init__()
         self._cards = cards
         self._current = current
-        self._filter = ""
         self._list = OptionList(markup=False)
         self._list.can_focus = False  # keys are for the field; it passes some of them on
 
@@ -75,13 +69,13 @@ class ModelPicker(Modal[str | None]):
             yield self._list
 
     def on_mount(self) -> None:
-        self._show("")
+        self._show()
 
     def on_resize(self) -> None:
-        self.call_after_refresh(lambda: self._show(self._filter))  # errors are wrapped to the width
+        self.call_after_refresh(self._show)  # errors are wrapped to the width
 
-    def _show(self, text: str) -> None:
-        self._filter = text
+    def _show(self) -> None:
+        text = self.query_one(Input).value.strip().casefold()
         width = self._list.scrollable_content_region.width
         found = [one for one in self._cards if text in f"{one.name} {one.shape} {one.dialogue}".casefold()]
         self._list.set_options(
@@ -95,7 +89,7 @@ class ModelPicker(Modal[str | None]):
     @on(Input.Changed)
     def _filter_list(self, event: Input.Changed) -> None:
         event.stop()
-        self._show(event.value.strip().casefold())
+        self._show()
 
     @on(Input.Submitted)
     def _select(self, event: Input.Submitted) -> None:

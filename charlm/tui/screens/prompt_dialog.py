@@ -12,12 +12,7 @@ from charlm.tui.screens.modal import Modal
 
 
 class PromptDialog(Modal[str | None]):
-    """Returns the typed answer, or None.
-
-    Args:
-        question: one sentence.
-        value: the answer to begin with.
-    """
+    """Returns the typed answer, or None. It begins with `value`."""
 
     DEFAULT_CSS = """
     PromptDialog {

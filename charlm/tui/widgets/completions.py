@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from textual import on
 from textual.content import Content
 from textual.widgets import OptionList
+from textual.widgets.option_list import Option
 
 from charlm.tui.graphemes import one_line
 
@@ -39,7 +40,7 @@ class Completions(OptionList, can_focus=False):
     """Is mounted before the prompt in a vertical layout, takes no room, and is drawn over the widget above.
 
     Args:
-        take: called with the number of a clicked row.
+        take: called with a clicked completion.
     """
 
     DEFAULT_CSS = """
@@ -67,7 +68,7 @@ class Completions(OptionList, can_focus=False):
 
     ALLOW_SELECT: ClassVar = False
 
-    def __init__(self, take: Callable[[int], None]) -> None:
+    def __init__(self, take: Callable[[str], None]) -> None:
         super().__init__(markup=False)
         self._take = take
 
@@ -76,11 +77,17 @@ class Completions(OptionList, can_focus=False):
         self.set_class(bool(rows), "-open")
         left = [one_line(text) for text, _ in rows]
         width = min(max(map(cell_len, left), default=0), COMPLETION_CELLS)
-        self.set_options(
-            Content.assemble(text + " " * max(2, width - cell_len(text) + 2), (one_line(help_text), "dim"))
-            for text, (_, help_text) in zip(left, rows, strict=True)
-        )
+        options = []
+        for text, (completion, help_text) in zip(left, rows, strict=True):
+            padding = " " * max(2, width - cell_len(text) + 2)
+            options.append(Option(Content.assemble(text + padding, (one_line(help_text), "dim")), id=completion))
+        self.set_options(options)
         self.highlighted = 0 if rows else None
+
+    @property
+    def highlighted_text(self) -> str:
+        option = self.highlighted_option
+        return "" if option is None else option.id or ""
 
     def move(self, by: int) -> None:
         """Highlight another row, from the last on to the first."""
@@ -90,7 +97,7 @@ class Completions(OptionList, can_focus=False):
     @on(OptionList.OptionSelected)
     def _clicked(self, event: OptionList.OptionSelected) -> None:
         event.stop()
-        self._take(event.option_index)
+        self._take(event.option.id or "")
 
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:

@@ -29,12 +29,7 @@ SEARCH_DELAY_SECONDS = 0.15  # after the last key
 
 
 class ConversationsPanel(Vertical):
-    """A search field above a list.
-
-    Args:
-        clock: seconds since 1970.
-        search_delay: seconds.
-    """
+    """A search field above a list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "to_list", "To the list", show=False),
@@ -139,8 +134,6 @@ class ConversationsPanel(Vertical):
         self._timer = self.set_timer(self._search_delay, self._post_search)
 
     def _post_search(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
         query = self._search.value.strip()
         if query != self._query:
             self._query = query

@@ -188,7 +188,10 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
         row.problem = ""
         try:
             if row is self._seed:
-                self._set_seed(text)
+                seed = row.setting.parse(text)
+                row.setting.check(seed)
+                row.value = seed
+                self.post_message(self.Reseeded(int(seed)))
             elif isinstance(row, SettingRow) and self._dials is not None:
                 dials = self._dials.with_text(row.setting.name, text)
                 if dials != self._dials:
@@ -198,12 +201,6 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
             row.problem = error.message
             return False
         return True
-
-    def _set_seed(self, text: str) -> None:
-        seed = self._seed.setting.parse(text)
-        self._seed.setting.check(seed)
-        self._seed.value = seed
-        self.post_message(self.Reseeded(int(seed)))
 
 
 def _has(dials: ChatConfig | None, values: Mapping[str, float]) -> bool:

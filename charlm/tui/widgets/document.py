@@ -78,12 +78,7 @@ class DocumentObserver:
 
 
 class Document:
-    """Blocks of text, wrapped into rows.
-
-    Args:
-        width: width of a row in cells, see `wrap`.
-        observer: is notified of each change.
-    """
+    """Blocks of text, wrapped into rows of some width in cells. The observer is notified of each change."""
 
     def __init__(self, width: int = DEFAULT_WIDTH_CELLS, observer: DocumentObserver | None = None) -> None:
         self.width = width
@@ -178,12 +173,7 @@ class Document:
         self._observer.text_appended(first_row, 0)
 
     def append(self, text: str, surprises: Sequence[float] = ()) -> None:
-        """Add text to the last block.
-
-        Args:
-            text: to be added.
-            surprises: bits, one a character from the first on; may end early.
-        """
+        """Add text to the last block, with surprises as in `Block`."""
         assert self.spans
         if text:
             first_row = self.row_count - 1

@@ -18,15 +18,7 @@ class InputHistory:
         return self._position < len(self.texts) and self.texts[self._position] == text
 
     def step(self, text: str, by: int) -> str | None:
-        """Move to the text before (-1) or after (1).
-
-        Args:
-            text: shown now; kept as the draft if no step led to it.
-            by: -1 or 1.
-
-        Returns:
-            The text to show; None at either end.
-        """
+        """Return the text before (-1) or after (1) the shown one, or None at the end. An edited text is the draft."""
         if not self.is_at(text):
             self._draft, self._position = text, len(self.texts)
         if not 0 <= self._position + by <= len(self.texts):

@@ -56,7 +56,6 @@ class Prompt(Editor):
         self.words_before_model_text: Mapping[str, int] = {}  # of commands whose argument the model reads
         self.complete_argument: Callable[[str, str], Iterable[str]] | None = None  # command, beginning -> arguments
         self.input_history = InputHistory()
-        self._offered: list[str] = []  # completions
         self._completions = Completions(self._accept)
         super().__init__()
 
@@ -105,19 +104,14 @@ class Prompt(Editor):
     @property
     def completing(self) -> bool:
         """True while the list of completions is open."""
-        return bool(self._offered)
-
-    @property
-    def _highlighted(self) -> str:
-        return self._offered[self._completions.highlighted or 0]
+        return self._completions.option_count > 0
 
     def _offer(self, rows: Sequence[tuple[str, str]]) -> None:
-        if rows or self._offered:
-            self._offered = [text for text, _ in rows]
+        if rows or self.completing:
             self._completions.show(rows)
 
-    def _accept(self, index: int) -> None:
-        self.load_text(self._offered[index] + " ")
+    def _accept(self, text: str) -> None:
+        self.load_text(f"{text} ")
 
     # -- actions ------------------------------------------------------------------------------------------------------
 
@@ -128,7 +122,7 @@ class Prompt(Editor):
 
     def action_send(self) -> None:
         """Accept the highlighted completion, or send the text if it is complete."""
-        if self.completing and self._highlighted != self.text:
+        if self.completing and self._completions.highlighted_text != self.text:
             self.action_complete()
             return
         text = self.value
@@ -140,7 +134,7 @@ class Prompt(Editor):
         self.replace("\n", *self.selection, maintain_selection_offset=False)
 
     def action_complete(self) -> None:
-        self._accept(self._completions.highlighted or 0)
+        self._accept(self._completions.highlighted_text)
 
     def action_leave(self) -> None:
         if self.completing:

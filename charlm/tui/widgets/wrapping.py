@@ -27,18 +27,10 @@ _NOT_LAST = frozenset("([{\u2018\u201c\u3008\u300a\u300c\u300e\u3010\u3014\u3016
 
 
 def wrap(text: str, width: int, start: int = 0, stop: int | None = None) -> list[int]:
-    """Return the indices at which rows begin.
+    """Return the indices at which the rows of `text[start:stop]` begin; after a final newline, also an empty row's.
 
-    Text added at the end changes the last row only, so a caller may wrap again from there.
-
-    Args:
-        text: any text.
-        width: width of a row in cells, at least `MIN_WIDTH_CELLS`; one space may hang over it.
-        start: index at which to begin.
-        stop: index at which to end; None is the end of the text.
-
-    Returns:
-        Indices into `text`, the first being `start`. After a final newline there is one more row, which is empty.
+    Text added at the end changes the last row only, so a caller may wrap again from there. The width is in cells, at
+    least `MIN_WIDTH_CELLS`.
     """
     assert width >= MIN_WIDTH_CELLS
     stop = len(text) if stop is None else stop
