@@ -41,11 +41,7 @@ class ReadResult(NamedTuple):
 
 
 class AdaptiveModel:
-    """A `Model` that can learn. Any thread may use it.
-
-    Args:
-        base: the trained model.
-    """
+    """A `Model` that can learn, on the trained weights of `base`. Any thread may use it."""
 
     def __init__(self, base: Engine) -> None:
         self.base = base

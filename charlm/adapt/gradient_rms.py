@@ -1,12 +1,9 @@
 """The usual size of a model's gradients, weight by weight: the unit of a step of learning.
 
 Owns the mean squares of gradients: from training's optimizer, or from texts that the model writes. They are factored,
-as in Adafactor (Shazeer and Stern 2018): a matrix has the means of its rows and of its columns. An entry is estimated
-as row mean times column mean over the mean of all. By measurement this costs dynamic evaluation nothing, and takes a
-hundredth of the space.
-
-A mean over many characters has a smaller gradient than a mean over few. All statistics here are those of a loss
-averaged over `REFERENCE_CHARS` characters, by default a step of training.
+as in Adafactor (Shazeer and Stern 2018): an entry of a matrix is row mean times column mean over the mean of all. By
+measurement this costs dynamic evaluation nothing. All are those of a loss averaged over `REFERENCE_CHARS` characters,
+by default a step of training: a mean over fewer has a larger gradient.
 """
 
 from __future__ import annotations

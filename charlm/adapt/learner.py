@@ -1,11 +1,8 @@
 """Dynamic evaluation: learning while reading (Krause, Kahembwe, Murray and Renals 2018).
 
 Predict a segment, compare with the text, then take a small step down the gradient and a small step back towards the
-trained weights. Every character is predicted before any step that has seen it.
-
-An `AdaptedContext` is a value, like every context: keeping a reference is a snapshot. It holds what was learned as a
-`WeightDelta`, as large as the model, on trained weights that are shared and never change. The same text read in the
-same pieces gives the same context, to the bit, so that few deltas need to be kept.
+trained weights. Every character is predicted before any step that has seen it. The same text read in the same pieces
+gives the same context, to the bit.
 
 The trained model reads along. The difference in surprisal is the gain of learning, and guards it: once the adapted
 model predicts worse by a margin, half of the delta is dropped.
@@ -212,11 +209,7 @@ class Learner:
         return _HEADER.pack(_MAGIC, context.delta.digest.encode(), *numbers) + b"".join(parts)
 
     def from_bytes(self, data: bytes, delta: WeightDelta) -> AdaptedContext:
-        """Read the output of `to_bytes`.
-
-        Args:
-            data: all of it.
-            delta: that of the context.
+        """Read the output of `to_bytes` of a context with this delta.
 
         Raises:
             CheckpointError: not a context, a damaged one, another model's, or one with another delta.

@@ -60,11 +60,7 @@ def empty_delta(checkpoint: Checkpoint) -> WeightDelta:
 
 
 def delta_from_bytes(checkpoint: Checkpoint, data: bytes) -> WeightDelta:
-    """Read the output of `WeightDelta.to_bytes`.
-
-    Args:
-        checkpoint: the model that it belongs to.
-        data: all of it.
+    """Read the output of `WeightDelta.to_bytes` of a model.
 
     Raises:
         CheckpointError: not a delta, a damaged one, or another model's.
@@ -90,11 +86,7 @@ def adapted_tensors(checkpoint: Checkpoint, delta: WeightDelta) -> Tensors:
 
 
 class WorkingWeights:
-    """Trained weights plus a delta that learns. `weights` is only to be read.
-
-    Args:
-        checkpoint: the model.
-    """
+    """Trained weights plus a delta that learns. `weights` is only to be read."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint

@@ -2,8 +2,8 @@
 
     text --encode_lossy--> ids --Model.read(context, ids)--> Context(state, logits) --sample--> Piece
 
-Owns `Context`, the value that means what a model has read, and `Model`, the interface of everything that reads. A
-context is never changed in place: keeping a reference is a snapshot, and going back costs nothing.
+Owns `Context`, what a model has read. `Model` is the interface of everything that reads. A context is never changed in
+place: keeping a reference is a snapshot, and going back costs nothing.
 """
 
 from __future__ import annotations

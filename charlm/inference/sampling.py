@@ -4,14 +4,14 @@ Owns the samplers. Knows nothing of models, states or text: the generation loop 
 
 The steps of the chain act in this order, each on the result of the one before.
 
-    1. banned characters        can never be drawn
-    2. repetition penalty       log p of every id in the last `repetition_window` ids is multiplied by the penalty
-                                (Keskar et al. 2019 scale logits, whose zero is arbitrary; the zero of log p is not)
-    3. temperature              log p / temperature; 0 takes the likeliest id, the lowest of equals
-    4. top-k                    the k likeliest (Fan et al. 2018)
-    5. typical                  the ids whose surprisal is nearest to the entropy, up to a mass (Meister et al. 2022)
-    6. top-p                    the likeliest ids up to a mass, the nucleus (Holtzman et al. 2019)
-    7. min-p                    ids at least this share as likely as the likeliest (Nguyen et al. 2024)
+    1. Banned characters        can never be drawn.
+    2. Repetition penalty       log p of every id in the last `repetition_window` ids is multiplied by the penalty.
+                                Keskar et al. (2019) scale logits instead, whose zero is arbitrary.
+    3. Temperature              log p / temperature; 0 takes the likeliest id, the lowest of equals.
+    4. Top-k                    the k likeliest (Fan et al. 2018).
+    5. Typical                  the ids whose surprisal is nearest to the entropy, up to a mass (Meister et al. 2022).
+    6. Top-p                    the likeliest ids up to a mass, the nucleus (Holtzman et al. 2019).
+    7. Min-p                    ids at least this share as likely as the likeliest (Nguyen et al. 2024).
 
 The rest is normalised and drawn from. Ids exactly as likely as the last one kept are kept too, so that the result never
 depends on the order of ids. Temperature comes before the filters, which act on the probabilities that are drawn from.

@@ -2,12 +2,10 @@
 
     ids (T, B) -> embedding -> [cell -> norm -> + input] x L -> output -> logits (T, B, V)
 
-Layers run one after the other over all T steps. What a layer gets from the one below is one product for all steps; only
-the recurrence runs step by step. Arrays over time have T * B rows, all streams of the first step first.
-
-The backward pass is truncated backpropagation through time (Werbos 1990; Williams and Peng 1990). The state before the
-first step counts as given. The gradient of a matrix is one product over all steps, returned as its two factors. To
-scale the rows or columns of a gradient, scale the factors: they are far smaller.
+Layers run one after the other. Only the recurrence runs step by step. Arrays over time have T * B rows, all streams of
+the first step first. The backward pass is truncated backpropagation through time (Werbos 1990; Williams and Peng 1990).
+The gradient of a matrix is one product over all steps, returned as its two factors. To scale its rows or columns, scale
+the factors: they are far smaller.
 
 `charlm.inference.fast_step` is the fast path for one step of generation.
 """

@@ -32,26 +32,7 @@ from charlm.insight.probing import ProbeResult, UnitIndex
 WIDTH_CELLS: Final = 96  # of a picture
 MAX_CHARS: Final = 20_000  # of a picture
 EXAMPLE_CHARS: Final = 320
-# rich's own template loads fonts from the network.
-_SVG: Final = """\
-<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
-<style>
-.{unique_id}-matrix {{ font-family: monospace; font-size: {char_height}px; line-height: {line_height}px; }}
-{styles}
-</style>
-<defs>
-<clipPath id="{unique_id}-clip-terminal"><rect width="{terminal_width}" height="{terminal_height}"/></clipPath>
-{lines}
-</defs>
-<rect width="100%" height="100%" fill="#fff"/>
-<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
-{backgrounds}
-<g class="{unique_id}-matrix">
-{matrix}
-</g>
-</g>
-</svg>
-"""
+_SVG_TEMPLATE: Final = Path(__file__).with_suffix(".svg")  # rich's own loads fonts from the network
 
 
 @dataclass(frozen=True)
@@ -136,7 +117,8 @@ def write_coloured(parts: Sequence[ColouredText], path: Path) -> None:
     if suffix == ".html":
         document = console.export_html(theme=DEFAULT_TERMINAL_THEME, inline_styles=True)
     else:
-        document = console.export_svg(theme=DEFAULT_TERMINAL_THEME, code_format=_SVG, unique_id="charlm")
+        template = _SVG_TEMPLATE.read_text(encoding="utf-8")
+        document = console.export_svg(theme=DEFAULT_TERMINAL_THEME, code_format=template, unique_id="charlm")
     write_bytes(path, document.encode())
 
 

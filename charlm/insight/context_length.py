@@ -1,9 +1,8 @@
 """Measure how far back a model remembers, in two ways that both start from the zero state.
 
 - Context: the surprise of the same characters after more and more context. Where it stops falling, context is useless.
-- Recall: the surprise of a target, for example a repeated name, k characters after its first place. The target is
-  predicted with that place in the context, and without: the context begins after it, or for a rhyme, another word
-  replaces it. The model's gain from the first place is memory.
+- Recall: the surprise of a target, for example a repeated name, with its first place in the context and without. The
+  context begins after that place, or for a rhyme, another word replaces it. The model's gain from it is memory.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
-"""Reach of gradients: the gradient of a character's surprisal with respect to earlier states.
+"""Reach of gradients: the gradient of a character's surprisal with respect to the states k characters before.
 
-For a character at time t, each layer and each distance k this is d loss_t / d h_(t-k), and the same for c and the other
-parts of the state. Both paths count, through time and through the layers above. Where the norm vanishes with k, the
-model cannot learn from k characters back (Hochreiter 1991; Bengio, Simard and Frasconi 1994). Where it grows, training
-is unstable. Distances begin at 1: at the character itself c is only visible through h.
-
-Only `initial_model` needs torch, because training draws the first weights.
+Both paths count, through time and through the layers above. Where the norm vanishes with k, the model cannot learn from
+k characters back (Hochreiter 1991; Bengio, Simard and Frasconi 1994). Where it grows, training is unstable. Distances
+begin at 1: at the character itself c is only visible through h. Only `initial_model` needs torch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Heat maps and curves as SVG or PNG files, drawn by matplotlib.
 
-Every picture has a white background of its own, so it reads the same on a light page and on a dark one.
+Every picture has a white background, so it reads the same on a light page and on a dark one.
 """
 
 from __future__ import annotations

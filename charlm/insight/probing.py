@@ -1,11 +1,8 @@
 """Probing: find units that track a feature of the text.
 
-The unit with the best correlation is chosen on the first half of the text. The correlation that counts is the one on
-the second half. Binary features use the point-biserial correlation, counts the rank correlation (Spearman 1904), each
-with every unit's memory and hidden state.
-
-A control repeats the choice with the feature's values shuffled: it shows what the choice among many units finds by
-chance.
+The best unit is chosen on the first half of the text and judged by its correlation on the second. Binary features use
+the point-biserial correlation, counts the rank correlation (Spearman 1904). A control repeats the choice with the
+feature's values shuffled: it shows what the choice among many units finds by chance.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""Response selection: can a model tell the true reply from distractors?
+"""Response selection: can a model tell the true reply from distractors? Chance is one in their number.
 
-Each case has the true reply and replies drawn from elsewhere in the same text; chance is one in their number. Replies
-are ranked by how much likelier the context makes them: by Bayes' rule log p(reply | context) - log p(reply), over the
-whole reply (Li et al. 2016, with lambda 1). Log p(reply) is a mean over conversations that the model samples: the
-beginning of a conversation would favour greetings. `charlm chat` ranks its candidates by means over characters instead,
-because it wants well written replies too.
+Replies are ranked by log p(reply | context) - log p(reply), over the whole reply (Li et al. 2016, with lambda 1).
+Log p(reply) is a mean over conversations that the model samples. The beginning of a text would favour greetings.
+`charlm chat` ranks its candidates by means over characters instead: it wants well written replies too.
 """
 
 from __future__ import annotations
