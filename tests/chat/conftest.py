@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,12 @@ from charlm.chat.commands import COMMANDS, Operation, find_command
 from charlm.chat.reply import NO_OBSERVER
 from charlm.chat.session import Session
 from charlm.chat.storage.store import ConversationStore
+from charlm.checkpoint import save
 from charlm.config import ChatConfig
 from charlm.inference.engine import Engine
 
-from .models import random_engine
-from .talkers import texts
+from .models import DIALOGUES, random_engine
+from .talkers import talking_checkpoint, texts
 
 QUICK = ChatConfig(candidates=1, length=20)
 """Short replies."""
@@ -88,6 +91,18 @@ def ticks() -> Callable[[], float]:
 def engine() -> Engine:
     """A model with random weights."""
     return random_engine()
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """./checkpoints with a play, and a novel that is newer."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    save(replace(talking_checkpoint(), dialogue=DIALOGUES["play"]), folder / "play.safetensors")
+    save(talking_checkpoint(), folder / "novel.safetensors")
+    os.utime(folder / "play.safetensors", (1, 1))
+    return folder
 
 
 @pytest.fixture

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from charlm.adapt.learner import AdaptedContext
 from charlm.chat.commands import COMMANDS, find_command
 from charlm.chat.session import ChatOptions, Session
-from charlm.checkpoint import save
 from charlm.errors import CharlmError, UsageError
 
 from .conftest import FakeUI
-from .models import DIALOGUES
-from .talkers import assert_remembers_what_is_seen, talking_checkpoint
+from .talkers import assert_remembers_what_is_seen
 
 
 @pytest.fixture
-def ui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeUI:
+def ui(models: Path) -> FakeUI:
     """A chat with a model of a play; there is one of a novel too."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "checkpoints").mkdir()
-    save(replace(talking_checkpoint(), dialogue=DIALOGUES["play"]), tmp_path / "checkpoints" / "play.safetensors")
-    save(talking_checkpoint(), tmp_path / "checkpoints" / "novel.safetensors")
     return FakeUI(Session(ChatOptions(model="play", seed=1, dials=(("candidates", 1), ("length", 20), ("learn", 0.0)))))
 
 
@@ -87,9 +79,7 @@ def test_command_with_any_argument_works_or_is_refused(ui: FakeUI, command: obje
             except CharlmError as error:
                 assert error.message  # noqa: PT017  # most are refused
             conversation = ui.session.conversation
-            if not isinstance(
-                conversation.context(conversation.head), AdaptedContext
-            ):  # else it remembers more than that
+            if conversation.learned is None:  # else it remembers more than that
                 assert_remembers_what_is_seen(conversation)
     assert ui.session.store is not None
     assert ui.session.store.error is None
@@ -215,6 +205,7 @@ def test_export_writes_a_file_and_overwrites_none(ui: FakeUI) -> None:
     with pytest.raises(UsageError, match="already exists"):
         ui.run("/export md talk.json")
     assert ui.run("/export") == ["written: play.md"]
+    assert ui.run("/title What she said!", "/export") == ["written: what-she-said.md"]
     with pytest.raises(UsageError):
         ui.run("/export pdf")
 

@@ -28,17 +28,17 @@ from .test_store import check_index
 
 MISSING = 0.6  # seconds of the last reply, at most
 
+STREAMER = (sys.executable, "-m", "tests.chat.streamer")
+ROOT = Path(__file__).parent.parent.parent
+ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
 
 
 def stream_and_kill(path: Path, seed: int, rate: float, after: float) -> tuple[list[list[object]], float]:
     """Kill a chat a number of seconds after its first piece; return what it reported and the time of the kill."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.chat.streamer", str(path), str(seed), str(rate)],
-        cwd=Path(__file__).parent.parent.parent,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-    )
+    command = [*STREAMER, str(path), str(seed), str(rate)]
+    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
         told = process.stdout.readline() + process.stdout.readline()
@@ -75,9 +75,6 @@ def check_saved(path: Path, before: list[str], told: list[list[object]], died: f
         before: texts of the turns that it held when the process began.
         told: the process's report.
         died: when it died, in seconds of the monotonic clock.
-
-    Returns:
-        The conversation, as it was read back.
     """
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -138,10 +135,8 @@ def test_random_kills_lose_no_finished_turn(tmp_path: Path, rate: float, kills: 
 
 @pytest.mark.parametrize("rate", [0.0, RATE])
 def test_exit_before_each_write_loses_no_finished_turn(tmp_path: Path, rate: float) -> None:
-    command = [sys.executable, "-m", "tests.chat.streamer", "--faults", str(tmp_path), str(rate)]
-    root = Path(__file__).parent.parent.parent
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=root, env=environment, stdout=subprocess.PIPE, check=True, timeout=120)
+    command = [*STREAMER, "--faults", str(tmp_path), str(rate)]
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, check=True, timeout=120)
     codes = json.loads(done.stdout)
     faults = codes.index(0)
     assert codes == [FAULT] * faults + [0] * (len(codes) - faults)

@@ -61,12 +61,12 @@ def talk(engine: Engine, form: str, candidates: int) -> Conversation:
 def test_replay_gives_the_same_context(form: str, candidates: int, has_bytes: bool) -> None:
     engine = random_engine(has_bytes=has_bytes)
     conversation = talk(engine, form, candidates)
-    before = (
-        conversation.head,
-        conversation.data.controls.rng.bit_generator.state,
-        conversation.dials,
-        len(conversation.data.moves),
-    )
+
+    def state() -> tuple[object, ...]:
+        data = conversation.data
+        return data.head, data.controls.rng.bit_generator.state, data.controls.dials, len(data.moves)
+
+    before = state()
     told: list[object] = []
     played = replay(conversation, told.append)
     assert played.difference is None
@@ -75,13 +75,7 @@ def test_replay_gives_the_same_context(form: str, candidates: int, has_bytes: bo
     assert drawn > 20
     assert told == conversation.path
     assert context_to_bytes(played.context, engine) == context_to_bytes(conversation.context(conversation.head), engine)
-    after = (
-        conversation.head,
-        conversation.data.controls.rng.bit_generator.state,
-        conversation.dials,
-        len(conversation.data.moves),
-    )
-    assert after == before
+    assert state() == before
     for _ in range(3):
         assert conversation.undo()
         assert replay(conversation).difference is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,24 +13,11 @@ from charlm.chat.reply import Observer
 from charlm.chat.session import ChatOptions, Session
 from charlm.chat.storage.store import ConversationStore
 from charlm.checkpoint import save
-from charlm.config import ChatConfig
 from charlm.errors import CharlmError, NotFoundError, UsageError
 from tests.chat.models import DIALOGUES, random_checkpoint
 from tests.chat.talkers import talking_checkpoint, texts
 
 SHORT = (("candidates", 1), ("length", 12))
-
-
-@pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """./checkpoints with a play, and a novel that is newer."""
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "checkpoints"
-    folder.mkdir()
-    save(replace(talking_checkpoint(), dialogue=DIALOGUES["play"]), folder / "play.safetensors")
-    save(random_checkpoint(), folder / "novel.safetensors")
-    os.utime(folder / "play.safetensors", (1, 1))
-    return folder
 
 
 Open = Callable[..., Session]
@@ -205,18 +191,6 @@ def test_session_without_a_store_refuses_saved_conversations(begin: Open) -> Non
     store.close()
 
 
-def test_export_never_overwrites_a_file(begin: Open, models: Path) -> None:
-    session = begin("hello there")
-    assert session.export("txt") == Path("play.txt")
-    session.rename("What she said!")
-    path = session.export("md")
-    assert path == Path("what-she-said.md")
-    before = path.read_text()
-    with pytest.raises(UsageError, match="already exists"):
-        session.export("md")
-    assert path.read_text() == before
-
-
 # -- models, roles, dials ---------------------------------------------------------------------------------------------
 
 
@@ -239,13 +213,6 @@ def test_changing_speakers_starts_a_new_conversation(begin: Open) -> None:
     assert any("knows no speaker named Zoë" in one for one in session.news())
     with pytest.raises(UsageError, match="both"):
         session.change_speakers("BABA", None)
-
-
-def test_preset_is_found_by_name(begin: Open) -> None:
-    session = begin()
-    assert session.preset(ChatConfig(length=7), "wild").length == 7
-    with pytest.raises(UsageError, match="unknown preset 'nobody'"):
-        session.preset(ChatConfig(), "nobody")
 
 
 def test_substitute_is_the_text_that_the_model_reads(begin: Open) -> None:
