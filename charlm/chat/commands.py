@@ -16,7 +16,7 @@ from charlm.chat.conversation import Conversation
 from charlm.chat.presets import presets
 from charlm.chat.reply import Observer, Reply
 from charlm.chat.session import Session
-from charlm.chat.turns import BOT, YOU, Turn
+from charlm.chat.turns import BOT, YOU, Turn, upwards
 from charlm.config import ChatConfig, LearnConfig
 from charlm.errors import UsageError
 from charlm.registry import models
@@ -106,11 +106,9 @@ def last_turn(conversation: Conversation, author: str) -> Turn:
     Raises:
         UsageError: there is none.
     """
-    turn: Turn | None = conversation.head
-    while turn is not None and turn.parent is not None:
+    for turn in upwards(conversation.head):
         if turn.author == author:
             return turn
-        turn = turn.parent
     raise UsageError("you have not written anything yet" if author == YOU else "there is no reply yet")
 
 
@@ -143,7 +141,7 @@ def _starting(words: Iterable[str], start: str) -> list[str]:
     return [word for word in words if word.startswith(start)]
 
 
-def _complete_name(session: Session, start: str) -> Iterable[str]:
+def _complete_name(session: Session, start: str) -> list[str]:
     return session.dialogue.complete_name(start)
 
 
@@ -225,11 +223,9 @@ def _setting_command(one: BoundSetting) -> Command:
             _set(ui, one.name, argument)
         ui.show_note(f"{one.shown_name} {_shown(one, ui)}")
 
-    def complete(session: Session, start: str) -> Iterable[str]:
-        return _starting(one.setting.words.values(), start)
-
     help_ = one.setting.help + (f": {one.range_text}" if one.range_text else "")
-    return Command(one.shown_name, "[VALUE]", help_, run, complete, anytime=True)
+    words = one.setting.words.values()
+    return Command(one.shown_name, "[VALUE]", help_, run, lambda _, start: _starting(words, start), anytime=True)
 
 
 _commands += [_setting_command(one) for one in settings_of(ChatConfig) if one.name != "learn"]

@@ -87,12 +87,7 @@ class ContextCache:
                 self.keep(turn, found)
 
     def begin_turn(self, before: Context, turn: Turn) -> Context:
-        """Return the context before a turn's own text.
-
-        Args:
-            before: after the turn's parent.
-            turn: finished or not.
-        """
+        """Return the context before a turn's own text, from that after its parent."""
         if turn.policy.forget:
             before = self.model.forget(before)
         return self.model.read(before, self._encode(self._data.lead(turn)), will_learn=turn.policy.settings is not None)

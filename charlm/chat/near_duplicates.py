@@ -34,13 +34,7 @@ def are_near_duplicates(one: str, other: str) -> bool:
 
 
 def first_new(choices: Sequence[Choice], text: Callable[[Choice], str], avoid: Sequence[str]) -> Choice:
-    """Return the first choice that is not blank and repeats no text; else the first that is not blank.
-
-    Args:
-        choices: at least one, the best first.
-        text: of a choice.
-        avoid: earlier texts.
-    """
+    """Return the first choice whose text is not blank and repeats none of `avoid`; else the first that is not blank."""
     earlier = [one for one in map(normalised, avoid) if one]
     written = [one for one in choices if text(one).strip()]
     for one in written:

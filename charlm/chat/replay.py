@@ -40,11 +40,7 @@ class Replayed:
 
 
 def replay(conversation: Conversation, on_turn: Callable[[Turn], None] | None = None) -> Replayed:
-    """Replay the visible turns of a conversation, which does not change.
-
-    Args:
-        conversation: with the model that replied.
-        on_turn: called with each turn before it is replayed.
+    """Replay the visible turns of a conversation, which does not change. `on_turn` is called before each turn.
 
     Raises:
         CheckpointError: the record of a turn is damaged.

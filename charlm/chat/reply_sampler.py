@@ -63,13 +63,9 @@ class SegmentStart:
 
 
 class ReplySampler:
-    """Draws a segment: an iterator of its pieces; afterwards the attributes are complete.
+    """Draws a segment, unless `cancel` returns true before a draw.
 
-    Args:
-        model: draws, and reads what was shown.
-        start: where the segment begins.
-        controls: settings of each draw.
-        cancel: called before every draw.
+    It is an iterator of the segment's pieces; afterwards the attributes are complete.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What an operation reads, and what is left when it fails."""
+"""Ids read by an operation, and the state after an operation that fails."""
 
 from __future__ import annotations
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from charlm.adapt.adaptive_model import AdaptiveModel
@@ -49,17 +48,16 @@ class Autosave(Journal):
         data: ConversationData,
         model: AdaptiveModel,
         name: str,
-        *,
-        saved: Mapping[Turn, int] | None = None,
-        now: Callable[[], float] = time.time,
-        turns_per_adaptation: int = TURNS_PER_ADAPTATION,
+        saved: rows.Rows,
+        now: Callable[[], float],
+        turns_per_adaptation: int,
     ) -> None:
         self.error: CharlmError | None = None  # why the last transaction failed
         self._database = database
         self._data = data
         self._model = model
         self._name = name
-        self._rows = dict(saved or {})
+        self._rows = dict(saved)
         self._now = now
         self._turns_per_adaptation = turns_per_adaptation
         self._generation = database.generation
@@ -213,7 +211,8 @@ class Autosave(Journal):
         for turn in (*self._unsaved, *self._no_context):
             context = turn.context
             if context is not None and not isinstance(context, AdaptedContext) and turn.reason != "draft":
-                rows.write_context(connection, self._rows[turn], context_to_bytes(context, self._model.base))
+                values = self._rows[turn], context_to_bytes(context, self._model.base)
+                connection.execute("INSERT OR REPLACE INTO context VALUES (?, ?)", values)
         return number
 
     def _adaptation(self, *, leaving: bool) -> AdaptedContext | None:

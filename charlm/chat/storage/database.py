@@ -50,14 +50,11 @@ class DamagedFileError(CheckpointError):
 
 
 class Database:
-    """An open file of conversations. Any thread may use it, one at a time.
-
-    Args:
-        path: the file; it is created if it does not exist.
-        connect: opens a connection, as `sqlite3.connect` does.
+    """An open file of conversations. It is created if it does not exist. Any thread may use it, one at a time.
 
     Raises:
-        OutputError: it cannot be opened or created.
+        OutputError: the file cannot be opened, read or written.
+        DamagedFileError: the file was damaged; not when it is opened first.
         CheckpointError: a newer charlm has written it.
     """
 
@@ -75,15 +72,7 @@ class Database:
 
     @contextmanager
     def writing(self, patience: float = PATIENCE_SECONDS) -> Iterator[sqlite3.Connection]:
-        """Run a transaction: all of it is written, or nothing.
-
-        Args:
-            patience: seconds to wait for another process that is writing.
-
-        Raises:
-            OutputError: it cannot be written.
-            DamagedFileError: the file was damaged.
-        """
+        """Run a transaction: all of it is written, or nothing. Another process that writes is waited for."""
         with self.lock, self._translated_errors():
             connection = self._opened()
             connection.execute(f"PRAGMA busy_timeout = {round(1000 * patience)}")
@@ -92,12 +81,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Read the contents of one moment, while other processes write.
-
-        Raises:
-            OutputError: it cannot be read.
-            DamagedFileError: the file was damaged.
-        """
+        """Read the contents of one moment, while other processes write."""
         with self.lock, self._translated_errors():
             connection = self._opened()
             with _transaction(connection, "BEGIN"):

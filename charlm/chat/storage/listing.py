@@ -62,10 +62,7 @@ def newest(connection: sqlite3.Connection, model: str | None, limit: int) -> lis
 def search(connection: sqlite3.Connection, query: str, limit: int) -> list[ConversationSummary]:
     """Return conversations with a text in their title or in a turn, visible or not, the newest first.
 
-    Args:
-        connection: to the database.
-        query: the text, in any case; at least one character that is not a space.
-        limit: number of conversations at most.
+    Case is ignored. The query has at least one character that is not a space.
     """
     query = replace_lone_surrogates(query).replace("\0", "").strip()[:MAX_QUERY_CHARS]
     escaped = query.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -104,11 +104,6 @@ def write_all(connection: sqlite3.Connection, data: ConversationData) -> int:
     return number
 
 
-def write_context(connection: sqlite3.Connection, row: int, data: bytes) -> None:
-    """Write the context after a turn."""
-    connection.execute("INSERT OR REPLACE INTO context VALUES (?, ?)", (row, data))
-
-
 def write_adaptation(connection: sqlite3.Connection, number: int, row: int, state: bytes, weights: bytes) -> None:
     """Write the learned weights after a turn, and delete those that were written longest ago."""
     connection.execute(

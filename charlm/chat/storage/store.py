@@ -9,7 +9,8 @@ import contextlib
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -22,8 +23,7 @@ from charlm.chat.storage.autosave import TURNS_PER_ADAPTATION, Autosave
 from charlm.chat.storage.database import Connect, Database
 from charlm.chat.storage.documents import one_line
 from charlm.chat.storage.listing import ConversationSummary
-from charlm.chat.storage.rows import LoadedConversation
-from charlm.chat.turns import Turn
+from charlm.chat.storage.rows import LoadedConversation, Rows
 from charlm.config import ChatConfig
 from charlm.errors import CharlmError, NotFoundError
 from charlm.files import home
@@ -131,7 +131,7 @@ class ConversationStore:
     ) -> Conversation:
         """Start a conversation with the model of this name; see `Conversation`. Its first turn saves it."""
         self.save()
-        journal, clock = self._autosave(model), self._clock
+        journal, clock = partial(self._autosave, model, {}), self._clock
         return Conversation(engine, dialogue, you=you, bot=bot, dials=dials, seed=seed, journal=journal, clock=clock)
 
     def open(self, number: int, model: str, engine: Engine, dialogue: Dialogue) -> OpenedConversation:
@@ -143,19 +143,14 @@ class ConversationStore:
         data = loaded.data
         if dialogue.writes_like(data.dialogue):
             data.dialogue = dialogue  # which may have more names
-        conversation = Conversation(engine, data=data, journal=self._autosave(model, loaded.rows), clock=self._clock)
+        journal = partial(self._autosave, model, loaded.rows)
+        conversation = Conversation(engine, data=data, journal=journal, clock=self._clock)
         return OpenedConversation(conversation, data.fingerprint != engine.fingerprint)
 
-    def _autosave(
-        self, model: str, saved: Mapping[Turn, int] | None = None
-    ) -> Callable[[ConversationData, AdaptiveModel], Autosave]:
-        def start(data: ConversationData, base: AdaptiveModel) -> Autosave:
-            every = self._turns_per_adaptation
-            one = Autosave(self._database, data, base, model, saved=saved, now=self._now, turns_per_adaptation=every)
-            self._autosaves.add(one)
-            return one
-
-        return start
+    def _autosave(self, name: str, saved: Rows, data: ConversationData, model: AdaptiveModel) -> Autosave:
+        one = Autosave(self._database, data, model, name, saved, self._now, self._turns_per_adaptation)
+        self._autosaves.add(one)
+        return one
 
     def _load(self, number: int) -> LoadedConversation:
         with self._database.reading() as connection:
