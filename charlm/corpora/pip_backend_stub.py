@@ -12,15 +12,7 @@ from pathlib import Path
 
 
 def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: object = None) -> str:
-    """Make the folder NAME-VERSION.dist-info (PEP 517).
-
-    Args:
-        metadata_directory: folder to make it in.
-        config_settings: ignored.
-
-    Returns:
-        The name of the folder.
-    """
+    """Make the folder NAME-VERSION.dist-info in another, and return its name (PEP 517)."""
     data = Path("PKG-INFO").read_bytes()
     about = message_from_bytes(data)
     folder = Path(metadata_directory, f"{about['Name'].replace('-', '_')}-{about['Version']}.dist-info")

@@ -26,11 +26,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from charlm.corpora import chatterbot, filters, normalise_english, spelling
-from charlm.corpora.documents import CleaningReport, Document, Files
+from charlm.corpora.documents import CleaningReport, Document, Files, read_table
 from charlm.corpora.near_duplicates import NearDuplicateFilter
 from charlm.errors import CorpusError
 
-MAX_TURN_CHARS: Final = 200  # characters of a turn
+MAX_TURN_CHARS: Final = 200
 MAX_SHORTENED_CHARS: Final = 400  # of a turn that is shortened instead of rejected
 MIN_TURNS: Final = 4  # turns of a conversation in the source
 MAX_EQUAL_GREETINGS: Final = 25
@@ -43,11 +43,7 @@ _GREETS = re.compile(
 _ANSWERS = re.compile(
     r"(?:I|I'd|I'm|I've|My|It|It's|If|Probably|Maybe|Definitely|That|We|We'd|They|Well|Yes|No|The|A|Mine|Honestly|To)\b"
 )
-_SAYS_LITTLE = set(
-    normalise_english.words(
-        "what would have that with your about this they were from when will does them like most ever"
-    )
-)
+_SAYS_LITTLE = frozenset(read_table("filters.toml")["says_little"].split())
 
 
 class RawConversation(NamedTuple):
