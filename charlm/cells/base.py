@@ -82,7 +82,8 @@ class Cell(ABC, Generic[S, T, D]):
     """A recurrent cell. S is its state, T the trace of a step, D the partial derivatives of a step."""
 
     GATES: ClassVar[tuple[str, ...]]  # names of the blocks of H rows in W_x and b, in order
-    SIGNALS: ClassVar[Mapping[str, Signal]]  # each is a field of the trace, or else of the state
+    FORGET_GATE: ClassVar[str | None]  # the gate whose bias starts at 1 in training, so that the cell starts by keeping
+    SIGNALS: ClassVar[Mapping[str, Signal]]  # each is a field of the state, or else of the trace
     MEMORY: ClassVar[str]  # the signal that the cell carries from step to step
     State: type[S]
 
@@ -142,7 +143,7 @@ class Cell(ABC, Generic[S, T, D]):
 
     def read_signals(self, trace: T, state: S) -> dict[str, Array]:
         """Return the signals of a step, or of N stacked steps, from the trace and the state after it."""
-        return {name: getattr(trace if name in trace._fields else state, name) for name in self.SIGNALS}
+        return {name: getattr(state if name in state._fields else trace, name) for name in self.SIGNALS}
 
 
 class FusableCell(Cell[S, T, D]):

@@ -40,6 +40,7 @@ class GRU(Cell[HiddenState, GRUTrace, GRUDerivatives]):
     """The GRU. The reset gate keeps W_x x and W_h h apart, which excludes `FusableCell`."""
 
     GATES = ("r", "z", "n")
+    FORGET_GATE = None
     SIGNALS = {
         "r": gate("reset gate: how much of the past the candidate sees"),
         "z": gate("update gate: how much of the past is kept"),

@@ -79,6 +79,7 @@ O = TypeVar("O", bound=OutputGateTrace)  # noqa: E741  # the output gate's lette
 class LSTMVariant(FusableCell[LSTMState, O, D]):
     """A cell with c, and with h' = o * tanh(c')."""
 
+    FORGET_GATE = "f"
     MEMORY = "c"
     State = LSTMState
 

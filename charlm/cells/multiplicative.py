@@ -50,6 +50,7 @@ class MultiplicativeDerivatives(NamedTuple):
 
 class Multiplicative(Cell[LSTMState, MultiplicativeTrace, MultiplicativeDerivatives]):
     GATES = ("i", "f", "o", "g", "m")  # W_h has the first four
+    FORGET_GATE = "f"
     SIGNALS = {
         **{name: LSTM_SIGNALS[name] for name in "ifog"},
         "m": Signal("recurrent input as the character sees it", -UNBOUNDED, UNBOUNDED),

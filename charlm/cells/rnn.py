@@ -34,6 +34,7 @@ class RNNDerivatives(NamedTuple):
 
 class RNN(FusableCell[HiddenState, RNNTrace, RNNDerivatives]):
     GATES = ("h",)  # the only block of rows
+    FORGET_GATE = None
     SIGNALS = {"h": Signal("hidden state: what is kept and shown", -1.0, 1.0)}
     MEMORY = "h"
     State = HiddenState

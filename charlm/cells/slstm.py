@@ -63,6 +63,7 @@ class SLSTMDerivatives(NamedTuple):
 
 class SLSTM(FusableCell[SLSTMState, SLSTMTrace, SLSTMDerivatives]):
     GATES = ("i", "f", "o", "z")
+    FORGET_GATE = "f"
     SIGNALS = {
         "i": gate("input gate: the weight of the candidate; the larger of i and f is 1"),
         "f": gate("forget gate: the factor of all earlier weights"),

@@ -184,7 +184,7 @@ def read_signals(tape: LayerTape) -> dict[str, Array]:
     """Return the signals of a layer over all steps, (T * B, H) each, by name."""
     cell, clamps = tape.layer.cell, tape.layer.clamps
     signals = cell.read_signals(stack(tape.traces), stack(tape.states))
-    if clamps is not None:  # the trace may have the memory before it was set
+    if clamps is not None:  # the trace of an sLSTM has the memory before it was set
         units, values = clamps
         signals[cell.MEMORY][:, units] = values
     return signals

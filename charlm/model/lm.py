@@ -65,12 +65,13 @@ class Layer(nn.Module):
         self._initialise(config)
 
     def _initialise(self, config: ModelConfig) -> None:
-        gates = CELLS[config.cell].GATES
+        cell = CELLS[config.cell]
         for name, parameter in self.named_parameters():
             for block in parameter.data.chunk(len(parameter) // config.hidden) if parameter.dim() == 2 else ():
                 (nn.init.xavier_uniform_ if name == "w_x" else nn.init.orthogonal_)(block)
-        if "f" in gates:
-            self.get_parameter("b").data.chunk(len(gates))[gates.index("f")].fill_(FORGET_BIAS)
+        if cell.FORGET_GATE:
+            biases = self.get_parameter("b").data.chunk(len(cell.GATES))
+            biases[cell.GATES.index(cell.FORGET_GATE)].fill_(FORGET_BIAS)
 
     def forward(
         self, x: Tensor, state: LayerState, weight_drop: float, one_hot: tuple[Tensor, Tensor] | None = None

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from charlm.cells import CELLS
-from charlm.cells.base import FusableCell, sigmoid, stack
+from charlm.cells.base import Cell, FusableCell, sigmoid, stack
+from charlm.config import CELL_NAMES
 from charlm.model import kernels
 
 Array = NDArray[np.float64]
@@ -171,6 +172,16 @@ def test_cell_float32_stays_float32(cell: str) -> None:
     d_weights = [part for d_weight in module.weight_grads(trace, d_recurrent).values() for part in d_weight]
     parts = (*after, *trace[1:], d_below, d_recurrent, *d_before, *d_weights)
     assert {part.dtype for part in parts} == {np.dtype(np.float32)}
+
+
+@every_cell
+def test_cell_sets_every_attribute_of_the_contract(cell: str) -> None:
+    assert [name for name in Cell.__annotations__ if not hasattr(CELLS[cell], name)] == []
+    assert CELLS[cell].FORGET_GATE in (None, *CELLS[cell].GATES)
+
+
+def test_training_knows_every_cell() -> None:
+    assert set(kernels.CELLS) == set(CELLS) == set(CELL_NAMES)
 
 
 @every_cell
