@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Final
 
-from charlm.config import ChatConfig
+from charlm.config import ChatConfig, SamplerConfig
 from charlm.errors import CharlmError, UsageError
 from charlm.files import home
 
 Preset = Mapping[str, float]  # values by the name of the setting
 
+# A built-in preset sets every field of the sampler: a filter that it does not name is off.
 PRESETS: Final[dict[str, Preset]] = {
-    "precise": {"temperature": 0.5, "top_p": 0.9, "min_p": 0.0, "top_k": 0},
-    "balanced": {"temperature": 0.65, "top_p": 0.95, "min_p": 0.0, "top_k": 0},
-    "wild": {"temperature": 1.2, "top_p": 1.0, "min_p": 0.02, "top_k": 0},
+    name: asdict(sampler)
+    for name, sampler in {
+        "precise": SamplerConfig(temperature=0.5, top_p=0.9),
+        "balanced": SamplerConfig(temperature=0.65, top_p=0.95),
+        "wild": SamplerConfig(temperature=1.2, top_p=1, min_p=0.02),
+    }.items()
 }
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from charlm.chat.presets import PRESETS, apply_preset, presets
-from charlm.config import ChatConfig
+from charlm.config import ChatConfig, SamplerConfig
 from charlm.errors import UsageError
 from charlm.files import home
 
@@ -26,6 +26,13 @@ def test_builtin_presets_change_only_sampling() -> None:
     assert changed["balanced"] == ChatConfig(length=77), "the defaults are balanced"
     assert changed["precise"].temperature < changed["balanced"].temperature < changed["wild"].temperature
     assert apply_preset(changed["wild"], PRESETS["precise"]) == changed["precise"], "only the last preset counts"
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(SamplerConfig)])
+def test_builtin_preset_resets_every_sampler_setting(name: str) -> None:
+    changed = replace(ChatConfig(), **{name: 3 if name == "top_k" else 1.5 if name == "repetition_penalty" else 0.3})
+    assert changed != ChatConfig()
+    assert apply_preset(changed, PRESETS["balanced"]) == ChatConfig()
 
 
 def test_own_presets_are_added_and_override() -> None:
