@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import chisquare
 
-from charlm.config import SamplingConfig
+from charlm.config import SamplerConfig, SamplingConfig
 from charlm.errors import UsageError
 from charlm.inference import fast_path, sampling
 from charlm.inference.sampling import draw, filtered_weights, log_softmax
@@ -111,16 +112,25 @@ def coarse_logits(least: int = 1) -> st.SearchStrategy[list[float]]:
     return st.lists(finite | st.sampled_from([-math.inf, -math.inf, math.inf]), min_size=least, max_size=20)
 
 
-@st.composite
-def chains(draw: st.DrawFn) -> SamplingConfig:
-    return SamplingConfig(
-        temperature=draw(st.sampled_from([0, 0.01, 0.25, 0.8, 1, 1.5, 100]) | st.floats(0.01, 100)),
-        top_k=draw(st.integers(0, 22)),
-        top_p=draw(st.just(1.0) | st.floats(0, 1, exclude_min=True)),
-        min_p=draw(st.sampled_from([0.0, 1.0]) | st.floats(0, 1)),
-        typical=draw(st.just(1.0) | st.floats(0, 1, exclude_min=True)),
-        repetition_penalty=draw(st.just(1.0) | st.floats(1, 100)),
-    )
+RANGES: dict[str, st.SearchStrategy[float]] = {
+    "temperature": st.sampled_from([0, 0.01, 0.25, 0.8, 1, 1.5, 100]) | st.floats(0.01, 100),
+    "top_k": st.integers(0, 22),
+    "top_p": st.just(1.0) | st.floats(0, 1, exclude_min=True),
+    "min_p": st.sampled_from([0.0, 1.0]) | st.floats(0, 1),
+    "typical": st.just(1.0) | st.floats(0, 1, exclude_min=True),
+    "repetition_penalty": st.just(1.0) | st.floats(1, 100),
+}
+
+
+def chains() -> st.SearchStrategy[SamplingConfig]:
+    return st.builds(SamplingConfig, **RANGES)
+
+
+def test_every_field_of_the_sampler_is_tested() -> None:
+    """ALONE and RANGES are complete: a new sampler must be added to both, and so to `reference`."""
+    names = {field.name for field in fields(SamplerConfig)}
+    assert RANGES.keys() == names
+    assert {name for name in names for chain in ALONE.values() if getattr(chain, name) != getattr(OFF, name)} == names
 
 
 def distribution(
@@ -226,6 +236,14 @@ def test_chain_ignores_the_order_of_ids(logits: list[float], params: SamplingCon
     decided(logits, params)
     shuffled = one_row([logits[place] for place in places], params)
     np.testing.assert_allclose(shuffled, one_row(logits, params)[places], rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("chain", ALONE)
+def test_fast_path_applies_each_step_of_the_chain(chain: str) -> None:
+    logits, recent = np.random.default_rng(0).normal(0, 2, (1, 40)).astype(np.float32), [[0, 3, 3, 5, 8]]
+    plain, off = (filtered_weights(logits, params, [2], recent)[0] for params in (ALONE[chain], OFF))
+    np.testing.assert_allclose(fast_path.filtered_row(logits[0], ALONE[chain], [2], recent), plain, rtol=1e-12)
+    assert np.array_equal(plain, off) == (chain == "off")
 
 
 @given(
