@@ -45,6 +45,7 @@ RECORD = TrainingRecord(
 DIALOGUE = Dialogue("transcript", ("Anna", "太郎"), "：", spaced=True)
 
 Document = dict[str, Any]
+PARTS = ["config", "vocabulary", "record", "dialogue"]
 
 
 @pytest.fixture
@@ -89,13 +90,10 @@ def refusal(path: Path, read: Callable[[Path], object] = load) -> CheckpointErro
     return error
 
 
-# What is saved is what is loaded
-
-
 @pytest.mark.parametrize("has_bytes", [False, True])
 @pytest.mark.parametrize("shape", [{}, {"norm": False, "layers": 3}, {"tied": True}, {"embedding": 3}])
 @pytest.mark.parametrize("cell", CELLS)
-def test_what_is_saved_is_loaded(
+def test_save_then_load_is_exact(
     make_checkpoint: MakeCheckpoint, path: Path, cell: str, shape: Document, has_bytes: bool
 ) -> None:
     made = make_checkpoint(cell=cell, has_bytes=has_bytes, characters="aé日😀\n\0", **shape)
@@ -113,7 +111,7 @@ def test_what_is_saved_is_loaded(
     assert as_document(checkpoint) == json.loads(safetensors.safe_open(path, "numpy").metadata()["charlm"])
 
 
-def test_half_is_rounded_once_and_half_as_large(make_checkpoint: MakeCheckpoint, path: Path) -> None:
+def test_half_precision_rounds_once(make_checkpoint: MakeCheckpoint, path: Path) -> None:
     checkpoint = make_checkpoint(hidden=64)
     save(checkpoint, path)
     whole = path.stat().st_size
@@ -130,7 +128,7 @@ def test_half_is_rounded_once_and_half_as_large(make_checkpoint: MakeCheckpoint,
 
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
-def test_statistics_are_saved_beside_the_weights(
+def test_statistics_are_saved_next_to_the_weights(
     make_checkpoint: MakeCheckpoint, path: Path, cell: str, half: bool
 ) -> None:
     made = make_checkpoint(cell=cell)
@@ -144,23 +142,20 @@ def test_statistics_are_saved_beside_the_weights(
     assert list(loaded.statistics) == list(statistic_shapes(made.config))
     for name, tensor in make_statistics(made).items():
         assert loaded.statistics[name].tobytes() == tensor.tobytes()  # in full, also where the weights are not
-    assert loaded.fingerprint == without.fingerprint  # it says what it said
+    assert loaded.fingerprint == without.fingerprint
     assert read_header(path).config == made.config
 
 
 def test_tensors_in_any_memory_order_are_saved(checkpoint: Checkpoint, path: Path) -> None:
     tensors = {name: np.asfortranarray(tensor) for name, tensor in checkpoint.tensors.items()}
     save(replace(checkpoint, tensors=tensors), path)
-    for name, tensor in load(path).tensors.items():
+    loaded = load(path)
+    assert loaded.record == TrainingRecord()
+    for name, tensor in loaded.tensors.items():
         np.testing.assert_array_equal(tensor, checkpoint.tensors[name])
 
 
-def test_an_empty_record_survives(checkpoint: Checkpoint, path: Path) -> None:
-    save(checkpoint, path)
-    assert load(path).record == TrainingRecord()
-
-
-def test_the_fingerprint_is_of_all_that_decides_what_is_said(checkpoint: Checkpoint) -> None:
+def test_fingerprint_covers_all_that_decides_the_output(checkpoint: Checkpoint) -> None:
     others = []
     for name, tensor in checkpoint.tensors.items():
         changed = tensor.copy()
@@ -188,9 +183,6 @@ def make_statistics(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
     }
 
 
-# What is no model file
-
-
 @pytest.mark.parametrize("read", [load, read_header])
 def test_a_missing_file_is_not_found(tmp_path: Path, read: Callable[[Path], object]) -> None:
     for path in (tmp_path / "none.safetensors", tmp_path / "no" / "folder"):
@@ -202,31 +194,17 @@ def test_a_missing_file_is_not_found(tmp_path: Path, read: Callable[[Path], obje
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
-        b"\0",
-        b"\0" * 7,
-        b"\0" * 8,
-        b"\0" * 1000,
-        b"\xff" * 1000,
-        b"Once upon a time there was a harbour. " * 50,
+        b"", b"\0", b"\0" * 7, b"\0" * 8, b"\0" * 1000, b"\xff" * 1000, b"Once upon a time there was a harbour. " * 50,
         b"PK\3\4" + b"\0" * 100,  # a pickle of torch's
-        struct.pack("<Q", 10 * 2**30) + b"{}",
-        struct.pack("<Q", 2**64 - 1) + b"{}",
-        struct.pack("<Q", 2) + b"{}",
-        struct.pack("<Q", 2) + b"[]",
-        struct.pack("<Q", 2) + b"\xff\xff",
-        struct.pack("<Q", 100_000) + b"[" * 100_000,
-        struct.pack("<Q", 60_000) + b'{"a":' * 12_000,
+        struct.pack("<Q", 10 * 2**30) + b"{}", struct.pack("<Q", 2**64 - 1) + b"{}",
+        struct.pack("<Q", 2) + b"{}", struct.pack("<Q", 2) + b"[]", struct.pack("<Q", 2) + b"\xff\xff",
+        struct.pack("<Q", 100_000) + b"[" * 100_000, struct.pack("<Q", 60_000) + b'{"a":' * 12_000,
     ],
-)
+)  # fmt: skip
 @pytest.mark.parametrize("read", [load, read_header])
 def test_another_file_is_refused(path: Path, content: bytes, read: Callable[[Path], object]) -> None:
     path.write_bytes(content)
     refusal(path, read)
-
-
-def test_a_folder_is_refused(tmp_path: Path) -> None:
-    assert "folder" in refusal(tmp_path).message
 
 
 def test_a_header_too_long_for_memory_is_not_read(path: Path) -> None:
@@ -243,21 +221,15 @@ def test_a_file_cut_anywhere_is_refused(checkpoint: Checkpoint, path: Path) -> N
         path.write_bytes(data[:length])
         refusal(path)
         refusal(path, read_header)
-
-
-def test_a_file_with_something_after_it_is_refused(checkpoint: Checkpoint, path: Path) -> None:
-    save(checkpoint, path)
-    path.write_bytes(path.read_bytes() + b"\0")
+    path.write_bytes(data + b"\0")
     refusal(path)
+    assert "folder" in refusal(path.parent).message
 
 
 def test_other_people_s_safetensors_are_refused(checkpoint: Checkpoint, path: Path) -> None:
     for metadata in (None, {}, {"format": "pt"}):
         path.write_bytes(safetensors.numpy.save(checkpoint.tensors, metadata))
         assert "not a charlm model" in refusal(path).message
-
-
-# What says that it is a model, and is not
 
 
 def change_tensors(**changes: NDArray[Any] | None) -> Callable[[dict[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
@@ -343,39 +315,21 @@ def test_wrong_statistics_are_refused(
     assert "missing" in refusal(path).message  # all or none
 
 
-def test_a_newer_version_says_upgrade(checkpoint: Checkpoint, path: Path) -> None:
-    for version in (2, 3, 10**30):
-        write(path, checkpoint.tensors, {**as_document(checkpoint), "format": version})
-        assert "upgrade" in (refusal(path).hint or "")
-
-
-@pytest.mark.parametrize("version", [0, -1, 1.0, True, "1", "2\n\x1b[2J", None, [], {}, [[1] * 1000]])
-def test_no_other_version_is_read(checkpoint: Checkpoint, path: Path, version: object) -> None:
+@pytest.mark.parametrize("version", [2, 10**30, 0, -1, 1.0, True, "1", "2\n\x1b[2J", None, [], {}, [[1] * 1000]])
+def test_other_format_version_is_refused(checkpoint: Checkpoint, path: Path, version: object) -> None:
     write(path, checkpoint.tensors, {**as_document(checkpoint), "format": version})
     error = refusal(path)
     assert "version" in error.message
-    assert error.hint is None
+    assert error.hint == ("a newer charlm wrote it: upgrade" if version in (2, 10**30) else None)
 
 
 @pytest.mark.parametrize(
     "description",
     [
-        "",
-        "{",
-        "null",
-        "1",
-        "[]",
-        '"charlm"',
-        "{}",
-        '{"format": 1',
-        "[" * 100_000,
-        "[" * 500 + "]" * 500,
-        '{"format":' * 100_000,
-        '{"format": 1, "config": {}}',
-        "9" * 5000,
-        '{"format": ' + "9" * 5000 + "}",
+        "", "{", "null", "1", "[]", '"charlm"', "{}", '{"format": 1', "[" * 100_000, "[" * 500 + "]" * 500,
+        '{"format":' * 100_000, '{"format": 1, "config": {}}', "9" * 5000, '{"format": ' + "9" * 5000 + "}",
     ],
-)
+)  # fmt: skip
 def test_a_damaged_description_is_refused(checkpoint: Checkpoint, path: Path, description: str) -> None:
     write(path, checkpoint.tensors, description)
     refusal(path)
@@ -389,7 +343,7 @@ def nested(depth: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("value", ['"format": 1', '"hidden": 6'])
-def test_what_can_only_just_be_parsed_is_refused(checkpoint: Checkpoint, path: Path, value: str) -> None:
+def test_deeply_nested_description_is_refused(checkpoint: Checkpoint, path: Path, value: str) -> None:
     # At the edge of the recursion limit, where further use of the value may exceed it too deep.
     text, name = json.dumps(as_document(checkpoint)), value.split(":")[0]
     assert value in text
@@ -399,27 +353,13 @@ def test_what_can_only_just_be_parsed_is_refused(checkpoint: Checkpoint, path: P
 
 
 JUNK = [
-    None,
-    True,
-    -1,
-    0,
-    0.5,
-    1e300,
-    10**30,
-    "",
-    "x" * 10_000,
-    "\n\x1b[2J",
-    "\ud800",
-    [],
-    {},
-    {"a\nb": 1},
-    nested(400),
-]
+    None, True, -1, 0, 0.5, 1e300, 10**30, "", "x" * 10_000, "\n\x1b[2J", "\ud800", [], {}, {"a\nb": 1}, nested(400),
+]  # fmt: skip
 
 
-def test_a_file_that_says_nothing_of_dialogue_is_plain(checkpoint: Checkpoint, path: Path) -> None:
+def test_file_without_dialogue_is_plain(checkpoint: Checkpoint, path: Path) -> None:
     document = as_document(replace(checkpoint, dialogue=DIALOGUE))
-    del document["dialogue"]  # as older versions wrote it
+    del document["dialogue"]
     write(path, checkpoint.tensors, document)
     assert load(path).dialogue == read_header(path).dialogue == Dialogue()
 
@@ -437,10 +377,7 @@ def test_a_wrong_dialogue_is_refused(checkpoint: Checkpoint, path: Path, name: s
 
 @pytest.mark.parametrize(
     ("part", "change"),
-    [
-        *product(["config", "vocabulary", "record", "dialogue"], ["unknown", "not an object"]),
-        *product(["config", "vocabulary", "record"], ["missing"]),
-    ],
+    [*product(PARTS, ["unknown", "not an object"]), *product(PARTS[:3], ["missing"])],
 )
 def test_wrong_parts_are_refused(checkpoint: Checkpoint, path: Path, part: str, change: str) -> None:
     for junk in JUNK:
@@ -485,19 +422,15 @@ def test_a_wrong_configuration_is_refused(checkpoint: Checkpoint, path: Path, na
         (None, "vocabulary is damaged"),
     ],
 )
-def test_a_wrong_vocabulary_is_refused(checkpoint: Checkpoint, path: Path, characters: object, complaint: str) -> None:
-    write(
-        path, checkpoint.tensors, {**as_document(checkpoint), "vocabulary": {"characters": characters, "bytes": False}}
-    )
-    assert complaint in refusal(path).message
-
-
-@pytest.mark.parametrize("has_bytes", [True, None, 0, 1, "", "false", []])
-def test_a_wrong_byte_flag_is_refused(checkpoint: Checkpoint, path: Path, has_bytes: object) -> None:
+def test_wrong_vocabulary_is_refused(checkpoint: Checkpoint, path: Path, characters: object, complaint: str) -> None:
     document = as_document(checkpoint)
-    document["vocabulary"]["bytes"] = has_bytes
+    document["vocabulary"]["characters"] = characters
     write(path, checkpoint.tensors, document)
-    refusal(path)
+    assert complaint in refusal(path).message
+    for has_bytes in (True, None, 0, 1, "", "false", []):
+        document["vocabulary"] = {"characters": "".join(checkpoint.vocabulary.characters), "bytes": has_bytes}
+        write(path, checkpoint.tensors, document)
+        refusal(path)
 
 
 @pytest.mark.parametrize("name", asdict(RECORD))
@@ -513,7 +446,7 @@ def test_a_wrong_record_is_refused(checkpoint: Checkpoint, path: Path, name: str
         assert name in refusal(path).message
 
 
-def test_what_the_header_calls_things_stays_out_of_the_terminal(checkpoint: Checkpoint, path: Path) -> None:
+def test_messages_about_a_hostile_header_are_printable(checkpoint: Checkpoint, path: Path) -> None:
     # The safetensors library quotes what it does not know.
     header = json.dumps({"embedding": {"dtype": "F\n\x1b[2J" * 500, "shape": [1], "data_offsets": [0, 4]}}).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 4)

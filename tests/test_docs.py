@@ -53,41 +53,19 @@ def study(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
     text = HARBOUR.read_text(encoding="utf-8")
     (tmp_path / "corpora").mkdir()
     (tmp_path / "letters").mkdir()
-    names = [
-        "your-text",
-        "novel",
-        "page",
-        "poems",
-        "letters",
-        "draft",
-        "chapter7",
-        "tinyshakespeare",
-        "dream",
-        "smalltalk",
-    ]
-    for place in [
-        *(f"{name}.txt" for name in names),
-        "letters/one.txt",
-        "app.log",
-        "today.log",
-        "corpora/harbour.txt",
-        "corpora/python.txt",
-    ]:
+    names = "your-text novel page poems letters draft chapter7 tinyshakespeare dream smalltalk"
+    others = ["letters/one.txt", "app.log", "today.log", "corpora/harbour.txt", "corpora/python.txt"]
+    for place in [*[f"{name}.txt" for name in names.split()], *others]:
         (tmp_path / place).write_text(text[:4000], encoding="utf-8")
     talks = [[f"turn {turn} of talk {talk}" for turn in range(6)] for talk in range(100)]
     (tmp_path / "smalltalk.txt").write_text("\n\n".join("\n".join(turns) for turns in talks), encoding="utf-8")
     (tmp_path / "notes.txt.gz").write_bytes(gzip.compress(text[:4000].encode()))
     (tmp_path / "checkpoints").mkdir()
     characters = "\n" + "".join(sorted(set(text) - {"\n"}))
-    dialogues = {
-        "novel": Dialogue(),
-        "harbour": Dialogue("play", ("FERRYMAN", "KEEPER")),
-        "smalltalk": Dialogue("lines"),
-        "shakespeare": Dialogue("play", ("ROMEO", "JULIET")),
-        "tinyshakespeare": Dialogue(),
-        "python": Dialogue(),
-        "nihongo": Dialogue("lines"),
-    }
+    dialogues = dict.fromkeys(("novel", "tinyshakespeare", "python"), Dialogue())
+    dialogues |= dict.fromkeys(("smalltalk", "nihongo"), Dialogue("lines"))
+    dialogues["harbour"] = Dialogue("play", ("FERRYMAN", "KEEPER"))
+    dialogues["shakespeare"] = Dialogue("play", ("ROMEO", "JULIET"))
     for name, dialogue in dialogues.items():
         made = replace(make_checkpoint(characters=characters), dialogue=dialogue)
         save(made, tmp_path / "checkpoints" / f"{name}.safetensors")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,14 @@ def holds_only(path: Path, content: bytes) -> bool:
     return path.read_bytes() == content and list(path.parent.iterdir()) == [path]
 
 
-def disk_full(*_: Any) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+DISK_FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+NO_PERMISSION = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def write_half(path: Path, fail: Callable[[], None]) -> None:
+def write_half(path: Path, error: BaseException) -> None:
     with atomic_writer(path) as file:
         file.write(b"half of the n")
-        fail()
+        raise error
 
 
 def test_new_file_replaces_the_old_one_when_the_block_ends(old: Path) -> None:
@@ -51,72 +51,50 @@ def test_missing_folders_are_made(tmp_path: Path) -> None:
     assert holds_only(path, b"\0\r\n")
 
 
-@pytest.mark.parametrize("error", [ValueError("a bug"), CorpusError("bad text"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [ValueError("a bug"), CorpusError("bad text"), KeyboardInterrupt(), DISK_FULL])
 def test_exception_in_the_block_leaves_the_old_file(old: Path, error: BaseException) -> None:
-    def fail() -> None:
+    with pytest.raises(OutputError if error is DISK_FULL else type(error)):
+        write_half(old, error)
+    assert holds_only(old, b"old")
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "error"),
+    [
+        (os, "fsync", DISK_FULL),
+        (Path, "replace", DISK_FULL),
+        (Path, "chmod", DISK_FULL),
+        (tempfile, "mkstemp", NO_PERMISSION),
+    ],
+)
+def test_system_error_leaves_the_old_file(
+    old: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, error: OSError
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    with pytest.raises(type(error)) as caught:
-        write_half(old, fail)
-    assert caught.value is error
-    assert holds_only(old, b"old")
-
-
-def test_a_full_disk_while_writing_leaves_the_old_file(old: Path) -> None:
-    with pytest.raises(OutputError):
-        write_half(old, disk_full)
-    assert holds_only(old, b"old")
-
-
-@pytest.mark.parametrize(("owner", "name"), [(os, "fsync"), (Path, "replace"), (Path, "chmod")])
-def test_a_full_disk_while_finishing_leaves_the_old_file(
-    old: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
-) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(owner, name, disk_full)
+        patch.setattr(owner, name, fail)
         with pytest.raises(OutputError) as caught:
             write_bytes(old, b"new")
     assert str(old) in caught.value.message
-    assert os.strerror(errno.ENOSPC) in caught.value.message
+    assert str(error.strerror) in caught.value.message
     assert caught.value.hint
     assert holds_only(old, b"old")
 
 
-def test_no_permission_is_the_users_situation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-    monkeypatch.setattr("charlm.files.tempfile.mkstemp", refuse)
-    with pytest.raises(OutputError, match="Permission denied"):
-        write_bytes(tmp_path / "model", b"new")
-    assert not list(tmp_path.iterdir())
-
-
-def a_file_for_a_folder(folder: Path) -> Path:
-    (folder / "file").write_bytes(b"here before")
-    return folder / "file" / "model"
-
-
-def a_folder_for_a_file(folder: Path) -> Path:
-    (folder / "model").mkdir()
-    return folder / "model"
-
-
-def a_name_too_long(folder: Path) -> Path:
-    return folder / ("m" * 300)
-
-
-@pytest.mark.parametrize("make", [a_file_for_a_folder, a_folder_for_a_file, a_name_too_long])
-def test_a_place_that_cannot_be_is_the_users_situation(tmp_path: Path, make: Callable[[Path], Path]) -> None:
-    path = make(tmp_path)
+@pytest.mark.parametrize("name", ["file/model", "folder", "m" * 300])
+def test_impossible_path_is_an_output_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "folder").mkdir()
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(OutputError):
-        write_bytes(path, b"new")
+        write_bytes(tmp_path / name, b"new")
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_kill_at_any_instant_leaves_the_old_file_or_the_new(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every step that reaches the disk is stopped at once; a name must never point to data that is not synced."""
+def test_kill_at_any_instant_leaves_old_or_new_file(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name must never point to data that is not synced."""
     steps: list[str] = []
     synced: set[int] = set()
     fsync, replace = os.fsync, Path.replace
@@ -141,7 +119,7 @@ def test_a_kill_at_any_instant_leaves_the_old_file_or_the_new(old: Path, monkeyp
     assert steps == ["sync file", "replace", "sync folder"]
 
 
-def test_a_folder_that_cannot_be_synced_does_not_matter(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_that_cannot_be_synced_is_no_error(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fsync = os.fsync
 
     def files_only(handle: int) -> None:
@@ -155,7 +133,7 @@ def test_a_folder_that_cannot_be_synced_does_not_matter(old: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
-def test_a_file_is_as_readable_as_the_umask_allows(tmp_path: Path, umask: int) -> None:
+def test_permissions_follow_the_umask(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
         write_bytes(tmp_path / "model", b"new")

@@ -27,38 +27,9 @@ GIBIBYTE = 1 << 30
 Mutation = Callable[[bytes, np.random.Generator], bytes]
 
 JUNK: list[Any] = [
-    None,
-    True,
-    False,
-    -1,
-    0,
-    1,
-    2,
-    0.5,
-    1e308,
-    -(2**63),
-    2**64,
-    10**40,
-    "",
-    "a",
-    "\ud800",
-    "\0\n\x1b[2J",
-]
-JUNK += [
-    "x" * 3000,
-    [],
-    [0],
-    [[[]]],
-    {},
-    {"a": {}},
-    {"format": 1},
-    "F32",
-    "F64",
-    "BOOL",
-    "lstm",
-    [0, 2**62],
-    [2**63, 0],
-]
+    None, True, False, -1, 0, 1, 2, 0.5, 1e308, -(2**63), 2**64, 10**40, "", "a", "\ud800", "\0\n\x1b[2J", "x" * 3000,
+    [], [0], [[[]]], {}, {"a": {}}, {"format": 1}, "F32", "F64", "BOOL", "lstm", [0, 2**62], [2**63, 0],
+]  # fmt: skip
 
 
 def any_place(data: bytes, rng: np.random.Generator) -> int:
