@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from charlm.checkpoint import save
 from tests.conftest import HARBOUR, TINY, Charlm, MakeCheckpoint, Result
 
+SaveModel = Callable[..., str]
+Pipe = Callable[[bytes], None]
+
 
 @pytest.fixture
-def model(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> str:
+def save_model(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> SaveModel:
+    """Save a model with random weights in ./checkpoints: `save_model("m", scale=0.4)`. Returns its name."""
+
+    def save_random(name: str, **options: object) -> str:
+        save(make_checkpoint(**options), tmp_path / "checkpoints" / f"{name}.safetensors")
+        return name
+
+    return save_random
+
+
+@pytest.fixture
+def model(save_model: SaveModel) -> str:
     """Name of a model with random weights in ./checkpoints."""
-    (tmp_path / "checkpoints").mkdir()
-    save(make_checkpoint(scale=1.0), tmp_path / "checkpoints" / "noise.safetensors")
-    return "noise"
+    return save_model("noise", scale=1.0)
+
+
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Pipe:
+    """Give the next commands a standard input: `pipe(b"text")`."""
+    return lambda data: monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
 
 
 def spawn(*arguments: str | Path, cwd: Path, **options: object) -> subprocess.Popen[str]:

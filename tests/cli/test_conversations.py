@@ -30,7 +30,6 @@ TRANSCRIPT = DIALOGUES["transcript"]
 @pytest.fixture
 def model(tmp_path: Path) -> Engine:
     """./checkpoints/noise.safetensors, running."""
-    (tmp_path / "checkpoints").mkdir()
     loaded = replace(random_checkpoint(has_bytes=True), dialogue=TRANSCRIPT)
     checkpoint.save(loaded, tmp_path / "checkpoints" / "noise.safetensors")
     return Engine(loaded)

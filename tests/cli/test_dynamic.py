@@ -10,23 +10,20 @@ import pytest
 
 from charlm.adapt.dynamic_eval import learn
 from charlm.adapt.learner import Learner
-from charlm.checkpoint import load, save
+from charlm.checkpoint import load
 from charlm.config import LearnConfig
 
-from ..conftest import MakeCheckpoint
-from .conftest import Charlm
+from .conftest import Charlm, SaveModel
 
 TEXT = "the ferry goes over to farside.\n" * 30
 FAST = ("--learn-rate", "1e-3")
 
 
 @pytest.fixture
-def model(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> str:
+def model(save_model: SaveModel, tmp_path: Path) -> str:
     """Name of a model with random weights in ./checkpoints; t.txt is a text for it."""
-    (tmp_path / "checkpoints").mkdir()
-    save(make_checkpoint(), tmp_path / "checkpoints" / "m.safetensors")
     (tmp_path / "t.txt").write_text(TEXT, encoding="utf-8")
-    return "m"
+    return save_model("m")
 
 
 def learner(folder: Path, **settings: float) -> Learner:
@@ -178,7 +175,7 @@ def test_adapt_saves_the_adapted_model(charlm: Charlm, model: str, tmp_path: Pat
     )
     assert better < 0.7 * static
     assert charlm("sample", "learned", "-n", "10").code == 0
-    assert "fine-tuned    from m" in charlm("models", "show", "learned").out
+    assert "fine-tuned  from m" in charlm("models", "show", "learned").out
 
 
 def test_adapt_times_repeats_the_text(charlm: Charlm, model: str) -> None:

@@ -41,7 +41,6 @@ RECORD = TrainingRecord(
 @pytest.fixture
 def folder(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
     """A folder with two models, one of them damaged in a third file, and one in the user's data folder."""
-    (tmp_path / "checkpoints").mkdir()
     trained = replace(make_checkpoint(cell="gru", layers=3, has_bytes=True), record=RECORD)
     save(trained, tmp_path / "checkpoints" / "trained.safetensors")
     save(make_checkpoint(), tmp_path / "checkpoints" / "bare.safetensors")
@@ -182,7 +181,6 @@ def test_a_card_s_control_characters_reach_a_terminal_as_symbols(
         device=evil,
         versions={"torch": evil},
     )
-    (tmp_path / "checkpoints").mkdir()
     model = replace(make_checkpoint(characters="\n\tab" + HOSTILE), record=record)
     save(model, tmp_path / "checkpoints" / "m.safetensors")
     for arguments in (("models", "show", "m"), ("models", "show", "m", "--json"), ("models",), ("models", "--json")):

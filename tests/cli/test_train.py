@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import errno
 import gzip
-import io
 import json
 import math
 import multiprocessing
@@ -25,7 +24,7 @@ from charlm import checkpoint
 from charlm.cli.main import run
 from charlm.errors import CharlmError
 
-from .conftest import HARBOUR, TINY, Charlm, spawn
+from .conftest import HARBOUR, TINY, Charlm, Pipe, spawn
 
 RUN = ("train", HARBOUR, "-o", "m", *TINY)
 
@@ -202,11 +201,8 @@ class TestResume:
         samples = [(tmp_path / "checkpoints" / run / "samples.txt").read_text() for run in ("m.run", "whole.run")]
         assert samples[0] == samples[1]
 
-    def test_resume_of_standard_input_works(self, charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
-        class Piped:
-            buffer = io.BytesIO(HARBOUR.read_bytes())
-
-        monkeypatch.setattr("sys.stdin", Piped)
+    def test_resume_of_standard_input_works(self, charlm: Charlm, pipe: Pipe) -> None:
+        pipe(HARBOUR.read_bytes())
         stop_at(charlm, 5, "train", "-", "-o", "piped", *TINY, "--steps", "12", "--quiet")
         assert charlm("train", "--resume", "piped", "--quiet").code == 0
 
@@ -504,29 +500,21 @@ def test_random_kills_lose_nothing(charlm: Charlm, tmp_path: Path, count: int) -
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
-def test_ctrl_c_in_a_process_saves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_in_a_process_saves_or_leaves_at_once(tmp_path: Path, presses: int) -> None:
     process = spawn(*RUN, "--steps", "100000", "--evaluations", "1000", cwd=tmp_path)
     assert process.stderr is not None
     while not (line := process.stderr.readline()).startswith("step "):
         assert line, "it ended before its first evaluation"
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "charlm train --resume m" in err
-    assert "Traceback" not in err
-
-
-@pytest.mark.slow
-@pytest.mark.xdist_group("processes")
-def test_ctrl_c_twice_leaves_at_once(tmp_path: Path) -> None:
-    process = spawn(*RUN, "--steps", "100000", "--evaluations", "1000", cwd=tmp_path)
-    assert process.stderr is not None
-    while not (line := process.stderr.readline()).startswith("step "):
-        assert line, "it ended before its first evaluation"
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
-    assert process.returncode in (130, -signal.SIGINT)  # the second may find the interpreter already leaving
+    for _ in range(presses):
+        process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60 if presses == 1 else 10)
+    if presses == 1:
+        assert process.returncode == 130
+        assert "charlm train --resume m" in err
+        assert "Traceback" not in err
+    else:
+        assert process.returncode in (130, -signal.SIGINT)  # the second may find the interpreter already leaving
     checkpoint.load(tmp_path / "checkpoints" / "m.safetensors")
 
 

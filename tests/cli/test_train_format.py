@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from charlm.checkpoint import load
 from charlm.text.dialogue import Dialogue
 
-from .conftest import HARBOUR, TINY, Charlm
+from .conftest import HARBOUR, TINY, Charlm, Pipe
 from .test_train import stop_at
 
 PLAY = "".join(
@@ -96,13 +95,8 @@ def test_resume_keeps_the_format(charlm: Charlm, texts: Path, form: str, is_cach
     assert event["dialogue_chosen_by"] == ("text" if form == "auto" else "user")
 
 
-def test_format_is_detected_in_stdin_and_several_files(
-    charlm: Charlm, texts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Piped:
-        buffer = io.BytesIO(PLAY.encode())
-
-    monkeypatch.setattr("sys.stdin", Piped)
+def test_format_is_detected_in_stdin_and_several_files(charlm: Charlm, texts: Path, pipe: Pipe) -> None:
+    pipe(PLAY.encode())
     planned(charlm, "-", "-o", "piped", *TINY)
     assert dialogue_of(texts, "piped").format == "play"
     planned(charlm, "play.txt", HARBOUR, "-o", "both", *TINY)

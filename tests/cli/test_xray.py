@@ -124,20 +124,8 @@ def test_invalid_use_prints_one_sentence(charlm: Charlm, model: str, arguments: 
 
 
 def test_gradients_measure_models_and_fresh_cells(charlm: Charlm, model: str, tmp_path: Path) -> None:
-    asked = (
-        "gradients",
-        model,
-        "--text",
-        HARBOUR,
-        "--cell",
-        "rnn",
-        "--hidden",
-        "12",
-        "--steps",
-        "30",
-        "--windows",
-        "4",
-    )
+    fresh_cell = ("--cell", "rnn", "--hidden", "12")
+    asked = ("gradients", model, "--text", HARBOUR, *fresh_cell, "--steps", "30", "--windows", "4")
     document = json.loads(charlm(*asked, "--json").out)
     named, fresh = document["models"]
     assert (named["name"], named["cell"], fresh["name"]) == ("noise", "lstm", "fresh rnn")
