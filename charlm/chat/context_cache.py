@@ -58,33 +58,29 @@ class ContextCache:
     def context(self, turn: Turn) -> Context:
         """Return the context after a turn.
 
-        It is fetched or read again only after a crash, with another model, or if it was too large to keep.
+        It is read again only after a crash, with another model, or if it was too large to keep.
         """
         missing = []
-        one, found = turn, turn.context
-        while found is None:
-            if one.parent is None:
-                found = self.model.read(self.model.start(), self._encode(self._data.dialogue.beginning))
-            else:
-                found = self._journal.fetch(one, self.model)
-            if found is None:
-                missing.append(one)
-                assert one.parent is not None
-                one = one.parent
-                found = one.context
-            else:
-                self.keep(one, found)
+        while (found := self.fetch(turn)) is None:
+            missing.append(turn)
+            assert turn.parent is not None
+            turn = turn.parent
         for one in reversed(missing):
             found, one.nats = self.read_turn(found, one)
             self.keep(one, found)
         return found
 
-    def prefetch(self, turn: Turn) -> None:
-        """Fetch the context of a turn if it is saved; nothing is read."""
-        if turn.context is None and turn.parent is not None:
-            found = self._journal.fetch(turn, self.model)
+    def fetch(self, turn: Turn) -> Context | None:
+        """Return the context after a turn from memory or from the journal; None if its text must be read again."""
+        found = turn.context
+        if found is None:
+            if turn.parent is None:
+                found = self.model.read(self.model.start(), self._encode(self._data.dialogue.beginning))
+            else:
+                found = self._journal.fetch(turn, self.model)
             if found is not None:
                 self.keep(turn, found)
+        return found
 
     def begin_turn(self, before: Context, turn: Turn) -> Context:
         """Return the context before a turn's own text, from that after its parent."""

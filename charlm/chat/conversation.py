@@ -120,10 +120,6 @@ class Conversation:
         """The trained model."""
         return self.model.base
 
-    @engine.setter
-    def engine(self, engine: Engine) -> None:
-        self.contexts.model = AdaptiveModel(engine)
-
     @property
     def dials(self) -> ChatConfig:
         """Settings of the next draw; they may be set at any time, also while a reply is drawn."""

@@ -9,10 +9,6 @@ from charlm.chat.turns import Turn
 from charlm.inference.generate import Piece
 
 
-def _ignore(_: object) -> None:
-    pass
-
-
 class Reply(NamedTuple):
     """The result of an operation that draws."""
 
@@ -26,8 +22,8 @@ class Reply(NamedTuple):
 class Observer(NamedTuple):
     """Functions that are called while a reply is drawn, in the thread that draws it."""
 
-    on_piece: Callable[[Piece], None] = _ignore  # with each piece as it comes; it may wait, to set a pace
-    on_turn: Callable[[Turn], None] = _ignore  # with your turn, then with the model's as it begins
+    on_piece: Callable[[Piece], None] = lambda piece: None  # with each piece as it comes; it may wait, to set a pace
+    on_turn: Callable[[Turn], None] = lambda turn: None  # with your turn, then with the model's as it begins
 
 
 NO_OBSERVER = Observer()

@@ -161,7 +161,7 @@ class Session:
                 self._news.append(f"the model {summary.model} no longer exists; {self.name} reads the text instead")
         opened = store.open(number, self.name, self.engine, self.dialogue)
         self.conversation = opened.conversation
-        self.conversation.contexts.prefetch(self.conversation.head)  # shows the learned weights before the next turn
+        self.conversation.contexts.fetch(self.conversation.head)  # shows the learned weights before the next turn
         if opened.reread:
             self._news.append(f"{self.name} has changed since this conversation; it reads the text again")
 

@@ -93,18 +93,15 @@ def upwards(turn: Turn) -> Iterator[Turn]:
 
 def branch(here: Turn, there: Turn) -> list[Turn]:
     """Return the turns from the fork of two paths to `there`, the last first. The cost is the distance of the fork."""
-    mine, theirs = {here}, {there}
-    left, right = here, there
-    while left not in theirs and right not in mine:
-        left, right = left.parent or left, right.parent or right
-        mine.add(left)
-        theirs.add(right)
-    fork = left if left in theirs else right
     turns = []
-    while there is not fork:
-        turns.append(there)
-        assert there.parent is not None
-        there = there.parent
+    while here is not there:
+        if there.depth >= here.depth:
+            turns.append(there)
+            assert there.parent is not None
+            there = there.parent
+        else:
+            assert here.parent is not None
+            here = here.parent
     return turns
 
 

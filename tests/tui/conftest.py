@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.session import ChatOptions, Session
 from charlm.checkpoint import save
 from charlm.config import ChatConfig
@@ -35,7 +36,7 @@ def open_chat(make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pyte
         def start() -> Session:
             session = Session(ChatOptions(model=model, **{"seed": 1, **options}))
             session.engine = ScriptedEngine(session.engine.checkpoint)
-            session.conversation.engine = session.engine
+            session.conversation.contexts.model = AdaptiveModel(session.engine)
             session.conversation.dials = dials
             return session
 
