@@ -17,7 +17,7 @@ PANEL_COLUMNS: Final = 34
 
 
 class PanelLayout(Horizontal):
-    """The conversation (id "talk") between widgets of class "panel". When one closes, the prompt gets the focus."""
+    """The conversation, whose id is "talk", between panels. When a panel closes, the prompt gets the focus."""
 
     DEFAULT_CSS = """
     PanelLayout {
@@ -43,8 +43,9 @@ class PanelLayout(Horizontal):
     def __init__(self, *children: Widget, prompt: Widget) -> None:
         super().__init__(*children)
         self._prompt = prompt
-        self._panels = {str(child.id): child for child in children if child.has_class("panel")}
-        self._titles = {name: str(panel.border_title) for name, panel in self._panels.items()}
+        self._panels = {str(child.id): child for child in children if child.id != "talk"}
+        for panel in self._panels.values():
+            panel.add_class("panel")
 
     def on_mount(self) -> None:
         self._show_focus()
@@ -97,5 +98,5 @@ class PanelLayout(Horizontal):
     @on(DescendantBlur)
     def _show_focus(self) -> None:
         """Show in each panel's title how to reach its keys."""
-        for name, panel in self._panels.items():
-            panel.border_title = self._titles[name] + ("" if panel.has_focus_within else " \u00b7 Tab")
+        for panel in self._panels.values():
+            panel.border_title = panel.BORDER_TITLE + ("" if panel.has_focus_within else " \u00b7 Tab")

@@ -44,8 +44,7 @@ def lines(app: WidgetApp) -> list[str]:
 
 
 async def test_row_shows_title_age_turns_and_model() -> None:
-    async with show_panel() as (panel, pilot, app):
-        await pilot.pause()
+    async with show_panel() as (panel, _, app):
         assert [line.strip() for line in lines(app)] == [
             "\u25cf A walk by the harbour",
             "3 min  12 turns  harbour",
@@ -94,7 +93,6 @@ async def test_keys_act_on_highlighted_conversation() -> None:
 
 async def test_click_opens_conversation() -> None:
     async with show_panel() as (_, pilot, app):
-        await pilot.pause()
         await pilot.click(OptionList, offset=(5, 2))
         assert app.posted == [("Opened", 9)]
 

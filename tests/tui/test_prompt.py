@@ -583,7 +583,6 @@ async def test_unused_keys_reach_the_app() -> None:
 @pytest.mark.parametrize("size", SIZES)
 async def test_empty_prompt_shows_hints_that_fit(size: tuple[int, int]) -> None:
     async with show_prompt(size) as (prompt, pilot, _):
-        await pilot.pause()
         shown = rows(prompt)[0]
         assert "Write something" in shown
         assert "Enter sends it" in shown

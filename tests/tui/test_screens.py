@@ -127,8 +127,7 @@ async def test_picker_skips_unreadable_model() -> None:
 @pytest.mark.parametrize("size", SIZES)
 async def test_picker_shows_whole_error(size: tuple[int, int]) -> None:
     error = "/home/somebody/long/folder/broken.safetensors is no model file: its header is missing END"
-    async with push(ModelPicker([ModelCard("broken", Path("b"), error=error)]), size) as (app, pilot, _results):
-        await pilot.pause()
+    async with push(ModelPicker([ModelCard("broken", Path("b"), error=error)]), size) as (app, _pilot, _results):
         seen = "".join(row.strip().strip("\u2502").strip().ljust(1) for row in on_screen(app))
         assert error.replace(" ", "") in seen.replace(" ", "")
 

@@ -45,10 +45,10 @@ class ChatScreen(Screen[None]):
         super().__init__()
         self.busy = False  # a reply is requested or in progress
         self.prompt, self.status, self.look = Prompt(), StatusLine(), LookPane()
-        self.conversations = ConversationsPanel(id="conversations", classes="panel")
-        self.dials = DialsPanel(id="dials", classes="panel")
+        self.conversations = ConversationsPanel()
+        self.dials = DialsPanel()
         self.transcript = self.look.transcript
-        self.xray = XRayController(XRay(id="xray", classes="panel"), self.transcript, events.probe)
+        self.xray = XRayController(XRay(), self.transcript, events.probe)
         self.editing = EditMode(self.prompt)
         talk = Vertical(self.look, self.prompt, id="talk")
         self.panels = PanelLayout(self.conversations, talk, self.dials, self.xray.panel, prompt=self.prompt)

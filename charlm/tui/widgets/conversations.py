@@ -64,6 +64,8 @@ class ConversationsPanel(Vertical):
     }
     """
 
+    BORDER_TITLE = "conversations"
+
     @dataclass
     class Searched(Message):
         """The user searches for a text; an empty one finds all conversations."""
@@ -86,16 +88,8 @@ class ConversationsPanel(Vertical):
     class New(Message):
         """The user begins a new conversation."""
 
-    def __init__(
-        self,
-        *,
-        clock: Callable[[], float] = time.time,
-        search_delay: float = SEARCH_DELAY_SECONDS,
-        id: str | None = None,  # noqa: A002 - Textual's name
-        classes: str | None = None,
-    ) -> None:
-        super().__init__(id=id, classes=classes)
-        self.border_title = "conversations"
+    def __init__(self, *, clock: Callable[[], float] = time.time, search_delay: float = SEARCH_DELAY_SECONDS) -> None:
+        super().__init__(id="conversations")
         self._clock = clock
         self._search_delay = search_delay
         self._timer: Timer | None = None

@@ -71,8 +71,8 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
 
         name: str
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id, classes=classes)
+    def __init__(self) -> None:
+        super().__init__(id="dials")
         self._dials: ChatConfig | None = None
         self._presets = PresetsRow()
         dials = [DialRow(one) if one.setting.stops else ClampRow(one) for one in settings_of(ChatConfig)]

@@ -16,6 +16,7 @@ from textual.widget import Widget
 from charlm.tui.graphemes import one_line, shorten
 
 _GAP = 3  # cells between two texts
+_STYLES = {"model": "$text-primary bold", "state": "$foreground", "note": "$text-warning"}
 _ORDER = ("model", "state", "turn", "learned", "speed", "characters", "seed", "note")
 
 
@@ -37,8 +38,6 @@ class StatusLine(Widget):
 
     IMPORTANCE: ClassVar = ("state", "model", "note", "turn", "learned", "speed", "characters", "seed")
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"status--model", "status--state", "status--note"}
-
     DEFAULT_CSS = """
     StatusLine {
         height: 1;
@@ -47,9 +46,6 @@ class StatusLine(Widget):
         background: $panel;
         color: $foreground 75%;
         text-wrap: nowrap;
-        & .status--model { color: $text-primary; text-style: bold; }
-        & .status--state { color: $foreground; }
-        & .status--note { color: $text-warning; }
     }
     """
 
@@ -62,23 +58,16 @@ class StatusLine(Widget):
     def render(self) -> Content:
         """As many texts as there is room for; the state and the model are cut rather than left out."""
         room = self.content_size.width
-        kept: dict[str, str] = {}
+        kept: dict[str, Content] = {}
         for name in self.IMPORTANCE:
-            text = one_line(str(self.texts.get(name, "")))
+            original = self.texts.get(name, "")
+            text = one_line(str(original))
             if not text:
                 continue
             if cell_len(text) > room:
-                if name in ("state", "model") and room > _GAP:
-                    kept[name] = shorten(text, room)
-                break  # nothing less important is shown in its place
-            kept[name] = text
+                if name not in ("state", "model") or room <= _GAP:
+                    break  # nothing less important is shown in its place
+                text = shorten(text, room)
+            kept[name] = original if isinstance(original, Content) else Content.styled(text, _STYLES.get(name, ""))
             room -= cell_len(text) + _GAP
-        return Content(" " * _GAP).join([self._styled(name, kept[name]) for name in _ORDER if name in kept])
-
-    def _styled(self, name: str, text: str) -> Content:
-        original = self.texts[name]
-        if isinstance(original, Content):
-            return original
-        style = f"status--{name}"
-        known = style in self.COMPONENT_CLASSES
-        return Content.styled(text, self.get_visual_style(style, partial=True) if known else "")
+        return Content(" " * _GAP).join([kept[name] for name in _ORDER if name in kept])

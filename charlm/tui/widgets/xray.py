@@ -36,7 +36,6 @@ BLOCKS: Final = " \u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 MAX_BITS: Final = 6.0  # of the entropy line
 MAX_CHOICES: Final = 12
 MAX_TYPED_CHARS: Final = 20
-HINT: Final = "Enter pins, a ablates"
 
 _TYPED: Final = frozenset("0123456789:=.-")
 _REVERSE: Final = Style(reverse=True)
@@ -75,6 +74,9 @@ class XRay(Widget, can_focus=True):
     }
     """
 
+    BORDER_TITLE = "X-ray"
+    BORDER_SUBTITLE = "Enter pins, a ablates"
+
     summary: reactive[ActivationSummary | None] = reactive(None, layout=False)
 
     place: reactive[tuple[int, int, int]] = reactive((0, 0, 0))
@@ -110,10 +112,8 @@ class XRay(Widget, can_focus=True):
 
         width: int
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id, classes=classes)
-        self.border_title = "X-ray"
-        self.border_subtitle = HINT
+    def __init__(self) -> None:
+        super().__init__(id="xray")
         self._rows: list[Strip] = []
 
     # -- watchers and events ------------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ class XRay(Widget, can_focus=True):
         self._redraw()
 
     def watch_clamps(self) -> None:
-        self.border_subtitle = f"{len(self.clamps)} held, u lets go" if self.clamps else HINT
+        self.border_subtitle = f"{len(self.clamps)} held, u lets go" if self.clamps else self.BORDER_SUBTITLE
         self._redraw()
 
     def on_resize(self) -> None:
