@@ -1,9 +1,9 @@
 """The context of a model, and the one method that reads.
 
-    text --encode_lossy--> ids --Model.read(context, ids)--> Context(state, logits) --sample--> Piece
-
 Owns `Context`, what a model has read. `Model` is the interface of everything that reads. A context is never changed in
 place: keeping a reference is a snapshot, and going back costs nothing.
+
+    Text --encode_lossy--> ids --Model.read(context, ids)--> Context(state, logits) --sample--> Piece
 """
 
 from __future__ import annotations

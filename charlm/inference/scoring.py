@@ -70,13 +70,6 @@ def surprisals(logits: Array, ids: Ids) -> Nats:
     return -log_softmax(logits)[np.arange(len(ids)), ids].astype(np.float64)
 
 
-def score_ids(engine: Engine, context: Context, ids: Ids) -> tuple[Context, Nats]:
-    """Read ids and score each; see `ScoreIds`."""
-    state, logits = engine.forward(context.state, ids)
-    before = np.concatenate((context.logits[None], logits[:-1]))
-    return Context(state, logits[-1]), surprisals(before, ids)
-
-
 def score_text(engine: Engine, text: str, lanes: int = 1) -> Iterator[TextScore]:
     """Score a text with the state carried through it; yields the score so far.
 
@@ -141,8 +134,14 @@ class LineScorer:
     @classmethod
     def static(cls, engine: Engine) -> LineScorer:
         """Return a scorer that does not learn."""
+
+        def score(context: Context, ids: Ids) -> tuple[Context, Nats]:
+            state, logits = engine.forward(context.state, ids)
+            before = np.concatenate((context.logits[None], logits[:-1]))
+            return Context(state, logits[-1]), surprisals(before, ids)
+
         context, _ = read_prompt(StaticModel(engine), "\n")
-        return cls(engine.vocabulary, context, lambda context, ids: score_ids(engine, context, ids))
+        return cls(engine.vocabulary, context, score)
 
     def push(self, line: str) -> LineScore:
         """Read one line without its newline; it is normalised first, as corpora are."""

@@ -1,13 +1,11 @@
 """The network in NumPy: the forward pass with an optional tape, and the backward pass.
 
-    ids (T, B) -> embedding -> [cell -> norm -> + input] x L -> output -> logits (T, B, V)
-
 Layers run one after the other. Only the recurrence runs step by step. Arrays over time have T * B rows, all streams of
 the first step first. The backward pass is truncated backpropagation through time (Werbos 1990; Williams and Peng 1990).
 The gradient of a matrix is one product over all steps, returned as its two factors. To scale its rows or columns, scale
-the factors: they are far smaller.
+the factors: they are far smaller. `charlm.inference.fast_step` is the fast path for one step of generation.
 
-`charlm.inference.fast_step` is the fast path for one step of generation.
+    Ids (T, B) -> embedding -> [cell -> norm -> + input] x L -> output -> logits (T, B, V)
 """
 
 from __future__ import annotations

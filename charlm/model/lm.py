@@ -1,8 +1,8 @@
 """The character language model in torch, for training.
 
-    ids (T, B) -> embedding -> [dropout -> cell -> norm -> + input] x L -> dropout -> output -> logits (T, B, V)
-
 Parameters have the names and shapes of the model file (`charlm.tensor_shapes`); saving is copying.
+
+    Ids (T, B) -> embedding -> [dropout -> cell -> norm -> + input] x L -> dropout -> output -> logits (T, B, V)
 """
 
 from __future__ import annotations

@@ -562,9 +562,8 @@ def test_context_survives_as_bytes(learner: Learner) -> None:
 
 def test_context_without_learning_survives_as_bytes(learner: Learner) -> None:
     context = learner.start()
-    again = learner.from_bytes(
-        learner.to_bytes(context), delta_from_bytes(learner.base.checkpoint, context.delta.to_bytes())
-    )
+    delta = delta_from_bytes(learner.base.checkpoint, context.delta.to_bytes())
+    again = learner.from_bytes(learner.to_bytes(context), delta)
     assert learner.engine(again) is learner.base
     np.testing.assert_allclose(again.logits, context.logits, atol=1e-5)
 

@@ -84,27 +84,21 @@ def test_reading_in_parts_or_steps_gives_same_logits(cell: str) -> None:
     engine, ids = Engine(checkpoint), make_ids(2 * SEGMENT + 37)
     state, expected = engine.forward(engine.start(), ids)
 
-    stepped, rows = engine.start(), []
-    for index in ids.tolist():
-        stepped, logits = engine.step(stepped, index)
-        rows.append(logits)
-    np.testing.assert_allclose(rows, expected, rtol=0, atol=1e-5)
-    assert_states_close(stepped, state)
-
-    cut, rows = engine.start(), []
-    for part in np.split(ids, [1, 2, 5, SEGMENT, SEGMENT + 1, 2 * SEGMENT + 36]):
-        cut, logits = engine.forward(cut, part)
-        rows.extend(logits)
-    np.testing.assert_allclose(rows, expected, rtol=0, atol=1e-5)
-    assert_states_close(cut, state)
-
-    column, logits = engine.forward(engine.start(), ids[:, None])
-    np.testing.assert_allclose(logits[:, 0], expected, rtol=0, atol=1e-5)
-    assert_states_close(column, state)
-
-    fed, logits = engine.prefill(engine.start(), ids)
-    np.testing.assert_allclose(logits, expected[-1], rtol=0, atol=1e-5)
+    column, column_logits = engine.forward(engine.start(), ids[:, None])
+    fed, last = engine.prefill(engine.start(), ids)
+    np.testing.assert_allclose(last, expected[-1], rtol=0, atol=1e-5)
     assert_states_close(fed, state)
+    readings = [(column, column_logits[:, 0])]
+    cuts = [1, 2, 5, SEGMENT, SEGMENT + 1, 2 * SEGMENT + 36]
+    for read, parts in ((engine.step, ids.tolist()), (engine.forward, np.split(ids, cuts))):
+        cut, rows = engine.start(), []
+        for part in parts:
+            cut, logits = read(cut, part)
+            rows.append(np.atleast_2d(logits))
+        readings.append((cut, np.concatenate(rows)))
+    for found, logits in readings:
+        np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
+        assert_states_close(found, state)
 
 
 @pytest.mark.parametrize("cell", CELLS)

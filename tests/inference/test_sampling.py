@@ -314,13 +314,6 @@ def test_draw_inverts_the_cumulative_distribution(weights: list[float], uniform:
     assert uniform - 1e-12 <= (below_it + p[0, index]) / total
 
 
-@given(logits=wild_logits(), params=chains(), uniform=st.sampled_from([0.0, np.nextafter(1, 0)]))
-def test_draw_never_has_probability_zero(logits: list[float], params: SamplingConfig, uniform: float) -> None:
-    assume(max(logits) > -math.inf)
-    p = distribution(np.array([logits], np.float32), params)
-    assert p[0, draw(p, [uniform])[0]] > 0
-
-
 def test_draw_uses_one_number_per_row() -> None:
     rng = np.random.default_rng(0)
     p, uniforms = rng.dirichlet(np.ones(9), 50), rng.random(50)
