@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import PurePosixPath
-from typing import Final, NamedTuple
+from typing import Final
 
 from charlm.corpora import pii
 from charlm.corpora.documents import CleaningReport
 from charlm.errors import CorpusError
 
-MAX_TURN_CHARS: Final = 200  # characters of a turn
+MAX_TURN_CHARS: Final = 200
 MAX_ANSWERS: Final = 3  # to one question; "tell me a joke" has thirty
 _BREAKS_OFF = re.compile(r"\b(?:the|an?|of|in|inside|by|than)\W*$|\bxfind\b", re.IGNORECASE)
 _CODE = re.compile(r"```|\bdef \w+\(|[{}=<>\\|]|;$")
@@ -31,30 +30,20 @@ _CRUDE = re.compile(
 _REPAIR = ("'1984'\n- In a game of bingo", "1984' - In a game of bingo")
 
 
-class QAPair(NamedTuple):
-    """An entry: a question, and answers or the rest of a conversation."""
-
-    name: str  # file and number
-    turns: list[str]
-
-
-def read(path: str, text: str) -> list[QAPair]:
-    """Return the entries of a YAML file.
-
-    Raises:
-        CorpusError: it has another form.
-    """
+def read(path: str, text: str) -> list[list[str]]:
+    """Return the texts of each entry of a YAML file: a question, and answers or the rest of a conversation."""
     import yaml
 
-    stem = PurePosixPath(path).stem
     try:
         entries = yaml.load(text.replace(*_REPAIR), Loader=yaml.BaseLoader)["conversations"]  # every scalar is a text
-        return [QAPair(f"{stem} {number}", [turn.strip() for turn in entry]) for number, entry in enumerate(entries)]
+        return [[turn.strip() for turn in entry] for entry in entries]
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise CorpusError(f"the form of {path} is not that of this version of the package") from error
 
 
-def clean(entries: Sequence[QAPair], report: CleaningReport, tidy: Callable[[str], str]) -> list[tuple[str, list[str]]]:
+def clean(
+    entries: Sequence[Sequence[str]], report: CleaningReport, tidy: Callable[[str], str]
+) -> list[tuple[str, list[str]]]:
     """Return conversations and pairs with their names, each once.
 
     Args:
@@ -64,7 +53,7 @@ def clean(entries: Sequence[QAPair], report: CleaningReport, tidy: Callable[[str
     """
     found: list[tuple[str, list[str]]] = []
     answered: defaultdict[str, set[str]] = defaultdict(set)
-    for _, turns in entries:
+    for turns in entries:
         if reason := _rejection_reason(turns):
             report.remove(reason, " ".join(turns))
             continue

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from charlm.corpora.catalogue import CorpusSource, Recipe
+from charlm.corpora.documents import CleaningReport
 
 PROSE = "The ferry goes over at nine and comes back at ten.\n" * 20
 
@@ -52,6 +53,11 @@ def source(path: Path, *files: str, **changes: object) -> CorpusSource:
 def copying(path: Path) -> Callable[[CorpusSource, Path], Path]:
     """A download that copies a file."""
     return lambda source, folder: Path(shutil.copy(path, folder))
+
+
+@pytest.fixture
+def report() -> CleaningReport:
+    return CleaningReport()
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ bytes = 1000
 licence = "CC0"
 attribution = "the harbourmaster"
 """.format(digest="0" * 64)
+URL = 'url = "https://harbour.example/letters.txt"'
 
 
 def test_built_in_recipes_are_complete() -> None:
@@ -93,14 +94,14 @@ def test_unknown_name_raises_with_a_hint(name: str, hint: str, tmp_path: Path) -
         ("bytes = 1000", "files = 3", "files must be a list"),
         ("0" * 64, "0" * 63, "has no sha256"),
         ("https://harbour.example/letters.txt", "file:///etc/passwd", "not an address that begins with https"),
-        ('url = "https://harbour.example/letters.txt"', 'package = "x"', "needs an exact version"),
-        ('url = "https://harbour.example/letters.txt"', 'package = "-x"\nversion = "1"', "needs an exact version"),
-        ('url = "https://harbour.example/letters.txt"', 'package = "x"\nversion = ">1"', "needs an exact version"),
+        (URL, 'package = "x"', "needs an exact version"),
+        (URL, 'package = "-x"\nversion = "1"', "needs an exact version"),
+        (URL, 'package = "x"\nversion = ">1"', "needs an exact version"),
         ("bytes = 1000", 'backend = "maturin"', "the backend of https://harbour.example/letters.txt must be"),
         (
-            'url = "https://harbour.example/letters.txt"',
+            URL,
             'package = "x"\nversion = "1"\nkind = "sdist"\nbackend = "../x"',
-            "the backend of x 1 must be a module's name",
+            "the backend of x 1 must be a module's",
         ),
         ('licence = "CC0"\n', "", "lacks licence"),
     ],

@@ -32,12 +32,17 @@ conversations:
 
 def test_read_returns_every_scalar_as_text() -> None:
     assert chatterbot.read("data/boats.yml", TEXT) == [
-        ("boats 0", ["What is a boat?", "A house that doesn't stay."]),
-        ("boats 1", ["Tell me more", 'It "floats".']),
-        ("boats 2", ["hello", "hi", "how are you?", "fine"]),
-        ("boats 3", ["code", "def f(x):\n    return {x}"]),
-        ("boats 4", ["name", "one", "two"]),
+        ["What is a boat?", "A house that doesn't stay."],
+        ["Tell me more", 'It "floats".'],
+        ["hello", "hi", "how are you?", "fine"],
+        ["code", "def f(x):\n    return {x}"],
+        ["name", "one", "two"],
     ]
+
+
+def test_broken_entry_stays_in_the_answer_before_it() -> None:
+    text = "conversations:\n- - When?\n  - '1984'\n- In a game of bingo, what?\n  - '22'\n"
+    assert chatterbot.read("trivia.yml", text) == [["When?", "1984' - In a game of bingo, what?", "22"]]
 
 
 def test_clean_makes_conversations_and_pairs() -> None:
@@ -67,16 +72,14 @@ def test_clean_makes_conversations_and_pairs() -> None:
 )
 def test_unusable_entry_is_removed_with_a_reason(turns: list[str], reason: str) -> None:
     report = CleaningReport()
-    assert chatterbot.clean([chatterbot.QAPair("x", turns)], report, normalise_english.tidy) == []
+    assert chatterbot.clean([turns], report, normalise_english.tidy) == []
     assert list(report.removed) == [reason]
 
 
 def test_answers_are_distinct_and_limited() -> None:
     report = CleaningReport()
     answers = ["a fish", "A fish!", "a rope", "a bell", "a net"]
-    found = chatterbot.clean(
-        [chatterbot.QAPair("x", ["What?", one]) for one in answers], report, normalise_english.tidy
-    )
+    found = chatterbot.clean([["What?", one] for one in answers], report, normalise_english.tidy)
     assert [turns[1] for _, turns in found] == ["A fish.", "A rope.", "A bell."]
     assert report.removed["entries that others repeat"][0] == 1
     assert report.removed["answers beyond 3 to one question"][0] == 1

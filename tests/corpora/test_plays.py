@@ -47,11 +47,6 @@ _Exeunt_
 """.replace("@@", "  ")  # two spaces end a line in Markdown
 
 
-@pytest.fixture
-def report() -> CleaningReport:
-    return CleaningReport()
-
-
 def test_play_keeps_only_speeches(report: CleaningReport) -> None:
     assert plays.play(PLAY, report) == (
         "Prologue:\nTwo shores, alike in water and in mud.\n\n"

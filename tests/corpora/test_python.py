@@ -48,11 +48,6 @@ class Bell:
 '''.replace("\tdef", "    def")
 
 
-@pytest.fixture
-def report() -> CleaningReport:
-    return CleaningReport()
-
-
 def test_module_keeps_code_without_credits(report: CleaningReport) -> None:
     found = python.module(MODULE, report)
     ast.parse(found)

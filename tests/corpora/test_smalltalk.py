@@ -31,76 +31,50 @@ def talk(seed: int, turns: int = 8) -> list[list[str]]:
     return [[sentence(rng)] for _ in range(turns)]
 
 
-@pytest.fixture
-def report() -> CleaningReport:
-    return CleaningReport()
+CROWD = [RawConversation(str(seed), "", talk(seed)) for seed in range(30)]  # enough that no word is rare
 
 
-@pytest.fixture
-def crowd() -> list[RawConversation]:
-    """Enough conversations that no word is rare."""
-    return [RawConversation(str(seed), "", talk(seed)) for seed in range(30)]
-
-
-def cleaned(
-    crowd: list[RawConversation], one: list[list[str]], report: CleaningReport, prompt: str = ""
-) -> list[list[str]]:
+def cleaned(one: list[list[str]], report: CleaningReport, prompt: str = "") -> list[list[str]]:
     return [
-        turns for name, turns in smalltalk.clean([*crowd, RawConversation("me", prompt, one)], report) if name == "me"
+        turns for name, turns in smalltalk.clean([*CROWD, RawConversation("me", prompt, one)], report) if name == "me"
     ]
 
 
-def test_clean_conversation_is_kept(crowd: list[RawConversation], report: CleaningReport) -> None:
-    found = cleaned(crowd, [["the boat is late"], ["so are you"], ["what do they say"], ["the bell is green"]], report)
+def test_clean_conversation_is_kept(report: CleaningReport) -> None:
+    found = cleaned([["the boat is late"], ["so are you"], ["what do they say"], ["the bell is green"]], report)
     assert found == [["The boat is late.", "So are you.", "What do they say?", "The bell is green."]]
     assert report.removed == {}
 
 
-def test_rejected_turn_splits_a_conversation(crowd: list[RawConversation], report: CleaningReport) -> None:
-    one = talk(99, 7)
-    one[3] = ["my line is 555-010-9999"]
-    found = cleaned(crowd, one, report)
-    assert [len(part) for part in found] == [3, 3]
-    assert report.removed["turns with phone numbers"][0] == 1
+@pytest.mark.parametrize(
+    ("turns", "changed", "lengths", "reason"),
+    [
+        (7, {3: ["my line is 555-010-9999"]}, [3, 3], "turns with phone numbers"),
+        (8, {3: ["see the leaderboard today"], 4: ["my score"]}, [3, 3], "turns about the website and its contest"),
+        (4, {1: ["are you still there?"]}, [2], "turns left alone"),
+        (3, {}, [], "conversations of fewer than 4 turns"),
+        (5, {2: [" ".join(sorted(set(WORDS)))] * 2}, [2, 2], "turns over 200 characters that could not be shortened"),
+    ],
+)
+def test_rejected_turns_split_a_conversation(
+    report: CleaningReport, turns: int, changed: dict[int, list[str]], lengths: list[int], reason: str
+) -> None:
+    one = [changed.get(at, messages) for at, messages in enumerate(talk(99, turns))]
+    assert [len(part) for part in cleaned(one, report)] == lengths
+    assert report.removed[reason][0] == max(1, len(changed))
 
 
-def test_turns_about_the_website_split(crowd: list[RawConversation], report: CleaningReport) -> None:
-    one = talk(92, 8)
-    one[3], one[4] = ["see the leaderboard today"], ["my score"]
-    assert [len(part) for part in cleaned(crowd, one, report)] == [3, 3]
-    assert report.removed["turns about the website and its contest"][0] == 2
-
-
-def test_single_turn_is_removed(crowd: list[RawConversation], report: CleaningReport) -> None:
-    one = talk(98, 4)
-    one[1] = ["are you still there?"]
-    assert [len(part) for part in cleaned(crowd, one, report)] == [2]
-    assert report.removed["turns left alone"][0] == 1
-
-
-def test_short_conversation_is_removed(crowd: list[RawConversation], report: CleaningReport) -> None:
-    assert cleaned(crowd, talk(97, 3), report) == []
-    assert report.removed["conversations of fewer than 4 turns"][0] == 1
-
-
-def test_long_turn_keeps_beginning_and_end(crowd: list[RawConversation], report: CleaningReport) -> None:
+def test_long_turn_keeps_beginning_and_end(report: CleaningReport) -> None:
     rng = random.Random(5)
     one = talk(96, 5)
     one[2] = [sentence(rng) for _ in range(6)]
-    [found] = cleaned(crowd, one, report)
+    [found] = cleaned(one, report)
     whole = smalltalk.join(one[2], Counter())
     assert len(whole) > smalltalk.MAX_TURN_CHARS >= len(found[2])
     parts = found[2].split(". ")
     assert whole.startswith(". ".join(parts[:-1]))
     assert whole.endswith(parts[-1])
     assert report.removed["sentences in the middle of long turns"][1] == len(whole) - len(found[2])
-
-
-def test_monologue_splits(crowd: list[RawConversation], report: CleaningReport) -> None:
-    rng = random.Random(6)
-    one = talk(95, 5)
-    one[2] = [sentence(rng, 12) for _ in range(12)]
-    assert [len(part) for part in cleaned(crowd, one, report)] == [2, 2]
 
 
 @pytest.mark.parametrize("length", [1, 199, 200, 201, 300])
@@ -122,22 +96,22 @@ def test_cut_message_is_joined_or_removed() -> None:
     assert smalltalk.join(["Well. " + cut[6:]], Counter()) == "Well."
 
 
-def test_equal_greetings_are_limited(crowd: list[RawConversation], report: CleaningReport) -> None:
+def test_equal_greetings_are_limited(report: CleaningReport) -> None:
     greeted = [RawConversation(f"g{seed}", "", [["hi"], ["hello"], *talk(seed + 500, 4)]) for seed in range(40)]
-    found = [turns for name, turns in smalltalk.clean([*crowd, *greeted], report) if name.startswith("g")]
+    found = [turns for name, turns in smalltalk.clean([*CROWD, *greeted], report) if name.startswith("g")]
     assert len(found) == 40
     beginnings = Counter(turns[0] for turns in found)
     assert beginnings["Hi."] == beginnings["Hello."] + beginnings["Hi."] - 15 == smalltalk.MAX_EQUAL_GREETINGS
     assert report.removed["greetings that others begin with"][0] == 15
 
 
-def test_prompt_is_put_before_its_answer(crowd: list[RawConversation], report: CleaningReport) -> None:
+def test_prompt_is_put_before_its_answer(report: CleaningReport) -> None:
     prompt = "What if the harbour was green? (i.e. all of it)"
     one = [["the harbour is green and late today"], *talk(94, 4)]
-    [found] = cleaned(crowd, one, report, prompt)
+    [found] = cleaned(one, report, prompt)
     assert found[:2] == ["What if the harbour was green?", "The harbour is green and late today."]
     greeting = [["hi how are you today"], *talk(93, 4)]
-    [found] = cleaned(crowd, greeting, report, prompt)
+    [found] = cleaned(greeting, report, prompt)
     assert found[0] == "Hi how are you today?"
 
 
