@@ -35,15 +35,11 @@ def chat(messages: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_make_chat_with_a_pipe_answers_each_line() -> None:
-    lines = chat("hello\nwhat do you like to do?\n")
-    assert lines[0] == "you> hello"
-    assert lines[2] == "you> what do you like to do?"
-    assert len(lines) == 4
+@pytest.mark.parametrize(
+    ("messages", "are_yours"), [("hello\nwhat do you like to do?\n", [True, False] * 2), ("", [True, False] * 3)]
+)
+def test_make_chat_answers_messages_or_shows_its_own(messages: str, are_yours: list[bool]) -> None:
+    lines = chat(messages)
+    assert [line.startswith("you> ") for line in lines] == are_yours
     assert all(line.strip() for line in lines)
-
-
-def test_make_chat_without_input_shows_a_conversation() -> None:
-    lines = chat("")
-    assert [line.startswith("you> ") for line in lines] == [True, False] * 3
-    assert all(line.strip() for line in lines)
+    assert [line for line in lines[::2] if messages] == [f"you> {message}" for message in messages.splitlines()]

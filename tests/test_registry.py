@@ -42,6 +42,9 @@ def test_folders_are_local_then_home_then_bundled() -> None:
     assert here.resolve() == Path.cwd() / "checkpoints"
     assert at_home == Path(os.environ["CHARLM_HOME"]) / "checkpoints"
     assert bundled == registry.bundled_folder()
+    for folder in (at_home, here):
+        path = put(folder / "sea.safetensors")
+        assert find_model("sea") == path
 
 
 def test_the_environment_moves_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -63,13 +66,6 @@ def test_the_first_folder_that_has_a_name_wins(three_folders: list[Path]) -> Non
         find_model("sea")
 
 
-def test_the_real_folders_are_searched() -> None:
-    at_home = put(home() / "checkpoints" / "sea.safetensors")
-    assert find_model("sea") == at_home
-    here = put(Path("checkpoints/sea.safetensors"))
-    assert find_model("sea") == here
-
-
 def test_a_path_is_taken_before_any_name(three_folders: list[Path]) -> None:
     put(three_folders[0] / "sea.safetensors")
     elsewhere = put(Path("elsewhere/lake.safetensors"))
@@ -80,31 +76,21 @@ def test_a_path_is_taken_before_any_name(three_folders: list[Path]) -> None:
         assert find_model(name) == path
 
 
-def test_a_folder_is_no_model(three_folders: list[Path]) -> None:
-    Path("sea").mkdir()
-    (three_folders[0] / "sea.safetensors").mkdir(parents=True)
+def test_folder_is_no_model_unless_its_path_is_given(three_folders: list[Path]) -> None:
+    for folder in (Path("sea"), Path("lake.safetensors"), three_folders[0] / "sea.safetensors"):
+        folder.mkdir(parents=True)
     path = put(three_folders[1] / "sea.safetensors")
     assert find_model("sea") == path
     assert list(models()) == [path]
+    assert find_model("lake.safetensors") == Path("lake.safetensors")
 
 
-def test_find_model_returns_a_folder_with_the_suffix() -> None:
-    Path("sea.safetensors").mkdir()
-    assert find_model("sea.safetensors") == Path("sea.safetensors")
-
-
-def test_models_are_listed_folder_by_folder_each_name_once(three_folders: list[Path]) -> None:
-    first, second, third = three_folders
-    expected = [
-        put(first / "b.safetensors"),
-        put(first / "d.safetensors"),
-        put(second / "a.safetensors"),
-        put(third / "c.safetensors"),
-    ]
-    put(second / "b.safetensors")
-    put(third / "a.safetensors")
-    put(first / "notes.txt")
-    put(first / "b.run" / "resume.safetensors")
+def test_models_lists_each_name_once_folder_by_folder(three_folders: list[Path]) -> None:
+    names = {"first": ["b", "d"], "second": ["a", "b"], "third": ["a", "c"]}
+    made = [put(Path(folder, f"{name}.safetensors").absolute()) for folder in names for name in names[folder]]
+    expected = [path for path in made if (path.parent.name, path.stem) not in (("second", "b"), ("third", "a"))]
+    put(three_folders[0] / "notes.txt")
+    put(three_folders[0] / "b.run" / "resume.safetensors")
     assert list(models()) == expected
     assert [find_model(path.stem) for path in expected] == expected
 
@@ -112,7 +98,7 @@ def test_models_are_listed_folder_by_folder_each_name_once(three_folders: list[P
 @pytest.mark.parametrize(
     ("name", "near"), [("harbuor", "harbour"), ("Harbour", "harbour"), ("shakespear", "shakespeare"), ("sea-2", "sea")]
 )
-def test_near_names_are_offered(three_folders: list[Path], name: str, near: str) -> None:
+def test_unknown_name_hints_at_similar_names(three_folders: list[Path], name: str, near: str) -> None:
     for folder, known in zip(three_folders, ("harbour", "shakespeare", "sea"), strict=True):
         put(folder / f"{known}.safetensors")
     with pytest.raises(NotFoundError) as refused:
@@ -121,14 +107,12 @@ def test_near_names_are_offered(three_folders: list[Path], name: str, near: str)
     assert refused.value.hint == f"did you mean {near}?"
 
 
-def test_without_near_names_the_next_step_is_offered(three_folders: list[Path]) -> None:
-    with pytest.raises(NotFoundError) as refused:
-        find_model("sea")
-    assert "charlm train" in (refused.value.hint or "")
-    put(three_folders[2] / "harbour.safetensors")
-    with pytest.raises(NotFoundError) as refused:
-        find_model("xyz")
-    assert "charlm models" in (refused.value.hint or "")
+def test_unknown_name_hints_at_the_next_step(three_folders: list[Path]) -> None:
+    for name, hint in (("sea", "charlm train"), ("xyz", "charlm models")):
+        with pytest.raises(NotFoundError) as refused:
+            find_model(name)
+        assert hint in (refused.value.hint or "")
+        put(three_folders[2] / "harbour.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +124,7 @@ def test_impossible_names_are_not_found(three_folders: list[Path], name: str) ->
         find_model(name)
 
 
-def test_the_newest_is_the_one_written_last(three_folders: list[Path]) -> None:
+def test_default_model_is_the_newest(three_folders: list[Path]) -> None:
     first, second, third = three_folders
     put(first / "a.safetensors", LATER)
     put(second / "b.safetensors", LATER + 2)
@@ -149,17 +133,14 @@ def test_the_newest_is_the_one_written_last(three_folders: list[Path]) -> None:
     assert default_model() == second / "b.safetensors"
     put(third / "c.safetensors", LATER + 3)
     assert default_model() == third / "c.safetensors"
-
-
-def test_a_name_that_is_hidden_by_another_is_not_the_newest(three_folders: list[Path]) -> None:
-    first, second, _ = three_folders
-    path = put(first / "a.safetensors", LATER)
-    put(second / "a.safetensors", LATER + 1)
-    assert default_model() == path == find_model(default_model().stem)
+    put(third / "a.safetensors", LATER + 4)  # its name finds another model
+    assert default_model() == third / "c.safetensors"
 
 
 def test_default_model_without_own_models_is_bundled(three_folders: list[Path]) -> None:
     first, second, third = three_folders
+    with pytest.raises(NotFoundError, match="no model yet"):
+        default_model()
     put(third / "python.safetensors", LATER + 2)
     put(third / "smalltalk.safetensors", LATER)
     assert default_model() == third / "smalltalk.safetensors"
@@ -190,8 +171,3 @@ def test_package_without_checkout_has_models_inside(tmp_path: Path, monkeypatch:
 )
 def test_is_path_needs_suffix_or_slash(name: str, expected: bool) -> None:
     assert is_path(name) == expected
-
-
-def test_default_model_without_models_is_an_error(three_folders: list[Path]) -> None:
-    with pytest.raises(NotFoundError, match="no model yet"):
-        default_model()

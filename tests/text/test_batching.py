@@ -34,7 +34,7 @@ def as_lists(chunk: Chunk) -> tuple[list[list[int]], list[list[int]], bool]:
 
 
 @given(make_lanes())
-def test_the_chunks_of_an_epoch_rejoin_into_the_lanes(lanes: Lanes) -> None:
+def test_chunks_of_an_epoch_rejoin_into_the_lanes(lanes: Lanes) -> None:
     for _ in range(3):
         edges = [lanes.edges(lane) for lane in range(lanes.lanes)]
         chunks = epoch(lanes)
@@ -44,22 +44,18 @@ def test_the_chunks_of_an_epoch_rejoin_into_the_lanes(lanes: Lanes) -> None:
             assert x[:, lane].tolist() == list(range(start, stop))
             assert y[:, lane].tolist() == list(range(start + 1, stop + 1))
         assert [chunk.starts for chunk in chunks] == [True] + [False] * (len(chunks) - 1)
+        sizes = {len(chunk.x) for chunk in chunks}
+        assert 1 <= min(sizes) <= max(sizes) <= lanes.chunk
+        assert max(sizes) - min(sizes) <= 1
 
 
 @given(make_lanes())
-def test_the_lanes_of_an_epoch_cover_a_stretch_of_the_text_once(lanes: Lanes) -> None:
+def test_lanes_of_an_epoch_cover_a_stretch_once(lanes: Lanes) -> None:
     predictions = len(lanes._ids) - 1
     for _ in range(3):
         seen = np.sort(np.concatenate([chunk.x.ravel() for chunk in epoch(lanes)]))
         assert np.array_equal(seen, np.arange(seen[0], seen[0] + len(seen)))
         assert predictions - len(seen) < lanes.chunk + lanes.lanes, "more is left out than one chunk and the remainder"
-
-
-@given(make_lanes())
-def test_chunks_are_nearly_equal_and_none_is_too_long(lanes: Lanes) -> None:
-    sizes = {len(chunk.x) for chunk in epoch(lanes)}
-    assert 1 <= min(sizes) <= max(sizes) <= lanes.chunk
-    assert max(sizes) - min(sizes) <= 1
 
 
 @given(make_lanes())
@@ -73,29 +69,23 @@ def test_offsets_vary_between_epochs(lanes: Lanes) -> None:
 
 
 @given(make_lanes(), st.integers(0, 40), SEED)
-def test_a_position_is_all_that_a_resume_needs(lanes: Lanes, before: int, seed: int) -> None:
+def test_lanes_resume_from_a_position(lanes: Lanes, before: int, seed: int) -> None:
     for _ in range(before):
         next(lanes)
     assert lanes.epochs == pytest.approx(before / lanes.chunks)
     resumed = Lanes(lanes._ids, lanes.lanes, lanes.chunk, seed)
-    resumed.position = Position(**json.loads(json.dumps(asdict(lanes.position))))
+    position = lanes.position
+    document = json.dumps(asdict(position))
+    resumed.position = Position(**json.loads(document))
     for _ in range(2 * lanes.chunks + 2):
         assert resumed.edges(0) == lanes.edges(0)
         assert resumed.epochs == lanes.epochs
         assert as_lists(next(resumed)) == as_lists(next(lanes))
-
-
-@given(make_lanes(), st.integers(0, 40))
-def test_a_position_that_was_kept_does_not_move(lanes: Lanes, steps: int) -> None:
-    kept = lanes.position
-    document = json.dumps(asdict(kept))
-    for _ in range(steps):
-        next(lanes)
-    assert json.dumps(asdict(kept)) == document
+    assert json.dumps(asdict(position)) == document, "the position has moved"
 
 
 @given(st.integers(2, 200), st.integers(1, 250), st.integers(1, 50))
-def test_too_many_lanes_are_refused_with_a_number_that_is_not(characters: int, chunk: int, more: int) -> None:
+def test_too_many_lanes_are_refused_with_a_possible_number(characters: int, chunk: int, more: int) -> None:
     ids = np.arange(characters)
     with pytest.raises(UsageError) as caught:
         Lanes(ids, max_lanes(characters, chunk) + more, chunk, seed=0)
@@ -193,7 +183,7 @@ def test_ranks_together_read_what_one_process_reads(ranks: int, lanes: int, chun
 
 
 @given(TEXT_LENGTH, LANES, CHUNK, WARMUP, st.integers(1, 5))
-def test_ranks_score_together_every_prediction_exactly_once(
+def test_ranks_score_every_prediction_exactly_once(
     characters: int, lanes: int, chunk: int, warmup: int, ranks: int
 ) -> None:
     ids = np.arange(characters)

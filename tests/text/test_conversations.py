@@ -17,26 +17,23 @@ FORMATS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMATS)
-@given(said=st.lists(st.lists(words, min_size=1, max_size=5), min_size=1, max_size=4))
-def test_what_was_written_as_turns_is_found_as_turns(form: str, said: list[list[str]]) -> None:
-    dialogue = FORMATS[form]
+@pytest.mark.parametrize("format_name", FORMATS)
+@given(conversations=st.lists(st.lists(words, min_size=1, max_size=5), min_size=1, max_size=4))
+def test_written_turns_are_found(format_name: str, conversations: list[list[str]]) -> None:
+    dialogue = FORMATS[format_name]
     if dialogue.has_names:
-        said = [[line for turns in said for line in turns]]  # nothing ends a conversation there but the text
+        conversations = [[line for turns in conversations for line in turns]]  # the text is one conversation
     names = dialogue.names or ("", "")
-    expected = [tuple(Utterance(names[n % 2], line) for n, line in enumerate(turns)) for turns in said]
+    expected = [tuple(Utterance(names[n % 2], line) for n, line in enumerate(turns)) for turns in conversations]
     text = "\n\n".join(
         dialogue.closing.join(dialogue.opening(one.name) + one.text for one in turns) for turns in expected
     )
     assert conversations_in(text, dialogue) == expected
 
 
-def test_what_nobody_says_is_no_turn() -> None:
+def test_stage_directions_are_no_turns() -> None:
     text = "ACT I\n\nANNA:\nMoin.\nAll of you.\n\nExeunt\n\nBOB:\nMoin."
     assert conversations_in(text, FORMATS["play"]) == [
         (Utterance("ANNA", "Moin.\nAll of you."), Utterance("BOB", "Moin."))
     ]
-
-
-def test_a_text_without_turns_has_no_conversation() -> None:
     assert conversations_in("\n\n\n", FORMATS["lines"]) == []

@@ -1,4 +1,4 @@
-"""A format writes what it reads: turns put together by it are found again, and nobody can speak in another's name."""
+"""Dialogue formats: written turns are found again, and no turn can contain another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALL = [
 NAMED = [one for one in ALL if one.has_names]
 
 NAMES = st.sampled_from(["ANNA", "Ben 2", "Mrs. Oak", "1st goat", "太郎", "anna_b", "The Old Man", "O'Hara"])
-# Whatever could be taken for another's turn, and anything else.
+# Text that resembles another turn, and any other.
 TYPED = st.lists(
     st.sampled_from(["\n", "\n\n", "\r\n", " ", "\t", "\u2028", "\x85", "\x0b", "\x1c", "\ufeff", "\u3000"])
     | st.sampled_from(["e\u0301", "か\u3099"])
@@ -39,31 +39,23 @@ def render(dialogue: Dialogue, turns: Sequence[tuple[str, str]]) -> str:
     return dialogue.beginning + dialogue.closing.join(dialogue.opening(name) + text for name, text in turns)
 
 
-# What a person types
-
-
 @pytest.mark.parametrize("dialogue", ALL, ids=str)
 @given(text=TYPED)
 @settings(max_examples=40)
-def test_what_is_fitted_ends_no_turn_and_stays_as_it_is(dialogue: Dialogue, text: str) -> None:
+def test_fit_ends_no_turn_and_is_idempotent(dialogue: Dialogue, text: str) -> None:
     fitted = dialogue.fit(text)
     assert dialogue.fit(fitted) == fitted == normalise(fitted)
     if dialogue.has_turns:
         assert dialogue.closing not in fitted
         assert fitted == fitted.strip()
-        # Not even together with what stands around it.
         assert (fitted + dialogue.closing).find(dialogue.closing) == len(fitted)
         assert (dialogue.closing + fitted).rfind(dialogue.closing) == 0
-    # Nothing but white space and marks of byte order is lost.
+    # Only white space and byte order marks are lost.
     assert "".join(fitted.replace("\ufeff", "").split()) == "".join(normalise(text).replace("\ufeff", "").split())
 
 
-@pytest.mark.parametrize("dialogue", ALL, ids=str)
-def test_marks_of_byte_order_go_however_many(dialogue: Dialogue) -> None:
-    assert dialogue.fit("\ufeff\ufeffyes") == "yes"
-
-
 def test_fitting_keeps_lines_where_a_turn_may_have_them() -> None:
+    assert all(dialogue.fit("\ufeff\ufeffyes") == "yes" for dialogue in ALL)
     text = "  one\r\ntwo \n\n three\n"
     assert Dialogue("plain").fit(text) == "  one\ntwo \n\n three\n"
     assert Dialogue("lines").fit(text) == Dialogue("transcript").fit(text) == "one two three"
@@ -73,7 +65,7 @@ def test_fitting_keeps_lines_where_a_turn_may_have_them() -> None:
 @pytest.mark.parametrize("dialogue", NAMED, ids=str)
 @settings(max_examples=40)
 @given(turns=st.lists(st.tuples(NAMES, TYPED), max_size=8))
-def test_turns_are_found_again_and_nobody_speaks_for_another(dialogue: Dialogue, turns: list[tuple[str, str]]) -> None:
+def test_rendered_turns_are_found_with_their_speakers(dialogue: Dialogue, turns: list[tuple[str, str]]) -> None:
     fitted = [(name, text) for name, raw in turns if (text := dialogue.fit(raw))]
     assert dialogue.speakers_in(render(dialogue, fitted)) == [name for name, _ in fitted]
 
@@ -86,7 +78,7 @@ def test_formats_without_names_have_none(dialogue: Dialogue, text: str) -> None:
     assert dialogue.speakers_in(text) == []
 
 
-def test_how_each_format_looks() -> None:
+def test_each_format_renders_turns() -> None:
     turns = [("ANNA", "Who is it?"), ("BEN", "It is the goat.")]
     assert render(Dialogue("plain"), turns) == "\nWho is it?It is the goat."
     assert render(Dialogue("lines"), turns) == "\n\nWho is it?\nIt is the goat."
@@ -99,12 +91,9 @@ def test_how_each_format_looks() -> None:
 
 
 @pytest.mark.parametrize("dialogue", ALL, ids=str)
-def test_a_reply_stops_at_what_stands_between_turns(dialogue: Dialogue) -> None:
+def test_reply_stops_at_the_text_between_turns(dialogue: Dialogue) -> None:
     assert dialogue.stops == ((dialogue.closing,) if dialogue.has_turns else ())
     assert dialogue.beginning.endswith(dialogue.closing)  # so that the first turn begins as every other
-
-
-# Names
 
 
 @pytest.mark.parametrize(
@@ -112,7 +101,7 @@ def test_a_reply_stops_at_what_stands_between_turns(dialogue: Dialogue) -> None:
     ["A", "ANNA", "First Citizen", "Henry 4", "1ST GOAT", "2nd man", "太郎", "Mr. Oak", "MRS. OAK", "J. R. Oak",
      "St. Ives", "anna_b", "O'Hara", "Jean-Luc", "Anna (aside)", "Élodie", "x" * MAX_NAME_CHARS],
 )  # fmt: skip
-def test_a_name(name: str) -> None:
+def test_name_is_accepted_and_found(name: str) -> None:
     assert is_name(name)
     for dialogue in NAMED:
         assert dialogue.speakers_in(dialogue.opening(name) + "yes") == [name]
@@ -125,7 +114,7 @@ def test_a_name(name: str) -> None:
      "a/b", "x" * (MAX_NAME_CHARS + 1),
      "AN\x1bNA", "AN\u202eNA", '"Anna"', "太郎。"],
 )  # fmt: skip
-def test_no_name(name: str) -> None:
+def test_other_text_is_no_name(name: str) -> None:
     assert not is_name(name)
     with pytest.raises(CheckpointError, match="names are damaged"):
         Dialogue("play", (name,))
@@ -134,7 +123,7 @@ def test_no_name(name: str) -> None:
 
 
 @given(st.text(st.characters(exclude_characters="\n"), max_size=MAX_NAME_CHARS))
-def test_a_name_is_always_found_where_it_opens_a_turn(name: str) -> None:
+def test_name_is_found_where_it_opens_a_turn(name: str) -> None:
     for dialogue in NAMED:
         assert dialogue.speakers_in(dialogue.beginning + dialogue.opening(name) + "yes") == [name] * is_name(name)
 
@@ -152,16 +141,9 @@ def test_names_are_completed_and_corrected() -> None:
     assert Dialogue("lines").speaker("ju") == "ju"
 
 
-# In the model file
-
-
 @pytest.mark.parametrize("dialogue", [*ALL, Dialogue("play", ("ANNA", "太郎")), Dialogue("transcript", ("A",) * 3)])
-def test_what_is_written_is_read_back(dialogue: Dialogue) -> None:
+def test_dictionary_round_trip_is_exact(dialogue: Dialogue) -> None:
     assert Dialogue.from_dict(dialogue.to_dict()) == dialogue
-
-
-def test_colon_and_spacing_may_be_left_out() -> None:
-    assert Dialogue.from_dict({"format": "play", "names": ["ANNA"]}) == Dialogue("play", ("ANNA",))
 
 
 @pytest.mark.parametrize(
@@ -177,15 +159,14 @@ def test_a_damaged_description_is_refused(change: dict[str, Any]) -> None:
         Dialogue.from_dict(Dialogue("transcript", ("ANNA",)).to_dict() | change)
 
 
-@pytest.mark.parametrize("missing", ["format", "names"])
-def test_a_description_without_its_parts_is_refused(missing: str) -> None:
-    document = Dialogue("play", ("ANNA",)).to_dict()
-    del document[missing]
-    with pytest.raises(CheckpointError, match="damaged"):
-        Dialogue.from_dict(document)
+def test_only_colon_and_spacing_may_be_missing() -> None:
+    assert Dialogue.from_dict({"format": "play", "names": ["ANNA"]}) == Dialogue("play", ("ANNA",))
+    for document in ({"names": ["ANNA"]}, {"format": "play"}):
+        with pytest.raises(CheckpointError, match="damaged"):
+            Dialogue.from_dict(document)
 
 
-def test_an_unknown_format_names_those_there_are() -> None:
+def test_unknown_format_is_refused_with_the_list() -> None:
     with pytest.raises(UsageError, match="sonnet") as caught:
         Dialogue("sonnet")
     assert all(form in (caught.value.hint or "") for form in FORMATS)

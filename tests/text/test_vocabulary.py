@@ -65,7 +65,7 @@ def test_short_texts_and_long_ones_are_encoded_alike(vocabulary: Vocabulary, tex
 
 
 @given(WITH_BYTES | VOCABULARY, TEXT, SURROGATE, TEXT)
-def test_a_lone_surrogate_is_refused_where_it_stands(
+def test_lone_surrogate_is_refused_with_its_place(
     vocabulary: Vocabulary, before: str, surrogate: str, after: str
 ) -> None:
     known = vocabulary.replace_unknown(before) if vocabulary.characters else ""
@@ -91,7 +91,7 @@ def test_vocabulary_without_bytes_refuses_unknown_characters(seen: str, text: st
 
 
 @given(WITH_BYTES, TEXT)
-def test_a_character_appears_with_its_last_id_and_not_before(vocabulary: Vocabulary, text: str) -> None:
+def test_character_appears_with_its_last_id(vocabulary: Vocabulary, text: str) -> None:
     decoder = vocabulary.decoder()
     for character in text:
         *spelling, last = vocabulary.encode(character).tolist()
@@ -119,7 +119,7 @@ def test_a_character_may_be_cut_at_every_byte(character: str) -> None:
 
 
 @given(st.lists(st.integers(0, 2 + BYTES)))
-def test_bytes_that_are_no_utf8_become_replacement_characters(ids: list[int]) -> None:
+def test_invalid_utf8_becomes_replacement_characters(ids: list[int]) -> None:
     vocabulary = Vocabulary("a日\0", has_bytes=True)
     expected = ""
     for is_byte, run in groupby(ids, key=lambda index: index >= 3):
@@ -141,7 +141,7 @@ def test_fingerprints_differ_exactly_when_mappings_do(one: tuple[str, bool], oth
 
 
 @given(VOCABULARY, TEXT)
-def test_unknown_names_each_strange_character_once_in_order(vocabulary: Vocabulary, text: str) -> None:
+def test_unknown_lists_each_character_once_in_order(vocabulary: Vocabulary, text: str) -> None:
     unknown = vocabulary.unknown(text)
     assert set(unknown) == set(text) - set(vocabulary.characters)
     assert unknown == sorted(set(unknown), key=text.index)
@@ -153,7 +153,7 @@ def test_unknown_names_each_strange_character_once_in_order(vocabulary: Vocabula
 @example("\n!a", "a日b", "?")
 @example("\n本？\u3000", "a日b", "?")
 @example("\n本\u3000", "a日b", "?")
-def test_replacing_the_unknown_makes_a_text_that_can_be_encoded(seen: str, text: str, replacement: str) -> None:
+def test_replace_unknown_makes_text_encodable(seen: str, text: str, replacement: str) -> None:
     vocabulary = vocabulary_of(seen)
     replaced = vocabulary.replace_unknown(text, replacement)
     assert vocabulary.decode(vocabulary.encode(replaced)) == replaced
@@ -174,6 +174,6 @@ def test_labels_name_characters_and_bytes(vocabulary: Vocabulary) -> None:
 
 
 @pytest.mark.parametrize("characters", [["ab"], [""], [chr(0xD800)], [chr(0xDFFF)], ["a", "b", "a"]])
-def test_what_is_not_a_set_of_characters_is_refused(characters: list[str]) -> None:
+def test_invalid_set_of_characters_is_refused(characters: list[str]) -> None:
     with pytest.raises(CorpusError):
         Vocabulary(characters, has_bytes=True)
