@@ -89,24 +89,14 @@ def test_help_imports_no_torch(tmp_path: Path, command: str) -> None:
         ("corpora", "show", "kjv"),
         ("completion", "bash"),
         ("xray", "m", "the ferry"),
+        ("xray", "m", "the ferry", "--unit", "0:3"),
         ("gradients", "m", "--text", "long.txt", "--steps", "5"),
+        ("memory", "m", "long.txt", "--max-context", "8", "--blocks", "2"),
     ],
     ids=" ".join,
 )
 def test_running_imports_no_torch(folder: Path, arguments: tuple[str, ...]) -> None:
     assert not imported(RUN, folder, *arguments) & {"torch", "textual", "rich", "matplotlib"}
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("xray", "m", "the ferry", "--unit", "0:3"),
-        ("memory", "m", "long.txt", "--max-context", "8", "--blocks", "2"),
-    ],
-    ids=" ".join,
-)
-def test_tables_and_colours_import_only_rich(folder: Path, arguments: tuple[str, ...]) -> None:
-    assert not imported(RUN, folder, *arguments) & {"torch", "textual", "matplotlib"}
 
 
 def test_the_app_waits_for_no_model_to_be_drawn(tmp_path: Path) -> None:

@@ -105,11 +105,14 @@ def command(
 @contextmanager
 def _progress() -> Iterator[Callable[[int], None]]:
     """Show a running count on a terminal; the total is not known in advance."""
+    if not is_live():
+        yield lambda characters: None
+        return
     from rich.console import Console
     from rich.progress import Progress, TextColumn
 
     count = TextColumn("{task.completed:,.0f} characters read")
-    with Progress(count, console=Console(stderr=True), transient=True, disable=not is_live()) as progress:
+    with Progress(count, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None)
         yield lambda characters: progress.advance(task, characters)
 

@@ -10,15 +10,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.color import Color
-from rich.console import Console
-from rich.style import Style
-from rich.terminal_theme import DEFAULT_TERMINAL_THEME
-from rich.text import Text
 
 from charlm.cells import CELLS
 from charlm.errors import UsageError
@@ -28,6 +23,9 @@ from charlm.insight.activations import Recording
 from charlm.insight.colour import Colour, colours, digits, hexadecimal, ink
 from charlm.insight.features import Column
 from charlm.insight.probing import ProbeResult, UnitIndex
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 WIDTH_CELLS: Final = 96  # of a picture
 MAX_CHARS: Final = 20_000  # of a picture
@@ -47,6 +45,8 @@ class ColouredText:
 
     def legend(self) -> Text:
         """Return the title and the colours from low to high."""
+        from rich.text import Text
+
         legend = Text(f"{self.title}  {self.low:.3g} ")
         for colour in colours(np.linspace(0, 1, 16), 0, 1).tolist():
             legend.append(" ", _style(colour))
@@ -54,6 +54,8 @@ class ColouredText:
 
     def body(self) -> Text:
         """Return the characters on their colours; newlines, tabs and controls are symbols."""
+        from rich.text import Text
+
         body = Text()
         table = colours(self.values, self.low, self.high).tolist()
         for character, colour in zip(self.text, table, strict=True):
@@ -109,6 +111,9 @@ def write_coloured(parts: Sequence[ColouredText], path: Path) -> None:
         return
     if suffix not in (".html", ".svg"):
         raise UsageError(f"{path.name} has no known suffix", "end it in .html, .svg or .png")
+    from rich.console import Console
+    from rich.terminal_theme import DEFAULT_TERMINAL_THEME
+
     console = Console(
         record=True, file=io.StringIO(), width=WIDTH_CELLS, force_terminal=True, color_system="truecolor", emoji=False
     )
@@ -154,5 +159,5 @@ def _rows(part: ColouredText) -> list[list[tuple[str, Colour]]]:
     return rows
 
 
-def _style(colour: Colour) -> Style:
-    return Style(color=Color.from_rgb(*ink(colour)), bgcolor=Color.from_rgb(*colour))
+def _style(colour: Colour) -> str:
+    return f"{hexadecimal(ink(colour))} on {hexadecimal(colour)}"
