@@ -50,8 +50,8 @@ check: setup
 	$(MAKE) --no-print-directory --jobs 2 lint quick
 
 lint: setup
-	$(BIN)/ruff check charlm tests
-	$(BIN)/ruff format --check charlm tests
+	$(BIN)/ruff check charlm docs tests
+	$(BIN)/ruff format --check charlm docs tests
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 

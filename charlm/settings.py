@@ -138,6 +138,11 @@ def show_number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 
+def plural(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 turn", "1,000 turns"."""
+    return f"{number:,} {noun if number == 1 else f'{noun}s'}"
+
+
 def every(step: float, first: float, last: float) -> tuple[float, ...]:
     """Return equally spaced stops of a slider, both ends included."""
     return tuple(round(first + index * step, 6) for index in range(round((last - first) / step) + 1))

@@ -72,10 +72,12 @@ Goodbye!
 
 
 def replies(model: charlm.Model) -> list[ReplyPair]:
+    """Return the reply to each opening, each in a new conversation."""
     return [converse(model.chat(seed=SEED + number), [line])[0] for number, line in enumerate(OPENINGS)]
 
 
 def page(model: charlm.Model, exchanges: list[ReplyPair]) -> str:
+    """Return the page in Markdown."""
     known = frozenset(split_words(registry.find("smalltalk").read_text(encoding="utf-8")))
     found = measure(exchanges, known)
     assert found.unknown is not None

@@ -25,7 +25,7 @@ from charlm.config import (
     TrainConfig,
 )
 from charlm.errors import CheckpointError, UsageError
-from charlm.settings import BoundSetting, Config, settings_of
+from charlm.settings import BoundSetting, Config, plural, settings_of
 
 ROOT = Path(__file__).parents[1]
 CONFIGS: list[Config] = [
@@ -82,6 +82,11 @@ def test_range_ends_are_allowed_unless_open(config: type[Config], setting: Bound
 def test_number_of_wrong_type_is_refused(config: type[Config], setting: BoundSetting, value: object) -> None:
     with pytest.raises(UsageError, match=f"{setting.shown_name} is"):
         make(config, **{setting.name: value})
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 turns"), (1, "1 turn"), (2, "2 turns"), (1234, "1,234 turns")])
+def test_plural_follows_the_number(number: int, text: str) -> None:
+    assert plural(number, "turn") == text
 
 
 def test_unknown_choice_is_refused_with_the_list() -> None:

@@ -20,7 +20,7 @@ from charlm.chat.turns import BOT, YOU, Turn, upwards
 from charlm.config import ChatConfig, LearnConfig
 from charlm.errors import UsageError
 from charlm.registry import models
-from charlm.settings import MAX_SEED, BoundSetting, settings_of
+from charlm.settings import MAX_SEED, BoundSetting, plural, settings_of
 
 Operation = Callable[[Observer], Reply]
 Complete = Callable[[Session, str], Iterable[str]]
@@ -334,7 +334,7 @@ def _title(ui: ChatUI, argument: str) -> None:
 @command("list [TEXT]", "list the conversations, or those that contain a text")
 def _list(ui: ChatUI, argument: str) -> None:
     found = ui.session.search(argument)
-    rows = [f"{one.number:5}  {one.title[:50]:50}  {one.model}, {one.turns} turns" for one in found]
+    rows = [f"{one.number:5}  {one.title[:50]:50}  {one.model}, {plural(one.turns, 'turn')}" for one in found]
     ui.show_note("\n".join(rows) or "no conversation" + (f" contains {argument!r}" if argument else " yet"))
 
 

@@ -28,6 +28,7 @@ from charlm.chat.storage.documents import (
 )
 from charlm.chat.storage.listing import headline
 from charlm.errors import CharlmError, CheckpointError, UsageError
+from charlm.settings import plural
 
 FORMATS: Final = ("md", "json", "txt")
 VERSION: Final = 1
@@ -53,7 +54,7 @@ def to_markdown(data: ConversationData) -> str:
     """Return the visible turns as Markdown. Everything in them is escaped."""
     title = data.title or headline(data.path[0].text if data.path else "") or "A conversation"
     date = datetime.fromtimestamp(data.created, UTC).strftime("%Y-%m-%d")
-    parts = [f"# {_escaped(title)}", f"{_escaped(data.model or 'a model')}, {date}, {len(data.path)} turns"]
+    parts = [f"# {_escaped(title)}", f"{_escaped(data.model or 'a model')}, {date}, {plural(len(data.path), 'turn')}"]
     parts += [f"**{_escaped(turn.name)}**\n\n{_quoted(turn.text)}" for turn in data.path]
     return "\n\n".join(parts) + "\n"
 

@@ -17,6 +17,7 @@ from charlm.cli.command import charlm_group, complete_model, load_engine
 from charlm.cli.common import json_option
 from charlm.cli.output import print_json, print_note, print_text, progress_bar
 from charlm.errors import CheckpointError, NotFoundError, UsageError
+from charlm.settings import plural
 
 if TYPE_CHECKING:
     from charlm.chat.conversation_data import ConversationData
@@ -105,7 +106,7 @@ def _print_list(found: list[ConversationSummary], as_json: bool, note_if_empty: 
         print_note(note_if_empty)
     for one in found:
         print_text(
-            f"{one.number:5}  {_local_time(one.updated)}  {one.model:16}  {one.turns:4} turns  {one.title}"
+            f"{one.number:5}  {_local_time(one.updated)}  {one.model:16}  {plural(one.turns, 'turn'):>10}  {one.title}"
             + (f"\n       {one.snippet}" if one.snippet else "")
         )
 
@@ -139,7 +140,7 @@ def show(number: int, as_json: bool, tree: bool) -> None:
         print_json(_summary(summary) | {"turns": turns}, indent=1)
         return
     created = _local_time(summary.created)
-    print_text(f"{summary.title}\n{summary.model}, {summary.format}, {created}, {summary.turns} turns\n")
+    print_text(f"{summary.title}\n{summary.model}, {summary.format}, {created}, {plural(summary.turns, 'turn')}\n")
     if tree:
         _print_tree(data, visible)
         return
@@ -277,7 +278,7 @@ def replay(number: int, as_json: bool, model: str | None) -> int:
 def _replay_text(replayed: Replayed) -> str:
     one = replayed.difference
     if one is None:
-        return f"the same: {replayed.characters:,} characters in {replayed.turns:,} turns"
+        return f"the same: {plural(replayed.characters, 'character')} in {plural(replayed.turns, 'turn')}"
     expected, got = (repr(text) if text else "the end" for text in (one.expected, one.got))
     return (
         f"turn {one.number} differs at character {one.position + 1}: expected {expected}, got {got}; "

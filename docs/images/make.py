@@ -39,6 +39,7 @@ def save_picture(name: str, title: str, console: Console) -> None:
 
 
 def make_recorder() -> Console:
+    """Return a console that records its output and shows nothing."""
     nowhere = Path(os.devnull).open("w")  # noqa: SIM115  # open as long as the console
     return Console(record=True, width=WIDTH, height=34, file=nowhere, force_terminal=True, markup=False)
 
@@ -81,6 +82,7 @@ def heat() -> None:
 
 
 async def wait_until_idle(app: ChatApp) -> None:
+    """Wait until the model is loaded and writes nothing."""
     await asyncio.sleep(0.5)
     while app.chat.loaded is None or app.chat.busy:
         await asyncio.sleep(0.05)
@@ -88,6 +90,7 @@ async def wait_until_idle(app: ChatApp) -> None:
 
 
 async def talk(app: ChatApp, pilot: Pilot[int], *messages: str) -> None:
+    """Send messages; wait for the reply to each."""
     await wait_until_idle(app)
     for message in messages:
         app.chat.prompt.focus()

@@ -41,6 +41,7 @@ def median_losses(folders: list[Path]) -> dict[float, float]:
 
 
 def draw(points: dict[float, float]) -> None:
+    """Plot the loss by the minutes of training."""
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(list(points), list(points.values()), "o-", color=COLOURS[0], label="charlm, two CPU cores")

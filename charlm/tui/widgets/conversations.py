@@ -20,6 +20,7 @@ from textual.timer import Timer
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
+from charlm.settings import plural
 from charlm.tui.graphemes import one_line
 
 if TYPE_CHECKING:
@@ -180,8 +181,7 @@ class ConversationsPanel(Vertical):
 
 def _row(summary: ConversationSummary, current: bool, now: float) -> Content:
     """Title, details, and the text that was found. The list cuts each line to its width."""
-    turns = f"{summary.turns:,} turn{'s' if summary.turns != 1 else ''}"
-    details = f"{_when(summary.updated, now)}  {turns}  {one_line(summary.model)}"
+    details = f"{_when(summary.updated, now)}  {plural(summary.turns, 'turn')}  {one_line(summary.model)}"
     parts = [Content.styled(("\u25cf " if current else "  ") + (one_line(summary.title) or "untitled"), "bold")]
     parts.append(Content.styled(f"  {details}", "dim"))
     if found := one_line(summary.snippet):
