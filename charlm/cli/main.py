@@ -16,8 +16,8 @@ import click
 
 import charlm
 from charlm.cli import INTERRUPTED
+from charlm.cli.output import print_note
 from charlm.errors import CharlmError, UsageError
-from charlm.text.sanitize import visible
 
 BROKEN_PIPE: Final = 141  # exit code: 128 + SIGPIPE
 
@@ -126,29 +126,16 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except CharlmError as error:
-        if debug:
-            raise
-        _print_error(error.message, error.hint)
-        return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except BrokenPipeError:
         _close_stdout()
         return BROKEN_PIPE
-    except OSError as error:  # of the system: a full disk, a folder without permission
-        if debug:
-            raise
-        _print_error(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error), None)
-        _discard_stdout()
-        return 1
     except Exception as error:
         if debug:
             raise
-        _print_error(
-            f"something broke inside charlm: {type(error).__name__}: {error}", "charlm --debug ... shows where"
-        )
-        return 1
+        _discard_stdout()
+        return _report(error)
     return code
 
 
@@ -158,12 +145,23 @@ def _invoke(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _print_error(message: str, hint: str | None) -> None:
+def _report(error: Exception) -> int:
+    """Print an error in one sentence and a hint. Returns the exit code."""
+    match error:
+        case CharlmError(message=message, hint=hint):
+            pass
+        case OSError():  # a full disk, a folder without permission
+            reason = error.strerror or str(error)
+            message, hint = f"{error.filename}: {reason}" if error.filename else reason, None
+        case _:
+            message = f"something broke inside charlm: {type(error).__name__}: {error}"
+            hint = "charlm --debug ... shows where"
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(visible(message), err=True)  # it may name a file, whose name may hold anything
+    print_note(message)
     if hint:
         click.secho("hint: ", fg="cyan", nl=False, err=True)
-        click.echo(visible(hint), err=True)
+        print_note(hint)
+    return error.exit_code if isinstance(error, CharlmError) else 1
 
 
 def _discard_stdout() -> None:

@@ -97,15 +97,11 @@ def _type_of(one: BoundSetting) -> click.ParamType[object] | type:
 
 def given(config: type[Config], options: Options) -> Options:
     """Return the settings of a configuration that the user gave as options, by the name of their field."""
-    found = {}
-    for one in settings_of(config):
-        name = parameter_name(one)
-        if options.get(name) is not None:
-            found[one.name] = options[name]
-    return found
+    found = {one.name: options.get(_parameter(one)) for one in settings_of(config)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def parameter_name(one: BoundSetting) -> str:
+def _parameter(one: BoundSetting) -> str:
     """Return the name of an option's value, as click derives it from the flag."""
     return one.flags[-1].split("/")[0].lstrip("-").replace("-", "_")
 
@@ -127,12 +123,11 @@ def check_together(
     for group in exclusive:
         present = [name for name in group if name not in left_out]
         if len(present) > 1:
-            raise UsageError(f"{flag(present[0])} and {flag(present[1])} exclude each other", "leave one of them out")
+            raise UsageError(f"{_flag(present[0])} and {_flag(present[1])} exclude each other", "leave one of them out")
     for name, other in (needed or {}).items():
         if name not in left_out and other in left_out:
-            raise UsageError(f"{flag(name)} has no meaning without {flag(other)}", f"add {flag(other)}")
+            raise UsageError(f"{_flag(name)} has no meaning without {_flag(other)}", f"add {_flag(other)}")
 
 
-def flag(name: str) -> str:
-    """Return the command-line form of an option's name."""
+def _flag(name: str) -> str:
     return "--" + name.removeprefix("as_").replace("_", "-")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import signal
 import sys
 import threading
@@ -23,10 +22,9 @@ from charlm.chat.commands import COMMANDS, ChatUI, Command, Operation, find_comm
 from charlm.chat.reply import Observer, Reply
 from charlm.chat.session import Session
 from charlm.chat.turns import BOT, Turn
-from charlm.cli.output import print_note, print_text
+from charlm.cli.output import print_json, print_note, print_text
 from charlm.errors import CharlmError
 from charlm.inference.generate import Piece
-from charlm.text.sanitize import visible
 
 PROMPT = "you> "
 _END_SIGNALS: Final = [one for one in (signal.SIGTERM, getattr(signal, "SIGHUP", None)) if one is not None]
@@ -96,7 +94,7 @@ class PlainChat:
         else:
             conversation = self.session.conversation
             if self._echoes:
-                self._write(f"{PROMPT}{line}\n")
+                print_text(f"{PROMPT}{line}")
             self.generate(lambda observer: conversation.say(line, observer))
 
     def _show_news(self) -> None:
@@ -145,14 +143,13 @@ class PlainChat:
     def generate(self, operation: Operation) -> None:
         """Stream a reply."""
         conversation = self.session.conversation
-        live = sys.stdout.isatty()
         end = "\n" if self._prompts or self.session.dialogue.closing == "\n" else "\n\n"
         written = False
 
         def write(text: str) -> None:
             nonlocal written
             if not self._as_json:
-                self._write(visible(text) if live else text)
+                print_text(text, end="")
                 written = True
 
         def show(piece: Piece) -> None:
@@ -173,11 +170,14 @@ class PlainChat:
             reply = operation(Observer(show, begin))
         except BaseException:
             if written:
-                self._write(end)
+                print_text(end, end="")
             raise
         finally:
             self._generating = False
-        self._write(json.dumps(self._document(reply), ensure_ascii=live) + "\n" if self._as_json else end)
+        if self._as_json:
+            print_json(self._document(reply))
+        else:
+            print_text(end, end="")
 
     def _document(self, reply: Reply) -> dict[str, object]:
         conversation = self.session.conversation
@@ -189,10 +189,6 @@ class PlainChat:
             "conversation": conversation.data.number,
             "turn": len(conversation.path),
         }
-
-    def _write(self, text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
 
     def show_conversation(self) -> None:
         """Print the last two turns."""
