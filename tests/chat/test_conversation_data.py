@@ -9,12 +9,7 @@ from charlm.chat.reply import Observer
 from charlm.errors import UsageError
 from charlm.text.dialogue import Dialogue
 
-from .talkers import (
-    assert_remembers_what_is_seen,
-    converse,
-    stop_at,
-    talking_engine,
-)
+from .talkers import assert_remembers_what_is_seen, converse, stop_at, talking_engine
 
 # Who plays whom
 

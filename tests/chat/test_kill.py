@@ -7,7 +7,6 @@ import math
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ from .models import DIALOGUES, learning_engine
 from .streamer import FAULT
 from .talkers import texts
 from .test_exactness import RATE, check_memory
-from .test_store import check_index
+from .test_store import check_index, execute
 
 MISSING = 0.6  # seconds of the last reply, at most
 
@@ -76,10 +75,8 @@ def check_saved(path: Path, before: list[str], told: list[list[object]], died: f
         told: the process's report.
         died: when it died, in seconds of the monotonic clock.
     """
-    connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-    connection.close()
+    assert execute(path, "PRAGMA integrity_check") == [("ok",)]
+    assert execute(path, "PRAGMA foreign_key_check") == []
     store = ConversationStore(path)
     assert store.news() == []
     [summary] = store.list()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,6 +36,7 @@ from charlm.inference.search import logprobs, rerank_likelihood
 from .conftest import FakeUI, Reopen
 from .models import DIALOGUES, learning_engine
 from .test_exactness import as_bytes, check_memory
+from .test_store import execute
 
 LINES, PLAY, PLAIN = DIALOGUES["lines"], DIALOGUES["play"], DIALOGUES["plain"]
 LEARNING = ChatConfig(candidates=1, length=10, learn=3e-3)
@@ -267,11 +267,8 @@ def test_undo_far_back_relearns_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def learned_rows(path: Path) -> list[tuple[int, ...]]:
-    connection = sqlite3.connect(path)
-    found = connection.execute("SELECT conversation, turn, length(weights) FROM adaptation ORDER BY written").fetchall()
-    assert connection.execute("SELECT count(*) FROM context").fetchone() == (0,)
-    connection.close()
-    return found
+    assert execute(path, "SELECT count(*) FROM context") == [(0,)]
+    return execute(path, "SELECT conversation, turn, length(weights) FROM adaptation ORDER BY written")
 
 
 def test_weights_are_saved_once_at_the_last_turn(
@@ -319,10 +316,7 @@ def test_damaged_weights_are_learned_again(store: ConversationStore, path: Path,
     conversation = store.create("noise", engine, LINES, dials=LEARNING, seed=1)
     conversation.say("hello")
     store.close()
-    connection = sqlite3.connect(path)
-    connection.execute("UPDATE adaptation SET weights = substr(weights, 1, 100)")
-    connection.commit()
-    connection.close()
+    execute(path, "UPDATE adaptation SET weights = substr(weights, 1, 100)")
     again = reopen().open(1, "noise", engine, LINES).conversation
     assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
 

@@ -7,8 +7,10 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -42,12 +44,10 @@ def begin(
     return conversation
 
 
-def rows(path: Path, query: str) -> list[tuple[object, ...]]:
-    connection = sqlite3.connect(path)
-    try:
-        return connection.execute(query).fetchall()
-    finally:
-        connection.close()
+def execute(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Run a statement, and return its rows."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return connection.execute(sql).fetchall()
 
 
 # -- one conversation -------------------------------------------------------------------------------------------------
@@ -59,7 +59,7 @@ def test_empty_chat_leaves_no_rows(store: ConversationStore, engine: Engine, pat
     store.save()
     assert conversation.data.number is None
     assert (store.list(), store.latest()) == ([], None)
-    assert rows(path, "SELECT count(*) FROM conversation") == [(0,)]
+    assert execute(path, "SELECT count(*) FROM conversation") == [(0,)]
     conversation.say("hello")
     assert conversation.data.number == 1
     assert [one.number for one in store.list()] == [1]
@@ -78,7 +78,7 @@ def test_loaded_turns_equal_the_saved_ones(store: ConversationStore, engine: Eng
 
 def test_context_of_each_finished_turn_is_saved(store: ConversationStore, engine: Engine, path: Path) -> None:
     conversation = begin(store, engine, "hello", "how are you")
-    kept = dict(rows(path, "SELECT turn, data FROM context"))
+    kept = dict(execute(path, "SELECT turn, data FROM context"))
     assert len(kept) == len(conversation.path)
     for row, turn in enumerate(conversation.path, 1):
         assert turn.context is not None
@@ -124,11 +124,11 @@ def test_opening_and_closing_changes_no_row(engine: Engine, path: Path) -> None:
     store = ConversationStore(path, now=lambda: float(next(clock)))
     begin(store, engine, "hello")
     store.close()
-    before = rows(path, "SELECT * FROM conversation")
+    before = execute(path, "SELECT * FROM conversation")
     store = ConversationStore(path, now=lambda: float(next(clock)))
     store.open(1, "noise", engine, LINES)
     store.close()
-    assert rows(path, "SELECT * FROM conversation") == before
+    assert execute(path, "SELECT * FROM conversation") == before
 
 
 def test_speakers_are_loaded_unchanged(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
@@ -178,8 +178,7 @@ def test_damaged_context_is_computed_again(
     store: ConversationStore, engine: Engine, path: Path, reopen: Reopen
 ) -> None:
     begin(store, engine, "hello")
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE context SET data = substr(data, 1, 40)")
+    execute(path, "UPDATE context SET data = substr(data, 1, 40)")
     again = reopen().open(1, "noise", engine, LINES).conversation
     assert_remembers_what_is_seen(again)
 
@@ -270,15 +269,15 @@ def test_deleted_conversation_can_be_restored_for_a_day(engine: Engine, path: Pa
 
 def test_removed_conversation_leaves_no_rows(store: ConversationStore, engine: Engine, path: Path) -> None:
     begin(store, engine, "the ferry")
-    kept = [rows(path, f"SELECT * FROM {table} ORDER BY 1") for table in ("conversation", "turn", "context")]
+    kept = [execute(path, f"SELECT * FROM {table} ORDER BY 1") for table in ("conversation", "turn", "context")]
     found = store.list("ferry")
     begin(store, engine, "the ferry")
     store.remove(2)
-    assert [rows(path, f"SELECT * FROM {table} ORDER BY 1") for table in ("conversation", "turn", "context")] == kept
+    assert [execute(path, f"SELECT * FROM {table} ORDER BY 1") for table in ("conversation", "turn", "context")] == kept
     assert store.list("ferry") == found
     store.remove(1)
-    assert [rows(path, f"SELECT * FROM {table}") for table in ("conversation", "turn", "context")] == [[], [], []]
-    assert rows(path, "SELECT rowid FROM words WHERE words MATCH 'ferry'") == []
+    assert [execute(path, f"SELECT * FROM {table}") for table in ("conversation", "turn", "context")] == [[], [], []]
+    assert execute(path, "SELECT rowid FROM words WHERE words MATCH 'ferry'") == []
     check_index(path)
 
 
@@ -288,7 +287,7 @@ def test_conversation_of_1200_turns_can_be_removed(store: ConversationStore, eng
         conversation.continue_()
     assert store.summary(1).turns == 1200
     store.remove(1)
-    assert rows(path, "SELECT count(*) FROM turn") == [(0,)]
+    assert execute(path, "SELECT count(*) FROM turn") == [(0,)]
     check_index(path)
 
 
@@ -337,9 +336,7 @@ def test_setting_is_loaded_as_it_was_stored(store: ConversationStore, reopen: Re
 
 def check_index(path: Path) -> None:
     """The index says what the turns say, or SQLite complains."""
-    connection = sqlite3.connect(path)
-    connection.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
-    connection.close()
+    execute(path, "INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
 
 
 TEXTS = (
@@ -461,7 +458,7 @@ def test_reply_cut_off_by_a_crash_is_restored_as_stopped(reopen: Reopen, engine:
     assert again.undo()
     assert texts(again) == texts(conversation)[:2], "what was said and its reply are one step"
     crashed.close()
-    assert rows(path.with_name("crashed.db"), "SELECT count(*) FROM turn WHERE reason = 'draft'") == [(0,)]
+    assert execute(path.with_name("crashed.db"), "SELECT count(*) FROM turn WHERE reason = 'draft'") == [(0,)]
     check_index(path.with_name("crashed.db"))
 
 
@@ -473,7 +470,7 @@ def test_reply_cut_off_before_its_first_piece_is_deleted(store: ConversationStor
         again = crashed.open(1, "noise", engine, LINES).conversation
         assert texts(again) == texts(conversation)[:said]
         crashed.close()
-        assert rows(crashed.path, "SELECT count(*) FROM turn") == [(said,)]
+        assert execute(crashed.path, "SELECT count(*) FROM turn") == [(said,)]
 
 
 @pytest.mark.parametrize("locked", [False, True])
@@ -481,7 +478,7 @@ def test_reply_stopped_before_its_first_piece_leaves_no_row(
     store: ConversationStore, engine: Engine, path: Path, reopen: Reopen, locked: bool
 ) -> None:
     conversation = begin(store, engine, "hello")
-    before = rows(path, "SELECT id, text, reason FROM turn")
+    before = execute(path, "SELECT id, text, reason FROM turn")
 
     def begun(turn: Turn) -> None:
         conversation.stop()
@@ -492,9 +489,9 @@ def test_reply_stopped_before_its_first_piece_leaves_no_row(
     assert conversation.regenerate(Observer(on_turn=begun)).reason == "cancelled"
     holder.close()
     if not locked:
-        assert rows(path, "SELECT id, text, reason FROM turn") == before
+        assert execute(path, "SELECT id, text, reason FROM turn") == before
     again = reopen().open(1, "noise", engine, LINES).conversation
-    assert rows(path, "SELECT id, text, reason FROM turn") == before
+    assert execute(path, "SELECT id, text, reason FROM turn") == before
     assert texts(again) == texts(conversation)
     assert again.regenerate().text == conversation.regenerate().text
 
@@ -506,7 +503,7 @@ def test_piece_is_saved_before_it_is_shown(reopen: Reopen, engine: Engine, path:
     def on_piece(piece: object) -> None:
         shown.append(piece.text)
         now[0] += 2.0
-        [(saved,)] = rows(path, "SELECT text FROM turn WHERE reason = 'draft'")
+        [(saved,)] = execute(path, "SELECT text FROM turn WHERE reason = 'draft'")
         assert saved == "".join(shown)
 
     conversation.say("hello", Observer(on_piece))
@@ -619,10 +616,10 @@ def test_file_is_private_and_consistent(store: ConversationStore, engine: Engine
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(Path(f"{path}-wal").stat().st_mode) == 0o600
-    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
-    assert rows(path, "PRAGMA foreign_key_check") == []
-    assert rows(path, "PRAGMA journal_mode") == [("wal",)]
-    assert rows(path, "PRAGMA user_version") == [(VERSION,)]
+    assert execute(path, "PRAGMA integrity_check") == [("ok",)]
+    assert execute(path, "PRAGMA foreign_key_check") == []
+    assert execute(path, "PRAGMA journal_mode") == [("wal",)]
+    assert execute(path, "PRAGMA user_version") == [(VERSION,)]
     store.close()
     assert [one.name for one in path.parent.iterdir()] == [path.name], "everything is in the file once it is closed"
 
@@ -631,9 +628,7 @@ def test_file_of_a_newer_charlm_is_refused_unchanged(path: Path, engine: Engine)
     store = ConversationStore(path)
     begin(store, engine, "hello")
     store.close()
-    with sqlite3.connect(path) as connection:
-        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
-    connection.close()
+    execute(path, f"PRAGMA user_version = {VERSION + 1}")
     before = path.read_bytes()
     with pytest.raises(CheckpointError, match="newer charlm") as error:
         ConversationStore(path)

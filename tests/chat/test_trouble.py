@@ -19,7 +19,7 @@ from charlm.inference.engine import Engine
 from .conftest import QUICK, Connector, Reopen, ticks
 from .models import DIALOGUES, CountingEngine, random_checkpoint
 from .talkers import texts, tree
-from .test_store import begin, check_index, rows
+from .test_store import begin, check_index, execute
 
 LINES = DIALOGUES["lines"]
 Failure = Callable[[Connector, Path], "contextmanager[None]"]
@@ -254,13 +254,11 @@ def test_several_damaged_files_are_all_kept(path: Path) -> None:
 
 def test_database_of_another_program_is_renamed_whole(path: Path) -> None:
     path.parent.mkdir()
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE conversation (id, title)")
-        connection.execute("INSERT INTO conversation VALUES (1, 'theirs')")
-    connection.close()
+    execute(path, "CREATE TABLE conversation (id, title)")
+    execute(path, "INSERT INTO conversation VALUES (1, 'theirs')")
     store = ConversationStore(path)
     [aside] = set_aside(path)
-    assert rows(aside, "SELECT title FROM conversation") == [("theirs",)]
+    assert execute(aside, "SELECT title FROM conversation") == [("theirs",)]
     assert store.list() == []
     store.close()
 
@@ -303,7 +301,7 @@ def test_file_damaged_in_use_is_renamed_and_open_chats_go_on(path: Path, engine:
     assert is_saved(path, conversation, engine)
     store.close()
     other.close()
-    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+    assert execute(path, "PRAGMA integrity_check") == [("ok",)]
     check_index(path)
 
 
@@ -363,9 +361,7 @@ def test_conversation_with_a_damaged_row_is_refused_alone(path: Path, engine: En
     store = ConversationStore(path)
     begin(store, engine, "hello", "and")
     store.close()
-    with sqlite3.connect(path) as connection:
-        connection.execute(damage)
-    connection.close()
+    execute(path, damage)
     store = ConversationStore(path)
     with pytest.raises(CheckpointError, match="damaged"):
         store.load(1)
