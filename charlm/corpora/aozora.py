@@ -1,13 +1,7 @@
 """Reads Japanese books in the notation of Aozora Bunko, as sentences and speeches.
 
-Example:
-    -------------------------------------------------------
-    explanation of the notation
-    -------------------------------------------------------
-    \u3000\u543e\u8f29\u300a\u308f\u304c\u306f\u3044\u300b\u306f\u732b\u3067\u3042\u308b\u3002
-    \u5e95\u672c\uff1a the edition and its typists
-
-Ruby (a reading, in double angle brackets), notes (in square brackets, after a number sign) and headings are removed. A
+A file begins with an explanation of the notation, between two lines of hyphens. It ends with a colophon. Ruby (a
+reading, in double angle brackets), notes (in square brackets, after a number sign) and headings are removed. A
 reference mark and a note may replace a missing character; such a sentence is rejected.
 """
 

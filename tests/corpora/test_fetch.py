@@ -1,6 +1,6 @@
 """Files are fetched by pip or from an address, and another file than the known one is refused.
 
-pip is real here but asks a folder instead of an index; addresses are of a server that a test starts on the loopback.
+The real pip reads a folder instead of an index. Addresses are of a server that a test starts on the loopback.
 """
 
 from __future__ import annotations
