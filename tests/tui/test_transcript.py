@@ -7,6 +7,7 @@ import pytest
 from rich.cells import cell_len
 from rich.color import ColorSystem
 from rich.segment import Segment
+from rich.style import Style
 from textual.events import MouseScrollDown, MouseScrollUp
 from textual.pilot import Pilot
 from textual.strip import Strip
@@ -58,6 +59,10 @@ def cell(transcript: Transcript, x: int, y: int) -> Segment:
     return segment
 
 
+def style_of(transcript: Transcript, x: int, y: int) -> Style:
+    return cell(transcript, x, y).style or Style()
+
+
 async def wheel(transcript: Transcript, pilot: Pilot[None], turns: int) -> None:
     kind = MouseScrollDown if turns > 0 else MouseScrollUp
     for _ in range(abs(turns)):
@@ -106,7 +111,7 @@ async def test_inline_blocks_share_a_row_in_two_colours() -> None:
     blocks = [Block(1, "you", "", "Once upon a ", inline=True), Block(2, "bot", "", "time", inline=True)]
     async with show_blocks(blocks) as (transcript, _, _):
         assert lines(transcript)[0] == "  Once upon a time"
-        assert cell(transcript, LEFT, 0).style.color != cell(transcript, LEFT + 12, 0).style.color  # type: ignore[union-attr]
+        assert style_of(transcript, LEFT, 0).color != style_of(transcript, LEFT + 12, 0).color
 
 
 @pytest.mark.parametrize("size", [(60, 21), (40, 12), (6, 5), (120, 40)])
@@ -262,7 +267,7 @@ async def test_mouse_drag_selects_text() -> None:
     async with show_blocks(TALK) as (transcript, pilot, app):
         await drag(pilot, (LEFT + 5, 1), (LEFT + 9, 1))
         assert selected(app) == "light"
-        colours = [cell(transcript, x, 1).style.bgcolor for x in (LEFT + 4, LEFT + 5, LEFT + 9, LEFT + 10)]  # type: ignore[union-attr]
+        colours = [style_of(transcript, x, 1).bgcolor for x in (LEFT + 4, LEFT + 5, LEFT + 9, LEFT + 10)]
         assert colours[0] == colours[3] != colours[1] == colours[2]
         await drag(pilot, (LEFT + 33, 1), (LEFT + 3, 4))
         assert selected(app) == "breaks?\nGood"  # no labels, no blank lines
@@ -345,12 +350,12 @@ def test_heat_level_of_surprises() -> None:
 async def test_heat_levels_look_different() -> None:
     text = "abcdefgh??\nz"
     async with show_blocks([Block(1, "bot", "", text, surprises=[*HEAT_BITS])]) as (transcript, pilot, _):
-        plain = [cell(transcript, LEFT + x, 0).style for x in range(10)]
-        assert len({(style.color, style.bgcolor) for style in plain if style}) == 1
+        plain = [style_of(transcript, LEFT + x, 0) for x in range(10)]
+        assert len({(style.color, style.bgcolor) for style in plain}) == 1
         transcript.heat = True
         await pilot.pause()
-        hot = [cell(transcript, LEFT + x, 0).style for x in range(10)]
-        looks = [(style.color, style.bgcolor, style.bold, style.underline, style.dim) for style in hot if style]
+        hot = [style_of(transcript, LEFT + x, 0) for x in range(10)]
+        looks = [(style.color, style.bgcolor, style.bold, style.underline, style.dim) for style in hot]
         assert len(set(looks[:8])) == 8
         assert looks[8] == looks[9]  # unknown
         transcript.document.set_surprises(1, [0.0] * 8 + [12.0] * 2)
@@ -365,9 +370,7 @@ async def test_cluster_heat_is_the_sum_of_its_characters() -> None:
     async with show_blocks([Block(1, "bot", "", "e\u0301x", surprises=[4, 6, 10])]) as (transcript, pilot, _):
         transcript.heat = True
         await pilot.pause()
-        first, second = (cell(transcript, LEFT + x, 0).style for x in (0, 1))
-        assert first is not None
-        assert second is not None
+        first, second = (style_of(transcript, LEFT + x, 0) for x in (0, 1))
         assert (first.color, first.bgcolor) == (second.color, second.bgcolor)
 
 
@@ -394,14 +397,12 @@ async def test_heat_levels_differ_in_sixteen_colours() -> None:
 
 async def test_theme_change_repaints() -> None:
     async with show_blocks(TALK) as (transcript, pilot, app):
-        before = [cell(transcript, x, y).style for x, y in ((0, 0), (LEFT, 0), (LEFT, 1), (LEFT, 4), (5, 9))]
+        cells = ((0, 0), (LEFT, 0), (LEFT, 1), (LEFT, 4), (5, 9))
+        before = [style_of(transcript, x, y).bgcolor for x, y in cells]
         app.theme = "textual-light"
         await pilot.pause()
-        after = [cell(transcript, x, y).style for x, y in ((0, 0), (LEFT, 0), (LEFT, 1), (LEFT, 4), (5, 9))]
-        for one, other in zip(before, after, strict=True):
-            assert one is not None
-            assert other is not None
-            assert one.bgcolor != other.bgcolor
+        after = [style_of(transcript, x, y).bgcolor for x, y in cells]
+        assert all(one != other for one, other in zip(before, after, strict=True))
 
 
 # -- cursor ------------------------------------------------------------------------------------------------------------
