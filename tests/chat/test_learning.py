@@ -32,6 +32,7 @@ from charlm.inference import tape
 from charlm.inference.engine import Engine
 from charlm.inference.generate import generate_batch
 from charlm.inference.search import logprobs, rerank_likelihood
+from charlm.inference.state import State
 
 from .conftest import FakeUI, Reopen
 from .models import DIALOGUES, learning_engine
@@ -197,18 +198,22 @@ class Reads:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ids = 0
-        read_tape, read = tape.forward, Engine._read
+        read_tape = tape.forward
 
         def taped(config, weights, ids, state):  # type: ignore[no-untyped-def]
             self.ids += len(ids)
             return read_tape(config, weights, ids, state)
 
-        def counted(engine, state, ids, *, last_only=False):  # type: ignore[no-untyped-def]
-            self.ids += len(ids)
-            return read(engine, state, ids, last_only=last_only)
-
         monkeypatch.setattr(learner.tape, "forward", taped)
-        monkeypatch.setattr(Engine, "_read", counted)
+        for name in ("step", "forward", "prefill"):
+            monkeypatch.setattr(Engine, name, self._counted(getattr(Engine, name)))
+
+    def _counted(self, read: Callable[[Engine, State, Any], object]) -> Callable[[Engine, State, Any], object]:
+        def counted(engine: Engine, state: State, ids: Any) -> object:
+            self.ids += np.size(ids)
+            return read(engine, state, ids)
+
+        return counted
 
     def of(self, do: Callable[[], object]) -> int:
         before = self.ids
