@@ -28,6 +28,7 @@ BUDGETS: Final = ("minutes", "epochs", "steps")
 _OFF_AT_ZERO: Final = {0: "off"}
 _OFF_AT_ONE: Final = {1: "off"}
 _INF: Final = math.inf
+_SHARE_STOPS: Final = (*every(0.05, 0.05, 0.95), 0.98, 1)
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ class SamplerConfig(Config):
             1,
             open=(0,),
             words=_OFF_AT_ONE,
-            stops=(*every(0.05, 0.05, 0.95), 0.98, 1),
+            stops=_SHARE_STOPS,
         ),
     ] = 0.95
     min_p: Annotated[
@@ -208,7 +209,7 @@ class SamplerConfig(Config):
             1,
             open=(0,),
             words=_OFF_AT_ONE,
-            stops=(*every(0.05, 0.05, 0.95), 0.98, 1),
+            stops=_SHARE_STOPS,
         ),
     ] = 1.0
     repetition_penalty: Annotated[

@@ -175,14 +175,11 @@ def read_once(
     begin = np.arange(lanes)[rank::ranks] * length
     for first in range(-ahead, steps_to_read if len(begin) else -ahead, chunk):
         # No chunk straddles the first lane's start, so that its state can be zeroed between two of them.
-        for lower, upper in _without(0, first, min(first + chunk, steps_to_read)):
+        last = min(first + chunk, steps_to_read)
+        for lower, upper in [(first, 0), (0, last)] if first < 0 < last else [(first, last)]:
             steps = np.arange(lower, upper)
             places = steps[:, None] + begin  # (T, B)
             inside = np.clip(places, 0, predictions - 1)
             scored = (steps[:, None] >= 0) & (places < predictions)
             starts = (begin == 0) & (lower == 0) | np.full(len(begin), lower == -ahead)
             yield TextWindow(ids[inside].astype(np.int64), ids[inside + 1].astype(np.int64), scored, starts)
-
-
-def _without(edge: int, lower: int, upper: int) -> list[tuple[int, int]]:
-    return [(lower, edge), (edge, upper)] if lower < edge < upper else [(lower, upper)]

@@ -18,13 +18,9 @@ class DialogueChoice:
     chosen_by: str = "text"  # "text", "user" or "base"
     detected: str = "plain"  # the format that the text seems to have
 
-    def to_dict(self) -> dict[str, object]:
-        """Return plain data for the run's config.json."""
-        return {"dialogue": self.dialogue.to_dict(), "chosen_by": self.chosen_by, "detected": self.detected}
-
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> DialogueChoice:
-        """Return the choice that `to_dict` wrote.
+        """Return the choice of a run's config.json.
 
         Raises:
             CheckpointError: the document is damaged.

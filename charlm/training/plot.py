@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -12,11 +11,6 @@ from typing import Any
 from charlm.files import write_bytes
 
 COLOURS = ("#0072b2", "#d55e00")  # Okabe and Ito's blue and vermilion, which colour-blind people can distinguish
-
-
-def has_matplotlib() -> bool:
-    """Return whether matplotlib is installed."""
-    return importlib.util.find_spec("matplotlib") is not None
 
 
 def draw_loss(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:

@@ -77,7 +77,7 @@ class RunPlan:
             "model": self.model.to_dict(),
             "train": self.train.to_dict(),
             "corpus": self.corpus.key,
-            "dialogue": self.dialogue.to_dict(),
+            "dialogue": asdict(self.dialogue),
             "ranks": ranks,
         }
 

@@ -5,6 +5,7 @@ Owns the order of everything around the loop: prepare, train, save, sample, fini
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -277,7 +278,7 @@ class RunWriter:
             self._run_dir.add_row(self._run_dir.rows[-1] | row)
             self.save_model(validation)
         run_state.save(state, self._run_dir.resume_file)
-        if plot.has_matplotlib() and len(self._run_dir.rows) > 1:
+        if importlib.util.find_spec("matplotlib") and len(self._run_dir.rows) > 1:
             plot.draw_loss(self._run_dir.rows, self._run_dir.plot_file, f"{self._run_dir.name}: loss")
         if self._tensorboard:
             self._tensorboard.close()

@@ -50,23 +50,23 @@ def detect_pieces(pieces: Iterable[str], format_name: str = "auto", **limits: in
 
 def choose(rng: random.Random, sentences: Sequence[str], names: Sequence[str], turns: int) -> list[tuple[str, str]]:
     """Return speakers and lines; no speaker has two turns in a row."""
-    said, last = [], ""
+    turns_made, last = [], ""
     for _ in range(turns):
         last = rng.choice([name for name in names if name != last])
-        said.append((last, " ".join(rng.choices(sentences, k=rng.choice([1, 1, 2])))))
-    return said
+        turns_made.append((last, " ".join(rng.choices(sentences, k=rng.choice([1, 1, 2])))))
+    return turns_made
 
 
 def transcript(
     names: Sequence[str], colon: str = ": ", between: str = "\n", sentences: Sequence[str] = SPOKEN, turns: int = 60
 ) -> str:
-    said = choose(random.Random(1), sentences, names, turns)
-    return between.join(f"{name}{colon}{text}" for name, text in said) + "\n"
+    spoken = choose(random.Random(1), sentences, names, turns)
+    return between.join(f"{name}{colon}{text}" for name, text in spoken) + "\n"
 
 
 def play(names: Sequence[str], colon: str = ":", sentences: Sequence[str] = SPOKEN, turns: int = 60) -> str:
-    said = choose(random.Random(2), sentences, names, turns)
-    return "\n\n".join(f"{name}{colon}\n{text}" for name, text in said) + "\n"
+    spoken = choose(random.Random(2), sentences, names, turns)
+    return "\n\n".join(f"{name}{colon}\n{text}" for name, text in spoken) + "\n"
 
 
 def lines(sentences: Sequence[str], conversations: int = 12) -> str:
@@ -183,7 +183,7 @@ OTHERS: dict[str, str] = {
 
 
 @pytest.mark.parametrize(("text", "expected"), [one[1:] for one in DIALOGUES], ids=[one[0] for one in DIALOGUES])
-def test_dialogue_is_found(text: str, expected: Dialogue) -> None:
+def test_dialogue_is_detected(text: str, expected: Dialogue) -> None:
     found = detect(text)
     assert (found.format, found.colon, found.spaced) == (expected.format, expected.colon, expected.spaced)
     assert found.has_names == bool(found.names)
@@ -192,13 +192,12 @@ def test_dialogue_is_found(text: str, expected: Dialogue) -> None:
 
 
 @pytest.mark.parametrize("text", OTHERS.values(), ids=OTHERS)
-def test_what_only_looks_like_dialogue_is_plain(text: str) -> None:
+def test_text_that_resembles_dialogue_is_plain(text: str) -> None:
     assert detect(text) == Dialogue()
 
 
 @pytest.mark.parametrize("text", [one[1] for one in DIALOGUES[:11]], ids=[one[0] for one in DIALOGUES[:11]])
-def test_what_is_found_can_be_written_back(text: str) -> None:
-    """Return whether the text has each turn in the format."""
+def test_detected_format_matches_every_turn(text: str) -> None:
     found = detect(text)
     speakers = found.speakers_in(text)
     assert len(speakers) >= 60
@@ -206,9 +205,9 @@ def test_what_is_found_can_be_written_back(text: str) -> None:
     assert all(whole.count(found.closing + found.opening(name)) == speakers.count(name) for name in found.names)
 
 
-def test_the_corpora_at_hand() -> None:
+def test_bundled_text_is_a_play() -> None:
     harbour = detect(HARBOUR.read_text(encoding="utf-8"))
-    assert harbour.format == "play", "four tenths of it are scenes: people would rather talk to the ferryman"
+    assert harbour.format == "play", "four tenths of it are scenes"
     assert set(harbour.names) == {"BOY", "FERRYMAN", "HARBOURMASTER", "CAPTAIN", "BAKER", "WIDOW"}
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import pytest
 
 from charlm.config import FORMATS
@@ -52,7 +55,8 @@ def test_requested_format_without_speakers_uses_base_colon() -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_dialogue_choice_survives_its_document(form: str) -> None:
-    speech = DialogueChoice(Dialogue(form, colon="："), "user", "lines")
-    assert DialogueChoice.from_dict(speech.to_dict()) == speech
+    choice = DialogueChoice(Dialogue(form, colon="："), "user", "lines")
+    document = json.loads(json.dumps(asdict(choice)))
+    assert DialogueChoice.from_dict(document) == choice
     with pytest.raises(CheckpointError):
-        DialogueChoice.from_dict({**speech.to_dict(), "dialogue": {"format": "sonnet", "names": []}})
+        DialogueChoice.from_dict({**document, "dialogue": {"format": "sonnet", "names": []}})

@@ -61,7 +61,7 @@ def losses(folder: Path, name: str) -> np.ndarray[Any, Any]:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
-def test_two_processes_learn_as_one_with_all_their_lanes(tmp_path: Path) -> None:
+def test_two_processes_learn_as_one_with_all_lanes(tmp_path: Path) -> None:
     process = torchrun(tmp_path, "two", lanes=4, steps=100, dropout=0)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
@@ -89,7 +89,7 @@ def worker(launcher: int, rank: int) -> int:
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")
-def test_a_process_that_is_killed_is_no_loss(tmp_path: Path) -> None:
+def test_killed_process_resumes_to_the_same_model(tmp_path: Path) -> None:
     process = torchrun(tmp_path, "killed", lanes=4, steps=240, dropout=0.2)
     saved = tmp_path / "checkpoints" / "killed.run" / "resume.safetensors"
     while not saved.exists() or run_state.load(saved).numbers["progress"]["step"] < 30:
@@ -132,7 +132,7 @@ def test_restart_by_torchrun_resumes(tmp_path: Path) -> None:
         assert getattr(event, "resumed_at", step) == step
     assert seen[-1] == "Ended"
     before = (tmp_path / "m.safetensors").read_bytes()
-    # Who dies when all is done has nothing to do again.
+    # A process that exited after its last step is not trained again.
     begin(tmp_path, TorchrunEnv(identity="us"))
     assert (tmp_path / "m.safetensors").read_bytes() == before
 
@@ -183,8 +183,8 @@ def test_local_part_selects_a_rank_s_tensors() -> None:
 
 def test_torchrun_env_reads_the_environment() -> None:
     assert TorchrunEnv.of({"RANK": "3", "WORLD_SIZE": "8"}) == TorchrunEnv(), "others set these too"
-    said = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "TORCHELASTIC_RUN_ID": "none"}
-    launch = TorchrunEnv.of(said)
+    environment = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "TORCHELASTIC_RUN_ID": "none"}
+    launch = TorchrunEnv.of(environment)
     assert (launch.rank, launch.size, launch.local_rank) == (3, 8, 1)
     assert str(os.getppid()) in launch.identity
-    assert TorchrunEnv.of({**said, "TORCHELASTIC_RESTART_COUNT": "1"}) == launch
+    assert TorchrunEnv.of({**environment, "TORCHELASTIC_RESTART_COUNT": "1"}) == launch

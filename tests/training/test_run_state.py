@@ -1,4 +1,4 @@
-"""Training 20 steps is training 10, dying, and resuming for 10: to the bit."""
+"""A resumed run equals an uninterrupted one, to the bit."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_resumed_equals_uninterrupted(
     assert whole.progress.reason == "budget"
 
 
-def test_a_resume_across_an_epochs_end_is_exact(make_trainer: MakeTrainer, tmp_path: Path) -> None:
+def test_resume_across_epochs_is_exact(make_trainer: MakeTrainer, tmp_path: Path) -> None:
     whole = make_trainer(steps=150, dropout=EVERYTHING)
     run(whole, until=10**9)
     assert whole.lanes.epochs > 2
@@ -92,7 +92,7 @@ def test_a_resume_across_an_epochs_end_is_exact(make_trainer: MakeTrainer, tmp_p
     assert_same(one, other)
 
 
-def test_a_snapshot_is_not_changed_by_what_follows(make_trainer: MakeTrainer) -> None:
+def test_snapshot_is_not_changed_by_later_steps(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(steps=20)
     events = trainer.run()
     for _ in range(5):
