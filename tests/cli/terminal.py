@@ -14,7 +14,7 @@ import sys
 import termios
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -38,6 +38,15 @@ def environment(**changes: str) -> dict[str, str]:
     usual = {name: value for name, value in os.environ.items() if name not in unusual}
     fixed = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1", "TERM": "xterm-256color"}
     return {**usual, **fixed, **changes}
+
+
+def run_charlm(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own, with pipes unless the options name other streams."""
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.run(
+        [sys.executable, "-m", "charlm", *map(str, arguments)],
+        cwd=cwd, env=environment(), timeout=60, check=False, encoding="utf-8", **{**streams, **options},
+    )  # fmt: skip
 
 
 def on_terminal(*arguments: str | Path, cwd: Path, timeout: float = 30, **changes: str) -> Shown:

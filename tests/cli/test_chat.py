@@ -6,7 +6,6 @@ import io
 import json
 import re
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,7 +23,7 @@ from tests.chat.models import DIALOGUES, parrot_checkpoint
 from tests.chat.talkers import talking_checkpoint
 
 from .conftest import Charlm, Result
-from .terminal import environment
+from .terminal import environment, run_charlm
 
 OPTIONS = ("--seed", "1", "--length", "30", "--candidates", "1")
 HOSTILE = "\x1b]0;he\x07\x9b31m\u202e\x00a"
@@ -146,11 +145,10 @@ def test_slash_commands_change_the_conversation(say: Say) -> None:
 
 
 def test_input_that_is_not_utf_8_is_replaced(models: Path) -> None:
-    command = [sys.executable, "-m", "charlm", "chat", "lines", *OPTIONS]
-    given = b"hel\xfflo\ngood\x00bye\n"
-    done = subprocess.run(command, cwd=models.parent, env=environment(), input=given, capture_output=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert len(done.stdout.decode().splitlines()) == 2
+    typed = "hel\udcfflo\ngood\0bye\n"  # with a byte that is not UTF-8
+    done = run_charlm("chat", "lines", *OPTIONS, cwd=models.parent, input=typed, errors="surrogateescape")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 2
 
 
 # -- which conversation, who and how ----------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from charlm.text.sanitize import visible
 
 from ..conftest import ALPHABET
 from .conftest import Charlm, Pipe, SaveModel
-from .terminal import HOSTILE, SGR, environment, into_head, on_terminal
+from .terminal import HOSTILE, SGR, environment, into_head, on_terminal, run_charlm
 
 WILD = ("-t", "1.5", "--top-p", "1")
 
@@ -510,10 +510,7 @@ def test_control_characters_pass_a_pipe_unchanged(charlm: Charlm, hostile: str, 
     described = text_of(charlm, hostile, *HOSTILE_RUN)
     assert set(HOSTILE) <= set(described), "it must write them, or these tests show nothing"
     with (tmp_path / "out").open("wb") as file:
-        subprocess.run(
-            [sys.executable, "-m", "charlm", "sample", hostile, *HOSTILE_RUN],
-            cwd=tmp_path, env=environment(), stdout=file, stderr=subprocess.PIPE, check=True, timeout=60,
-        )  # fmt: skip
+        assert run_charlm("sample", hostile, *HOSTILE_RUN, cwd=tmp_path, stdout=file).returncode == 0
     out = (tmp_path / "out").read_bytes().decode()
     assert out.removesuffix("\n") == ("a\x1b[2Jb\u202e" + described).removesuffix("\n")
 
