@@ -111,15 +111,8 @@ def test_hard_docstrings_still_parse(docstring: str, report: CleaningReport) -> 
 
 def test_tests_and_copies_are_removed(report: CleaningReport) -> None:
     code = "\n".join(f"def f{at}(x):\n    return x + {at}" for at in range(9))
-    paths = [
-        "a.py",
-        "b/c.py",
-        "test/a.py",
-        "b/tests/a.py",
-        "x/site-packages/a.py",
-        "_sysconfigdata_x.py",
-        "idlelib/idle_test/t.py",
-    ]
+    paths = ["a.py", "b/c.py"]
+    paths += ["test/a.py", "b/tests/a.py", "x/site-packages/a.py", "_sysconfigdata_x.py", "idlelib/idle_test/t.py"]
     found = list(python.documents([(path, code) for path in paths], report))
     assert [document.name for document in found] == ["a.py"]
     assert report.removed["modules that are copies of others"][0] == 1
