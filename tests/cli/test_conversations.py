@@ -21,7 +21,7 @@ from charlm.inference.engine import Engine
 from charlm.text.sanitize import visible
 
 from ..chat.models import DIALOGUES, random_checkpoint
-from .conftest import Charlm
+from .conftest import Charlm, Pipe
 from .terminal import HOSTILE, SGR, environment, on_terminal
 
 TRANSCRIPT = DIALOGUES["transcript"]
@@ -150,7 +150,9 @@ def test_export_writes_to_a_file_or_stdout(charlm: Charlm, tmp_path: Path, form:
 
 
 @pytest.mark.usefixtures("kept")
-def test_import_of_an_export_shows_the_same(charlm: Charlm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_of_an_export_shows_the_same(
+    charlm: Charlm, tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     exported = charlm("conversations", "export", "1", "--format", "json", "-o", "1.json")
     assert exported.code == 0
     shown = charlm("conversations", "show", "1").out
@@ -162,16 +164,8 @@ def test_import_of_an_export_shows_the_same(charlm: Charlm, tmp_path: Path, monk
     assert charlm("conversations", "import", "1.json").out == "1\n"
     assert charlm("conversations", "show", "1").out == shown
     assert charlm("conversations", "replay", "1").code == 0
-    done = subprocess.run(
-        [sys.executable, "-m", "charlm", "conversations", "import", "-"],
-        cwd=tmp_path,
-        env=environment(),
-        input=(tmp_path / "1.json").read_bytes(),
-        capture_output=True,
-        timeout=60,
-        check=True,
-    )
-    assert done.stdout == b"2\n"
+    pipe((tmp_path / "1.json").read_bytes())
+    assert charlm("conversations", "import", "-").out == "2\n"
 
 
 OTHERS = [b"", b"\xff\xfe", b"{}", b"[1]", b"\x1b[31m", b'{"charlm": "conversation", "version": 9}']

@@ -99,15 +99,8 @@ def test_showing(charlm: Charlm) -> None:
     result = charlm("corpora", "show", "letters")
     assert (result.code, result.err) == (0, "")
     text = registry.text_path("letters").read_text(encoding="utf-8")
-    for told in (
-        "Letters of the harbour",
-        "harbour-letters 1.0",
-        "CC0",
-        "the harbourmaster",
-        "blank space",
-        f"{len(text):,}",
-    ):
-        assert told in result.out
+    facts = ("Letters of the harbour", "harbour-letters 1.0", "CC0", "the harbourmaster", "blank space")
+    assert all(fact in result.out for fact in (*facts, f"{len(text):,}"))
     assert result.out.strip().split("\n")[-1] in text, "a sample is at the end"
     document = json.loads(charlm("corpora", "show", "letters", "--json").out)
     assert document["text"]["sha256"] == fetch.sha256(registry.text_path("letters"))
