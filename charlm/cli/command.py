@@ -37,7 +37,7 @@ class _WithExamples(click.Command):
         super().format_help_text(ctx, formatter)
         if self.examples:
             with formatter.section("Examples"):
-                formatter.write_dl(self.examples)
+                formatter.write_dl(self.examples, col_max=40)
 
 
 class CharlmCommand(_WithExamples):

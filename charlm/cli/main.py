@@ -16,6 +16,7 @@ import click
 
 import charlm
 from charlm.cli import INTERRUPTED
+from charlm.cli.command import CharlmGroup
 from charlm.cli.output import print_note
 from charlm.errors import CharlmError, UsageError
 
@@ -40,7 +41,7 @@ COMMANDS: Final = {  # most needed first
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(CharlmGroup):
     """Group whose commands are in `charlm.cli.NAME`, imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -78,6 +79,12 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
+    examples=(
+        ("charlm train novel.txt", "train for five minutes"),
+        ("charlm sample novel -p 'It was a'", "continue a text"),
+        ("charlm chat novel", "talk to it, or write together"),
+        ("charlm score novel chapter7.txt", "find the most unusual lines"),
+    ),
     context_settings={
         "help_option_names": ["-h", "--help"],
         "auto_envvar_prefix": "CHARLM",
@@ -89,15 +96,7 @@ class LazyGroup(click.Group):
 @click.version_option(charlm.__version__, prog_name="charlm")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
 def cli(debug: bool) -> None:
-    """Train a character-level language model on your own text, stream from it, talk to it.
-
-    \b
-    Examples:
-      charlm train novel.txt                 train for five minutes
-      charlm sample novel -p 'It was a'      continue a text
-      charlm chat novel                      talk to it, or write together
-      charlm score novel chapter7.txt        find the most unusual lines
-    """  # noqa: D301  # click does not wrap lines after a backspace
+    """Train a character-level language model on your own text, stream from it, talk to it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
