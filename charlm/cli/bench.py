@@ -62,7 +62,7 @@ def command(seconds: float, learn: str | None, minutes: str, seed: int, as_json:
         # Sampling first, before torch starts threads.
         memory = _memory()
         sampling = [_sampling(hidden, memory["bytes_per_second"]) for hidden in (256, 512)]
-        report = {"memory": memory, "sampling": sampling, "start": _starts(), **_training(seconds)}
+        report = {"memory": memory, "sampling": sampling, "start": measure_starts(), **_training(seconds)}
     if as_json:
         print_json(report)
     else:
@@ -154,7 +154,8 @@ def _sampling(hidden: int, bandwidth: float) -> dict[str, float]:
     return {"hidden": hidden, "chars_per_second": speed, "bytes_per_char": read, "share": speed * read / bandwidth}
 
 
-def _starts() -> dict[str, float]:
+def measure_starts() -> dict[str, float]:
+    """Return the median time to start a command, or to import torch, in seconds by name."""
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder, "m.safetensors")
         checkpoint.save(_random_model(256), model)

@@ -23,7 +23,7 @@ from charlm.training.precision import MAX_SLOWDOWN, fastest, measure
 
 SHAPES = ((256, 32), (512, 64))  # hidden, lanes
 CHUNK, VOCABULARY, DROPOUT = 64, 65, 0.1
-_PRODUCT_SIZES = (32, 128, 512, 2048)
+PRODUCT_SIZES = (32, 128, 512, 2048)
 _PRODUCT_SECONDS = 1.5  # for the last size
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -45,8 +45,8 @@ def product_flops(device: torch.device) -> dict[str, float]:
     A processor without bf16 emulates it so slowly that a large product takes minutes, so the first ones are small.
     """
     flops, candidates = {}, list(_TYPES)
-    for size in _PRODUCT_SIZES:
-        repeat = _PRODUCT_SECONDS if size == _PRODUCT_SIZES[-1] else 0.05
+    for size in PRODUCT_SIZES:
+        repeat = _PRODUCT_SECONDS if size == PRODUCT_SIZES[-1] else 0.05
         seconds = {}
         for name in candidates:
             one, two = (torch.randn(size, size, device=device).to(_TYPES[name]) for _ in range(2))

@@ -17,10 +17,10 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     from charlm.training import speed
 
     monkeypatch.setattr(speed, "SHAPES", ((16, 2),))
-    monkeypatch.setattr(speed, "_PRODUCT_SIZES", (8, 16))
+    monkeypatch.setattr(speed, "PRODUCT_SIZES", (8, 16))
     monkeypatch.setattr(bench, "SAMPLED_CHARS", 20)
     monkeypatch.setattr(bench, "BANDWIDTH_BYTES", 1 << 20)
-    monkeypatch.setattr(bench, "_starts", lambda: {"help": 0.1})
+    monkeypatch.setattr(bench, "measure_starts", lambda: {"help": 0.1})
 
 
 @pytest.mark.usefixtures("_small")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import gzip
+import itertools
 import json
 import math
 import multiprocessing
@@ -229,17 +230,17 @@ class TestResume:
 
 def stop_at(charlm: Charlm, step: int, *arguments: Any) -> Any:
     """Run, with Ctrl-C during this step."""
-    from charlm.training.loop import Trainer
+    from charlm.training import loop
 
-    usual = Trainer._step
+    usual, steps = loop.detach, itertools.count(1)
 
-    def interrupted(self: Trainer, rate: float) -> float:
-        if self.step == step - 1:
+    def interrupted(state: Any) -> Any:  # called once in each step
+        if next(steps) == step:
             os.kill(os.getpid(), signal.SIGINT)
-        return usual(self, rate)
+        return usual(state)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_step", interrupted)
+        patch.setattr(loop, "detach", interrupted)
         return charlm(*arguments)
 
 
@@ -377,17 +378,17 @@ def test_full_disk_is_reported_and_survived(charlm: Charlm, monkeypatch: pytest.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         usual(handle)
 
-    from charlm.training.loop import Trainer
+    from charlm.training import loop
 
-    step = Trainer._step
+    detach, steps = loop.detach, itertools.count()
 
-    def fill(self: Trainer, rate: float) -> float:
+    def fill(state: Any) -> Any:  # called once in each step
         nonlocal full
-        full = 10 <= self.step < 20
-        return step(self, rate)
+        full = 10 <= next(steps) < 20
+        return detach(state)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(Trainer, "_step", fill)
+    monkeypatch.setattr(loop, "detach", fill)
     result = charlm(*RUN, "--steps", "30", "--evaluations", "2", "--save-every", "0")
     assert result.code == 0
     assert "No space left on device" in result.err
