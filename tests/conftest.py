@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,10 @@ from hypothesis import HealthCheck, settings
 
 from charlm.checkpoint import Checkpoint
 from charlm.cli.main import run
-from charlm.config import ModelConfig
 from charlm.inference.engine import Engine
 from charlm.inference.state import Array, State
-from charlm.tensor_shapes import tensor_shapes
-from charlm.text.vocabulary import Vocabulary
+
+from .chat import models
 
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("repeat", settings.get_profile("explore"), derandomize=True)
@@ -52,16 +52,7 @@ def examples(count: int) -> int:
     return count * settings.default.max_examples // 100
 
 
-def random_checkpoint(
-    seed: int = 0, *, characters: str = ALPHABET, has_bytes: bool = False, scale: float = 0.3, **shape: object
-) -> Checkpoint:
-    """Return a model with random weights: `random_checkpoint(cell="gru", layers=3, characters="abc")`."""
-    vocabulary = Vocabulary(characters, has_bytes=has_bytes)
-    defaults = {"embedding": 16, "hidden": 16, "layers": 2}
-    config = ModelConfig(vocabulary=len(vocabulary), **{**defaults, **shape})  # type: ignore[arg-type]
-    rng = np.random.default_rng(seed)
-    tensors = {name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()}
-    return Checkpoint(config, vocabulary, tensors)
+random_checkpoint = partial(models.random_checkpoint, characters=ALPHABET)
 
 
 @pytest.fixture

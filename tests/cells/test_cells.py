@@ -113,11 +113,14 @@ def test_cell_forward_equals_torch(cell: str, size: tuple[int, int, int, int, in
 
 
 @every_cell
-@given(seed=st.integers(0, 2**32 - 1))
+@given(size=sizes())
 @settings(max_examples=40)
-def test_cell_forward_saturated_equals_torch(cell: str, seed: int) -> None:
-    # The sums reach 1e5. A unit that happens not to be saturated differs by their last bit, 1e-11.
-    assert_torch_agrees(cell, make_case(cell, (1, 3, 5, 5, seed), scale=100), 1e-9)
+def test_cell_forward_extremes_equal_torch(cell: str, size: tuple[int, int, int, int, int]) -> None:
+    case = make_case(cell, size, 3.0)
+    zero = type(case.state)(*[frozen(np.zeros_like(part)) for part in case.state])
+    assert_torch_agrees(cell, case._replace(state=zero), 1e-11)
+    # Saturated: sums reach 1e5. A unit that happens not to be saturated differs by their last bit, 1e-11.
+    assert_torch_agrees(cell, make_case(cell, (1, 3, 5, 5, size[-1]), scale=100), 1e-9)
 
 
 @every_cell
@@ -190,10 +193,8 @@ def test_cell_shapes_have_a_block_of_rows_per_gate(cell: str) -> None:
     shapes = module.shapes(5, 7)
     assert shapes["w_x"] == (7 * len(module.GATES), 5)
     assert shapes["b"] == (7 * len(module.GATES),)
-    assert (
-        sum(rows for rows, *columns in (shapes[name] for name in shapes if name not in ("w_x", "b")) if columns)
-        == len(module.GATES) * 7
-    )
+    recurrent = [shape for name, shape in shapes.items() if name != "w_x" and len(shape) == 2]
+    assert sum(rows for rows, _ in recurrent) == len(module.GATES) * 7
     assert module.state_fields[0] == "h"
 
 
@@ -226,15 +227,6 @@ def test_torch_cell_passes_gradcheck(cell: str) -> None:
 
     inputs = [torch.tensor(part, requires_grad=True) for part in (case.xs, *case.tensors.values(), *case.state)]
     assert torch.autograd.gradcheck(run, inputs)
-
-
-@every_cell
-@given(size=sizes())
-@settings(max_examples=20)
-def test_cell_forward_from_zero_state_equals_torch(cell: str, size: tuple[int, int, int, int, int]) -> None:
-    case = make_case(cell, size, 3.0)
-    zero = type(case.state)(*[frozen(np.zeros_like(part)) for part in case.state])
-    assert_torch_agrees(cell, case._replace(state=zero), 1e-11)
 
 
 def test_slstm_output_is_weighted_mean_of_candidates() -> None:

@@ -26,17 +26,12 @@ DIALOGUES = {
 
 
 def random_checkpoint(
-    seed: int = 0,
-    *,
-    scale: float = 0.3,
-    has_bytes: bool = False,
-    hidden: int = 16,
-    characters: str = CHARACTERS,
-    cell: str = "lstm",
+    seed: int = 0, *, characters: str = CHARACTERS, has_bytes: bool = False, scale: float = 0.3, **shape: object
 ) -> Checkpoint:
-    """Two layers."""
+    """Return a model with random weights: `random_checkpoint(cell="gru", layers=3, characters="abc")`."""
     vocabulary = Vocabulary(characters, has_bytes=has_bytes)
-    config = ModelConfig(vocabulary=len(vocabulary), cell=cell, embedding=16, hidden=hidden, layers=2)
+    defaults = {"embedding": 16, "hidden": 16, "layers": 2}
+    config = ModelConfig(vocabulary=len(vocabulary), **{**defaults, **shape})  # type: ignore[arg-type]
     rng = np.random.default_rng(seed)
     tensors = {name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()}
     return Checkpoint(config, vocabulary, tensors)

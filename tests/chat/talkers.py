@@ -20,6 +20,7 @@ from charlm.inference.engine import Engine
 from charlm.inference.generate import Piece
 from charlm.inference.state import Array, State
 from charlm.text.dialogue import Dialogue
+from tests.conftest import assert_states_close
 
 from .models import CHARACTERS, DIALOGUES, random_checkpoint
 
@@ -117,8 +118,7 @@ def talkative_seed(kind: str, has_bytes: bool, dials: ChatConfig, characters: in
 def assert_same_context(found: Context, expected: Context) -> None:
     """Check that state and logits are the same, but for rounding."""
     np.testing.assert_allclose(found.logits, expected.logits, rtol=0, atol=1e-4)
-    for one, other in zip(found.state.arrays(), expected.state.arrays(), strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+    assert_states_close(found.state, expected.state)
 
 
 def assert_remembers_what_is_seen(conversation: Conversation, turn: Turn | None = None) -> None:

@@ -25,7 +25,7 @@ from charlm.errors import UsageError
 from charlm.inference.context import context_to_bytes, encode_lossy
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Piece
-from tests.conftest import examples
+from tests.conftest import assert_states_close, examples
 
 from .models import DIALOGUES, learning_engine, random_engine
 from .talkers import ALL_DIALOGUES, Broken, assert_remembers_what_is_seen, texts, tree, turns_below
@@ -161,8 +161,7 @@ def check_learned(conversation: Conversation, turn: Turn) -> None:
     if always:
         assert learner.to_bytes(found) == learner.to_bytes(memory)
         assert found.delta.to_bytes() == memory.delta.to_bytes()
-    for part, other in zip(found.state.arrays(), memory.state.arrays(), strict=True):
-        np.testing.assert_allclose(part, other, rtol=0, atol=1e-3)
+    assert_states_close(found.state, memory.state, 1e-3)
     np.testing.assert_allclose(found.delta.moved, memory.delta.moved, rtol=0, atol=1e-3)
 
 
