@@ -24,9 +24,6 @@ from charlm.inference.generate import Alternative
 from charlm.inference.sampling import log_softmax
 from charlm.inference.state import Ids
 
-MAX_DELTA_BYTES = 64 << 20  # of the learned weights that contexts keep
-MAX_DELTA_TURNS = 64  # that keep them, however small they are
-
 
 class CharScore(NamedTuple):
     """Probability of one character of a turn, by the model."""
@@ -39,19 +36,13 @@ class CharScore(NamedTuple):
 class ContextCache:
     """The contexts after the turns of a conversation. The journal may have saved those of finished turns."""
 
-    def __init__(
-        self,
-        model: AdaptiveModel,
-        data: ConversationData,
-        journal: Journal,
-        max_delta_bytes: int = MAX_DELTA_BYTES,
-        max_delta_turns: int = MAX_DELTA_TURNS,
-    ) -> None:
+    max_delta_bytes = 64 << 20  # of the learned weights that contexts keep
+    max_delta_turns = 64  # that keep them, however small they are
+
+    def __init__(self, model: AdaptiveModel, data: ConversationData, journal: Journal) -> None:
         self.model = model
         self._data = data
         self._journal = journal
-        self.max_delta_bytes = max_delta_bytes
-        self.max_delta_turns = max_delta_turns
         self._adapted: OrderedDict[Turn, None] = OrderedDict()  # turns whose contexts have learned something
         self._lock = threading.Lock()
 
@@ -77,7 +68,7 @@ class ContextCache:
             if turn.parent is None:
                 found = self.model.read(self.model.start(), self._encode(self._data.dialogue.beginning))
             else:
-                found = self._journal.fetch(turn, self.model)
+                found = self._journal.fetch(turn)
             if found is not None:
                 self.keep(turn, found)
         return found

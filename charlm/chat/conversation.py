@@ -88,22 +88,6 @@ class Conversation:
         return self.data.dialogue
 
     @property
-    def you(self) -> str:
-        return self.data.you
-
-    @property
-    def bot(self) -> str:
-        return self.data.bot
-
-    @property
-    def seed(self) -> int:
-        return self.data.seed
-
-    @property
-    def root(self) -> Turn:
-        return self.data.root
-
-    @property
     def head(self) -> Turn:
         return self.data.head
 
@@ -175,7 +159,7 @@ class Conversation:
         text = self.fit(text)
         with self._alone():
             if text:
-                turn = self._type(self.head, YOU, self.you, text, self._policy(YOU))
+                turn = self._type(self.head, YOU, self.data.you, text, self._policy(YOU))
                 self._move(turn)
                 observer.on_turn(turn)
             return self._reply(_Draft(self._new_reply(self.head), joins=bool(text)), observer)
@@ -238,7 +222,7 @@ class Conversation:
 
     def _new_reply(self, parent: Turn, like: Turn | None = None) -> Turn:
         """Return an empty turn of the model's, which may take another's place."""
-        name = self.bot if like is None else like.name
+        name = self.data.bot if like is None else like.name
         return Turn(0, parent, BOT, name, reason="draft", policy=self._policy(like=like))
 
     def edit(self, turn: Turn, text: str) -> Turn:
@@ -379,7 +363,7 @@ class Conversation:
         has_candidates = self.dialogue.has_turns and controls.dials.candidates > 1
         opening, unconditional = self.dialogue.opening(turn.name), None
         if has_candidates:
-            unconditional = self.model.read(self.context(self.root), encode_lossy(self.engine.vocabulary, opening))
+            unconditional = self.model.read(self.context(self.data.root), encode_lossy(self.engine.vocabulary, opening))
         start = SegmentStart(
             context,
             kept=turn.text,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.turns import Turn
 from charlm.inference.context import Context
 
@@ -25,6 +24,6 @@ class Journal:
     def withdraw(self, turn: Turn) -> None:
         """Delete a draft without shown text."""
 
-    def fetch(self, turn: Turn, model: AdaptiveModel) -> Context | None:
-        """Return the saved context of a finished turn; None if there is none for this model."""
+    def fetch(self, turn: Turn) -> Context | None:
+        """Return the saved context of a finished turn; None if there is none for the model."""
         return None

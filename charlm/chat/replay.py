@@ -46,7 +46,7 @@ def replay(conversation: Conversation, on_turn: Callable[[Turn], None] | None = 
         CheckpointError: the record of a turn is damaged.
     """
     contexts = conversation.contexts
-    context = conversation.context(conversation.root)
+    context = conversation.context(conversation.data.root)
     characters = 0
     path = conversation.path
     for number, turn in enumerate(path, 1):

@@ -126,7 +126,7 @@ class Session:
         else:
             made = self.store.create(self.name, self.engine, self.dialogue, you=you, bot=bot, dials=dials, seed=seed)
         known = self.dialogue.names
-        for name in (made.you, made.bot) if self.dialogue.has_names and known else ():
+        for name in (made.data.you, made.data.bot) if self.dialogue.has_names and known else ():
             if name not in known:
                 self._news.append(f"{self.name} knows no speaker named {name}; /you lists the speakers")
         return made
@@ -146,9 +146,9 @@ class Session:
 
     def new(self) -> None:
         """Start a new conversation, with the speakers and settings of the open one."""
-        old = self.conversation
-        named = self.dialogue.has_names
-        self.conversation = self._create(old.you if named else None, old.bot if named else None, old.dials, None)
+        old = self.conversation.data
+        you, bot = (old.you, old.bot) if self.dialogue.has_names else (None, None)
+        self.conversation = self._create(you, bot, self.conversation.dials, None)
 
     def open(self, number: int) -> None:
         """Open a saved conversation, with its own model if that still exists."""
@@ -159,10 +159,9 @@ class Session:
                 self._load(self._find(summary.model))
             except NotFoundError:
                 self._news.append(f"the model {summary.model} no longer exists; {self.name} reads the text instead")
-        opened = store.open(number, self.name, self.engine, self.dialogue)
-        self.conversation = opened.conversation
+        self.conversation = store.open(number, self.name, self.engine, self.dialogue)
         self.conversation.contexts.fetch(self.conversation.head)  # shows the learned weights before the next turn
-        if opened.reread:
+        if self.conversation.data.fingerprint != self.engine.fingerprint:
             self._news.append(f"{self.name} has changed since this conversation; it reads the text again")
 
     def remove(self, number: int) -> None:
@@ -219,8 +218,8 @@ class Session:
         if not self.dialogue.has_names:
             hint = "train on a text in format transcript or play"
             raise UsageError(f"the text of {self.name} names no speakers", hint)
-        old = self.conversation
-        self.conversation = self._create(you or old.you, bot or old.bot, old.dials, None)
+        old = self.conversation.data
+        self.conversation = self._create(you or old.you, bot or old.bot, self.conversation.dials, None)
 
     def preset(self, dials: ChatConfig, name: str) -> ChatConfig:
         """Return settings with the values of a preset.

@@ -66,7 +66,7 @@ def main(turns: int) -> None:
         store = ConversationStore(path)
         _line("opening the store", (time.perf_counter() - start) * 1e3, "ms")
         start = time.perf_counter()
-        again = store.open(2, "random", engine, PLAIN).conversation
+        again = store.open(2, "random", engine, PLAIN)
         _line("opening the conversation", (time.perf_counter() - start) * 1e3, "ms")
         assert [turn.text for turn in again.path] == said
         store.close()

@@ -51,7 +51,7 @@ def stream(
     if (latest := store.latest()) is None:
         conversation = store.create("noise", engine, dialogue, dials=ChatConfig(candidates=1, learn=learn), seed=seed)
     else:
-        conversation = store.open(latest.number, "noise", engine, dialogue).conversation
+        conversation = store.open(latest.number, "noise", engine, dialogue)
 
     def show(piece: Piece) -> None:
         tell("shown", piece.text, time.monotonic())

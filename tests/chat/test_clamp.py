@@ -91,7 +91,7 @@ def test_clamps_with_learning_keep_the_context_exact() -> None:
     assert isinstance(context, AdaptedContext)
     assert context.delta
     other = Conversation(learning_engine(), DIALOGUES["play"])
-    read = other.context(other.root)
+    read = other.context(other.data.root)
     for turn in conversation.path:
         typed = Turn(0, turn.parent, turn.author, turn.name, (Segment(turn.text),), policy=turn.policy)
         read = other.contexts.read_turn(read, typed).context
@@ -104,7 +104,7 @@ def test_clamps_survive_saving(store: ConversationStore) -> None:
     conversation = store.create("model", engine, DIALOGUES["play"], dials=HELD, seed=3)
     conversation.say("hello")
     assert conversation.data.number is not None
-    opened = store.open(conversation.data.number, "model", engine, DIALOGUES["play"]).conversation
+    opened = store.open(conversation.data.number, "model", engine, DIALOGUES["play"])
     assert opened.dials == HELD
     assert opened.head.segments[0].settings[0].dials == HELD
     assert replay(opened).difference is None

@@ -189,7 +189,7 @@ def test_speakers_and_models_begin_a_new_conversation(ui: FakeUI) -> None:
     assert ui.run("/you") == ["you are BOB, the model is ANNA; the text's speakers: ANNA, BOB, BABA"]
     ui.run("hello", "/bot baba")
     assert ui.texts == []
-    assert (ui.session.conversation.you, ui.session.conversation.bot) == ("BOB", "BABA")
+    assert (ui.session.conversation.data.you, ui.session.conversation.data.bot) == ("BOB", "BABA")
     assert ui.run("/model")[0].splitlines() == ["novel", "play  (this one)"]
     ui.run("/model novel", "once upon ")
     assert ui.session.name == "novel"

@@ -333,7 +333,7 @@ def test_regenerate_makes_a_sibling(dials: ChatConfig) -> None:
     second = conversation.regenerate().turn
     conversation.undo()
     conversation.undo()
-    assert conversation.head is conversation.root
+    assert conversation.head is conversation.data.root
     conversation.redo()
     assert conversation.head is first
     third = conversation.regenerate().turn
@@ -348,7 +348,7 @@ def test_regenerate_makes_a_sibling(dials: ChatConfig) -> None:
 def test_regenerate_without_a_reply_replies() -> None:
     conversation = converse()
     opening = conversation.regenerate().turn
-    assert (opening.parent, opening.author) == (conversation.root, "bot")
+    assert (opening.parent, opening.author) == (conversation.data.root, "bot")
     yours = conversation.edit(conversation.say("hello").turn.parent, "hi")  # type: ignore[arg-type]  # it has one
     assert conversation.regenerate().turn.parent is yours
 
@@ -362,7 +362,7 @@ def test_choose_shows_what_was_visible_last() -> None:
     conversation.choose(first)
     assert conversation.head is older
     conversation.choose(newer)
-    conversation.choose(conversation.root.children[0])
+    conversation.choose(conversation.data.root.children[0])
     assert conversation.head is newer
 
 
@@ -401,10 +401,10 @@ def test_edit_and_branch_refuse_impossible_places() -> None:
     conversation.say("hello")
     yours, bot = conversation.path
     for operation, says in (
-        (lambda: conversation.edit(conversation.root, "x"), "nothing to edit"),
+        (lambda: conversation.edit(conversation.data.root, "x"), "nothing to edit"),
         (lambda: conversation.edit(yours, " \n "), "cannot be empty"),
         (lambda: conversation.branch_at(yours, 0), "only a reply"),
-        (lambda: conversation.branch_at(conversation.root, 0), "only a reply"),
+        (lambda: conversation.branch_at(conversation.data.root, 0), "only a reply"),
         (lambda: conversation.branch_at(bot, -1), "no character -1"),
         (lambda: conversation.branch_at(bot, len(bot.text) + 1), "no character"),
     ):
@@ -439,7 +439,7 @@ def test_branch_at_any_character(kind: str, has_bytes: bool, dials: ChatConfig, 
 def test_score_chars_agrees_with_single_steps(kind: str, has_bytes: bool) -> None:
     conversation = converse(kind, has_bytes)
     reply = conversation.say("hello ☃ there", Observer(stop_at(conversation, 20)))
-    assert conversation.contexts.score_chars(conversation.root) == []
+    assert conversation.contexts.score_chars(conversation.data.root) == []
     for turn in conversation.path:
         seen = conversation.contexts.score_chars(turn, alternatives=3)
         assert "".join([one.text for one in seen]) == turn.text

@@ -33,14 +33,14 @@ def test_roles_are_chosen_from_the_names(
 ) -> None:
     dialogue = Dialogue(form, ("ANNA", "BEN", "CLEO"))
     conversation = Conversation(talking_engine(), dialogue, you=you, bot=bot, seed=1)
-    assert (conversation.you, conversation.bot) == expected
+    assert (conversation.data.you, conversation.data.bot) == expected
 
 
 @pytest.mark.parametrize(("names", "expected"), [((), ("BOT", "YOU")), (("ANNA",), ("YOU", "ANNA"))])
 def test_roles_with_too_few_names(names: tuple[str, ...], expected: tuple[str, str]) -> None:
     conversation = Conversation(talking_engine(), Dialogue("play", names), seed=1)
-    assert {conversation.you, conversation.bot} == set(expected)
-    assert not names or conversation.bot == names[0]
+    assert {conversation.data.you, conversation.data.bot} == set(expected)
+    assert not names or conversation.data.bot == names[0]
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "a: b", "x" * 41, "He said. Then", "12", "a\x1b"])
@@ -56,7 +56,7 @@ def test_roles_are_distinct_or_absent() -> None:
         Conversation(engine, Dialogue("play", ("ANNA", "BEN")), you="anna", bot="ANNA")
     for kind in ("plain", "lines"):
         conversation = converse(kind, engine=engine)
-        assert (conversation.you, conversation.bot) == ("you", "bot")
+        assert (conversation.data.you, conversation.data.bot) == ("you", "bot")
 
 
 def test_role_change_keeps_earlier_turns() -> None:

@@ -58,7 +58,7 @@ def test_operations_read_new_text_only(kind: str) -> None:
     read = count_ids(engine)
     conversation.undo()
     conversation.redo()
-    conversation.choose(conversation.root.children[0])
+    conversation.choose(conversation.data.root.children[0])
     assert conversation.head is head
     assert read == []
     for operation, most in (

@@ -103,7 +103,7 @@ def test_reseed_mid_reply_acts_at_once(dials: ChatConfig) -> None:
         conversation = converse("plain", dials=dials, seed=seed)
         conversation.say("hello")
         conversation.branch_at(conversation.head, 0, "said ", Observer(at(1, lambda: conversation.reseed(99))))  # noqa: B023  # it is called at once
-        assert conversation.seed == 99
+        assert conversation.data.seed == 99
         text = conversation.head.text
         start = reading(conversation, conversation.path[0], text[:6])
         sampler = Sampler(conversation.engine, dials.sampling, [make_rng(99)])
@@ -124,7 +124,7 @@ def test_reseed_restarts_the_random_numbers(dials: ChatConfig) -> None:
     assert conversation.say("hello").text == first.text
     with pytest.raises(UsageError, match="seed is -1"):
         conversation.reseed(-1)
-    assert conversation.seed == 1
+    assert conversation.data.seed == 1
 
 
 @each_way

@@ -190,7 +190,7 @@ def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: P
         store.close()
         store = ConversationStore(path)
         if number is not None:
-            conversation = store.open(number, "noise", engine, dialogue).conversation
+            conversation = store.open(number, "noise", engine, dialogue)
         else:
             conversation = store.create("noise", engine, dialogue, dials=conversation.dials, seed=1)
             conversation.data.controls.rng.bit_generator.state = never_closed.data.controls.rng.bit_generator.state
@@ -208,7 +208,7 @@ def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: P
         assert texts(conversation) == texts(never_closed)
         after = conversation.text()
         assert conversation.head.characters == len(after) - len(conversation.dialogue.beginning)
-        for turn in turns_below(never_closed.root):
+        for turn in turns_below(never_closed.data.root):
             assert finished.setdefault(turn.id, turn.text) == turn.text, "a finished turn never changes"
             assert not conversation.dialogue.closing or conversation.dialogue.closing not in turn.text
         if not learn:
@@ -221,7 +221,7 @@ def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: P
                 assert one.text() == after
     assert store.error is None
     if conversation.data.number is not None:
-        assert tree(store.load(conversation.data.number).root) == tree(never_closed.root)
+        assert tree(store.load(conversation.data.number).root) == tree(never_closed.data.root)
     check_memory(conversation, conversation.head)
     assert replay(conversation).difference is None
     reopen()
@@ -246,7 +246,7 @@ def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: P
 
 def check_choices(conversation: Conversation, other: Conversation) -> None:
     """Assert that each choice leads to its last visible path."""
-    for one, another in zip(turns_below(conversation.root), turns_below(other.root), strict=True):
+    for one, another in zip(turns_below(conversation.data.root), turns_below(other.data.root), strict=True):
         conversation.choose(one)
         other.choose(another)
         assert texts(conversation) == texts(other)

@@ -80,7 +80,7 @@ def check_saved(path: Path, before: list[str], told: list[list[object]], died: f
     store = ConversationStore(path)
     assert store.news() == []
     [summary] = store.list()
-    conversation = store.open(summary.number, "noise", learning_engine(), DIALOGUES["lines"]).conversation
+    conversation = store.open(summary.number, "noise", learning_engine(), DIALOGUES["lines"])
     found, expected = texts(conversation), list(before)
     shown: list[tuple[str, float]] = []
     for kind, *what in told:

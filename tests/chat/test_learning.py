@@ -287,7 +287,7 @@ def test_weights_are_saved_once_at_the_last_turn(
     store.close()
     size = len(memory(conversation).delta.to_bytes())
     assert learned_rows(path) == [(1, len(conversation.path), size)]
-    again = reopen().open(1, "noise", engine, LINES).conversation
+    again = reopen().open(1, "noise", engine, LINES)
     reads = Reads(monkeypatch)
     assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
     assert reads.ids <= 4, "the last character, by both models"
@@ -304,7 +304,7 @@ def test_weights_of_the_last_conversations_are_kept(store: ConversationStore, pa
     assert [row[0] for row in learned_rows(path)] == [3, 4, 5]
     other = reopen()
     for number, expected in said.items():
-        again = other.open(number, "noise", engine, LINES).conversation
+        again = other.open(number, "noise", engine, LINES)
         assert as_bytes(again, again.head) == expected, "learned again"
 
 
@@ -322,7 +322,7 @@ def test_damaged_weights_are_learned_again(store: ConversationStore, path: Path,
     conversation.say("hello")
     store.close()
     execute(path, "UPDATE adaptation SET weights = substr(weights, 1, 100)")
-    again = reopen().open(1, "noise", engine, LINES).conversation
+    again = reopen().open(1, "noise", engine, LINES)
     assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
 
 

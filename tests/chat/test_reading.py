@@ -18,7 +18,7 @@ def test_reading_in_blocks_changes_no_bit(make_checkpoint: MakeCheckpoint) -> No
     conversation = Conversation(engine)
     ids = np.random.default_rng(1).integers(0, engine.config.vocabulary, 2 * READ_BLOCK + 777)
     text = engine.vocabulary.decode(ids)
-    start = conversation.context(conversation.root)
+    start = conversation.context(conversation.data.root)
     state, logits = engine.prefill(start.state, engine.vocabulary.encode(text))
     read = conversation.model.read(start, engine.vocabulary.encode(text))
     assert np.array_equal(read.logits, logits)

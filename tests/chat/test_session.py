@@ -68,11 +68,11 @@ def test_resumed_conversation_keeps_its_model_and_settings(begin: Open, open_ses
     session.close()
     again = open_session(resume=True)
     assert (again.name, texts(again.conversation), again.news()) == ("play", said, [])
-    assert (again.conversation.dials.length, again.conversation.seed) == (12, 1)
+    assert (again.conversation.dials.length, again.conversation.data.seed) == (12, 1)
     again.close()
     again = open_session(number=1, dials=(("length", 5),), preset="precise", seed=9)
     dials = again.conversation.dials
-    assert (dials.length, dials.candidates, dials.temperature, again.conversation.seed) == (5, 1, 0.5, 9)
+    assert (dials.length, dials.candidates, dials.temperature, again.conversation.data.seed) == (5, 1, 0.5, 9)
 
 
 def test_resume_takes_the_last_conversation_of_the_model(begin: Open, open_session: Open, models: Path) -> None:
@@ -130,7 +130,7 @@ def test_resume_without_conversations_starts_one(begin: Open, open_session: Open
     assert any("no conversation to resume" in one for one in session.news())
     session.close()
     again = open_session(resume=True, you="ANNA", bot="BABA")
-    assert (again.conversation.you, again.conversation.bot) == ("BOB", "ANNA")
+    assert (again.conversation.data.you, again.conversation.data.bot) == ("BOB", "ANNA")
     assert any("keeps its speakers" in one for one in again.news())
     again.close()
     with pytest.raises(NotFoundError):
@@ -146,7 +146,7 @@ def test_new_conversation_keeps_speakers_and_settings(begin: Open) -> None:
     first = session.conversation
     session.new()
     assert session.number is None
-    assert (session.conversation.you, session.conversation.bot) == ("BABA", "BOB")
+    assert (session.conversation.data.you, session.conversation.data.bot) == ("BABA", "BOB")
     assert session.conversation.dials == first.dials
 
 
@@ -208,7 +208,7 @@ def test_switching_the_model_starts_a_new_conversation(begin: Open) -> None:
 def test_changing_speakers_starts_a_new_conversation(begin: Open) -> None:
     session = begin("hello")
     session.change_speakers(None, "BABA")
-    assert (session.conversation.you, session.conversation.bot, session.number) == ("BOB", "BABA", None)
+    assert (session.conversation.data.you, session.conversation.data.bot, session.number) == ("BOB", "BABA", None)
     session.change_speakers("Zoë", None)
     assert any("knows no speaker named Zoë" in one for one in session.news())
     with pytest.raises(UsageError, match="both"):

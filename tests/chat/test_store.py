@@ -97,7 +97,7 @@ def test_opening_reads_nothing_and_going_on_one_context(
     store = reopen(connect=connector)
     connector.last.set_trace_callback(lambda sql: fetched.append(sql) if "FROM context" in sql else None)
     engine.read_ids = 0
-    conversation = store.open(1, "noise", engine, LINES).conversation
+    conversation = store.open(1, "noise", engine, LINES)
     assert conversation.undo()
     assert (engine.read_ids, fetched) == (0, [])
     reply = conversation.say("four")
@@ -114,8 +114,8 @@ def test_settings_changed_after_the_last_turn_are_saved(
     conversation.dials = replace(QUICK, temperature=1.5)
     conversation.reseed(77)
     store.close()
-    again = reopen().open(1, "noise", engine, LINES).conversation
-    assert (again.dials.temperature, again.seed) == (1.5, 77)
+    again = reopen().open(1, "noise", engine, LINES)
+    assert (again.dials.temperature, again.data.seed) == (1.5, 77)
     assert again.say("and").text == conversation.say("and").text
 
 
@@ -136,16 +136,16 @@ def test_speakers_are_loaded_unchanged(store: ConversationStore, engine: Engine,
     conversation = store.create("noise", engine, dialogue, you="YOU", bot="Anna", dials=QUICK)
     conversation.data.you = "YOU"  # which is also how a known name begins
     conversation.say("hello")
-    again = reopen().open(1, "noise", engine, dialogue).conversation
-    assert (again.you, again.bot) == ("YOU", "Anna")
+    again = reopen().open(1, "noise", engine, dialogue)
+    assert (again.data.you, again.data.bot) == ("YOU", "Anna")
 
 
 def test_reopened_conversation_keeps_its_format(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
     conversation = begin(store, engine, "hello", dialogue=DIALOGUES["transcript"])
-    again = reopen().open(1, "noise", engine, LINES).conversation
+    again = reopen().open(1, "noise", engine, LINES)
     assert again.text() == conversation.text()
     grown = replace(DIALOGUES["transcript"], names=("Anna", "Bob", "Cora"))
-    assert reopen().open(1, "noise", engine, grown).conversation.dialogue.names == grown.names
+    assert reopen().open(1, "noise", engine, grown).dialogue.names == grown.names
 
 
 # -- another model ----------------------------------------------------------------------------------------------------
@@ -156,9 +156,8 @@ def test_changed_model_rereads_the_text_once(store: ConversationStore, engine: E
     store.close()
     other = CountingEngine(random_checkpoint(seed=1))
     store = reopen()
-    opened = store.open(1, "noise", other, LINES)
-    conversation = opened.conversation
-    assert opened.reread
+    conversation = store.open(1, "noise", other, LINES)
+    assert conversation.data.fingerprint == engine.fingerprint
     assert texts(conversation) == said
     conversation.context(conversation.head)
     assert other.read_ids == len(conversation.text())
@@ -167,10 +166,10 @@ def test_changed_model_rereads_the_text_once(store: ConversationStore, engine: E
     store.close()
 
     other.read_ids = 0
-    opened = reopen().open(1, "noise", other, LINES)
-    assert not opened.reread
-    for turn in [*opened.conversation.path, opened.conversation.root]:
-        opened.conversation.context(turn)
+    conversation = reopen().open(1, "noise", other, LINES)
+    assert conversation.data.fingerprint == other.fingerprint
+    for turn in [*conversation.path, conversation.data.root]:
+        conversation.context(turn)
     assert other.read_ids == len(LINES.beginning), "every turn has a context of the new model"
 
 
@@ -179,7 +178,7 @@ def test_damaged_context_is_computed_again(
 ) -> None:
     begin(store, engine, "hello")
     execute(path, "UPDATE context SET data = substr(data, 1, 40)")
-    again = reopen().open(1, "noise", engine, LINES).conversation
+    again = reopen().open(1, "noise", engine, LINES)
     assert_remembers_what_is_seen(again)
 
 
@@ -217,7 +216,7 @@ def test_title_is_the_first_words_until_one_is_given(store: ConversationStore, e
     assert store.summary(1).title == "two words \ufffd", "a title from another process stays"
     conversation.data.title = "mine"
     conversation.say("and")
-    assert reopen().open(1, "noise", engine, LINES).conversation.data.title == "mine"
+    assert reopen().open(1, "noise", engine, LINES).data.title == "mine"
     store.rename(1, "")
     assert store.summary(1).title == "so"
 
@@ -251,7 +250,7 @@ def test_deleted_conversation_can_be_restored_for_a_day(engine: Engine, path: Pa
     with pytest.raises(NotFoundError):
         store.open(1, "noise", engine, LINES)
     store.restore(1)
-    assert texts(store.open(1, "noise", engine, LINES).conversation)[0] == "one"
+    assert texts(store.open(1, "noise", engine, LINES))[0] == "one"
     store.delete(1)
     store.close()
 
@@ -314,7 +313,7 @@ def test_removed_conversation_is_saved_again_when_it_goes_on(
     conversation.say("still here")
     assert (conversation.data.number, store.error) == (2, None)
     assert [turn.id for turn in conversation.data.turns[:-2]] == ids, "a turn keeps its id in another row"
-    again = reopen().open(2, "noise", engine, LINES).conversation
+    again = reopen().open(2, "noise", engine, LINES)
     assert texts(again) == texts(conversation)
     assert len(again.path[3].siblings) == 2
     assert again.undo()
@@ -450,7 +449,7 @@ def test_reply_cut_off_by_a_crash_is_restored_as_stopped(reopen: Reopen, engine:
     crashed = ConversationStore(path.with_name("crashed.db"))
     assert [turn.text for turn in crashed.load(1).path] == [*texts(conversation)[:3], "".join(shown[:6])]
     assert crashed.summary(1).turns == 3
-    again = crashed.open(1, "noise", engine, LINES).conversation
+    again = crashed.open(1, "noise", engine, LINES)
     assert texts(again) == [*texts(conversation)[:3], "".join(shown[:6])]
     assert (again.head.reason, again.head.context is not None) == ("cancelled", False)
     assert_remembers_what_is_seen(again)
@@ -467,7 +466,7 @@ def test_reply_cut_off_before_its_first_piece_is_deleted(store: ConversationStor
     conversation.say("again", Observer(on_turn=lambda turn: copy_of(path, f"crashed-{turn.author}.db")))
     for author, said in (("you", 3), ("bot", 3)):
         crashed = ConversationStore(path.with_name(f"crashed-{author}.db"))
-        again = crashed.open(1, "noise", engine, LINES).conversation
+        again = crashed.open(1, "noise", engine, LINES)
         assert texts(again) == texts(conversation)[:said]
         crashed.close()
         assert execute(crashed.path, "SELECT count(*) FROM turn") == [(said,)]
@@ -490,7 +489,7 @@ def test_reply_stopped_before_its_first_piece_leaves_no_row(
     holder.close()
     if not locked:
         assert execute(path, "SELECT id, text, reason FROM turn") == before
-    again = reopen().open(1, "noise", engine, LINES).conversation
+    again = reopen().open(1, "noise", engine, LINES)
     assert execute(path, "SELECT id, text, reason FROM turn") == before
     assert texts(again) == texts(conversation)
     assert again.regenerate().text == conversation.regenerate().text
@@ -513,7 +512,7 @@ def test_piece_is_saved_before_it_is_shown(reopen: Reopen, engine: Engine, path:
 def test_two_processes_write_to_one_tree(store: ConversationStore, engine: Engine, reopen: Reopen, path: Path) -> None:
     mine = begin(store, engine, "hello", seed=1)
     other_store = reopen()
-    theirs = other_store.open(1, "noise", engine, LINES).conversation
+    theirs = other_store.open(1, "noise", engine, LINES)
     theirs.reseed(2)
     for number in range(3):
         mine.say(f"mine {chr(97 + number)}")
@@ -525,7 +524,7 @@ def test_two_processes_write_to_one_tree(store: ConversationStore, engine: Engin
     everything = {_line(turn) for turn in kept.turns}
     assert {_line(turn) for turn in (*mine.path, *theirs.path)} <= everything
     assert len(kept.turns) == 2 + 3 * 2 + 3 * 3
-    again = reopen().open(1, "noise", engine, LINES).conversation
+    again = reopen().open(1, "noise", engine, LINES)
     again.choose(next(turn for turn in again.path[1].children if turn.text == "theirs a"))
     assert texts(again) == their_said
     check_index(path)
@@ -541,14 +540,14 @@ def test_opening_during_another_process_s_reply_keeps_both(engine: Engine, reope
     theirs: list[Conversation] = []
 
     def open_too() -> None:
-        theirs.append(reopen().open(1, "noise", engine, LINES).conversation)
+        theirs.append(reopen().open(1, "noise", engine, LINES))
         theirs[0].say("and you")
 
     reply = conversation.say("again", Observer(at_piece(8, open_too)))
     assert len(reply.text) >= 8
     cut = theirs[0].path[3]
     assert (reply.text.startswith(cut.text), cut.reason) == (True, "cancelled")
-    again = reopen().open(1, "noise", engine, LINES).conversation
+    again = reopen().open(1, "noise", engine, LINES)
     assert texts(again) == texts(conversation)
     everything = {_line(turn) for turn in reopen().load(1).turns}
     assert {_line(turn) for turn in theirs[0].path} <= everything
@@ -604,7 +603,7 @@ def test_store_closed_during_a_reply_keeps_its_draft(engine: Engine, reopen: Reo
     close = at_piece(5, store.close)
     reply = conversation.say("again", Observer(lambda piece: (shown.append(piece.text), close(piece))))
     assert len(reply.text) >= 5
-    again = reopen().open(1, "noise", engine, LINES).conversation
+    again = reopen().open(1, "noise", engine, LINES)
     assert again.head.text == "".join(shown[:5])
 
 

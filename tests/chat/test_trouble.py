@@ -58,14 +58,14 @@ failure = pytest.mark.parametrize(("failing", "why"), FAILURES.values(), ids=lis
 
 
 def same_tree(conversation: Conversation, other: Conversation) -> bool:
-    return tree(conversation.root) == tree(other.root) and texts(conversation) == texts(other)
+    return tree(conversation.data.root) == tree(other.data.root) and texts(conversation) == texts(other)
 
 
 def is_saved(path: Path, conversation: Conversation, engine: Engine) -> bool:
     """True if another process finds the conversation as it is."""
     store = ConversationStore(path)
     assert conversation.data.number is not None
-    found = same_tree(store.open(conversation.data.number, "noise", engine, LINES).conversation, conversation)
+    found = same_tree(store.open(conversation.data.number, "noise", engine, LINES), conversation)
     store.close()
     return found
 
@@ -100,7 +100,7 @@ def test_unsaved_turns_are_saved_when_the_file_works_again(
     assert [turn.id for turn in conversation.path[:4]] == ids, "a turn keeps its id when it is saved late"
     assert store.error is None
     assert store.news() == ["everything is saved again"]
-    again = reopen().open(1, "noise", engine, LINES).conversation
+    again = reopen().open(1, "noise", engine, LINES)
     assert same_tree(again, never_failed)
     before = engine.read_ids
     for turn in again.path:
@@ -126,7 +126,7 @@ def test_conversation_begun_during_a_failure_is_saved_on_close(
         gc.collect()
     store.close()
     [summary] = reopen().list()
-    assert texts(reopen().open(summary.number, "noise", engine, LINES).conversation) == said
+    assert texts(reopen().open(summary.number, "noise", engine, LINES)) == said
 
 
 @failure

@@ -132,7 +132,7 @@ class Chat:
         session = self.app.session
         if session.store is not None and session.number is not None:
             opened = session.store.open(session.number, session.name, session.engine, session.dialogue)
-            assert [turn.text for turn in opened.conversation.path] == self.turns
+            assert [turn.text for turn in opened.path] == self.turns
 
     @property
     def notes(self) -> str:

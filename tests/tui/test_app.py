@@ -270,7 +270,7 @@ async def test_dials_panel_messages_change_conversation(open_chat: OpenChat) -> 
         panel.post_message(DialsPanel.Reseeded(99))
         await chat.pilot.pause()
         assert chat.conversation.dials.temperature == 0.5
-        assert chat.conversation.seed == 99
+        assert chat.conversation.data.seed == 99
         assert chat.status("seed") == "seed 99"
         await chat.press("f3")
         assert not panel.display

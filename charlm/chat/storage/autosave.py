@@ -102,7 +102,7 @@ class Autosave(Journal):
                 with self._database.writing(DRAFT_PATIENCE_SECONDS) as connection:
                     connection.execute("DELETE FROM turn WHERE id = ? AND reason = 'draft'", (row,))
 
-    def fetch(self, turn: Turn, model: AdaptiveModel) -> Context | None:
+    def fetch(self, turn: Turn) -> Context | None:
         row = self._rows.get(turn)
         if row is None:
             return None
@@ -118,9 +118,9 @@ class Autosave(Journal):
             return None
         with contextlib.suppress(CheckpointError):
             if saved is not None:
-                return context_from_bytes(saved[0], model.base)
+                return context_from_bytes(saved[0], self._model.base)
             if adaptation is not None:
-                found = model.from_bytes(*adaptation)
+                found = self._model.from_bytes(*adaptation)
                 self._adapted = turn
                 return found
         with self._database.lock:

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.conversation import Conversation
@@ -35,13 +35,6 @@ RESTORE_SECONDS: Final = 24 * 60 * 60.0  # until a deleted conversation is remov
 
 Strings = list[str]
 Summaries = list[ConversationSummary]  # `ConversationStore.list` hides the type
-
-
-class OpenedConversation(NamedTuple):
-    """A conversation that goes on."""
-
-    conversation: Conversation
-    reread: bool  # whether the model has changed since its last reply, so that it reads the text again
 
 
 class ConversationStore:
@@ -134,7 +127,7 @@ class ConversationStore:
         journal, clock = partial(self._autosave, model, {}), self._clock
         return Conversation(engine, dialogue, you=you, bot=bot, dials=dials, seed=seed, journal=journal, clock=clock)
 
-    def open(self, number: int, model: str, engine: Engine, dialogue: Dialogue) -> OpenedConversation:
+    def open(self, number: int, model: str, engine: Engine, dialogue: Dialogue) -> Conversation:
         """Go on with a conversation, byte for byte as if it had never been closed. It keeps its format."""
         self.save()
         loaded = self._load(number)
@@ -144,8 +137,7 @@ class ConversationStore:
         if dialogue.writes_like(data.dialogue):
             data.dialogue = dialogue  # which may have more names
         journal = partial(self._autosave, model, loaded.rows)
-        conversation = Conversation(engine, data=data, journal=journal, clock=self._clock)
-        return OpenedConversation(conversation, data.fingerprint != engine.fingerprint)
+        return Conversation(engine, data=data, journal=journal, clock=self._clock)
 
     def _autosave(self, name: str, saved: Rows, data: ConversationData, model: AdaptiveModel) -> Autosave:
         one = Autosave(self._database, data, model, name, saved, self._now, self._turns_per_adaptation)

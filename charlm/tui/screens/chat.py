@@ -152,7 +152,7 @@ class ChatScreen(Screen[None]):
         conversation = session.conversation
         learned = conversation.learned
         meter = "" if learned is None else learned.meter
-        self.status.show(model=session.name, seed=f"seed {conversation.seed}", learned=meter)
+        self.status.show(model=session.name, seed=f"seed {conversation.data.seed}", learned=meter)
         if not self.busy:  # a reply in progress shows itself
             self._show_turn(conversation.head, len(conversation.head.text), "ready")
         for sentence in session.news():
@@ -171,7 +171,7 @@ class ChatScreen(Screen[None]):
         if self.panels.is_open("conversations"):
             with report_errors(self):
                 self.conversations.show(self.session.search(), self.session.number)
-        self.dials.show(conversation.dials, conversation.seed)
+        self.dials.show(conversation.dials, conversation.data.seed)
         self.xray.panel.clamps = conversation.dials.clamps
         self._show_activations()
 
