@@ -16,7 +16,6 @@ from itertools import pairwise
 from typing import Any, Final, NoReturn
 
 from charlm.chat.conversation_data import ConversationData
-from charlm.chat.fit import replace_lone_surrogates
 from charlm.chat.storage.documents import (
     DAMAGE,
     ConversationDocument,
@@ -29,6 +28,7 @@ from charlm.chat.storage.documents import (
 from charlm.chat.storage.listing import headline
 from charlm.errors import CharlmError, CheckpointError, UsageError
 from charlm.settings import plural
+from charlm.text.sanitize import replace_lone_surrogates
 
 FORMATS: Final = ("md", "json", "txt")
 VERSION: Final = 1

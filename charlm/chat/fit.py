@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from charlm.text.dialogue import Dialogue
+from charlm.text.sanitize import replace_lone_surrogates
 from charlm.text.vocabulary import Vocabulary
 
 
@@ -12,11 +13,6 @@ def fit_text(text: str, dialogue: Dialogue, vocabulary: Vocabulary) -> str:
     # a replacement.
     text = replace_unknown(dialogue.fit(replace_unknown(dialogue.fit(text), vocabulary)), vocabulary)
     return text.replace(dialogue.closing, "") if dialogue.closing else text
-
-
-def replace_lone_surrogates(text: str) -> str:
-    """Return a text that UTF-8 can encode. A terminal may send halves of surrogate pairs."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def replace_unknown(text: str, vocabulary: Vocabulary) -> str:

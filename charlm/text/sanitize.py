@@ -25,3 +25,8 @@ def _symbol(match: re.Match[str]) -> str:
     if point < 0x20:
         return chr(0x2400 + point)
     return "\u2421" if point == 0x7F else f"<{point:02X}>"
+
+
+def replace_lone_surrogates(text: str) -> str:
+    """Return a text that UTF-8 can encode. A terminal may send halves of surrogate pairs."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

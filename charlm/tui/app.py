@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 FRAMES_PER_SECOND = 30
 MAX_NOTIFICATION_CHARS = 200
 MAX_LEAVE_SECONDS = 2.0  # waited for a reply to end
-BUSY = "a reply is in progress"
 
 
 class ChatApp(App[int]):
@@ -262,7 +261,7 @@ class ChatApp(App[int]):
 
     def _require_idle(self) -> None:
         if self.chat.busy:
-            raise UsageError(BUSY, "Esc stops it")
+            raise UsageError("a reply is in progress", "Esc stops it")
 
     # -- the prompt ---------------------------------------------------------------------------------------------------
 
@@ -278,7 +277,7 @@ class ChatApp(App[int]):
         from charlm.chat.commands import edit_turn
 
         with report_errors(self):
-            if (turn := self.chat.editing.end()) is not None:
+            if (turn := self.chat.end_edit()) is not None:
                 edit_turn(self, turn, text)
             elif text.startswith("/"):
                 self.run_command(text)
@@ -294,7 +293,7 @@ class ChatApp(App[int]):
             command, argument = find_command(self.chat.commands, line)
             if not command.anytime:
                 self._require_idle()
-                self.chat.editing.end()
+                self.chat.end_edit()
             command.run(self, argument)
 
     # -- keys ---------------------------------------------------------------------------------------------------------
@@ -328,7 +327,7 @@ class ChatApp(App[int]):
         from charlm.chat.commands import last_turn
 
         with report_errors(self):
-            self.chat.editing.begin(last_turn(self.session.conversation, "you"))
+            self.chat.edit(last_turn(self.session.conversation, "you"))
 
     def action_copy_reply(self) -> None:
         """Copy the selected text, or else the last reply."""

@@ -79,7 +79,7 @@ class EventQueue:
         self.probe = ActivationProbe(self.put)
         self._events: deque[Event] = deque()
         self._wake = threading.Event()
-        self._stopping: Conversation | None = None
+        self.stopping: Conversation | None = None  # the current request was asked to stop
         self._closed = False
 
     def __len__(self) -> int:
@@ -102,25 +102,20 @@ class EventQueue:
 
     # -- in the interface thread --------------------------------------------------------------------------------------
 
-    @property
-    def stopping(self) -> bool:
-        """The current request was asked to stop."""
-        return self._stopping is not None
-
     def begin_request(self) -> None:
         """Prepare for a reply: from now on `stop` ends it, even before a worker has begun it."""
-        self._stopping = None
+        self.stopping = None
 
     def stop(self, conversation: Conversation) -> None:
         """Stop the current reply, or the requested one. A conversation ignores a stop between two replies."""
-        self._stopping = conversation
+        self.stopping = conversation
         conversation.stop()
         self.skip_pause()
 
     def resend_stop(self) -> None:
         """Repeat the stop, for a worker that has begun since."""
-        if self._stopping is not None:
-            self._stopping.stop()
+        if self.stopping is not None:
+            self.stopping.stop()
 
     def skip_pause(self) -> None:
         """End the current pause between two characters."""

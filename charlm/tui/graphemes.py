@@ -18,7 +18,7 @@ from typing import Final, Literal, NamedTuple
 
 from rich.cells import cell_len, get_character_cell_size
 
-from charlm.text.sanitize import visible
+from charlm.text.sanitize import replace_lone_surrogates, visible
 
 ELLIPSIS: Final = "\u2026"
 DOTTED_CIRCLE: Final = "\u25cc"  # drawn below a mark without a letter
@@ -193,15 +193,6 @@ def bar(fraction: float, width: int) -> str:
 def one_line(text: str) -> str:
     """Return a text as one line that is safe to draw: controls become symbols, line ends become spaces."""
     return _LINE_END.sub(" ", visible(replace_lone_surrogates(text.replace("\r\n", "\n"))).strip())
-
-
-def replace_lone_surrogates(text: str) -> str:
-    """Return a text without halves of surrogate pairs, which have no UTF-8 encoding."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def clean_input(text: str) -> str:

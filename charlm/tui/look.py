@@ -187,12 +187,11 @@ class LookPane(Vertical):
 
     @on(Alternatives.Chosen)
     def _branch_with(self, event: Alternatives.Chosen) -> None:
-        if (place := self.at_cursor) is not None:
-            self.post_message(self.Branched(*place, event.text))
+        self.action_branch(event.text)
 
-    def action_branch(self) -> None:
+    def action_branch(self, text: str = "") -> None:
         if (place := self.at_cursor) is not None:
-            self.post_message(self.Branched(*place, ""))
+            self.post_message(self.Branched(*place, text))
 
     def action_choose(self, number: int) -> None:
         if self.alternatives.display:

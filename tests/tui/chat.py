@@ -75,7 +75,7 @@ class Chat:
         """Press Escape while a step waits at the closed gate, and open it."""
         await self.until(lambda: self.engine.waits)
         await self.pilot.press("escape")
-        await self.until(lambda: self.app.events.stopping)
+        await self.until(lambda: self.app.events.stopping is not None)
         self.engine.gate.set()
         await self.idle()
 

@@ -102,7 +102,7 @@ async def test_escape_right_after_enter_stops_reply(open_chat: OpenChat, before_
         for key in ("enter", "escape"):
             chat.app.post_message(events.Key(key, None))
         if before_it_has_begun:
-            await chat.until(lambda: chat.app.events.stopping)
+            await chat.until(lambda: chat.app.events.stopping is not None)
         gate.set()
         await chat.until(lambda: chat.turns[:1] == ["talk"])
         await chat.idle()

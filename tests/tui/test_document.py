@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from math import isnan
+from unittest.mock import Mock
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.tui.widgets import cursor_motion
 from charlm.tui.widgets.document import GAP, HEADER, TEXT, Block, Document
+from charlm.tui.widgets.wrapping import wrap
 from tests.tui.test_graphemes import FAMILY, PARTS
 
 TEXTS = st.lists(st.sampled_from(PARTS), max_size=25).map("".join)
@@ -143,12 +146,13 @@ def test_label_may_appear_and_disappear() -> None:
     assert contents(document) == contents(load([Block(1, "you", "", "x"), Block(2, "bot", "C", "y")]))
 
 
-def test_append_wraps_no_more_than_the_last_row() -> None:
+def test_append_wraps_no_more_than_the_last_row(monkeypatch: pytest.MonkeyPatch) -> None:
     document = load([Block(1, "bot", "", "word " * 50_000 + "\n")], 76)
-    before = document.wrapped_chars
+    spy = Mock(wraps=wrap)
+    monkeypatch.setattr("charlm.tui.widgets.document.wrap", spy)
     for _ in range(300):
         document.append("x" * 10)
-    assert document.wrapped_chars - before < 300 * 100
+    assert sum(len(call.args[0]) for call in spy.call_args_list) < 300 * 100
 
 
 def test_surprises_stay_with_their_characters() -> None:

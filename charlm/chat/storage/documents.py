@@ -12,13 +12,13 @@ from types import UnionType
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from charlm.chat.conversation_data import MAX_MOVES, ConversationData
-from charlm.chat.fit import replace_lone_surrogates
 from charlm.chat.learning import NO_LEARNING, LearnPolicy
 from charlm.chat.reply_sampler import SamplerControls
 from charlm.chat.turns import BOT, YOU, SamplerCheckpoint, Segment, Turn, restored_rng
 from charlm.config import ChatConfig
 from charlm.errors import CharlmError, CheckpointError
 from charlm.text.dialogue import Dialogue
+from charlm.text.sanitize import replace_lone_surrogates
 
 REASONS: Final = ("typed", "stop", "length", "cancelled")
 _MAX_TIME: Final = 1e11  # seconds since 1970, in the year 5138

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from charlm.chat.fit import replace_lone_surrogates
+from charlm.text.sanitize import replace_lone_surrogates
 
 TITLE_CHARS: Final = 60  # of a title made from the first turn
 TRIGRAM_CHARS: Final = 3  # a shorter query is not in the index, and is looked for in every text

@@ -17,7 +17,6 @@ from typing import Final
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
-from charlm.chat.fit import replace_lone_surrogates
 from charlm.chat.storage import listing, rows
 from charlm.chat.storage.autosave import TURNS_PER_ADAPTATION, Autosave
 from charlm.chat.storage.database import Connect, Database
@@ -29,6 +28,7 @@ from charlm.errors import CharlmError, NotFoundError
 from charlm.files import home
 from charlm.inference.engine import Engine
 from charlm.text.dialogue import Dialogue
+from charlm.text.sanitize import replace_lone_surrogates
 
 FILE: Final = "conversations.db"
 RESTORE_SECONDS: Final = 24 * 60 * 60.0  # until a deleted conversation is removed

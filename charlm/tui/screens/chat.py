@@ -16,7 +16,6 @@ from textual.widgets import Footer
 from charlm.errors import UsageError
 from charlm.text.sanitize import visible
 from charlm.tui.activation_probe import ActivationsReady, Pin, UnitColours
-from charlm.tui.editing import EditMode
 from charlm.tui.event_queue import EventQueue, TextWritten, TurnBegan, TurnScored
 from charlm.tui.layout import PanelLayout
 from charlm.tui.look import LookPane
@@ -49,7 +48,7 @@ class ChatScreen(Screen[None]):
         self.dials = DialsPanel()
         self.transcript = self.look.transcript
         self.xray = XRayController(XRay(), self.transcript, events.probe)
-        self.editing = EditMode(self.prompt)
+        self._edited: Turn | None = None
         talk = Vertical(self.look, self.prompt, id="talk")
         self.panels = PanelLayout(self.conversations, talk, self.dials, self.xray.panel, prompt=self.prompt)
         self._events = events
@@ -221,9 +220,28 @@ class ChatScreen(Screen[None]):
     def action_look(self) -> None:
         self.look.toggle()
 
+    def edit(self, turn: Turn) -> None:
+        """Move a turn's text into the prompt, to replace it. A slash at its beginning is no command."""
+        whose = "yours" if turn.author == "you" else "the reply"
+        self._set_edit(turn, turn.text, f"other words for {whose}; Esc leaves them")
+        self.prompt.focus()
+
+    def end_edit(self) -> Turn | None:
+        """Empty the prompt, and return the turn that was edited."""
+        turn = self._edited
+        if turn is not None:
+            self._set_edit(None, "", "")
+        return turn
+
+    def _set_edit(self, turn: Turn | None, text: str, title: str) -> None:
+        self._edited = turn
+        self.prompt.takes_commands = turn is None
+        self.prompt.value = text
+        self.prompt.border_title = title
+
     def leave_mode(self) -> None:
         """End the edit; else the look; else close the panels."""
-        if self.editing.end() is not None:
+        if self.end_edit() is not None:
             return
         if self.look.looking:
             self.look.end()
@@ -240,7 +258,7 @@ class ChatScreen(Screen[None]):
 
     @on(LookPane.Edited)
     def _edit(self, event: LookPane.Edited) -> None:
-        self.editing.begin(event.turn)
+        self.edit(event.turn)
 
     @on(ConversationsPanel.Searched)
     def _search(self, event: ConversationsPanel.Searched) -> None:

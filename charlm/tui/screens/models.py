@@ -74,6 +74,7 @@ class ModelPicker(Modal[str | None]):
     def on_resize(self) -> None:
         self.call_after_refresh(self._show)  # errors are wrapped to the width
 
+    @on(Input.Changed)
     def _show(self) -> None:
         text = self.query_one(Input).value.strip().casefold()
         width = self._list.scrollable_content_region.width
@@ -86,19 +87,12 @@ class ModelPicker(Modal[str | None]):
             self._list.add_option(Option(hint, disabled=True))
         self._list.action_first()
 
-    @on(Input.Changed)
-    def _filter_list(self, event: Input.Changed) -> None:
-        event.stop()
-        self._show()
-
     @on(Input.Submitted)
-    def _select(self, event: Input.Submitted) -> None:
-        event.stop()
+    def _select(self) -> None:
         self._list.action_select()
 
     @on(OptionList.OptionSelected)
     def _choose(self, event: OptionList.OptionSelected) -> None:
-        event.stop()
         if event.option.id is not None:
             self.dismiss(event.option.id)
 

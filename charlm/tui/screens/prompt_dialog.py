@@ -35,5 +35,4 @@ class PromptDialog(Modal[str | None]):
 
     @on(Input.Submitted)
     def _answer(self, event: Input.Submitted) -> None:
-        event.stop()
         self.dismiss(event.value)

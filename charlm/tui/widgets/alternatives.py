@@ -125,7 +125,6 @@ class Alternatives(OptionList):
 
     @on(OptionList.OptionSelected)
     def _select(self, event: OptionList.OptionSelected) -> None:
-        event.stop()
         self.choose(event.option_index + 1)
 
 

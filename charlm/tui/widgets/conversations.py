@@ -122,8 +122,7 @@ class ConversationsPanel(Vertical):
     # -- searching ----------------------------------------------------------------------------------------------------
 
     @on(Input.Changed)
-    def _start_timer(self, event: Input.Changed) -> None:
-        event.stop()
+    def _start_timer(self) -> None:
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(self._search_delay, self._post_search)
@@ -135,8 +134,7 @@ class ConversationsPanel(Vertical):
             self.post_message(self.Searched(query))
 
     @on(Input.Submitted)
-    def _search_now(self, event: Input.Submitted) -> None:
-        event.stop()
+    def _search_now(self) -> None:
         self._post_search()
         self._list.focus()
 
@@ -148,15 +146,10 @@ class ConversationsPanel(Vertical):
 
     # -- the list -----------------------------------------------------------------------------------------------------
 
-    @on(OptionList.OptionHighlighted)
-    def _ignore(self, event: OptionList.OptionHighlighted) -> None:
-        event.stop()
-
     @on(OptionList.OptionSelected)
-    def _open(self, event: OptionList.OptionSelected) -> None:
-        event.stop()
-        if event.option.id is not None:
-            self.post_message(self.Opened(int(event.option.id)))
+    def _open(self) -> None:
+        if self._number is not None:
+            self.post_message(self.Opened(self._number))
 
     @property
     def _number(self) -> int | None:

@@ -82,7 +82,6 @@ class Document:
 
     def __init__(self, width: int = DEFAULT_WIDTH_CELLS, observer: DocumentObserver | None = None) -> None:
         self.width = width
-        self.wrapped_chars = 0  # characters wrapped so far: the cost of all changes
         self._observer = observer or DocumentObserver()
         self._clear()
 
@@ -273,7 +272,6 @@ class Document:
         for span, end in zip(heads, ends, strict=False):
             self._add_header(span)
             self._add_text_rows(wrap(text, self.width, span.start, end))
-        self.wrapped_chars += len(text)
 
     def _wrap_from(self, y: int) -> None:
         """Wrap the text again from a row of the last flow of joined blocks on."""
@@ -281,7 +279,6 @@ class Document:
         text = self.slice(start, len(self))
         del self._row_starts[y:], self._row_kinds[y:]
         self._add_text_rows([start + row for row in wrap(text, self.width)])
-        self.wrapped_chars += len(text)
 
     def _add_text_rows(self, starts: Sequence[int]) -> None:
         self._row_starts.extend(starts)
