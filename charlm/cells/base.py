@@ -134,12 +134,7 @@ class Cell(ABC, Generic[S, T, D]):
 
     @abstractmethod
     def weight_grads(self, trace: T, d_recurrent: Array) -> dict[str, Factors | Array]:
-        """Return the gradient of each recurrent weight, summed over steps.
-
-        Args:
-            trace: of N steps, stacked.
-            d_recurrent: what `step_backward` returned for them, stacked.
-        """
+        """Return the gradient of each recurrent weight, summed over N steps; trace and `d_recurrent` are stacked."""
 
     def read_signals(self, trace: T, state: S) -> dict[str, Array]:
         """Return the signals of a step, or of N stacked steps, from the trace and the state after it."""
@@ -151,13 +146,7 @@ class FusableCell(Cell[S, T, D]):
 
     @abstractmethod
     def activate(self, weights: Weights, a: Array, state: S) -> tuple[S, T]:
-        """Finish a step after its matrix products.
-
-        Args:
-            weights: of the layer.
-            a: pre-activations W_x x + b + W_h h, (B, GH); overwritten.
-            state: before the step.
-        """
+        """Finish a step from its pre-activations a = W_x x + b + W_h h, (B, GH), which are overwritten."""
 
     def step(self, weights: Weights, input_proj: Array, state: S) -> tuple[S, T]:
         a = state.h.dot(weights["w_h"].T)  # (B, GH)
@@ -188,13 +177,9 @@ def sigmoid(a: Array) -> Array:
 
 
 def activate_inplace(a: Array, gates: int) -> None:
-    """Apply sigma to the first columns and tanh to the others, by sigma(a) = (1 + tanh(a / 2)) / 2.
+    """Apply sigma to the first `gates` columns and tanh to the others, by sigma(a) = (1 + tanh(a / 2)) / 2.
 
     One call of tanh for all: on the small arrays of one stream a call costs more than its arithmetic.
-
-    Args:
-        a: pre-activations, (B, N); overwritten.
-        gates: number of columns, from the left, that get sigma.
     """
     left = a[:, :gates]
     left *= _HALF

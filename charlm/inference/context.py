@@ -110,15 +110,10 @@ def unknown_mask(vocabulary: Vocabulary, text: str) -> NDArray[np.bool_]:
 
 
 def read_prompt(model: Model, prompt: str, context: Context | None = None) -> tuple[Context, Ids]:
-    """Read a prompt; unknown characters are replaced.
+    """Read a prompt after a context; None starts a new text.
 
-    An empty prompt reads the start of a paragraph, or of a line if the model's text has no paragraphs: most lines are
-    in the middle of something.
-
-    Args:
-        model: reads.
-        prompt: normalised as corpora are before it is read.
-        context: the prompt follows it; None starts a new text.
+    The prompt is normalised as corpora are, and unknown characters are replaced. An empty prompt reads the start of a
+    paragraph, or of a line if the model's text has no paragraphs: most lines are in the middle of something.
 
     Returns:
         The context after the prompt, and the ids that were read.

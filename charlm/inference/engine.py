@@ -84,26 +84,13 @@ class Engine:
         return state, logits.reshape(*ids.shape, self.config.vocabulary)
 
     def prefill(self, state: State, ids: Ids) -> tuple[State, Array]:
-        """Read a prompt in a single stream, with the logits after its last id alone.
-
-        Args:
-            state: of one stream.
-            ids: (T,), at least one.
-
-        Returns:
-            The state after the last id, and the logits after it, (V,).
-        """
+        """Read a prompt, (T,), not empty, in a single stream; return the state and logits, (V,), after its last id."""
         for _, segment in _segments(ids, 1):
             state, logits = self._read(state, segment, last_only=True)
         return state, logits[0]
 
     def forward_with_activations(self, state: State, ids: Ids) -> Activations:
-        """Read ids in a single stream and keep the signals of its cells. Memory grows with T.
-
-        Args:
-            state: of one stream.
-            ids: (T,), at least one.
-        """
+        """Read ids, (T,), at least one, in a single stream and keep the signals of its cells. Memory grows with T."""
         logits, signals = [], []
         for _, segment in _segments(ids, 1):
             tape: list[LayerTape] = []

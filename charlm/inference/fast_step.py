@@ -58,16 +58,7 @@ def _shifted_bias(b: Array, w: Array, shift: Array | None) -> Array:
 
 
 def fast_step(network: Network, state: State, ids: Ids) -> tuple[State, Array]:
-    """Read one id in each stream.
-
-    Args:
-        network: from `prepare`.
-        state: of B streams.
-        ids: (B,).
-
-    Returns:
-        The state after the step, and the logits, (B, V).
-    """
+    """Read one id in each of B streams with a network from `prepare`; return the state and the logits, (B, V)."""
     table = network.table
     assert table is not None
     is_single = len(ids) == 1

@@ -155,7 +155,7 @@ class Stream:
 
 def _run(
     state: State,
-    logits: Array,
+    logits: Array,  # (B, V) of the next id in each stream
     sampler: Sampler,
     streams: Sequence[Stream],
     *,
@@ -163,16 +163,7 @@ def _run(
     cancel: Callable[[], bool] = never,
     alternatives: int = 0,
 ) -> Iterator[tuple[int, Piece]]:
-    """Draw, read and show in every stream until all have ended.
-
-    Args:
-        state: of B streams.
-        logits: of the next id in each, (B, V).
-        sampler: draws the first ids.
-        streams: B of them.
-        update: called before every draw; returns the sampler to draw with.
-        cancel: called before every draw; true ends all streams.
-        alternatives: how many each piece names.
+    """Draw, read and show in every stream until all have ended; options as for `Generation`.
 
     Yields:
         The number of a stream, and a piece of it that may be shown.
@@ -310,18 +301,9 @@ def generate_batch(
     recent: Sequence[int] = (),
     shown_before: str = "",
 ) -> list[Completion]:
-    """Write several texts after one context, as one batch. Text k has the seed `params.seed + k`.
+    """Write several texts after one context, as one batch; options as for `Generation`.
 
-    Args:
-        context: every text follows it.
-        engine: the model.
-        params: the sampling chain.
-        count: number of texts.
-        max_chars: the length of each text, unless a stop string ends it.
-        stops: as for `Generation`, as are the next three.
-        cancel: called before every draw; true ends all texts.
-        recent: ids already read.
-        shown_before: earlier text; a stop string may have begun in it.
+    Text k has the seed `params.seed + k`.
     """
     if count < 1:
         raise UsageError(f"count is {count}, but must be at least 1")

@@ -57,7 +57,7 @@ def sample(
     """Draw one id for each stream.
 
     Args:
-        logits: (B, V).
+        logits: (B, V); infinities are allowed.
         params: the sampling chain.
         banned_ids: ids of the characters in `params.banned`.
         recent: ids in the repetition window of each stream; needed only with a repetition penalty.
@@ -86,16 +86,7 @@ def filtered_weights(
     banned_ids: Sequence[int] | NDArray[np.integer] = (),
     recent: Sequence[Sequence[int]] | None = None,
 ) -> Weights:
-    """Apply the sampling chain.
-
-    Args:
-        logits: (B, V); infinities are allowed.
-        params: the chain.
-        banned_ids: ids of the characters in `params.banned`.
-        recent: as in `sample`.
-
-    Returns:
-        (B, V), each row proportional to a distribution.
+    """Apply the sampling chain; arguments as in `sample`. Each row of the result is proportional to a distribution.
 
     Raises:
         UsageError: everything is banned.
@@ -178,14 +169,9 @@ def keep_typical(weights: Weights, mass: float) -> None:
 
 
 def draw(weights: Weights, uniforms: Sequence[float] | NDArray[np.float64]) -> NDArray[np.int64]:
-    """Invert the cumulative distribution of each row.
+    """Return one id a row, (B,), for random numbers in [0, 1): invert the row's cumulative distribution.
 
-    Args:
-        weights: (B, V), each row proportional to a distribution.
-        uniforms: (B,) in [0, 1).
-
-    Returns:
-        One id a row, (B,), never one of weight zero.
+    An id of weight zero is never drawn.
     """
     summed = np.add.accumulate(weights, axis=-1)
     targets = np.asarray(uniforms)[:, None] * summed[:, -1:]

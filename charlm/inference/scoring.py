@@ -61,12 +61,7 @@ class TextScore:
 
 
 def surprisals(logits: Array, ids: Ids) -> Nats:
-    """Return -log p of each id, (N,), in nats.
-
-    Args:
-        logits: (N, V), before each id.
-        ids: (N,).
-    """
+    """Return -log p of each id, (N,), in nats, from the logits before each, (N, V)."""
     return -log_softmax(logits)[np.arange(len(ids)), ids].astype(np.float64)
 
 
@@ -117,13 +112,7 @@ class LineScore:
 
 
 class LineScorer:
-    """Scores one line after the other; the context is carried from each to the next.
-
-    Args:
-        vocabulary: of the model.
-        context: after a newline.
-        score: reads and scores.
-    """
+    """Scores one line after the other; the context, at first that after a newline, is carried from each to the next."""
 
     def __init__(self, vocabulary: Vocabulary, context: Context, score: ScoreIds) -> None:
         self._vocabulary = vocabulary

@@ -50,13 +50,7 @@ def rerank_mmi(
 
 
 def logprobs(engine: Engine, context: Context, texts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-    """Return log p of each text after a context, (N,), nats; all texts are one batch.
-
-    Args:
-        engine: the model.
-        context: every text follows it.
-        texts: ids.
-    """
+    """Return log p of each text of ids after one context, (N,), nats; all texts are one batch."""
     max_length = max((len(text) for text in texts), default=0)
     if max_length == 0:
         return np.zeros(len(texts))

@@ -63,13 +63,7 @@ def zero_state(config: ModelConfig, batch: int, dtype: type = np.float32) -> Sta
 
 
 def unpack_header(data: bytes, header: struct.Struct, magic: bytes, name: str) -> Sequence[Any]:
-    """Return the fields of a binary header after its magic.
-
-    Args:
-        data: all bytes.
-        header: layout; the magic comes first.
-        magic: as expected.
-        name: of what the bytes hold, for messages.
+    """Return the fields of a binary header after its magic; messages use the name of the data.
 
     Raises:
         CheckpointError: the bytes are too short or begin with another magic.

@@ -189,26 +189,14 @@ def read_signals(tape: LayerTape) -> dict[str, Array]:
 
 
 def forward(config: ModelConfig, weights: Weights, ids: Ids, state: State) -> Tape:
-    """Read ids and keep what the backward pass needs.
-
-    Args:
-        config: the model's shape.
-        weights: its tensors.
-        ids: (T,) for one stream, or (T, B); at least one step.
-        state: before the first step.
-    """
+    """Read ids, (T,) for one stream or (T, B), at least one step, and keep what the backward pass needs."""
     network, layers, ids = make_network(config, weights), list[LayerTape](), ids.reshape(-1)
     after, x, logits = run(network, ids, state, tape=layers)
     return Tape(network, ids, layers, x, logits, after)
 
 
 def d_cross_entropy(logits: Array, targets: Ids) -> Array:
-    """Return the gradient of the summed surprisal, -log p(target), with respect to the logits: p, less 1 at the target.
-
-    Args:
-        logits: (N, V).
-        targets: (N,).
-    """
+    """Return the gradient of the summed surprisal of targets, (N,), by the logits, (N, V): p, less 1 at the target."""
     p: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
     p /= p.sum(axis=-1, keepdims=True)
     p[np.arange(len(targets)), targets] -= 1
@@ -216,11 +204,9 @@ def d_cross_entropy(logits: Array, targets: Ids) -> Array:
 
 
 def backward(tape: Tape, d_logits: Array) -> Gradients:
-    """Return the gradient of every tensor.
+    """Return the gradient of every tensor from that of the logits, (T * B, V).
 
-    Args:
-        tape: from `forward`; the weights must not have changed since.
-        d_logits: (T * B, V), for instance from `d_cross_entropy`.
+    The weights must not have changed since `forward`.
     """
     ids, network = tape.ids, tape.network
     gradients: Gradients = {"output.b": d_logits.sum(axis=0)}
@@ -280,13 +266,7 @@ def _d_normalise(d_normal: Array, normal: Array, deviation: Array) -> Array:
 
 
 def _backward_recurrence(layer: Layer, trace: Trace, d_h: Array, steps: int) -> tuple[Array, Array, list[LayerState]]:
-    """Go back through time, from the last step to the first.
-
-    Args:
-        layer: the layer.
-        trace: of all steps, stacked.
-        d_h: (T * B, H) gradient with respect to each h from the layer above.
-        steps: T.
+    """Go back through T steps, from their stacked trace and the gradients of h from the layer above, (T * B, H).
 
     Returns:
         The gradients with respect to W_x x + b and to the recurrent products, both stacked, and with respect to the

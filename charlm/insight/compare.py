@@ -80,12 +80,7 @@ class RunEvent:
 
 
 class Comparison:
-    """A comparison, new or resumed. Iterate over `events()` to run it.
-
-    Args:
-        plan: configuration.
-        folder: folder of the runs.
-        force: replace another comparison in the folder.
+    """A comparison, new or resumed. Iterate over `events()` to run it; `force` replaces another one in the folder.
 
     Raises:
         OutputError: the folder holds another comparison.

@@ -117,14 +117,8 @@ def measure_recall(
 ) -> list[RecallScore]:
     """Return a model's recall by kind and distance; each range of distances is twice as wide as the one before.
 
-    Args:
-        engine: the model.
-        ids: the text; a character must be one id, as it is without byte fallback.
-        targets: see `charlm.insight.recall_targets`.
-        max_distance: greatest distance in characters.
-        samples: at most this many targets of a kind and range, drawn at random.
-        seed: seed of the draw.
-        on_read: called with the number of ids read since the last call.
+    Each character must be one id, as it is without byte fallback. At most `samples` targets of a kind and range count,
+    drawn at random. `on_read` is called with the number of ids read since the last call.
     """
     rng = np.random.default_rng(seed)
     rows = []

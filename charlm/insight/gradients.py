@@ -82,14 +82,9 @@ def measure(model: Checkpoint, windows: Ids, steps: int, name: str) -> GradientR
 def state_gradients(
     config: ModelConfig, weights: tape.Weights, ids: Ids, target: Ids, state: State
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the gradient of the last surprisal with respect to every state before it.
+    """Return the gradient of the surprisal of a target, (B,), with respect to every state before it.
 
-    Args:
-        config: the model's shape.
-        weights: its tensors, float64.
-        ids: (S, B), the input.
-        target: (B,), the ids after it.
-        state: of B streams, before the input.
+    The ids before the target are (S, B); the state is that before them.
 
     Returns:
         A part of the state -> (L, S, B, H), with respect to the state after each of the S ids. The gradient of h

@@ -105,14 +105,7 @@ class Curve:
 def plot_curves(
     curves: Sequence[Curve], path: Path, labels: Mapping[str, str], *, log2_x: bool = False, log_y: bool = False
 ) -> None:
-    """Draw curves into an SVG or PNG file.
-
-    Args:
-        curves: at least one.
-        path: of the file.
-        labels: `title`, `xlabel` and `ylabel`.
-        log2_x: draw the x axis on a logarithmic scale of base 2.
-        log_y: draw the y axis on a logarithmic scale.
+    """Draw curves into an SVG or PNG file; the labels are `title`, `xlabel` and `ylabel`.
 
     Raises:
         UsageError: matplotlib is not installed.

@@ -58,17 +58,7 @@ class ProbeResult:
 
 
 def find(recording: Recording, features: Mapping[str, Column], *, top: int = 3, seed: int = 0) -> list[ProbeResult]:
-    """Find units that track features.
-
-    Args:
-        recording: of memory and hidden states.
-        features: by name, (N,).
-        top: number of units to keep for each feature.
-        seed: of the shuffled control.
-
-    Returns:
-        A result for each feature, the best first.
-    """
+    """Return the `top` units that track each feature, (N,), the best feature first; the seed is the control's."""
     half = len(recording.text) // 2
     units = [
         UnitIndex(layer, number, name) for (layer, name), h in recording.signals.items() for number in range(h.shape[1])

@@ -95,14 +95,9 @@ def after_context(engine: Engine, dialogue: Dialogue, case: Case) -> Context:
 def score(
     engine: Engine, dialogue: Dialogue, case: Case, contexts: Sequence[Context], learner: Learner | None = None
 ) -> ResponseScores:
-    """Score the replies of a case.
+    """Score the replies of a case, in its context and in those of `sample_contexts`.
 
-    Args:
-        engine: the model.
-        dialogue: dialogue format of the model.
-        case: context and replies.
-        contexts: see `sample_contexts`.
-        learner: learner of the same model, which adapts to the context turn by turn; None adapts nothing.
+    A learner of the same model adapts to the context turn by turn.
     """
     ids = [encode_lossy(engine.vocabulary, reply + dialogue.closing).tolist() for reply in case.replies]
     lengths = np.array([len(one) for one in ids])

@@ -56,14 +56,9 @@ class ActivationSummary(NamedTuple):
 def summarise_activations(
     engine: Engine, activations: Activations, text: str, entropies: Sequence[float], width: int
 ) -> ActivationSummary:
-    """Summarise the last step of a reading.
+    """Summarise the last step of a reading, with units in at most `width` groups.
 
-    Args:
-        engine: the model.
-        activations: of the reading.
-        text: the character read last.
-        entropies: see `ActivationSummary`.
-        width: greatest number of groups of units.
+    Text and entropies are those of the result.
     """
     cell = CELLS[engine.config.cell]
     layers = []

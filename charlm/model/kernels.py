@@ -18,16 +18,7 @@ from charlm.model.custom_cells import LayerState, Loop
 
 
 def lstm(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through an LSTM layer.
-
-    Args:
-        x: (T, B, I).
-        state: h and c before the chunk.
-        weights: of the layer, see `charlm.cells.lstm`.
-
-    Returns:
-        h after every step, (T, B, H), and the state after the last.
-    """
+    """Run a chunk through an LSTM layer, see `Loop`."""
     # The kernel wants the candidate's rows before the output gate's.
     w_x, w_h, b = (_swap_last_two_gates(weights[name].to(x.dtype)) for name in ("w_x", "w_h", "b"))
     h, c = (part.unsqueeze(0).to(x.dtype) for part in state)
@@ -36,13 +27,13 @@ def lstm(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[T
 
 
 def gru(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through a GRU layer, see `lstm`."""
+    """Run a chunk through a GRU layer, see `Loop`."""
     b_h = F.pad(weights["b_h"], (2 * len(weights["b_h"]), 0))  # the gates have no such bias
     return _run(torch.gru, x, state, weights, b_h)
 
 
 def rnn(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
-    """Run a chunk through a plain recurrent layer, see `lstm`."""
+    """Run a chunk through a plain recurrent layer, see `Loop`."""
     return _run(torch.rnn_tanh, x, state, weights, torch.zeros_like(weights["b"]))
 
 
