@@ -25,8 +25,6 @@ from charlm.inference.engine import Engine
 from charlm.inference.generate import Completion, Generation, Sampler, generate_batch
 from charlm.inference.scoring import LineScore, LineScorer, TextScore, score_text
 from charlm.registry import find_model
-from charlm.text.dialogue import Dialogue
-from charlm.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from charlm.training.events import Event
@@ -46,30 +44,14 @@ class Model:
     def __init__(self, loaded: Checkpoint, name: str = "") -> None:
         self.name = name
         self.checkpoint = loaded
+        self.config = loaded.config
+        self.vocabulary = loaded.vocabulary
+        self.dialogue = loaded.dialogue
+        self.record = loaded.record
 
     @cached_property
     def _model(self) -> StaticModel:
         return StaticModel(Engine(self.checkpoint))
-
-    @property
-    def config(self) -> ModelConfig:
-        """The shape."""
-        return self.checkpoint.config
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """Characters and ids."""
-        return self.checkpoint.vocabulary
-
-    @property
-    def dialogue(self) -> Dialogue:
-        """The format of turns in its text."""
-        return self.checkpoint.dialogue
-
-    @property
-    def record(self) -> TrainingRecord:
-        """The record of its training."""
-        return self.checkpoint.record
 
     def start(self) -> Context:
         """Return the context before anything was read."""

@@ -1,15 +1,4 @@
-"""Errors that a user can cause or meet. Bugs in charlm are assertions, never one of these.
-
-The tree of errors:
-
-CharlmError                    one sentence and a hint; exit code 1
-├── UsageError                 an impossible option or argument; exit code 2
-├── CorpusError                text that cannot be read or trained on
-├── CheckpointError            a damaged or foreign model, resume or state file
-├── NotFoundError              a name or path that does not exist
-├── TrainingError              a run that cannot start or continue
-└── OutputError                a file that cannot be written
-"""
+"""Errors that a user can cause or meet. Bugs in charlm are assertions, never one of these."""
 
 from __future__ import annotations
 

@@ -91,10 +91,8 @@ def default_model() -> Path:
     own = [path for path in found if path.stem not in BUNDLED or path.parent.resolve() != bundled]
     if own:
         return max(own, key=lambda path: path.stat().st_mtime)
-    for name in BUNDLED:
-        for path in found:
-            if path.stem == name:
-                return path
+    if found:
+        return min(found, key=lambda path: BUNDLED.index(path.stem))
     raise NotFoundError("there is no model yet", "make one with charlm train FILE")
 
 

@@ -86,21 +86,16 @@ class Dialogue:
         """Return the text before a speaker's words."""
         if not self.has_names:
             return ""
-        return name + self.colon + self._gap
-
-    @property
-    def _gap(self) -> str:
         # A full-width colon includes its space.
-        return "\n" if self.format == "play" else "" if self.colon == "\uff1a" else " "
-
-    @property
-    def _between(self) -> str:
-        return "\n\n" if self.format == "play" or (self.format == "transcript" and self.spaced) else "\n"
+        gap = "\n" if self.format == "play" else "" if self.colon == "\uff1a" else " "
+        return name + self.colon + gap
 
     @property
     def closing(self) -> str:
         """Text between a turn and the next; a reply that reaches it is complete."""
-        return self._between if self.has_turns else ""
+        if not self.has_turns:
+            return ""
+        return "\n\n" if self.format == "play" or (self.format == "transcript" and self.spaced) else "\n"
 
     @property
     def stops(self) -> tuple[str, ...]:

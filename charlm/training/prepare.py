@@ -16,10 +16,10 @@ from charlm.errors import TrainingError
 from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
 from charlm.text.batching import Lanes
 from charlm.text.dataset import Corpus, open_corpus, read_corpus
-from charlm.text.format_detection import FormatDetector
+from charlm.text.dialogue import MAX_NAMES, Dialogue
+from charlm.text.format_detection import DetectedFormat, FormatDetector
 from charlm.text.vocabulary import BYTES, Vocabulary
 from charlm.training.autoconfig import DEFAULT_MINUTES, Machine, plan
-from charlm.training.dialogue_choice import DialogueChoice, choose
 from charlm.training.events import Event
 from charlm.training.loop import Trainer
 from charlm.training.precision import measure
@@ -57,6 +57,25 @@ class Request:
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Request:
         return cls(**{**document, "data": DataConfig.from_dict(document["data"])})
+
+
+@dataclass(frozen=True)
+class DialogueChoice:
+    """A format and the reason for it."""
+
+    dialogue: Dialogue = field(default_factory=Dialogue)
+    chosen_by: str = "text"  # "text", "user" or "base"
+    detected: str = "plain"  # the format that the text seems to have
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> DialogueChoice:
+        """Return the choice of a run's config.json.
+
+        Raises:
+            CheckpointError: the document is damaged.
+        """
+        dialogue = Dialogue.from_dict(document["dialogue"])
+        return cls(dialogue, str(document["chosen_by"]), str(document["detected"]))
 
 
 @dataclass(frozen=True)
@@ -110,7 +129,7 @@ def prepare(
         vocabulary = base.vocabulary if base is not None else None
         corpus = yield from read_corpus(request.data, run_dir.path, base=vocabulary, detector=detector)
         if detector is not None:
-            dialogue = choose(detector.result(), request.data.format, base.dialogue if base is not None else None)
+            dialogue = choose_dialogue(detector.result(), request.data.format, base.dialogue if base else None)
         group.broadcast(corpus.key)
     else:
         corpus = open_corpus(run_dir.path, group.broadcast())
@@ -127,6 +146,28 @@ def prepare(
     dialogue = DialogueChoice.from_dict(config["dialogue"])
     model, train = ModelConfig.from_dict(config["model"]), TrainConfig.from_dict(config["train"])
     return RunPlan(request, corpus, base, dialogue, model, train)
+
+
+def choose_dialogue(found: DetectedFormat, requested: str, base: Dialogue | None) -> DialogueChoice:
+    """Choose the format of a model.
+
+    A model that is fine-tuned on text without turns keeps its format. With named turns it keeps its speakers, after
+    those of the new text.
+
+    Args:
+        found: format of the text.
+        requested: the user's option, or "auto".
+        base: format of the model that is fine-tuned.
+    """
+    dialogue = found.dialogue
+    chosen_by = "text" if requested == "auto" else "user"
+    if base is not None and chosen_by == "text" and not dialogue.has_turns and base.has_turns:
+        return DialogueChoice(base, "base", found.detected)
+    if base is not None and dialogue.has_names and base.has_names:
+        if not dialogue.names and dialogue.format == base.format:
+            dialogue = replace(dialogue, colon=base.colon, spaced=base.spaced)
+        dialogue = replace(dialogue, names=tuple(dict.fromkeys((*dialogue.names, *base.names)))[:MAX_NAMES])
+    return DialogueChoice(dialogue, chosen_by, found.detected)
 
 
 def _plan(

@@ -11,7 +11,7 @@ from charlm.config import FORMATS
 from charlm.errors import CheckpointError
 from charlm.text.dialogue import COLONS, MAX_NAMES, Dialogue
 from charlm.text.format_detection import DetectedFormat
-from charlm.training.dialogue_choice import DialogueChoice, choose
+from charlm.training.prepare import DialogueChoice, choose_dialogue
 
 PLAY = Dialogue("play", ("ANNA", "BEN"))
 BASE = Dialogue("play", ("CLEO", "BEN"), "：")
@@ -20,37 +20,43 @@ BASE = Dialogue("play", ("CLEO", "BEN"), "：")
 @pytest.mark.parametrize("dialogue", [Dialogue(), Dialogue("lines"), Dialogue("transcript", ("A",)), PLAY])
 def test_new_model_gets_detected_or_requested_format(dialogue: Dialogue) -> None:
     for form, chosen_by in (("auto", "text"), (dialogue.format, "user")):
-        assert choose(DetectedFormat(dialogue, dialogue.format), form, None) == DialogueChoice(
+        assert choose_dialogue(DetectedFormat(dialogue, dialogue.format), form, None) == DialogueChoice(
             dialogue, chosen_by, dialogue.format
         )
         # A base that knows no turns has nothing to add.
-        assert choose(DetectedFormat(dialogue, dialogue.format), form, Dialogue()).dialogue == dialogue
+        assert choose_dialogue(DetectedFormat(dialogue, dialogue.format), form, Dialogue()).dialogue == dialogue
 
 
 @pytest.mark.parametrize("base", [Dialogue("lines"), BASE])
 def test_base_format_stays_for_text_without_turns(base: Dialogue) -> None:
-    assert choose(DetectedFormat(Dialogue(), "plain"), "auto", base) == DialogueChoice(base, "base", "plain")
-    assert choose(DetectedFormat(Dialogue(), "plain"), "plain", base) == DialogueChoice(Dialogue(), "user", "plain")
-    assert choose(DetectedFormat(Dialogue("lines"), "plain"), "lines", base) == DialogueChoice(
+    assert choose_dialogue(DetectedFormat(Dialogue(), "plain"), "auto", base) == DialogueChoice(base, "base", "plain")
+    assert choose_dialogue(DetectedFormat(Dialogue(), "plain"), "plain", base) == DialogueChoice(
+        Dialogue(), "user", "plain"
+    )
+    assert choose_dialogue(DetectedFormat(Dialogue("lines"), "plain"), "lines", base) == DialogueChoice(
         Dialogue("lines"), "user", "plain"
     )
 
 
 def test_new_format_replaces_base_format_but_keeps_speakers() -> None:
-    settled = choose(DetectedFormat(PLAY, "play"), "auto", BASE)
+    settled = choose_dialogue(DetectedFormat(PLAY, "play"), "auto", BASE)
     assert settled == DialogueChoice(Dialogue("play", ("ANNA", "BEN", "CLEO")), "text", "play")
-    other = choose(DetectedFormat(PLAY, "play"), "auto", Dialogue("transcript", ("Dan",)))
+    other = choose_dialogue(DetectedFormat(PLAY, "play"), "auto", Dialogue("transcript", ("Dan",)))
     assert other.dialogue == Dialogue("play", ("ANNA", "BEN", "Dan"))
-    assert choose(DetectedFormat(Dialogue("lines"), "lines"), "auto", BASE).dialogue == Dialogue("lines")
+    assert choose_dialogue(DetectedFormat(Dialogue("lines"), "lines"), "auto", BASE).dialogue == Dialogue("lines")
     many = Dialogue("play", tuple(f"G{number}" for number in range(MAX_NAMES)))
-    assert choose(DetectedFormat(PLAY, "play"), "auto", many).dialogue.names == (*PLAY.names, *many.names[:-2])
+    assert choose_dialogue(DetectedFormat(PLAY, "play"), "auto", many).dialogue.names == (*PLAY.names, *many.names[:-2])
 
 
 def test_requested_format_without_speakers_uses_base_colon() -> None:
-    assert choose(DetectedFormat(Dialogue("play"), "plain"), "play", BASE) == DialogueChoice(BASE, "user", "plain")
+    assert choose_dialogue(DetectedFormat(Dialogue("play"), "plain"), "play", BASE) == DialogueChoice(
+        BASE, "user", "plain"
+    )
     spaced = Dialogue("transcript", ("A",), COLONS[2], spaced=True)
-    assert choose(DetectedFormat(Dialogue("transcript"), "plain"), "transcript", spaced).dialogue == spaced
-    assert choose(DetectedFormat(Dialogue("play"), "plain"), "play", spaced).dialogue == Dialogue("play", ("A",))
+    assert choose_dialogue(DetectedFormat(Dialogue("transcript"), "plain"), "transcript", spaced).dialogue == spaced
+    assert choose_dialogue(DetectedFormat(Dialogue("play"), "plain"), "play", spaced).dialogue == Dialogue(
+        "play", ("A",)
+    )
 
 
 @pytest.mark.parametrize("form", FORMATS)
