@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +122,8 @@ class Session:
         self.engine, self.dialogue = Engine(loaded), loaded.dialogue
 
     def _create(self, you: str | None, bot: str | None, dials: ChatConfig, seed: int | None) -> Conversation:
-        if self.store is None:
-            made = Conversation(self.engine, self.dialogue, you=you, bot=bot, dials=dials, seed=seed)
-        else:
-            made = self.store.create(self.name, self.engine, self.dialogue, you=you, bot=bot, dials=dials, seed=seed)
+        create = Conversation if self.store is None else partial(self.store.create, self.name)
+        made = create(self.engine, self.dialogue, you=you, bot=bot, dials=dials, seed=seed)
         known = self.dialogue.names
         for name in (made.data.you, made.data.bot) if self.dialogue.has_names and known else ():
             if name not in known:
@@ -183,7 +182,7 @@ class Session:
 
     def search(self, query: str = "") -> list[ConversationSummary]:
         """Return the newest conversations, or those that contain a text."""
-        return self._require_store().list(query)
+        return self._require_store().search(query)
 
     def export(self, format: str, path: Path | None = None) -> Path:  # noqa: A002
         """Write the conversation into a file; see `charlm.chat.export`."""

@@ -44,7 +44,7 @@ def _store() -> Iterator[ConversationStore]:
 
 def _complete_number(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     with _store() as store:
-        found = [(str(one.number), one.title) for one in store.list()]
+        found = [(str(one.number), one.title) for one in store.search()]
     return [CompletionItem(number, help=title) for number, title in found if number.startswith(incomplete)]
 
 
@@ -79,7 +79,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 def list_(as_json: bool, model: str | None) -> None:
     """List conversations, the newest first."""
     with _store() as store:
-        found = [one for one in store.list(limit=-1) if model in (None, one.model)]
+        found = [one for one in store.search(limit=-1) if model in (None, one.model)]
     _print_list(found, as_json, "no conversations" + f" with {model}" * bool(model) + " yet; charlm chat starts one")
 
 
@@ -94,7 +94,7 @@ def search(text: str, as_json: bool) -> None:
     if not text.strip():
         raise UsageError("the text to search for is empty", "give a word, or part of one")
     with _store() as store:
-        found = store.list(text, limit=-1)
+        found = store.search(text, limit=-1)
     _print_list(found, as_json, f"no conversation contains {text!r}")
 
 

@@ -366,19 +366,6 @@ def test_choose_shows_what_was_visible_last() -> None:
     assert conversation.head is newer
 
 
-def test_choose_older_turn_shows_its_last_path() -> None:
-    conversation = converse()
-    first = conversation.say("hello").turn
-    conversation.say("one")
-    followed = conversation.say("two").turn
-    other = conversation.branch_at(first, 1).turn
-    conversation.say("three")
-    conversation.choose(first)
-    assert conversation.head is followed
-    conversation.choose(other)
-    assert texts(conversation)[-2] == "three"
-
-
 @each_kind
 def test_edit_makes_a_sibling(kind: str, has_bytes: bool) -> None:
     conversation = converse(kind, has_bytes)

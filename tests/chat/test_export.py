@@ -130,7 +130,7 @@ def test_empty_conversation_can_be_exported(store: ConversationStore, engine: En
     assert [export(conversation.data, form) != "" for form in FORMATS] == [True] * 3
     record = from_json(export(conversation.data, "json"))
     assert (record.path, record.head) == ([], record.root)
-    assert store.list() == []
+    assert store.search() == []
 
 
 # -- what is not an export --------------------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ def test_changed_export_is_refused_or_usable(
     engine = random_engine()
     store = ConversationStore(tmp_path_factory.mktemp("imported") / "c.db")
     number = store.add(record)
-    [summary] = store.list()
+    [summary] = store.search()
     assert summary.number == number
     for form in FORMATS:
         export(store.load(number), form)

@@ -79,7 +79,7 @@ def check_saved(path: Path, before: list[str], told: list[list[object]], died: f
     assert execute(path, "PRAGMA foreign_key_check") == []
     store = ConversationStore(path)
     assert store.news() == []
-    [summary] = store.list()
+    [summary] = store.search()
     conversation = store.open(summary.number, "noise", learning_engine(), DIALOGUES["lines"])
     found, expected = texts(conversation), list(before)
     shown: list[tuple[str, float]] = []
@@ -141,7 +141,7 @@ def test_exit_before_each_write_loses_no_finished_turn(tmp_path: Path, rate: flo
     for number in range(1, faults + 1):
         told = parse((tmp_path / f"{number}.log").read_bytes())
         path = tmp_path / f"{number}.db"
-        if told[1:] or ConversationStore(path).list():  # else it ended before anything was shown
+        if told[1:] or ConversationStore(path).search():  # else it ended before anything was shown
             check_saved(path, [], told, died=-math.inf)
             check_index(path)
 

@@ -187,7 +187,7 @@ def test_session_without_a_store_refuses_saved_conversations(begin: Open) -> Non
     assert session.conversation.data.title == "a name"
     session.close()
     store = ConversationStore()
-    assert store.list() == []
+    assert store.search() == []
     store.close()
 
 

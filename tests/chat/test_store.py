@@ -58,11 +58,11 @@ def test_empty_chat_leaves_no_rows(store: ConversationStore, engine: Engine, pat
     conversation.dials = replace(QUICK, temperature=1.5)
     store.save()
     assert conversation.data.number is None
-    assert (store.list(), store.latest()) == ([], None)
+    assert (store.search(), store.latest()) == ([], None)
     assert execute(path, "SELECT count(*) FROM conversation") == [(0,)]
     conversation.say("hello")
     assert conversation.data.number == 1
-    assert [one.number for one in store.list()] == [1]
+    assert [one.number for one in store.search()] == [1]
 
 
 def test_loaded_turns_equal_the_saved_ones(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
@@ -187,11 +187,11 @@ def test_damaged_context_is_computed_again(
 
 def test_list_shows_summaries_newest_first(store: ConversationStore, engine: Engine) -> None:
     first, second = begin(store, engine, "hello"), begin(store, engine, "good day", dialogue=DIALOGUES["transcript"])
-    assert [one.number for one in store.list()] == [2, 1]
+    assert [one.number for one in store.search()] == [2, 1]
     first.say("once more")
-    assert [one.number for one in store.list()] == [1, 2]
-    assert [one.number for one in store.list(limit=1)] == [1]
-    one, two = store.list()
+    assert [one.number for one in store.search()] == [1, 2]
+    assert [one.number for one in store.search(limit=1)] == [1]
+    one, two = store.search()
     assert (one.title, one.model, one.format, one.you, one.bot) == ("hello", "noise", "lines", "you", "bot")
     assert (one.turns, one.characters) == (4, first.head.characters)
     assert (two.format, two.you, two.bot) == ("transcript", "Bob", "Anna")
@@ -238,15 +238,15 @@ def test_unknown_number_raises_with_the_nearest_ones(store: ConversationStore, e
         store.rename(10**30, "x")
 
 
-def test_deleted_conversation_can_be_restored_for_a_day(engine: Engine, path: Path) -> None:
+def test_deleted_conversation_can_be_restored_for_a_day(engine: Engine, reopen: Reopen) -> None:
     now = 1000.0
-    store = ConversationStore(path, now=lambda: now)
+    store = reopen(now=lambda: now)
     for text in ("one", "two", "three"):
         begin(store, engine, text)
     for number in (1, 2):
         store.delete(number)
-    assert [one.number for one in store.list()] == [3]
-    assert store.list("one") == []
+    assert [one.number for one in store.search()] == [3]
+    assert store.search("one") == []
     with pytest.raises(NotFoundError):
         store.open(1, "noise", engine, LINES)
     store.restore(1)
@@ -255,25 +255,24 @@ def test_deleted_conversation_can_be_restored_for_a_day(engine: Engine, path: Pa
     store.close()
 
     now += RESTORE_SECONDS - 1
-    store = ConversationStore(path, now=lambda: now)
+    store = reopen(now=lambda: now)
     store.restore(1)
     store.close()
     now += 2
-    store = ConversationStore(path, now=lambda: now)
+    store = reopen(now=lambda: now)
     with pytest.raises(NotFoundError):
         store.restore(2)
-    assert [one.number for one in store.list()] == [3, 1]
-    store.close()
+    assert [one.number for one in store.search()] == [3, 1]
 
 
 def test_removed_conversation_leaves_no_rows(store: ConversationStore, engine: Engine, path: Path) -> None:
     begin(store, engine, "the ferry")
     kept = [execute(path, f"SELECT * FROM {table} ORDER BY 1") for table in ("conversation", "turn", "context")]
-    found = store.list("ferry")
+    found = store.search("ferry")
     begin(store, engine, "the ferry")
     store.remove(2)
     assert [execute(path, f"SELECT * FROM {table} ORDER BY 1") for table in ("conversation", "turn", "context")] == kept
-    assert store.list("ferry") == found
+    assert store.search("ferry") == found
     store.remove(1)
     assert [execute(path, f"SELECT * FROM {table}") for table in ("conversation", "turn", "context")] == [[], [], []]
     assert execute(path, "SELECT rowid FROM words WHERE words MATCH 'ferry'") == []
@@ -293,11 +292,11 @@ def test_conversation_of_1200_turns_can_be_removed(store: ConversationStore, eng
 def test_deleted_conversation_returns_when_it_goes_on(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
     conversation = begin(store, engine, "hello")
     reopen().delete(1)
-    assert store.list() == []
+    assert store.search() == []
     conversation.undo()
-    assert store.list() == []
+    assert store.search() == []
     conversation.say("still here")
-    assert [one.number for one in store.list()] == [1]
+    assert [one.number for one in store.search()] == [1]
 
 
 def test_removed_conversation_is_saved_again_when_it_goes_on(
@@ -307,7 +306,7 @@ def test_removed_conversation_is_saved_again_when_it_goes_on(
     conversation.regenerate()
     reopen().remove(1)
     conversation.undo()
-    assert store.list() == []
+    assert store.search() == []
     conversation.redo()
     ids = [turn.id for turn in conversation.data.turns]
     conversation.say("still here")
@@ -372,25 +371,25 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConversationS
 def test_search_finds_the_conversations_with_the_query(
     searched: ConversationStore, numbers: tuple[int, ...], query: str
 ) -> None:
-    assert sorted(one.number for one in searched.list(query)) == list(numbers)
+    assert sorted(one.number for one in searched.search(query)) == list(numbers)
 
 
 def test_search_includes_titles_and_hidden_turns(store: ConversationStore, engine: Engine) -> None:
     conversation = begin(store, engine, "the ferry")
     conversation.edit(conversation.path[0], "the train")
-    [found] = store.list("ferry")
+    [found] = store.search("ferry")
     assert found.snippet == "the ferry"
-    [found] = store.list("train")
+    [found] = store.search("train")
     assert found.snippet == "the train"
     store.rename(1, "The Boat_Trip")
-    [found] = store.list("boat_")
+    [found] = store.search("boat_")
     assert (found.title, found.snippet) == ("The Boat_Trip", "")
-    assert store.list("boat%") == []
+    assert store.search("boat%") == []
 
 
 def test_snippet_shows_the_text_around_the_match(store: ConversationStore, engine: Engine) -> None:
     begin(store, engine, "a " * 60 + "needle" + " b" * 60)
-    [found] = store.list("needle")
+    [found] = store.search("needle")
     assert found.snippet.startswith("\u2026")
     assert found.snippet.endswith("\u2026")
     assert " a needle b b" in found.snippet
@@ -416,7 +415,7 @@ def test_index_agrees_with_a_scan_of_every_turn(
         conversation.say(text)
         if any(query.strip().lower() in turn.text.lower() for turn in conversation.path):
             expected.add(number)
-    assert {one.number for one in store.list(query)} == expected
+    assert {one.number for one in store.search(query)} == expected
     store.close()
     check_index(path)
 
@@ -566,7 +565,7 @@ def test_list_works_while_another_thread_writes(reopen: Reopen, engine: Engine) 
     seen = []
     while worker.is_alive():
         seen.append(store.summary(1).turns)
-        assert len(store.list("hello")) == 1
+        assert len(store.search("hello")) == 1
         store.set_setting("theme", "dark")
     worker.join()
     assert seen == sorted(seen)
@@ -592,7 +591,7 @@ def test_eight_threads_create_the_file_at_once(path: Path, engine: Engine) -> No
         thread.join()
     assert failed == []
     store = ConversationStore(path)
-    assert sorted(one.title for one in store.list()) == [f"talk {chr(97 + number)}" for number in range(8)]
+    assert sorted(one.title for one in store.search()) == [f"talk {chr(97 + number)}" for number in range(8)]
     store.close()
 
 
@@ -637,12 +636,8 @@ def test_file_of_a_newer_charlm_is_refused_unchanged(path: Path, engine: Engine)
 
 
 @pytest.mark.parametrize("text", ["\0", "a\0b", "\x1b[31m", "\u202e", "\u0301", "\U0001f600"])
-def test_text_with_control_characters_is_saved(path: Path, text: str) -> None:
-    engine = random_engine(has_bytes=True)
-    store = ConversationStore(path)
-    conversation = store.create("noise", engine, PLAIN, dials=QUICK)
-    conversation.say(text)
+def test_text_with_control_characters_is_saved(store: ConversationStore, path: Path, text: str) -> None:
+    conversation = begin(store, random_engine(has_bytes=True), text, dialogue=PLAIN)
     assert [turn.text for turn in store.load(1).path] == texts(conversation)
     assert texts(conversation)[0] == text
-    store.close()
     check_index(path)

@@ -125,7 +125,7 @@ def test_conversation_begun_during_a_failure_is_saved_on_close(
         del conversation  # as when another one is opened
         gc.collect()
     store.close()
-    [summary] = reopen().list()
+    [summary] = reopen().search()
     assert texts(reopen().open(summary.number, "noise", engine, LINES)) == said
 
 
@@ -141,12 +141,11 @@ def test_request_that_fails_raises_an_error_with_the_reason(
             for call in (store.delete, store.remove):
                 with pytest.raises(OutputError, match=why):
                     call(1)
-        assert store.list()[0].title == "hello", "reading goes on"
+        assert store.search()[0].title == "hello", "reading goes on"
 
 
-def test_locked_file_is_waited_for_once(path: Path, engine: Engine) -> None:
-    connector = Connector()
-    store = ConversationStore(path, connect=connector, clock=ticks())
+def test_locked_file_is_waited_for_once(reopen: Reopen, connector: Connector, engine: Engine) -> None:
+    store = reopen(connect=connector, clock=ticks())
     conversation = begin(store, engine, "hello")
     waited: list[int] = []
 
@@ -160,7 +159,6 @@ def test_locked_file_is_waited_for_once(path: Path, engine: Engine) -> None:
     assert waited == [1000, 50, 50], "what was typed, the reply begun and finished, and no drafts"
     conversation.say("over")
     assert set(waited[3:]) == {50, 1000}
-    store.close()
 
 
 class FailingConnection(sqlite3.Connection):
@@ -177,14 +175,14 @@ class FailingConnection(sqlite3.Connection):
         return super().execute(*arguments)
 
 
-def test_statement_that_fails_loses_nothing_whichever_it_is(path: Path, engine: Engine) -> None:
+def test_statement_that_fails_loses_nothing_whichever_it_is(reopen: Reopen, path: Path, engine: Engine) -> None:
     connections: list[FailingConnection] = []
 
     def connect(*arguments: object, **options: object) -> sqlite3.Connection:
         connections.append(sqlite3.connect(*arguments, factory=FailingConnection, **options))
         return connections[-1]
 
-    store = ConversationStore(path, connect=connect, clock=ticks())
+    store = reopen(connect=connect, clock=ticks())
     failed = at = 0
     while failed == at:
         at += 1
@@ -199,7 +197,6 @@ def test_statement_that_fails_loses_nothing_whichever_it_is(path: Path, engine: 
         assert is_saved(path, conversation, engine)
         if at > 40:
             break
-    store.close()
     check_index(path)
 
 
@@ -227,10 +224,10 @@ def set_aside(path: Path) -> list[Path]:
     [b"nonsense " * 1000, b"SQLite format 3\0" + b"\xff" * 5000, b"SQLite format 3\0" + bytes(4080), b"\0" * 100],
     ids=["text", "broken header", "empty header", "zeros"],
 )
-def test_file_that_is_no_database_is_renamed(path: Path, engine: Engine, content: bytes) -> None:
+def test_file_that_is_no_database_is_renamed(reopen: Reopen, path: Path, engine: Engine, content: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
-    store = ConversationStore(path)
+    store = reopen()
     [aside] = set_aside(path)
     assert aside.read_bytes() == content
     [message] = store.news()
@@ -238,10 +235,9 @@ def test_file_that_is_no_database_is_renamed(path: Path, engine: Engine, content
     begin(store, engine, "hello")
     assert store.error is None
     store.close()
-    store = ConversationStore(path)
+    store = reopen()
     assert store.news() == []
-    assert [one.title for one in store.list()] == ["hello"]
-    store.close()
+    assert [one.title for one in store.search()] == ["hello"]
 
 
 def test_several_damaged_files_are_all_kept(path: Path) -> None:
@@ -252,31 +248,29 @@ def test_several_damaged_files_are_all_kept(path: Path) -> None:
     assert {one.read_bytes() for one in set_aside(path)} == {b"nonsense %d" % number * 100 for number in range(4)}
 
 
-def test_database_of_another_program_is_renamed_whole(path: Path) -> None:
+def test_database_of_another_program_is_renamed_whole(reopen: Reopen, path: Path) -> None:
     path.parent.mkdir()
     execute(path, "CREATE TABLE conversation (id, title)")
     execute(path, "INSERT INTO conversation VALUES (1, 'theirs')")
-    store = ConversationStore(path)
+    assert reopen().search() == []
     [aside] = set_aside(path)
     assert execute(aside, "SELECT title FROM conversation") == [("theirs",)]
-    assert store.list() == []
-    store.close()
 
 
-def test_empty_file_is_used(path: Path) -> None:
+def test_empty_file_is_used(reopen: Reopen, path: Path) -> None:
     path.parent.mkdir()
     path.touch()
-    store = ConversationStore(path)
-    assert (store.news(), set_aside(path)) == ([], [])
-    store.close()
+    assert (reopen().news(), set_aside(path)) == ([], [])
 
 
-def damaged(path: Path, engine: Engine) -> tuple[ConversationStore, Conversation, ConversationStore, Connector]:
+def damaged(
+    reopen: Reopen, path: Path, engine: Engine
+) -> tuple[ConversationStore, Conversation, ConversationStore, Connector]:
     """A store whose file is damaged behind its back, a conversation that is open in it, and another process's store."""
     connectors = [Connector(), Connector()]
-    store = ConversationStore(path, connect=connectors[0], clock=ticks())
+    store = reopen(connect=connectors[0], clock=ticks())
     conversation = begin(store, engine, "hello " * 1000)
-    other = ConversationStore(path, connect=connectors[1])
+    other = reopen(connect=connectors[1])
     for connector in connectors:
         connector.last.execute("PRAGMA wal_checkpoint (TRUNCATE)")
         connector.last.execute("PRAGMA cache_size = 0")
@@ -284,8 +278,8 @@ def damaged(path: Path, engine: Engine) -> tuple[ConversationStore, Conversation
     return store, conversation, other, connectors[1]
 
 
-def test_file_damaged_in_use_is_renamed_and_open_chats_go_on(path: Path, engine: Engine) -> None:
-    store, conversation, other, _ = damaged(path, engine)
+def test_file_damaged_in_use_is_renamed_and_open_chats_go_on(reopen: Reopen, path: Path, engine: Engine) -> None:
+    store, conversation, _, _ = damaged(reopen, path, engine)
     content = path.read_bytes()
     with pytest.raises(CheckpointError, match="was damaged: it is now") as error:
         store.load(1)
@@ -293,32 +287,30 @@ def test_file_damaged_in_use_is_renamed_and_open_chats_go_on(path: Path, engine:
     assert aside.read_bytes() == content, "the damaged file is never deleted"
     assert store.news() == [error.value.message]
     assert str(aside) in error.value.message
-    assert store.list() == []
+    assert store.search() == []
     ids = [turn.id for turn in conversation.path]
     conversation.say("still here")
     assert store.error is None
     assert [turn.id for turn in conversation.path[:2]] == ids
     assert is_saved(path, conversation, engine)
-    store.close()
-    other.close()
     assert execute(path, "PRAGMA integrity_check") == [("ok",)]
     check_index(path)
 
 
-def test_file_damaged_during_a_reply_costs_nothing_of_it(path: Path, engine: Engine) -> None:
-    store, conversation, other, _ = damaged(path, engine)
+def test_file_damaged_during_a_reply_costs_nothing_of_it(reopen: Reopen, path: Path, engine: Engine) -> None:
+    store, conversation, _, _ = damaged(reopen, path, engine)
     conversation.say("go on")
     assert store.error is None
     assert len(set_aside(path)) == 1
     assert len(store.news()) == 1
     assert is_saved(path, conversation, engine)
-    store.close()
-    other.close()
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-def test_damage_found_by_two_processes_renames_one_file(path: Path, engine: Engine, at_once: bool) -> None:
-    store, conversation, other, connector = damaged(path, engine)
+def test_damage_found_by_two_processes_renames_one_file(
+    reopen: Reopen, path: Path, engine: Engine, at_once: bool
+) -> None:
+    store, conversation, other, connector = damaged(reopen, path, engine)
 
     def find_damage(sql: str = "") -> None:
         connector.last.set_trace_callback(None)
@@ -336,11 +328,9 @@ def test_damage_found_by_two_processes_renames_one_file(path: Path, engine: Engi
     begin(store, engine, "new")
     begin(other, engine, "newer")
     assert len(set_aside(path)) == 1
-    assert [one.title for one in store.list()] == ["newer", "new"]
+    assert [one.title for one in store.search()] == ["newer", "new"]
     conversation.say("and")
     assert is_saved(path, conversation, engine)
-    store.close()
-    other.close()
 
 
 DAMAGED_ROWS = {
@@ -357,21 +347,22 @@ DAMAGED_ROWS = {
 
 
 @pytest.mark.parametrize("damage", DAMAGED_ROWS.values(), ids=list(DAMAGED_ROWS))
-def test_conversation_with_a_damaged_row_is_refused_alone(path: Path, engine: Engine, damage: str) -> None:
-    store = ConversationStore(path)
+def test_conversation_with_a_damaged_row_is_refused_alone(
+    reopen: Reopen, path: Path, engine: Engine, damage: str
+) -> None:
+    store = reopen()
     begin(store, engine, "hello", "and")
     store.close()
     execute(path, damage)
-    store = ConversationStore(path)
+    store = reopen()
     with pytest.raises(CheckpointError, match="damaged"):
         store.load(1)
     with pytest.raises(CheckpointError, match="damaged"):
         store.open(1, "noise", engine, LINES)
-    assert len(store.list()) == 1
+    assert len(store.search()) == 1
     begin(store, engine, "another")
     assert store.error is None
     store.remove(1)
-    store.close()
     assert set_aside(path) == []
 
 

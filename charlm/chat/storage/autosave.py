@@ -30,27 +30,17 @@ TURNS_PER_ADAPTATION: Final = 32  # between two savings of the learned weights, 
 
 
 class Autosave(Journal):
-    """Saves one conversation.
-
-    Args:
-        database: where.
-        data: the conversation.
-        model: its model.
-        name: the model's name.
-        saved: rows of the turns that are in the database already.
-        now: seconds since 1970.
-        turns_per_adaptation: number of turns between two savings of the learned weights.
-    """
+    """Saves one conversation."""
 
     def __init__(
         self,
         database: Database,
         data: ConversationData,
         model: AdaptiveModel,
-        name: str,
-        saved: rows.Rows,
-        now: Callable[[], float],
-        turns_per_adaptation: int,
+        name: str,  # of the model
+        saved: rows.Rows,  # of the turns that are in the database already
+        now: Callable[[], float],  # seconds since 1970
+        turns_per_adaptation: int,  # between two savings of the learned weights
     ) -> None:
         self.error: CharlmError | None = None  # why the last transaction failed
         self._database = database

@@ -33,9 +33,6 @@ from charlm.text.sanitize import replace_lone_surrogates
 FILE: Final = "conversations.db"
 RESTORE_SECONDS: Final = 24 * 60 * 60.0  # until a deleted conversation is removed
 
-Strings = list[str]
-Summaries = list[ConversationSummary]  # `ConversationStore.list` hides the type
-
 
 class ConversationStore:
     """The conversations of one person, in one file. Any thread may use it.
@@ -98,7 +95,7 @@ class ConversationStore:
         """Why something is not saved yet; None if all is. Each turn tries again."""
         return next((one.error for one in self._autosaves if one.error is not None), None)
 
-    def news(self) -> Strings:
+    def news(self) -> list[str]:
         """Return the messages for the person since the last call, a sentence each."""
         news = [self._database.notices.popleft() for _ in range(len(self._database.notices))]
         error = self.error
@@ -221,8 +218,8 @@ class ConversationStore:
         with self._database.reading() as connection:
             return next(iter(listing.newest(connection, model, 1)), None)
 
-    def list(self, query: str = "", limit: int = 200) -> Summaries:
-        """Return at most `limit` conversations, the newest first. See `listing.search` for a query."""
+    def search(self, query: str = "", limit: int = 200) -> list[ConversationSummary]:
+        """Return at most `limit` conversations, the newest first: all, or those that `listing.search` finds."""
         with self._database.reading() as connection:
             if query.strip():
                 return listing.search(connection, query, limit)
