@@ -198,11 +198,8 @@ def _rows(report: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "matrix products", f"{flops / 1e9:,.0f} GFLOP/s", f"{name} on {report['device']}"
     yield "memory, one thread", f"{report['memory']['bytes_per_second'] / 1e9:,.1f} GB/s", ""
     for row in report["training"]:
-        name, speed = (
-            f"training 2x{row['hidden']}, {row['lanes']} lanes",
-            f"{row['characters_per_second']:,.0f} chars/s",
-        )
-        yield name, speed, f"{row['precision']}, {row['share']:.0%} of the products' peak"
+        speed, share = f"{row['characters_per_second']:,.0f} chars/s", f"{row['share']:.0%} of the products' peak"
+        yield f"training 2x{row['hidden']}, {row['lanes']} lanes", speed, f"{row['precision']}, {share}"
     for row in report["sampling"]:
         cached = ", so its weights stay in the cache" * (row["share"] > 1)
         speed = f"{row['chars_per_second']:,.0f} chars/s"

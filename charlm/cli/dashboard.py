@@ -18,18 +18,7 @@ from charlm.cli.output import print_json
 from charlm.text.dataset import CacheRebuilt, Reading
 from charlm.text.dialogue import MAX_NAMES
 from charlm.text.sanitize import visible
-from charlm.training.events import (
-    Ended,
-    Evaluated,
-    Event,
-    Planned,
-    RolledBack,
-    Sampled,
-    Saved,
-    SaveFailed,
-    Stepped,
-    to_dict,
-)
+from charlm.training import events
 
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN_NAMES = 4  # of speakers, in the plan
@@ -48,9 +37,9 @@ class ProgressView:
     def __exit__(self, *exception: object) -> None:
         pass
 
-    def show(self, event: Event) -> None:
+    def show(self, event: events.Event) -> None:
         """Show an event."""
-        if isinstance(event, Ended) and event.reason == "interrupted":
+        if isinstance(event, events.Ended) and event.reason == "interrupted":
             self.exit_code = INTERRUPTED
 
     def stopping(self) -> None:
@@ -63,10 +52,10 @@ class JsonView(ProgressView):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def show(self, event: Event) -> None:
+    def show(self, event: events.Event) -> None:
         super().show(event)
-        if not isinstance(event, Stepped | Reading):
-            print_json(to_dict(event), stream=self._stream)
+        if not isinstance(event, events.Stepped | Reading):
+            print_json(events.to_dict(event), stream=self._stream)
 
 
 class PlainView(ProgressView):
@@ -75,16 +64,16 @@ class PlainView(ProgressView):
     def __init__(self, stream: TextIO) -> None:
         self._console = Console(file=stream, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
-    def show(self, event: Event) -> None:
+    def show(self, event: events.Event) -> None:
         super().show(event)
         match event:
-            case Planned():
+            case events.Planned():
                 self._console.print(plan_table(event))
-            case Evaluated():
+            case events.Evaluated():
                 self._console.print(evaluation_line(event))
-            case CacheRebuilt() | RolledBack() | SaveFailed():
+            case CacheRebuilt() | events.RolledBack() | events.SaveFailed():
                 self._console.print(notice(event))
-            case Ended():
+            case events.Ended():
                 self._console.print(farewell(event))
 
     def stopping(self) -> None:
@@ -97,20 +86,19 @@ class Dashboard(ProgressView):
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._bytes = 0
-        self._plan: Planned | None = None
-        self._step: Stepped | None = None
-        self._evaluated: Evaluated | None = None
+        self._plan: events.Planned | None = None
+        self._step: events.Stepped | None = None
+        self._evaluated: events.Evaluated | None = None
         self._train: list[float] = []
         self._validation: list[float] = []
         self._sample = ""
         self._notices: list[str] = []
-        self._ended: Ended | None = None
+        self._ended: events.Ended | None = None
         # Last, because it draws immediately.
         self._live = Live(
             get_renderable=self._render,
             console=self._console,
             refresh_per_second=4,
-            transient=False,
             redirect_stdout=False,
         )
 
@@ -123,28 +111,28 @@ class Dashboard(ProgressView):
         if self._ended is not None:
             self._console.print(farewell(self._ended))
 
-    def show(self, event: Event) -> None:
+    def show(self, event: events.Event) -> None:
         super().show(event)
         match event:
             case Reading():
                 self._bytes = event.bytes
-            case Planned():
+            case events.Planned():
                 self._console.print(plan_table(event))
                 self._plan = event
-            case Stepped():
+            case events.Stepped():
                 self._step = event
-            case Evaluated():
+            case events.Evaluated():
                 self._evaluated = event
                 self._validation.append(event.validation)
                 if event.train is not None:
                     self._train.append(event.train)
-            case Sampled():
+            case events.Sampled():
                 self._sample = visible(event.text).replace("\t", "    ")
-            case CacheRebuilt() | RolledBack() | SaveFailed():
+            case CacheRebuilt() | events.RolledBack() | events.SaveFailed():
                 self._notices = [*self._notices[-2:], notice(event)]
-            case Ended():
+            case events.Ended():
                 self._ended = event
-            case Saved():
+            case events.Saved():
                 pass
 
     def stopping(self) -> None:
@@ -166,12 +154,11 @@ class Dashboard(ProgressView):
         done = 1.0 if self._ended and self._ended.reason != "interrupted" else step.progress if step else 0.0
         row = Table.grid(padding=(0, 1))
         spent = step.seconds if step else 0.0
-        left = spent / done - spent if done > 0.01 else math.nan
         row.add_row(
             ProgressBar(total=1.0, completed=done, width=width),
             f"{done:4.0%}",
             f"{clock(spent)} spent",
-            "" if math.isnan(left) or done >= 1 else f"{clock(left)} left",
+            f"{clock(spent / done - spent)} left" if 0.01 < done < 1 else "",
         )
         return row
 
@@ -217,7 +204,7 @@ def sparkline(values: Sequence[float], width: int = 24) -> str:
     return "".join(BARS[round((value - low) / span * (len(BARS) - 1)) if span else 0] for value in shown)
 
 
-def plan_table(event: Planned) -> RenderableType:
+def plan_table(event: events.Planned) -> RenderableType:
     """Return the plan of a run."""
     model, train = event.model, event.train
     table = Table.grid(padding=(0, 2))
@@ -243,7 +230,7 @@ def plan_table(event: Planned) -> RenderableType:
     return Group(Text(visible(f"{event.name}: {start}"), style="bold"), table)
 
 
-def dialogue_line(event: Planned) -> str:
+def dialogue_line(event: events.Planned) -> str:
     """Return the dialogue format and the reason for it."""
     dialogue, detected = event.dialogue, event.dialogue_detected
     names = ", ".join(dialogue.names[:SHOWN_NAMES]) + (", ..." if len(dialogue.names) > SHOWN_NAMES else "")
@@ -260,7 +247,7 @@ def dialogue_line(event: Planned) -> str:
     return f"{dialogue.format}, as requested, but {lacking}" + (f"; it looks like {detected}" * (detected != "plain"))
 
 
-def evaluation_line(event: Evaluated) -> str:
+def evaluation_line(event: events.Evaluated) -> str:
     """Return an evaluation as a line."""
     train = f"{event.train / math.log(2):.4f}" if event.train is not None else "-"
     mark = " *" if event.improved else ""
@@ -270,17 +257,17 @@ def evaluation_line(event: Evaluated) -> str:
     )
 
 
-def notice(event: CacheRebuilt | RolledBack | SaveFailed) -> str:
+def notice(event: CacheRebuilt | events.RolledBack | events.SaveFailed) -> str:
     """Return the message of a problem that the run has handled."""
     if isinstance(event, CacheRebuilt):
         return visible(event.message)
-    if isinstance(event, RolledBack):
+    if isinstance(event, events.RolledBack):
         back = f"back to step {event.step} with {event.rate_scale:g} of the learning rate"
         return f"the loss diverged ({event.loss:.3g}); {back}"
     return f"not saved at step {event.step}: {event.message}; the files of the last save are unchanged"
 
 
-def farewell(event: Ended) -> RenderableType:
+def farewell(event: events.Ended) -> RenderableType:
     """Return the result, and the next command."""
     path = visible(event.path)
     name = path.removeprefix("checkpoints/").removesuffix(".safetensors")

@@ -6,19 +6,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from charlm.adapt.learner import Learner
+from charlm.chat.conversation import Conversation
 from charlm.cli.command import load_engine
 from charlm.cli.output import print_json, print_table, print_text, progress_bar
+from charlm.config import LearnConfig
 from charlm.errors import UsageError
+from charlm.inference.engine import Engine
+from charlm.insight import response_selection
+from charlm.insight.reply_metrics import ReplyMetrics, ReplyPair, converse, first_messages, measure, split_words
+from charlm.insight.response_selection import Case, ResponseScores
 from charlm.text.conversations import Utterance, conversations_in
 from charlm.text.decoding import normalise
-
-if TYPE_CHECKING:
-    from charlm.config import LearnConfig
-    from charlm.inference.engine import Engine
-    from charlm.insight.reply_metrics import ReplyMetrics, ReplyPair
-    from charlm.insight.response_selection import Case, ResponseScores
 
 MAX_SAMPLED_CONVERSATIONS: Final = 20  # the model replies in this many
 
@@ -34,9 +35,6 @@ def evaluate_dialogue(
         UsageError: the model was trained on a text without turns.
         CorpusError: the texts have too few turns.
     """
-    from charlm.insight.reply_metrics import measure, split_words
-    from charlm.insight.response_selection import make_cases, rank_true_replies
-
     engine = load_engine(path)
     dialogue = engine.checkpoint.dialogue
     if not dialogue.has_turns:
@@ -45,12 +43,12 @@ def evaluate_dialogue(
             "leave out --dialogue, or train with charlm train --format",
         )
     conversations = [one for text in texts.values() for one in conversations_in(normalise(text).strip("\n"), dialogue)]
-    chosen = make_cases(conversations, cases, seed)
+    chosen = response_selection.make_cases(conversations, cases, seed)
     scores = _score(engine, config, chosen)
     ranks = {
-        "likelihood": rank_true_replies(one.in_context for one in scores),
-        "relevance": rank_true_replies(one.in_context - one.out_of_context for one in scores),
-        "relevance, learning": rank_true_replies(one.adapted - one.out_of_context for one in scores),
+        "likelihood": response_selection.rank_true_replies(one.in_context for one in scores),
+        "relevance": response_selection.rank_true_replies(one.in_context - one.out_of_context for one in scores),
+        "relevance, learning": response_selection.rank_true_replies(one.adapted - one.out_of_context for one in scores),
     }
     characters = float(sum(one.lengths[0] for one in scores)) * math.log(2)
     bits = float(sum(-one.in_context[0] for one in scores)) / characters  # of true replies after their context
@@ -79,25 +77,19 @@ def evaluate_dialogue(
 
 
 def _score(engine: Engine, config: LearnConfig, cases: Sequence[Case]) -> list[ResponseScores]:
-    from charlm.adapt.learner import Learner
-    from charlm.insight.response_selection import sample_contexts, score
-
     learner = Learner(engine, config)
     dialogue = engine.checkpoint.dialogue
-    other_contexts = sample_contexts(engine, dialogue)
+    other_contexts = response_selection.sample_contexts(engine, dialogue)
     found = []
     with progress_bar(len(cases), "ranking") as advance:
         for case in cases:
-            found.append(score(engine, dialogue, case, other_contexts, learner))
+            found.append(response_selection.score(engine, dialogue, case, other_contexts, learner))
             advance(1)
     return found
 
 
 def _sample_replies(engine: Engine, conversations: Sequence[Sequence[Utterance]], seed: int) -> list[ReplyPair]:
     """Let the model reply to the first messages of some conversations, spread over the text."""
-    from charlm.chat.conversation import Conversation
-    from charlm.insight.reply_metrics import converse, first_messages
-
     dialogue = engine.checkpoint.dialogue
     several = [turns for turns in conversations if len(turns) > 1]
     stride = max(1, len(several) // MAX_SAMPLED_CONVERSATIONS)

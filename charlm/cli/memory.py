@@ -61,8 +61,8 @@ def command(
     from charlm.inference.context import encode_lossy
     from charlm.insight import context_length, recall_targets
 
-    engine = load_engine(model_path(model))
-    name = model_path(model).stem
+    file = model_path(model)
+    engine, name = load_engine(file), file.stem
     text = read_whole(path, options["encoding"])
     ids = encode_lossy(engine.vocabulary, text)
     max_context = options["max_context"]
@@ -82,13 +82,8 @@ def command(
     if plot_file:
         _plot(contexts, name, plot_file)
     if as_json:
-        document = {
-            "model": name,
-            "context": [row._asdict() for row in contexts],
-            "recall": [row._asdict() for row in recalled],
-            "rhymes": rhymes if can_recall else None,
-        }
-        print_json(document)
+        rows = {"context": [row._asdict() for row in contexts], "recall": [row._asdict() for row in recalled]}
+        print_json({"model": name, **rows, "rhymes": rhymes if can_recall else None})
         return
     _print_contexts(contexts)
     if recalled:

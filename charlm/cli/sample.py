@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -63,13 +64,7 @@ _FLUSH_SECONDS = 0.03  # looks live without a system call per character
 )
 @learning_options(group="Prompt")
 @option(
-    "-n",
-    "--chars",
-    group="Length",
-    default=400,
-    type=click.IntRange(0),
-    metavar="INTEGER",
-    help="Length of a text.",
+    "-n", "--chars", group="Length", default=400, type=click.IntRange(0), metavar="INTEGER", help="Length of a text."
 )
 @option(
     "--stop", group="Length", multiple=True, metavar="TEXT", help="End before this text; repeatable. \\n is a newline."
@@ -111,8 +106,8 @@ def command(**options: Any) -> int:
     params = params if is_seeded else params.changed(seed=new_seed())
     path = model_path(options["model"])
     prompt = _prompt(options)
-    start = _start(path, prompt, options["learn"], learning)
-    vocabulary = start.engine.vocabulary
+    engine, context, recent = _start(path, prompt, options["learn"], learning)
+    vocabulary = engine.vocabulary
     if not vocabulary.has_bytes and (found := vocabulary.unknown(normalise(prompt))):
         print_note(f"note: {path.stem} does not know {' '.join(found[:20])}; each was replaced")
     if not is_seeded and options["beam"] is None:
@@ -120,7 +115,7 @@ def command(**options: Any) -> int:
     writer = _Writer(options, {"model": path.stem, "prompt": prompt, "temperature": params.temperature})
     code = 0
     try:
-        _write_texts(start, params, options, writer)
+        _write_texts(engine, context, recent.tolist(), params, options, writer)
     except KeyboardInterrupt:
         code = INTERRUPTED
     writer.end()
@@ -144,7 +139,6 @@ def _check(options: Options) -> None:
 
 
 def _prompt(options: Options) -> str:
-
     path, prompt = options["prompt_file"], options["prompt"]
     if path is not None:
         if not path.exists():
@@ -158,21 +152,13 @@ def _prompt(options: Options) -> str:
     return str(prompt)
 
 
-class _Start(NamedTuple):
-    """The model after the prompt."""
-
-    engine: Engine
-    context: Context
-    recent: Ids  # the last ids that it has read
-
-
-def _start(path: Path, prompt: str, page: Path | None, config: LearnConfig) -> _Start:
-    """Let a model learn a page, if there is one, and read the prompt."""
+def _start(path: Path, prompt: str, page: Path | None, config: LearnConfig) -> tuple[Engine, Context, Ids]:
+    """Let a model learn a page, if there is one, and read the prompt. Return it, its context and its last ids."""
     from charlm.inference.context import StaticModel, encode_lossy, read_prompt
 
     if page is None:
         engine = load_engine(path)
-        return _Start(engine, *read_prompt(StaticModel(engine), prompt))
+        return engine, *read_prompt(StaticModel(engine), prompt)
     from charlm.adapt.dynamic_eval import learn
 
     text = "".join(read_text(page))
@@ -181,8 +167,8 @@ def _start(path: Path, prompt: str, page: Path | None, config: LearnConfig) -> _
     print_note(f"{page.name}: {describe_gain(result)}")
     engine = learner.engine(result.context)
     if prompt:
-        return _Start(engine, *read_prompt(StaticModel(engine), prompt, result.context))
-    return _Start(engine, result.context, encode_lossy(engine.vocabulary, text[-_CONTEXT_CHARS:]))
+        return engine, *read_prompt(StaticModel(engine), prompt, result.context)
+    return engine, result.context, encode_lossy(engine.vocabulary, text[-_CONTEXT_CHARS:])
 
 
 class _Writer:
@@ -210,18 +196,14 @@ class _Writer:
             text, logprob = "".join([piece.text for piece in pieces]), sum(piece.logprob for piece in pieces)
             self._print_document(text, logprob, generation.reason, seed)
         else:
-            self._write_prompt()
-            for piece in generation:
-                self._write_piece(piece)
+            self._write_pieces(generation)
 
     def completion(self, one: Completion) -> None:
         """Write a text of a batch."""
         if self._options["as_json"]:
             self._print_document(one.text, one.logprob, one.reason, one.seed)
         else:
-            self._write_prompt()
-            for piece in one.pieces:
-                self._write_piece(piece)
+            self._write_pieces(one.pieces)
 
     def hypothesis(self, one: Hypothesis) -> None:
         """Write the text of a beam search."""
@@ -247,6 +229,11 @@ class _Writer:
             self.write(self._header["prompt"])
         sys.stdout.flush()
 
+    def _write_pieces(self, pieces: Iterable[Piece]) -> None:
+        self._write_prompt()
+        for piece in pieces:
+            self._write_piece(piece)
+
     def _write_piece(self, piece: Piece) -> None:
         """Write one character. With --rate, wait until the next is due."""
         if self._heat is not None and piece.text:
@@ -269,12 +256,13 @@ class _Writer:
         print_json(self._header | document)
 
 
-def _write_texts(start: _Start, params: SamplingConfig, options: Options, writer: _Writer) -> None:
+def _write_texts(
+    engine: Engine, context: Context, recent: list[int], params: SamplingConfig, options: Options, writer: _Writer
+) -> None:
     """Generate the texts that the options ask for, and write them."""
     from charlm.inference import search
     from charlm.inference.generate import Generation, Sampler, generate_batch
 
-    engine, context, recent = start.engine, start.context, start.recent.tolist()
     chars, stops = options["chars"], [_unescape(stop) for stop in options["stop"]]
     if options["beam"] is not None:
         writer.hypothesis(search.beam_search(engine, context, options["beam"], max_chars=chars, stops=stops)[0])

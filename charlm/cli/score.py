@@ -54,7 +54,7 @@ def command(
     from charlm.cli.heat import Heat
 
     config = learn_config(options, "--dynamic", options["dynamic"])
-    scorer = _dynamic_scorer(model_path(model), config) if options["dynamic"] else _static_scorer(model_path(model))
+    scorer = _scorer(model_path(model), config if options["dynamic"] else None)
     heat = Heat(sys.stdout)
     is_stream = path == "-"
     if not as_json and is_live(sys.stdout):
@@ -73,16 +73,14 @@ def command(
             sys.stdout.flush()
 
 
-def _static_scorer(path: Path) -> LineScorer:
+def _scorer(path: Path, learning: LearnConfig | None) -> LineScorer:
+    if learning is not None:
+        from charlm.adapt.dynamic_eval import line_scorer
+
+        return line_scorer(load_learner(path, learning))
     from charlm.inference.scoring import LineScorer
 
     return LineScorer.static(load_engine(path))
-
-
-def _dynamic_scorer(path: Path, config: LearnConfig) -> LineScorer:
-    from charlm.adapt.dynamic_eval import line_scorer
-
-    return line_scorer(load_learner(path, config))
 
 
 def _ordered(scores: Iterable[LineScore], order: str, top: int) -> list[LineScore]:

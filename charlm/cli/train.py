@@ -23,17 +23,8 @@ if TYPE_CHECKING:
 # Options that a resumed run may have, because its result does not depend on them.
 _FREE = {"paths", "resume", "quiet", "as_json", "tensorboard", "save_every"}
 _COMMON = (
-    "-o",
-    "--minutes",
-    "--resume",
-    "--from",
-    "--hidden",
-    "--layers",
-    "--dropout",
-    "--format",
-    "--device",
-    "--force",
-)
+    "-o", "--minutes", "--resume", "--from", "--hidden", "--layers", "--dropout", "--format", "--device", "--force",
+)  # fmt: skip
 
 
 @charlm_command(

@@ -102,16 +102,13 @@ def command(model: str, text: str, encoding: str, chars: int | None, as_json: bo
 
 def _check(options: Options) -> None:
     check_together(
-        options,
-        exclusive=[("unit", "gates", "find")],
-        needed={"feature": "find", "signal": "unit", "layer": "gates"},
+        options, exclusive=[("unit", "gates", "find")], needed={"feature": "find", "signal": "unit", "layer": "gates"}
     )
     if options["plot_file"] and not (options["unit"] or options["gates"] or options["find"]):
         raise UsageError("--plot needs something to draw", "add --unit LAYER:INDEX, --find or --gates")
 
 
 def _read_text(argument: str, encoding: str, limit: int) -> str:
-
     is_file = argument == "-" or _is_file(Path(argument))
     text = (read_whole(argument, encoding) if is_file else normalise(argument))[:limit]
     if not text:
