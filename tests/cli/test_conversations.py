@@ -323,10 +323,3 @@ def test_control_characters_are_escaped_on_a_terminal_only(
     if arguments in ("show 1", "export 1 --format txt"):
         assert visible(hostile) in shown.text
         assert hostile in charlm("conversations", *arguments.split()).out
-
-
-@pytest.mark.parametrize("command", ["", "list", "show", "search", "export", "import", "remove", "path", "replay"])
-def test_help_shows_examples_before_options(charlm: Charlm, command: str) -> None:
-    out = charlm(*["conversations", *command.split(), "--help"]).out
-    assert out.index("Examples:") < out.index("Options:")
-    assert "charlm conversations" in out[out.index("Examples:") :]

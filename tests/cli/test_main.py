@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import re
 import subprocess
 import sys
@@ -31,37 +30,24 @@ def test_help_shows_examples_then_every_command(charlm: Charlm) -> None:
     assert charlm("-h").out == result.out
 
 
-@pytest.mark.parametrize("command", [*[(name,) for name in COMMANDS], ("models", "show")])
-def test_command_help_shows_examples_first(charlm: Charlm, command: tuple[str, ...]) -> None:
-    result = charlm(*command, "--help")
-    assert (result.code, result.err) == (0, "")
-    assert result.out.startswith(f"Usage: charlm {' '.join(command)} ")
-    assert result.out.index("Examples:") < result.out.index("Options:")
-    examples = result.out[result.out.index("Examples:") : result.out.index("Options:")]
-    assert f"charlm {' '.join(command)}" in examples
-    short = charlm(*command, "-h")
-    assert (short.code, short.err, short.out) == (0, "", result.out)
-    if command == ("models",):
-        assert re.search("^  show +Print", result.out, re.MULTILINE)
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_has_help(command: str) -> None:
-    found = cli.get_command(click.Context(cli), command)
-    assert found is not None
-    for parameter in found.params:
-        if isinstance(parameter, click.Option):
-            assert parameter.help, parameter.name
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_help_shows_examples_first(charlm: Charlm, name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    parts = {name: command} | {f"{name} {part}": one for part, one in getattr(command, "commands", {}).items()}
+    for words, part in parts.items():
+        result = charlm(*words.split(), "--help")
+        assert (result.code, result.err) == (0, "")
+        assert result.out.startswith(f"Usage: charlm {words} ")
+        assert f"charlm {words}" in result.out[result.out.index("Examples:") : result.out.index("Options:")]
+        assert charlm(*words.split(), "-h").out == result.out
+        assert all(one.help for one in part.params if isinstance(one, click.Option))
+        if words == "models":
+            assert re.search("^  show +Print", result.out, re.MULTILINE)
 
 
 def test_version_option_prints_the_version(charlm: Charlm) -> None:
     assert charlm("--version").out == f"charlm, version {package.__version__}\n"
-
-
-def test_no_arguments_shows_help(charlm: Charlm) -> None:
-    result = charlm()
-    assert result.code == 2
-    assert "Commands:" in result.out + result.err
 
 
 # What goes wrong
@@ -76,10 +62,23 @@ def test_unknown_command_suggests_the_nearest(charlm: Charlm, said: str, meant: 
     assert result.err == f"error: no command {said!r}\nhint: did you mean {meant}?\n"
 
 
-def test_unknown_command_without_match_refers_to_help(charlm: Charlm) -> None:
-    result = charlm("qqqqqqqq")
-    assert result.code == 2
-    assert "charlm --help lists them" in result.err
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ((), 2, "Commands:"),
+        (("qqqqqqqq",), 2, "charlm --help lists them"),
+        (("completion", "tcsh"), 2, "'bash', 'zsh', 'fish'"),
+        (("sample", "It was a dark night. " * 1000), 1, "no model named"),
+    ],
+)
+def test_wrong_use_is_explained(charlm: Charlm, arguments: tuple[str, ...], code: int, says: str) -> None:
+    result = charlm(*arguments)
+    assert result.code == code
+    assert says in result.out + result.err
+    assert "Traceback" not in result.err
+
+
+BROKEN = "something broke inside charlm"
 
 
 def break_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -89,13 +88,21 @@ def break_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr("charlm.cli.models.model_cards", broken)
 
 
-def test_internal_error_prints_one_sentence(charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
-    break_with(monkeypatch, AssertionError("rows must agree"))
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (AssertionError("no"), 1, f"error: {BROKEN}: AssertionError: no\nhint: charlm --debug ... shows where"),
+        (PermissionError(errno.EACCES, "No entry", "secret\x1b[2J"), 1, "error: secret\u241b[2J: No entry"),
+        (KeyboardInterrupt(), 130, ""),
+        (click.Abort(), 130, ""),
+    ],
+)
+def test_broken_command_prints_one_sentence(
+    charlm: Charlm, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, says: str
+) -> None:
+    break_with(monkeypatch, error)
     result = charlm("models")
-    assert (result.code, result.out) == (1, "")
-    assert result.err == (
-        "error: something broke inside charlm: AssertionError: rows must agree\nhint: charlm --debug ... shows where\n"
-    )
+    assert (result.code, result.out, result.err.strip()) == (code, "", says)
 
 
 @pytest.mark.parametrize("way", ["option", "environment"])
@@ -117,21 +124,6 @@ def test_debug_shows_a_traceback(tmp_path: Path) -> None:
         assert "no model named 'nobody'" in done.stderr
 
 
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), click.Abort()])
-def test_interrupt_exits_with_130(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, interruption: BaseException) -> None:
-    break_with(monkeypatch, interruption)
-    result = charlm("models")
-    assert result.code == 130
-    assert result.err.strip() == ""
-
-
-def test_os_error_prints_one_sentence(charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
-    break_with(monkeypatch, PermissionError(errno.EACCES, os.strerror(errno.EACCES), "secret\x1b[2J"))
-    result = charlm("models")
-    assert result.code == 1
-    assert result.err == "error: secret\u241b[2J: Permission denied\n"
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
 def test_full_disk_prints_one_sentence(model: str, tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
@@ -145,13 +137,6 @@ def test_closed_pipe_is_not_an_error(tmp_path: Path, arguments: tuple[str, ...])
     piped = into_head(*arguments, cwd=tmp_path, bytes_read=1)
     assert piped.err == ""
     assert piped.codes[0] in (0, 141)
-
-
-def test_overlong_model_name_is_not_found(charlm: Charlm) -> None:
-    result = charlm("sample", "It was a dark night. " * 1000)
-    assert result.code == 1
-    assert "no model named" in result.err
-    assert "Traceback" not in result.err
 
 
 # The environment
@@ -203,12 +188,6 @@ def test_completion_prints_a_script(charlm: Charlm, shell: str, mark: str) -> No
     assert (result.code, result.err) == (0, "")
     assert mark in result.out
     assert f"_CHARLM_COMPLETE={shell}_complete" in result.out
-
-
-def test_completion_refuses_unknown_shells(charlm: Charlm) -> None:
-    result = charlm("completion", "tcsh")
-    assert result.code == 2
-    assert "'bash', 'zsh', 'fish'" in result.err
 
 
 @pytest.mark.parametrize(
