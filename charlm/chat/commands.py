@@ -166,17 +166,13 @@ def _show_version_of_last(ui: ChatUI, step: int) -> None:
     show_version(ui, last_turn(ui.session.conversation, BOT), step)
 
 
-@command("undo", "undo the last step")
-def _undo(ui: ChatUI, argument: str) -> None:
-    if not ui.session.conversation.undo():
-        raise UsageError("there is nothing to undo")
-    ui.show_conversation()
+command("undo", "undo the last step")(lambda ui, _: _show_moved(ui, "undo", ui.session.conversation.undo()))
+command("redo", "redo the last undone step")(lambda ui, _: _show_moved(ui, "redo", ui.session.conversation.redo()))
 
 
-@command("redo", "redo the last undone step")
-def _redo(ui: ChatUI, argument: str) -> None:
-    if not ui.session.conversation.redo():
-        raise UsageError("there is nothing to redo")
+def _show_moved(ui: ChatUI, name: str, has_moved: bool) -> None:
+    if not has_moved:
+        raise UsageError(f"there is nothing to {name}")
     ui.show_conversation()
 
 

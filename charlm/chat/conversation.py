@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple
 
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.context_cache import ContextCache
@@ -38,22 +37,8 @@ from charlm.text.dialogue import Dialogue
 DRAFT_SECONDS = 0.4  # between two savings of a reply that grows
 
 
-class _Draft(NamedTuple):
-    """A reply that is about to be drawn."""
-
-    turn: Turn  # not yet in the tree; its segments are kept of an older turn
-    context: Context | None = None  # after its segments; None if they are still to be read
-    joins: bool = False  # undone together with the last operation
-
-
 class Conversation:
-    """A conversation with a model: a new one, see `ConversationData.start`, or one to continue.
-
-    Args:
-        data: the conversation to continue; then the arguments before it have no effect.
-        journal: makes the journal from the data and the model.
-        clock: seconds.
-    """
+    """A conversation with a model: a new one, see `ConversationData.start`, or one to continue."""
 
     def __init__(
         self,
@@ -64,9 +49,9 @@ class Conversation:
         bot: str | None = None,
         dials: ChatConfig | None = None,
         seed: int | None = None,
-        data: ConversationData | None = None,
+        data: ConversationData | None = None,  # to continue; then the arguments before it have no effect
         journal: Callable[[ConversationData, AdaptiveModel], Journal] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic,  # seconds
     ) -> None:
         self.data = data or ConversationData.start(dialogue or Dialogue(), you, bot, dials or ChatConfig(), seed)
         try:
@@ -162,7 +147,7 @@ class Conversation:
                 turn = self._type(self.head, YOU, self.data.you, text, self._policy(YOU))
                 self._move(turn)
                 observer.on_turn(turn)
-            return self._reply(_Draft(self._new_reply(self.head), joins=bool(text)), observer)
+            return self._reply(self._new_reply(self.head), observer, joins=bool(text))
 
     def continue_(self, observer: Observer = NO_OBSERVER) -> Reply:
         """Let the model continue: after your turn with a reply; after its own with more of it.
@@ -173,7 +158,7 @@ class Conversation:
         with self._alone():
             head = self.head
             if head.author != BOT or not self.dialogue.has_turns:
-                return self._reply(_Draft(self._new_reply(head)), observer)
+                return self._reply(self._new_reply(head), observer)
             assert head.parent is not None
             turn, context = self._new_reply(head.parent, like=head), None
             turn.segments = head.segments
@@ -181,18 +166,18 @@ class Conversation:
                 context = self.context(head)
             elif turn.segments:  # the model forgets: it did not draw these words in the context that it reads them in
                 turn.segments = (Segment(head.text),)
-            return self._reply(_Draft(turn, context), observer)
+            return self._reply(turn, observer, context=context)
 
     def regenerate(self, observer: Observer = NO_OBSERVER) -> Reply:
         """Let the model reply once more; the old reply stays as a sibling."""
         with self._alone():
             head = self.head
             if head.author != BOT:
-                return self._reply(_Draft(self._new_reply(head)), observer)
+                return self._reply(self._new_reply(head), observer)
             assert head.parent is not None
             turn = self._new_reply(head.parent)
             turn.policy = self._policy(like=head)
-            return self._reply(_Draft(turn), observer)
+            return self._reply(turn, observer)
 
     def branch_at(self, turn: Turn, character: int, instead: str = "", observer: Observer = NO_OBSERVER) -> Reply:
         """Keep a reply up to a character, put other text in its place or none, and let the model continue.
@@ -218,7 +203,7 @@ class Conversation:
                 self._move(ended)
                 return Reply(ended, "", 0.0, 0.0, "stop")
             branch.segments = (Segment(text),) if text else ()
-            return self._reply(_Draft(branch), observer)
+            return self._reply(branch, observer)
 
     def _new_reply(self, parent: Turn, like: Turn | None = None) -> Turn:
         """Return an empty turn of the model's, which may take another's place."""
@@ -305,13 +290,18 @@ class Conversation:
         self.contexts.keep(turn, context)
         return turn
 
-    def _reply(self, draft: _Draft, observer: Observer) -> Reply:
+    def _reply(self, turn: Turn, observer: Observer, *, context: Context | None = None, joins: bool = False) -> Reply:
         """Draw a turn of the model's, and move the head to it.
 
         A reply that is stopped before anything of it was shown leaves nothing: the head stays where it was.
+
+        Args:
+            turn: not yet in the tree; its segments are kept of an older turn.
+            observer: as in `say`.
+            context: after the segments; None if they are still to be read.
+            joins: undo it together with the last operation.
         """
         began, last_draft = self._clock(), -math.inf
-        turn, context, joins = draft
         kept = turn.segments
         has_new_text = bool(kept) and context is None  # before anything is drawn: not only that of an older turn
         if context is None:

@@ -67,9 +67,9 @@ class Turn:
     characters: int = 0  # of the context up to its end
     created: float = field(default_factory=time.time)  # seconds since 1970
     policy: LearnPolicy = NO_LEARNING
-    context: Context | None = field(default=None, repr=False)  # after it; None if it must be fetched or read again
-    nats: Nats | None = field(default=None, repr=False)  # surprisal of each id, (N,), if the model had learned by then
-    visited: Turn | None = field(default=None, repr=False)  # the child that was visible last
+    context: Context | None = None  # after it; None if it must be fetched or read again
+    nats: Nats | None = None  # surprisal of each id, (N,), if the model had learned by then
+    visited: Turn | None = None  # the child that was visible last
 
     @property
     def text(self) -> str:

@@ -192,9 +192,8 @@ def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:
-            with suppress(sqlite3.Error):  # the first error is the one to raise
-                connection.execute("ROLLBACK")
+        with suppress(sqlite3.Error):  # the first error is the one to raise; it may have rolled back already
+            connection.execute("ROLLBACK")
         raise
 
 

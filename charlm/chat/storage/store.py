@@ -39,23 +39,16 @@ class ConversationStore:
 
     Methods raise `NotFoundError` if there is no such conversation, `OutputError` if the file cannot be used, and
     `CheckpointError` if it is damaged.
-
-    Args:
-        path: the file; None takes that in the user's data folder.
-        now: seconds since 1970.
-        clock: seconds, see `Conversation`.
-        connect: opens a connection to the database, as `sqlite3.connect` does.
-        turns_per_adaptation: number of turns between two savings of the learned weights.
     """
 
     def __init__(
         self,
-        path: Path | None = None,
+        path: Path | None = None,  # None takes the file in the user's data folder
         *,
-        now: Callable[[], float] = time.time,
-        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,  # seconds since 1970
+        clock: Callable[[], float] = time.monotonic,  # seconds, see `Conversation`
         connect: Connect = sqlite3.connect,
-        turns_per_adaptation: int = TURNS_PER_ADAPTATION,
+        turns_per_adaptation: int = TURNS_PER_ADAPTATION,  # between two savings of the learned weights
     ) -> None:
         self.path = home() / FILE if path is None else path
         self._now = now
@@ -227,11 +220,11 @@ class ConversationStore:
 
     # -- settings ------------------------------------------------------------------------------------------------------
 
-    def setting(self, key: str, default: str = "") -> str:
-        """Return the value that `set_setting` stored."""
+    def setting(self, key: str) -> str:
+        """Return the value that `set_setting` stored, or an empty text."""
         with self._database.reading() as connection:
             row = connection.execute("SELECT value FROM setting WHERE key = ?", (key,)).fetchone()
-        return default if row is None else str(row[0])
+        return "" if row is None else str(row[0])
 
     def set_setting(self, key: str, value: str) -> None:
         """Store a setting of an interface."""
