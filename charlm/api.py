@@ -120,14 +120,7 @@ class Model:
     ) -> list[Completion]:
         """Return several texts after one prompt, made as one batch; text k has the seed of the first plus k.
 
-        Args:
-            prompt: as in `stream`, as are the others.
-            count: number of texts.
-            context: the prompt follows it.
-            max_chars: length of each text.
-            stop: ends a text.
-            params: settings of the sampler.
-            **sampling: fields of `SamplingConfig`, changing `params`.
+        `count` is the number of texts; `stream` describes the other arguments.
         """
         begun, recent = self._begin(prompt, context)
         return generate_batch(

@@ -22,7 +22,7 @@ from charlm.inference.generate import Generation, Sampler
 from charlm.inference.scoring import LineScorer
 from charlm.text.dialogue import Dialogue
 
-from .conftest import HARBOUR, MakeCheckpoint
+from .conftest import HARBOUR, MakeCheckpoint, nats_by_steps
 
 SETTINGS: dict[str, Any] = {
     "hidden": 16, "layers": 1, "lanes": 8, "chunk": 16, "precision": "fp32", "device": "cpu", "threads": 1, "steps": 5,
@@ -169,11 +169,7 @@ def test_eval_is_the_mean_over_the_text(model: charlm.Model) -> None:
     text = "the ferry goes over to farside and back again\n" * 30
     engine = Engine(model.checkpoint)
     state, logits = engine.step(engine.start(), int(model.vocabulary.encode(text[0])[0]))
-    nats = 0.0
-    for index in model.vocabulary.encode(text[1:]).tolist():
-        wide = logits.astype(np.float64)
-        nats += float(np.log(np.exp(wide).sum()) - wide[index])
-        state, logits = engine.step(state, index)
+    nats = sum(nats_by_steps(engine, state, logits, model.vocabulary.encode(text[1:]).tolist()))
     measured = model.eval(text)
     assert measured.characters == len(text) - 1
     assert measured.nats == pytest.approx(nats, rel=1e-5)

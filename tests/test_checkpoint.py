@@ -90,6 +90,12 @@ def refusal(path: Path, read: Callable[[Path], object] = load) -> CheckpointErro
     return error
 
 
+def refusal_of(checkpoint: Checkpoint, path: Path, document: object) -> CheckpointError:
+    """Return the error of a file with the checkpoint's tensors and another description."""
+    write(path, checkpoint.tensors, document)
+    return refusal(path)
+
+
 @pytest.mark.parametrize("has_bytes", [False, True])
 @pytest.mark.parametrize("shape", [{}, {"norm": False, "layers": 3}, {"tied": True}, {"embedding": 3}])
 @pytest.mark.parametrize("cell", CELLS)
@@ -184,7 +190,7 @@ def make_statistics(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
 
 
 @pytest.mark.parametrize("read", [load, read_header])
-def test_a_missing_file_is_not_found(tmp_path: Path, read: Callable[[Path], object]) -> None:
+def test_missing_file_is_not_found(tmp_path: Path, read: Callable[[Path], object]) -> None:
     for path in (tmp_path / "none.safetensors", tmp_path / "no" / "folder"):
         with pytest.raises(NotFoundError) as error:
             read(path)
@@ -202,19 +208,19 @@ def test_a_missing_file_is_not_found(tmp_path: Path, read: Callable[[Path], obje
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("read", [load, read_header])
-def test_another_file_is_refused(path: Path, content: bytes, read: Callable[[Path], object]) -> None:
+def test_foreign_file_is_refused(path: Path, content: bytes, read: Callable[[Path], object]) -> None:
     path.write_bytes(content)
     refusal(path, read)
 
 
-def test_a_header_too_long_for_memory_is_not_read(path: Path) -> None:
+def test_header_too_long_for_memory_is_refused(path: Path) -> None:
     path.write_bytes(struct.pack("<Q", 10 * 2**30))
     with path.open("r+b") as file:
         file.truncate(11 * 2**30)  # sparse: as long as it says, and on disk next to nothing
     assert "more than any model's" in refusal(path).message
 
 
-def test_a_file_cut_anywhere_is_refused(checkpoint: Checkpoint, path: Path) -> None:
+def test_truncated_file_is_refused(checkpoint: Checkpoint, path: Path) -> None:
     save(checkpoint, path)
     data = path.read_bytes()
     for length in {*range(0, len(data), 41), *range(24), *range(len(data) - 24, len(data))}:
@@ -226,7 +232,7 @@ def test_a_file_cut_anywhere_is_refused(checkpoint: Checkpoint, path: Path) -> N
     assert "folder" in refusal(path.parent).message
 
 
-def test_other_people_s_safetensors_are_refused(checkpoint: Checkpoint, path: Path) -> None:
+def test_foreign_safetensors_file_is_refused(checkpoint: Checkpoint, path: Path) -> None:
     for metadata in (None, {}, {"format": "pt"}):
         path.write_bytes(safetensors.numpy.save(checkpoint.tensors, metadata))
         assert "not a charlm model" in refusal(path).message
@@ -317,8 +323,7 @@ def test_wrong_statistics_are_refused(
 
 @pytest.mark.parametrize("version", [2, 10**30, 0, -1, 1.0, True, "1", "2\n\x1b[2J", None, [], {}, [[1] * 1000]])
 def test_other_format_version_is_refused(checkpoint: Checkpoint, path: Path, version: object) -> None:
-    write(path, checkpoint.tensors, {**as_document(checkpoint), "format": version})
-    error = refusal(path)
+    error = refusal_of(checkpoint, path, {**as_document(checkpoint), "format": version})
     assert "version" in error.message
     assert error.hint == ("a newer charlm wrote it: upgrade" if version in (2, 10**30) else None)
 
@@ -330,9 +335,8 @@ def test_other_format_version_is_refused(checkpoint: Checkpoint, path: Path, ver
         '{"format":' * 100_000, '{"format": 1, "config": {}}', "9" * 5000, '{"format": ' + "9" * 5000 + "}",
     ],
 )  # fmt: skip
-def test_a_damaged_description_is_refused(checkpoint: Checkpoint, path: Path, description: str) -> None:
-    write(path, checkpoint.tensors, description)
-    refusal(path)
+def test_damaged_description_is_refused(checkpoint: Checkpoint, path: Path, description: str) -> None:
+    refusal_of(checkpoint, path, description)
 
 
 def nested(depth: int) -> list[Any]:
@@ -348,8 +352,7 @@ def test_deeply_nested_description_is_refused(checkpoint: Checkpoint, path: Path
     text, name = json.dumps(as_document(checkpoint)), value.split(":")[0]
     assert value in text
     for depth in range(850, 1000):
-        write(path, checkpoint.tensors, text.replace(value, f"{name}: {'[' * depth}{']' * depth}"))
-        refusal(path)
+        refusal_of(checkpoint, path, text.replace(value, f"{name}: {'[' * depth}{']' * depth}"))
 
 
 JUNK = [
@@ -365,14 +368,13 @@ def test_file_without_dialogue_is_plain(checkpoint: Checkpoint, path: Path) -> N
 
 
 @pytest.mark.parametrize("name", DIALOGUE.to_dict())
-def test_a_wrong_dialogue_is_refused(checkpoint: Checkpoint, path: Path, name: str) -> None:
+def test_wrong_dialogue_is_refused(checkpoint: Checkpoint, path: Path, name: str) -> None:
     for junk in (*JUNK, ["\x1b[2J"], [""], ["A\nB"], [1], ["A"] * 100_000, "sonnet"):
         if (name, junk) in (("names", []), ("spaced", True)):
             continue
         document = as_document(replace(checkpoint, dialogue=DIALOGUE))
         document["dialogue"][name] = junk
-        write(path, checkpoint.tensors, document)
-        assert "dialogue" in refusal(path).message
+        assert "dialogue" in refusal_of(checkpoint, path, document).message
 
 
 @pytest.mark.parametrize(
@@ -390,23 +392,20 @@ def test_wrong_parts_are_refused(checkpoint: Checkpoint, path: Path, part: str, 
             document[part] = junk
         else:
             continue
-        write(path, checkpoint.tensors, document)
-        refusal(path)
+        refusal_of(checkpoint, path, document)
 
 
 @pytest.mark.parametrize("name", ["vocabulary", "cell", "embedding", "hidden", "layers", "residual", "norm", "tied"])
-def test_a_wrong_configuration_is_refused(checkpoint: Checkpoint, path: Path, name: str) -> None:
+def test_wrong_configuration_is_refused(checkpoint: Checkpoint, path: Path, name: str) -> None:
     for junk in (*JUNK, 16_385, 9, 10**30, "LSTM"):
         if type(junk) is bool and name in ("residual", "norm"):
             continue
         document = as_document(checkpoint)
         document["config"][name] = junk
-        write(path, checkpoint.tensors, document)
-        refusal(path)
+        refusal_of(checkpoint, path, document)
     document = as_document(checkpoint)
     del document["config"][name]
-    write(path, checkpoint.tensors, document)
-    assert name in refusal(path).message
+    assert name in refusal_of(checkpoint, path, document).message
 
 
 @pytest.mark.parametrize(
@@ -425,16 +424,14 @@ def test_a_wrong_configuration_is_refused(checkpoint: Checkpoint, path: Path, na
 def test_wrong_vocabulary_is_refused(checkpoint: Checkpoint, path: Path, characters: object, complaint: str) -> None:
     document = as_document(checkpoint)
     document["vocabulary"]["characters"] = characters
-    write(path, checkpoint.tensors, document)
-    assert complaint in refusal(path).message
+    assert complaint in refusal_of(checkpoint, path, document).message
     for has_bytes in (True, None, 0, 1, "", "false", []):
         document["vocabulary"] = {"characters": "".join(checkpoint.vocabulary.characters), "bytes": has_bytes}
-        write(path, checkpoint.tensors, document)
-        refusal(path)
+        refusal_of(checkpoint, path, document)
 
 
 @pytest.mark.parametrize("name", asdict(RECORD))
-def test_a_wrong_record_is_refused(checkpoint: Checkpoint, path: Path, name: str) -> None:
+def test_wrong_record_is_refused(checkpoint: Checkpoint, path: Path, name: str) -> None:
     right = type(asdict(RECORD)[name])
     for junk in (True, "x", 1, 0.5, [], {}, None):
         allowed = isinstance(junk, right) or (right is float and isinstance(junk, int))
@@ -442,11 +439,10 @@ def test_a_wrong_record_is_refused(checkpoint: Checkpoint, path: Path, name: str
             continue
         document = as_document(checkpoint)
         document["record"][name] = junk
-        write(path, checkpoint.tensors, document)
-        assert name in refusal(path).message
+        assert name in refusal_of(checkpoint, path, document).message
 
 
-def test_messages_about_a_hostile_header_are_printable(checkpoint: Checkpoint, path: Path) -> None:
+def test_hostile_header_gets_a_printable_message(checkpoint: Checkpoint, path: Path) -> None:
     # The safetensors library quotes what it does not know.
     header = json.dumps({"embedding": {"dtype": "F\n\x1b[2J" * 500, "shape": [1], "data_offsets": [0, 4]}}).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 4)

@@ -129,7 +129,7 @@ def test_python_examples_of_a_page_work(page: Path, study: Path, monkeypatch: py
     exec(code, {})
 
 
-def test_every_option_that_a_page_names_exists() -> None:
+def test_options_of_a_page_exist() -> None:
     checked = 0
     for page in PAGES:
         text = page.read_text(encoding="utf-8")

@@ -159,7 +159,7 @@ def peak_memory() -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_damaged_model_file_is_read_or_refused(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
+def test_damaged_model_file_is_read_or_refused(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
     path, rng = tmp_path / "model.safetensors", np.random.default_rng(20_260_101)
     files, before, refusals = make_files(make_checkpoint, path), peak_memory(), []
     for number in range(MODEL_FILES):
@@ -179,7 +179,7 @@ def test_a_damaged_model_file_is_read_or_refused(make_checkpoint: MakeCheckpoint
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_damaged_state_is_read_or_refused(make_checkpoint: MakeCheckpoint, cell: str) -> None:
+def test_damaged_state_is_read_or_refused(make_checkpoint: MakeCheckpoint, cell: str) -> None:
     engine, rng = Engine(make_checkpoint(cell=cell, hidden=4, embedding=4)), np.random.default_rng(20_260_102)
     state, _ = engine.forward(engine.start(3), rng.integers(0, engine.config.vocabulary, (5, 3)))
     data, refused = engine.to_bytes(state), 0

@@ -56,7 +56,7 @@ def folder(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
-def test_the_command_itself_imports_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+def test_command_without_subcommand_imports_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
     assert imported(RUN, tmp_path, *arguments) == set()
 
 
@@ -99,12 +99,12 @@ def test_running_imports_no_torch(folder: Path, arguments: tuple[str, ...]) -> N
     assert not imported(RUN, folder, *arguments) & {"torch", "textual", "rich", "matplotlib"}
 
 
-def test_the_app_waits_for_no_model_to_be_drawn(tmp_path: Path) -> None:
+def test_app_import_loads_only_textual_and_rich(tmp_path: Path) -> None:
     """The worker that loads the model imports the slow packages, after the first paint."""
     assert imported("import charlm.tui.app", tmp_path) == {"textual", "rich"}
 
 
-def test_the_package_imports_nothing_and_a_model_no_torch(folder: Path) -> None:
+def test_package_imports_nothing_and_model_no_torch(folder: Path) -> None:
     assert imported("import charlm", folder) == set()
     used = "import charlm\nmodel = charlm.load('m')\nassert len(model.generate('the', max_chars=7)) == 7"
     found = imported(used, folder)

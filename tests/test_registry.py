@@ -47,7 +47,7 @@ def test_folders_are_local_then_home_then_bundled() -> None:
         assert find_model("sea") == path
 
 
-def test_the_environment_moves_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_environment_moves_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CHARLM_HOME", str(tmp_path / "elsewhere"))
     assert home() == tmp_path / "elsewhere"
     monkeypatch.delenv("CHARLM_HOME")
@@ -55,7 +55,7 @@ def test_the_environment_moves_home(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert home().is_absolute()
 
 
-def test_the_first_folder_that_has_a_name_wins(three_folders: list[Path]) -> None:
+def test_name_in_two_folders_finds_the_first(three_folders: list[Path]) -> None:
     made = [put(folder / "sea.safetensors") for folder in three_folders]
     for path in made:
         assert find_model("sea") == path
@@ -66,7 +66,7 @@ def test_the_first_folder_that_has_a_name_wins(three_folders: list[Path]) -> Non
         find_model("sea")
 
 
-def test_a_path_is_taken_before_any_name(three_folders: list[Path]) -> None:
+def test_path_wins_over_name(three_folders: list[Path]) -> None:
     put(three_folders[0] / "sea.safetensors")
     elsewhere = put(Path("elsewhere/lake.safetensors"))
     assert find_model("elsewhere/lake.safetensors") == elsewhere

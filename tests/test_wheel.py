@@ -24,7 +24,7 @@ def included() -> dict[str, str]:
     return targets
 
 
-def test_the_bundled_models_are_small_whole_and_known_by_name() -> None:
+def test_bundled_models_are_small_and_complete() -> None:
     for source, target in included().items():
         path = ROOT / source
         assert target == f"charlm/checkpoints/{path.name}"
@@ -37,7 +37,7 @@ def test_the_bundled_models_are_small_whole_and_known_by_name() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_installed_from_the_wheel_talks_from_any_folder(tmp_path: Path) -> None:
+def test_installed_wheel_works_in_any_folder(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
     (wheel,) = (tmp_path / "dist").iterdir()

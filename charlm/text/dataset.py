@@ -21,7 +21,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,8 +124,9 @@ def read_corpus(
                     return open_corpus(folder, path.stem.removeprefix("text-"))
                 except CorpusError as error:
                     yield CacheRebuilt(f"{error.message}; the text is read again")
-    with ExitStack() as stack:
-        spools = [stack.enter_context(_Spool(folder, data.encoding)) for _ in texts]
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:  # which deletes the files, as does the death of the process
+        spools = [_Spool(stack.enter_context(tempfile.TemporaryFile(dir=folder)), data.encoding) for _ in texts]
         yield from _read(texts, spools, detector)
         if request != _fingerprint(texts, data, base):
             raise CorpusError("the text changed while it was read", "train on a copy of it")
@@ -185,23 +186,13 @@ def open_corpus(folder: Path, key: str) -> Corpus:
 
 
 class _Spool:
-    """Normalised UTF-8 of several files in a temporary file, with a newline after each, and the characters' counts.
+    """Normalised UTF-8 of several files in one temporary file, a newline after each, and the characters' counts."""
 
-    The file is deleted when the context ends, or when the process dies.
-    """
-
-    def __init__(self, folder: Path, encoding: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, file: IO[bytes], encoding: str) -> None:
         self.counts: NDArray[np.int64] = np.zeros(CODE_POINTS, dtype=np.int64)
         self.sources: list[TextSource] = []
         self._encoding = encoding
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by __exit__
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._file.close()
+        self._file = file
 
     def add(self, path: Path, *, is_last: bool) -> Iterator[tuple[str, int]]:
         """Read a file; yields its pieces, each with how many of its bytes are read.
@@ -340,7 +331,7 @@ def _check_size(counts: NDArray[np.int64], name: str) -> None:
 def _choose_vocabulary(counts: list[NDArray[np.int64]], min_count: int | None, base: Vocabulary | None) -> Vocabulary:
     if min_count is None:
         min_count = 1 if np.count_nonzero(counts[0]) <= MAX_ALPHABET else 2
-    known = set(Vocabulary.from_counts(counts[0], min_count).characters) | (set(base.characters) if base else set())
+    known = set(map(chr, np.flatnonzero(counts[0] >= min_count).tolist())) | set(base.characters if base else ())
     seen = set(map(chr, np.flatnonzero(sum(counts)).tolist()))
     has_bytes = not seen <= known or (base is not None and base.has_bytes)
     return Vocabulary(sorted(known), has_bytes=has_bytes)

@@ -47,18 +47,6 @@ class Vocabulary:
         if len(set(self.characters)) != len(self.characters):
             raise CorpusError("a vocabulary names a character twice")
 
-    @classmethod
-    def from_counts(cls, counts: NDArray[np.int64], min_count: int = 1) -> Vocabulary:
-        """Return the vocabulary of a text.
-
-        Args:
-            counts: of each code point, (0x110000,).
-            min_count: rarer characters are spelled in bytes.
-        """
-        seen = np.flatnonzero(counts)
-        kept = np.flatnonzero(counts >= max(min_count, 1))
-        return cls(map(chr, kept.tolist()), has_bytes=len(kept) < len(seen))
-
     def __len__(self) -> int:
         return len(self.characters) + (BYTES if self.has_bytes else 0)
 

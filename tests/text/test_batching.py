@@ -123,7 +123,7 @@ def test_every_prediction_is_scored_exactly_once(characters: int, lanes: int, ch
 
 
 @given(TEXT_LENGTH, CHUNK, WARMUP)
-def test_one_lane_is_the_text_from_start_to_end(characters: int, chunk: int, warmup: int) -> None:
+def test_read_once_one_lane_is_the_text(characters: int, chunk: int, warmup: int) -> None:
     segments = list(read_once(np.arange(characters), 1, chunk, warmup))
     assert [place for segment in segments for place in segment.x[:, 0].tolist()] == list(range(characters - 1))
     assert all(segment.scored.all() for segment in segments)
@@ -150,7 +150,7 @@ def test_read_once_lanes_continue_after_their_warm_up(characters: int, lanes: in
 
 
 @given(TEXT_LENGTH, LANES, CHUNK, WARMUP, st.integers(1, 300))
-def test_a_limit_reads_the_first_of_every_lane(
+def test_read_once_limit_reads_the_first_of_every_lane(
     characters: int, lanes: int, chunk: int, warmup: int, limit: int
 ) -> None:
     ids = np.arange(characters)

@@ -74,7 +74,7 @@ def decoded(corpus: Corpus) -> str:
     st.floats(0.05, 0.5),
 )
 @settings(max_examples=50)
-def test_ids_spell_the_text_and_are_split_at_its_tail(text: str, min_count: int, val_fraction: float) -> None:
+def test_ids_decode_to_the_text_split_at_its_tail(text: str, min_count: int, val_fraction: float) -> None:
     text = text + TEXT
     with tempfile.TemporaryDirectory() as name:
         path = make_file(Path(name, "text.txt"), text)
@@ -87,7 +87,7 @@ def test_ids_spell_the_text_and_are_split_at_its_tail(text: str, min_count: int,
         assert (corpus.counts[: len(corpus.vocabulary.characters)] >= min_count).all()
 
 
-def test_ids_are_a_read_only_map_of_one_file(tmp_path: Path) -> None:
+def test_ids_map_one_file_read_only(tmp_path: Path) -> None:
     corpus = load_corpus([make_file(tmp_path / "text.txt")], tmp_path / "run")
     ids, index = sorted((tmp_path / "run").iterdir())
     assert (ids.name, index.name) == (f"text-{corpus.key}.ids", f"text-{corpus.key}.json")
@@ -101,7 +101,7 @@ def test_ids_are_a_read_only_map_of_one_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("size", "dtype"), [(256, np.uint8), (257, np.uint16), (1 << 16, np.uint16), ((1 << 16) + 1, np.uint32)]
 )
-def test_ids_are_as_small_as_the_vocabulary_allows(tmp_path: Path, size: int, dtype: type) -> None:
+def test_ids_have_the_smallest_dtype(tmp_path: Path, size: int, dtype: type) -> None:
     text = "ab\n" * 100
     base = Vocabulary([chr(0x30000 + index) for index in range(size - len(set(text)))], has_bytes=False)
     corpus = load_corpus([make_file(tmp_path / "text.txt", text)], tmp_path, base=base)
@@ -112,7 +112,7 @@ def test_ids_are_as_small_as_the_vocabulary_allows(tmp_path: Path, size: int, dt
 
 @pytest.mark.parametrize("val_file", [None, "validation"])
 @pytest.mark.parametrize("characters", ["", "日本"])
-def test_open_corpus_returns_what_read_corpus_wrote(tmp_path: Path, val_file: str | None, characters: str) -> None:
+def test_open_corpus_equals_read_corpus(tmp_path: Path, val_file: str | None, characters: str) -> None:
     make_file(tmp_path / "validation", TEXT * 2)
     path = make_file(tmp_path / "text", TEXT + characters)
     corpus = load_corpus([path], tmp_path / "run", val_file=val_file and tmp_path / val_file)
@@ -126,7 +126,7 @@ def test_open_corpus_returns_what_read_corpus_wrote(tmp_path: Path, val_file: st
         open_corpus(tmp_path, corpus.key)
 
 
-def test_inputs_are_joined_with_a_newline_where_one_is_missing(tmp_path: Path) -> None:
+def test_inputs_without_last_newline_are_joined_with_one(tmp_path: Path) -> None:
     names = ["one", "two", "empty", "three"]
     texts = [TEXT + "no newline", TEXT, "", "no newline either"]
     files = [make_file(tmp_path / name, text) for name, text in zip(names, texts, strict=True)]
@@ -138,12 +138,12 @@ def test_inputs_are_joined_with_a_newline_where_one_is_missing(tmp_path: Path) -
     )
 
 
-def test_a_mark_does_not_compose_with_the_file_before(tmp_path: Path) -> None:
+def test_mark_at_file_start_stays_apart(tmp_path: Path) -> None:
     files = [make_file(tmp_path / "one", TEXT + "e"), make_file(tmp_path / "two", "\u0301e\u0301")]
     assert decoded(load_corpus(files, tmp_path / "run")) == TEXT + "e\n\u0301é"
 
 
-def test_a_folder_is_read_and_its_binary_files_reported(tmp_path: Path) -> None:
+def test_folder_with_binary_file_reports_it(tmp_path: Path) -> None:
     folder = tmp_path / "texts"
     folder.mkdir()
     make_file(folder / "b.txt", "b" * 200)
@@ -164,7 +164,7 @@ def test_encoding_applies_to_files_folders_and_validation(tmp_path: Path, encodi
     assert decoded(corpus) == TEXT * 3
 
 
-def test_standard_input_is_read_and_kept_for_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_is_kept_for_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(TEXT.replace("\n", "\r\n").encode())))
     first = load_corpus(["-"], tmp_path)
     assert decoded(first) == TEXT
@@ -176,7 +176,7 @@ def test_standard_input_is_read_and_kept_for_a_resume(tmp_path: Path, monkeypatc
         load_corpus(["-"], tmp_path)
 
 
-def test_a_validation_file_validates_and_all_of_the_text_trains(tmp_path: Path) -> None:
+def test_validation_file_leaves_all_text_for_training(tmp_path: Path) -> None:
     train, validation = make_file(tmp_path / "train"), make_file(tmp_path / "validation", TEXT + "日日本語")
     corpus = load_corpus([train], tmp_path / "run", val_file=validation)
     assert corpus.vocabulary.decode(corpus.train.tolist()) == TEXT
@@ -197,7 +197,7 @@ def test_rare_characters_are_spelled_in_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("more", [0, 1])
-def test_a_small_alphabet_is_kept_whole(tmp_path: Path, more: int) -> None:
+def test_small_alphabet_is_kept_whole(tmp_path: Path, more: int) -> None:
     letters = "".join(chr(0x4E00 + number) for number in range(MAX_ALPHABET - len(set(TEXT)) + more))
     vocabulary = load_corpus([make_file(tmp_path / "text", TEXT + letters)], tmp_path / "run").vocabulary
     assert vocabulary.has_bytes == bool(more)
@@ -206,21 +206,21 @@ def test_a_small_alphabet_is_kept_whole(tmp_path: Path, more: int) -> None:
 
 @pytest.mark.parametrize("has_bytes", [False, True])
 @pytest.mark.parametrize("more", ["", "本", "本本"])
-def test_a_base_vocabulary_keeps_all_its_characters(tmp_path: Path, has_bytes: bool, more: str) -> None:
+def test_base_vocabulary_keeps_its_characters(tmp_path: Path, has_bytes: bool, more: str) -> None:
     base = Vocabulary("xyzD日", has_bytes=has_bytes)
     vocabulary = load_corpus([make_file(tmp_path / "text", TEXT + more)], tmp_path, min_count=2, base=base).vocabulary
     assert set(vocabulary.characters) == set(TEXT) | set(base.characters) | ({"本"} if more == "本本" else set())
     assert vocabulary.has_bytes == (has_bytes or more == "本")
 
 
-def test_a_base_that_knows_a_rare_character_saves_its_bytes(tmp_path: Path) -> None:
+def test_base_with_a_rare_character_needs_no_bytes(tmp_path: Path) -> None:
     base = Vocabulary("日", has_bytes=False)
     corpus = load_corpus([make_file(tmp_path / "text", TEXT + "日")], tmp_path, base=base)
     assert not corpus.vocabulary.has_bytes
     assert decoded(corpus) == TEXT + "日"
 
 
-def test_second_run_finds_the_ids_of_the_first(tmp_path: Path) -> None:
+def test_second_run_reuses_ids(tmp_path: Path) -> None:
     # With a character in bytes, so that ids and characters differ in number.
     files = [make_file(tmp_path / "train", TEXT + "日"), make_file(tmp_path / "validation", "本" + TEXT)]
     run = tmp_path / "run"
@@ -255,7 +255,7 @@ def test_key_differs_for_other_text_or_options(
     assert list(run.glob("text-*.ids")) == [run / f"text-{second.key}.ids"]
 
 
-def test_key_changes_when_a_file_moves_to_validation(tmp_path: Path) -> None:
+def test_key_differs_after_a_file_moves_to_validation(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("one", "two", "three")]
     for number, folder in enumerate(folders):
         folder.mkdir()
@@ -328,7 +328,7 @@ def cut(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("damage", "message"), [(Path.unlink, "is missing"), (cut, "is damaged")])
-def test_unusable_ids_are_named_and_made_again(tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
+def test_damaged_ids_are_reported_and_rebuilt(tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
     path, run = make_file(tmp_path / "text", TEXT + "日"), tmp_path / "run"
     key = load_corpus([path], run).key
     ids = run / f"text-{key}.ids"
@@ -342,7 +342,7 @@ def test_unusable_ids_are_named_and_made_again(tmp_path: Path, damage: Callable[
     assert ids.read_bytes() == before
 
 
-def test_a_text_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+def test_text_changed_during_reading_is_refused(tmp_path: Path) -> None:
     path = make_file(tmp_path / "text")
     reader = read_corpus([path], tmp_path / "run")
     next(reader)
@@ -378,7 +378,7 @@ def test_many_sources_become_one(tmp_path: Path) -> None:
         ("a" * 10_000, "text repeats a single character"),
     ],
 )
-def test_a_text_with_nothing_to_learn_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_short_or_uniform_text_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = make_file(tmp_path / "text", text)
     with pytest.raises(CorpusError) as caught:
         load_corpus([path], tmp_path / "run")
@@ -387,19 +387,19 @@ def test_a_text_with_nothing_to_learn_is_refused(tmp_path: Path, text: str, mess
     assert caught.value.hint
 
 
-def test_two_hundred_characters_are_enough(tmp_path: Path) -> None:
+def test_shortest_text_is_accepted(tmp_path: Path) -> None:
     corpus = load_corpus([make_file(tmp_path / "text", "ab" * 100)], tmp_path)
     assert (len(corpus.train), len(corpus.validation)) == (180, 20)
 
 
-def test_a_validation_file_with_nothing_in_it_is_refused_by_name(tmp_path: Path) -> None:
+def test_empty_validation_file_is_refused(tmp_path: Path) -> None:
     train, validation = make_file(tmp_path / "train"), make_file(tmp_path / "validation", "")
     with pytest.raises(CorpusError, match=r"^\S*validation is empty"):
         load_corpus([train], tmp_path / "run", val_file=validation)
 
 
 @pytest.mark.parametrize("val_fraction", [0.9, 0.0001])
-def test_a_split_that_leaves_too_little_is_refused(tmp_path: Path, val_fraction: float) -> None:
+def test_split_with_too_little_text_is_refused(tmp_path: Path, val_fraction: float) -> None:
     with pytest.raises(CorpusError) as caught:
         load_corpus([make_file(tmp_path / "text")], tmp_path, val_fraction=val_fraction)
     assert f"{val_fraction:g}" in caught.value.message
@@ -416,7 +416,7 @@ def test_missing_files_and_unknown_encodings_are_refused(tmp_path: Path) -> None
         load_corpus([path], tmp_path / "run", encoding="utf-9")
 
 
-def test_files_that_a_kill_left_are_deleted(tmp_path: Path) -> None:
+def test_files_left_by_a_kill_are_deleted(tmp_path: Path) -> None:
     source, run = make_file(tmp_path / "text.txt"), tmp_path / "run"
     left = [run / ".text-0123456789abcdef.ids.abc.tmp", run / "text-0123456789abcdef.ids"]
     run.mkdir()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.errors import CorpusError, UsageError
-from charlm.text.decoding import BLOCK_BYTES, STDIN, read_text
+from charlm.text.decoding import BLOCK_BYTES, STDIN, normalise, read_text
 
 # Newlines, marks of several classes, kana and Hangul that compose, exceptions to composition, and what joins nothing.
 COMPOSING = [
@@ -49,15 +48,11 @@ def read_in_blocks(file: Path, data: bytes, block: int, encoding: str = "utf-8")
         assert all(len(one) <= block for one in blocks), "a block is larger than asked for"
 
 
-def normalised(text: str) -> str:
-    return unicodedata.normalize("NFC", text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"))
-
-
 @given(texts_and_blocks())
 def test_pieces_join_to_normalised_text_for_any_block_size(file: Path, case: tuple[str, int]) -> None:
     text, block = case
     pieces = read_in_blocks(file, text.encode(), block)
-    assert "".join(pieces) == normalised(text)
+    assert "".join(pieces) == normalise(text)
     assert all(pieces)
 
 
@@ -65,7 +60,7 @@ def test_pieces_join_to_normalised_text_for_any_block_size(file: Path, case: tup
 def test_other_encodings_read_alike(file: Path, case: tuple[str, int], encoding: str) -> None:
     text, block = case
     text = text.removeprefix("\ufeff")
-    assert "".join(read_in_blocks(file, text.encode(encoding), block, encoding)) == normalised(text)
+    assert "".join(read_in_blocks(file, text.encode(encoding), block, encoding)) == normalise(text)
 
 
 @given(
@@ -76,7 +71,7 @@ def test_other_encodings_read_alike(file: Path, case: tuple[str, int], encoding:
 def test_one_and_two_byte_encodings_are_read(file: Path, case: tuple[str, str], pattern: str, block: int) -> None:
     encoding, letters = case
     text = pattern.translate({ord("0") + index: letters[index] for index in range(5)})
-    assert "".join(read_in_blocks(file, text.encode(encoding), block, encoding)) == normalised(text)
+    assert "".join(read_in_blocks(file, text.encode(encoding), block, encoding)) == normalise(text)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
@@ -194,7 +189,7 @@ def test_damaged_compressed_file_is_refused(tmp_path: Path, data: bytes) -> None
 
 
 @pytest.mark.parametrize("name", ["nothing.txt", "nothing.gz"])
-def test_a_file_that_vanished_cannot_be_read(tmp_path: Path, name: str) -> None:
+def test_missing_file_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(CorpusError, match=r"cannot read .*No such file"):
         list(read_text(tmp_path / name))
 

@@ -154,7 +154,7 @@ def test_dictionary_round_trip_is_exact(dialogue: Dialogue) -> None:
      {"colon": "\n"}, {"colon": None}, {"colon": []}, {"spaced": 1}, {"spaced": None}, {"more": 1}],
     ids=str,
 )  # fmt: skip
-def test_a_damaged_description_is_refused(change: dict[str, Any]) -> None:
+def test_damaged_description_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError, match="damaged"):
         Dialogue.from_dict(Dialogue("transcript", ("ANNA",)).to_dict() | change)
 
