@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.cells.base import UNBOUNDED, Array, Cell, Factors, Signal, StepGrads, Units, Weights
-from charlm.cells.lstm import LSTM, LSTM_SIGNALS, LSTMState, LSTMTrace
+from charlm.cells.lstm import LSTM, LSTM_SIGNALS, LSTMDerivatives, LSTMState, LSTMTrace
 
 _LSTM = LSTM()
 
@@ -83,14 +83,11 @@ class Multiplicative(Cell[LSTMState, MultiplicativeTrace, MultiplicativeDerivati
     def step_backward(
         self, weights: Weights, derivatives: MultiplicativeDerivatives, d_after: LSTMState
     ) -> StepGrads[LSTMState]:
-        d_c = d_after.c + d_after.h * derivatives.c
-        d_a = np.concatenate((d_c, d_c, d_after.h, d_c), axis=-1)  # (B, 4H)
-        d_a *= derivatives.a
-        d_m = d_a @ weights["w_h"]
+        d_a, _, (d_m, d_c_prev) = _LSTM.step_backward(weights, LSTMDerivatives(*derivatives[:3]), d_after)
         d_w_m_h = d_m * derivatives.scale
         d_input_proj = np.concatenate((d_a, d_m * derivatives.w_m_h), axis=-1)  # (B, 5H)
         d_recurrent = np.concatenate((d_a, d_w_m_h), axis=-1)  # (B, 5H), of W_h m and W_m h
-        return d_input_proj, d_recurrent, LSTMState(h=d_w_m_h @ weights["w_m"], c=d_c * derivatives.f)
+        return d_input_proj, d_recurrent, LSTMState(h=d_w_m_h @ weights["w_m"], c=d_c_prev)
 
     def weight_grads(self, trace: MultiplicativeTrace, d_recurrent: Array) -> dict[str, Factors | Array]:
         gates = 4 * trace.m.shape[-1]
