@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from charlm.checkpoint import Checkpoint
 from charlm.cli.main import run
 from charlm.inference.engine import Engine
 from charlm.inference.state import Array, State
@@ -43,7 +42,6 @@ class Result:
     err: str
 
 
-MakeCheckpoint = Callable[..., Checkpoint]
 Charlm = Callable[..., Result]
 
 
@@ -53,12 +51,6 @@ def examples(count: int) -> int:
 
 
 random_checkpoint = partial(models.random_checkpoint, characters=ALPHABET)
-
-
-@pytest.fixture
-def make_checkpoint() -> MakeCheckpoint:
-    """Return `random_checkpoint`."""
-    return random_checkpoint
 
 
 def assert_states_close(one: State, other: State, atol: float = 1e-5) -> None:

@@ -22,7 +22,7 @@ from charlm.inference.generate import Generation, Sampler
 from charlm.inference.scoring import LineScorer
 from charlm.text.dialogue import Dialogue
 
-from .conftest import HARBOUR, MakeCheckpoint, nats_by_steps
+from .conftest import HARBOUR, nats_by_steps, random_checkpoint
 
 SETTINGS: dict[str, Any] = {
     "hidden": 16, "layers": 1, "lanes": 8, "chunk": 16, "precision": "fp32", "device": "cpu", "threads": 1, "steps": 5,
@@ -30,11 +30,11 @@ SETTINGS: dict[str, Any] = {
 
 
 @pytest.fixture
-def folder(make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to be in, with a model of random weights called m and one with bytes called b."""
     (tmp_path / "checkpoints").mkdir()
-    save(make_checkpoint(scale=0.6), tmp_path / "checkpoints" / "m.safetensors")
-    save(make_checkpoint(scale=0.6, has_bytes=True), tmp_path / "checkpoints" / "b.safetensors")
+    save(random_checkpoint(scale=0.6), tmp_path / "checkpoints" / "m.safetensors")
+    save(random_checkpoint(scale=0.6, has_bytes=True), tmp_path / "checkpoints" / "b.safetensors")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -22,7 +22,7 @@ from charlm.tensor_shapes import statistic_shapes
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
-from .conftest import MakeCheckpoint
+from .conftest import random_checkpoint
 
 RECORD = TrainingRecord(
     created="2026-01-02T03:04:05Z",
@@ -49,8 +49,8 @@ PARTS = ["config", "vocabulary", "record", "dialogue"]
 
 
 @pytest.fixture
-def checkpoint(make_checkpoint: MakeCheckpoint) -> Checkpoint:
-    return make_checkpoint(hidden=6, embedding=5)
+def checkpoint() -> Checkpoint:
+    return random_checkpoint(hidden=6, embedding=5)
 
 
 @pytest.fixture
@@ -99,10 +99,8 @@ def refusal_of(checkpoint: Checkpoint, path: Path, document: object) -> Checkpoi
 @pytest.mark.parametrize("has_bytes", [False, True])
 @pytest.mark.parametrize("shape", [{}, {"norm": False, "layers": 3}, {"tied": True}, {"embedding": 3}])
 @pytest.mark.parametrize("cell", CELLS)
-def test_save_then_load_is_exact(
-    make_checkpoint: MakeCheckpoint, path: Path, cell: str, shape: Document, has_bytes: bool
-) -> None:
-    made = make_checkpoint(cell=cell, has_bytes=has_bytes, characters="aé日😀\n\0", **shape)
+def test_save_then_load_is_exact(path: Path, cell: str, shape: Document, has_bytes: bool) -> None:
+    made = random_checkpoint(cell=cell, has_bytes=has_bytes, characters="aé日😀\n\0", **shape)
     checkpoint = replace(made, record=RECORD, dialogue=DIALOGUE)
     save(checkpoint, path)
     loaded = load(path)
@@ -117,8 +115,8 @@ def test_save_then_load_is_exact(
     assert as_document(checkpoint) == json.loads(safetensors.safe_open(path, "numpy").metadata()["charlm"])
 
 
-def test_half_precision_rounds_once(make_checkpoint: MakeCheckpoint, path: Path) -> None:
-    checkpoint = make_checkpoint(hidden=64)
+def test_half_precision_rounds_once(path: Path) -> None:
+    checkpoint = random_checkpoint(hidden=64)
     save(checkpoint, path)
     whole = path.stat().st_size
     save(checkpoint, path, half=True)
@@ -134,10 +132,8 @@ def test_half_precision_rounds_once(make_checkpoint: MakeCheckpoint, path: Path)
 
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
-def test_statistics_are_saved_next_to_the_weights(
-    make_checkpoint: MakeCheckpoint, path: Path, cell: str, half: bool
-) -> None:
-    made = make_checkpoint(cell=cell)
+def test_statistics_are_saved_next_to_the_weights(path: Path, cell: str, half: bool) -> None:
+    made = random_checkpoint(cell=cell)
     save(made, path, half=half)
     without = load(path)
     assert without.statistics is None

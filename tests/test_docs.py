@@ -24,7 +24,7 @@ from charlm.checkpoint import save
 from charlm.cli.main import cli
 from charlm.text.dialogue import Dialogue
 
-from .conftest import HARBOUR, TINY, Charlm, MakeCheckpoint
+from .conftest import HARBOUR, TINY, Charlm, random_checkpoint
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -48,7 +48,7 @@ def pythons(page: Path) -> list[str]:
 
 
 @pytest.fixture
-def study(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
+def study(tmp_path: Path) -> Path:
     """A folder with the texts and models that the pages name."""
     text = HARBOUR.read_text(encoding="utf-8")
     (tmp_path / "corpora").mkdir()
@@ -67,7 +67,7 @@ def study(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
     dialogues["harbour"] = Dialogue("play", ("FERRYMAN", "KEEPER"))
     dialogues["shakespeare"] = Dialogue("play", ("ROMEO", "JULIET"))
     for name, dialogue in dialogues.items():
-        made = replace(make_checkpoint(characters=characters), dialogue=dialogue)
+        made = replace(random_checkpoint(characters=characters), dialogue=dialogue)
         save(made, tmp_path / "checkpoints" / f"{name}.safetensors")
     return tmp_path
 

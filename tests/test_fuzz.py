@@ -18,7 +18,7 @@ from charlm.inference.engine import Engine
 from charlm.tensor_shapes import statistic_shapes, tensor_shapes
 from charlm.text.dialogue import Dialogue
 
-from .conftest import MakeCheckpoint
+from .conftest import random_checkpoint
 
 MODEL_FILES = 8_000
 STATES = 2_000
@@ -125,11 +125,11 @@ OF_BYTES: list[Mutation] = [flip_bits, overwrite, truncate, insert, move]
 OF_MODELS: list[Mutation] = [*OF_BYTES, change_header_length, change_description, change_description, change_header]
 
 
-def make_files(make_checkpoint: MakeCheckpoint, path: Path) -> list[bytes]:
+def make_files(path: Path) -> list[bytes]:
     """Sound model files of every kind, a few KB each."""
     files = []
     for cell in CELLS:
-        made = make_checkpoint(cell=cell, characters="ab é", hidden=4, embedding=4, layers=1, tied=cell == "gru")
+        made = random_checkpoint(cell=cell, characters="ab é", hidden=4, embedding=4, layers=1, tied=cell == "gru")
         source = {"name": "a.txt", "sha256": "0" * 64, "bytes": 9}
         record = TrainingRecord(sources=[source], validation=1.5, settings={"lanes": 2})
         dialogue = Dialogue("play", ("ANNA", "BEN"))
@@ -159,9 +159,9 @@ def peak_memory() -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_damaged_model_file_is_read_or_refused(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
+def test_damaged_model_file_is_read_or_refused(tmp_path: Path) -> None:
     path, rng = tmp_path / "model.safetensors", np.random.default_rng(20_260_101)
-    files, before, refusals = make_files(make_checkpoint, path), peak_memory(), []
+    files, before, refusals = make_files(path), peak_memory(), []
     for number in range(MODEL_FILES):
         mutation = OF_MODELS[number % len(OF_MODELS)]
         path.write_bytes(mutation(files[number % len(files)], rng))
@@ -179,8 +179,8 @@ def test_damaged_model_file_is_read_or_refused(make_checkpoint: MakeCheckpoint, 
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_damaged_state_is_read_or_refused(make_checkpoint: MakeCheckpoint, cell: str) -> None:
-    engine, rng = Engine(make_checkpoint(cell=cell, hidden=4, embedding=4)), np.random.default_rng(20_260_102)
+def test_damaged_state_is_read_or_refused(cell: str) -> None:
+    engine, rng = Engine(random_checkpoint(cell=cell, hidden=4, embedding=4)), np.random.default_rng(20_260_102)
     state, _ = engine.forward(engine.start(3), rng.integers(0, engine.config.vocabulary, (5, 3)))
     data, refused = engine.to_bytes(state), 0
     for number in range(STATES // len(CELLS)):

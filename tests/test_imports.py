@@ -18,7 +18,7 @@ from charlm.checkpoint import save
 from charlm.cli.main import COMMANDS
 from charlm.errors import TrainingError
 
-from .conftest import Charlm, MakeCheckpoint
+from .conftest import Charlm, random_checkpoint
 
 HEAVY = ("torch", "numpy", "textual", "rich", "matplotlib", "safetensors")
 
@@ -46,10 +46,10 @@ def imported(code: str, folder: Path, *arguments: str) -> set[str]:
 
 
 @pytest.fixture
-def folder(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     """A folder with a model and a text."""
     (tmp_path / "checkpoints").mkdir()
-    save(make_checkpoint(), tmp_path / "checkpoints" / "m.safetensors")
+    save(random_checkpoint(), tmp_path / "checkpoints" / "m.safetensors")
     (tmp_path / "t.txt").write_text("the ferry\nthe town\n", encoding="utf-8")
     (tmp_path / "long.txt").write_text("the ferry\nthe town\n" * 20, encoding="utf-8")
     return tmp_path

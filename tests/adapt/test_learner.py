@@ -32,7 +32,7 @@ from charlm.inference.sampling import log_softmax
 from charlm.inference.scoring import score_text
 from charlm.model.lm import CharLM, detach, load_tensors
 from charlm.tensor_shapes import parameter_count, statistic_shapes, tensor_shapes
-from tests.conftest import ALPHABET, HARBOUR, MakeCheckpoint, assert_states_close, random_checkpoint
+from tests.conftest import ALPHABET, HARBOUR, assert_states_close, random_checkpoint
 
 QUICK = LearnConfig(rate=3e-3, segment=8)  # so that little text changes much
 every_cell = pytest.mark.parametrize("cell", CELLS)
@@ -616,8 +616,8 @@ def test_bytes_of_another_model_are_refused(learner: Learner) -> None:
 # In Python
 
 
-def test_api_eval_dynamic_learns_the_text(make_checkpoint: MakeCheckpoint) -> None:
-    model = Model(make_checkpoint())
+def test_api_eval_dynamic_learns_the_text() -> None:
+    model = Model(random_checkpoint())
     text = "the ferry goes over to farside.\n" * 20
     static, dynamic = model.eval(text), model.eval(text, dynamic=True, rate=1e-3)
     assert dynamic.nats < 0.9 * static.nats

@@ -10,11 +10,11 @@ from charlm.config import ChatConfig
 from charlm.errors import UsageError
 from charlm.inference.context import READ_BLOCK
 from charlm.inference.engine import Engine
-from tests.conftest import MakeCheckpoint, assert_states_close
+from tests.conftest import assert_states_close, random_checkpoint
 
 
-def test_reading_in_blocks_changes_no_bit(make_checkpoint: MakeCheckpoint) -> None:
-    engine = Engine(make_checkpoint())
+def test_reading_in_blocks_changes_no_bit() -> None:
+    engine = Engine(random_checkpoint())
     conversation = Conversation(engine)
     ids = np.random.default_rng(1).integers(0, engine.config.vocabulary, 2 * READ_BLOCK + 777)
     text = engine.vocabulary.decode(ids)
@@ -25,8 +25,8 @@ def test_reading_in_blocks_changes_no_bit(make_checkpoint: MakeCheckpoint) -> No
     assert_states_close(read.state, state, 0)
 
 
-def test_reading_can_be_stopped_without_a_trace(make_checkpoint: MakeCheckpoint) -> None:
-    engine = Engine(make_checkpoint())
+def test_reading_can_be_stopped_without_a_trace() -> None:
+    engine = Engine(random_checkpoint())
     conversation = Conversation(engine, dials=ChatConfig(candidates=1, length=5), seed=1)
     conversation.say("hello")
     before = conversation.text()

@@ -13,18 +13,18 @@ from types import SimpleNamespace
 import pytest
 
 from charlm.checkpoint import save
-from tests.conftest import HARBOUR, TINY, Charlm, MakeCheckpoint, Result
+from tests.conftest import HARBOUR, TINY, Charlm, Result, random_checkpoint
 
 SaveModel = Callable[..., str]
 Pipe = Callable[[bytes], None]
 
 
 @pytest.fixture
-def save_model(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> SaveModel:
+def save_model(tmp_path: Path) -> SaveModel:
     """Save a model with random weights in ./checkpoints: `save_model("m", scale=0.4)`. Returns its name."""
 
     def save_random(name: str, **options: object) -> str:
-        save(make_checkpoint(**options), tmp_path / "checkpoints" / f"{name}.safetensors")
+        save(random_checkpoint(**options), tmp_path / "checkpoints" / f"{name}.safetensors")
         return name
 
     return save_random

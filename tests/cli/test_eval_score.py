@@ -22,7 +22,7 @@ from charlm.inference.scoring import UNKNOWN_NATS
 from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import visible
 
-from ..conftest import ALPHABET, HARBOUR, MakeCheckpoint
+from ..conftest import ALPHABET, HARBOUR, random_checkpoint
 from .conftest import Charlm, Pipe, SaveModel
 from .terminal import HOSTILE, SGR, environment, into_head, on_terminal
 
@@ -76,12 +76,12 @@ def test_eval_equals_stepwise_reference(charlm: Charlm, model: str, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
-def test_eval_equals_torch(charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path, cell: str) -> None:
+def test_eval_equals_torch(charlm: Charlm, tmp_path: Path, cell: str) -> None:
     import torch
 
     from charlm.model.lm import CharLM, load_tensors
 
-    checkpoint = make_checkpoint(cell=cell, scale=0.4)
+    checkpoint = random_checkpoint(cell=cell, scale=0.4)
     save(checkpoint, tmp_path / "checkpoints" / "m.safetensors")
     text = HARBOUR_TEXT[:2000]
     (tmp_path / "t.txt").write_text(text)
@@ -234,9 +234,9 @@ def test_eval_last_equals_a_file_with_the_end(charlm: Charlm, model: str, tmp_pa
 
 
 @pytest.fixture
-def talker(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
+def talker(tmp_path: Path) -> Path:
     """A model of small talk, and a text of conversations."""
-    made = replace(make_checkpoint(seed=3), dialogue=Dialogue("lines"))
+    made = replace(random_checkpoint(seed=3), dialogue=Dialogue("lines"))
     save(made, tmp_path / "talker.safetensors")
     talks = [[f"{who} {what}, so {n}" for n in "abcdef"] for who in ("you", "she", "he") for what in ("go", "eat")]
     (tmp_path / "talk.txt").write_text("\n\n".join("\n".join(turns) for turns in talks) + "\n")

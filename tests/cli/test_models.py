@@ -15,7 +15,7 @@ from charlm.tensor_shapes import parameter_count
 from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import visible
 
-from ..conftest import ALPHABET, MakeCheckpoint
+from ..conftest import ALPHABET, random_checkpoint
 from .conftest import Charlm
 from .terminal import HOSTILE, SGR, on_terminal
 
@@ -39,11 +39,11 @@ RECORD = TrainingRecord(
 
 
 @pytest.fixture
-def folder(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     """A folder with two models, one of them damaged in a third file, and one in the user's data folder."""
-    trained = replace(make_checkpoint(cell="gru", layers=3, has_bytes=True), record=RECORD)
+    trained = replace(random_checkpoint(cell="gru", layers=3, has_bytes=True), record=RECORD)
     save(trained, tmp_path / "checkpoints" / "trained.safetensors")
-    save(make_checkpoint(), tmp_path / "checkpoints" / "bare.safetensors")
+    save(random_checkpoint(), tmp_path / "checkpoints" / "bare.safetensors")
     whole = (tmp_path / "checkpoints" / "bare.safetensors").read_bytes()
     (tmp_path / "checkpoints" / "damaged.safetensors").write_bytes(whole[: len(whole) // 2])
     return tmp_path
@@ -82,12 +82,12 @@ def test_no_models(charlm: Charlm) -> None:
 
 
 def test_models_of_the_data_folder_are_listed_once(
-    charlm: Charlm, folder: Path, make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch
+    charlm: Charlm, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = folder / "home"
     (home / "checkpoints").mkdir(parents=True)
     for name in ("bare", "far"):
-        save(make_checkpoint(layers=1), home / "checkpoints" / f"{name}.safetensors")
+        save(random_checkpoint(layers=1), home / "checkpoints" / f"{name}.safetensors")
     monkeypatch.setenv("CHARLM_HOME", str(home))
     rows = {row["name"]: row for row in json.loads(charlm("models", "--json").out)}
     assert set(rows) == {"bare", "damaged", "far", "trained"}
@@ -128,10 +128,8 @@ def test_card_shows_the_training_record(charlm: Charlm) -> None:
         (Dialogue("play", tuple("ABCDEFGHI")), "play: A, B, C, D, E, F, G, H, ..."),
     ],
 )
-def test_card_shows_the_dialogue_format(
-    charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path, dialogue: Dialogue, line: str
-) -> None:
-    save(replace(make_checkpoint(), dialogue=dialogue), tmp_path / "m.safetensors")
+def test_card_shows_the_dialogue_format(charlm: Charlm, tmp_path: Path, dialogue: Dialogue, line: str) -> None:
+    save(replace(random_checkpoint(), dialogue=dialogue), tmp_path / "m.safetensors")
     told = [row for row in charlm("models", "show", "./m.safetensors").out.splitlines() if row.startswith("dialogue")]
     assert [row.split(maxsplit=1)[1] for row in told] == [line]
     document = json.loads(charlm("models", "show", "./m.safetensors", "--json").out)
@@ -167,9 +165,7 @@ def test_show_of_a_bad_argument_is_one_sentence(
     assert "Traceback" not in result.err
 
 
-def test_a_card_s_control_characters_reach_a_terminal_as_symbols(
-    charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path
-) -> None:
+def test_a_card_s_control_characters_reach_a_terminal_as_symbols(charlm: Charlm, tmp_path: Path) -> None:
     evil = f"evil{HOSTILE}\x1b]0;title\x07"
     record = replace(
         RECORD,
@@ -181,7 +177,7 @@ def test_a_card_s_control_characters_reach_a_terminal_as_symbols(
         device=evil,
         versions={"torch": evil},
     )
-    model = replace(make_checkpoint(characters="\n\tab" + HOSTILE), record=record)
+    model = replace(random_checkpoint(characters="\n\tab" + HOSTILE), record=record)
     save(model, tmp_path / "checkpoints" / "m.safetensors")
     for arguments in (("models", "show", "m"), ("models", "show", "m", "--json"), ("models",), ("models", "--json")):
         shown = on_terminal(*arguments, cwd=tmp_path)

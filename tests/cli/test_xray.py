@@ -16,7 +16,7 @@ from charlm.checkpoint import load, save
 from charlm.inference.engine import Engine
 from charlm.insight.activations import record
 
-from ..conftest import MakeCheckpoint
+from ..conftest import random_checkpoint
 from .conftest import HARBOUR, Charlm
 
 TEXT = "the ferry goes.\nand comes back, at nine?"
@@ -28,10 +28,8 @@ def engine(model: str, tmp_path: Path) -> Engine:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_xray_table_lists_every_signal(
-    charlm: Charlm, make_checkpoint: MakeCheckpoint, tmp_path: Path, cell: str
-) -> None:
-    save(make_checkpoint(cell=cell), tmp_path / "m.safetensors")
+def test_xray_table_lists_every_signal(charlm: Charlm, tmp_path: Path, cell: str) -> None:
+    save(random_checkpoint(cell=cell), tmp_path / "m.safetensors")
     plain = charlm("xray", "m.safetensors", TEXT)
     assert plain.code == 0
     document = json.loads(charlm("xray", "m.safetensors", TEXT, "--json").out)

@@ -12,15 +12,15 @@ from charlm.inference.context import READ_BLOCK, Context, StaticModel, encode_lo
 from charlm.inference.engine import Engine
 from charlm.text.vocabulary import Vocabulary
 
-from ..conftest import ALPHABET, MakeCheckpoint, assert_states_close
+from ..conftest import ALPHABET, assert_states_close, random_checkpoint
 
 TEXT = "the ferry, the town\n\nand the ünknöwn ☃ in it?\nécole 🙂🙂!\n" * 3
 WORDS = st.text(st.sampled_from([*ALPHABET, "é", "☃", "🙂", "\0", "\x1b"]), max_size=40)
 
 
 @pytest.fixture(params=[False, True], ids=["characters", "bytes"])
-def model(request: pytest.FixtureRequest, make_checkpoint: MakeCheckpoint) -> StaticModel:
-    return StaticModel(Engine(make_checkpoint(has_bytes=request.param, scale=0.4)))
+def model(request: pytest.FixtureRequest) -> StaticModel:
+    return StaticModel(Engine(random_checkpoint(has_bytes=request.param, scale=0.4)))
 
 
 def by_steps(engine: Engine, ids: list[int]) -> Context:
@@ -44,8 +44,8 @@ def test_read_prompt_reads_every_id(model: StaticModel, prompt: str) -> None:
 
 
 @pytest.mark.parametrize(("bias", "begun"), [(-9.0, "\n"), (9.0, "\n\n")], ids=["lines", "paragraphs"])
-def test_read_prompt_empty_begins_a_line_or_paragraph(bias: float, begun: str, make_checkpoint: MakeCheckpoint) -> None:
-    checkpoint = make_checkpoint()
+def test_read_prompt_empty_begins_a_line_or_paragraph(bias: float, begun: str) -> None:
+    checkpoint = random_checkpoint()
     checkpoint.tensors["output.b"][checkpoint.vocabulary.encode("\n")] = bias
     model = StaticModel(Engine(checkpoint))
     (empty, ids), (expected, expected_ids) = read_prompt(model, ""), read_prompt(model, begun)

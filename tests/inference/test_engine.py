@@ -14,7 +14,7 @@ from charlm.errors import CheckpointError
 from charlm.inference.engine import Engine
 from charlm.inference.state import State
 
-from ..conftest import MakeCheckpoint, assert_states_close
+from ..conftest import assert_states_close, random_checkpoint
 
 every_cell = pytest.mark.parametrize("cell", CELLS)
 HEADER = 8 + 16 + 4  # magic, fingerprint, B
@@ -33,8 +33,8 @@ def assert_identical(one: State, other: State) -> None:
 
 @every_cell
 @pytest.mark.parametrize("batch", [1, 3])
-def test_state_is_unchanged_by_reading(make_checkpoint: MakeCheckpoint, cell: str, batch: int) -> None:
-    engine = Engine(make_checkpoint(cell=cell, layers=3))
+def test_state_is_unchanged_by_reading(cell: str, batch: int) -> None:
+    engine = Engine(random_checkpoint(cell=cell, layers=3))
     start, state = engine.start(batch), read_something(engine, batch)
     start_before, before = start.map(np.copy), state.map(np.copy)
     after, rng = state, np.random.default_rng(1)
@@ -48,8 +48,8 @@ def test_state_is_unchanged_by_reading(make_checkpoint: MakeCheckpoint, cell: st
 
 
 @every_cell
-def test_logits_are_unchanged_by_later_steps(make_checkpoint: MakeCheckpoint, cell: str) -> None:
-    engine = Engine(make_checkpoint(cell=cell))
+def test_logits_are_unchanged_by_later_steps(cell: str) -> None:
+    engine = Engine(random_checkpoint(cell=cell))
     state, logits = engine.step(engine.start(), 3)
     kept = logits.copy()
     engine.step(state, 5)
@@ -60,11 +60,11 @@ def test_logits_are_unchanged_by_later_steps(make_checkpoint: MakeCheckpoint, ce
 @every_cell
 @pytest.mark.parametrize("layers", [1, 4])
 @pytest.mark.parametrize("batch", [1, 5])
-def test_state_round_trips_through_bytes(make_checkpoint: MakeCheckpoint, cell: str, layers: int, batch: int) -> None:
-    engine = Engine(make_checkpoint(cell=cell, layers=layers))
+def test_state_round_trips_through_bytes(cell: str, layers: int, batch: int) -> None:
+    engine = Engine(random_checkpoint(cell=cell, layers=layers))
     state = read_something(engine, batch)
     data = engine.to_bytes(state)
-    again = Engine(make_checkpoint(cell=cell, layers=layers)).from_bytes(data)  # as in another process
+    again = Engine(random_checkpoint(cell=cell, layers=layers)).from_bytes(data)  # as in another process
     assert again.batch == batch
     assert_identical(again, state)
     assert engine.to_bytes(again) == data
@@ -72,8 +72,8 @@ def test_state_round_trips_through_bytes(make_checkpoint: MakeCheckpoint, cell: 
     assert_identical(again, state)
 
 
-def test_state_rows_round_trip_through_bytes(make_checkpoint: MakeCheckpoint) -> None:
-    engine = Engine(make_checkpoint())
+def test_state_rows_round_trip_through_bytes() -> None:
+    engine = Engine(random_checkpoint())
     rows = read_something(engine, 6).rows(slice(1, 6, 2))
     assert_identical(engine.from_bytes(engine.to_bytes(rows)), rows)
 
@@ -101,34 +101,34 @@ def overwrite(data: bytes, place: int, new: bytes) -> bytes:
         lambda data: overwrite(data, len(data) - 8, struct.pack("<f", -np.inf)),
     ],
 )
-def test_state_damaged_is_refused(make_checkpoint: MakeCheckpoint, damage: Callable[[bytes], bytes]) -> None:
-    engine = Engine(make_checkpoint())
+def test_state_damaged_is_refused(damage: Callable[[bytes], bytes]) -> None:
+    engine = Engine(random_checkpoint())
     data = engine.to_bytes(read_something(engine, 2))
     with pytest.raises(CheckpointError, match="state") as refusal:
         engine.from_bytes(damage(data))
     assert "\n" not in refusal.value.message
 
 
-def test_state_truncated_anywhere_is_refused(make_checkpoint: MakeCheckpoint) -> None:
-    engine = Engine(make_checkpoint(hidden=4, embedding=4))
+def test_state_truncated_anywhere_is_refused() -> None:
+    engine = Engine(random_checkpoint(hidden=4, embedding=4))
     data = engine.to_bytes(read_something(engine, 2))
     for length in range(len(data)):
         with pytest.raises(CheckpointError, match="state"):
             engine.from_bytes(data[:length])
 
 
-def test_state_of_another_model_is_refused(make_checkpoint: MakeCheckpoint) -> None:
-    checkpoint = make_checkpoint(seed=0)
+def test_state_of_another_model_is_refused() -> None:
+    checkpoint = random_checkpoint(seed=0)
     data = Engine(checkpoint).to_bytes(read_something(Engine(checkpoint)))
     tensors = {**checkpoint.tensors, "output.b": checkpoint.tensors["output.b"] + np.float32(1e-3)}
-    for other in (make_checkpoint(seed=1), make_checkpoint(cell="gru"), replace(checkpoint, tensors=tensors)):
+    for other in (random_checkpoint(seed=1), random_checkpoint(cell="gru"), replace(checkpoint, tensors=tensors)):
         with pytest.raises(CheckpointError, match="another model"):
             Engine(other).from_bytes(data)
 
 
 @every_cell
-def test_state_rows_select_streams(make_checkpoint: MakeCheckpoint, cell: str) -> None:
-    engine = Engine(make_checkpoint(cell=cell))
+def test_state_rows_select_streams(cell: str) -> None:
+    engine = Engine(random_checkpoint(cell=cell))
     state = read_something(engine, 4)
     for rows in ([2], [3, 0], [1, 1, 2], slice(1, 3), np.array([0, 3]), []):
         chosen = state.rows(rows)
@@ -139,8 +139,8 @@ def test_state_rows_select_streams(make_checkpoint: MakeCheckpoint, cell: str) -
 
 
 @every_cell
-def test_state_repeated_streams_are_independent(make_checkpoint: MakeCheckpoint, cell: str) -> None:
-    engine = Engine(make_checkpoint(cell=cell))
+def test_state_repeated_streams_are_independent(cell: str) -> None:
+    engine = Engine(random_checkpoint(cell=cell))
     state = read_something(engine)
     repeated = state.repeat(3)
     assert repeated.batch == 3

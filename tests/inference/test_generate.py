@@ -25,7 +25,7 @@ from charlm.inference.sampling import sample
 from charlm.inference.state import State
 from charlm.text.vocabulary import Vocabulary
 
-from ..conftest import MakeCheckpoint, assert_states_close
+from ..conftest import assert_states_close, random_checkpoint
 
 PROMPT = "the harbour, "
 CHAINS = {
@@ -36,8 +36,8 @@ CHAINS = {
 
 
 @pytest.fixture
-def engine(make_checkpoint: MakeCheckpoint) -> Engine:
-    return Engine(make_checkpoint())
+def engine() -> Engine:
+    return Engine(random_checkpoint())
 
 
 def begin(engine: Engine, prompt: str = PROMPT) -> Context:
@@ -179,8 +179,8 @@ def test_alternatives_are_at_most_all_ids(engine: Engine) -> None:
 
 @pytest.mark.parametrize("has_bytes", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
-def test_piece_context_has_read_all_ids_so_far(make_checkpoint: MakeCheckpoint, cell: str, has_bytes: bool) -> None:
-    engine = Engine(make_checkpoint(cell=cell, characters="ab .", has_bytes=has_bytes))
+def test_piece_context_has_read_all_ids_so_far(cell: str, has_bytes: bool) -> None:
+    engine = Engine(random_checkpoint(cell=cell, characters="ab .", has_bytes=has_bytes))
     expected = begin(engine, "abba. ")
     for piece in write(engine, SamplingConfig(temperature=2, top_p=1, seed=3), "abba. ", max_chars=30):
         expected = step(engine, expected, piece.id)
@@ -192,9 +192,9 @@ def test_piece_context_has_read_all_ids_so_far(make_checkpoint: MakeCheckpoint, 
 
 @pytest.mark.parametrize("has_bytes", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
-def test_batch_streams_read_their_own_ids(make_checkpoint: MakeCheckpoint, cell: str, has_bytes: bool) -> None:
+def test_batch_streams_read_their_own_ids(cell: str, has_bytes: bool) -> None:
     # Streams end one after the other, so that places move: each goes on from what it has written itself.
-    engine = Engine(make_checkpoint(cell=cell, characters="ab .", has_bytes=has_bytes))
+    engine = Engine(random_checkpoint(cell=cell, characters="ab .", has_bytes=has_bytes))
     start, params = begin(engine, "abba. "), SamplingConfig(temperature=2, top_p=1, seed=3)
     completions = generate_batch(start, engine, params, 8, max_chars=30, stops=["ab", "\ufffd\ufffd"])
     assert len({len(completion.pieces) for completion in completions}) > 3
@@ -212,8 +212,8 @@ def test_batch_streams_read_their_own_ids(make_checkpoint: MakeCheckpoint, cell:
 
 @pytest.mark.parametrize("max_chars", [0, 1, 2, 50])
 @pytest.mark.parametrize(("characters", "has_bytes"), [("ab c", False), ("ab c", True), ("", True)])
-def test_max_chars_is_exact(make_checkpoint: MakeCheckpoint, max_chars: int, characters: str, has_bytes: bool) -> None:
-    engine = Engine(make_checkpoint(characters=characters, has_bytes=has_bytes))
+def test_max_chars_is_exact(max_chars: int, characters: str, has_bytes: bool) -> None:
+    engine = Engine(random_checkpoint(characters=characters, has_bytes=has_bytes))
     context = Context(*engine.step(engine.start(), 0))
     generation = Generation(context, Sampler.seeded(engine, CHAINS["plain"]), max_chars=max_chars)
     assert len(text_of(list(generation))) == max_chars
@@ -274,8 +274,8 @@ def up_to_first_stop(text: str, stops: Sequence[str]) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("characters", ["ab", "abc"])
-def test_stop_is_never_shown(make_checkpoint: MakeCheckpoint, characters: str) -> None:
-    engine, rng, reasons = Engine(make_checkpoint(characters=characters)), np.random.default_rng(0), []
+def test_stop_is_never_shown(characters: str) -> None:
+    engine, rng, reasons = Engine(random_checkpoint(characters=characters)), np.random.default_rng(0), []
     start = begin(engine, characters)
     for seed in range(0, 400, 8):
         params = SamplingConfig(temperature=1, top_p=1, seed=seed)
@@ -293,8 +293,8 @@ def test_stop_is_never_shown(make_checkpoint: MakeCheckpoint, characters: str) -
     assert 100 < reasons.count("stop") < 390  # both endings were met, often
 
 
-def test_stop_holds_back_possible_beginnings_only(make_checkpoint: MakeCheckpoint) -> None:
-    engine, stops = Engine(make_checkpoint(characters="abc")), ["ab" * 30, "bb" * 30, "acab" * 20]
+def test_stop_holds_back_possible_beginnings_only() -> None:
+    engine, stops = Engine(random_checkpoint(characters="abc")), ["ab" * 30, "bb" * 30, "acab" * 20]
     params = SamplingConfig(temperature=1, top_p=1, seed=1)
     without = text_of(list(generation_of(engine, params, "ab", max_chars=200)))
     shown, moments = "", []
@@ -382,8 +382,8 @@ def test_any_bytes_are_shown_as_decoded(ids: list[int], stops: list[str]) -> Non
 
 
 @pytest.mark.parametrize("characters", ["", "ab"])
-def test_byte_model_writes_its_decoded_ids(make_checkpoint: MakeCheckpoint, characters: str) -> None:
-    engine = Engine(make_checkpoint(characters=characters, has_bytes=True, scale=0.5))
+def test_byte_model_writes_its_decoded_ids(characters: str) -> None:
+    engine = Engine(random_checkpoint(characters=characters, has_bytes=True, scale=0.5))
     sampler = Sampler.seeded(engine, SamplingConfig(temperature=1, top_p=1, seed=0))
     generation = Generation(Context(*engine.step(engine.start(), 0)), sampler)
     pieces, decoder = list(islice(generation, 600)), engine.vocabulary.decoder()
@@ -396,18 +396,18 @@ def test_byte_model_writes_its_decoded_ids(make_checkpoint: MakeCheckpoint, char
 # What the chain is given
 
 
-def test_banned_characters_never_occur(make_checkpoint: MakeCheckpoint) -> None:
-    engine = Engine(make_checkpoint(characters="abcdef"))
+def test_banned_characters_never_occur() -> None:
+    engine = Engine(random_checkpoint(characters="abcdef"))
     params = SamplingConfig(temperature=1, top_p=1, banned="ceX", seed=0)  # X is not the model's anyway
     for completion in generate_batch(begin(engine, "ab"), engine, params, 8, max_chars=100):
         assert set(completion.text) == set("abdf")
 
 
-def test_ban_impossible_is_a_usage_error(make_checkpoint: MakeCheckpoint) -> None:
-    engine = Engine(make_checkpoint(characters="ab", has_bytes=True))
+def test_ban_impossible_is_a_usage_error() -> None:
+    engine = Engine(random_checkpoint(characters="ab", has_bytes=True))
     with pytest.raises(UsageError, match="cannot be banned"):
         write(engine, SamplingConfig(banned="aé"), "ab", max_chars=1)
-    engine = Engine(make_checkpoint(characters="ab"))
+    engine = Engine(random_checkpoint(characters="ab"))
     with pytest.raises(UsageError, match="no character is left"):
         write(engine, SamplingConfig(banned="ab"), "ab", max_chars=1)
 

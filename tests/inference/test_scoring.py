@@ -13,15 +13,15 @@ from charlm.errors import CorpusError
 from charlm.inference.engine import Engine
 from charlm.inference.scoring import UNKNOWN_NATS, LineScore, LineScorer, TextScore, score_text
 
-from ..conftest import ALPHABET, HARBOUR, MakeCheckpoint, random_checkpoint
+from ..conftest import ALPHABET, HARBOUR, random_checkpoint
 
 TEXT = "the ferry, the town\n\nand the ünknöwn ☃ in it?\nécole 🙂🙂!\n" * 3
 WORDS = st.text(st.sampled_from([*ALPHABET, "é", "☃", "🙂", "\0", "\x1b"]), max_size=40)
 
 
 @pytest.fixture(params=[False, True], ids=["characters", "bytes"])
-def engine(request: pytest.FixtureRequest, make_checkpoint: MakeCheckpoint) -> Engine:
-    return Engine(make_checkpoint(has_bytes=request.param, scale=0.4))
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return Engine(random_checkpoint(has_bytes=request.param, scale=0.4))
 
 
 def by_hand(engine: Engine, text: str) -> list[list[int]]:

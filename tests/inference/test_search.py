@@ -21,14 +21,14 @@ from charlm.inference.generate import Completion, Generation, Sampler, generate_
 from charlm.inference.search import Hypothesis, beam_search, rerank_likelihood, rerank_mmi
 from charlm.text.stops import StopMatcher
 
-from ..conftest import MakeCheckpoint, nats_by_steps, random_checkpoint
+from ..conftest import nats_by_steps, random_checkpoint
 
 PROMPT = "the "
 
 
 @pytest.fixture
-def engine(make_checkpoint: MakeCheckpoint) -> Engine:
-    return Engine(make_checkpoint(scale=0.6))
+def engine() -> Engine:
+    return Engine(random_checkpoint(scale=0.6))
 
 
 def begin(engine: Engine, prompt: str) -> Context:
@@ -61,10 +61,8 @@ def every_text(engine: Engine, prompt: str, length: int, stops: Sequence[str]) -
 
 @pytest.mark.parametrize("stops", [(), ("b",), ("ab", "bba"), ("b", "ab"), ("ab", "b"), ("\n", "aaa"), ("aaaaa",)])
 @pytest.mark.parametrize(("characters", "length"), [("\nab", 4), ("\nabc", 3), ("ab", 5)])
-def test_wide_beam_finds_every_text_in_order(
-    make_checkpoint: MakeCheckpoint, characters: str, length: int, stops: tuple[str, ...]
-) -> None:
-    engine = Engine(make_checkpoint(characters=characters, embedding=8, hidden=8, scale=0.8))
+def test_wide_beam_finds_every_text_in_order(characters: str, length: int, stops: tuple[str, ...]) -> None:
+    engine = Engine(random_checkpoint(characters=characters, embedding=8, hidden=8, scale=0.8))
     expected = every_text(engine, "a", length, stops)
     for penalty in (0.0, 0.6, 1.0, 2.0):
         found = beam_search(
@@ -89,8 +87,8 @@ def test_wide_beam_finds_every_text_in_order(
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("cell", CELLS)
-def test_beam_of_one_is_greedy(make_checkpoint: MakeCheckpoint, cell: str, seed: int) -> None:
-    engine = Engine(make_checkpoint(cell=cell, seed=seed, scale=0.6))
+def test_beam_of_one_is_greedy(cell: str, seed: int) -> None:
+    engine = Engine(random_checkpoint(cell=cell, seed=seed, scale=0.6))
     greedy = Generation(begin(engine, PROMPT), Sampler.seeded(engine, SamplingConfig(temperature=0)), max_chars=60)
     pieces = list(greedy)
     (found,) = beam_search(engine, begin(engine, PROMPT), 1, max_chars=60)
@@ -134,15 +132,15 @@ def patient_beam(engine: Engine, width: int, length: int, stops: tuple[str, ...]
 
 @pytest.mark.parametrize("penalty", [0.0, 1.0, 3.0])
 @pytest.mark.parametrize("seed", range(6))
-def test_beam_ending_early_misses_nothing(make_checkpoint: MakeCheckpoint, seed: int, penalty: float) -> None:
-    engine = Engine(make_checkpoint(characters="thea ", embedding=8, hidden=8, layers=1, seed=seed, scale=0.7))
+def test_beam_ending_early_misses_nothing(seed: int, penalty: float) -> None:
+    engine = Engine(random_checkpoint(characters="thea ", embedding=8, hidden=8, layers=1, seed=seed, scale=0.7))
     for width in (2, 3):
         found = beam_search(engine, begin(engine, PROMPT), width, max_chars=9, stops=("a", "e"), length_penalty=penalty)
         assert found[0].score(penalty) == pytest.approx(patient_beam(engine, width, 9, ("a", "e"), penalty), abs=1e-4)
 
 
-def test_beam_text_has_whole_characters_only(make_checkpoint: MakeCheckpoint) -> None:
-    engine = Engine(make_checkpoint(characters="ab", has_bytes=True, scale=0.5))
+def test_beam_text_has_whole_characters_only() -> None:
+    engine = Engine(random_checkpoint(characters="ab", has_bytes=True, scale=0.5))
     cut = 0
     for length in (1, 2, 3, 5):
         for one in beam_search(engine, begin(engine, "☃a"), 40, max_chars=length):

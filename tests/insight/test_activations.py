@@ -14,15 +14,15 @@ from charlm.inference.sampling import log_softmax
 from charlm.inference.scoring import score_text
 from charlm.insight.activations import record, summarise
 
-from ..conftest import MakeCheckpoint, assert_states_close
+from ..conftest import assert_states_close, random_checkpoint
 
 TEXT = "the ferry goes at six, and back at nine. " * 8
 assert len(TEXT) > SEGMENT
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_recording_equals_engine_steps(make_checkpoint: MakeCheckpoint, cell: str) -> None:
-    engine = Engine(make_checkpoint(cell=cell))
+def test_recording_equals_engine_steps(cell: str) -> None:
+    engine = Engine(random_checkpoint(cell=cell))
     recording = record(engine, TEXT)
     assert recording.signals.keys() == {(layer, name) for layer in range(2) for name in CELLS[cell].SIGNALS}
     state, surprise, entropy = engine.start(), [math.nan], []
@@ -41,8 +41,8 @@ def test_recording_equals_engine_steps(make_checkpoint: MakeCheckpoint, cell: st
     assert recording.bits_per_character == pytest.approx(measured.bits_per_character, abs=1e-4)
 
 
-def test_recording_bytes_have_one_row_per_character(make_checkpoint: MakeCheckpoint) -> None:
-    engine = Engine(make_checkpoint(has_bytes=True))
+def test_recording_bytes_have_one_row_per_character() -> None:
+    engine = Engine(random_checkpoint(has_bytes=True))
     text = "a\u00e9\u6f22b\U0001f600." * 30
     recording = record(engine, text)
     assert len(recording.surprisal) == len(recording.entropy) == len(recording.signals[0, "h"]) == len(text)
@@ -52,8 +52,8 @@ def test_recording_bytes_have_one_row_per_character(make_checkpoint: MakeCheckpo
     assert recording.bits_per_character == pytest.approx(measured.bits_per_character, abs=1e-4)
 
 
-def test_recording_continues_from_state(make_checkpoint: MakeCheckpoint) -> None:
-    engine = Engine(make_checkpoint(cell="slstm"))
+def test_recording_continues_from_state() -> None:
+    engine = Engine(random_checkpoint(cell="slstm"))
     whole = record(engine, TEXT)
     first = record(engine, TEXT[:100], names={"h"})
     second = record(engine, TEXT[100:], names={"h"}, state=first.state)
@@ -64,8 +64,8 @@ def test_recording_continues_from_state(make_checkpoint: MakeCheckpoint) -> None
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_summary_equals_statistics_of_recording(make_checkpoint: MakeCheckpoint, cell: str) -> None:
-    recording = record(Engine(make_checkpoint(cell=cell, scale=1.5)), TEXT)
+def test_summary_equals_statistics_of_recording(cell: str) -> None:
+    recording = record(Engine(random_checkpoint(cell=cell, scale=1.5)), TEXT)
     rows = {(row.layer, row.name): row for row in summarise(recording)}
     assert rows.keys() == recording.signals.keys()
     for key, values in recording.signals.items():

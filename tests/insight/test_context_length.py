@@ -22,12 +22,12 @@ from charlm.insight.recall_targets import RecallTarget, count_chance_rhymes, end
 from charlm.tensor_shapes import tensor_shapes
 from charlm.text.vocabulary import Vocabulary
 
-from ..conftest import HARBOUR, MakeCheckpoint, nats_by_steps
+from ..conftest import HARBOUR, nats_by_steps, random_checkpoint
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_measure_context_equals_reading_each_context(make_checkpoint: MakeCheckpoint, cell: str) -> None:
-    engine = Engine(make_checkpoint(cell=cell, scale=0.3))
+def test_measure_context_equals_reading_each_context(cell: str) -> None:
+    engine = Engine(random_checkpoint(cell=cell, scale=0.3))
     ids = np.random.default_rng(0).integers(0, len(engine.vocabulary), 400)
     rows = measure_context(engine, ids, [1, 4, 16, 64], blocks=3, width=4)
     assert [row.length for row in rows] == [1, 4, 16, 64]
@@ -42,9 +42,9 @@ def test_measure_context_equals_reading_each_context(make_checkpoint: MakeCheckp
     assert rows[-1].error == 0
 
 
-def test_measure_context_of_a_short_text_is_refused(make_checkpoint: MakeCheckpoint) -> None:
+def test_measure_context_of_a_short_text_is_refused() -> None:
     with pytest.raises(CorpusError, match="needs 164"):
-        measure_context(Engine(make_checkpoint()), np.zeros(120, np.int64), [1, 100])
+        measure_context(Engine(random_checkpoint()), np.zeros(120, np.int64), [1, 100])
 
 
 def test_find_targets_of_names_brackets_and_quotes() -> None:
@@ -177,9 +177,9 @@ def test_recall_of_rhymes_needs_memory() -> None:
         assert not row.error
 
 
-def test_measure_recall_equals_reading_each_target(make_checkpoint: MakeCheckpoint) -> None:
+def test_measure_recall_equals_reading_each_target() -> None:
     text = HARBOUR.read_text(encoding="utf-8")[:8000]
-    engine = Engine(make_checkpoint(cell="slstm", characters="".join(sorted(set(text)))))
+    engine = Engine(random_checkpoint(cell="slstm", characters="".join(sorted(set(text)))))
     ids = engine.vocabulary.encode(text)
     found = [place for place in find_targets(text) if place.kind == "name" and 64 <= place.distance < 128]
     assert len(found) >= 3

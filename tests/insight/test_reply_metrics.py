@@ -19,7 +19,7 @@ from charlm.insight.reply_metrics import (
 from charlm.text.conversations import Utterance
 from charlm.text.dialogue import Dialogue
 
-from ..conftest import MakeCheckpoint
+from ..conftest import random_checkpoint
 
 
 def test_split_words_ignores_case_and_marks() -> None:
@@ -56,8 +56,9 @@ def test_measure_counts_each_metric() -> None:
     assert measure(exchanges).unknown is None
 
 
-def test_converse_returns_replies_in_order(make_checkpoint: MakeCheckpoint) -> None:
-    talk = Conversation(Engine(make_checkpoint()), Dialogue("lines"), dials=ChatConfig(candidates=1, length=20), seed=1)
+def test_converse_returns_replies_in_order() -> None:
+    dials = ChatConfig(candidates=1, length=20)
+    talk = Conversation(Engine(random_checkpoint()), Dialogue("lines"), dials=dials, seed=1)
     exchanges = converse(talk, ["hello", "and you"])
     assert [one.text.strip("\n") for one in talk.path] == [
         part for one in exchanges for part in (one.message, one.reply)

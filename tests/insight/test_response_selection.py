@@ -23,7 +23,7 @@ from charlm.insight.response_selection import (
 from charlm.text.conversations import Utterance
 from charlm.text.dialogue import Dialogue
 
-from ..conftest import MakeCheckpoint, nats_by_steps
+from ..conftest import nats_by_steps, random_checkpoint
 
 LINES = Dialogue("lines")
 TURNS = [tuple(Utterance("", f"{letter}{other} goes on") for other in "abcdef") for letter in "ghijkl"]
@@ -55,8 +55,8 @@ def test_make_cases_with_too_few_replies_is_refused() -> None:
 
 @pytest.mark.parametrize("learns", [False, True])
 @pytest.mark.parametrize("form", ["lines", "play"])
-def test_score_equals_reading_each_reply(make_checkpoint: MakeCheckpoint, form: str, learns: bool) -> None:
-    engine = Engine(make_checkpoint(characters="\n :abcdefghijklmnopqrstuvwxyz"))
+def test_score_equals_reading_each_reply(form: str, learns: bool) -> None:
+    engine = Engine(random_checkpoint(characters="\n :abcdefghijklmnopqrstuvwxyz"))
     dialogue = LINES if form == "lines" else Dialogue("play", ("anna", "bob"))
     names = dialogue.names or ("",)
     turns = [Utterance(names[n % len(names)], one.text) for n, one in enumerate(chain.from_iterable(TURNS))]
@@ -93,8 +93,8 @@ def test_score_equals_reading_each_reply(make_checkpoint: MakeCheckpoint, form: 
     assert (scores.adapted != scores.in_context).all()
 
 
-def test_sample_contexts_differ_and_are_reproducible(make_checkpoint: MakeCheckpoint) -> None:
-    engine = Engine(make_checkpoint(characters="\n abcdefghij"))
+def test_sample_contexts_differ_and_are_reproducible() -> None:
+    engine = Engine(random_checkpoint(characters="\n abcdefghij"))
     places = [engine.to_bytes(place.state) for place in sample_contexts(engine, LINES)]
     assert len(set(places)) == SAMPLED_CONTEXTS
     assert places == [engine.to_bytes(place.state) for place in sample_contexts(engine, LINES)]

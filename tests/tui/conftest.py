@@ -15,19 +15,19 @@ from charlm.chat.session import ChatOptions, Session
 from charlm.checkpoint import save
 from charlm.config import ChatConfig
 from charlm.tui.app import ChatApp
-from tests.conftest import MakeCheckpoint
+from tests.conftest import random_checkpoint
 from tests.tui.chat import PLAY, QUICK, Chat, OpenChat, ScriptedEngine
 
 
 @pytest.fixture
-def open_chat(make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenChat:
+def open_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenChat:
     """Open the app: `async with open_chat() as chat`. At the end, screen, state and database agree."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     letters = "\n !,.:?JRabcdefghijklmnopqrstuvwxyz"
-    made = make_checkpoint(characters=letters, scale=0.8)
+    made = random_checkpoint(characters=letters, scale=0.8)
     save(replace(made, dialogue=PLAY), tmp_path / "checkpoints" / "play.safetensors")
-    save(make_checkpoint(characters=letters, seed=2), tmp_path / "checkpoints" / "novel.safetensors")
+    save(random_checkpoint(characters=letters, seed=2), tmp_path / "checkpoints" / "novel.safetensors")
 
     @asynccontextmanager
     async def chat(
