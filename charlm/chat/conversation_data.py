@@ -63,13 +63,11 @@ class ConversationData:
     @property
     def path(self) -> list[Turn]:
         """The visible turns, from the first to the head."""
-        turns = list(upwards(self.head))
-        return turns[::-1]
+        return list(upwards(self.head))[::-1]
 
     def text_up_to(self, turn: Turn) -> str:
         """Return a turn and those before it, in the dialogue's format."""
-        turns = list(upwards(turn))
-        return "".join([self.lead(one) + one.text for one in reversed(turns)])
+        return "".join([self.lead(one) + one.text for one in list(upwards(turn))[::-1]])
 
     def lead(self, turn: Turn) -> str:
         """Return the text between the turn before and this one: the end of that turn, and the speaker."""

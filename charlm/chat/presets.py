@@ -15,12 +15,9 @@ Preset = Mapping[str, float]  # values by the name of the setting
 
 # A built-in preset sets every field of the sampler: a filter that it does not name is off.
 PRESETS: Final[dict[str, Preset]] = {
-    name: asdict(sampler)
-    for name, sampler in {
-        "precise": SamplerConfig(temperature=0.5, top_p=0.9),
-        "balanced": SamplerConfig(temperature=0.65, top_p=0.95),
-        "wild": SamplerConfig(temperature=1.2, top_p=1, min_p=0.02),
-    }.items()
+    "precise": asdict(SamplerConfig(temperature=0.5, top_p=0.9)),
+    "balanced": asdict(SamplerConfig(temperature=0.65, top_p=0.95)),
+    "wild": asdict(SamplerConfig(temperature=1.2, top_p=1, min_p=0.02)),
 }
 
 

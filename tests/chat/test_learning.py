@@ -37,6 +37,7 @@ from charlm.inference.state import State
 from .conftest import FakeUI, Reopen
 from .models import DIALOGUES, learning_engine
 from .test_exactness import as_bytes, check_memory
+from .test_store import begin as begin_saved
 from .test_store import execute
 
 LINES, PLAY, PLAIN = DIALOGUES["lines"], DIALOGUES["play"], DIALOGUES["plain"]
@@ -280,9 +281,7 @@ def test_weights_are_saved_once_at_the_last_turn(
     store: ConversationStore, path: Path, reopen: Reopen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = learning_engine()
-    conversation = store.create("noise", engine, LINES, dials=LEARNING, seed=1)
-    for text in ("hello", "how are you?", "well"):
-        conversation.say(text)
+    conversation = begin_saved(store, engine, "hello", "how are you?", "well", dials=LEARNING)
     assert learned_rows(path) == []
     store.close()
     size = len(memory(conversation).delta.to_bytes())
@@ -297,8 +296,7 @@ def test_weights_of_the_last_conversations_are_kept(store: ConversationStore, pa
     engine = learning_engine()
     said = {}
     for number in range(1, 6):
-        conversation = store.create("noise", engine, LINES, dials=LEARNING, seed=1)
-        conversation.say("hello " * number)
+        conversation = begin_saved(store, engine, "hello " * number, dials=LEARNING)
         said[number] = as_bytes(conversation, conversation.head)
     store.close()
     assert [row[0] for row in learned_rows(path)] == [3, 4, 5]
@@ -309,17 +307,15 @@ def test_weights_of_the_last_conversations_are_kept(store: ConversationStore, pa
 
 
 def test_weights_are_saved_now_and_then(path: Path, reopen: Reopen) -> None:
-    conversation = reopen(turns_per_adaptation=6).create("noise", learning_engine(), LINES, dials=LEARNING, seed=1)
-    for _ in range(4):
-        conversation.say("hello")
+    store = reopen(turns_per_adaptation=6)
+    conversation = begin_saved(store, learning_engine(), *["hello"] * 4, dials=LEARNING)
     [(_, turn, _)] = learned_rows(path)
     assert 4 < turn <= len(conversation.path)
 
 
 def test_damaged_weights_are_learned_again(store: ConversationStore, path: Path, reopen: Reopen) -> None:
     engine = learning_engine()
-    conversation = store.create("noise", engine, LINES, dials=LEARNING, seed=1)
-    conversation.say("hello")
+    conversation = begin_saved(store, engine, "hello", dials=LEARNING)
     store.close()
     execute(path, "UPDATE adaptation SET weights = substr(weights, 1, 100)")
     again = reopen().open(1, "noise", engine, LINES)

@@ -21,6 +21,7 @@ from charlm.chat.reply import Observer
 from charlm.chat.storage.database import VERSION
 from charlm.chat.storage.store import RESTORE_SECONDS, ConversationStore
 from charlm.chat.turns import Turn, upwards
+from charlm.config import ChatConfig
 from charlm.errors import CheckpointError, NotFoundError
 from charlm.inference.context import context_from_bytes, context_to_bytes
 from charlm.inference.engine import Engine
@@ -36,9 +37,14 @@ LINES = DIALOGUES["lines"]
 
 
 def begin(
-    store: ConversationStore, engine: Engine, *said: str, dialogue: Dialogue = LINES, seed: int = 0
+    store: ConversationStore,
+    engine: Engine,
+    *said: str,
+    dialogue: Dialogue = LINES,
+    dials: ChatConfig = QUICK,
+    seed: int = 0,
 ) -> Conversation:
-    conversation = store.create("noise", engine, dialogue, dials=QUICK, seed=seed)
+    conversation = store.create("noise", engine, dialogue, dials=dials, seed=seed)
     for text in said:
         conversation.say(text)
     return conversation
@@ -280,7 +286,7 @@ def test_removed_conversation_leaves_no_rows(store: ConversationStore, engine: E
 
 
 def test_conversation_of_1200_turns_can_be_removed(store: ConversationStore, engine: Engine, path: Path) -> None:
-    conversation = store.create("noise", engine, PLAIN, dials=replace(QUICK, length=1))
+    conversation = begin(store, engine, dialogue=PLAIN, dials=replace(QUICK, length=1))
     for _ in range(1200):  # more than SQLite follows a chain of rows
         conversation.continue_()
     assert store.summary(1).turns == 1200
@@ -358,10 +364,8 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConversationS
     """A store with a conversation for each of `TEXTS`."""
     store = ConversationStore(tmp_path_factory.mktemp("searched") / "c.db")
     for text in TEXTS:
-        conversation = store.create(
-            "noise", random_engine(has_bytes=True), PLAIN, dials=replace(QUICK, length=1), seed=1
-        )
-        conversation.say(text)
+        dials = replace(QUICK, length=1)
+        conversation = begin(store, random_engine(has_bytes=True), text, dialogue=PLAIN, dials=dials, seed=1)
         conversation.edit(conversation.head, "\u2026")
     yield store
     store.close()
@@ -411,8 +415,7 @@ def test_index_agrees_with_a_scan_of_every_turn(
     store = ConversationStore(path)
     expected = set()
     for number, text in enumerate(said, 1):
-        conversation = store.create("noise", engine, PLAIN, dials=replace(QUICK, length=1))
-        conversation.say(text)
+        conversation = begin(store, engine, text, dialogue=PLAIN, dials=replace(QUICK, length=1))
         if any(query.strip().lower() in turn.text.lower() for turn in conversation.path):
             expected.add(number)
     assert {one.number for one in store.search(query)} == expected
