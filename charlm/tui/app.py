@@ -26,11 +26,11 @@ from charlm.errors import NotFoundError, UsageError
 from charlm.text.sanitize import visible
 from charlm.tui.event_queue import Event, EventQueue, Failed, Loaded, ReplyFinished
 from charlm.tui.look import LookPane
+from charlm.tui.messages import CommandChosen
 from charlm.tui.notices import report_errors, show_error
 from charlm.tui.preferences import load_theme, save_theme
 from charlm.tui.screens.chat import ChatScreen
 from charlm.tui.widgets.conversations import ConversationsPanel
-from charlm.tui.widgets.dials import DialsPanel
 from charlm.tui.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -380,13 +380,9 @@ class ChatApp(App[int]):
             self.chat.look.end()
             self.generate(lambda observer: conversation.branch_at(event.turn, event.character, event.text, observer))
 
-    @on(ConversationsPanel.Opened)
-    def _open_conversation(self, event: ConversationsPanel.Opened) -> None:
-        self.run_command(f"/open {event.number}")
-
-    @on(ConversationsPanel.New)
-    def _new_conversation(self) -> None:
-        self.run_command("/new")
+    @on(CommandChosen)
+    def _run_chosen(self, event: CommandChosen) -> None:
+        self.run_command(event.line)
 
     @on(ConversationsPanel.Deleted)
     def _delete_conversation(self, event: ConversationsPanel.Deleted) -> None:
@@ -409,14 +405,6 @@ class ChatApp(App[int]):
             if title := await self.push_screen_wait(dialog):
                 store.rename(event.number, title)
                 self.show_dials()
-
-    @on(DialsPanel.Reseeded)
-    def _reseed(self, event: DialsPanel.Reseeded) -> None:
-        self.run_command(f"/seed {event.seed}")
-
-    @on(DialsPanel.PresetChosen)
-    def _choose_preset(self, event: DialsPanel.PresetChosen) -> None:
-        self.run_command(f"/preset {event.name}")
 
 
 def _open_session(options: Mapping[str, Any]) -> Session:

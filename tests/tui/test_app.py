@@ -19,6 +19,7 @@ from charlm.chat.session import ChatOptions, Session
 from charlm.chat.storage.store import FILE, ConversationStore
 from charlm.files import home
 from charlm.tui.app import ChatApp
+from charlm.tui.messages import CommandChosen
 from charlm.tui.screens.help import HelpScreen
 from charlm.tui.screens.models import ModelPicker
 from charlm.tui.screens.prompt_dialog import PromptDialog
@@ -266,8 +267,8 @@ async def test_dials_panel_messages_change_conversation(open_chat: OpenChat) -> 
         panel.post_message(DialsPanel.Changed(replace(QUICK, temperature=1.5)))
         await chat.pilot.pause()
         assert chat.conversation.dials.temperature == 1.5
-        panel.post_message(DialsPanel.PresetChosen("precise"))
-        panel.post_message(DialsPanel.Reseeded(99))
+        panel.post_message(CommandChosen("/preset precise"))
+        panel.post_message(CommandChosen("/seed 99"))
         await chat.pilot.pause()
         assert chat.conversation.dials.temperature == 0.5
         assert chat.conversation.data.seed == 99
@@ -304,7 +305,7 @@ async def test_conversation_opened_deleted_restored_from_panel(open_chat: OpenCh
         await chat.pilot.pause()
         assert "first" in str(panel.query_one(OptionList).options[0].prompt)
         assert panel.query_one(OptionList).option_count == 1
-        panel.post_message(ConversationsPanel.Opened(first))
+        panel.post_message(CommandChosen(f"/open {first}"))
         await chat.pilot.pause()
         assert chat.turns[0] == "the first conversation"
         chat.assert_consistent()

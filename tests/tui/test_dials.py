@@ -18,7 +18,7 @@ from charlm.text.sanitize import visible
 from charlm.tui.widgets.dial_rows import DialRow, PanelRow, PresetsRow, SeedRow
 from charlm.tui.widgets.dials import DialsPanel
 from charlm.tui.widgets.slider_scale import SliderScale
-from tests.tui.widgets import SIZES, Shown, rows, show
+from tests.tui.widgets import SIZES, Shown, commands, rows, show
 
 
 @asynccontextmanager
@@ -220,14 +220,15 @@ async def test_bar_marks_the_position_of_the_value() -> None:
 async def test_seed_is_stepped_typed_and_drawn() -> None:
     async with show_dials() as (panel, pilot, app):
         await pilot.press("end", "right", "left", "left")
-        assert app.posted == [("Reseeded", 8), ("Reseeded", 7), ("Reseeded", 6)]
+        assert app.posted == commands("/seed 8", "/seed 7", "/seed 6")
         await pilot.press(*"12345678901234567890", "enter")
         assert "seed is" in panel.query_one(SeedRow).problem
         assert len(app.posted) == 3
         await pilot.press(*"4321", "enter")
-        assert app.posted[-1] == ("Reseeded", 4321)
+        assert app.posted[3:] == commands("/seed 4321")
         await pilot.press("enter")  # another one
-        assert [name for name, *_ in app.posted] == ["Reseeded"] * 5
+        assert len(app.posted) == 5
+        assert str(app.posted[4][1]).startswith("/seed ")
 
 
 @pytest.mark.parametrize("key", ["enter", "space"])
@@ -237,7 +238,7 @@ async def test_preset_is_chosen_and_the_active_one_marked(key: str) -> None:
         assert row.active == "balanced"
         assert "\u2022balanced" in text(row)
         await pilot.press("home", "right", "right", key)
-        assert app.posted == [("PresetChosen", "wild")]
+        assert app.posted == commands("/preset wild")
         assert row.active == "balanced"  # until the app says so
         panel.show(apply_preset(ChatConfig(), PRESETS["wild"]), 7)
         await pilot.pause()
@@ -251,7 +252,7 @@ async def test_click_on_a_preset_chooses_it() -> None:
     async with show_dials() as (panel, pilot, app):
         row = panel.query_one(PresetsRow)
         await pilot.click(row, offset=(text(row).index("precise") + 1, 0))
-        assert app.posted == [("PresetChosen", "precise")]
+        assert app.posted == commands("/preset precise")
 
 
 # -- room -------------------------------------------------------------------------------------------------------------

@@ -62,6 +62,11 @@ class WidgetApp(App[None]):
             self.post_message(events.Key(key, key if len(key) == 1 else None))
 
 
+def commands(*lines: str) -> list[tuple[str, str]]:
+    """Return what `posted` is after slash commands were chosen."""
+    return [("CommandChosen", line) for line in lines]
+
+
 @asynccontextmanager
 async def show(
     widget: WidgetT,

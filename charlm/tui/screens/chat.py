@@ -212,10 +212,7 @@ class ChatScreen(Screen[None]):
 
     def action_page(self, step: int) -> None:
         """Scroll the transcript from the prompt."""
-        if step < 0:
-            self.transcript.scroll_page_up(animate=False)
-        else:
-            self.transcript.scroll_page_down(animate=False)
+        self.transcript.scroll_relative(y=step * self.transcript.size.height, animate=False)
 
     def action_look(self) -> None:
         self.look.toggle()

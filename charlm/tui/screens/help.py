@@ -52,9 +52,6 @@ class HelpScreen(Modal[None]):
             scroll.border_subtitle = "Esc closes"
             yield Static()
 
-    def on_mount(self) -> None:
-        self.query_one(VerticalScroll).focus()
-
     def on_resize(self) -> None:
         """Give the left column what it needs, up to two fifths."""
         widest = max(cell_len(one_line(left)) for rows in self.groups.values() for left, _ in rows)

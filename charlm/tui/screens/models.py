@@ -37,11 +37,7 @@ class ModelPicker(Modal[str | None]):
         & > Vertical { max-width: 72; padding: 0; }
         & Input, & Input:focus { padding: 0 1; }
         & OptionList {
-            height: auto;
             max-height: 100h;
-            border: none;
-            padding: 0;
-            background: $surface;
             text-wrap: nowrap;
             text-overflow: ellipsis;
             scrollbar-size-vertical: 1;
@@ -58,7 +54,7 @@ class ModelPicker(Modal[str | None]):
         super().__init__()
         self._cards = cards
         self._current = current
-        self._list = OptionList(markup=False)
+        self._list = OptionList(markup=False, compact=True)
         self._list.can_focus = False  # keys are for the field; it passes some of them on
 
     def compose(self) -> ComposeResult:

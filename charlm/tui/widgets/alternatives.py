@@ -37,11 +37,9 @@ class Alternatives(OptionList):
         border-title-color: $text-muted;
         border-subtitle-color: $text-muted;
         padding: 0 1;
-        background: $surface;
         background-tint: $surface 0%;
         text-wrap: nowrap;
         scrollbar-size-vertical: 0;
-        & > .option-list--option { padding: 0; }
         & > .option-list--option-highlighted { color: $foreground; background: $surface; text-style: none; }
         & > .option-list--option-disabled { color: $foreground; }
     }

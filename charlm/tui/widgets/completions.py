@@ -50,10 +50,8 @@ class Completions(OptionList, can_focus=False):
         offset-y: -100%;
         constrain: inside inside;
         width: 100%;
-        height: auto;
         max-height: 8;
         border: round $border-blurred;
-        background: $surface;
         text-wrap: nowrap;
         text-overflow: ellipsis;
         scrollbar-size-vertical: 1;

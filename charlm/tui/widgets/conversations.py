@@ -22,6 +22,7 @@ from textual.widgets.option_list import Option
 
 from charlm.settings import plural
 from charlm.tui.graphemes import one_line
+from charlm.tui.messages import CommandChosen
 
 if TYPE_CHECKING:
     from charlm.chat.storage.listing import ConversationSummary
@@ -33,13 +34,13 @@ class ConversationsPanel(Vertical):
     """A search field above a list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "to_list", "To the list", show=False),
+        Binding("down", "app.focus('conversation-list')", "To the list", show=False),
         Binding("ctrl+u", "clear", "Clear", show=False),
         # In the list; the field takes them as letters.
         Binding("delete", "delete", "Delete", show=False),
         Binding("r", "rename", "Rename", show=False),
         Binding("n", "new", "New", show=False),
-        Binding("slash", "search", "Search", show=False),
+        Binding("slash", "app.focus('conversation-search')", "Search", show=False),
     ]
 
     DEFAULT_CSS = """
@@ -54,13 +55,9 @@ class ConversationsPanel(Vertical):
         }
         & OptionList {
             height: 1fr;
-            border: none;
-            padding: 0;
             scrollbar-size-vertical: 1;
             text-wrap: nowrap;
             text-overflow: ellipsis;
-            &:focus { border: none; }
-            & > .option-list--option { padding: 0; }
         }
     }
     """
@@ -77,17 +74,11 @@ class ConversationsPanel(Vertical):
     class _Request(Message):
         number: int
 
-    class Opened(_Request):
-        """The user opens a conversation."""
-
     class Deleted(_Request):
         """The user deletes a conversation."""
 
     class Renamed(_Request):
         """The user wants to rename a conversation."""
-
-    class New(Message):
-        """The user begins a new conversation."""
 
     def __init__(self, *, clock: Callable[[], float] = time.time, search_delay: float = SEARCH_DELAY_SECONDS) -> None:
         super().__init__(id="conversations")
@@ -95,8 +86,8 @@ class ConversationsPanel(Vertical):
         self._search_delay = search_delay
         self._timer: Timer | None = None
         self._query = ""
-        self._search = Input(placeholder="search", select_on_focus=False)
-        self._list = OptionList(markup=False)
+        self._search = Input(placeholder="search", select_on_focus=False, id="conversation-search")
+        self._list = OptionList(markup=False, compact=True, id="conversation-list")
 
     def compose(self) -> ComposeResult:
         yield self._list  # first, so that Tab goes to it before the field, which is docked above
@@ -138,9 +129,6 @@ class ConversationsPanel(Vertical):
         self._post_search()
         self._list.focus()
 
-    def action_to_list(self) -> None:
-        self._list.focus()
-
     def action_clear(self) -> None:
         self._search.value = ""
 
@@ -149,7 +137,7 @@ class ConversationsPanel(Vertical):
     @on(OptionList.OptionSelected)
     def _open(self) -> None:
         if self._number is not None:
-            self.post_message(self.Opened(self._number))
+            self.post_message(CommandChosen(f"/open {self._number}"))
 
     @property
     def _number(self) -> int | None:
@@ -166,15 +154,12 @@ class ConversationsPanel(Vertical):
             self.post_message(self.Renamed(self._number))
 
     def action_new(self) -> None:
-        self.post_message(self.New())
-
-    def action_search(self) -> None:
-        self._search.focus()
+        self.post_message(CommandChosen("/new"))
 
 
 def _row(summary: ConversationSummary, current: bool, now: float) -> Content:
     """Title, details, and the text that was found. The list cuts each line to its width."""
-    details = f"{_when(summary.updated, now)}  {plural(summary.turns, 'turn')}  {one_line(summary.model)}"
+    details = f"{age(summary.updated, now)}  {plural(summary.turns, 'turn')}  {one_line(summary.model)}"
     parts = [Content.styled(("\u25cf " if current else "  ") + (one_line(summary.title) or "untitled"), "bold")]
     parts.append(Content.styled(f"  {details}", "dim"))
     if found := one_line(summary.snippet):
@@ -182,14 +167,11 @@ def _row(summary: ConversationSummary, current: bool, now: float) -> Content:
     return Content("\n").join(parts)
 
 
-def _when(updated: float, now: float) -> str:
-    if now - updated >= 30 * 86_400:
+def age(updated: float, now: float) -> str:
+    """Return how long ago a conversation was changed, or the date if that is a month or more."""
+    seconds = now - updated
+    if seconds >= 30 * 86_400:
         return time.strftime("%Y-%m-%d", time.localtime(updated))
-    return age(now - updated)
-
-
-def age(seconds: float) -> str:
-    """Return a duration in a word or two."""
     for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= length:
             return f"{seconds // length:.0f} {unit}"

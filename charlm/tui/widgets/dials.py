@@ -17,6 +17,7 @@ from textual.reactive import reactive
 from charlm.config import ChatConfig, SamplingConfig
 from charlm.errors import CharlmError
 from charlm.settings import settings_of
+from charlm.tui.messages import CommandChosen
 from charlm.tui.textual_internals import run_bindings
 from charlm.tui.widgets.dial_rows import ClampRow, DialRow, PanelRow, PresetsRow, SeedRow, SettingRow
 
@@ -58,18 +59,6 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
         """The user changed a setting."""
 
         dials: ChatConfig
-
-    @dataclass
-    class Reseeded(Message):
-        """The user asked for other random numbers."""
-
-        seed: int
-
-    @dataclass
-    class PresetChosen(Message):
-        """The user chose a preset. The panel shows its values when the app calls `show`."""
-
-        name: str
 
     def __init__(self) -> None:
         super().__init__(id="dials")
@@ -164,7 +153,7 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
         if row.typed is not None:
             self._commit()
         elif isinstance(row, PresetsRow) and row.names:
-            self.post_message(self.PresetChosen(row.names[row.chosen]))
+            self.post_message(CommandChosen(f"/preset {row.names[row.chosen]}"))
         elif isinstance(row, SettingRow) and (text := row.text_on_enter()) is not None:
             self._set(row, text)
 
@@ -191,7 +180,7 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
                 seed = row.setting.parse(text)
                 row.setting.check(seed)
                 row.value = seed
-                self.post_message(self.Reseeded(int(seed)))
+                self.post_message(CommandChosen(f"/seed {seed}"))
             elif isinstance(row, SettingRow) and self._dials is not None:
                 dials = self._dials.with_text(row.setting.name, text)
                 if dials != self._dials:

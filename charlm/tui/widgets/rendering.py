@@ -45,7 +45,7 @@ class ColourScale(NamedTuple):
     def style(self, value: float) -> Style:
         """Return the style of text with a value."""
         step = self._step(value)
-        return _background(self.inks[step], self.colours[step])
+        return style_of(self.inks[step], self.colours[step])
 
     @property
     def legend(self) -> Content:
@@ -60,9 +60,10 @@ class ColourScale(NamedTuple):
         return min(max(0, int(fraction * len(self.colours))), len(self.colours) - 1)
 
 
-@lru_cache(maxsize=256)
-def _background(ink: str, colour: str) -> Style:
-    return Style(color=ink, bgcolor=colour)
+@lru_cache(maxsize=1024)
+def style_of(ink: str, ground: str) -> Style:
+    """Return the style of text in one colour on another."""
+    return Style(color=ink, bgcolor=ground)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.cells import cell_len
@@ -24,6 +23,7 @@ from textual.widget import Widget
 
 from charlm.tui.graphemes import bar, character_name, one_line, shorten
 from charlm.tui.textual_internals import run_bindings
+from charlm.tui.widgets.rendering import style_of
 
 if TYPE_CHECKING:
     from charlm.insight.xray import ActivationSummary, SignalBand
@@ -301,12 +301,13 @@ class XRay(Widget, can_focus=True):
         ]
         palette = summary.palette
         for cell, step in enumerate(band.levels):
-            style = _colour(palette[step], palette[0])
+            style = style_of(palette[step], palette[0])
             block = BLOCKS[1 + step * 8 // len(palette)]
             segments.append(Segment(block, style + _REVERSE if cell == at_cursor else style))
         room = " " * (self._strip_width - len(band.levels))
+        mean = f"{band.mean:.2f}" if abs(band.mean) < 10 else f"{band.mean:.0f}"
         share = "" if band.saturated is None else f"{band.saturated:.0%}"
-        segments.append(Segment(f"{room}{_figure(band.mean):>5}{share:>4}", self.rich_style))
+        segments.append(Segment(f"{room}{mean:>5}{share:>4}", self.rich_style))
         return Strip(segments)
 
     def _entropy(self, summary: ActivationSummary) -> Strip:
@@ -351,15 +352,5 @@ def cell_of_unit(unit: int, hidden: int, width: int) -> int:
     return ((unit + 1) * width - 1) // hidden
 
 
-def _figure(value: float) -> str:
-    """Return a number in at most five cells."""
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
-
-
 def _name(text: str) -> str:
     return shorten(character_name(text), NAME_CELLS - 1)
-
-
-@lru_cache(maxsize=1024)
-def _colour(colour: str, ground: str) -> Style:
-    return Style(color=colour, bgcolor=ground)
