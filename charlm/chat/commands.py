@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.presets import presets
+from charlm.chat.presets import presets, with_preset
 from charlm.chat.reply import Observer, Reply
 from charlm.chat.session import Session
 from charlm.chat.turns import BOT, YOU, Turn, upwards
@@ -279,7 +279,7 @@ def _preset(ui: ChatUI, argument: str) -> None:
         ui.show_note("\n".join(f"{name:12} {row}" for name, row in rows.items()))
         return
     conversation = ui.session.conversation
-    conversation.dials = ui.session.preset(conversation.dials, argument)
+    conversation.dials = with_preset(conversation.dials, argument)
     ui.show_dials()
     ui.show_note(f"preset {argument}")
 

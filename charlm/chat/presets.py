@@ -50,6 +50,18 @@ def presets() -> dict[str, Preset]:
     return {**PRESETS, **own}
 
 
+def with_preset(dials: ChatConfig, name: str) -> ChatConfig:
+    """Return the settings with the values of a preset.
+
+    Raises:
+        UsageError: there is no such preset.
+    """
+    known = presets()
+    if name not in known:
+        raise UsageError(f"unknown preset {name!r}", f"choose one of {', '.join(known)}")
+    return apply_preset(dials, known[name])
+
+
 def apply_preset(dials: ChatConfig, values: Preset) -> ChatConfig:
     """Return the settings with some of them replaced.
 

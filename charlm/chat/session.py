@@ -16,7 +16,7 @@ from charlm import checkpoint
 from charlm.chat.conversation import Conversation
 from charlm.chat.export import export
 from charlm.chat.learning import default_rate
-from charlm.chat.presets import apply_preset, presets
+from charlm.chat.presets import with_preset
 from charlm.chat.storage.listing import ConversationSummary
 from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import Turn
@@ -92,7 +92,7 @@ class Session:
 
     def _with_options(self, dials: ChatConfig) -> ChatConfig:
         if self._options.preset is not None:
-            dials = self.preset(dials, self._options.preset)
+            dials = with_preset(dials, self._options.preset)
         dials = replace(dials, **dict(self._options.dials))
         self.engine.with_clamps(dials.clamps)  # raises if there are no such units
         return dials
@@ -219,17 +219,6 @@ class Session:
             raise UsageError(f"the text of {self.name} names no speakers", hint)
         old = self.conversation.data
         self.conversation = self._create(you or old.you, bot or old.bot, self.conversation.dials, None)
-
-    def preset(self, dials: ChatConfig, name: str) -> ChatConfig:
-        """Return settings with the values of a preset.
-
-        Raises:
-            UsageError: there is no such preset.
-        """
-        known = presets()
-        if name not in known:
-            raise UsageError(f"unknown preset {name!r}", f"choose one of {', '.join(known)}")
-        return apply_preset(dials, known[name])
 
     def substitute(self, character: str) -> str | None:
         """Return the text that the model reads for an unknown character, possibly empty; None for a known one."""
