@@ -26,9 +26,8 @@ MAX_CLAMP: Final = 100.0  # far beyond any cell's memory
 BUDGETS: Final = ("minutes", "epochs", "steps")
 
 _OFF_AT_ZERO: Final = {0: "off"}
-_OFF_AT_ONE: Final = {1: "off"}
+_OFF_AT_ONE: Final[Mapping[float | str, str]] = {1: "off"}
 _INF: Final = math.inf
-_SHARE_STOPS: Final = (*every(0.05, 0.05, 0.95), 0.98, 1)
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,10 @@ class DataConfig(Config):
     ] = "auto"
 
 
+def _dropout(text: str, default_text: str = "") -> Setting:
+    return Setting(text, 0, 1, open=(1,), default_text=default_text)
+
+
 @dataclass(frozen=True)
 class TrainConfig(Config):
     """Every number that a training run depends on. Exactly one of the three budgets is set."""
@@ -101,9 +104,7 @@ class TrainConfig(Config):
     lanes: Annotated[
         int, Setting("batch size: stretches of text read in parallel", 1, 65_536, default_text=PLANNED)
     ] = 32
-    chunk: Annotated[
-        int, Setting("steps of backpropagation through time", 1, 65_536, default_text=PLANNED)
-    ] = 64  # fmt: skip
+    chunk: Annotated[int, Setting("steps of backpropagation through time", 1, 65_536, default_text=PLANNED)] = 64
     learning_rate: Annotated[
         float, Setting("highest learning rate, after the warm-up", 1e-9, 10, default_text=PLANNED)
     ] = 4e-3
@@ -113,16 +114,10 @@ class TrainConfig(Config):
     beta2: Annotated[float, Setting("AdamW's decay of the second moment", 0, 0.999999)] = 0.99
     weight_decay: Annotated[float, Setting("AdamW's weight decay, on matrices only", 0, 10)] = 0.3
     clip: Annotated[float, Setting("clip the norm of the gradient to this", 1e-6, 1_000_000)] = 1.0
-    dropout_input: Annotated[
-        float, Setting("locked dropout of the embedding", 0, 1, open=(1,), default_text="as --dropout, else 0")
-    ] = 0.0
-    dropout_hidden: Annotated[
-        float, Setting("locked dropout between layers", 0, 1, open=(1,), default_text="as --dropout")
-    ] = 0.0
-    dropout_output: Annotated[
-        float, Setting("locked dropout before the output layer", 0, 1, open=(1,), default_text="as --dropout")
-    ] = 0.0
-    weight_drop: Annotated[float, Setting("DropConnect on the recurrent weights", 0, 1, open=(1,))] = 0.0
+    dropout_input: Annotated[float, _dropout("locked dropout of the embedding", "as --dropout, else 0")] = 0.0
+    dropout_hidden: Annotated[float, _dropout("locked dropout between layers", "as --dropout")] = 0.0
+    dropout_output: Annotated[float, _dropout("locked dropout before the output layer", "as --dropout")] = 0.0
+    weight_drop: Annotated[float, _dropout("DropConnect on the recurrent weights")] = 0.0
     carry: Annotated[bool, Setting("carry the state from chunk to chunk")] = True
     evaluations: Annotated[int, Setting("number of measurements on validation text", 1, 100_000)] = 20
     val_chars: Annotated[
@@ -165,6 +160,10 @@ _Temperature = Annotated[
 ]
 
 
+def _share(text: str) -> Setting:
+    return Setting(text, 0, 1, open=(0,), words=_OFF_AT_ONE, stops=(*every(0.05, 0.05, 0.95), 0.98, 1))
+
+
 @dataclass(frozen=True)
 class SamplerConfig(Config):
     """The settings that `SamplingConfig` and `ChatConfig` share. The defaults turn off every filter except top-p."""
@@ -180,17 +179,7 @@ class SamplerConfig(Config):
             stops=(1, 2, 3, 5, 8, 10, 15, 20, 30, 40, 60, 80, 100, 0),
         ),
     ] = 0
-    top_p: Annotated[
-        float,
-        Setting(
-            "draw among the likeliest characters that make up this share",
-            0,
-            1,
-            open=(0,),
-            words=_OFF_AT_ONE,
-            stops=_SHARE_STOPS,
-        ),
-    ] = 0.95
+    top_p: Annotated[float, _share("draw among the likeliest characters that make up this share")] = 0.95
     min_p: Annotated[
         float,
         Setting(
@@ -201,17 +190,7 @@ class SamplerConfig(Config):
             stops=(0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5),
         ),
     ] = 0.0
-    typical: Annotated[
-        float,
-        Setting(
-            "draw among the most typical characters that make up this share",
-            0,
-            1,
-            open=(0,),
-            words=_OFF_AT_ONE,
-            stops=_SHARE_STOPS,
-        ),
-    ] = 1.0
+    typical: Annotated[float, _share("draw among the most typical characters that make up this share")] = 1.0
     repetition_penalty: Annotated[
         float,
         Setting(

@@ -36,6 +36,6 @@ def test_verses_become_books_and_chapters() -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "{}", '{"book": "a", "chapter": "b", "text": "c"}'])
-def test_another_form_raises(text: str) -> None:
+def test_source_of_another_format_raises(text: str) -> None:
     with pytest.raises(CorpusError, match="is not that of this version"):
         bible.documents([("k.jsonl", text)], CleaningReport())

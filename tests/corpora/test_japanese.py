@@ -127,6 +127,6 @@ def test_book_passages_are_never_held_out() -> None:
 
 
 @pytest.mark.parametrize("text", ["{", '[{"examples": [{"ja": "x"}]}]', '[{"word": "x", "examples": [{}]}]', "[3]"])
-def test_another_form_raises(text: str) -> None:
+def test_source_of_another_format_raises(text: str) -> None:
     with pytest.raises(CorpusError, match="is not that of this version"):
         japanese.read(text)

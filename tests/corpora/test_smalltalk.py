@@ -145,6 +145,6 @@ def test_cleaned_talk_is_detected_as_lines(report: CleaningReport) -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"a": {}}', '{"a": {"messages": [[{"txt": 1}]]}}', '{"a": 3}'])
-def test_another_form_raises(text: str) -> None:
+def test_source_of_another_format_raises(text: str) -> None:
     with pytest.raises(CorpusError, match="is not that of this version"):
         smalltalk.read(text)

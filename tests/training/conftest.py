@@ -15,6 +15,7 @@ from charlm.text.batching import Lanes
 from charlm.training.loop import Trainer
 
 VOCABULARY = 12
+EVERY_ID = np.ones(VOCABULARY, dtype=np.bool_)
 
 MakeTrainer = Callable[..., Trainer]
 
@@ -53,7 +54,6 @@ def make_trainer() -> MakeTrainer:
         defaults = {"lanes": 4, "chunk": 10, "precision": "fp32", "device": "cpu", "evaluations": 5, "patience": 0}
         train = TrainConfig(**{**defaults, **settings})
         lanes = Lanes(ids[:-600], train.lanes, train.chunk, train.seed)
-        begins = np.ones(VOCABULARY, dtype=np.bool_)
-        return Trainer(CharLM(config, dropout), lanes, ids[-600:], begins, train, clock or Ticking())
+        return Trainer(CharLM(config, dropout), lanes, ids[-600:], EVERY_ID, train, clock or Ticking())
 
     return make

@@ -13,7 +13,7 @@ from charlm.model.lm import CharLM, Dropout
 from charlm.training.events import Evaluated, RolledBack, Stepped
 from charlm.training.loop import MAX_RECOVERIES, evaluate
 
-from .conftest import VOCABULARY, MakeTrainer
+from .conftest import EVERY_ID, VOCABULARY, MakeTrainer
 
 
 def alternating(period: int, length: int) -> np.ndarray:
@@ -96,7 +96,7 @@ def test_validation_does_not_change_training(make_trainer: MakeTrainer) -> None:
 def test_evaluation_in_lanes_agrees_with_one_lane(make_trainer: MakeTrainer, limit: int | None) -> None:
     trainer = make_trainer(steps=1)
     ids = np.random.default_rng(3).integers(0, VOCABULARY, 9000).astype(np.uint8)
-    loss, count = evaluate(trainer.model, ids, np.ones(VOCABULARY, dtype=np.bool_), "fp32", limit=limit)
+    loss, count = evaluate(trainer.model, ids, EVERY_ID, "fp32", limit=limit)
     if limit is not None:
         assert limit <= count < limit + 64
         return
@@ -111,8 +111,8 @@ def test_evaluation_in_lanes_agrees_with_one_lane(make_trainer: MakeTrainer, lim
 def test_evaluate_counts_characters_in_bytes_once(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(steps=1)
     ids = np.random.default_rng(3).integers(0, VOCABULARY, 2000).astype(np.uint8)
-    everything, half = np.ones(VOCABULARY, dtype=np.bool_), np.arange(VOCABULARY) < VOCABULARY // 2
-    loss, count = evaluate(trainer.model, ids, everything, "fp32")
+    half = np.arange(VOCABULARY) < VOCABULARY // 2
+    loss, count = evaluate(trainer.model, ids, EVERY_ID, "fp32")
     loss_of_half, count_of_half = evaluate(trainer.model, ids, half, "fp32")
     assert count_of_half == half[ids[1:]].sum()
     assert loss * count == pytest.approx(loss_of_half * count_of_half)
@@ -125,9 +125,8 @@ def test_best_weights_are_kept_apart(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(ids=noise, steps=400, evaluations=20, **settings)
     evaluated = [event for event in trainer.run() if isinstance(event, Evaluated)]
     assert evaluated[-1].validation > evaluated[-1].best + 0.02
-    begins = np.ones(VOCABULARY, dtype=np.bool_)
     assert trainer.evaluate_best() == pytest.approx(min(event.validation for event in evaluated), abs=1e-5)
-    now, _ = evaluate(trainer.model, trainer.validation, begins, "fp32")
+    now, _ = evaluate(trainer.model, trainer.validation, EVERY_ID, "fp32")
     assert now == pytest.approx(evaluated[-1].validation, abs=1e-5)  # the weights in training are as they were
 
 

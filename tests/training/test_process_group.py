@@ -45,6 +45,13 @@ def torchrun(folder: Path, name: str, lanes: int, steps: int, dropout: float) ->
     )
 
 
+def finish(process: subprocess.Popen[str]) -> str:
+    """Wait for a successful end; return what it wrote on stderr."""
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return err
+
+
 def whole_run(folder: Path, name: str, lanes: int, steps: int, dropout: float) -> None:
     """Train in this process."""
     overrides = {**TINY, "lanes": lanes, "steps": steps, "dropout": dropout, "evaluations": 8}
@@ -62,9 +69,7 @@ def losses(folder: Path, name: str) -> np.ndarray[Any, Any]:
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
 def test_two_processes_learn_as_one_with_all_lanes(tmp_path: Path) -> None:
-    process = torchrun(tmp_path, "two", lanes=4, steps=100, dropout=0)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+    err = finish(torchrun(tmp_path, "two", lanes=4, steps=100, dropout=0))
     whole_run(tmp_path, "one", lanes=8, steps=100, dropout=0)
     np.testing.assert_allclose(losses(tmp_path, "two"), losses(tmp_path, "one"), atol=1e-4)
     assert err.count("step 100 ") == 1, "one of them shows what happens"
@@ -96,13 +101,8 @@ def test_killed_process_resumes_to_the_same_model(tmp_path: Path) -> None:
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
     os.kill(worker(process.pid, 1), signal.SIGKILL)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    assert "killed: resumes at step" in err
-    whole = torchrun(tmp_path, "whole", lanes=4, steps=240, dropout=0.2)
-    _, err = whole.communicate(timeout=300)
-    assert whole.returncode == 0, err
-    assert "resumes" not in err
+    assert "killed: resumes at step" in finish(process)
+    assert "resumes" not in finish(torchrun(tmp_path, "whole", lanes=4, steps=240, dropout=0.2))
     killed, undisturbed = (
         checkpoint.load(tmp_path / "checkpoints" / f"{name}.safetensors") for name in ("killed", "whole")
     )
