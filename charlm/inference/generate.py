@@ -82,7 +82,6 @@ class Stream:
     shown_before: str = ""  # earlier text; a stop string may have begun in it
     reason: str = ""  # why the stream ended: "stop", "length" or "cancelled"; empty while it runs
     _held: deque[Piece] = field(default_factory=deque)
-    _held_chars: int = 0
     _chars: int = 0
 
     def __post_init__(self) -> None:
@@ -118,7 +117,7 @@ class Stream:
             if match := self._matcher.push(character):
                 self.reason = "stop"
                 text = text[:place]
-                return self._release(piece._replace(text=text), upto=self._held_chars + len(text) - match)
+                return self._release(piece._replace(text=text), match)
             hold = self._matcher.held
         self._chars += len(text)
         if self.max_chars is not None and self._chars >= self.max_chars:
@@ -126,28 +125,22 @@ class Stream:
         if not self._held and not hold and not self._decoder.pending:
             return [piece._replace(text=text) if text != piece.text else piece]
         if self._decoder.pending and not self.reason:
-            self._hold(piece._replace(text=text))
+            self._held.append(piece._replace(text=text))
             return []
-        return self._release(piece._replace(text=text), upto=self._held_chars + len(text) - hold)
+        return self._release(piece._replace(text=text), hold)
 
-    def _hold(self, piece: Piece) -> None:
-        self._held.append(piece)
-        self._held_chars += len(piece.text)
+    def _release(self, piece: Piece, hold: int) -> list[Piece]:
+        """Return all held characters but the last `hold`; a piece that is cut is returned up to the cut.
 
-    def _release(self, piece: Piece, upto: int) -> list[Piece]:
-        """Return the first `upto` held characters; a piece that is cut is returned up to the cut.
-
-        A stop string that began in text shown before makes `upto` negative: then nothing may be shown. Pieces without
-        text are shown with the character that they encode: the last piece shown has read nothing more.
+        A stop string that began in text shown before is longer than the held text: then nothing may be shown. Pieces
+        without text are shown with the character that they encode: the last piece shown has read nothing more.
         """
-        self._hold(piece)
-        upto = max(0, upto)
+        self._held.append(piece)
+        upto = max(0, sum([len(held.text) for held in self._held]) - hold)
         shown = []
         while self._held and upto and len(self._held[0].text) <= upto:
-            first = self._held.popleft()
-            upto -= len(first.text)
-            self._held_chars -= len(first.text)
-            shown.append(first)
+            shown.append(self._held.popleft())
+            upto -= len(shown[-1].text)
         if self.reason and upto:
             shown.append(self._held[0]._replace(text=self._held[0].text[:upto]))
         return shown

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from itertools import chain, islice
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ from charlm.errors import CorpusError
 from charlm.inference.engine import Engine
 from charlm.inference.scoring import UNKNOWN_NATS, LineScore, LineScorer, TextScore, score_text
 
-from ..conftest import ALPHABET, HARBOUR, random_checkpoint
+from ..conftest import ALPHABET, HARBOUR, nats_by_steps, random_checkpoint
 
 TEXT = "the ferry, the town\n\nand the ünknöwn ☃ in it?\nécole 🙂🙂!\n" * 3
 WORDS = st.text(st.sampled_from([*ALPHABET, "é", "☃", "🙂", "\0", "\x1b"]), max_size=40)
@@ -34,15 +34,9 @@ def by_hand(engine: Engine, text: str) -> list[list[int]]:
 
 def step_by_step(engine: Engine, characters: list[list[int]]) -> list[float]:
     """The nats of every character but the first, in float64."""
-    state, logits, nats = engine.start(), None, []
-    for ids in characters:
-        nats.append(0.0)
-        for index in ids:
-            if logits is not None:
-                wide = logits.astype(np.float64)
-                nats[-1] += float(np.log(np.exp(wide).sum()) - wide[index])
-            state, logits = engine.step(state, index)
-    return nats[1:]
+    first, *others = chain.from_iterable(characters)
+    nats = iter([0.0, *nats_by_steps(engine, *engine.step(engine.start(), first), others)])
+    return [sum(islice(nats, len(ids))) for ids in characters][1:]
 
 
 # Texts
