@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import choose_speakers
 from charlm.chat.reply import Observer
 from charlm.errors import UsageError
 from charlm.text.dialogue import Dialogue
 
-from .talkers import assert_remembers_what_is_seen, converse, stop_at, talking_engine
-
-# Who plays whom
+from .talkers import assert_remembers_what_is_seen, converse, stop_at
 
 
 @pytest.mark.parametrize("form", ["transcript", "play"])
@@ -31,32 +29,26 @@ from .talkers import assert_remembers_what_is_seen, converse, stop_at, talking_e
 def test_roles_are_chosen_from_the_names(
     form: str, you: str | None, bot: str | None, expected: tuple[str, str]
 ) -> None:
-    dialogue = Dialogue(form, ("ANNA", "BEN", "CLEO"))
-    conversation = Conversation(talking_engine(), dialogue, you=you, bot=bot, seed=1)
-    assert (conversation.data.you, conversation.data.bot) == expected
+    assert choose_speakers(Dialogue(form, ("ANNA", "BEN", "CLEO")), you, bot) == expected
 
 
 @pytest.mark.parametrize(("names", "expected"), [((), ("BOT", "YOU")), (("ANNA",), ("YOU", "ANNA"))])
 def test_roles_with_too_few_names(names: tuple[str, ...], expected: tuple[str, str]) -> None:
-    conversation = Conversation(talking_engine(), Dialogue("play", names), seed=1)
-    assert {conversation.data.you, conversation.data.bot} == set(expected)
-    assert not names or conversation.data.bot == names[0]
+    assert choose_speakers(Dialogue("play", names), None, None) == expected
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "a: b", "x" * 41, "He said. Then", "12", "a\x1b"])
 def test_roles_invalid_names_are_refused(name: str) -> None:
-    for role in ({"you": name}, {"bot": name}):
+    for you, bot in ((name, None), (None, name)):
         with pytest.raises(UsageError, match="cannot be the name"):
-            Conversation(talking_engine(), Dialogue("play", ("ANNA", "BEN")), **role)  # type: ignore[arg-type]  # a str
+            choose_speakers(Dialogue("play", ("ANNA", "BEN")), you, bot)
 
 
 def test_roles_are_distinct_or_absent() -> None:
-    engine = talking_engine()
     with pytest.raises(UsageError, match="both speakers are ANNA"):
-        Conversation(engine, Dialogue("play", ("ANNA", "BEN")), you="anna", bot="ANNA")
-    for kind in ("plain", "lines"):
-        conversation = converse(kind, engine=engine)
-        assert (conversation.data.you, conversation.data.bot) == ("you", "bot")
+        choose_speakers(Dialogue("play", ("ANNA", "BEN")), "anna", "ANNA")
+    for format_ in ("plain", "lines"):
+        assert choose_speakers(Dialogue(format_), None, None) == ("you", "bot")
 
 
 def test_role_change_keeps_earlier_turns() -> None:

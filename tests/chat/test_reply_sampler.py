@@ -214,9 +214,9 @@ def test_context_bytes_damaged_or_foreign_are_refused() -> None:
         data[: len(data) // 2],
         data[8:],
         np.full(4, np.nan, "<f4").tobytes() + data[16:],
+        data[: 4 * engine.config.vocabulary] + engine.to_bytes(start_of(engine).state.repeat(2)),
+        context_to_bytes(Context(*other.step(other.start(), 0)), other),
     ]
-    wrong.append(data[: 4 * engine.config.vocabulary] + engine.to_bytes(start_of(engine).state.repeat(2)))
-    wrong.append(context_to_bytes(Context(*other.step(other.start(), 0)), other))
     for one in wrong:
         with pytest.raises(CheckpointError):
             context_from_bytes(one, engine)
