@@ -189,7 +189,7 @@ class ChatApp(App[int]):
 
     def _end_request(self) -> None:
         self.chat.busy = False
-        self.events.begin_request()
+        self.events.stopping = None
 
     def _fail(self, error: Exception, *, loading: bool) -> None:
         self._end_request()
@@ -224,7 +224,7 @@ class ChatApp(App[int]):
         """Let the model write a reply."""
         self._require_idle()
         work = partial(self.events.generate, self.session.conversation, operation)
-        self.events.begin_request()
+        self.events.stopping = None
         self.chat.begin_request()
         self.run_worker(work, thread=True, group="model", exit_on_error=False)
 

@@ -102,12 +102,11 @@ class EventQueue:
 
     # -- in the interface thread --------------------------------------------------------------------------------------
 
-    def begin_request(self) -> None:
-        """Prepare for a reply: from now on `stop` ends it, even before a worker has begun it."""
-        self.stopping = None
-
     def stop(self, conversation: Conversation) -> None:
-        """Stop the current reply, or the requested one. A conversation ignores a stop between two replies."""
+        """Stop the current reply, or the requested one, even before a worker has begun it.
+
+        A conversation ignores a stop between two replies.
+        """
         self.stopping = conversation
         conversation.stop()
         self.skip_pause()

@@ -204,27 +204,19 @@ def test_placeholders_expand_to_the_pasted_texts(parts: list[tuple[str, str]]) -
 # -- history ----------------------------------------------------------------------------------------------------------
 
 
-async def test_up_and_down_step_through_the_history() -> None:
+@pytest.mark.parametrize("draft", ["", "draft"])
+async def test_up_and_down_step_from_the_draft_and_back(draft: str) -> None:
     async with show_prompt() as (prompt, pilot, _):
         prompt.input_history = InputHistory(["first", "second\nline"])
+        if draft:
+            await pilot.press(*draft, "up")  # to the beginning of the text
+            assert prompt.text == draft
         await pilot.press("up")
         assert prompt.text == "second\nline"
         await pilot.press("up", "up")
         assert prompt.text == "first"
         await pilot.press("down", "down", "down")
-        assert prompt.text == ""
-
-
-async def test_history_returns_to_the_draft() -> None:
-    async with show_prompt() as (prompt, pilot, _):
-        prompt.input_history = InputHistory(["first", "second"])
-        await type_in(pilot, "draft")
-        await pilot.press("up")  # to the beginning of the text
-        assert prompt.text == "draft"
-        await pilot.press("up", "up")
-        assert prompt.text == "first"
-        await pilot.press("down", "down")
-        assert prompt.text == "draft"
+        assert prompt.text == draft
 
 
 async def test_recalled_command_opens_no_completions() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events
@@ -79,17 +78,10 @@ class Transcript(DocumentView, can_focus=True):
     unit_scale: reactive[ColourScale | None] = reactive(None)
     """Colour characters by the pinned unit's values, instead of by surprise; None while no unit is pinned."""
 
-    @dataclass
-    class CursorMessage(Message):
-        """A message about the character under the cursor."""
-
-        key: int  # of the block
-        character: int  # index in the block's text
-
-    class CursorMoved(CursorMessage):
+    class CursorMoved(Message):
         """The cursor is on another character."""
 
-    class Opened(CursorMessage):
+    class Opened(Message):
         """Enter was pressed on the character under the cursor."""
 
     class CursorStopped(Message):
@@ -202,8 +194,7 @@ class Transcript(DocumentView, can_focus=True):
             self._go(cursor_motion.MOTIONS[unit](self.document, self._cursor, step))
 
     def action_open(self) -> None:
-        if (cursor := self.cursor) is not None:
-            self.post_message(self.Opened(*cursor))
+        self.post_message(self.Opened())
 
     def action_leave(self) -> None:
         self.stop_cursor()
@@ -216,9 +207,7 @@ class Transcript(DocumentView, can_focus=True):
         self._set_cursor(offset)
         self._cursor_column = cursor_motion.column_at(self.document, offset)
         self._show_cursor()
-        cursor = self.cursor
-        assert cursor is not None
-        self.post_message(self.CursorMoved(*cursor))
+        self.post_message(self.CursorMoved())
 
     def _show_cursor(self) -> None:
         if self._cursor is not None:
