@@ -42,6 +42,14 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Pipe:
     return lambda data: monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
 
 
+def assert_refused(result: Result, code: int, says: str) -> None:
+    """Check that a command failed with a message of its own, and printed nothing else."""
+    assert (result.code, result.out) == (code, ""), result.err
+    assert says.lower() in result.err.lower()
+    assert "Traceback" not in result.err
+    assert "inside charlm" not in result.err
+
+
 def spawn(*arguments: str | Path, cwd: Path, **options: object) -> subprocess.Popen[str]:
     """Start the command as a process of its own."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
@@ -55,4 +63,4 @@ def spawn(*arguments: str | Path, cwd: Path, **options: object) -> subprocess.Po
     )
 
 
-__all__ = ["HARBOUR", "TINY", "Charlm", "Result", "spawn"]
+__all__ = ["HARBOUR", "TINY", "Charlm", "Result", "assert_refused", "spawn"]

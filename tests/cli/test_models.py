@@ -16,7 +16,7 @@ from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import visible
 
 from ..conftest import ALPHABET, random_checkpoint
-from .conftest import Charlm
+from .conftest import Charlm, assert_refused
 from .terminal import HOSTILE, SGR, on_terminal
 
 RECORD = TrainingRecord(
@@ -159,10 +159,7 @@ def test_card_as_json_is_complete(charlm: Charlm) -> None:
 def test_show_of_a_bad_argument_is_one_sentence(
     charlm: Charlm, arguments: tuple[str, ...], code: int, says: str
 ) -> None:
-    result = charlm("models", *arguments)
-    assert (result.code, result.out) == (code, "")
-    assert says in result.err
-    assert "Traceback" not in result.err
+    assert_refused(charlm("models", *arguments), code, says)
 
 
 def test_a_card_s_control_characters_reach_a_terminal_as_symbols(charlm: Charlm, tmp_path: Path) -> None:
@@ -206,9 +203,7 @@ def test_full_export_is_exact_and_overwrites_only_with_force(charlm: Charlm, fol
     assert charlm("models", "export", "trained", "-o", "copy.safetensors", "--full").code == 0
     assert load(folder / "copy.safetensors").fingerprint == load(folder / "checkpoints/trained.safetensors").fingerprint
     before = (folder / "copy.safetensors").read_bytes()
-    refused = charlm("models", "export", "bare", "-o", "copy.safetensors")
-    assert refused.code == 1
-    assert "already exists" in refused.err
+    assert_refused(charlm("models", "export", "bare", "-o", "copy.safetensors"), 1, "already exists")
     assert (folder / "copy.safetensors").read_bytes() == before
     assert charlm("models", "export", "bare", "-o", "copy.safetensors", "--force").code == 0
     assert (folder / "copy.safetensors").read_bytes() != before

@@ -17,7 +17,7 @@ from charlm.inference.engine import Engine
 from charlm.insight.activations import record
 
 from ..conftest import random_checkpoint
-from .conftest import HARBOUR, Charlm
+from .conftest import HARBOUR, Charlm, assert_refused
 
 TEXT = "the ferry goes.\nand comes back, at nine?"
 
@@ -116,9 +116,7 @@ def test_xray_find_reports_units(charlm: Charlm, model: str) -> None:
     ],
 )
 def test_invalid_use_prints_one_sentence(charlm: Charlm, model: str, arguments: list[str], message: str) -> None:
-    result = charlm("xray", model, TEXT, *arguments)
-    assert result.code == 2
-    assert message in result.err
+    assert_refused(charlm("xray", model, TEXT, *arguments), 2, message)
 
 
 def test_gradients_measure_models_and_fresh_cells(charlm: Charlm, model: str, tmp_path: Path) -> None:
