@@ -35,10 +35,6 @@ class Model:
 
     A `Context` is what the model has read: a value that never changes. Keep a reference to save it, and use it again to
     go back.
-
-    Args:
-        loaded: the model in memory.
-        name: of the model.
     """
 
     def __init__(self, loaded: Checkpoint, name: str = "") -> None:
@@ -290,14 +286,11 @@ def train(
         data = registry.with_corpora(DataConfig(names, **text))
         overrides = {name: value for name, value in settings.items() if name in known}
         run = Run(Request(data, _as_text(output), overrides, _as_text(base), force))
-    ended: Ended | None = None
     for event in run.events():
         if on_event is not None:
             on_event(event)
-        if isinstance(event, Ended):
-            ended = event
-    assert ended is not None
-    return Trained(Path(ended.path), ended.reason, ended.validation, ended.record)
+    assert isinstance(event, Ended)  # the last one
+    return Trained(Path(event.path), event.reason, event.validation, event.record)
 
 
 def _as_text(path: str | Path | None) -> str | None:

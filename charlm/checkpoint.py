@@ -136,12 +136,7 @@ class ModelHeader(NamedTuple):
 
 
 def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
-    """Write a model file atomically.
-
-    Args:
-        checkpoint: the model.
-        path: the file.
-        half: store float16, which halves the file; loading makes it float32 again.
+    """Write a model file atomically; `half` stores float16 and halves the file. Loading makes it float32 again.
 
     Raises:
         OutputError: it cannot be written; the old file is unchanged.

@@ -21,11 +21,7 @@ class _Node:
 
 
 class StopMatcher:
-    """Detects complete stop strings, and the number of characters to hold back until then.
-
-    Args:
-        stops: the stop strings; empty ones are ignored.
-    """
+    """Detects complete stop strings, and the number of characters to hold back until then. Empty ones are ignored."""
 
     def __init__(self, stops: Iterable[str]) -> None:
         self._nodes = [_Node(depth=0)]

@@ -16,6 +16,7 @@ from charlm.errors import UsageError
 from charlm.text.batching import max_lanes
 
 DEFAULT_MINUTES = 5.0
+MEDIUM_WEIGHTS = 1_050_000  # assumed for the work of a budget in characters
 TRAINING_PASSES = 3  # a training step costs three times the multiply-adds of a forward step
 # Reading validation text costs a third of training on it: this share costs 2 % of the time.
 VALIDATION_SHARE = 0.06
@@ -77,14 +78,15 @@ def plan(
     TrainConfig(**settings)  # checks the values before they are used
     lanes, chunk = _lanes_and_chunk(characters, settings, machine.ranks)
     step = machine.ranks * lanes * chunk
-    work = _work(settings, characters, step, machine)  # characters x weights, or multiply-adds
-    size = _size(work, characters, shape)
+    # How much is read in a number of minutes depends on the model, so the model is chosen by the work.
+    work = _characters_seen(settings, characters, step, machine, MEDIUM_WEIGHTS) * TRAINING_PASSES * MEDIUM_WEIGHTS
+    size = _size(work / 1e12, characters, shape)
     if base is not None:
         model = _rebase(base, vocabulary, shape)
     else:
         shape = {"hidden": size.hidden, "layers": size.layers, **shape}
         model = ModelConfig(**{"vocabulary": vocabulary, "embedding": shape["hidden"], **shape})
-    seen = _characters_seen(settings, characters, step, machine, model)
+    seen = _characters_seen(settings, characters, step, machine, _weights(model))
     rate = _dropout(seen / characters, _weights(model) / characters) if dropout is None else dropout
     planned = {
         "lanes": lanes,
@@ -106,14 +108,6 @@ def _lanes_and_chunk(characters: int, settings: Mapping[str, Any], ranks: int) -
     return max(1, min(32, max_lanes(characters, chunk * 16) // ranks)), chunk
 
 
-def _work(settings: Mapping[str, Any], characters: int, step: int, machine: Machine) -> float:
-    if "minutes" in settings:
-        return float(settings["minutes"] * 60 * machine.speed / 1e12)
-    seen = settings["epochs"] * characters if "epochs" in settings else settings["steps"] * step
-    # For a budget in characters, assume the work of the medium size.
-    return float(seen * 1_050_000 * TRAINING_PASSES / 1e12)
-
-
 def _size(work: float, characters: int, shape: Mapping[str, Any]) -> Size:
     if "hidden" in shape:
         return next((size for size in SIZES if size.hidden >= shape["hidden"]), SIZES[-1])
@@ -123,14 +117,12 @@ def _size(work: float, characters: int, shape: Mapping[str, Any]) -> Size:
     return next((size for size in fitting if work <= size.until), fitting[-1])
 
 
-def _characters_seen(
-    settings: Mapping[str, Any], characters: int, step: int, machine: Machine, model: ModelConfig
-) -> float:
+def _characters_seen(settings: Mapping[str, Any], characters: int, step: int, machine: Machine, weights: int) -> float:
     if "epochs" in settings:
         return float(settings["epochs"] * characters)
     if "steps" in settings:
         return float(settings["steps"] * step)
-    return float(settings["minutes"] * 60 * machine.speed / (TRAINING_PASSES * _weights(model)))
+    return float(settings["minutes"] * 60 * machine.speed / (TRAINING_PASSES * weights))
 
 
 def _weights(model: ModelConfig) -> int:

@@ -14,13 +14,7 @@ COLOURS = ("#0072b2", "#d55e00")  # Okabe and Ito's blue and vermilion, which co
 
 
 def draw_loss(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
-    """Draw training and validation loss against time.
-
-    Args:
-        rows: of metrics.csv.
-        path: the SVG to write.
-        title: above the picture.
-    """
+    """Draw training and validation loss against time, as an SVG; `rows` are those of metrics.csv."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")

@@ -112,13 +112,7 @@ def prepare(
 ) -> Generator[Event, None, RunPlan]:
     """Read the text and plan the run. Rank 0 does both; the other ranks open its ids and get its plan.
 
-    Args:
-        request: what to train.
-        run_dir: the run's files.
-        group: the processes that train together.
-        device: to train on.
-        base: the model to fine-tune.
-        config: config.json of a run that is resumed.
+    `base` is the model to fine-tune, `config` the config.json of a run that is resumed.
 
     Raises:
         CharlmError: the text cannot be read, has changed since the run started, or an option is impossible.
@@ -152,12 +146,7 @@ def choose_dialogue(found: DetectedFormat, requested: str, base: Dialogue | None
     """Choose the format of a model.
 
     A model that is fine-tuned on text without turns keeps its format. With named turns it keeps its speakers, after
-    those of the new text.
-
-    Args:
-        found: format of the text.
-        requested: the user's option, or "auto".
-        base: format of the model that is fine-tuned.
+    those of the new text. `requested` is the user's option, or "auto".
     """
     dialogue = found.dialogue
     chosen_by = "text" if requested == "auto" else "user"

@@ -35,12 +35,7 @@ _PEER_ERRORS = ("gloo", "nccl", "connection", "peer", "socket", "timed out")
 
 
 class ProcessGroup:
-    """One rank's connection to the others.
-
-    Args:
-        env: which rank this is.
-        device: what it trains on.
-    """
+    """One rank's connection to the others."""
 
     def __init__(self, env: TorchrunEnv | None = None, device: torch.device | None = None) -> None:
         env = env or TorchrunEnv()

@@ -127,7 +127,7 @@ class Run:
         snapshot = None if config is None else run_state.load(run_dir.resume_file)
         if snapshot is not None and (reason := snapshot.numbers["progress"]["reason"]):
             if can_resume:
-                yield _ended(run_dir)  # torchrun restarted a process that exited after its last step
+                yield _ended(run_dir, snapshot)  # torchrun restarted a process that exited after its last step
                 return
             raise TrainingError(
                 f"{run_dir.name} is finished ({_REASONS[reason]})",
@@ -160,7 +160,7 @@ class Run:
         if writer is not None:
             writer.finish(validation, state)
         group.wait()
-        yield _ended(run_dir)
+        yield _ended(run_dir, state)
 
     def _read_config(self) -> dict[str, Any]:
         config, name = self.run_dir.read_config(), self.run_dir.reference
@@ -308,8 +308,8 @@ def _planned(run_dir: RunDir, plan: RunPlan, trainer: Trainer, ranks: int, resum
     )
 
 
-def _ended(run_dir: RunDir) -> Ended:
-    progress = run_state.load(run_dir.resume_file).numbers["progress"]
+def _ended(run_dir: RunDir, snapshot: Snapshot) -> Ended:
+    progress = snapshot.numbers["progress"]
     record = checkpoint.read_header(run_dir.model).record
     return Ended(
         reason=progress["reason"] or "interrupted",

@@ -43,11 +43,7 @@ FORMAT = 1
 
 
 class RunDir:
-    """A run's files.
-
-    Args:
-        model: the model file; the folder is next to it.
-    """
+    """A run's files: the model file, and the folder next to it."""
 
     def __init__(self, model: Path) -> None:
         self.model = model
