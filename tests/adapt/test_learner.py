@@ -52,6 +52,16 @@ def even(config: ModelConfig, square: float = 1e-6) -> dict[str, Any]:
     return {name: np.full(shape, square, np.float32) for name, shape in statistic_shapes(config).items()}
 
 
+def uneven(config: ModelConfig, rng: np.random.Generator, low: float, high: float) -> dict[str, Any]:
+    """Statistics of a model with random gradients."""
+    return {name: rng.uniform(low, high, shape).astype(np.float32) for name, shape in statistic_shapes(config).items()}
+
+
+def assert_finite(context: AdaptedContext) -> None:
+    for part in (*context.state.arrays(), context.logits, context.delta.moved, context.delta.movement):
+        assert np.isfinite(part).all()
+
+
 def learner_of(checkpoint: Checkpoint, how: LearnConfig = QUICK) -> Learner:
     return Learner(checkpoint, how, even(checkpoint.config))
 
@@ -138,10 +148,7 @@ def test_gradient_too_large_is_clipped() -> None:
 
 def test_decay_is_larger_for_large_gradients() -> None:
     checkpoint, rng = make(), np.random.default_rng(1)
-    sizes = {
-        name: rng.uniform(1e-7, 1e-5, shape).astype(np.float32)
-        for name, shape in statistic_shapes(checkpoint.config).items()
-    }
+    sizes = uneven(checkpoint.config, rng, 1e-7, 1e-5)
     how = LearnConfig(rate=0, decay=0.1, segment=8, margin=1e6)
     learner = Learner(checkpoint, how, sizes)
     ids = checkpoint.vocabulary.encode(noise(13))
@@ -160,10 +167,8 @@ def test_decay_is_larger_for_large_gradients() -> None:
 
 @given(decay=st.floats(0, 1), smallest=st.floats(1e-12, 1e-3), seed=st.integers(0, 99))
 def test_decay_rates_never_exceed_one(decay: float, smallest: float, seed: int) -> None:
-    config, rng = make().config, np.random.default_rng(seed)
-    sizes = {
-        name: rng.uniform(smallest, 1e-3, shape).astype(np.float32) for name, shape in statistic_shapes(config).items()
-    }
+    config = make().config
+    sizes = uneven(config, np.random.default_rng(seed), smallest, 1e-3)
     pulls = gradient_rms.decay_rates(gradient_rms.inverse_rms(config, sizes, 1e-9), decay)
     assert all(pull.min() >= 0 and pull.max() <= 1 for pull in pulls.values())
     assert sum(float(pull.sum()) for pull in pulls.values()) <= (1 + 1e-4) * decay * parameter_count(config)
@@ -229,8 +234,7 @@ def test_scores_depend_on_earlier_text(learner: Learner) -> None:
 def test_line_scorer_scores_before_learning(learner: Learner) -> None:
     scorer = line_scorer(learner)
     first, *_, last = [scorer.push("the ferry goes over to farside.") for _ in range(12)]
-    context = learner.start()
-    expected = learner.read(context, first.text + "\n").nats
+    expected = learner.read(learner.start(), first.text + "\n").nats
     np.testing.assert_allclose(first.surprisals, expected / math.log(2))
     assert last.bits_per_character < 0.7 * first.bits_per_character
 
@@ -429,9 +433,7 @@ def test_weights_stay_finite_at_any_rate(cell: str, rate: float, norm: bool) -> 
     for text in (noise(1000), "a" * 1000, "the ferry goes.\n" * 60, noise(500, 1)):
         context, nats, base = learner.read(context, text)
         assert np.isfinite(nats).all()
-        assert np.isfinite(context.delta.moved).all()
-        assert math.isfinite(context.delta.movement)
-        assert all(np.isfinite(part).all() for part in (*context.state.arrays(), context.logits))
+        assert_finite(context)
     assert np.isfinite(base).all()
 
 
@@ -444,9 +446,7 @@ def test_ruined_weights_are_dropped(learner: Learner) -> None:
         ruined = replace(context, delta=replace(context.delta, moved=moved), shrinks=5)
         after = learner.read(ruined, noise(30)).context
         assert after.shrinks > 5
-        assert np.isfinite(after.delta.moved).all()
-        assert np.isfinite(after.logits).all()
-        assert all(np.isfinite(part).all() for part in after.state.arrays())
+        assert_finite(after)
 
 
 @pytest.fixture(scope="module")
