@@ -54,14 +54,10 @@ def record(
     state: State | None = None,
     on_read: Callable[[int], None] = lambda ids: None,
 ) -> Recording:
-    """Read a text and keep the signals of the cells.
+    """Read a text of at least one character after a state, None for a new one, and keep the signals of the cells.
 
-    Args:
-        engine: the model.
-        text: at least one character; unknown ones are replaced.
-        names: the signals to keep, None for all; those of 2 layers of 256 take about 12 KB per character.
-        state: of one stream, before the text; None for a new state.
-        on_read: called with the number of ids read since the last call.
+    Unknown characters are replaced. All signals are kept unless `names` selects some: those of 2 layers of 256 take
+    about 12 KB per character. `on_read` is called with the number of ids read since the last call.
     """
     text = normalise(text)
     assert text

@@ -40,16 +40,11 @@ def measure_context(
     width: int = 32,
     on_read: Callable[[int], None] = lambda ids: None,
 ) -> list[ContextGain]:
-    """Return bits per character by length of context, over the same characters for every length.
+    """Return bits per character by length of context, ascending, over the same characters for every length.
 
-    Args:
-        engine: the model.
-        ids: the text, (N,).
-        lengths: lengths of context, ascending.
-        blocks: number of blocks of the text that are predicted, spread evenly over it.
-        width: characters in a block. A context longer than four widths is counted from the start of the block, so that
-            one pass serves all of it.
-        on_read: called with the number of ids read since the last call.
+    Blocks of `width` characters, spread evenly over the text, are predicted. A context longer than four widths is
+    counted from the start of the block, so that one pass serves all of it. `on_read` is called with the number of ids
+    read since the last call.
 
     Raises:
         CorpusError: the text is too short for the longest context.

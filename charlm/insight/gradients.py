@@ -56,14 +56,9 @@ class GradientReach:
 
 
 def measure(model: Checkpoint, windows: Ids, steps: int, name: str) -> GradientReach:
-    """Measure how far a model's gradients reach.
+    """Measure how far a model's gradients reach, up to K steps back from the last id of each window, (T, B).
 
-    Args:
-        model: any.
-        windows: (T, B), B windows of text. The last id of each is the target. The backward pass covers the K + 1 ids
-            before it; those before them are read first, for a realistic state.
-        steps: K.
-        name: of the model, for the result.
+    The backward pass covers the K + 1 ids before the last; those before them are read first, for a realistic state.
     """
     assert len(windows) >= steps + 2
     engine = Engine(model)
