@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from rich.cells import cell_len
 from textual.widgets import Static
@@ -52,7 +54,7 @@ async def test_rows_show_name_probability_and_bar() -> None:
 async def test_height_is_same_for_every_character(size: tuple[int, int]) -> None:
     heights = set()
     async with show_alternatives(size) as (alternatives, pilot, _):
-        for character, options in (("", ()), ("e", OPTIONS), ("x", OPTIONS[:1]), ("日" * 30, OPTIONS * 3)):
+        for character, options in (("e", OPTIONS), ("x", OPTIONS[:1]), ("日" * 30, OPTIONS * 3)):
             alternatives.show(character, None, options)
             await pilot.pause()
             heights.add(alternatives.outer_size.height)
@@ -93,21 +95,16 @@ async def test_click_chooses_but_not_a_byte() -> None:
         assert app.posted == chosen("\n")
 
 
-async def test_own_turn_offers_no_choice() -> None:
+@pytest.mark.parametrize(
+    ("options", "offered", "subtitle"),
+    [(OPTIONS, False, "what the model expected of you"), (OPTIONS[1:2], True, "")],
+)
+async def test_own_turn_and_bytes_offer_no_choice(options: Sequence[Alternative], offered: bool, subtitle: str) -> None:
     async with show_alternatives() as (alternatives, pilot, app):
-        alternatives.show("e", 1, OPTIONS, offered=False)
+        alternatives.show("e", 1, options, offered=offered)
         alternatives.focus()
         await pilot.press("enter", "down", "enter")
         await pilot.click(Alternatives, offset=(5, 3))
         assert app.posted == []
-        assert "branch" not in str(alternatives.border_subtitle)
-        assert [line.split()[:2] for line in rows(alternatives)[::3]] == [["e", "61.0%"], ["日", "5.0%"]]
-
-
-async def test_bytes_alone_offer_no_choice() -> None:
-    async with show_alternatives() as (alternatives, pilot, app):
-        alternatives.show("日", 9, OPTIONS[1:2])
-        alternatives.focus()
-        await pilot.press("enter", "down", "enter")
-        assert app.posted == []
-        assert not alternatives.border_subtitle
+        assert alternatives.border_subtitle == subtitle
+        assert not any(line.strip()[:1].isdigit() for line in rows(alternatives))

@@ -93,13 +93,9 @@ async def test_keys_change_the_current_setting() -> None:
         await pilot.press("minus")
         assert app.posted[-1] == ("Changed", ChatConfig(temperature=0.7, candidates=3))
         assert text(dial(panel, "candidates")).split()[:2] == ["candidates", "3"]
-
-
-async def test_step_at_the_end_of_a_scale_changes_nothing() -> None:
-    async with show_dials() as (panel, pilot, app):
         await select(panel, pilot, "top_k")
-        await pilot.press("right")
-        assert app.posted == []
+        await pilot.press("right")  # it is at the end of its scale
+        assert len(app.posted) == 4
         assert "off" in text(dial(panel, "top_k"))
 
 

@@ -574,11 +574,8 @@ async def test_unused_keys_reach_the_app() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_empty_prompt_shows_hints_that_fit(size: tuple[int, int]) -> None:
-    async with show_prompt(size) as (prompt, pilot, _):
+    async with show_prompt(size) as (prompt, _, _):
         shown = rows(prompt)[0]
         assert "Write something" in shown
         assert "Enter sends it" in shown
         assert ("new line" in shown) == (size[0] > 80)
-        prompt.hints = ["[b]書いて[/b]"]
-        await pilot.pause()
-        assert "[b]書いて[/b]" in rows(prompt)[0]

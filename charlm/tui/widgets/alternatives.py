@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 MAX_ROWS: Final = 6
 NAME_CELLS: Final = 9
-HINT: Final = "Move the cursor over a reply to see what else might have stood there."
 
 _BYTE = re.compile(r"<[0-9a-f]{2}>")  # label of a byte, where the vocabulary spells characters in bytes
 
@@ -61,23 +60,20 @@ class Alternatives(OptionList):
         self._offered = True
         self._alternatives: Sequence[Alternative] = ()
 
-    def on_mount(self) -> None:
-        self.show("", None, ())
-
     def show(
         self, character: str, surprise_bits: float | None, alternatives: Sequence[Alternative], offered: bool = True
     ) -> None:
         """Show the alternatives to a character.
 
         Args:
-            character: in the text; empty without a cursor.
+            character: in the text.
             surprise_bits: its surprisal, if that is known.
             alternatives: the most probable first.
             offered: whether one may be chosen; not in a person's turn.
         """
         self._character, self._alternatives, self._offered = character, alternatives[:MAX_ROWS], offered
         bits = "" if surprise_bits is None else f", a surprise of {surprise_bits:.1f} bits"
-        self.border_title = Content(f"{character_name(character)}{bits}" if character else "no character")
+        self.border_title = Content(f"{character_name(character)}{bits}")
         self._fill()
         can_choose = any(not option.disabled for option in self.options)
         self.border_subtitle = (
@@ -98,8 +94,9 @@ class Alternatives(OptionList):
         width = self.scrollable_content_region.width
         widest = max([NAME_CELLS, *(cell_len(character_name(one.text)) for one in self._alternatives)])
         name_cells = min(widest, max(NAME_CELLS, width // 2))
-        options = [self._option(number, one, name_cells, width) for number, one in enumerate(self._alternatives, 1)]
-        self.set_options(options or [Option(Content.styled(HINT, "dim"), disabled=True)])
+        self.set_options(
+            self._option(number, one, name_cells, width) for number, one in enumerate(self._alternatives, 1)
+        )
 
     def _option(self, number: int, one: Alternative, name_cells: int, width: int) -> Option:
         is_byte = _BYTE.fullmatch(one.text) is not None

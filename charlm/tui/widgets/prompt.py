@@ -11,7 +11,6 @@ from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
-from textual.reactive import reactive
 from textual.widget import Widget
 
 from charlm.tui.graphemes import shorten
@@ -21,6 +20,7 @@ from charlm.tui.widgets.input_history import InputHistory
 
 _COMMAND = re.compile(r"/(\S+) ")
 
+# Shown in an empty prompt.
 HINTS: Final = ("Write something", "Enter sends it", "/ lists commands", "ctrl+j begins a new line")
 
 
@@ -33,9 +33,6 @@ class Prompt(Editor):
         Binding("tab", "complete", "Complete", show=False),
         Binding("escape", "leave", "Close the list, or stop", show=False),
     ]
-
-    hints: reactive[Sequence[str]] = reactive(HINTS, init=False)
-    """Shown in an empty prompt, as far as there is room."""
 
     @dataclass
     class Submitted(Message):
@@ -61,21 +58,19 @@ class Prompt(Editor):
 
     # -- watchers and events ------------------------------------------------------------------------------------------
 
-    def watch_hints(self, hints: Sequence[str]) -> None:
-        text = ""
-        for hint in hints:
-            longer = f"{text}  \u00b7  {hint}" if text else hint
-            if text and cell_len(longer) > self.content_size.width:
-                break
-            text = longer
-        self.placeholder = Content(shorten(text, self.content_size.width))
-
     async def on_mount(self) -> None:
         assert isinstance(self.parent, Widget)
         await self.parent.mount(self._completions, before=self)
 
     def on_resize(self) -> None:
-        self.watch_hints(self.hints)
+        """Show as many hints as there is room for."""
+        text = HINTS[0]
+        for hint in HINTS[1:]:
+            longer = f"{text}  \u00b7  {hint}"
+            if cell_len(longer) > self.content_size.width:
+                break
+            text = longer
+        self.placeholder = Content(shorten(text, self.content_size.width))
 
     def on_blur(self) -> None:
         self._offer([])
