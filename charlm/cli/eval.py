@@ -74,7 +74,7 @@ def command(model: str, paths: tuple[str, ...], pattern: str, encoding: str, as_
         evaluate_dialogue(path, texts, config, options["cases"], options["seed"], words, as_json)
         return
     start = time.perf_counter()
-    scores = _measure_texts(_dynamic(path, config) if dynamic else _static(path, options["lanes"]), texts)
+    scores = _measure_texts(_measure(path, config if dynamic else None, options["lanes"]), texts)
     speed = sum(one[0].characters for one in scores.values()) / (time.perf_counter() - start)
     if as_json:
         files = [{"path": name, **_figures(one)} for name, one in scores.items()]
@@ -102,7 +102,12 @@ def _end(text: str, fraction: float) -> str:
     return end[after:] if len(end) > after + 1 else end
 
 
-def _static(path: Path, lanes: int | None) -> Measure:
+def _measure(path: Path, learning: LearnConfig | None, lanes: int | None) -> Measure:
+    if learning is not None:
+        from charlm.adapt.dynamic_eval import learn_text
+
+        learner = load_learner(path, learning)
+        return lambda text: ((result.learning, result.static) for result in learn_text(learner, text))
     from charlm.inference.scoring import score_text
 
     engine = load_engine(path)
@@ -112,13 +117,6 @@ def _static(path: Path, lanes: int | None) -> Measure:
         return ((score,) for score in score_text(engine, text, lanes or default))
 
     return measure
-
-
-def _dynamic(path: Path, config: LearnConfig) -> Measure:
-    from charlm.adapt.dynamic_eval import learn_text
-
-    learner = load_learner(path, config)
-    return lambda text: ((result.learning, result.static) for result in learn_text(learner, text))
 
 
 def _measure_texts(measure: Measure, texts: dict[str, str]) -> dict[str, Scores]:

@@ -104,8 +104,12 @@ def _document(reach: GradientReach) -> dict[str, object]:
     }
 
 
+def _columns(reaches: list[GradientReach]) -> list[tuple[GradientReach, str]]:
+    return [(reach, part) for reach in reaches for part in ("h", "c") if part in reach.norms]
+
+
 def _print(reaches: list[GradientReach], steps: int) -> None:
-    columns = [(reach, part) for reach in reaches for part in ("h", "c") if part in reach.norms]
+    columns = _columns(reaches)
     rows = [
         [str(k), *(f"{reach.over_layers(part)[k - 1]:.3e}" for reach, part in columns)]
         for k in sorted({*(k for k in PRINTED_STEPS if k < steps), steps})
@@ -122,10 +126,8 @@ def _plot(reaches: list[GradientReach], path: Path) -> None:
     from charlm.insight.plots import Curve, plot_curves
 
     curves = []
-    for reach in reaches:
-        for part in ("h", "c"):
-            if part in reach.norms:
-                norms = reach.over_layers(part)
-                curves.append(Curve(f"{reach.name}, {part}", list(range(1, len(norms) + 1)), norms.tolist()))
+    for reach, part in _columns(reaches):
+        norms = reach.over_layers(part)
+        curves.append(Curve(f"{reach.name}, {part}", list(range(1, len(norms) + 1)), norms.tolist()))
     labels = {"title": "Reach of gradients", "xlabel": "steps back", "ylabel": "norm of the gradient"}
     plot_curves(curves, path, labels, log_y=True)

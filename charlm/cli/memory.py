@@ -114,11 +114,8 @@ def _progress() -> Iterator[Callable[[int], None]]:
 
 def _print_contexts(contexts: list[ContextGain]) -> None:
     longest = contexts[-1]
-    rows = [
-        (str(row.length), f"{row.bits:.3f}", f"{row.bits - longest.bits:+.3f} +- {row.error:.3f}")
-        for row in contexts[:-1]
-    ]
-    rows.append((str(longest.length), f"{longest.bits:.3f}", ""))
+    gains = [*(f"{row.bits - longest.bits:+.3f} +- {row.error:.3f}" for row in contexts[:-1]), ""]
+    rows = [(str(row.length), f"{row.bits:.3f}", gain) for row, gain in zip(contexts, gains, strict=True)]
     print_table(">>>", rows, ("context", "bits/char", "more than with all"))
 
 

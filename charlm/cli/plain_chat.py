@@ -71,21 +71,16 @@ class PlainChat:
     def _lines(self) -> Iterator[str]:
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(errors="replace")  # a wrong byte must not end the chat
-        if self._prompts:
-            with contextlib.suppress(ImportError):
-                import readline  # noqa: F401  # gives input() a history and an editor
-        while True:
-            try:
-                if self._prompts:
-                    yield input(PROMPT)
-                else:
-                    line = sys.stdin.readline()
-                    if not line:
-                        return
-                    yield line.removesuffix("\n")
-            except EOFError:
-                click.echo(err=True)
-                return
+        if not self._prompts:
+            for line in iter(sys.stdin.readline, ""):
+                yield line.removesuffix("\n")
+            return
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401  # gives input() a history and an editor
+        with contextlib.suppress(EOFError):
+            while True:
+                yield input(PROMPT)
+        click.echo(err=True)
 
     def _take(self, line: str) -> None:
         if line.startswith("/"):
