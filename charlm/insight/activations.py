@@ -57,7 +57,7 @@ def record(
     """Read a text of at least one character after a state, None for a new one, and keep the signals of the cells.
 
     Unknown characters are replaced. All signals are kept unless `names` selects some: those of 2 layers of 256 take
-    about 12 KB per character. `on_read` is called with the number of ids read since the last call.
+    about 12 KB per character. Calls `on_read` with the number of ids read since the last call.
     """
     text = normalise(text)
     assert text

@@ -43,8 +43,8 @@ def measure_context(
     """Return bits per character by length of context, ascending, over the same characters for every length.
 
     Blocks of `width` characters, spread evenly over the text, are predicted. A context longer than four widths is
-    counted from the start of the block, so that one pass serves all of it. `on_read` is called with the number of ids
-    read since the last call.
+    counted from the start of the block, so that one pass serves all of it. Calls `on_read` with the number of ids read
+    since the last call.
 
     Raises:
         CorpusError: the text is too short for the longest context.
