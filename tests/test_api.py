@@ -129,7 +129,7 @@ def test_stream_options_change_params(model: charlm.Model) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"temprature": 1}, "temprature"),
         ({"temperature": -1}, "temperature is -1"),
@@ -138,9 +138,9 @@ def test_stream_options_change_params(model: charlm.Model) -> None:
         ({"seed": -1}, "seed is -1"),
     ],
 )
-def test_stream_invalid_option_is_a_usage_error(model: charlm.Model, options: dict[str, Any], says: str) -> None:
+def test_stream_invalid_option_is_a_usage_error(model: charlm.Model, options: dict[str, Any], message: str) -> None:
     for write in (model.stream, model.generate, model.generate_many):
-        with pytest.raises(UsageError, match=says):
+        with pytest.raises(UsageError, match=message):
             write("the ", **options)
     with pytest.raises(UsageError, match="count is 0"):
         model.generate_many(count=0)
@@ -266,7 +266,7 @@ def test_train_takes_the_requested_dialogue_format() -> None:
 
 
 @pytest.mark.parametrize(
-    ("paths", "options", "says"),
+    ("paths", "options", "message"),
     [
         ((), {}, "no text to train on"),
         ("missing.txt", {}, "no file, folder or corpus named 'missing.txt'"),
@@ -283,7 +283,7 @@ def test_train_takes_the_requested_dialogue_format() -> None:
     ],
 )
 @pytest.mark.usefixtures("folder")
-def test_train_invalid_options_are_refused(paths: Any, options: dict[str, Any], says: str) -> None:
-    with pytest.raises(CharlmError, match=says):
+def test_train_invalid_options_are_refused(paths: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(CharlmError, match=message):
         charlm.train(paths, **({"output": "never"} | options))
     assert not Path("checkpoints/never.safetensors").exists()

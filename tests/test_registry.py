@@ -96,15 +96,16 @@ def test_models_lists_each_name_once_folder_by_folder(three_folders: list[Path])
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("harbuor", "harbour"), ("Harbour", "harbour"), ("shakespear", "shakespeare"), ("sea-2", "sea")]
+    ("name", "similar"),
+    [("harbuor", "harbour"), ("Harbour", "harbour"), ("shakespear", "shakespeare"), ("sea-2", "sea")],
 )
-def test_unknown_name_hints_at_similar_names(three_folders: list[Path], name: str, near: str) -> None:
+def test_unknown_name_hints_at_similar_names(three_folders: list[Path], name: str, similar: str) -> None:
     for folder, known in zip(three_folders, ("harbour", "shakespeare", "sea"), strict=True):
         put(folder / f"{known}.safetensors")
     with pytest.raises(NotFoundError) as refused:
         find_model(name)
     assert repr(name) in refused.value.message
-    assert refused.value.hint == f"did you mean {near}?"
+    assert refused.value.hint == f"did you mean {similar}?"
 
 
 def test_unknown_name_hints_at_the_next_step(three_folders: list[Path]) -> None:

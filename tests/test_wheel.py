@@ -49,7 +49,7 @@ def test_installed_wheel_works_in_any_folder(tmp_path: Path) -> None:
     home = {"CHARLM_HOME": str(tmp_path / "home"), "PYTHONPATH": str(tmp_path / "site")}
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    for arguments, said in (
+    for arguments, typed in (
         (["chat", "--plain", "--no-save"], "hello\n"),
         (["sample", "-n", "20", "--seed", "1"], ""),
         (["models"], ""),
@@ -58,7 +58,7 @@ def test_installed_wheel_works_in_any_folder(tmp_path: Path) -> None:
             [sys.executable, "-m", "charlm", *arguments],
             cwd=elsewhere,
             env={**os.environ, **home},
-            input=said,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=120,

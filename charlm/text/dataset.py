@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from charlm.config import DataConfig
 from charlm.errors import CorpusError, OutputError, UsageError
 from charlm.files import atomic_writer, write_bytes
+from charlm.settings import plural
 from charlm.text.decoding import BLOCK_BYTES, check_encoding, read_text
 from charlm.text.format_detection import FormatDetector
 from charlm.text.inputs import find_files
@@ -323,7 +324,7 @@ def _check_size(counts: NDArray[np.int64], name: str) -> None:
     if characters == 0:
         raise CorpusError(f"{name} is empty", hint)
     if characters < MIN_CHARS:
-        raise CorpusError(f"{name} has only {characters} character{'s' * (characters > 1)}", hint)
+        raise CorpusError(f"{name} has only {plural(characters, 'character')}", hint)
     if distinct < 2:
         raise CorpusError(f"{name} repeats a single character", "at least two different characters are needed")
 

@@ -1,6 +1,6 @@
 """Formats of the turns in a text, so that a person can talk to a model that has read it.
 
-Owns the four formats: the text before and after a turn, the fitting of a person's words, and the rules for names.
+Owns the text before and after a turn, the fitting of a person's words, and the rules for names.
 `charlm.text.format_detection` finds the format of a text.
 
     plain        no turns: the model continues a person's text       Once upon a time there was

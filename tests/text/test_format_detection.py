@@ -122,11 +122,11 @@ def wrap(text: str, width: int) -> str:
     return "\n".join([*rows, row])
 
 
-def log(form: str, levels: Sequence[str]) -> str:
+def log(pattern: str, levels: Sequence[str]) -> str:
     rng = random.Random(4)
     events = ["cache is warm", "worker joined", "request took 31 ms", "retrying", "no route to host", "queue is full"]
     return "".join(
-        form.format(n=number, level=rng.choice(levels), event=rng.choice(events), m=number % 60)
+        pattern.format(n=number, level=rng.choice(levels), event=rng.choice(events), m=number % 60)
         for number in range(200)
     )
 
@@ -217,7 +217,7 @@ def test_names_are_repeated_and_sorted_by_frequency() -> None:
     assert read_as(text, "transcript").names == read_as(text, "lines").names == read_as(text, "plain").names == ()
 
 
-def test_a_text_with_both_colons_keeps_the_usual_one() -> None:
+def test_text_with_both_colons_keeps_the_frequent_one() -> None:
     text = transcript(["Anna", "Ben"], turns=40) + transcript(["Cleo", "Dan"], "：", turns=10)
     found = detect(text)
     assert (found.colon, set(found.names)) == (":", {"Anna", "Ben"})
@@ -251,14 +251,14 @@ def test_speakers_are_counted_after_the_sample_too(make: Callable[..., str]) -> 
         assert counts[0] > counts[-1]
 
 
-@pytest.mark.parametrize("form", ["auto", *FORMATS])
-def test_detector_keeps_little_of_an_endless_text(form: str) -> None:
-    detector = FormatDetector(form, detect_chars=300)
+@pytest.mark.parametrize("pattern", ["auto", *FORMATS])
+def test_detector_keeps_little_of_an_endless_text(pattern: str) -> None:
+    detector = FormatDetector(pattern, detect_chars=300)
     for text in (play(["ANNA", "BEN"]), "no end of a line " * 2000, "A:\nyes\n\n" * 2000):
         for number in range(0, len(text), 50):
             detector.update(text[number : number + 50])
             assert len(detector._rest) <= 400
-    assert detector.result().dialogue.format == ("play" if form == "auto" else form)
+    assert detector.result().dialogue.format == ("play" if pattern == "auto" else pattern)
 
 
 def test_detector_keeps_a_limited_number_of_names() -> None:

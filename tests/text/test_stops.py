@@ -16,7 +16,7 @@ def longest_beginning(stops: list[str], text: str) -> int:
     return max((len(beginning) for beginning in beginnings if text.endswith(beginning)), default=0)
 
 
-def test_agrees_with_a_search_through_all_that_was_read() -> None:
+def test_push_agrees_with_a_full_search() -> None:
     rng = random.Random(1975)
     for _ in range(20_000):
         alphabet = "ab" if rng.random() < 0.8 else "ab\n日"
@@ -29,7 +29,7 @@ def test_agrees_with_a_search_through_all_that_was_read() -> None:
             assert matcher.held == longest_beginning(stops, read), (stops, read)
 
 
-def test_what_is_let_go_is_never_part_of_a_stop_string() -> None:
+def test_released_text_is_never_part_of_a_stop_string() -> None:
     rng = random.Random(1)
     stops = ["\nYou:", "\nYou: yes", "ou", "::"]
     matcher, text, shown = StopMatcher(stops), "", 0
@@ -42,6 +42,6 @@ def test_what_is_let_go_is_never_part_of_a_stop_string() -> None:
         shown = len(text) - matcher.held
 
 
-def test_without_stop_strings_nothing_is_held() -> None:
+def test_matcher_without_stop_strings_holds_nothing() -> None:
     for matcher in (StopMatcher([]), StopMatcher([""])):
         assert [(matcher.push(character), matcher.held) for character in "any text"] == [(0, 0)] * 8

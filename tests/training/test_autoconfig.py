@@ -24,7 +24,9 @@ budgets = st.one_of(
 
 
 @given(st.integers(100, 10**9), st.integers(2, 5000), budgets, st.floats(1e9, 1e13))
-def test_every_plan_can_be_carried_out(characters: int, vocabulary: int, budget: dict[str, Any], speed: float) -> None:
+def test_plan_for_any_text_and_budget_is_feasible(
+    characters: int, vocabulary: int, budget: dict[str, Any], speed: float
+) -> None:
     model, train = plan(characters, vocabulary, budget, Machine(speed))
     assert model.vocabulary == vocabulary
     assert train.lanes <= max_lanes(characters, train.chunk)
@@ -54,7 +56,7 @@ def test_dropout_sets_all_three_and_each_can_differ() -> None:
     assert (train.dropout_input, train.dropout_hidden, train.dropout_output) == (0.3, 0.1, 0.3)
 
 
-def test_more_time_never_makes_a_smaller_model() -> None:
+def test_plan_for_more_time_is_never_smaller() -> None:
     sizes = [
         parameter_count(plan(10**7, 65, {"minutes": minutes})[0]) for minutes in (0.1, 0.5, 1, 2, 4, 8, 20, 60, 600)
     ]
