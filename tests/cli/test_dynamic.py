@@ -187,9 +187,7 @@ def test_adapt_times_repeats_the_text(charlm: Charlm, model: str) -> None:
 def test_adapt_overwrites_only_with_force(charlm: Charlm, model: str, tmp_path: Path) -> None:
     path = tmp_path / "checkpoints" / "m.safetensors"
     before = path.read_bytes()
-    result = charlm("adapt", model, "t.txt", "-o", model)
-    assert result.code == 1
-    assert "already exists" in result.err
+    assert_refused(charlm("adapt", model, "t.txt", "-o", model), 1, "already exists")
     assert path.read_bytes() == before
     assert charlm("adapt", model, "t.txt", "-o", model, "--force").code == 0
     assert path.read_bytes() != before

@@ -7,7 +7,6 @@ import json
 import math
 import re
 import subprocess
-import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -23,8 +22,8 @@ from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import visible
 
 from ..conftest import ALPHABET, HARBOUR, random_checkpoint
-from .conftest import Charlm, Pipe, SaveModel
-from .terminal import HOSTILE, SGR, environment, into_head, on_terminal
+from .conftest import Charlm, Pipe, SaveModel, spawn
+from .terminal import HOSTILE, SGR, into_head, on_terminal
 
 HARBOUR_TEXT = "".join(one for one in HARBOUR.read_text(encoding="utf-8").lower() if one in ALPHABET)
 LINES = ["the ferry goes", "", "over to farside!", "qqq zzz xxx", "and back again.", "the ferry goes"]
@@ -345,9 +344,7 @@ def test_score_decodes_latin_1_files_and_streams(charlm: Charlm, model: str, tmp
 @pytest.mark.parametrize("extra", [(), ("--json",)])
 def test_score_answers_each_line_of_a_stream(model: str, tmp_path: Path, extra: tuple[str, ...]) -> None:
     expected = reference(tmp_path, LINES)
-    command = [sys.executable, "-m", "charlm", "score", model, "-", *extra]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment(), encoding="utf-8", **pipes) as process:  # type: ignore[call-overload]
+    with spawn("score", model, "-", *extra, cwd=tmp_path, stdin=subprocess.PIPE) as process:
         try:
             assert process.stdin is not None
             assert process.stdout is not None

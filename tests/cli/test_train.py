@@ -148,8 +148,7 @@ class TestResume:
         assert charlm(*RUN, "--steps", "3", "--quiet").code == 0
         before = (tmp_path / "checkpoints" / "m.safetensors").read_bytes()
         result = charlm(*RUN, "--steps", "3")
-        assert result.code == 1
-        assert "already exists" in result.err
+        assert_refused(result, 1, "already exists")
         assert "--resume m" in result.err
         assert (tmp_path / "checkpoints" / "m.safetensors").read_bytes() == before
         assert charlm(*RUN, "--steps", "4", "--quiet", "--force").code == 0
@@ -171,9 +170,7 @@ class TestResume:
         text.write_bytes(HARBOUR.read_bytes())
         stop_at(charlm, 10, "train", text, "-o", "m", *TINY, "--steps", "40", "--quiet")
         text.write_bytes(HARBOUR.read_bytes() + b"more")
-        result = charlm("train", "--resume", "m")
-        assert result.code == 1
-        assert "the text has changed" in result.err
+        assert_refused(charlm("train", "--resume", "m"), 1, "the text has changed")
         text.write_bytes(HARBOUR.read_bytes())
         assert charlm("train", "--resume", "m", "--quiet").code == 0
 
@@ -211,9 +208,7 @@ class TestResume:
                 np.testing.assert_allclose(new.tensors[name][after], old.tensors[name][before], atol=1e-6)
         np.testing.assert_allclose(new.tensors["layers.0.w_h"], old.tensors["layers.0.w_h"], atol=1e-6)
         assert new.record.base == "m"
-        refused = charlm("train", "other.txt", "--from", "m", "-o", "q", "--hidden", "99")
-        assert refused.code == 2
-        assert "hidden" in refused.err
+        assert_refused(charlm("train", "other.txt", "--from", "m", "-o", "q", "--hidden", "99"), 2, "hidden")
 
 
 def in_each_step(patch: pytest.MonkeyPatch, action: Callable[[int], None]) -> None:
