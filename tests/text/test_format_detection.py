@@ -251,14 +251,14 @@ def test_speakers_are_counted_after_the_sample_too(make: Callable[..., str]) -> 
         assert counts[0] > counts[-1]
 
 
-@pytest.mark.parametrize("pattern", ["auto", *FORMATS])
-def test_detector_keeps_little_of_an_endless_text(pattern: str) -> None:
-    detector = FormatDetector(pattern, detect_chars=300)
+@pytest.mark.parametrize("format_name", ["auto", *FORMATS])
+def test_detector_keeps_little_of_an_endless_text(format_name: str) -> None:
+    detector = FormatDetector(format_name, detect_chars=300)
     for text in (play(["ANNA", "BEN"]), "no end of a line " * 2000, "A:\nyes\n\n" * 2000):
         for number in range(0, len(text), 50):
             detector.update(text[number : number + 50])
             assert len(detector._rest) <= 400
-    assert detector.result().dialogue.format == ("play" if pattern == "auto" else pattern)
+    assert detector.result().dialogue.format == ("play" if format_name == "auto" else format_name)
 
 
 def test_detector_keeps_a_limited_number_of_names() -> None:
