@@ -136,9 +136,7 @@ def _update(rows: dict[tuple[str, int], list[str]], event: RunEvent) -> None:
 def _live_table(rows: dict[tuple[str, int], list[str]]) -> Table:
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2))
-    for heading in ("cell", "seed", "width", "done", "validation", "speed"):
-        table.add_column(heading)
+    table = Table("cell", "seed", "width", "done", "validation", "speed", box=None, padding=(0, 2))
     for (cell, seed), row in rows.items():
         table.add_row(cell, str(seed), *row)
     return table

@@ -96,10 +96,7 @@ class Dashboard(ProgressView):
         self._ended: events.Ended | None = None
         # Last, because it draws immediately.
         self._live = Live(
-            get_renderable=self._render,
-            console=self._console,
-            refresh_per_second=4,
-            redirect_stdout=False,
+            get_renderable=self._render, console=self._console, refresh_per_second=4, redirect_stdout=False
         )
 
     def __enter__(self) -> Self:
