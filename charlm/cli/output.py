@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -57,6 +56,8 @@ def print_table(sides: str, rows: Iterable[Sequence[str]], heads: Sequence[str] 
 
 def print_json(document: object, *, indent: int | None = None, stream: TextIO | None = None) -> None:
     """Print a document as JSON: in ASCII on a terminal, where control characters would act, else in UTF-8."""
+    import json  # after --help has been printed
+
     stream = stream or sys.stdout
     text = json.dumps(document, indent=indent, ensure_ascii=stream.isatty())
     if any("\ud800" <= character <= "\udfff" for character in text):  # of a file name that is not UTF-8
