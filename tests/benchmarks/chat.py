@@ -26,15 +26,12 @@ import tempfile
 import termios
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from charlm.checkpoint import Checkpoint, save
-from charlm.config import ModelConfig
-from charlm.tensor_shapes import tensor_shapes
+from charlm.checkpoint import save
 from charlm.text.dialogue import Dialogue
-from charlm.text.vocabulary import Vocabulary
+from tests.chat.models import random_checkpoint
 
 SECONDS = 20.0
 BETWEEN = 0.11  # seconds between two keys; no multiple of a frame
@@ -160,15 +157,6 @@ def keys(
         return lags, [int(one) for one in result.rpartition(b"RESULT ")[2].split()[:3]]
 
 
-def make_model(path: Path, dialogue: Dialogue) -> None:
-    """Save a 2x256 model with random weights, as fast as a trained one."""
-    vocabulary = Vocabulary("\n abcdefghijklmnopqrstuvwxyz,.", has_bytes=False)
-    config = ModelConfig(vocabulary=len(vocabulary), embedding=256, hidden=256, layers=2)
-    rng = np.random.default_rng(0)
-    tensors = {name: rng.normal(0, 0.08, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()}
-    save(Checkpoint(config, vocabulary, tensors, dialogue=dialogue), path)
-
-
 def measure(model: Path, rate: float, already: int, look: str = "plain", columns: int = 100) -> None:
     """Time keys and print."""
     lags, result = keys(model, rate, already, look, columns)
@@ -186,8 +174,9 @@ def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "noise.safetensors"
+        made = random_checkpoint(scale=0.08, characters="\n abcdefghijklmnopqrstuvwxyz,.", hidden=256, embedding=256)
         # A model of a format with turns learns; one of a plain text writes for ever.
-        make_model(model, Dialogue("lines" if "--learn" in sys.argv[1:] else "plain"))
+        save(replace(made, dialogue=Dialogue("lines" if "--learn" in sys.argv[1:] else "plain")), model)
         if "--xray" in sys.argv[1:]:
             for look in ("plain", "xray", "pinned"):
                 measure(model, 500, 0, look, columns=120)

@@ -23,13 +23,11 @@ import numpy as np
 from charlm.chat.conversation import Conversation
 from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import Segment, Turn
-from charlm.checkpoint import Checkpoint
-from charlm.config import ChatConfig, ModelConfig
+from charlm.config import ChatConfig
 from charlm.inference.context import StaticModel
 from charlm.inference.engine import Engine
-from charlm.tensor_shapes import tensor_shapes
 from charlm.text.dialogue import Dialogue
-from charlm.text.vocabulary import Vocabulary
+from tests.chat.models import random_checkpoint
 
 LENGTH = 60
 RUNS = 21
@@ -39,7 +37,8 @@ SAID = "and what did the harbour master say to that, " + "I wonder ? !!"
 
 def main(turns: int) -> None:
     """Measure and print."""
-    engine = _engine()
+    characters = "".join(map(chr, range(0x41, 0x41 + 58))) + " \n,.!?'"
+    engine = Engine(random_checkpoint(characters=characters, scale=1 / 16, hidden=256, embedding=256))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "conversations.db"
         store = ConversationStore(path)
@@ -103,14 +102,6 @@ def _kept(conversation: Conversation) -> float:
     kept = (tracemalloc.get_traced_memory()[0] - before) / 20
     tracemalloc.stop()
     return kept
-
-
-def _engine() -> Engine:
-    vocabulary = Vocabulary([chr(0x41 + k) for k in range(58)] + list(" \n,.!?'"), has_bytes=False)
-    config = ModelConfig(vocabulary=len(vocabulary), hidden=256, embedding=256)
-    rng = np.random.default_rng(0)
-    tensors = {name: rng.normal(0, 1 / 16, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()}
-    return Engine(Checkpoint(config, vocabulary, tensors))
 
 
 def _grow(conversation: Conversation, turns: int) -> None:

@@ -20,14 +20,13 @@ import numpy as np
 
 from charlm import checkpoint
 from charlm.checkpoint import Checkpoint
-from charlm.config import ModelConfig, SamplingConfig
+from charlm.config import SamplingConfig
 from charlm.inference.context import StaticModel, read_prompt
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, Sampler, generate_batch
 from charlm.inference.scoring import score_text
 from charlm.registry import find_model
-from charlm.tensor_shapes import tensor_shapes
-from charlm.text.vocabulary import Vocabulary
+from tests.chat.models import random_checkpoint
 
 RUNS = 7
 CHARS = 4000
@@ -48,13 +47,10 @@ def main(names: list[str]) -> None:
 
 
 def _random_model(folder: Path, hidden: int) -> Path:
-    vocabulary = Vocabulary([chr(0x20 + k) for k in range(64)] + ["\n"], has_bytes=False)
-    config = ModelConfig(vocabulary=len(vocabulary), hidden=hidden, embedding=hidden)
-    rng = np.random.default_rng(0)
-    scale = 1 / hidden**0.5
-    tensors = {name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()}
+    characters = "".join(map(chr, range(0x20, 0x60))) + "\n"
+    made = random_checkpoint(characters=characters, scale=1 / hidden**0.5, hidden=hidden, embedding=hidden)
     path = folder / f"random-2x{hidden}.safetensors"
-    checkpoint.save(Checkpoint(config, vocabulary, tensors), path)
+    checkpoint.save(made, path)
     return path
 
 
