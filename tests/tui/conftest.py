@@ -1,4 +1,7 @@
-"""The app on a tiny model."""
+"""Fixtures for the app on a tiny model, and for single widgets.
+
+A module that tests a widget has a fixture `shown`, which shows the widget.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.pilot import Pilot
+from textual.widget import Widget
 
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.session import ChatOptions, Session
@@ -17,6 +22,32 @@ from charlm.config import ChatConfig
 from charlm.tui.app import ChatApp
 from tests.conftest import random_checkpoint
 from tests.tui.chat import PLAY, QUICK, Chat, OpenChat, ScriptedEngine
+from tests.tui.widgets import ShownWidget, Size, WidgetApp
+
+
+@pytest.fixture
+def size() -> Size:
+    """Size of a widget's terminal; a parameter of this name replaces it."""
+    return 80, 24
+
+
+@pytest.fixture
+def pilot(shown: ShownWidget[Widget]) -> Pilot[None]:
+    """Types keys into the app of the fixture `shown`."""
+    return shown[1]
+
+
+@pytest.fixture
+def app(shown: ShownWidget[Widget]) -> WidgetApp:
+    """The app of the fixture `shown`."""
+    return shown[2]
+
+
+@pytest.fixture
+async def chat(open_chat: OpenChat) -> AsyncIterator[Chat]:
+    """The app with default options."""
+    async with open_chat() as chat:
+        yield chat
 
 
 @pytest.fixture
@@ -46,7 +77,7 @@ def open_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenChat:
             await one.until(lambda: app.chat.loaded is not None)
             await pilot.pause()
             yield one
-            if app.is_running and not app.chat.busy:
+            if app.return_code is None and not app.chat.busy:
                 one.assert_consistent()
             if app.chat.loaded is not None:
                 one.conversation.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 from rich.cells import cell_len
@@ -11,7 +12,7 @@ from textual.widgets import Static
 from charlm.inference.generate import Alternative
 from charlm.text.sanitize import visible
 from charlm.tui.widgets.alternatives import Alternatives
-from tests.tui.widgets import SIZES, ShownWidget, rows, show
+from tests.tui.widgets import SIZES, ShownWidget, Size, rows, show
 
 OPTIONS = (
     Alternative("e", 5, 0.61),
@@ -23,7 +24,7 @@ OPTIONS = (
 )
 
 
-def show_alternatives(size: tuple[int, int] = (80, 24)) -> ShownWidget[Alternatives]:
+def show_alternatives(size: Size = (80, 24)) -> AbstractAsyncContextManager[ShownWidget[Alternatives]]:
     return show(Alternatives(), size, above=[Static(classes="filler")])
 
 
@@ -51,7 +52,7 @@ async def test_rows_show_name_probability_and_bar() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_height_is_same_for_every_character(size: tuple[int, int]) -> None:
+async def test_height_is_same_for_every_character(size: Size) -> None:
     heights = set()
     async with show_alternatives(size) as (alternatives, pilot, _):
         for character, options in (("e", OPTIONS), ("x", OPTIONS[:1]), ("日" * 30, OPTIONS * 3)):
@@ -75,7 +76,7 @@ async def test_choose_by_number_skips_bytes() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_arrows_and_enter_skip_bytes(size: tuple[int, int]) -> None:
+async def test_arrows_and_enter_skip_bytes(size: Size) -> None:
     async with show_alternatives(size) as (alternatives, pilot, app):
         alternatives.show("e", 1, OPTIONS)
         alternatives.focus()

@@ -27,18 +27,18 @@ from charlm.tui.screens.welcome import Welcome
 from charlm.tui.widgets.conversations import ConversationsPanel
 from charlm.tui.widgets.dials import DialsPanel
 from tests.tui.chat import PLAY, QUICK, Chat, OpenChat
+from tests.tui.widgets import Size
 
 
-async def test_reply_finished_is_shown_and_saved(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.say("hello juliet")
-        assert len(chat.turns) == 2
-        assert chat.turns[0] == "hello juliet"
-        assert 0 < len(chat.turns[1]) <= 40
-        chat.assert_consistent()
-        assert chat.status("turn") == "turn 2"
-        assert chat.status("characters") == f"{len(chat.conversation.text()) - len(PLAY.beginning)} characters"
-        assert chat.screen.prompt.value == ""
+async def test_reply_finished_is_shown_and_saved(chat: Chat) -> None:
+    await chat.say("hello juliet")
+    assert len(chat.turns) == 2
+    assert chat.turns[0] == "hello juliet"
+    assert 0 < len(chat.turns[1]) <= 40
+    chat.assert_consistent()
+    assert chat.status("turn") == "turn 2"
+    assert chat.status("characters") == f"{len(chat.conversation.text()) - len(PLAY.beginning)} characters"
+    assert chat.screen.prompt.value == ""
 
 
 async def test_escape_during_reply_keeps_what_was_shown(open_chat: OpenChat) -> None:
@@ -117,88 +117,82 @@ async def test_escape_during_pause_stops_at_once(open_chat: OpenChat) -> None:
         assert len(chat.turns[1]) == 1
 
 
-async def test_regenerate_makes_version_and_arrows_switch(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.say("hello")
-        first = chat.turns[1]
-        await chat.press("f5")
-        second = chat.turns[1]
-        assert first != second
-        assert "2/2" in chat.labels[-1]
-        assert "2/2" in chat.status("turn")
-        await chat.press("left")
-        assert chat.turns[1] == first
-        assert "1/2" in chat.labels[-1]
-        await chat.press("right")
-        assert chat.turns[1] == second
+async def test_regenerate_makes_version_and_arrows_switch(chat: Chat) -> None:
+    await chat.say("hello")
+    first = chat.turns[1]
+    await chat.press("f5")
+    second = chat.turns[1]
+    assert first != second
+    assert "2/2" in chat.labels[-1]
+    assert "2/2" in chat.status("turn")
+    await chat.press("left")
+    assert chat.turns[1] == first
+    assert "1/2" in chat.labels[-1]
+    await chat.press("right")
+    assert chat.turns[1] == second
 
 
-async def test_undo_and_redo_restore_turns(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.say("one")
-        await chat.say("two")
-        both = chat.turns
-        await chat.press("f6")
-        assert chat.turns == both[:2]
-        chat.assert_consistent()
-        await chat.press("f6")
-        assert chat.turns == []
-        assert chat.shown == []
-        await chat.press("f6")
-        assert "nothing to undo" in chat.notes
-        await chat.press("f7", "f7")
-        assert chat.turns == both
+async def test_undo_and_redo_restore_turns(chat: Chat) -> None:
+    await chat.say("one")
+    await chat.say("two")
+    both = chat.turns
+    await chat.press("f6")
+    assert chat.turns == both[:2]
+    chat.assert_consistent()
+    await chat.press("f6")
+    assert chat.turns == []
+    assert chat.shown == []
+    await chat.press("f6")
+    assert "nothing to undo" in chat.notes
+    await chat.press("f7", "f7")
+    assert chat.turns == both
 
 
-async def test_edit_of_own_turn_brings_new_reply(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.say("one")
-        await chat.press("f8")
-        assert chat.screen.prompt.value == "one"
-        await chat.say("another thing")
-        assert chat.turns[0] == "another thing"
-        assert len(chat.turns) == 2
-        chat.assert_consistent()
-        await chat.press("f8")
-        await chat.press("escape")
-        assert chat.screen.prompt.value == ""
-        assert chat.turns[0] == "another thing"
+async def test_edit_of_own_turn_brings_new_reply(chat: Chat) -> None:
+    await chat.say("one")
+    await chat.press("f8")
+    assert chat.screen.prompt.value == "one"
+    await chat.say("another thing")
+    assert chat.turns[0] == "another thing"
+    assert len(chat.turns) == 2
+    chat.assert_consistent()
+    await chat.press("f8")
+    await chat.press("escape")
+    assert chat.screen.prompt.value == ""
+    assert chat.turns[0] == "another thing"
 
 
-async def test_edit_with_slash_is_not_a_command(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.say("one")
-        await chat.press("f8")
-        chat.screen.prompt.value = "/undo"
-        await chat.pilot.pause()
-        assert not chat.screen.prompt.completing
-        assert chat.screen.prompt.model_text_start == 0
-        await chat.press("enter")
-        assert chat.turns[0] == chat.conversation.fit("/undo")
-        assert len(chat.turns) == 2
-        chat.screen.prompt.value = "/undo"
-        assert chat.screen.prompt.model_text_start == len("/undo")
+async def test_edit_with_slash_is_not_a_command(chat: Chat) -> None:
+    await chat.say("one")
+    await chat.press("f8")
+    chat.screen.prompt.value = "/undo"
+    await chat.pilot.pause()
+    assert not chat.screen.prompt.completing
+    assert chat.screen.prompt.model_text_start == 0
+    await chat.press("enter")
+    assert chat.turns[0] == chat.conversation.fit("/undo")
+    assert len(chat.turns) == 2
+    chat.screen.prompt.value = "/undo"
+    assert chat.screen.prompt.model_text_start == len("/undo")
 
 
-async def test_undo_key_while_editing_ends_edit(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.say("one")
-        await chat.press("f8", "f6")
-        assert chat.turns == []
-        assert chat.screen.prompt.value == ""
-        await chat.say("two")
-        assert chat.turns[0] == "two"
+async def test_undo_key_while_editing_ends_edit(chat: Chat) -> None:
+    await chat.say("one")
+    await chat.press("f8", "f6")
+    assert chat.turns == []
+    assert chat.screen.prompt.value == ""
+    await chat.say("two")
+    assert chat.turns[0] == "two"
 
 
-async def test_edit_at_cursor_replaces_reply(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.say("one")
-        await chat.press("ctrl+l")
-        assert chat.screen.transcript.cursor is not None
-        await chat.press("e")
-        assert chat.screen.prompt.value == chat.turns[1]
-        await chat.say("what it should have said")
-        assert chat.turns == ["one", "what it should have said"]
+async def test_edit_at_cursor_replaces_reply(chat: Chat) -> None:
+    await chat.say("one")
+    await chat.press("ctrl+l")
+    assert chat.screen.transcript.cursor is not None
+    await chat.press("e")
+    assert chat.screen.prompt.value == chat.turns[1]
+    await chat.say("what it should have said")
+    assert chat.turns == ["one", "what it should have said"]
 
 
 async def test_alternative_chosen_by_number_branches(open_chat: OpenChat) -> None:
@@ -219,20 +213,19 @@ async def test_alternative_chosen_by_number_branches(open_chat: OpenChat) -> Non
         assert not chat.screen.look.alternatives.display
 
 
-async def test_branch_from_own_turn_is_refused(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.say("one")
-        turns = chat.turns
-        await chat.press("ctrl+l", "shift+tab")
-        await chat.until(lambda: chat.screen.transcript.cursor == (chat.conversation.path[0].id, 0))
-        await chat.until(lambda: "expected of you" in str(chat.screen.look.alternatives.border_subtitle))
-        await chat.press("1", "enter", "enter", "b")
-        assert "only a reply of the model's can branch" in chat.notes
-        assert chat.screen.transcript.cursor is not None
-        assert chat.turns == turns
-        assert len(chat.conversation.path[0].siblings) == 1
-        await chat.press("e")
-        assert chat.screen.prompt.value == "one"
+async def test_branch_from_own_turn_is_refused(chat: Chat) -> None:
+    await chat.say("one")
+    turns = chat.turns
+    await chat.press("ctrl+l", "shift+tab")
+    await chat.until(lambda: chat.screen.transcript.cursor == (chat.conversation.path[0].id, 0))
+    await chat.until(lambda: "expected of you" in str(chat.screen.look.alternatives.border_subtitle))
+    await chat.press("1", "enter", "enter", "b")
+    assert "only a reply of the model's can branch" in chat.notes
+    assert chat.screen.transcript.cursor is not None
+    assert chat.turns == turns
+    assert len(chat.conversation.path[0].siblings) == 1
+    await chat.press("e")
+    assert chat.screen.prompt.value == "one"
 
 
 async def test_branch_at_cursor_keeps_text_before_it(open_chat: OpenChat) -> None:
@@ -259,91 +252,86 @@ async def test_dial_changed_during_reply_acts_on_next_character(open_chat: OpenC
         assert all(one.text == one.alternatives[0].text for one in rest)
 
 
-async def test_dials_panel_messages_change_conversation(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.press("f3")
-        panel = chat.screen.dials
-        assert panel.display
-        panel.post_message(DialsPanel.Changed(replace(QUICK, temperature=1.5)))
-        await chat.pilot.pause()
-        assert chat.conversation.dials.temperature == 1.5
-        panel.post_message(CommandChosen("/preset precise"))
-        panel.post_message(CommandChosen("/seed 99"))
-        await chat.pilot.pause()
-        assert chat.conversation.dials.temperature == 0.5
-        assert chat.conversation.data.seed == 99
-        assert chat.status("seed") == "seed 99"
-        await chat.press("f3")
-        assert not panel.display
+async def test_dials_panel_messages_change_conversation(chat: Chat) -> None:
+    await chat.press("f3")
+    panel = chat.screen.dials
+    assert panel.display
+    panel.post_message(DialsPanel.Changed(replace(QUICK, temperature=1.5)))
+    await chat.pilot.pause()
+    assert chat.conversation.dials.temperature == 1.5
+    panel.post_message(CommandChosen("/preset precise"))
+    panel.post_message(CommandChosen("/seed 99"))
+    await chat.pilot.pause()
+    assert chat.conversation.dials.temperature == 0.5
+    assert chat.conversation.data.seed == 99
+    assert chat.status("seed") == "seed 99"
+    await chat.press("f3")
+    assert not panel.display
 
 
-async def test_heat_colours_old_and_new_turns(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.say("hello")
-        await chat.press("f4")
-        await chat.until(lambda: not np.isnan([*chat.surprises(0), *chat.surprises(1)]).any())
-        expected = [one.surprisal for one in chat.conversation.contexts.score_chars(chat.conversation.head)]
-        np.testing.assert_allclose(chat.surprises(1), expected, atol=1e-3)
-        assert "bits" in str(chat.status("note"))
-        await chat.say("more")
-        await chat.until(lambda: not np.isnan([*chat.surprises(2), *chat.surprises(3)]).any())
-        await chat.press("f4")
-        assert not chat.screen.transcript.heat
+async def test_heat_colours_old_and_new_turns(chat: Chat) -> None:
+    await chat.say("hello")
+    await chat.press("f4")
+    await chat.until(lambda: not np.isnan([*chat.surprises(0), *chat.surprises(1)]).any())
+    expected = [one.surprisal for one in chat.conversation.contexts.score_chars(chat.conversation.head)]
+    np.testing.assert_allclose(chat.surprises(1), expected, atol=1e-3)
+    assert "bits" in str(chat.status("note"))
+    await chat.say("more")
+    await chat.until(lambda: not np.isnan([*chat.surprises(2), *chat.surprises(3)]).any())
+    await chat.press("f4")
+    assert not chat.screen.transcript.heat
 
 
-async def test_conversation_opened_deleted_restored_from_panel(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.say("the first conversation")
-        first = chat.app.session.number
-        await chat.type("/new")
-        await chat.pilot.pause()
-        assert chat.shown == []
-        await chat.say("the second one")
-        await chat.press("f2")
-        panel = chat.screen.conversations
-        panel.post_message(ConversationsPanel.Searched("first conv"))
-        await chat.pilot.pause()
-        assert "first" in str(panel.query_one(OptionList).options[0].prompt)
-        assert panel.query_one(OptionList).option_count == 1
-        panel.post_message(CommandChosen(f"/open {first}"))
-        await chat.pilot.pause()
-        assert chat.turns[0] == "the first conversation"
-        chat.assert_consistent()
-        panel.post_message(ConversationsPanel.Deleted(first))
-        await chat.pilot.pause()
-        assert chat.turns == []
-        assert first not in [one.number for one in chat.app.session.search()]
-        await chat.type(f"/restore {first}")
-        await chat.pilot.pause()
-        assert chat.turns[0] == "the first conversation"
+async def test_conversation_opened_deleted_restored_from_panel(chat: Chat) -> None:
+    await chat.say("the first conversation")
+    first = chat.app.session.number
+    await chat.type("/new")
+    await chat.pilot.pause()
+    assert chat.shown == []
+    await chat.say("the second one")
+    await chat.press("f2")
+    panel = chat.screen.conversations
+    panel.post_message(ConversationsPanel.Searched("first conv"))
+    await chat.pilot.pause()
+    assert "first" in str(panel.query_one(OptionList).options[0].prompt)
+    assert panel.query_one(OptionList).option_count == 1
+    panel.post_message(CommandChosen(f"/open {first}"))
+    await chat.pilot.pause()
+    assert chat.turns[0] == "the first conversation"
+    chat.assert_consistent()
+    panel.post_message(ConversationsPanel.Deleted(first))
+    await chat.pilot.pause()
+    assert chat.turns == []
+    assert first not in [one.number for one in chat.app.session.search()]
+    await chat.type(f"/restore {first}")
+    await chat.pilot.pause()
+    assert chat.turns[0] == "the first conversation"
 
 
-async def test_conversation_renamed_by_dialog_and_command(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.say("hello")
-        await chat.press("f2")
-        panel = chat.screen.conversations
-        panel.post_message(ConversationsPanel.Renamed(chat.app.session.number))
-        await chat.until(lambda: isinstance(chat.app.screen, PromptDialog))
-        await chat.pilot.pause()
-        assert chat.app.screen.query_one(Input).value == chat.app.session.search()[0].title == "hello"
-        await chat.pilot.press("ctrl+u", *"verona", "enter")
-        await chat.until(lambda: chat.app.session.search()[0].title == "verona")
-        await chat.type("/title padua")
-        await chat.until(lambda: chat.app.session.search()[0].title == "padua")
+async def test_conversation_renamed_by_dialog_and_command(chat: Chat) -> None:
+    await chat.say("hello")
+    await chat.press("f2")
+    panel = chat.screen.conversations
+    panel.post_message(ConversationsPanel.Renamed(chat.app.session.number))
+    await chat.until(lambda: isinstance(chat.app.screen, PromptDialog))
+    await chat.pilot.pause()
+    assert chat.app.screen.query_one(Input).value == chat.app.session.search()[0].title == "hello"
+    await chat.pilot.press("ctrl+u", *"verona", "enter")
+    await chat.until(lambda: chat.app.session.search()[0].title == "verona")
+    await chat.type("/title padua")
+    await chat.until(lambda: chat.app.session.search()[0].title == "padua")
 
 
-async def test_model_picked_starts_conversation_with_it(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.press("ctrl+o")
-        await chat.until(lambda: isinstance(chat.app.screen, ModelPicker))
-        await chat.pilot.press(*"novel", "enter")
-        await chat.until(lambda: chat.app.session.name == "novel")
-        assert chat.status("model") == "novel"
-        chat.conversation.dials = QUICK
-        await chat.say("once upon a time ")
-        assert chat.screen.transcript.document.spans[-1].joined
-        assert chat.conversation.text() == "\nonce upon a time " + chat.turns[1]
+async def test_model_picked_starts_conversation_with_it(chat: Chat) -> None:
+    await chat.press("ctrl+o")
+    await chat.until(lambda: isinstance(chat.app.screen, ModelPicker))
+    await chat.pilot.press(*"novel", "enter")
+    await chat.until(lambda: chat.app.session.name == "novel")
+    assert chat.status("model") == "novel"
+    chat.conversation.dials = QUICK
+    await chat.say("once upon a time ")
+    assert chat.screen.transcript.document.spans[-1].joined
+    assert chat.conversation.text() == "\nonce upon a time " + chat.turns[1]
 
 
 async def test_plain_format_joins_both_texts(open_chat: OpenChat) -> None:
@@ -369,14 +357,13 @@ async def test_engine_failure_is_shown_and_text_kept(open_chat: OpenChat) -> Non
         assert len(chat.turns) == 4
 
 
-async def test_wrong_command_notifies_and_chat_goes_on(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        for line in ("/nothing", "/temperature 9999", "/open 77", "/seed x", "/model nobody", "/undo"):
-            await chat.say(line)
-            assert chat.notes, line
-            chat.app.clear_notifications()
-        await chat.say("hello")
-        assert len(chat.turns) == 2
+async def test_wrong_command_notifies_and_chat_goes_on(chat: Chat) -> None:
+    for line in ("/nothing", "/temperature 9999", "/open 77", "/seed x", "/model nobody", "/undo"):
+        await chat.say(line)
+        assert chat.notes, line
+        chat.app.clear_notifications()
+    await chat.say("hello")
+    assert len(chat.turns) == 2
 
 
 async def test_command_during_reply_is_refused(open_chat: OpenChat) -> None:
@@ -438,14 +425,13 @@ async def test_help_lists_every_command(open_chat: OpenChat) -> None:
         assert not isinstance(chat.app.screen, HelpScreen)
 
 
-async def test_unknown_characters_are_replaced_as_announced(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        chat.screen.prompt.value = "日本é"
-        await chat.pilot.pause()
-        assert chat.screen.prompt.substitute is not None
-        assert chat.screen.prompt.substitute("é") == "?"
-        await chat.press("enter")
-        assert chat.turns[0] == "???"
+async def test_unknown_characters_are_replaced_as_announced(chat: Chat) -> None:
+    chat.screen.prompt.value = "日本é"
+    await chat.pilot.pause()
+    assert chat.screen.prompt.substitute is not None
+    assert chat.screen.prompt.substitute("é") == "?"
+    await chat.press("enter")
+    assert chat.turns[0] == "???"
 
 
 async def test_theme_is_kept_for_next_start(open_chat: OpenChat) -> None:
@@ -483,32 +469,30 @@ async def test_quit_during_reply_saves_it(open_chat: OpenChat, by_palette: bool)
         assert chat.turns == kept
 
 
-async def test_turn_saved_late_keeps_its_block(open_chat: OpenChat) -> None:
+async def test_turn_saved_late_keeps_its_block(chat: Chat) -> None:
     """Another process holds the database for longer than the store waits."""
-    async with open_chat() as chat:
-        await chat.say("one")
-        other = sqlite3.connect(home() / FILE, isolation_level=None)
-        with closing(other):
-            other.execute("BEGIN IMMEDIATE")
-            await chat.say("two")
-            other.execute("COMMIT")
-        await chat.say("three")
-        assert len(chat.turns) == 6
-
-
-async def test_conversation_removed_elsewhere_goes_on(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.say("one")
-        with closing(ConversationStore()) as store:
-            store.delete(chat.app.session.number)
+    await chat.say("one")
+    other = sqlite3.connect(home() / FILE, isolation_level=None)
+    with closing(other):
+        other.execute("BEGIN IMMEDIATE")
         await chat.say("two")
-        await chat.say("three")
-        assert len(chat.turns) == 6
-        assert chat.shown == chat.turns
+        other.execute("COMMIT")
+    await chat.say("three")
+    assert len(chat.turns) == 6
+
+
+async def test_conversation_removed_elsewhere_goes_on(chat: Chat) -> None:
+    await chat.say("one")
+    with closing(ConversationStore()) as store:
+        store.delete(chat.app.session.number)
+    await chat.say("two")
+    await chat.say("three")
+    assert len(chat.turns) == 6
+    assert chat.shown == chat.turns
 
 
 @pytest.mark.parametrize("size", [(40, 12), (60, 20), (80, 24), (120, 40)])
-async def test_panel_on_narrow_terminal_covers_conversation(open_chat: OpenChat, size: tuple[int, int]) -> None:
+async def test_panel_on_narrow_terminal_covers_conversation(open_chat: OpenChat, size: Size) -> None:
     async with open_chat(size=size) as chat:
         await chat.say("hello")
         talk = chat.app.query_one("#talk")

@@ -21,7 +21,7 @@ from charlm.tui.screens.help import HelpScreen
 from charlm.tui.screens.models import ModelPicker
 from charlm.tui.screens.prompt_dialog import PromptDialog
 from charlm.tui.screens.welcome import Welcome
-from tests.tui.widgets import SIZES
+from tests.tui.widgets import SIZES, Size
 
 CARDS = (
     ModelCard("harbour", Path("h"), "lstm 2x256", 5.2, 1.987, "plain"),
@@ -33,7 +33,7 @@ CARDS = (
 
 @asynccontextmanager
 async def push(
-    screen: Screen[Any], size: tuple[int, int] = (80, 24)
+    screen: Screen[Any], size: Size = (80, 24)
 ) -> AsyncIterator[tuple[App[None], Pilot[None], list[object]]]:
     """Show a screen, and collect its results."""
     results: list[object] = []
@@ -61,7 +61,7 @@ def on_screen(app: App[Any]) -> list[str]:
         Welcome,
     ],
 )
-async def test_screen_stays_within_terminal(size: tuple[int, int], make: Any) -> None:
+async def test_screen_stays_within_terminal(size: Size, make: Any) -> None:
     async with push(make(), size) as (app, _pilot, _results):
         box = next(iter(app.screen.children))
         assert app.screen.region.contains_region(box.region)
@@ -90,7 +90,7 @@ async def test_help_closes_by_key(key: str) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_help_lists_all_and_scrolls_to_last(size: tuple[int, int]) -> None:
+async def test_help_lists_all_and_scrolls_to_last(size: Size) -> None:
     bindings = [("ctrl+l,f3", "Look"), ("left_square_bracket", "The version before [b]")]
     commands = [(f"/command{n} NUMBER [TEXT]", f"does the thing tally {n} 日本") for n in range(30)]
     async with push(HelpScreen(bindings, commands), size) as (app, pilot, _results):
@@ -125,7 +125,7 @@ async def test_picker_skips_unreadable_model() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_picker_shows_whole_error(size: tuple[int, int]) -> None:
+async def test_picker_shows_whole_error(size: Size) -> None:
     error = "/home/somebody/long/folder/broken.safetensors is no model file: its header is missing END"
     async with push(ModelPicker([ModelCard("broken", Path("b"), error=error)]), size) as (app, _pilot, _results):
         seen = "".join(row.strip().strip("\u2502").strip().ljust(1) for row in on_screen(app))
@@ -175,7 +175,7 @@ async def test_dialog_returns_answer_or_none() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_welcome_shows_commands_that_make_model(size: tuple[int, int]) -> None:
+async def test_welcome_shows_commands_that_make_model(size: Size) -> None:
     async with push(Welcome(), size) as (app, pilot, _results):
         seen = "\n".join(on_screen(app))
         assert "charlm train your-text.txt" in seen

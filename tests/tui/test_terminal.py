@@ -29,6 +29,7 @@ from tests.cli.terminal import environment
 from tests.conftest import HARBOUR
 
 from .screen import Screen, Strange
+from .widgets import Size
 
 pytestmark = [
     pytest.mark.slow,
@@ -72,7 +73,7 @@ class Terminal:
     """The command in a pseudo-terminal."""
 
     def __init__(
-        self, arguments: Sequence[str | Path], size: tuple[int, int], ignore_sighup: bool, variables: dict[str, str]
+        self, arguments: Sequence[str | Path], size: Size, ignore_sighup: bool, variables: dict[str, str]
     ) -> None:
         self.screen = Screen(*size)
         self.sent = ""
@@ -191,9 +192,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     monkeypatch.chdir(tmp_path)
     terminals: list[Terminal] = []
 
-    def call(
-        *arguments: str | Path, size: tuple[int, int] = (120, 40), ignore_sighup: bool = False, **variables: str
-    ) -> Terminal:
+    def call(*arguments: str | Path, size: Size = (120, 40), ignore_sighup: bool = False, **variables: str) -> Terminal:
         terminals.append(Terminal(arguments, size, ignore_sighup, variables))
         return terminals[-1]
 

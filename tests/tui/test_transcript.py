@@ -18,7 +18,7 @@ from charlm.tui.widgets.document import Block
 from charlm.tui.widgets.rendering import HEAT_BITS, NEWLINE_SYMBOL, heat_level
 from charlm.tui.widgets.rendering import MARGIN_LEFT as LEFT
 from charlm.tui.widgets.transcript import Transcript
-from tests.tui.widgets import Shown, WidgetApp, show
+from tests.tui.widgets import Shown, ShownWidget, Size, WidgetApp, show
 
 TALK = [
     Block(1, "you", "ROMEO", "What light through yonder window breaks?"),
@@ -35,11 +35,22 @@ THEMES = ("textual-dark", "textual-light", "tokyo-night", "nord", "catppuccin-la
 
 
 @asynccontextmanager
-async def show_blocks(blocks: list[Block], size: tuple[int, int] = (60, 21)) -> Shown[Transcript]:
+async def show_blocks(blocks: list[Block], size: Size = (60, 21)) -> Shown[Transcript]:
     transcript = Transcript()
     transcript.document.load(blocks)  # before there is a screen
     async with show(transcript, size, below=[Input()]) as (_, pilot, app):
         yield transcript, pilot, app
+
+
+@pytest.fixture
+async def shown() -> Shown[Transcript]:
+    async with show_blocks(TALK) as shown:
+        yield shown
+
+
+@pytest.fixture
+def transcript(shown: ShownWidget[Transcript]) -> Transcript:
+    return shown[0]
 
 
 def strips(transcript: Transcript) -> list[Strip]:
@@ -80,18 +91,17 @@ async def drag(pilot: Pilot[None], start: tuple[int, int], end: tuple[int, int])
 # -- drawing -----------------------------------------------------------------------------------------------------------
 
 
-async def test_blocks_are_drawn_with_their_labels() -> None:
-    async with show_blocks(TALK) as (transcript, _, _):
-        assert lines(transcript)[:8] == [
-            "  ROMEO",
-            "  What light through yonder window breaks?",
-            "",
-            "  JULIET  2/3",
-            "  Good morrow, cousin.",
-            "  Is the day so young?",
-            "",
-            "",
-        ]
+async def test_blocks_are_drawn_with_their_labels(transcript: Transcript) -> None:
+    assert lines(transcript)[:8] == [
+        "  ROMEO",
+        "  What light through yonder window breaks?",
+        "",
+        "  JULIET  2/3",
+        "  Good morrow, cousin.",
+        "  Is the day so young?",
+        "",
+        "",
+    ]
 
 
 async def test_streamed_text_is_drawn() -> None:
@@ -116,7 +126,7 @@ async def test_inline_blocks_share_a_row_in_two_colours() -> None:
 
 @pytest.mark.parametrize("size", [(60, 21), (40, 12), (6, 5), (120, 40)])
 @pytest.mark.parametrize("heat", [False, True])
-async def test_hostile_text_is_drawn_safely_and_fits(size: tuple[int, int], heat: bool) -> None:
+async def test_hostile_text_is_drawn_safely_and_fits(size: Size, heat: bool) -> None:
     block = Block(1, "bot", "\x1b[31m[/red]\n" + HOSTILE, HOSTILE, surprises=[9.0] * len(HOSTILE))
     async with show_blocks([block], size) as (transcript, pilot, _):
         transcript.heat = heat
@@ -135,28 +145,26 @@ async def test_markup_is_drawn_as_text() -> None:
         assert lines(transcript)[:2] == ["  [b]A[/b]", "  [/red] [@click=app.quit]x[/]"]
 
 
-async def test_label_changes_and_blocks_are_removed() -> None:
-    async with show_blocks(TALK) as (transcript, pilot, _):
-        transcript.document.set_label(2, "JULIET  stopped")
-        assert lines(transcript)[3] == "  JULIET  stopped"
-        transcript.document.remove_from(2)
-        transcript.document.begin_block(2, "bot", "NURSE")
-        transcript.document.append("Madam!")
-        await pilot.pause()
-        assert lines(transcript)[2:5] == ["", "  NURSE", "  Madam!"]
-        transcript.document.load([])
-        assert set(lines(transcript)) == {""}
-        assert transcript.virtual_size.height == 0
+async def test_label_changes_and_blocks_are_removed(transcript: Transcript, pilot: Pilot[None]) -> None:
+    transcript.document.set_label(2, "JULIET  stopped")
+    assert lines(transcript)[3] == "  JULIET  stopped"
+    transcript.document.remove_from(2)
+    transcript.document.begin_block(2, "bot", "NURSE")
+    transcript.document.append("Madam!")
+    await pilot.pause()
+    assert lines(transcript)[2:5] == ["", "  NURSE", "  Madam!"]
+    transcript.document.load([])
+    assert set(lines(transcript)) == {""}
+    assert transcript.virtual_size.height == 0
 
 
-async def test_append_renders_changed_rows_only() -> None:
-    async with show_blocks(TALK) as (transcript, _, _):
-        before = strips(transcript)
-        transcript.document.append(" Not yet.")
-        after = strips(transcript)
-        same = [one is other for one, other in zip(before, after, strict=True)]
-        assert same[:5] == [True] * 5
-        assert not same[5]
+async def test_append_renders_changed_rows_only(transcript: Transcript) -> None:
+    before = strips(transcript)
+    transcript.document.append(" Not yet.")
+    after = strips(transcript)
+    same = [one is other for one, other in zip(before, after, strict=True)]
+    assert same[:5] == [True] * 5
+    assert not same[5]
 
 
 # -- scrolling ---------------------------------------------------------------------------------------------------------
@@ -263,28 +271,26 @@ async def test_removal_while_scrolled_up_follows_the_end() -> None:
 # -- selection ---------------------------------------------------------------------------------------------------------
 
 
-async def test_mouse_drag_selects_text() -> None:
-    async with show_blocks(TALK) as (transcript, pilot, app):
-        await drag(pilot, (LEFT + 5, 1), (LEFT + 9, 1))
-        assert selected(app) == "light"
-        colours = [style_of(transcript, x, 1).bgcolor for x in (LEFT + 4, LEFT + 5, LEFT + 9, LEFT + 10)]
-        assert colours[0] == colours[3] != colours[1] == colours[2]
-        await drag(pilot, (LEFT + 33, 1), (LEFT + 3, 4))
-        assert selected(app) == "breaks?\nGood"  # no labels, no blank lines
-        await drag(pilot, (LEFT + 3, 5), (0, 4))
-        assert selected(app) == "Good morrow, cousin.\nIs t"
+async def test_mouse_drag_selects_text(transcript: Transcript, pilot: Pilot[None], app: WidgetApp) -> None:
+    await drag(pilot, (LEFT + 5, 1), (LEFT + 9, 1))
+    assert selected(app) == "light"
+    colours = [style_of(transcript, x, 1).bgcolor for x in (LEFT + 4, LEFT + 5, LEFT + 9, LEFT + 10)]
+    assert colours[0] == colours[3] != colours[1] == colours[2]
+    await drag(pilot, (LEFT + 33, 1), (LEFT + 3, 4))
+    assert selected(app) == "breaks?\nGood"  # no labels, no blank lines
+    await drag(pilot, (LEFT + 3, 5), (0, 4))
+    assert selected(app) == "Good morrow, cousin.\nIs t"
 
 
-async def test_drag_over_blank_space_selects_adjacent_text() -> None:
-    async with show_blocks(TALK) as (_, pilot, app):
-        await drag(pilot, (1, 4), (50, 5))
-        assert selected(app) == TALK[1].text
-        await drag(pilot, (30, 3), (50, 5))  # from the label
-        assert selected(app) == TALK[1].text
-        await drag(pilot, (0, 1), (40, 2))  # to the gap
-        assert selected(app) == TALK[0].text
-        await drag(pilot, (LEFT + 3, 5), (20, 15))  # to below everything
-        assert selected(app) == "the day so young?"
+async def test_drag_over_blank_space_selects_adjacent_text(pilot: Pilot[None], app: WidgetApp) -> None:
+    await drag(pilot, (1, 4), (50, 5))
+    assert selected(app) == TALK[1].text
+    await drag(pilot, (30, 3), (50, 5))  # from the label
+    assert selected(app) == TALK[1].text
+    await drag(pilot, (0, 1), (40, 2))  # to the gap
+    assert selected(app) == TALK[0].text
+    await drag(pilot, (LEFT + 3, 5), (20, 15))  # to below everything
+    assert selected(app) == "the day so young?"
 
 
 async def test_selection_returns_the_original_text() -> None:
@@ -321,20 +327,18 @@ async def test_selection_stays_on_its_text_and_holds_the_view() -> None:
         assert lines(transcript)[-2] == "  more"
 
 
-async def test_multiple_clicks_select_word_and_block() -> None:
-    async with show_blocks(TALK) as (_, pilot, app):
-        await pilot.double_click(Transcript, offset=(LEFT + 6, 1))
-        assert selected(app) == "light"
-        await pilot.triple_click(Transcript, offset=(LEFT + 6, 4))
-        assert selected(app) == TALK[1].text
+async def test_multiple_clicks_select_word_and_block(pilot: Pilot[None], app: WidgetApp) -> None:
+    await pilot.double_click(Transcript, offset=(LEFT + 6, 1))
+    assert selected(app) == "light"
+    await pilot.triple_click(Transcript, offset=(LEFT + 6, 4))
+    assert selected(app) == TALK[1].text
 
 
-async def test_load_clears_the_selection() -> None:
-    async with show_blocks(TALK) as (transcript, pilot, app):
-        await drag(pilot, (LEFT + 5, 1), (LEFT + 9, 1))
-        transcript.document.load(LONG)
-        await pilot.pause()
-        assert not selected(app)
+async def test_load_clears_the_selection(transcript: Transcript, pilot: Pilot[None], app: WidgetApp) -> None:
+    await drag(pilot, (LEFT + 5, 1), (LEFT + 9, 1))
+    transcript.document.load(LONG)
+    await pilot.pause()
+    assert not selected(app)
 
 
 # -- heat --------------------------------------------------------------------------------------------------------------
@@ -385,24 +389,22 @@ async def test_heat_legend_uses_the_theme_colours() -> None:
         assert len({str(span.style) for span in transcript.heat_legend().spans} - styles) >= 6
 
 
-async def test_heat_levels_differ_in_sixteen_colours() -> None:
-    async with show_blocks(TALK) as (transcript, pilot, app):
-        for theme in THEMES:
-            app.theme = theme
-            await pilot.pause()
-            styles = transcript.renderer.palette.heat[::2]
-            Strip.render_ansi.cache_clear()
-            assert len({Strip.render_ansi(style, ColorSystem.STANDARD) for style in styles}) == 4, theme
-
-
-async def test_theme_change_repaints() -> None:
-    async with show_blocks(TALK) as (transcript, pilot, app):
-        cells = ((0, 0), (LEFT, 0), (LEFT, 1), (LEFT, 4), (5, 9))
-        before = [style_of(transcript, x, y).bgcolor for x, y in cells]
-        app.theme = "textual-light"
+async def test_heat_levels_differ_in_16_colours(transcript: Transcript, pilot: Pilot[None], app: WidgetApp) -> None:
+    for theme in THEMES:
+        app.theme = theme
         await pilot.pause()
-        after = [style_of(transcript, x, y).bgcolor for x, y in cells]
-        assert all(one != other for one, other in zip(before, after, strict=True))
+        styles = transcript.renderer.palette.heat[::2]
+        Strip.render_ansi.cache_clear()
+        assert len({Strip.render_ansi(style, ColorSystem.STANDARD) for style in styles}) == 4, theme
+
+
+async def test_theme_change_repaints(transcript: Transcript, pilot: Pilot[None], app: WidgetApp) -> None:
+    cells = ((0, 0), (LEFT, 0), (LEFT, 1), (LEFT, 4), (5, 9))
+    before = [style_of(transcript, x, y).bgcolor for x, y in cells]
+    app.theme = "textual-light"
+    await pilot.pause()
+    after = [style_of(transcript, x, y).bgcolor for x, y in cells]
+    assert all(one != other for one, other in zip(before, after, strict=True))
 
 
 # -- cursor ------------------------------------------------------------------------------------------------------------
@@ -491,34 +493,31 @@ async def test_streaming_leaves_the_cursor_in_place() -> None:
         assert transcript.unseen == 0
 
 
-async def test_click_moves_an_existing_cursor() -> None:
-    async with show_blocks(TALK) as (transcript, pilot, _):
-        await pilot.click(Transcript, offset=(LEFT + 5, 1))
-        assert transcript.cursor is None
-        transcript.start_cursor(2)
-        await pilot.click(Transcript, offset=(LEFT + 5, 1))
-        assert transcript.cursor == (1, 5)
+async def test_click_moves_an_existing_cursor(transcript: Transcript, pilot: Pilot[None]) -> None:
+    await pilot.click(Transcript, offset=(LEFT + 5, 1))
+    assert transcript.cursor is None
+    transcript.start_cursor(2)
+    await pilot.click(Transcript, offset=(LEFT + 5, 1))
+    assert transcript.cursor == (1, 5)
 
 
-async def test_cursor_of_removed_text_moves_to_the_end() -> None:
-    async with show_blocks(TALK) as (transcript, pilot, _):
-        transcript.start_cursor(2)
-        transcript.document.remove_from(2)
-        await pilot.pause()
-        assert transcript.cursor == (1, 39)
-        transcript.document.load([])
-        await pilot.pause()
-        assert transcript.cursor is None
+async def test_cursor_of_removed_text_moves_to_the_end(transcript: Transcript, pilot: Pilot[None]) -> None:
+    transcript.start_cursor(2)
+    transcript.document.remove_from(2)
+    await pilot.pause()
+    assert transcript.cursor == (1, 39)
+    transcript.document.load([])
+    await pilot.pause()
+    assert transcript.cursor is None
 
 
-async def test_cursor_bindings_are_active_with_a_cursor_only() -> None:
-    async with show_blocks(TALK) as (transcript, pilot, app):
-        transcript.focus()
-        await pilot.pause()
-        assert not {"enter", "escape", "left"} & app.screen.active_bindings.keys()
-        transcript.start_cursor(2)
-        await pilot.pause()
-        assert {"enter", "escape", "left"} <= app.screen.active_bindings.keys()
+async def test_cursor_bindings_need_a_cursor(transcript: Transcript, pilot: Pilot[None], app: WidgetApp) -> None:
+    transcript.focus()
+    await pilot.pause()
+    assert not {"enter", "escape", "left"} & app.screen.active_bindings.keys()
+    transcript.start_cursor(2)
+    await pilot.pause()
+    assert {"enter", "escape", "left"} <= app.screen.active_bindings.keys()
 
 
 async def test_resize_keeps_the_cursor_visible() -> None:
@@ -533,12 +532,11 @@ async def test_resize_keeps_the_cursor_visible() -> None:
             assert len(reversed_cells(transcript)) == 1
 
 
-async def test_click_leaves_the_focus_in_the_input() -> None:
-    async with show_blocks(TALK) as (_, pilot, app):
-        app.query_one(Input).focus()
-        await pilot.click(Transcript, offset=(5, 1))
-        await pilot.press("x")
-        assert app.query_one(Input).value == "x"
+async def test_click_leaves_the_focus_in_the_input(pilot: Pilot[None], app: WidgetApp) -> None:
+    app.query_one(Input).focus()
+    await pilot.click(Transcript, offset=(5, 1))
+    await pilot.press("x")
+    assert app.query_one(Input).value == "x"
 
 
 async def test_scroll_bar_follows_the_position() -> None:

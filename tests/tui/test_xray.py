@@ -17,6 +17,7 @@ from charlm.tui.widgets.dial_rows import ClampRow
 from charlm.tui.widgets.prompt import Prompt
 from charlm.tui.widgets.xray import XRay, cell_of_unit
 from tests.tui.chat import QUICK, Chat, OpenChat
+from tests.tui.widgets import Size
 
 
 def pane(chat: Chat) -> XRay:
@@ -58,17 +59,16 @@ def norm_after(chat: Chat, text: str, layer: int = 0) -> float:
 
 
 @pytest.mark.parametrize("key", ["f10", "ctrl+g"])
-async def test_xray_key_opens_and_closes_panel(open_chat: OpenChat, key: str) -> None:
-    async with open_chat() as chat:
-        assert not pane(chat).display
-        await chat.press(key)
-        assert pane(chat).display
-        assert drawn(chat) == ["nothing was read yet"]
-        await chat.press(key)
-        assert not pane(chat).display
-        assert isinstance(chat.app.focused, Prompt)
-        await chat.type("/xray")
-        assert pane(chat).display
+async def test_xray_key_opens_and_closes_panel(chat: Chat, key: str) -> None:
+    assert not pane(chat).display
+    await chat.press(key)
+    assert pane(chat).display
+    assert drawn(chat) == ["nothing was read yet"]
+    await chat.press(key)
+    assert not pane(chat).display
+    assert isinstance(chat.app.focused, Prompt)
+    await chat.type("/xray")
+    assert pane(chat).display
 
 
 @pytest.mark.parametrize("candidates", [1, 3])
@@ -134,47 +134,45 @@ async def test_xray_open_does_not_change_reply(open_chat: OpenChat) -> None:
     assert texts[0] == texts[1]
 
 
-async def test_xray_while_looking_shows_character_at_cursor(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.say("hello")
-        await chat.press("f10", "ctrl+l")
-        turn = chat.conversation.head
-        for place in (0, 3):
-            assert chat.screen.transcript.cursor == (turn.id, place)
-            text = chat.conversation.text(turn.parent) + chat.conversation.data.lead(turn) + turn.text[: place + 1]
-            await chat.until(
-                lambda text=text: (
-                    pane(chat).summary is not None
-                    and pane(chat).summary.layers[0].norm == pytest.approx(norm_after(chat, text), abs=1e-3)
-                )
+async def test_xray_while_looking_shows_character_at_cursor(chat: Chat) -> None:
+    await chat.say("hello")
+    await chat.press("f10", "ctrl+l")
+    turn = chat.conversation.head
+    for place in (0, 3):
+        assert chat.screen.transcript.cursor == (turn.id, place)
+        text = chat.conversation.text(turn.parent) + chat.conversation.data.lead(turn) + turn.text[: place + 1]
+        await chat.until(
+            lambda text=text: (
+                pane(chat).summary is not None
+                and pane(chat).summary.layers[0].norm == pytest.approx(norm_after(chat, text), abs=1e-3)
             )
-            assert pane(chat).summary.text == turn.text[place]  # type: ignore[union-attr]
-            await chat.press("right", "right", "right")
+        )
+        assert pane(chat).summary.text == turn.text[place]  # type: ignore[union-attr]
+        await chat.press("right", "right", "right")
 
 
-async def test_xray_cursor_moves_over_strips_and_units(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await focus_xray(chat)
-        hidden = chat.engine.config.hidden
-        await chat.press("down", "end")
-        assert pane(chat).place == (0, 1, hidden - 1)
-        await chat.press("home", *["down"] * 99)
-        assert pane(chat).place == (1, 5, 0)
-        await chat.press(*"1:4", "enter")
-        assert pane(chat).place == (1, 4, 4)  # the memory of that unit
-        expected = chat.conversation.head.context.state.layers[1].c[0, 4]
-        assert pane(chat).summary.layers[1].bands[4].values[4] == pytest.approx(expected, abs=1e-3)  # type: ignore[union-attr]
-        await chat.press(*"9:9", "enter")
-        assert "layers are 0 to 1" in drawn(chat)[-1]
-        await chat.press("escape")
-        assert pane(chat).display
-        assert "unit 1:4" in drawn(chat)[-1]
-        await chat.press("escape")
-        assert not pane(chat).display
+async def test_xray_cursor_moves_over_strips_and_units(chat: Chat) -> None:
+    await focus_xray(chat)
+    hidden = chat.engine.config.hidden
+    await chat.press("down", "end")
+    assert pane(chat).place == (0, 1, hidden - 1)
+    await chat.press("home", *["down"] * 99)
+    assert pane(chat).place == (1, 5, 0)
+    await chat.press(*"1:4", "enter")
+    assert pane(chat).place == (1, 4, 4)  # the memory of that unit
+    expected = chat.conversation.head.context.state.layers[1].c[0, 4]
+    assert pane(chat).summary.layers[1].bands[4].values[4] == pytest.approx(expected, abs=1e-3)  # type: ignore[union-attr]
+    await chat.press(*"9:9", "enter")
+    assert "layers are 0 to 1" in drawn(chat)[-1]
+    await chat.press("escape")
+    assert pane(chat).display
+    assert "unit 1:4" in drawn(chat)[-1]
+    await chat.press("escape")
+    assert not pane(chat).display
 
 
 @pytest.mark.parametrize("size", [(80, 24), (40, 12), (40, 6), (20, 8)])
-async def test_xray_without_room_shows_less(open_chat: OpenChat, size: tuple[int, int]) -> None:
+async def test_xray_without_room_shows_less(open_chat: OpenChat, size: Size) -> None:
     async with open_chat(size=size) as chat:
         await chat.say("hello")
         await chat.press("f10")
@@ -275,48 +273,46 @@ async def test_unit_pinned_during_reply_colours_it(open_chat: OpenChat) -> None:
         assert "surprise" in chat.status("note")
 
 
-async def test_pin_of_missing_unit_is_dropped(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await focus_xray(chat)
-        await pin_unit(chat)
-        chat.screen.xray.set_pin(Pin(7, 0, "c"))
-        await chat.press("f6")
-        assert chat.screen.xray.pin is None
-        assert pane(chat).pinned is None
+async def test_pin_of_missing_unit_is_dropped(chat: Chat) -> None:
+    await focus_xray(chat)
+    await pin_unit(chat)
+    chat.screen.xray.set_pin(Pin(7, 0, "c"))
+    await chat.press("f6")
+    assert chat.screen.xray.pin is None
+    assert pane(chat).pinned is None
 
 
-async def test_clamped_unit_changes_reply_until_freed(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.say("hello")
-        free = chat.turns[-1]
-        await chat.press("f10", "tab")
-        await chat.until(lambda: pane(chat).summary is not None)
-        await chat.press("1", ":", "4", "enter", "a")
-        assert chat.conversation.dials.clamp == "1:4=0"
-        assert "held 0" in drawn(chat)[-1]
-        await chat.press(*"=-3.5", "enter")
-        assert chat.conversation.dials.clamps == {(1, 4): -3.5}
-        await chat.press(*"0:2=9", "enter")
-        assert chat.conversation.dials.clamps == {(1, 4): -3.5, (0, 2): 9}
-        assert "2 held" in str(pane(chat).border_subtitle)
-        await chat.type("/seed 1")
-        await chat.press("f6")
-        await chat.say("hello")
-        clamped = chat.turns[-1]
-        assert clamped != free
-        chat.assert_consistent()  # the state is that of an unclamped reading
-        assert replay(chat.conversation).difference is None
-        # The strips show the clamped value.
-        pane(chat).focus()
-        await chat.press(*"1:4", "enter")
-        await chat.until(lambda: pane(chat).summary.layers[1].bands[4].values[4] == -3.5)  # type: ignore[union-attr]
-        await chat.press("u")
-        assert chat.conversation.dials.clamp == ""
-        assert "held" not in drawn(chat)[-1]
-        await chat.type("/seed 1")
-        await chat.press("f6")
-        await chat.say("hello")
-        assert chat.turns[-1] == free
+async def test_clamped_unit_changes_reply_until_freed(chat: Chat) -> None:
+    await chat.say("hello")
+    free = chat.turns[-1]
+    await chat.press("f10", "tab")
+    await chat.until(lambda: pane(chat).summary is not None)
+    await chat.press("1", ":", "4", "enter", "a")
+    assert chat.conversation.dials.clamp == "1:4=0"
+    assert "held 0" in drawn(chat)[-1]
+    await chat.press(*"=-3.5", "enter")
+    assert chat.conversation.dials.clamps == {(1, 4): -3.5}
+    await chat.press(*"0:2=9", "enter")
+    assert chat.conversation.dials.clamps == {(1, 4): -3.5, (0, 2): 9}
+    assert "2 held" in str(pane(chat).border_subtitle)
+    await chat.type("/seed 1")
+    await chat.press("f6")
+    await chat.say("hello")
+    clamped = chat.turns[-1]
+    assert clamped != free
+    chat.assert_consistent()  # the state is that of an unclamped reading
+    assert replay(chat.conversation).difference is None
+    # The strips show the clamped value.
+    pane(chat).focus()
+    await chat.press(*"1:4", "enter")
+    await chat.until(lambda: pane(chat).summary.layers[1].bands[4].values[4] == -3.5)  # type: ignore[union-attr]
+    await chat.press("u")
+    assert chat.conversation.dials.clamp == ""
+    assert "held" not in drawn(chat)[-1]
+    await chat.type("/seed 1")
+    await chat.press("f6")
+    await chat.say("hello")
+    assert chat.turns[-1] == free
 
 
 async def test_end_then_c_clamps_last_unit_at_its_value(open_chat: OpenChat) -> None:
@@ -346,21 +342,20 @@ async def test_unit_clamped_during_reply_acts_at_once(open_chat: OpenChat) -> No
         assert replay(chat.conversation).difference is None
 
 
-async def test_clamp_by_command_and_dial_reaches_xray(open_chat: OpenChat) -> None:
-    async with open_chat() as chat:
-        await chat.type("/clamp 1:4=0.5")
-        assert chat.conversation.dials.clamps == {(1, 4): 0.5}
-        assert pane(chat).clamps == {(1, 4): 0.5}
-        await chat.type("/clamp 9:4=0")
-        assert "there is no unit 9:4" in chat.notes
-        await chat.press("f3", "tab", *["down"] * 11)  # the row above the seed
-        row = chat.app.query_one(ClampRow)
-        assert row.current
-        assert "1:4=0.5" in str(row.render())
-        await chat.press(*"0:1=-1", "enter")
-        assert chat.conversation.dials.clamps == {(0, 1): -1}
-        await chat.press("9", "enter")
-        assert "not a clamped unit" in row.problem
-        await chat.press("left")
-        assert chat.conversation.dials.clamp == ""
-        assert pane(chat).clamps == {}
+async def test_clamp_by_command_and_dial_reaches_xray(chat: Chat) -> None:
+    await chat.type("/clamp 1:4=0.5")
+    assert chat.conversation.dials.clamps == {(1, 4): 0.5}
+    assert pane(chat).clamps == {(1, 4): 0.5}
+    await chat.type("/clamp 9:4=0")
+    assert "there is no unit 9:4" in chat.notes
+    await chat.press("f3", "tab", *["down"] * 11)  # the row above the seed
+    row = chat.app.query_one(ClampRow)
+    assert row.current
+    assert "1:4=0.5" in str(row.render())
+    await chat.press(*"0:1=-1", "enter")
+    assert chat.conversation.dials.clamps == {(0, 1): -1}
+    await chat.press("9", "enter")
+    assert "not a clamped unit" in row.problem
+    await chat.press("left")
+    assert chat.conversation.dials.clamp == ""
+    assert pane(chat).clamps == {}

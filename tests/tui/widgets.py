@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import fields, is_dataclass
 from typing import TypeVar
 
@@ -13,11 +13,12 @@ from textual.message import Message
 from textual.pilot import Pilot
 from textual.widget import Widget
 
+Size = tuple[int, int]
 SIZES = ((40, 12), (80, 24), (120, 40))
 
 WidgetT = TypeVar("WidgetT", bound=Widget)
-Shown = AsyncIterator[tuple[WidgetT, Pilot[None], "WidgetApp"]]
-ShownWidget = AbstractAsyncContextManager[tuple[WidgetT, Pilot[None], "WidgetApp"]]
+ShownWidget = tuple[WidgetT, Pilot[None], "WidgetApp"]
+Shown = AsyncIterator[ShownWidget[WidgetT]]
 
 
 class WidgetApp(App[None]):
@@ -70,7 +71,7 @@ def commands(*lines: str) -> list[tuple[str, str]]:
 @asynccontextmanager
 async def show(
     widget: WidgetT,
-    size: tuple[int, int] = (80, 24),
+    size: Size = (80, 24),
     *,
     above: Sequence[Widget] = (),
     below: Sequence[Widget] = (),
