@@ -25,6 +25,7 @@ async def shown(size: Size) -> Shown[DialsPanel]:
         panel.presets = PRESETS
         panel.show(ChatConfig(), 7)
         panel.focus()
+        await pilot.pause()
         yield panel, pilot, app
 
 

@@ -170,7 +170,8 @@ class ChatScreen(Screen[None]):
         if self.panels.is_open("conversations"):
             with report_errors(self):
                 self.conversations.show(self.session.search(), self.session.number)
-        self.dials.show(conversation.dials, conversation.data.seed)
+        if self.panels.is_open("dials"):
+            self.dials.show(conversation.dials, conversation.data.seed)
         self.xray.panel.clamps = conversation.dials.clamps
         self._show_activations()
 

@@ -20,7 +20,6 @@ from textual.timer import Timer
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from charlm.settings import plural
 from charlm.tui.graphemes import one_line
 from charlm.tui.messages import CommandChosen
 
@@ -159,6 +158,8 @@ class ConversationsPanel(Vertical):
 
 def _row(summary: ConversationSummary, current: bool, now: float) -> Content:
     """Title, details, and the text that was found. The list cuts each line to its width."""
+    from charlm.settings import plural  # only here: the first frame needs no settings
+
     details = f"{age(summary.updated, now)}  {plural(summary.turns, 'turn')}  {one_line(summary.model)}"
     parts = [Content.styled(("\u25cf " if current else "  ") + (one_line(summary.title) or "untitled"), "bold")]
     parts.append(Content.styled(f"  {details}", "dim"))

@@ -1,12 +1,14 @@
 """Rows of the settings panel.
 
-A row draws itself and computes the next value. The panel handles keys and clicks; the style's meta of a clickable part
-says what a click does.
+A row draws itself and computes the next value. The panel handles keys and clicks. The style's meta of a clickable part
+is the value that a click sets ("text"), or a step ("by"). The panel imports this module when it first shows settings,
+because the first frame of the app needs none.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from rich.cells import cell_len
@@ -15,7 +17,8 @@ from textual.reactive import reactive
 from textual.style import Style
 from textual.widget import Widget
 
-from charlm.settings import MAX_SEED, BoundSetting
+from charlm.config import ChatConfig, SamplingConfig
+from charlm.settings import MAX_SEED, BoundSetting, settings_of
 from charlm.tui.graphemes import one_line, shorten
 from charlm.tui.widgets.slider_scale import SliderScale
 
@@ -24,9 +27,11 @@ _VALUE_CELLS: Final = 8
 _MIN_BAR_CELLS: Final = 3
 _DIGITS: Final = frozenset("0123456789.")
 
+Presets = Mapping[str, Mapping[str, float]]  # values by name
 
-def _button(text: str, **meta: int) -> Content:
-    return Content(text).stylize("$text-primary bold").stylize(Style.from_meta(meta))
+
+def _button(label: str, **meta: object) -> Content:
+    return Content(label).stylize("$text-primary bold").stylize(Style.from_meta(meta))
 
 
 class PanelRow(Widget):
@@ -34,6 +39,7 @@ class PanelRow(Widget):
 
     allowed: ClassVar[frozenset[str]] = frozenset()  # characters that may be typed
     max_typed: ClassVar[int] = 20
+    is_command: ClassVar[bool] = False  # whether the slash command of its name sets the value
 
     current: reactive[bool] = reactive(False, toggle_class="-current")  # whether keys go to it
     typed: reactive[str | None] = reactive(None)
@@ -50,17 +56,40 @@ class PanelRow(Widget):
     def draw(self, width: int) -> Content:
         raise NotImplementedError
 
-    def step(self, by: int) -> str | None:
-        """Return the next value (`by` 1) or the previous one (-1) as text; None at the end."""
+    def show(self, dials: ChatConfig, seed: int | None, presets: Presets) -> None:
         raise NotImplementedError
+
+    def step(self, by: int) -> str | None:
+        """Return the next value (`by` 1) or the previous one (-1) as text; None to set nothing."""
+        raise NotImplementedError
+
+    def text_on_enter(self) -> str | None:
+        """Return the value that Enter sets if nothing is typed."""
+        return None
+
+    def accept(self, text: str) -> None:
+        """Take over a value that the command is about to set.
+
+        Raises:
+            UsageError: it is out of range.
+        """
 
 
 class PresetsRow(PanelRow):
     """The presets, wrapped."""
 
+    is_command = True
+
     names: reactive[tuple[str, ...]] = reactive((), layout=True)
     chosen: reactive[int] = reactive(0)  # index of the preset that Enter would apply
     active: reactive[str] = reactive("")  # the preset that equals the settings; empty if none does
+
+    def watch_names(self) -> None:
+        self.chosen = 0
+
+    def show(self, dials: ChatConfig, seed: int | None, presets: Presets) -> None:
+        self.names = tuple(presets)
+        self.active = next((name for name, values in presets.items() if _has(dials, values)), "")
 
     def draw(self, width: int) -> Content:
         lines: list[list[Content]] = [[]]
@@ -74,12 +103,18 @@ class PresetsRow(PanelRow):
             style = "reverse" if self.current and index == self.chosen else ""
             style += " bold $text-success" if name == self.active else ""
             mark = "\u2022" if name == self.active else " "
-            lines[-1].append(Content.styled(f"{mark}{text} ", style).stylize(Style.from_meta({"preset": name})))
+            lines[-1].append(Content.styled(f"{mark}{text} ", style).stylize(Style.from_meta({"text": name})))
         return Content("\n").join([Content(" ").join(line) for line in lines])
 
     def step(self, by: int) -> str | None:
-        index = self.chosen + by
-        return self.names[index] if 0 <= index < len(self.names) else None
+        self.chosen = max(0, min(self.chosen + by, len(self.names) - 1))
+        return None
+
+    def text_on_enter(self) -> str | None:
+        return self.names[self.chosen] if self.names else None
+
+    def accept(self, text: str) -> None:
+        self.chosen = self.names.index(text)
 
 
 class SettingRow(PanelRow):
@@ -89,8 +124,11 @@ class SettingRow(PanelRow):
     allowed = _DIGITS
 
     def __init__(self, setting: BoundSetting) -> None:
-        super().__init__()
+        super().__init__(name=setting.name)
         self.setting = setting
+
+    def show(self, dials: ChatConfig, seed: int | None, presets: Presets) -> None:
+        self.value = getattr(dials, self.setting.name)
 
     def draw(self, width: int) -> Content:
         controls = self.controls(width)
@@ -104,10 +142,6 @@ class SettingRow(PanelRow):
     def controls(self, width: int) -> Content:
         """Return what stands right of the value."""
         return Content("")
-
-    def text_on_enter(self) -> str | None:
-        """Return the value that Enter sets if nothing is typed."""
-        return None
 
 
 class DialRow(SettingRow):
@@ -126,7 +160,8 @@ class DialRow(SettingRow):
             text, style = ("\u2501", "$primary") if cell < filled else ("\u2500", "$foreground 30%")
             if cell == filled:
                 text, style = "\u25cf", "$text-accent"
-            bar.append(Content.styled(text, style).stylize(Style.from_meta({"position": cell / (cells - 1)})))
+            stop = self.scale.stop_at(cell / (cells - 1))
+            bar.append(Content.styled(text, style).stylize(Style.from_meta({"text": f"{stop:g}"})))
         return Content.assemble(" ", _button("\u2212", by=-1), *bar, _button("+", by=1))
 
     def step(self, by: int) -> str | None:
@@ -151,10 +186,14 @@ class SeedRow(SettingRow):
     """The seed of the random numbers."""
 
     allowed = frozenset("0123456789")
+    is_command = True
+
+    def show(self, dials: ChatConfig, seed: int | None, presets: Presets) -> None:
+        self.value = self.value if seed is None else seed
 
     def controls(self, width: int) -> Content:
         return Content(" ").join(
-            [Content(""), _button("\u2212", by=-1), _button("+", by=1), _button("new", is_new=True)]
+            [Content(""), _button("\u2212", by=-1), _button("+", by=1), _button("new", text=self.text_on_enter())]
         )
 
     def step(self, by: int) -> str | None:
@@ -163,3 +202,19 @@ class SeedRow(SettingRow):
 
     def text_on_enter(self) -> str | None:
         return str(random.getrandbits(32))
+
+    def accept(self, text: str) -> None:
+        seed = self.setting.parse(text)
+        self.setting.check(seed)
+        self.value = seed
+
+
+def make_rows() -> list[PanelRow]:
+    """Return the rows of the panel, from top to bottom."""
+    dials = [DialRow(one) if one.setting.stops else ClampRow(one) for one in settings_of(ChatConfig)]
+    seed = next(one for one in settings_of(SamplingConfig) if one.name == "seed")
+    return [PresetsRow(name="preset"), *dials, SeedRow(seed)]
+
+
+def _has(dials: ChatConfig, values: Mapping[str, float]) -> bool:
+    return all(getattr(dials, name.replace("-", "_"), None) == value for name, value in values.items())

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.actions import SkipAction
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.reactive import reactive
 
-from charlm.config import ChatConfig, SamplingConfig
 from charlm.errors import CharlmError
-from charlm.settings import settings_of
 from charlm.tui.messages import CommandChosen
 from charlm.tui.textual_internals import run_bindings
-from charlm.tui.widgets.dial_rows import ClampRow, DialRow, PanelRow, PresetsRow, SeedRow, SettingRow
+
+if TYPE_CHECKING:
+    from charlm.config import ChatConfig
+    from charlm.tui.widgets.dial_rows import PanelRow
 
 
 class DialsPanel(VerticalScroll, inherit_bindings=False):
-    """All settings, changed by keys, mouse and typed numbers."""
+    """All settings, changed by keys, mouse and typed numbers. Its rows are made when settings are first shown."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", "Up", show=False),
@@ -61,39 +61,32 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
         dials: ChatConfig
 
     def __init__(self) -> None:
-        super().__init__(id="dials")
+        super().__init__(id="dials", disabled=True)
         self._dials: ChatConfig | None = None
-        self._presets = PresetsRow()
-        dials = [DialRow(one) if one.setting.stops else ClampRow(one) for one in settings_of(ChatConfig)]
-        self._seed = SeedRow(next(one for one in settings_of(SamplingConfig) if one.name == "seed"))
-        self._rows: list[PanelRow] = [self._presets, *dials, self._seed]
+        self._rows: list[PanelRow] = []
         self._index = 1
-        self._row.current = True
-
-    def compose(self) -> ComposeResult:
-        yield from self._rows
 
     def watch_presets(self) -> None:
-        self._presets.names = tuple(self.presets)
-        self._presets.chosen = 0
-        self._mark_active_preset()
+        if self._dials is not None:
+            self.show(self._dials)
 
     def on_blur(self) -> None:
         self._row.typed = None
 
     # -- what is shown ------------------------------------------------------------------------------------------------
 
-    def show(self, dials: ChatConfig, seed: int) -> None:
-        """Show the settings, without posting a message."""
+    def show(self, dials: ChatConfig, seed: int | None = None) -> None:
+        """Show the settings, without posting a message. Without a seed, the shown one stays."""
+        if not self._rows:
+            from charlm.tui.widgets.dial_rows import make_rows
+
+            self._rows = make_rows()
+            self._row.current = True
+            self.mount_all(self._rows)
+            self.disabled = False
         self._dials = dials
         for row in self._rows:
-            if isinstance(row, SettingRow):
-                row.value = seed if row is self._seed else getattr(dials, row.setting.name)
-        self._mark_active_preset()
-
-    def _mark_active_preset(self) -> None:
-        dials = self._dials
-        self._presets.active = next((name for name, values in self.presets.items() if _has(dials, values)), "")
+            row.show(dials, seed, self.presets)
 
     @property
     def _row(self) -> PanelRow:
@@ -119,19 +112,11 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
         row.typed = ((row.typed or "") + event.character)[: row.max_typed]
 
     def on_click(self, event: events.Click) -> None:
-        row, meta = event.widget, event.style.meta
-        if not isinstance(row, PanelRow):
-            return
-        self._select(self._rows.index(row))
-        if "by" in meta:
-            self.action_step(meta["by"])
-        elif "position" in meta and isinstance(row, DialRow):
-            self._set(row, f"{row.scale.stop_at(meta['position']):g}")
-        elif "preset" in meta and isinstance(row, PresetsRow):
-            row.chosen = row.names.index(meta["preset"])
-            self.action_accept()
-        elif "is_new" in meta:
-            self.action_accept()
+        for index, row in enumerate(self._rows):
+            if row is event.widget:
+                self._select(index)
+                meta = event.style.meta
+                self._set(row.step(meta["by"]) if "by" in meta else meta.get("text"))
 
     def action_move(self, by: int) -> None:
         """Select another row, unless the typed value of this one is wrong."""
@@ -139,23 +124,15 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
             self._select(self._index + by)
 
     def action_step(self, by: int) -> None:
-        row = self._row
-        if not self._commit() or (text := row.step(by)) is None:
-            return
-        if isinstance(row, PresetsRow):
-            row.chosen = row.names.index(text)
-        else:
-            self._set(row, text)
+        if self._commit():
+            self._set(self._row.step(by))
 
     def action_accept(self) -> None:
         """Set the typed value; apply the chosen preset; remove the clamps; draw a seed."""
-        row = self._row
-        if row.typed is not None:
+        if self._row.typed is not None:
             self._commit()
-        elif isinstance(row, PresetsRow) and row.names:
-            self.post_message(CommandChosen(f"/preset {row.names[row.chosen]}"))
-        elif isinstance(row, SettingRow) and (text := row.text_on_enter()) is not None:
-            self._set(row, text)
+        else:
+            self._set(self._row.text_on_enter())
 
     def action_delete_character(self) -> None:
         if self._row.typed is None:
@@ -171,26 +148,22 @@ class DialsPanel(VerticalScroll, inherit_bindings=False):
     def _commit(self) -> bool:
         """Set the typed value, if there is one; return False if it is wrong."""
         text, self._row.typed = self._row.typed, None
-        return self._set(self._row, text) if text else True
+        return self._set(text or None)
 
-    def _set(self, row: PanelRow, text: str) -> bool:
+    def _set(self, text: str | None) -> bool:
+        """Set the value of the current row, unless it is None; return False if it is wrong."""
+        row, dials = self._row, self._dials
+        if text is None or dials is None:
+            return True
         row.problem = ""
         try:
-            if row is self._seed:
-                seed = row.setting.parse(text)
-                row.setting.check(seed)
-                row.value = seed
-                self.post_message(CommandChosen(f"/seed {seed}"))
-            elif isinstance(row, SettingRow) and self._dials is not None:
-                dials = self._dials.with_text(row.setting.name, text)
-                if dials != self._dials:
-                    self.show(dials, self._seed.value)
-                    self.post_message(self.Changed(dials))
+            if row.is_command:
+                row.accept(text)
+                self.post_message(CommandChosen(f"/{row.name} {text}"))
+            elif (changed := dials.with_text(str(row.name), text)) != dials:
+                self.show(changed)
+                self.post_message(self.Changed(changed))
         except CharlmError as error:
             row.problem = error.message
             return False
         return True
-
-
-def _has(dials: ChatConfig | None, values: Mapping[str, float]) -> bool:
-    return all(getattr(dials, name.replace("-", "_"), None) == value for name, value in values.items())
