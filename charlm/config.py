@@ -3,8 +3,6 @@
 Imports neither NumPy nor torch. `charlm.settings` explains the notation and derives everything else from it.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping
@@ -217,9 +215,7 @@ def check_seed(seed: int) -> None:
     SamplingConfig(seed=seed)
 
 
-_CLAMP = re.compile(
-    r"(?P<layer>\d{1,6}):(?P<unit>\d{1,6}) ?= ?(?P<value>[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d{1,3})?)", re.A | re.I
-)
+_CLAMP: Final = r"(?P<layer>\d{1,6}):(?P<unit>\d{1,6}) ?= ?(?P<value>[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d{1,3})?)"
 
 
 @dataclass(frozen=True)
@@ -298,7 +294,7 @@ class ChatConfig(SamplerConfig):
         """The value of each clamped unit, by layer and unit."""
         clamps: dict[tuple[int, int], float] = {}
         for text in [one.strip() for one in self.clamp.split(",")] if self.clamp.strip() else ():
-            found = _CLAMP.fullmatch(text)
+            found = re.fullmatch(_CLAMP, text, re.A | re.I)
             if found is None or not abs(value := float(found["value"])) <= MAX_CLAMP:
                 raise UsageError(
                     f"{text!r} is not a clamped unit",

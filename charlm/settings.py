@@ -4,6 +4,8 @@ Validation, dictionaries, command-line options, slash commands, sliders and docs
 Imports neither NumPy nor click, so that every command prints its help at once. For example:
 
     temperature: Annotated[float, Setting("0 takes the likeliest character", 0, 100)] = 0.8
+
+A module with configurations does not import `annotations` from `__future__`: evaluating them later would take longer.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, Self, get_args, get_type_hints
+from dataclasses import Field, dataclass
+from types import MappingProxyType
+from typing import Annotated, Final, NamedTuple, Self, get_args, get_origin
 
 from charlm.errors import UsageError
 
@@ -21,8 +24,7 @@ MAX_SEED: Final = (1 << 63) - 1  # SQLite and NumPy both take it
 _TYPE_NAMES: Final = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
-@dataclass(frozen=True, eq=False)
-class Setting:
+class Setting(NamedTuple):
     """Help, range and look of a field. A field without a range takes any finite number."""
 
     help: str  # begins in lower case, ends without a full stop
@@ -30,7 +32,7 @@ class Setting:
     max: float = math.inf
     open: tuple[float, ...] = ()  # ends of the range that are not allowed
     choices: tuple[str, ...] = ()
-    words: Mapping[float | str, str] = field(default_factory=dict)  # names of values, such as {0: "off"}
+    words: Mapping[float | str, str] = MappingProxyType({})  # names of values, such as {0: "off"}
     default_text: str = ""  # what help shows as the default, where a value does not say it
     flags: tuple[str, ...] = ()  # of the command-line option; by default --name-of-the-field
     metavar: str | None = None
@@ -38,8 +40,7 @@ class Setting:
     stops: tuple[float, ...] = ()  # of the slider; they rise, except for a last 0 that means no limit
 
 
-@dataclass(frozen=True, eq=False)
-class BoundSetting:
+class BoundSetting(NamedTuple):
     """A setting together with the name, type and default of its field."""
 
     name: str
@@ -202,13 +203,13 @@ _settings: dict[type[Config], tuple[BoundSetting, ...]] = {}
 def settings_of(config: type[Config]) -> tuple[BoundSetting, ...]:
     """Return the settings of a configuration, in the order of its fields."""
     if config not in _settings:
-        hints = get_type_hints(config, include_extras=True)
-        fields = [one for one in dataclasses.fields(config) if hasattr(hints[one.name], "__metadata__")]
-        _settings[config] = tuple(_bind(one.name, one.default, hints[one.name]) for one in fields)
+        fields = dataclasses.fields(config)
+        assert not any(isinstance(one.type, str) for one in fields)
+        _settings[config] = tuple([_bind(one) for one in fields if get_origin(one.type) is Annotated])
     return _settings[config]
 
 
-def _bind(name: str, default: object, hint: object) -> BoundSetting:
-    kind, setting = get_args(hint)
+def _bind(one: Field[object]) -> BoundSetting:
+    kind, setting = get_args(one.type)
     kinds = [each for each in get_args(kind) or (kind,) if each is not type(None)]
-    return BoundSetting(name, kinds[0], len(kinds) < len(get_args(kind)), default, setting)
+    return BoundSetting(one.name, kinds[0], len(kinds) < len(get_args(kind)), one.default, setting)

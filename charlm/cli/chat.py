@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from typing import Any
@@ -66,11 +65,8 @@ def command(**options: Any) -> int:
     if is_terminal and not options["plain"] and not options["as_json"]:
         # Textual reads it at its import. It draws one to two periods after a frame, and a key waits as long.
         os.environ.setdefault("TEXTUAL_FPS", "120")
-        gc.disable()  # everything that an import creates stays, and collecting it costs 17 ms of 220 ms
         from charlm.tui.app import run  # NumPy and the model are imported while the first screen is visible
 
-        gc.freeze()
-        gc.enable()
         return run({**chosen, "dials": tuple(dials.items()), "keep": not options["no_save"]})
     from charlm.chat.session import ChatOptions, Session
     from charlm.cli.plain_chat import PlainChat

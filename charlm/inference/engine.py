@@ -44,10 +44,15 @@ class Engine:
 
     def __init__(self, checkpoint: Checkpoint, fingerprint: str | None = None) -> None:
         self.checkpoint = checkpoint  # its tensors are shared and never changed
-        self.fingerprint = fingerprint or checkpoint.fingerprint  # states fit models of the same fingerprint
+        self._fingerprint = fingerprint
         self.config: ModelConfig = checkpoint.config
         self.vocabulary: Vocabulary = checkpoint.vocabulary
         self._network = prepare(self.config, checkpoint.tensors)
+
+    @property
+    def fingerprint(self) -> str:
+        """States fit models of the same fingerprint."""
+        return self._fingerprint or self.checkpoint.fingerprint
 
     def start(self, batch: int = 1) -> State:
         """Return the state before any input."""

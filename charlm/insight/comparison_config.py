@@ -1,7 +1,5 @@
 """Configuration of a comparison of cells. Imports no torch, so that `charlm compare --help` answers at once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 

@@ -5,8 +5,6 @@ Parameters have the names and shapes of the model file (`charlm.tensor_shapes`);
     Ids (T, B) -> embedding -> [dropout -> cell -> norm -> + input] x L -> dropout -> output -> logits (T, B, V)
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
