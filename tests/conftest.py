@@ -7,6 +7,7 @@ explore    --hypothesis-profile=explore draws new examples at every run
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from charlm.checkpoint import TrainingRecord
 from charlm.cli.main import run
 from charlm.inference.engine import Engine
 from charlm.inference.state import Array, State
@@ -31,6 +33,24 @@ HARBOUR = Path(__file__).parent.parent / "corpora" / "harbour.txt"
 ALPHABET = "\n !,.?abcdefghijklmnopqrstuvwxyz"
 TINY = ("--hidden", "16", "--layers", "1", "--lanes", "8", "--chunk", "16", "--precision", "fp32", "--threads", "1")
 """Options of a training that takes no time."""
+RECORD = TrainingRecord(
+    created="2026-05-01T12:00:00+00:00",
+    sources=[{"name": f"part{number}.txt", "sha256": "ab" * 32, "bytes": 1234 + number} for number in range(12)],
+    train_characters=9000,
+    validation_characters=1000,
+    characters_seen=45_000,
+    steps=321,
+    epochs=5.0,
+    seconds=61.0,
+    validation=1.5 * math.log(2),
+    base="older",
+    settings={"lanes": 8, "chunk": 16, "learning_rate": 0.004, "seed": 3},
+    precision="fp32",
+    device="cpu",
+    threads=2,
+    versions={"torch": "2.13.0"},
+)
+"""Every field has another value than by default."""
 
 
 @dataclass

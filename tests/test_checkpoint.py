@@ -22,25 +22,7 @@ from charlm.tensor_shapes import statistic_shapes
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
-from .conftest import random_checkpoint
-
-RECORD = TrainingRecord(
-    created="2026-01-02T03:04:05Z",
-    sources=[{"name": "harbour.txt", "sha256": "00ff", "bytes": 12}],
-    train_characters=1000,
-    validation_characters=100,
-    characters_seen=5000,
-    steps=50,
-    epochs=5.0,
-    seconds=1.5,
-    validation=1.25,
-    base="other",
-    settings={"lanes": 32},
-    precision="bf16",
-    device="cpu",
-    threads=2,
-    versions={"torch": "2.13.0"},
-)
+from .conftest import RECORD, random_checkpoint
 
 DIALOGUE = Dialogue("transcript", ("Anna", "太郎"), "：", spaced=True)
 
@@ -275,9 +257,7 @@ def test_wrong_tensors_are_refused(
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_values_that_are_not_finite_are_refused(
-    checkpoint: Checkpoint, path: Path, value: float, dtype: type[np.floating[Any]]
-) -> None:
+def test_not_finite_is_refused(checkpoint: Checkpoint, path: Path, value: float, dtype: type[np.floating[Any]]) -> None:
     for name in checkpoint.tensors:
         tensors = {each: tensor.astype(dtype) for each, tensor in checkpoint.tensors.items()}
         tensors[name].flat[-1] = value

@@ -121,7 +121,3 @@ def test_missing_torch_is_one_sentence(charlm: Charlm, monkeypatch: pytest.Monke
         assert done.err == "error: training needs torch, which is not installed\nhint: pip install torch\n"
     with pytest.raises(TrainingError, match="needs torch"):
         train("t.txt")
-
-
-def test_imported_reports_heavy_packages(tmp_path: Path) -> None:
-    assert imported("import rich.console", tmp_path) == {"rich"}

@@ -38,13 +38,7 @@ def tell(*what: object) -> None:
     os.write(1, (json.dumps(what) + "\n").encode())
 
 
-def stream(
-    path: Path,
-    seed: int,
-    learn: float,
-    paces: Iterable[tuple[int, int, int]],
-    **options: Any,
-) -> None:
+def stream(path: Path, seed: int, learn: float, paces: Iterable[tuple[int, int, int]], **options: Any) -> None:
     """Continue the conversation, or begin it: one turn for each pace (characters/s, length, candidates)."""
     engine, dialogue = learning_engine(), DIALOGUES["lines"]
     store = ConversationStore(path, **options)

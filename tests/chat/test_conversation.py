@@ -165,9 +165,7 @@ def test_continue_of_a_cut_ending_ends_at_once() -> None:
 @each_way
 @each_kind
 @pytest.mark.parametrize("character", [1, 7])
-def test_stop_while_a_reply_is_shown_keeps_the_text(
-    kind: str, has_bytes: bool, dials: ChatConfig, character: int
-) -> None:
+def test_stop_while_reply_is_shown_keeps_text(kind: str, has_bytes: bool, dials: ChatConfig, character: int) -> None:
     seed = talkative_seed(kind, has_bytes, dials, 12)
     whole = converse(kind, has_bytes, dials=dials, seed=seed).say("hello")
     conversation = converse(kind, has_bytes, dials=dials, seed=seed)
@@ -270,10 +268,7 @@ def test_stop_without_an_operation_does_nothing() -> None:
     assert conversation.say("hello").text == other.say("hello").text
 
 
-@pytest.mark.parametrize(
-    "operation",
-    ["say", "continue_", "regenerate", "undo", "redo", "edit", "branch_at", "choose"],
-)
+@pytest.mark.parametrize("operation", ["say", "continue_", "regenerate", "undo", "redo", "edit", "branch_at", "choose"])
 def test_operation_during_another_is_refused(operation: str) -> None:
     conversation = converse()
     bot = conversation.say("hello").turn

@@ -26,9 +26,7 @@ from .talkers import assert_remembers_what_is_seen, converse, stop_at
         (" ben ", "CLEO", ("BEN", "CLEO")),
     ],
 )
-def test_roles_are_chosen_from_the_names(
-    form: str, you: str | None, bot: str | None, expected: tuple[str, str]
-) -> None:
+def test_roles_are_chosen_from_names(form: str, you: str | None, bot: str | None, expected: tuple[str, str]) -> None:
     assert choose_speakers(Dialogue(form, ("ANNA", "BEN", "CLEO")), you, bot) == expected
 
 

@@ -265,9 +265,7 @@ def test_history_context_matches_visible_text(form: str, candidates: int, steps:
 @pytest.mark.parametrize("candidates", [1, 4])
 @settings(max_examples=examples(8))
 @given(steps=LEARNING_STEPS, has_bytes=st.booleans())
-def test_history_learned_weights_match_your_text(
-    form: str, candidates: int, steps: list[Step], has_bytes: bool
-) -> None:
+def test_history_learned_weights_match_the_text(form: str, candidates: int, steps: list[Step], has_bytes: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         engine = learning_engine(has_bytes=has_bytes)
         check(engine, form, candidates, steps, Path(folder) / "c.db", learn=RATE)

@@ -30,9 +30,7 @@ from .test_trouble import same_tree
 
 @pytest.mark.parametrize("form", DIALOGUES)
 @pytest.mark.parametrize("candidates", [1, 4])
-def test_imported_conversation_equals_the_exported_one(
-    store: ConversationStore, engine: Engine, form: str, candidates: int
-) -> None:
+def test_imported_equals_exported(store: ConversationStore, engine: Engine, form: str, candidates: int) -> None:
     conversation = store.create("noise", engine, DIALOGUES[form], dials=QUICK)
     conversation.say("hello")
     other = talk(engine, form, candidates)
@@ -250,9 +248,7 @@ def test_damaged_export_is_refused(document: str, harm: Callable[[Any], None]) -
 
 @settings(max_examples=40)
 @given(data=st.data())
-def test_changed_export_is_refused_or_usable(
-    document: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+def test_fuzzed_export_is_handled(document: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     whole = json.loads(document)
     spots = list(_spots(whole))
     for _ in range(data.draw(st.integers(1, 2))):

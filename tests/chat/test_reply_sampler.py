@@ -15,13 +15,12 @@ from hypothesis import strategies as st
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.reply_sampler import RecordedControls, ReplySampler, SamplerControls, SegmentStart
 from charlm.chat.storage.documents import parse_segments, segment_list
-from charlm.chat.turns import SamplerCheckpoint, Segment, restored_rng
+from charlm.chat.turns import SamplerCheckpoint, Segment
 from charlm.config import ChatConfig
 from charlm.errors import CheckpointError
 from charlm.inference.context import Context, StaticModel, context_from_bytes, context_to_bytes
 from charlm.inference.engine import Engine
 from charlm.inference.generate import make_rng
-from tests.conftest import assert_states_close
 
 from .models import random_engine
 from .talkers import CHOSEN, STREAMED, assert_same_context, each_way, talking_engine
@@ -195,15 +194,6 @@ def test_no_candidates_without_unconditional_context() -> None:
 # What is kept
 
 
-def test_context_survives_as_bytes() -> None:
-    engine = talking_engine()
-    snapshot = start_of(engine)
-    kept = context_from_bytes(context_to_bytes(snapshot, engine), engine)
-    assert np.array_equal(kept.logits, snapshot.logits)
-    assert kept.logits.dtype == np.float32
-    assert_states_close(kept.state, snapshot.state, 0)
-
-
 def test_context_bytes_damaged_or_foreign_are_refused() -> None:
     engine, other = talking_engine(), random_engine(3)
     data = context_to_bytes(start_of(engine), engine)
@@ -220,16 +210,3 @@ def test_context_bytes_damaged_or_foreign_are_refused() -> None:
     for one in wrong:
         with pytest.raises(CheckpointError):
             context_from_bytes(one, engine)
-
-
-def test_restored_rng_continues() -> None:
-    rng = make_rng(3)
-    rng.random(7)
-    other = restored_rng(json.loads(json.dumps(rng.bit_generator.state)))
-    assert np.array_equal(rng.random(9), other.random(9))
-
-
-@pytest.mark.parametrize("state", [{}, {"bit_generator": "MT19937"}, {**make_rng(0).bit_generator.state, "state": {}}])
-def test_restored_rng_refuses_other_states(state: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="PCG64"):
-        restored_rng(state)

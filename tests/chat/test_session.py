@@ -84,9 +84,7 @@ def test_resume_takes_the_last_conversation_of_the_model(begin: Open, open_sessi
     assert open_session(model="play", number=2).name == "play"  # another model is asked for, and reads it
 
 
-def test_model_given_by_path_is_found_when_resuming(
-    begin: Open, open_session: Open, models: Path, tmp_path: Path
-) -> None:
+def test_model_given_by_path_is_found_on_resume(begin: Open, open_session: Open, models: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere" / "mine.safetensors"
     elsewhere.parent.mkdir()
     (models / "play.safetensors").rename(elsewhere)

@@ -92,9 +92,7 @@ def test_context_of_each_finished_turn_is_saved(store: ConversationStore, engine
         assert context_from_bytes(kept[row], engine).logits.shape == (len(engine.vocabulary),)
 
 
-def test_opening_reads_nothing_and_going_on_one_context(
-    store: ConversationStore, reopen: Reopen, connector: Connector
-) -> None:
+def test_opening_reads_nothing_then_one_context(store: ConversationStore, reopen: Reopen, connector: Connector) -> None:
     engine = CountingEngine(random_checkpoint())
     for text in ("one", "two", "three"):
         begin(store, engine, text, text, text)
@@ -113,9 +111,7 @@ def test_opening_reads_nothing_and_going_on_one_context(
     assert len(fetched) == 1
 
 
-def test_settings_changed_after_the_last_turn_are_saved(
-    store: ConversationStore, engine: Engine, reopen: Reopen
-) -> None:
+def test_settings_changed_after_last_turn_are_saved(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
     conversation = begin(store, engine, "hello")
     conversation.dials = replace(QUICK, temperature=1.5)
     conversation.reseed(77)
@@ -179,9 +175,7 @@ def test_changed_model_rereads_the_text_once(store: ConversationStore, engine: E
     assert other.read_ids == len(LINES.beginning), "every turn has a context of the new model"
 
 
-def test_damaged_context_is_computed_again(
-    store: ConversationStore, engine: Engine, path: Path, reopen: Reopen
-) -> None:
+def test_damaged_context_is_recomputed(store: ConversationStore, engine: Engine, path: Path, reopen: Reopen) -> None:
     begin(store, engine, "hello")
     execute(path, "UPDATE context SET data = substr(data, 1, 40)")
     again = reopen().open(1, "noise", engine, LINES)
@@ -305,9 +299,7 @@ def test_deleted_conversation_returns_when_it_goes_on(store: ConversationStore, 
     assert [one.number for one in store.search()] == [1]
 
 
-def test_removed_conversation_is_saved_again_when_it_goes_on(
-    store: ConversationStore, engine: Engine, reopen: Reopen
-) -> None:
+def test_removed_conversation_is_saved_on_next_turn(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
     conversation = begin(store, engine, "hello", "how are you")
     conversation.regenerate()
     reopen().remove(1)
@@ -372,9 +364,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConversationS
 
 
 @pytest.mark.parametrize(("numbers", "query"), [(numbers, one) for numbers, group in QUERIES.items() for one in group])
-def test_search_finds_the_conversations_with_the_query(
-    searched: ConversationStore, numbers: tuple[int, ...], query: str
-) -> None:
+def test_search_finds_conversations_of_query(searched: ConversationStore, numbers: tuple[int, ...], query: str) -> None:
     assert sorted(one.number for one in searched.search(query)) == list(numbers)
 
 
@@ -407,9 +397,7 @@ SYLLABLES = st.sampled_from(["ab", "ba", "c", " ", "A", "\u6e21", "\u3057", "%",
     said=st.lists(st.lists(SYLLABLES, min_size=1, max_size=8).map("".join), min_size=1, max_size=5),
     query=st.lists(SYLLABLES, min_size=1, max_size=3).map("".join).filter(lambda query: query.strip()),
 )
-def test_index_agrees_with_a_scan_of_every_turn(
-    tmp_path_factory: pytest.TempPathFactory, said: list[str], query: str
-) -> None:
+def test_index_agrees_with_a_full_scan(tmp_path_factory: pytest.TempPathFactory, said: list[str], query: str) -> None:
     path = tmp_path_factory.mktemp("found") / "c.db"
     engine = random_engine(has_bytes=True)
     store = ConversationStore(path)

@@ -307,9 +307,7 @@ def test_file_damaged_during_a_reply_costs_nothing_of_it(reopen: Reopen, path: P
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-def test_damage_found_by_two_processes_renames_one_file(
-    reopen: Reopen, path: Path, engine: Engine, at_once: bool
-) -> None:
+def test_damage_found_by_two_processes_renames_once(reopen: Reopen, path: Path, engine: Engine, at_once: bool) -> None:
     store, conversation, other, connector = damaged(reopen, path, engine)
 
     def find_damage(sql: str = "") -> None:
@@ -347,9 +345,7 @@ DAMAGED_ROWS = {
 
 
 @pytest.mark.parametrize("damage", DAMAGED_ROWS.values(), ids=list(DAMAGED_ROWS))
-def test_conversation_with_a_damaged_row_is_refused_alone(
-    reopen: Reopen, path: Path, engine: Engine, damage: str
-) -> None:
+def test_damaged_conversation_is_refused_alone(reopen: Reopen, path: Path, engine: Engine, damage: str) -> None:
     store = reopen()
     begin(store, engine, "hello", "and")
     store.close()

@@ -278,7 +278,7 @@ def test_resumed_chat_shows_the_last_turns(terminal: Open, models: Path) -> None
     assert code(child) == 0
 
 
-def test_control_characters_are_escaped_on_a_terminal_only(terminal: Open, say: Say) -> None:
+def test_controls_are_escaped_on_a_terminal_only(terminal: Open, say: Say) -> None:
     options = ("--candidates", "1", "--length", "60", "--temperature", "1", "--top-p", "1")
     child = terminal("hostile", *options)
     child.sendline("hello")

@@ -149,9 +149,7 @@ def test_export_writes_to_a_file_or_stdout(charlm: Charlm, tmp_path: Path, form:
 
 
 @pytest.mark.usefixtures("kept")
-def test_import_of_an_export_shows_the_same(
-    charlm: Charlm, tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_import_of_export_is_equal(charlm: Charlm, tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     exported = charlm("conversations", "export", "1", "--format", "json", "-o", "1.json")
     assert exported.code == 0
     shown = charlm("conversations", "show", "1").out
@@ -280,9 +278,7 @@ def test_replay_with_a_changed_model_differs(charlm: Charlm, tmp_path: Path) -> 
         (("shwo", "1"), 2, "shwo"),
     ],
 )
-def test_invalid_arguments_fail_with_a_message(
-    charlm: Charlm, arguments: tuple[str, ...], code: int, says: str
-) -> None:
+def test_wrong_arguments_fail_with_a_message(charlm: Charlm, arguments: tuple[str, ...], code: int, says: str) -> None:
     assert_refused(charlm("conversations", *arguments), code, says)
 
 
@@ -303,9 +299,7 @@ PRINTING = [
 
 
 @pytest.mark.parametrize("arguments", PRINTING)
-def test_control_characters_are_escaped_on_a_terminal_only(
-    charlm: Charlm, hostile: str, tmp_path: Path, arguments: str
-) -> None:
+def test_controls_are_escaped_on_a_terminal_only(charlm: Charlm, hostile: str, tmp_path: Path, arguments: str) -> None:
     shown = on_terminal("conversations", *arguments.split(), cwd=tmp_path)
     assert not set(HOSTILE) & set(SGR.sub("", shown.text))
     if arguments in ("show 1", "export 1 --format txt"):

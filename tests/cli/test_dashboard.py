@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -49,32 +50,24 @@ PLANNED = Planned(
     threads=2,
     resumed_at=None,
 )
-STEPPED = Stepped(
-    step=150,
-    epoch=1.25,
-    characters=76_800,
-    seconds=90.0,
-    progress=0.75,
-    loss=2.1 * math.log(2),
-    train=2.0 * math.log(2),
-    learning_rate=0.0031,
-    gradient_norm=0.42,
-    characters_per_second=12_345.0,
-)
+PROGRESS: dict[str, Any] = {
+    "step": 150,
+    "epoch": 1.25,
+    "characters": 76_800,
+    "seconds": 90.0,
+    "progress": 0.75,
+    "train": 2.0 * math.log(2),
+    "learning_rate": 0.0031,
+    "gradient_norm": 0.42,
+    "characters_per_second": 12_345.0,
+}
+STEPPED = Stepped(loss=2.1 * math.log(2), **PROGRESS)
 EVALUATED = Evaluated(
-    step=150,
-    epoch=1.25,
-    characters=76_800,
-    seconds=90.0,
-    progress=0.75,
-    train=2.0 * math.log(2),
     validation=2.25 * math.log(2),
     validation_characters=30_000,
     best=2.125 * math.log(2),
     improved=False,
-    learning_rate=0.0031,
-    gradient_norm=0.42,
-    characters_per_second=12_345.0,
+    **PROGRESS,
 )
 ENDED = Ended(
     reason="budget",
@@ -334,7 +327,3 @@ def test_a_clock_is_read_back(seconds: float) -> None:
 )
 def test_clock(seconds: float, shown: str) -> None:
     assert clock(seconds) == shown
-
-
-def test_bits() -> None:
-    assert bits(math.log(2)) == "1.000 bits/char"

@@ -8,20 +8,18 @@ import math
 import re
 import subprocess
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from charlm.cells import CELLS
 from charlm.checkpoint import load, save
 from charlm.inference.engine import Engine
 from charlm.inference.scoring import UNKNOWN_NATS
 from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import visible
 
-from ..conftest import ALPHABET, HARBOUR, random_checkpoint
+from ..conftest import ALPHABET, HARBOUR, nats_by_steps, random_checkpoint
 from .conftest import Charlm, Pipe, SaveModel, spawn
 from .terminal import HOSTILE, SGR, into_head, on_terminal
 
@@ -38,13 +36,8 @@ def model(save_model: SaveModel) -> str:
 def costs(folder: Path, text: str, name: str = "m") -> list[float]:
     """Return the nats of each character but the first, computed step by step in float64."""
     engine = Engine(load(folder / "checkpoints" / f"{name}.safetensors"))
-    ids = engine.vocabulary.encode(text).tolist()
-    state, found = engine.start(), []
-    for index, following in pairwise(ids):
-        state, logits = engine.step(state, index)
-        wide = logits.astype(np.float64)
-        found.append(float(np.log(np.exp(wide).sum()) - wide[following]))
-    return found
+    first, *ids = engine.vocabulary.encode(text).tolist()
+    return nats_by_steps(engine, *engine.step(engine.start(), first), ids)
 
 
 def measured(charlm: Charlm, *arguments: str | Path) -> dict[str, float]:
@@ -73,27 +66,6 @@ def test_eval_equals_stepwise_reference(charlm: Charlm, model: str, tmp_path: Pa
     assert f"{nats:.4f} nats/char  {nats / math.log(2):.4f} bits/char" in plain.out
     assert "2,999 characters" in plain.out
     assert re.fullmatch(r"[\d,]+ chars/s\n", plain.err)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("cell", CELLS)
-def test_eval_equals_torch(charlm: Charlm, tmp_path: Path, cell: str) -> None:
-    import torch
-
-    from charlm.model.lm import CharLM, load_tensors
-
-    checkpoint = random_checkpoint(cell=cell, scale=0.4)
-    save(checkpoint, tmp_path / "checkpoints" / "m.safetensors")
-    text = HARBOUR_TEXT[:2000]
-    (tmp_path / "t.txt").write_text(text)
-    model = CharLM(checkpoint.config)
-    load_tensors(model, checkpoint.tensors)
-    model.eval()
-    ids = torch.from_numpy(checkpoint.vocabulary.encode(text))[:, None]
-    with torch.no_grad():
-        logits, _ = model(ids[:-1], model.start(1))
-    nats = float(torch.nn.functional.cross_entropy(logits[:, 0].double(), ids[1:, 0]))
-    assert measured(charlm, "m", "t.txt")["nats_per_char"] == pytest.approx(nats, abs=1e-5)
 
 
 @pytest.mark.parametrize("lanes", ["2", "8", "4096"])
@@ -133,9 +105,7 @@ def test_eval_reads_files_and_folders(charlm: Charlm, model: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-le"])
-def test_eval_and_score_decode_other_encodings(
-    charlm: Charlm, save_model: SaveModel, tmp_path: Path, encoding: str
-) -> None:
+def test_eval_and_score_decode_encodings(charlm: Charlm, save_model: SaveModel, tmp_path: Path, encoding: str) -> None:
     save_model("m", characters=ALPHABET + "éä")
     text = "das café am hafen, die fähre\n" * 5
     (tmp_path / "folder").mkdir()

@@ -13,7 +13,7 @@ import click
 import pytest
 
 import charlm as package
-from charlm.cli.main import COMMANDS, cli, run
+from charlm.cli.main import COMMANDS, cli
 
 from .conftest import Charlm
 from .terminal import environment, into_head, run_charlm
@@ -156,9 +156,7 @@ def test_environment_sets_options(charlm: Charlm, model: str, monkeypatch: pytes
     assert charlm("models").out.startswith("[")
 
 
-def test_environment_variable_has_the_name_of_the_flag(
-    charlm: Charlm, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_has_flag_name(charlm: Charlm, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "folder").mkdir()
     for name in ("a.txt", "b.md"):
         (tmp_path / "folder" / name).write_text("the ferry")
@@ -236,9 +234,3 @@ def test_entry_points_behave_the_same(tmp_path: Path) -> None:
 def test_exit_codes_reach_the_shell(tmp_path: Path) -> None:
     for arguments, code in ((["--help"], 0), (["sample", "nobody"], 1), (["sample", "-n", "-1"], 2), (["nothing"], 2)):
         assert run_charlm(*arguments, cwd=tmp_path).returncode == code
-
-
-def test_run_returns_the_exit_code(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(["--version"]) == 0
-    assert run(["nothing"]) == 2
-    assert "charlm, version" in capfd.readouterr().out

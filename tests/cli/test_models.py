@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from charlm.checkpoint import TrainingRecord, load, save
+from charlm.checkpoint import load, save
 from charlm.tensor_shapes import parameter_count
 from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import visible
 
-from ..conftest import ALPHABET, random_checkpoint
+from ..conftest import ALPHABET, RECORD, random_checkpoint
 from .conftest import Charlm, assert_refused
 from .terminal import HOSTILE, SGR, on_terminal
-
-RECORD = TrainingRecord(
-    created="2026-05-01T12:00:00+00:00",
-    sources=[{"name": f"part{number}.txt", "sha256": "ab" * 32, "bytes": 1234 + number} for number in range(12)],
-    train_characters=9000,
-    validation_characters=1000,
-    characters_seen=45_000,
-    steps=321,
-    epochs=5.0,
-    seconds=61.0,
-    validation=1.5 * math.log(2),
-    base="older",
-    settings={"lanes": 8, "chunk": 16, "learning_rate": 0.004, "seed": 3},
-    precision="fp32",
-    device="cpu",
-    threads=2,
-    versions={"torch": "2.13.0"},
-)
 
 
 @pytest.fixture
@@ -81,9 +62,7 @@ def test_no_models(charlm: Charlm) -> None:
     assert json.loads(charlm("models", "--json").out) == []
 
 
-def test_models_of_the_data_folder_are_listed_once(
-    charlm: Charlm, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_models_of_data_folder_are_listed_once(charlm: Charlm, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = folder / "home"
     (home / "checkpoints").mkdir(parents=True)
     for name in ("bare", "far"):
@@ -156,9 +135,7 @@ def test_card_as_json_is_complete(charlm: Charlm) -> None:
         (("--nope",), 2, "No such option"),
     ],
 )
-def test_show_of_a_bad_argument_is_one_sentence(
-    charlm: Charlm, arguments: tuple[str, ...], code: int, says: str
-) -> None:
+def test_show_of_bad_argument_is_one_sentence(charlm: Charlm, arguments: tuple[str, ...], code: int, says: str) -> None:
     assert_refused(charlm("models", *arguments), code, says)
 
 

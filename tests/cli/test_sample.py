@@ -23,7 +23,7 @@ from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, Sampler
 from charlm.text.sanitize import visible
 
-from ..conftest import ALPHABET
+from ..conftest import ALPHABET, nats_by_steps
 from .conftest import Charlm, Pipe, SaveModel, assert_refused
 from .terminal import HOSTILE, SGR, environment, into_head, on_terminal, run_charlm
 
@@ -66,13 +66,10 @@ def test_drawn_seed_is_shown_and_repeats_the_text(charlm: Charlm, model: str) ->
 
 
 @pytest.mark.parametrize(("separator", "between"), [((), "\n---\n"), (("--separator", "\\n\\t=\\n"), "\n\t=\n")])
-def test_count_gives_the_texts_of_the_following_seeds(
-    charlm: Charlm, model: str, separator: tuple[str, ...], between: str
-) -> None:
-    alone = [text_of(charlm, model, *WILD, "-p", "The ", "-n", "50", "--seed", str(seed)) for seed in (40, 41, 42)]
-    assert len(set(alone)) == 3
+def test_count_gives_texts_of_next_seeds(charlm: Charlm, model: str, separator: tuple[str, ...], between: str) -> None:
     together = charlm("sample", model, *WILD, "-p", "the ", "-n", "50", "--seed", "40", "--count", "3", *separator)
     alone = [text_of(charlm, model, *WILD, "-p", "the ", "-n", "50", "--seed", str(seed)) for seed in (40, 41, 42)]
+    assert len(set(alone)) == 3
     expected = between.join("the " + text for text in alone)
     assert together.out == (expected if expected.endswith("\n") else expected + "\n")
 
@@ -203,12 +200,9 @@ def test_json_holds_the_text_and_its_probability(charlm: Charlm, model: str, tmp
     assert (described["reason"], described["seed"], described["temperature"]) == ("length", 9, 1.5)
     engine = Engine(load(tmp_path / "checkpoints" / f"{model}.safetensors"))
     state, logits = engine.prefill(engine.start(), engine.vocabulary.encode("the "))
-    nats = 0.0
-    for index in engine.vocabulary.encode(described["text"]).tolist():
-        nats += float(logits[index]) - math.log(sum(math.exp(float(one)) for one in logits))
-        state, logits = engine.step(state, index)
-    assert described["logprob"] == pytest.approx(nats, abs=1e-3)
-    assert described["bits_per_char"] == pytest.approx(-nats / math.log(2) / 40, abs=1e-4)
+    nats = sum(nats_by_steps(engine, state, logits, engine.vocabulary.encode(described["text"]).tolist()))
+    assert described["logprob"] == pytest.approx(-nats, abs=1e-3)
+    assert described["bits_per_char"] == pytest.approx(nats / math.log(2) / 40, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["model", "spelling"])
@@ -306,9 +300,7 @@ class Screen(io.StringIO):
 
 
 @pytest.mark.parametrize(("no_colour", "codes"), [("", {0, 1, 2, 4, 7, 33, 95}), ("1", {0, 1, 2, 4, 7})])
-def test_heat_levels_differ_with_and_without_colour(
-    monkeypatch: pytest.MonkeyPatch, no_colour: str, codes: set[int]
-) -> None:
+def test_heat_levels_differ_without_colours(monkeypatch: pytest.MonkeyPatch, no_colour: str, codes: set[int]) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", no_colour)
     heat = Heat(Screen())
@@ -415,9 +407,7 @@ def test_invalid_use_prints_one_sentence(
 
 
 @pytest.mark.parametrize("extra", [(), ("--heat",), ("--json", "--stream")])
-def test_ctrl_c_ends_an_endless_text_and_keeps_it(
-    charlm: Charlm, model: str, tmp_path: Path, extra: tuple[str, ...]
-) -> None:
+def test_ctrl_c_keeps_an_endless_text(charlm: Charlm, model: str, tmp_path: Path, extra: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "charlm", "sample", model, *WILD, "--endless", "--seed", "1", *extra]
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
@@ -446,9 +436,7 @@ def test_ctrl_c_ends_an_endless_text_and_keeps_it(
 @pytest.mark.parametrize(
     "arguments", [(), ("--json", "--stream"), ("--heat",), ("--count", "3"), ("-p", "a" * 20_000), ("--endless",)]
 )
-def test_closed_pipe_ends_the_command_quietly(
-    charlm: Charlm, model: str, tmp_path: Path, arguments: tuple[str, ...]
-) -> None:
+def test_closed_pipe_ends_text_quietly(charlm: Charlm, model: str, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     length = "2000" if "--count" in arguments else "100000"
     piped = into_head("sample", model, "-n", length, "--seed", "1", *arguments, cwd=tmp_path)
     assert piped.codes[0] in (0, 141)

@@ -19,11 +19,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import safetensors.numpy
 
 from charlm import checkpoint
 from charlm.cli.main import run
-from charlm.errors import CharlmError
 
 from .conftest import HARBOUR, TINY, Charlm, Pipe, Result, assert_refused, spawn
 
@@ -287,9 +285,7 @@ def test_help_shows_common_options_first_then_groups(charlm: Charlm) -> None:
         ((str(HARBOUR), "--no-such-option"), 2, "No such option"),
     ],
 )  # fmt: skip
-def test_wrong_input_is_refused_with_a_sentence(
-    charlm: Charlm, tmp_path: Path, arguments: tuple[str, ...], code: int, says: str
-) -> None:
+def test_bad_input_is_refused(charlm: Charlm, tmp_path: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
     if says.startswith("no cuda") and pytest.importorskip("torch").cuda.is_available():
         pytest.skip("there is one")
     write_bad_inputs(tmp_path)
@@ -303,46 +299,12 @@ def test_encoding_latin_1_is_read(charlm: Charlm, tmp_path: Path) -> None:
     assert "ü" in checkpoint.load(tmp_path / "checkpoints" / "latin.safetensors").vocabulary
 
 
-def doctored(good: bytes, kind: str) -> bytes:
-    """A model file with something wrong."""
-    tensors = safetensors.numpy.load(good)
-    length = int.from_bytes(good[:8], "little")
-    metadata = json.loads(good[8 : 8 + length])["__metadata__"]
-    match kind:
-        case "truncated":
-            return good[: len(good) // 2]
-        case "10 GB header":
-            return (10 * 10**9).to_bytes(8, "little") + good[8:]
-        case "wrong shape":
-            tensors["embedding"] = tensors["embedding"][:-1]
-        case "extra tensor":
-            tensors["more"] = np.zeros(3, np.float32)
-        case "NaN":
-            tensors["embedding"][0, 0] = math.nan
-        case "wrong version":
-            metadata["charlm"] = json.dumps(json.loads(metadata["charlm"]) | {"format": 99})
-    return safetensors.numpy.save(tensors, metadata)
-
-
-@pytest.mark.parametrize(
-    ("kind", "says"),
-    [
-        ("truncated", "not a model file, or"),
-        ("10 GB header", "its header should be 10,000,000,000 bytes"),
-        ("wrong shape", "should have"),
-        ("extra tensor", "'more' does not belong"),
-        ("NaN", "not finite"),
-        ("wrong version", "version 99"),
-    ],
-)
-def test_damaged_model_is_refused_with_a_sentence(
-    charlm: Charlm, model: str, tmp_path: Path, kind: str, says: str
-) -> None:
+def test_damaged_model_is_refused_with_a_sentence(charlm: Charlm, model: str, tmp_path: Path) -> None:
     path = tmp_path / "checkpoints" / f"{model}.safetensors"
-    path.write_bytes(doctored(path.read_bytes(), kind))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     for arguments in (("sample", model), ("train", HARBOUR, "--from", model, "-o", "x")):
         result = charlm(*arguments)
-        assert_refused(result, 1, says)
+        assert_refused(result, 1, "not a model file, or")
         assert path.name in result.err
         assert len(result.err.strip().splitlines()) <= 3
     listed = charlm("models")
@@ -491,10 +453,6 @@ def test_ctrl_c_in_a_process_saves_or_leaves_at_once(tmp_path: Path, presses: in
     else:
         assert process.returncode in (130, -signal.SIGINT)  # the second may find the interpreter already leaving
     checkpoint.load(tmp_path / "checkpoints" / "m.safetensors")
-
-
-def test_errors_have_exit_codes() -> None:
-    assert {cls.exit_code for cls in CharlmError.__subclasses__()} == {1, 2}
 
 
 @pytest.mark.slow

@@ -51,9 +51,7 @@ def test_build_writes_text_and_manifest(recipe: Recipe, archive: Path) -> None:
     assert shown == ["harbours: fetching some-text 1.0", "harbours: cleaning"]
 
 
-def test_another_process_writes_the_same_bytes(
-    recipe: Recipe, archive: Path, old: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_other_process_writes_same_bytes(recipe: Recipe, archive: Path, old: dict[str, bytes], tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"
         "from charlm.corpora import build, fetch\n"

@@ -22,10 +22,7 @@ COMMON = Counter(
         ("phone numbers", ["ring 555-010-9999", "my line: (555) 010 9999", "+44 20 7946 0000"]),
         ("handles", ["i am @harbour_boy there"]),
         ("street addresses", ["come to 12 north harbour", "it is 4711 ferry street", "apt 12, third floor"]),
-        (
-            "talk of last names, numbers and accounts",
-            ["what's your last name?", "add me on it", "my insta is on"],
-        ),
+        ("talk of last names, numbers and accounts", ["what's your last name?", "add me on it", "my insta is on"]),
         ("full names", ["Her name is Ann Crabtree."]),
     ],
 )

@@ -87,11 +87,6 @@ def test_streamed_batched_and_stepped_texts_are_equal(engine: Engine, chain: str
     assert engine.vocabulary.decode(ids) == text_of(pieces)
 
 
-def test_other_seed_gives_other_text(engine: Engine) -> None:
-    texts = {text_of(write(engine, SamplingConfig(seed=seed), max_chars=60)) for seed in range(20)}
-    assert len(texts) == 20
-
-
 def test_drawn_seed_gives_the_text_again(engine: Engine) -> None:
     drawn = generate_batch(begin(engine), engine, SamplingConfig(), 2, max_chars=60)
     for completion in drawn:
@@ -254,12 +249,6 @@ def test_cancel_ends_a_whole_batch(engine: Engine) -> None:
     answers = iter([False] * 9 + [True])
     completions = generate_batch(begin(engine), engine, CHAINS["plain"], 3, max_chars=50, cancel=lambda: next(answers))
     assert [(len(each.text), each.reason) for each in completions] == [(9, "cancelled")] * 3
-
-
-def test_generation_without_limits_goes_on(engine: Engine) -> None:
-    generation = generation_of(engine, CHAINS["plain"])
-    assert len(list(islice(generation, 500))) == 500
-    assert generation.reason == ""
 
 
 # Stops

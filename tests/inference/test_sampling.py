@@ -158,9 +158,7 @@ def test_each_filter_is_the_reference(chain: str, logits: list[float], recent: l
 
 @given(logits=coarse_logits(), params=chains(), recent=some_ids, banned=some_ids)
 @settings(max_examples=200)
-def test_any_chain_is_the_reference(
-    logits: list[float], params: SamplingConfig, recent: list[int], banned: list[int]
-) -> None:
+def test_chain_is_reference(logits: list[float], params: SamplingConfig, recent: list[int], banned: list[int]) -> None:
     assert_reference(logits, params, banned, recent)
 
 
@@ -217,9 +215,7 @@ def test_temperature_zero_is_argmax(logits: list[float], params: SamplingConfig)
     min_p=st.floats(0, 1),
     temperature=st.floats(0.01, 100),
 )
-def test_top_p_and_min_p_keep_the_likeliest(
-    logits: list[float], top_p: float, min_p: float, temperature: float
-) -> None:
+def test_top_p_and_min_p_keep_likeliest(logits: list[float], top_p: float, min_p: float, temperature: float) -> None:
     assume(max(logits) > -math.inf)
     for params in (SamplingConfig(temperature, top_p=top_p), SamplingConfig(temperature, top_p=1, min_p=min_p)):
         p = one_row(logits, params)
@@ -328,22 +324,3 @@ def test_chain_with_nothing_left_is_a_usage_error(chain: str) -> None:
             one_row(logits, ALONE[chain], banned)
     with pytest.raises(UsageError, match="no character is left"):
         distribution(np.array([[0, 1], [-math.inf, -math.inf]]), ALONE[chain])
-
-
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("temperature", [0, 0.01, 100]),
-        ("top_k", [0, 10_000]),
-        ("top_p", [1e-9, 1]),
-        ("min_p", [0, 1]),
-        ("typical", [1e-9, 1]),
-        ("repetition_penalty", [1, 100]),
-        ("repetition_window", [1, 1_000_000]),
-        ("seed", [None, 0, (1 << 63) - 1]),
-    ],
-)
-def test_config_ends_of_range_are_allowed(name: str, values: list[Any]) -> None:
-    for value in values:
-        p = one_row([0.5, 2.0, -1.0], SamplingConfig(**{name: value}), recent=[1])
-        assert p.sum() == pytest.approx(1)

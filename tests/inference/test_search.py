@@ -66,12 +66,7 @@ def test_wide_beam_finds_every_text_in_order(characters: str, length: int, stops
     expected = every_text(engine, "a", length, stops)
     for penalty in (0.0, 0.6, 1.0, 2.0):
         found = beam_search(
-            engine,
-            begin(engine, "a"),
-            len(characters) ** length,
-            max_chars=length,
-            stops=stops,
-            length_penalty=penalty,
+            engine, begin(engine, "a"), len(characters) ** length, max_chars=length, stops=stops, length_penalty=penalty
         )
         assert {one.ids for one in found} == set(expected)
         for one in found:

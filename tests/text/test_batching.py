@@ -150,9 +150,7 @@ def test_read_once_lanes_continue_after_their_warm_up(characters: int, lanes: in
 
 
 @given(TEXT_LENGTH, LANES, CHUNK, WARMUP, st.integers(1, 300))
-def test_read_once_limit_reads_the_first_of_every_lane(
-    characters: int, lanes: int, chunk: int, warmup: int, limit: int
-) -> None:
+def test_read_once_limit_reads_first_of_lanes(characters: int, lanes: int, chunk: int, warmup: int, limit: int) -> None:
     ids = np.arange(characters)
     limited, whole = (list(read_once(ids, lanes, chunk, warmup, most)) for most in (limit, None))
     count = len(scored_places(limited))
@@ -183,9 +181,7 @@ def test_ranks_together_read_what_one_process_reads(ranks: int, lanes: int, chun
 
 
 @given(TEXT_LENGTH, LANES, CHUNK, WARMUP, st.integers(1, 5))
-def test_ranks_score_every_prediction_exactly_once(
-    characters: int, lanes: int, chunk: int, warmup: int, ranks: int
-) -> None:
+def test_ranks_score_every_prediction_once(characters: int, lanes: int, chunk: int, warmup: int, ranks: int) -> None:
     ids = np.arange(characters)
     scored = [
         segment.x[segment.scored]

@@ -20,14 +20,7 @@ from hypothesis import strategies as st
 from charlm.config import DataConfig
 from charlm.errors import CorpusError, NotFoundError, OutputError, UsageError
 from charlm.text import dataset
-from charlm.text.dataset import (
-    MAX_ALPHABET,
-    CacheRebuilt,
-    Corpus,
-    Reading,
-    TextSource,
-    open_corpus,
-)
+from charlm.text.dataset import MAX_ALPHABET, CacheRebuilt, Corpus, Reading, TextSource, open_corpus
 from charlm.text.decoding import read_text
 from charlm.text.format_detection import FormatDetector
 from charlm.text.vocabulary import Vocabulary
@@ -68,11 +61,7 @@ def decoded(corpus: Corpus) -> str:
     return corpus.vocabulary.decode(np.concatenate([corpus.train, corpus.validation]))
 
 
-@given(
-    st.lists(CHARACTER, min_size=1, max_size=60).map("".join),
-    st.integers(1, 3),
-    st.floats(0.05, 0.5),
-)
+@given(st.lists(CHARACTER, min_size=1, max_size=60).map("".join), st.integers(1, 3), st.floats(0.05, 0.5))
 @settings(max_examples=50)
 def test_ids_decode_to_the_text_split_at_its_tail(text: str, min_count: int, val_fraction: float) -> None:
     text = text + TEXT
@@ -236,9 +225,7 @@ def test_second_run_reuses_ids(tmp_path: Path) -> None:
     ],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip
-def test_key_differs_for_other_text_or_options(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
-) -> None:
+def test_key_differs_for_other_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]) -> None:
     monkeypatch.chdir(tmp_path)
     make_file(Path("other"), TEXT.replace("sieben", "sechse"))
     text, run = {"paths": [make_file(Path("text"))]}, Path("run")

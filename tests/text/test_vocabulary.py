@@ -58,9 +58,7 @@ def test_encode_short_and_long_texts_alike(vocabulary: Vocabulary, text: str) ->
 
 
 @given(WITH_BYTES | VOCABULARY, TEXT, SURROGATE, TEXT)
-def test_lone_surrogate_is_refused_with_its_place(
-    vocabulary: Vocabulary, before: str, surrogate: str, after: str
-) -> None:
+def test_lone_surrogate_is_refused_with_place(vocabulary: Vocabulary, before: str, surrogate: str, after: str) -> None:
     known = vocabulary.replace_unknown(before) if vocabulary.characters else ""
     with pytest.raises(CorpusError) as caught:
         vocabulary.encode(known + surrogate + after)
@@ -123,9 +121,7 @@ def test_invalid_utf8_becomes_replacement_characters(ids: list[int]) -> None:
     assert vocabulary.decode(ids) == expected
 
 
-@given(
-    *[st.tuples(st.lists(st.sampled_from("ab\U0001f600\0"), unique=True).map(tuple), st.booleans())] * 2,
-)
+@given(*[st.tuples(st.lists(st.sampled_from("ab\U0001f600\0"), unique=True).map(tuple), st.booleans())] * 2)
 def test_fingerprints_differ_exactly_when_mappings_do(one: tuple[str, bool], other: tuple[str, bool]) -> None:
     first, second = (Vocabulary(characters, has_bytes=has_bytes) for characters, has_bytes in (one, other))
     assert (first.fingerprint == second.fingerprint) == (one == other)

@@ -24,9 +24,7 @@ budgets = st.one_of(
 
 
 @given(st.integers(100, 10**9), st.integers(2, 5000), budgets, st.floats(1e9, 1e13))
-def test_plan_for_any_text_and_budget_is_feasible(
-    characters: int, vocabulary: int, budget: dict[str, Any], speed: float
-) -> None:
+def test_plan_for_any_text_is_feasible(characters: int, vocabulary: int, budget: dict[str, Any], speed: float) -> None:
     model, train = plan(characters, vocabulary, budget, Machine(speed))
     assert model.vocabulary == vocabulary
     assert train.lanes <= max_lanes(characters, train.chunk)

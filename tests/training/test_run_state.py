@@ -42,9 +42,7 @@ def assert_same(one: Snapshot, other: Snapshot) -> None:
 @pytest.mark.parametrize(
     "budget", [{"steps": 20}, {"epochs": 0.35}, {"minutes": 0.02}], ids=["steps", "epochs", "minutes"]
 )
-def test_resumed_equals_uninterrupted(
-    make_trainer: MakeTrainer, tmp_path: Path, cell: str, budget: dict[str, Any]
-) -> None:
+def test_resumed_run_is_exact(make_trainer: MakeTrainer, tmp_path: Path, cell: str, budget: dict[str, Any]) -> None:
     whole = make_trainer(cell=cell, dropout=EVERYTHING, **budget)
     expected = run(whole, until=10**9)
 

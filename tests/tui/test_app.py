@@ -58,7 +58,7 @@ async def test_escape_during_step_stops_within_one_character(open_chat: OpenChat
         chat.engine.seconds = 0.01
         await chat.begin_reply("talk", 3)
         chat.engine.gate.clear()  # in the middle of a step
-        await chat.pilot.pause(0.05)
+        await chat.until(lambda: chat.engine.waits)
         steps = chat.engine.steps_left = 1000.0
         await chat.pilot.press("escape")
         chat.engine.gate.set()

@@ -230,9 +230,7 @@ def page(model: Path) -> str:
     return "\n".join(f"{session.label(turn)}\n{turn.text}" for turn in session.conversation.path)
 
 
-def test_reopened_chat_replies_as_if_never_closed(
-    chat: Start, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reopened_chat_is_the_same(chat: Start, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     replies = []
     for closes in (True, False):
         monkeypatch.setenv("CHARLM_HOME", str(tmp_path / f"home-{closes}"))
@@ -256,9 +254,7 @@ def test_reopened_chat_replies_as_if_never_closed(
     assert [len(versions) for versions in replies[0]] == [1, 2, 1, 2]
 
 
-def test_long_visit_shows_what_is_saved(
-    chat: Start, endless: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_visit_shows_what_is_saved(chat: Start, endless: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Type, stream, stop, regenerate, branch, resize, quit and continue: the screen shows what is saved."""
     monkeypatch.setenv("CHARLM_HOME", str(tmp_path / "home"))
     terminal = chat("--seed", "2", "--length", "3000", "--pace", "150", "--temperature", "1.5", model=endless)
