@@ -45,7 +45,6 @@ class FakeUI:
         self.session = session
         self.notes: list[str] = []
         self.shown = self.dials_shown = 0
-        self.left = False
 
     def show_note(self, text: str) -> None:
         self.notes.append(text)
@@ -60,7 +59,7 @@ class FakeUI:
         self.dials_shown += 1
 
     def leave(self) -> None:
-        self.left = True
+        """Do nothing."""
 
     def run(self, *lines: str) -> list[str]:
         """Return the notes of the last of some lines."""

@@ -210,11 +210,6 @@ def test_export_writes_a_file_and_overwrites_none(ui: FakeUI) -> None:
         ui.run("/export pdf")
 
 
-def test_quit_leaves_the_chat(ui: FakeUI) -> None:
-    ui.run("/quit")
-    assert ui.left
-
-
 def test_arguments_are_completed(ui: FakeUI) -> None:
     def complete(name: str, beginning: str) -> list[str]:
         return list(find_command(COMMANDS, f"/{name}")[0].complete(ui.session, beginning))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from charlm.chat.conversation import Conversation
@@ -16,7 +14,6 @@ from charlm.text.dialogue import Dialogue
 
 from .talkers import (
     ALL_DIALOGUES,
-    CHOSEN,
     STREAMED,
     Breaker,
     Broken,
@@ -72,18 +69,6 @@ def test_operations_read_new_text_only(kind: str) -> None:
     read = count_ids(engine)
     conversation.edit(conversation.path[0], "short")
     assert sum(read) == len(dialogue.opening("Bob") + "short")
-
-
-def test_turn_cost_is_independent_of_length() -> None:
-    engine = WatchedEngine(talking_checkpoint())
-    conversation = converse("lines", engine=engine, dials=replace(CHOSEN, length=8))
-    costs = []
-    for _ in range(60):
-        conversation.reseed(1)
-        read = count_ids(engine)
-        reply = conversation.say("hello")
-        costs.append(sum(read) / (1 + len(reply.text)))
-    assert max(costs[30:]) <= max(costs[:30]) * 2
 
 
 # What goes wrong

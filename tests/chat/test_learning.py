@@ -19,7 +19,7 @@ from charlm.adapt.learner import AdaptedContext
 from charlm.chat.commands import COMMANDS, find_command
 from charlm.chat.conversation import Conversation
 from charlm.chat.export import from_json, to_json
-from charlm.chat.learning import LearnPolicy, default_rate
+from charlm.chat.learning import LearnPolicy
 from charlm.chat.replay import replay
 from charlm.chat.reply_sampler import LEARNED_MMI_WEIGHT
 from charlm.chat.session import ChatOptions, Session
@@ -328,10 +328,6 @@ def test_policy_survives_as_plain_data() -> None:
     for wrong in ({"forget": 1}, {"learn": {"rate": 9}}, {"learn": []}, {"other": 1}, {"learn": {"speed": 1}}):
         with pytest.raises(CheckpointError):
             LearnPolicy.from_dict(wrong)
-
-
-def test_default_rate_is_zero_for_plain_text() -> None:
-    assert [default_rate(dialogue) > 0 for dialogue in DIALOGUES.values()] == [False, True, True, True]
 
 
 def test_learning_a_long_text_can_be_cancelled() -> None:

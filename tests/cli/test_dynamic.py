@@ -82,12 +82,6 @@ def test_invalid_options_are_refused(charlm: Charlm, model: str, arguments: tupl
     assert_refused(charlm(*arguments), 2, complaint)
 
 
-def test_environment_sets_learning_options(charlm: Charlm, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CHARLM_EVAL_LEARN_RATE", "0.002")
-    monkeypatch.setenv("CHARLM_EVAL_DYNAMIC", "1")
-    assert json.loads(charlm("eval", model, "t.txt", "--json").out)["learning"]["rate"] == 0.002
-
-
 # Score
 
 

@@ -132,13 +132,6 @@ def test_interrupted_reading_needs_no_force(charlm: Charlm, tmp_path: Path) -> N
     assert not left.exists()
 
 
-def test_options_come_from_the_environment(charlm: Charlm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("CHARLM_TRAIN_STEPS", "3")
-    monkeypatch.setenv("CHARLM_TRAIN_QUIET", "1")
-    assert charlm(*RUN).code == 0
-    assert checkpoint.load(tmp_path / "checkpoints" / "m.safetensors").record.steps == 3
-
-
 class TestResume:
     """Interrupting, resuming, starting from."""
 
@@ -291,12 +284,6 @@ def test_bad_input_is_refused(charlm: Charlm, tmp_path: Path, arguments: tuple[s
     write_bad_inputs(tmp_path)
     assert_refused(charlm("train", *arguments), code, says)
     assert not list(tmp_path.glob("checkpoints/*.safetensors"))
-
-
-def test_encoding_latin_1_is_read(charlm: Charlm, tmp_path: Path) -> None:
-    write_bad_inputs(tmp_path)
-    assert charlm("train", "latin.txt", "--encoding", "latin-1", *TINY, "--steps", "2", "--quiet").code == 0
-    assert "ü" in checkpoint.load(tmp_path / "checkpoints" / "latin.safetensors").vocabulary
 
 
 def test_damaged_model_is_refused_with_a_sentence(charlm: Charlm, model: str, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from charlm.errors import CorpusError
 from charlm.inference.engine import Engine
-from charlm.inference.scoring import UNKNOWN_NATS, LineScore, LineScorer, TextScore, score_text
+from charlm.inference.scoring import UNKNOWN_NATS, LineScorer, TextScore, score_text
 
 from ..conftest import ALPHABET, HARBOUR, nats_by_steps, random_checkpoint
 
@@ -136,13 +136,3 @@ def test_line_scores_add_up_to_the_text_score(engine: Engine) -> None:
     scorer = LineScorer.static(engine)
     bits = sum(sum(scorer.push(line).surprisals) for line in text.splitlines())
     assert bits * math.log(2) == pytest.approx(last(engine, "\n" + text).nats, rel=1e-5)
-
-
-def test_line_score_depends_on_earlier_lines(engine: Engine) -> None:
-    after = LineScorer.static(engine)
-    after.push("qqqq zzzz")
-    assert after.push("the ferry").bits_per_character != LineScorer.static(engine).push("the ferry").bits_per_character
-
-
-def test_line_score_is_the_mean_over_characters() -> None:
-    assert LineScore(1, "ab", (1.0, 2.0, 6.0)).bits_per_character == 3

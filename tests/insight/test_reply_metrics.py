@@ -11,7 +11,6 @@ from charlm.insight.reply_metrics import (
     ReplyPair,
     converse,
     first_messages,
-    is_near_duplicate,
     measure,
     repeats_itself,
     split_words,
@@ -25,12 +24,6 @@ from ..conftest import random_checkpoint
 def test_split_words_ignores_case_and_marks() -> None:
     text = "Don\u2019t, don't -- D'Arcy's 2nd caf\u00e9!"
     assert split_words(text) == ["don't", "don't", "d'arcy's", "nd", "caf\u00e9"]
-
-
-def test_near_duplicate_ignores_case_and_marks() -> None:
-    assert is_near_duplicate("so it is", "So... IT is!")
-    assert not is_near_duplicate("so it is ", "")
-    assert not is_near_duplicate("...", "?!")
 
 
 def test_repeats_itself_with_four_words_twice() -> None:
