@@ -34,8 +34,8 @@ ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
 
 
-def stream_and_kill(path: Path, seed: int, rate: float, after: float) -> tuple[list[list[object]], float]:
-    """Kill a chat a number of seconds after its first piece; return what it reported and the time of the kill."""
+def stream_and_kill(path: Path, seed: int, rate: float, after: float) -> list[list[object]]:
+    """Kill a chat a number of seconds after its first piece; return what it reported."""
     command = [*STREAMER, str(path), str(seed), str(rate)]
     process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -45,35 +45,37 @@ def stream_and_kill(path: Path, seed: int, rate: float, after: float) -> tuple[l
         assert process.poll() is None, "it streams until it is killed"
     finally:
         os.kill(process.pid, signal.SIGKILL)
-        died = time.monotonic()
         told += process.stdout.read()
         process.stdout.close()
         process.wait()
-    return parse(told), died
+    return parse(told)
 
 
 def parse(log: bytes) -> list[list[object]]:
     return [json.loads(line) for line in log.splitlines()]
 
 
-def check_last_reply(saved: str, shown: list[tuple[str, float]], died: float) -> None:
-    """Text that was shown in time is saved, and nothing else is."""
+def check_last_reply(saved: str, shown: list[tuple[str, float]], missing: float) -> None:
+    """Text that was shown in time is saved, and nothing else is.
+
+    The time ends when the last piece but one is shown, for the last one may have saved nothing.
+    """
     whole = "".join(text for text, _ in shown)
     # The last piece may have been saved, but not told of.
     assert saved[: len(whole)] == whole[: len(saved)]
     assert len(saved) <= len(whole) + 1
-    due = "".join(text for text, when in shown if when < died - MISSING)
+    due = "".join(text for text, when in shown if when < shown[-2:][0][1] - missing)
     assert len(saved) >= len(due), f"{len(due) - len(saved)} characters are missing"
 
 
-def check_saved(path: Path, before: list[str], told: list[list[object]], died: float) -> Conversation:
+def check_saved(path: Path, before: list[str], told: list[list[object]], missing: float = MISSING) -> Conversation:
     """Check a database after its process has died: it is sound, and holds what the process reported.
 
     Args:
         path: of the database.
         before: texts of the turns that it held when the process began.
         told: the process's report.
-        died: when it died, in seconds of the monotonic clock.
+        missing: seconds of the last reply that need not be saved.
     """
     assert execute(path, "PRAGMA integrity_check") == [("ok",)]
     assert execute(path, "PRAGMA foreign_key_check") == []
@@ -99,7 +101,7 @@ def check_saved(path: Path, before: list[str], told: list[list[object]], died: f
         assert len(found) <= len(expected) + 1
     else:
         assert found[: len(expected)] == expected, "every finished turn is there"
-        check_last_reply(found[len(expected)] if len(found) > len(expected) else "", shown, died)
+        check_last_reply(found[len(expected)] if len(found) > len(expected) else "", shown, missing)
     check_memory(conversation, conversation.head)
     step = 2 if conversation.head.author == BOT else 1  # a message and its reply
     assert _undone(conversation) == len(found) - step, "a reply that was cut off is one step, with its message"
@@ -121,8 +123,8 @@ def test_random_kills_lose_no_finished_turn(tmp_path: Path, rate: float, kills: 
     before: list[str] = []
     in_mid_reply = 0
     for seed in range(kills):
-        told, died = stream_and_kill(path, seed, rate, after=chance.uniform(0, 0.9))
-        conversation = check_saved(path, before, told, died)
+        told = stream_and_kill(path, seed, rate, after=chance.uniform(0, 0.9))
+        conversation = check_saved(path, before, told)
         before = texts(conversation)
         in_mid_reply += told[-1][0] == "shown"
     assert in_mid_reply >= kills / 3
@@ -142,7 +144,7 @@ def test_exit_before_each_write_loses_no_finished_turn(tmp_path: Path, rate: flo
         told = parse((tmp_path / f"{number}.log").read_bytes())
         path = tmp_path / f"{number}.db"
         if told[1:] or ConversationStore(path).search():  # else it ended before anything was shown
-            check_saved(path, [], told, died=-math.inf)
+            check_saved(path, [], told, missing=math.inf)
             check_index(path)
 
 
