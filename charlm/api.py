@@ -54,11 +54,7 @@ class Model:
         return self._model.start()
 
     def read(self, context: Context, text: str) -> Context:
-        """Return the context after a text. Its `logits`, (V,), are those of the next id.
-
-        Raises:
-            CorpusError: a character that the model does not know.
-        """
+        """Return the context after a text; raise CorpusError if the model does not know a character."""
         return self._model.read(context, self.vocabulary.encode(text))
 
     def stream(

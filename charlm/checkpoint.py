@@ -164,12 +164,7 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
 
 
 def read_header(path: Path) -> ModelHeader:
-    """Return a model's description, without its weights.
-
-    Raises:
-        NotFoundError: there is no such file.
-        CheckpointError: it is no model file, or a damaged one.
-    """
+    """Return a model's description, without its weights; errors as in `load`."""
     return _read(path, weights=False)[0]
 
 

@@ -309,11 +309,7 @@ class ChatConfig(SamplerConfig):
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` wrote. Keys of a later version are ignored; missing ones have their defaults.
-
-        Raises:
-            CheckpointError: the document is damaged.
-        """
+        """Return what `to_dict` of any version wrote; raise CheckpointError if it is damaged."""
         try:
             values = {**document}
             return cls(**{one.name: values[one.name] for one in fields(cls) if one.name in values})

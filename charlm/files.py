@@ -54,11 +54,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` atomically.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """Write `data` to `path` atomically; raise OutputError if that fails."""
     with atomic_writer(path) as file:
         file.write(data)
 

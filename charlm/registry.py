@@ -81,11 +81,7 @@ def _is(kind: Callable[[Path], bool], path: Path) -> bool:
 
 
 def default_model() -> Path:
-    """Return the user's newest model, or else the first of the bundled ones.
-
-    Raises:
-        NotFoundError: there is none.
-    """
+    """Return the user's newest model, or else the first bundled one; raise NotFoundError if there is none."""
     found = list(models())
     bundled = bundled_folder().resolve()
     own = [path for path in found if path.stem not in BUNDLED or path.parent.resolve() != bundled]

@@ -111,11 +111,7 @@ class BoundSetting(NamedTuple):
         return f"use a value from the range {self.range_text}" if self.range_text else None
 
     def parse(self, text: str) -> float | str:
-        """Return the value that a person typed: a number, or one of the words.
-
-        Raises:
-            UsageError: the text is not a value of this type. The range is not checked.
-        """
+        """Return the number or word that a person typed, in any range; raise UsageError for another text."""
         text = text.strip()
         for value, word in self.setting.words.items():
             if text.casefold() == word:
@@ -151,11 +147,7 @@ def every(step: float, first: float, last: float) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Config:
-    """Base of all configurations.
-
-    Raises:
-        UsageError: a value has the wrong type or is out of range.
-    """
+    """Base of all configurations. A value of the wrong type or out of range raises UsageError."""
 
     def __post_init__(self) -> None:
         for setting in settings_of(type(self)):
@@ -166,32 +158,20 @@ class Config:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, object]) -> Self:
-        """Return the configuration that `to_dict` wrote.
-
-        Raises:
-            UsageError: a key is unknown or missing, or a value is out of range.
-        """
+        """Return what `to_dict` wrote; raise UsageError if a key is unknown or missing, or a value out of range."""
         if wrong := {one.name for one in dataclasses.fields(cls)}.symmetric_difference(document):
             raise UsageError(f"{cls.__name__} has unknown or missing keys: {', '.join(sorted(map(str, wrong)))[:200]}")
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in document.items()})
 
     def changed(self, **values: object) -> Self:
-        """Return a copy with other values.
-
-        Raises:
-            UsageError: a name is unknown, or a value is out of range.
-        """
+        """Return a copy with other values; raise UsageError if a name is unknown or a value out of range."""
         known = [one.name for one in dataclasses.fields(self)]
         if unknown := sorted(values.keys() - set(known)):
             raise UsageError(f"unknown setting: {', '.join(unknown)[:200]}", f"the settings are {', '.join(known)}")
         return dataclasses.replace(self, **values)
 
     def with_text(self, name: str, text: str) -> Self:
-        """Return a copy with one value as a person typed it.
-
-        Raises:
-            UsageError: there is no such setting, or the text is not a value of it.
-        """
+        """Return a copy with one value as a person typed it; raise UsageError if it is not a value of the setting."""
         name = name.replace("-", "_")
         setting = {one.name: one for one in settings_of(type(self))}.get(name)
         return self.changed(**{name: text if setting is None else setting.parse(text)})

@@ -140,11 +140,7 @@ class AdaptiveModel:
             return self._learner_with(LearnConfig()).to_bytes(context), context.delta.to_bytes()
 
     def from_bytes(self, data: bytes, delta: bytes) -> AdaptedContext:
-        """Read the output of `to_bytes`.
-
-        Raises:
-            CheckpointError: it is damaged, or another model's.
-        """
+        """Read the output of `to_bytes`; raise CheckpointError if it is damaged or another model's."""
         learned = delta_from_bytes(self.base.checkpoint, delta)
         with self._lock:
             return self._learner_with(LearnConfig()).from_bytes(data, learned)

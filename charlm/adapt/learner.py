@@ -209,11 +209,7 @@ class Learner:
         return _HEADER.pack(_MAGIC, context.delta.digest.encode(), *numbers) + b"".join(parts)
 
     def from_bytes(self, data: bytes, delta: WeightDelta) -> AdaptedContext:
-        """Read the output of `to_bytes` of a context with this delta.
-
-        Raises:
-            CheckpointError: not a context, a damaged one, another model's, or one with another delta.
-        """
+        """Read the output of `to_bytes`; raise CheckpointError if it is damaged or of another model or delta."""
         name = "the context of a model that learns"
         digest, last_id, learned, shrinks, drift, gain, size = unpack_header(data, _HEADER, _MAGIC, name)
         if digest != delta.digest.encode():

@@ -60,11 +60,7 @@ def empty_delta(checkpoint: Checkpoint) -> WeightDelta:
 
 
 def delta_from_bytes(checkpoint: Checkpoint, data: bytes) -> WeightDelta:
-    """Read the output of `WeightDelta.to_bytes` of a model.
-
-    Raises:
-        CheckpointError: not a delta, a damaged one, or another model's.
-    """
+    """Read the output of `to_bytes`; raise CheckpointError if it is damaged or another model's."""
     name = "the learned weights of a model"
     fingerprint, movement, count = unpack_header(data, _HEADER, _MAGIC, name)
     if fingerprint != checkpoint.fingerprint.encode():

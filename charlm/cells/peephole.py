@@ -15,33 +15,19 @@ where a = W_x x + b + W_h h, and the vectors p_i, p_f, p_o are the peepholes.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from charlm.cells.base import Array, Factors, StepGrads, Weights, sigmoid
-from charlm.cells.lstm import LSTM, LSTM_SIGNALS, LSTMDerivatives, LSTMState, LSTMTrace, LSTMVariant
+from charlm.cells.lstm import LSTM, LSTMDerivatives, LSTMState, LSTMTrace
 
 
-class PeepholeTrace(NamedTuple):
-    h_prev: Array  # (B, H), as the others
-    c_prev: Array
-    i: Array
-    f: Array
-    o: Array
-    g: Array
-    tanh_c: Array
-    c: Array  # after the step
-
-
-class Peephole(LSTMVariant[PeepholeTrace, LSTMDerivatives]):
-    GATES = ("i", "f", "o", "g")
-    SIGNALS = LSTM_SIGNALS
+class Peephole(LSTM):
+    """The LSTM's derivatives are the same; `step_backward` adds the paths through the peepholes."""
 
     def shapes(self, inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
         return {**super().shapes(inputs, hidden), "p_i": (hidden,), "p_f": (hidden,), "p_o": (hidden,)}
 
-    def activate(self, weights: Weights, a: Array, state: LSTMState) -> tuple[LSTMState, PeepholeTrace]:
+    def activate(self, weights: Weights, a: Array, state: LSTMState) -> tuple[LSTMState, LSTMTrace]:
         h, c_prev = state
         hidden = c_prev.shape[-1]
         a_i, a_f, a_o, a_g = (a[:, block : block + hidden] for block in range(0, 4 * hidden, hidden))
@@ -51,11 +37,7 @@ class Peephole(LSTMVariant[PeepholeTrace, LSTMDerivatives]):
         c = f * c_prev + i * g
         o = sigmoid(a_o + weights["p_o"] * c)
         tanh_c = np.tanh(c)
-        return LSTMState(h=o * tanh_c, c=c), PeepholeTrace(h, c_prev, i, f, o, g, tanh_c, c)
-
-    def local_derivatives(self, trace: PeepholeTrace) -> LSTMDerivatives:
-        """Return the LSTM's derivatives; `step_backward` adds the paths through the peepholes."""
-        return LSTM().local_derivatives(LSTMTrace(*trace[:7]))
+        return LSTMState(h=o * tanh_c, c=c), LSTMTrace(h, c_prev, i, f, o, g, tanh_c)
 
     def step_backward(self, weights: Weights, derivatives: LSTMDerivatives, d_after: LSTMState) -> StepGrads[LSTMState]:
         hidden = d_after.h.shape[-1]
@@ -67,7 +49,8 @@ class Peephole(LSTMVariant[PeepholeTrace, LSTMDerivatives]):
         d_c_prev = d_c * derivatives.f + d_a_i * weights["p_i"] + d_a_f * weights["p_f"]
         return d_a, d_a, LSTMState(h=d_a @ weights["w_h"], c=d_c_prev)
 
-    def weight_grads(self, trace: PeepholeTrace, d_recurrent: Array) -> dict[str, Factors | Array]:
+    def weight_grads(self, trace: LSTMTrace, d_recurrent: Array) -> dict[str, Factors | Array]:
         d_a_i, d_a_f, d_a_o, _ = np.split(d_recurrent, 4, axis=-1)
-        peepholes = {"p_i": d_a_i * trace.c_prev, "p_f": d_a_f * trace.c_prev, "p_o": d_a_o * trace.c}
+        c = trace.f * trace.c_prev + trace.i * trace.g
+        peepholes = {"p_i": d_a_i * trace.c_prev, "p_f": d_a_f * trace.c_prev, "p_o": d_a_o * c}
         return {"w_h": (d_recurrent, trace.h_prev), **{name: d_p.sum(axis=0) for name, d_p in peepholes.items()}}

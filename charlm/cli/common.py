@@ -23,11 +23,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON o
 
 
 def find_texts(paths: tuple[str, ...], pattern: str = "*", encoding: str = "utf-8") -> list[Path]:
-    """Return the text files that arguments name: files, the files of folders, - for standard input.
-
-    Raises:
-        CorpusError: a file does not exist, or a folder holds no text.
-    """
+    """Return the text files that arguments name, - for standard input; raise CorpusError if there is none."""
     found: list[Path] = []
     for path in paths:
         found += [STDIN] if path == "-" else find_files([Path(path)], pattern, encoding)[0]

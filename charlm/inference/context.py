@@ -54,11 +54,7 @@ class Model(Protocol):
         """Return the context before anything was read, with equal logits."""
 
     def read(self, context: Context, ids: Ids, cancel: Callable[[], bool] = never) -> Context:
-        """Return the context after ids that follow `context`.
-
-        Raises:
-            UsageError: `cancel`, called every few thousand ids, returned true.
-        """
+        """Return the context after ids; raise UsageError once `cancel`, called every few thousand ids, is true."""
 
     def engine(self, context: Context) -> Engine:
         """Return the weights to sample with at a context."""
@@ -90,11 +86,7 @@ def cancelled_error(done: int, total: int) -> UsageError:
 
 
 def encode_lossy(vocabulary: Vocabulary, text: str) -> Ids:
-    """Encode a text; a character that the vocabulary lacks is replaced.
-
-    Raises:
-        CorpusError: the text has half a surrogate pair.
-    """
+    """Encode a text with unknown characters replaced; raise CorpusError if it has half a surrogate pair."""
     if vocabulary.has_bytes:
         return vocabulary.encode(text)
     code_points(text)  # raises on half a surrogate pair, which would be replaced without a word
@@ -133,11 +125,7 @@ def context_to_bytes(context: Context, engine: Engine) -> bytes:
 
 
 def context_from_bytes(data: bytes, engine: Engine) -> Context:
-    """Read the output of `context_to_bytes`.
-
-    Raises:
-        CheckpointError: it is damaged, or another model's.
-    """
+    """Read the output of `context_to_bytes`; raise CheckpointError if it is damaged or another model's."""
     size = 4 * engine.config.vocabulary
     state = engine.from_bytes(data[size:])
     logits = np.frombuffer(data[:size], "<f4").astype(np.float32)

@@ -147,11 +147,7 @@ class Engine:
         return _HEADER.pack(_MAGIC, self.fingerprint.encode(), state.batch) + b"".join(parts)
 
     def from_bytes(self, data: bytes) -> State:
-        """Read the output of `to_bytes`.
-
-        Raises:
-            CheckpointError: not a state, a damaged one, or that of another model.
-        """
+        """Read the output of `to_bytes`; raise CheckpointError if it is damaged or another model's."""
         fingerprint, batch = unpack_header(data, _HEADER, _MAGIC, "a model's state")
         if fingerprint != self.fingerprint.encode():
             raise CheckpointError("this state belongs to another model", "read the text again instead")

@@ -117,13 +117,13 @@ def filtered_weights(
 
 def shift_to_zero(weights: Weights) -> Weights:
     """Return logits whose largest is 0 in every row; an infinite one leaves only itself."""
-    peaks = weights.max(axis=-1, keepdims=True)
-    if np.isnan(peaks).any():
-        raise CheckpointError("the model's weights are so large that its arithmetic overflows")
-    if (peaks == -math.inf).any():
-        raise UsageError("no character is left to draw: all are banned")
-    certain = peaks == math.inf
-    if certain.any():
+    peaks = np.maximum.reduce(weights, axis=-1, keepdims=True)
+    if not np.isfinite(peaks).all():
+        if np.isnan(peaks).any():
+            raise CheckpointError("the model's weights are so large that its arithmetic overflows")
+        if (peaks == -math.inf).any():
+            raise UsageError("no character is left to draw: all are banned")
+        certain = peaks == math.inf
         weights = np.where(certain, np.where(weights == math.inf, 0.0, -math.inf), weights)
         peaks[certain] = 0
     weights -= peaks

@@ -63,11 +63,7 @@ def zero_state(config: ModelConfig, batch: int, dtype: type = np.float32) -> Sta
 
 
 def unpack_header(data: bytes, header: struct.Struct, magic: bytes, name: str) -> Sequence[Any]:
-    """Return the fields of a binary header after its magic; messages use the name of the data.
-
-    Raises:
-        CheckpointError: the bytes are too short or begin with another magic.
-    """
+    """Return the fields of a header after its magic; raise CheckpointError, with the data's name, if it is wrong."""
     if len(data) < header.size:
         raise CheckpointError(f"not {name}: it is too short")
     found, *fields = header.unpack_from(data)

@@ -201,11 +201,7 @@ def _read_result(path: Path) -> Result:
 
 
 def find_config(cell: str, plan: ComparisonConfig, vocabulary: int) -> ModelConfig:
-    """Return the configuration whose number of parameters is the nearest to the plan's.
-
-    Raises:
-        UsageError: the number is out of the range of widths.
-    """
+    """Return the configuration with the nearest number of parameters; raise UsageError if no width comes near."""
 
     def config(width: int) -> ModelConfig:
         return ModelConfig(vocabulary, cell, embedding=width, hidden=width, layers=plan.layers)

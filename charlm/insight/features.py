@@ -133,11 +133,7 @@ def speakers(text: str, dialogue: Dialogue) -> dict[str, Column]:
 
 
 def matching(text: str, expression: str) -> Column:
-    """1 inside the matches of a regular expression; ^ and $ match at lines.
-
-    Raises:
-        UsageError: the expression is invalid.
-    """
+    """1 inside the matches of a regular expression; ^ and $ match at lines. Raises UsageError if it is invalid."""
     try:
         pattern = re.compile(expression, re.M)
     except re.error as error:

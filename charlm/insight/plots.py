@@ -42,11 +42,7 @@ class HeatMap:
 
 
 def signal_maps(recording: Recording, layer: int | None = None) -> list[HeatMap]:
-    """Return a heat map of each recorded signal, of one layer alone if it is given.
-
-    Raises:
-        UsageError: there is no such layer.
-    """
+    """Return a heat map of each recorded signal, of one layer if given; raise UsageError if there is no such layer."""
     maps = []
     for (number, name), values in recording.signals.items():
         if layer is None or number == layer:
@@ -62,11 +58,7 @@ def signal_maps(recording: Recording, layer: int | None = None) -> list[HeatMap]
 
 
 def plot_heat_maps(maps: Sequence[HeatMap], text: str, path: Path) -> None:
-    """Draw maps one below the other, with the text under the last.
-
-    Raises:
-        UsageError: matplotlib is not installed, or the text is too long.
-    """
+    """Draw maps one below the other, with the text under the last."""
     figures = matplotlib_figures()
     from matplotlib.colors import ListedColormap
 
@@ -105,11 +97,7 @@ class Curve:
 def plot_curves(
     curves: Sequence[Curve], path: Path, labels: Mapping[str, str], *, log2_x: bool = False, log_y: bool = False
 ) -> None:
-    """Draw curves into an SVG or PNG file; the labels are `title`, `xlabel` and `ylabel`.
-
-    Raises:
-        UsageError: matplotlib is not installed.
-    """
+    """Draw curves into an SVG or PNG file; the labels are `title`, `xlabel` and `ylabel`."""
     figure = matplotlib_figures().Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for number, curve in enumerate(curves):
@@ -126,11 +114,7 @@ def plot_curves(
 
 
 def matplotlib_figures() -> Any:
-    """Return the module `matplotlib.figure`.
-
-    Raises:
-        UsageError: matplotlib is not installed.
-    """
+    """Return the module `matplotlib.figure`; raise UsageError if it is not installed."""
     try:
         import matplotlib.figure
     except ImportError as error:
@@ -139,11 +123,7 @@ def matplotlib_figures() -> Any:
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Write a figure as the file's suffix says.
-
-    Raises:
-        UsageError: the suffix is neither .svg nor .png.
-    """
+    """Write a figure as SVG or PNG, by the file's suffix; raise UsageError for another suffix."""
     kind = path.suffix.lstrip(".").lower()
     if kind not in ("svg", "png"):
         raise UsageError(f"{path.name} has no known suffix", "end it in .svg or .png")

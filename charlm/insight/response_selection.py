@@ -53,11 +53,7 @@ class ResponseScores(NamedTuple):
 
 
 def make_cases(conversations: Sequence[Sequence[Utterance]], count: int, seed: int = 1) -> list[Case]:
-    """Draw at most `count` cases and their distractors from the conversations of a text.
-
-    Raises:
-        CorpusError: the text has too few turns.
-    """
+    """Draw at most `count` cases and their distractors; raise CorpusError if the text has too few turns."""
     places = [(turns, place) for turns in conversations for place in range(1, len(turns))]
     texts = [turns[place].text[:MAX_REPLY_CHARS] for turns, place in places]
     if len(set(texts)) < 2 * DISTRACTORS:

@@ -105,11 +105,7 @@ class ProcessGroup:
 
     @contextmanager
     def translate_peer_errors(self) -> Iterator[None]:
-        """Turn torch's errors about a broken connection into one sentence.
-
-        Raises:
-            TrainingError: another rank is gone.
-        """
+        """Raise a TrainingError in one sentence for torch's errors about a broken connection."""
         try:
             yield
         except RuntimeError as error:

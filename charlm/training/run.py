@@ -99,11 +99,7 @@ class Run:
             self._trainer.request_stop()
 
     def events(self) -> Iterator[Event]:
-        """Train, and yield what happens.
-
-        Raises:
-            CharlmError: the text, an option or the disk does not allow it, or the training diverges.
-        """
+        """Train, and yield what happens; raise CharlmError if text, options or disk do not allow it, or it diverges."""
         device = pick_device(self._request.overrides.get("device") or "auto", self._env.local_rank)
         group = ProcessGroup(self._env, device)
         try:

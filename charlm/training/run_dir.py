@@ -114,12 +114,7 @@ class RunDir:
         write_bytes(self._config_file, json.dumps({"format": FORMAT, **document}, indent=1).encode())
 
     def read_config(self) -> dict[str, Any]:
-        """Return what `write_config` wrote.
-
-        Raises:
-            TrainingError: there is no such run.
-            CheckpointError: the file is damaged.
-        """
+        """Return what `write_config` wrote; raise TrainingError if there is none, CheckpointError if it is damaged."""
         path = self._config_file
         if not path.exists():
             raise TrainingError(f"there is no run named {self.name!r} to resume ({self.path} is missing)")

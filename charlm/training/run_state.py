@@ -26,11 +26,7 @@ class Snapshot:
 
 
 def save(snapshot: Snapshot, path: Path) -> None:
-    """Write a snapshot atomically.
-
-    Raises:
-        OutputError: it cannot be written; the old file is unchanged.
-    """
+    """Write a snapshot atomically; raise OutputError, with the old file unchanged, if that fails."""
     tensors = {name: tensor.contiguous() for name, tensor in snapshot.tensors.items()}
     # safetensors refuses two names for one tensor's memory; the layers of a fresh state share their zeros.
     tensors = {name: tensor.clone() if name.startswith("state.") else tensor for name, tensor in tensors.items()}
@@ -38,12 +34,7 @@ def save(snapshot: Snapshot, path: Path) -> None:
 
 
 def load(path: Path) -> Snapshot:
-    """Read a snapshot.
-
-    Raises:
-        TrainingError: there is none.
-        CheckpointError: the file is damaged.
-    """
+    """Read a snapshot; raise TrainingError if there is none, CheckpointError if it is damaged."""
     if not path.exists():
         raise TrainingError(f"nothing to resume: {path} is missing", "start a run with charlm train FILE")
     try:
