@@ -205,14 +205,9 @@ class Model:
 
 
 def load(name: str | Path) -> Model:
-    """Load a model.
+    """Load a model by its path, or by a name that `charlm models` lists.
 
-    Args:
-        name: a path, or a name that `charlm models` lists.
-
-    Raises:
-        NotFoundError: there is none; the hint has similar names.
-        CheckpointError: the file is not a model, or damaged.
+    Raises NotFoundError if there is none, CheckpointError if the file is not a model, or damaged.
     """
     path = find_model(str(name))
     return Model(checkpoint.load(path), path.stem)

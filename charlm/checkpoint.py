@@ -71,11 +71,7 @@ class TrainingRecord:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> TrainingRecord:
-        """Return the record that `dataclasses.asdict` wrote.
-
-        Raises:
-            CheckpointError: a key is unknown, or a value has the wrong type or is out of range.
-        """
+        """Return the record that `dataclasses.asdict` wrote; raise CheckpointError if a key or value is wrong."""
         hints = get_type_hints(cls)
         for name, value in document.items():
             if name not in hints:
@@ -138,9 +134,7 @@ class ModelHeader(NamedTuple):
 def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
     """Write a model file atomically; `half` stores float16 and halves the file. Loading makes it float32 again.
 
-    Raises:
-        OutputError: it cannot be written; the old file is unchanged.
-        CheckpointError: a weight is too large for half precision.
+    Raises OutputError, with the old file unchanged, or CheckpointError if a weight is too large for half precision.
     """
     document = {
         "format": FORMAT,
@@ -169,12 +163,7 @@ def read_header(path: Path) -> ModelHeader:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read and check a model file.
-
-    Raises:
-        NotFoundError: there is no such file.
-        CheckpointError: it is no model file, or a damaged one.
-    """
+    """Read and check a model file; raise NotFoundError if there is none, CheckpointError if it is damaged."""
     header, tensors, statistics = _read(path, weights=True)
     return Checkpoint(header.config, header.vocabulary, tensors, header.record, header.dialogue, statistics)
 

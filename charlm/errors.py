@@ -4,12 +4,7 @@ from __future__ import annotations
 
 
 class CharlmError(Exception):
-    """Base of all errors that are shown to the user.
-
-    Args:
-        message: one sentence without a full stop.
-        hint: an imperative, without a full stop.
-    """
+    """Base of all errors that are shown to the user. Message (one sentence) and hint (imperative) have no full stop."""
 
     exit_code = 1
 

@@ -25,8 +25,7 @@ def home() -> Path:
 def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file next to `path`, and move it to `path` when the block succeeds.
 
-    Raises:
-        OutputError: the file cannot be written (no permission, disk full); the old file is unchanged.
+    Raises OutputError if the file cannot be written (no permission, disk full); the old file is unchanged.
     """
     temporary: Path | None = None
     try:

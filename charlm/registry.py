@@ -49,13 +49,9 @@ def models() -> Iterator[Path]:
 
 
 def find_model(name: str) -> Path:
-    """Return the file of a model.
+    """Return the file of a model by its path, or by a name that `models` lists.
 
-    Args:
-        name: a path, or a name that `models` lists.
-
-    Raises:
-        NotFoundError: there is none; the hint lists similar names.
+    Raises NotFoundError if there is none; the hint has similar names.
     """
     given = Path(name)
     if _is(Path.is_file, given) or (given.suffix == SUFFIX and _is(Path.exists, given)):

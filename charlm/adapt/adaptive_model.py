@@ -73,16 +73,10 @@ class AdaptiveModel:
     def read(
         self, context: Context, ids: Ids, cancel: Callable[[], bool] = never, *, will_learn: bool = False
     ) -> Context:
-        """Return the context after ids, without learning from them.
+        """Return the context after ids, (N,), without learning from them.
 
-        Args:
-            context: the ids follow it.
-            ids: (N,).
-            cancel: called every few hundred ids.
-            will_learn: the ids that follow are learned from, so the context must be able to.
-
-        Raises:
-            UsageError: `cancel` returned true.
+        With `will_learn` the ids that follow are learned from, so the context must be able to. Raises UsageError once
+        `cancel`, called every few hundred ids, is true.
         """
         return self.learn(context, ids, None, cancel=cancel, will_learn=will_learn).context
 
@@ -96,18 +90,9 @@ class AdaptiveModel:
         *,
         will_learn: bool = False,
     ) -> ReadResult:
-        """Return the context after ids, and how surprising they were.
+        """Return the context after ids, (N,), and how surprising they were; `cancel` and `will_learn` as for `read`.
 
-        Args:
-            context: the ids follow it.
-            ids: (N,).
-            settings: how to learn from them; None only reads.
-            next_id: follows the ids, if known; that it does is learned, but it is not read.
-            cancel: called every few hundred ids.
-            will_learn: as for `read`.
-
-        Raises:
-            UsageError: `cancel` returned true.
+        Settings of None only read. `next_id` follows the ids, if known; that it does is learned, but it is not read.
         """
         if not (isinstance(context, AdaptedContext) or settings is not None or will_learn):
             return ReadResult(self._static.read(context, ids, cancel), None)

@@ -36,15 +36,10 @@ def read_in_slices(learner: Learner, context: AdaptedContext, ids: Ids) -> Itera
 
 
 def learn_text(learner: Learner, text: str, times: int = 1) -> Iterator[AdaptResult]:
-    """Learn a text; yields the result so far.
+    """Learn a text of at least two characters; yields the result so far.
 
-    Args:
-        learner: starts from the trained model.
-        text: at least two characters; the first is read but not predicted.
-        times: how often it is read. Only the first time is scored.
-
-    Raises:
-        CorpusError: the text is too short.
+    The first character is read but not predicted. Only the first of several times is scored. Raises CorpusError for a
+    text that is too short.
     """
     if len(text) < 2:
         raise CorpusError("the text is too short to be learned from", "at least two characters are needed")

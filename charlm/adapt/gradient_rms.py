@@ -33,9 +33,8 @@ _PREFIX = "statistics."
 def factor(squares: Mapping[str, NDArray[np.floating]], characters: float = REFERENCE_CHARS) -> Tensors:
     """Return the row and column means of every tensor's mean squares, under the names of `statistic_shapes`.
 
-    Args:
-        squares: mean squared gradients by tensor name, each in its tensor's shape.
-        characters: that each gradient is a mean over; the result is scaled to `REFERENCE_CHARS`.
+    The mean squared gradients have their tensor's name and shape. Each gradient is a mean over `characters`; the result
+    is scaled to `REFERENCE_CHARS`.
     """
     statistics = {}
     for name, square in squares.items():
@@ -90,10 +89,7 @@ class TensorRms(NamedTuple):
 def inverse_rms(config: ModelConfig, statistics: Tensors, epsilon: float) -> dict[str, TensorRms | Array]:
     """Return one over the root mean square of every weight's gradient; for a matrix as factors.
 
-    Args:
-        config: the model's shape.
-        statistics: see `statistic_shapes`.
-        epsilon: minimum root mean square, so that weights that training hardly touched can still learn.
+    The least root mean square is `epsilon`, so that weights that training hardly touched can still learn.
     """
     floor = epsilon**2
     found: dict[str, TensorRms | Array] = {}
@@ -113,11 +109,7 @@ def decay_rates(inv_rms: Mapping[str, TensorRms | Array], decay: float) -> Tenso
     """Return the share of each weight's delta that one segment takes back: the more, the larger its usual gradient.
 
     Weights with large gradients carry most of the trained model, and learn again soonest (Krause et al. 2018, decay
-    weighted by RMS). docs/experiments.md has what this gains.
-
-    Args:
-        inv_rms: see `inverse_rms`.
-        decay: mean share over all weights; no share exceeds 1.
+    weighted by RMS). docs/experiments.md has what this gains. The mean share is `decay`; no share exceeds 1.
     """
     rms = {
         name: 1 / (np.outer(scale.rows, scale.columns) if isinstance(scale, TensorRms) else scale)

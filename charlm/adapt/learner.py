@@ -63,11 +63,8 @@ class LearnResult(NamedTuple):
 class Learner:
     """Learns from text in one way. One thread at a time.
 
-    Args:
-        model: its engine or checkpoint.
-        settings: how it learns.
-        statistics: usual size of each gradient, see `charlm.adapt.gradient_rms`; None takes those of the model file, or
-            estimates them, which takes a second.
+    `statistics` are the usual sizes of the gradients, see `charlm.adapt.gradient_rms`; None takes those of the model
+    file, or estimates them, which takes a second.
     """
 
     def __init__(

@@ -99,16 +99,7 @@ class Cell(ABC, Generic[S, T, D]):
 
     @abstractmethod
     def step(self, weights: Weights, input_proj: Array, state: S) -> tuple[S, T]:
-        """Read one input.
-
-        Args:
-            weights: of the layer.
-            input_proj: W_x x + b, (B, GH).
-            state: before the step; never changed in place.
-
-        Returns:
-            The state after the step, and the trace.
-        """
+        """Read one input, W_x x + b, (B, GH); return the next state and the trace. No state is changed in place."""
 
     @abstractmethod
     def clamp_units(self, state: S, trace: T, units: Units, values: Array) -> S:

@@ -42,11 +42,7 @@ class _WithExamples(click.Command):
 
 
 class CharlmCommand(_WithExamples):
-    """Command whose help shows options in groups, the common ones first.
-
-    Args:
-        common: flags of the common options.
-    """
+    """Command whose help shows options in groups, the common ones, named by their flags, first."""
 
     def __init__(self, *args: Any, common: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

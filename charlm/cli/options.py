@@ -53,15 +53,9 @@ def option(*flags: str, group: str = "Options", **attributes: object) -> Decorat
 
 
 def options_of(config: type[Config], *names: str, group: str = "Options", exclude: Sequence[str] = ()) -> Decorator:
-    """Return a decorator that adds an option for each setting of a configuration.
+    """Return a decorator that adds an option for each setting of a configuration, or for the named ones in this order.
 
     An option that the user leaves out is None: `given` returns the others.
-
-    Args:
-        config: the configuration.
-        *names: the settings to add, in this order; none adds all.
-        group: where help shows them.
-        exclude: settings to leave out.
     """
     by_name = {one.name: one for one in settings_of(config) if one.name not in exclude}
     chosen = [by_name[name] for name in names] if names else list(by_name.values())
@@ -109,15 +103,10 @@ def _parameter(one: BoundSetting) -> str:
 def check_together(
     options: Options, *, exclusive: Sequence[Sequence[str]] = (), needed: Mapping[str, str] | None = None
 ) -> None:
-    """Refuse options that do not go together.
+    """Raise UsageError for options that exclude each other, or that need another one which is missing.
 
-    Args:
-        options: the values of the given options; None, false and empty ones count as left out.
-        exclusive: groups of options that exclude each other.
-        needed: options by the option that has no meaning without them.
-
-    Raises:
-        UsageError: two options exclude each other, or one lacks the other.
+    Options that are None, false or empty count as left out. `needed` has options by the option that is useless without
+    them.
     """
     left_out = {name for name, value in options.items() if value is None or value is False or value in ("", ())}
     for group in exclusive:

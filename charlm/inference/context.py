@@ -102,13 +102,10 @@ def unknown_mask(vocabulary: Vocabulary, text: str) -> NDArray[np.bool_]:
 
 
 def read_prompt(model: Model, prompt: str, context: Context | None = None) -> tuple[Context, Ids]:
-    """Read a prompt after a context; None starts a new text.
+    """Read a prompt after a context, None for a new text; return the context after it, and the ids that were read.
 
     The prompt is normalised as corpora are, and unknown characters are replaced. An empty prompt reads the start of a
     paragraph, or of a line if the model's text has no paragraphs: most lines are in the middle of something.
-
-    Returns:
-        The context after the prompt, and the ids that were read.
     """
     vocabulary = model.base.vocabulary
     ids = encode_lossy(vocabulary, normalise(prompt) or "\n")

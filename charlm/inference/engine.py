@@ -35,12 +35,7 @@ class Activations(NamedTuple):
 
 
 class Engine:
-    """A model, ready to read.
-
-    Args:
-        checkpoint: from `charlm.checkpoint.load`.
-        fingerprint: of the model whose states are exchanged with this one, if it is adapted from another.
-    """
+    """A model, ready to read. The fingerprint is that of the trained model, if this one is adapted from it."""
 
     def __init__(self, checkpoint: Checkpoint, fingerprint: str | None = None) -> None:
         self.checkpoint = checkpoint  # its tensors are shared and never changed
@@ -59,14 +54,9 @@ class Engine:
         return zero_state(self.config, batch)
 
     def step(self, state: State, ids: int | Ids) -> tuple[State, Array]:
-        """Read one id in each stream.
+        """Read one id in each stream: one for a single stream, or (B,).
 
-        Args:
-            state: of B streams.
-            ids: one id, for a single stream; or (B,).
-
-        Returns:
-            The state after it, and the logits of the next id: (V,) for a single id, (B, V) for an array.
+        Returns the state after it, and the logits of the next id: (V,) for a single id, (B, V) for an array.
         """
         if isinstance(ids, np.ndarray):
             return self._read(state, ids)
@@ -74,14 +64,9 @@ class Engine:
         return state, logits[0]
 
     def forward(self, state: State, ids: Ids) -> tuple[State, Array]:
-        """Read ids, with the logits after each. Memory grows with T.
+        """Read ids, (T,) for a single stream, or (T, B). Memory grows with T.
 
-        Args:
-            state: of B streams.
-            ids: (T,) for a single stream, or (T, B).
-
-        Returns:
-            The state after the last id, and the logits, (T, V) or (T, B, V).
+        Returns the state after the last id, and the logits after each, (T, V) or (T, B, V).
         """
         logits = np.empty((ids.size, self.config.vocabulary), dtype=np.float32)
         for part, segment in _segments(ids, state.batch):
@@ -109,15 +94,9 @@ class Engine:
         return Activations(state, np.concatenate(logits), tuple(joined))
 
     def with_clamps(self, values: Mapping[tuple[int, int], float]) -> Engine:
-        """Return the same model with the memory of some units set to a value after every step.
+        """Return the same model with the MEMORY of some units, by (layer, unit), set to a value after every step.
 
-        Weights are shared. The state at the beginning counts as it is.
-
-        Args:
-            values: (layer, unit) -> value of the cell's MEMORY; none for no clamps.
-
-        Raises:
-            UsageError: no such unit.
+        Weights are shared. The state at the beginning counts as it is. Raises UsageError if there is no such unit.
         """
         for layer, unit in values:
             if not (0 <= layer < self.config.layers and 0 <= unit < self.config.hidden):

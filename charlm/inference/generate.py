@@ -158,8 +158,7 @@ def _run(
 ) -> Iterator[tuple[int, Piece]]:
     """Draw, read and show in every stream until all have ended; options as for `Generation`.
 
-    Yields:
-        The number of a stream, and a piece of it that may be shown.
+    Yields the number of a stream, and a piece of it that may be shown.
     """
     params: SamplingConfig | None = None
     banned: list[int] = []

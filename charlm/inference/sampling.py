@@ -88,9 +88,7 @@ def filtered_weights(
 ) -> Weights:
     """Apply the sampling chain; arguments as in `sample`. Each row of the result is proportional to a distribution.
 
-    Raises:
-        UsageError: everything is banned.
-        CheckpointError: a logit is not a number.
+    Raises UsageError if everything is banned, CheckpointError if a logit is not a number.
     """
     weights = logits.astype(np.float64)
     if len(banned_ids):

@@ -68,13 +68,8 @@ def surprisals(logits: Array, ids: Ids) -> Nats:
 def score_text(engine: Engine, text: str, lanes: int = 1) -> Iterator[TextScore]:
     """Score a text with the state carried through it; yields the score so far.
 
-    Args:
-        engine: the model.
-        text: at least two characters; the first is read but not predicted.
-        lanes: stretches that are read at once, each warmed up on the text before it: faster, and hardly different.
-
-    Raises:
-        CorpusError: the text is too short.
+    The first character is read but not predicted. Several lanes are read at once, each warmed up on the text before it:
+    faster, and hardly different. Raises CorpusError for a text of fewer than two characters.
     """
     if len(text) < 2:
         raise CorpusError("the text is too short to be scored", "at least two characters are needed")

@@ -31,13 +31,7 @@ def rerank_mmi(
     """Sort texts by maximum mutual information with their context (Li et al. 2016), the highest first.
 
     The score is log p(text | context) - weight * log p(text), a mean over ids. It ranks lower the texts that are likely
-    anywhere.
-
-    Args:
-        engine: the model that wrote them.
-        completions: their `logprob` is given the context.
-        weight: lambda; 0 is `rerank_likelihood`.
-        unconditional: the context of log p(text); None is the start of a text.
+    anywhere: after the context `unconditional`, by default the start of a text.
     """
     if unconditional is None:
         unconditional, _ = read_prompt(StaticModel(engine), "")
@@ -90,18 +84,10 @@ def beam_search(
     stops: Sequence[str] = (),
     length_penalty: float = 1.0,
 ) -> list[Hypothesis]:
-    """Return the likeliest texts that a beam finds, the best first.
+    """Return the likeliest texts after a context that a beam finds, the best first.
 
-    Args:
-        engine: the model.
-        context: every text follows it.
-        width: number of texts kept at each id.
-        max_chars: ids of a text, at most.
-        stops: strings that end a text and are not part of it.
-        length_penalty: see `Hypothesis.score`; 0 compares log p as it is.
-
-    Raises:
-        UsageError: a width below 1.
+    The beam keeps `width` texts at each id. A text ends before one of `stops`. `Hypothesis.score` describes the length
+    penalty; 0 compares log p as it is.
     """
     if width < 1:
         raise UsageError(f"the beam's width is {width}, but must be at least 1")

@@ -268,9 +268,8 @@ def _d_normalise(d_normal: Array, normal: Array, deviation: Array) -> Array:
 def _backward_recurrence(layer: Layer, trace: Trace, d_h: Array, steps: int) -> tuple[Array, Array, list[LayerState]]:
     """Go back through T steps, from their stacked trace and the gradients of h from the layer above, (T * B, H).
 
-    Returns:
-        The gradients with respect to W_x x + b and to the recurrent products, both stacked, and with respect to the
-        state after each step.
+    Returns the stacked gradients with respect to W_x x + b and to the recurrent products, and those with respect to the
+    state after each step.
     """
     cell, weights = layer.cell, layer.weights
     derivatives = cell.local_derivatives(trace)  # of all steps at once

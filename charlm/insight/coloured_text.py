@@ -97,10 +97,9 @@ def example_text(recording: Recording, found: ProbeResult, column: Column) -> Co
 
 
 def write_coloured(parts: Sequence[ColouredText], path: Path) -> None:
-    """Write coloured texts, one below the other, as the file's suffix says.
+    """Write coloured texts, one below the other, as HTML, SVG or PNG, by the file's suffix.
 
-    Raises:
-        UsageError: a text is too long, the suffix is unknown, or a PNG is wanted and matplotlib is not installed.
+    Raises UsageError if a text is too long, the suffix unknown, or matplotlib missing for a PNG.
     """
     for part in parts:
         if len(part.text) > MAX_CHARS:

@@ -82,8 +82,7 @@ class RunEvent:
 class Comparison:
     """A comparison, new or resumed. Iterate over `events()` to run it; `force` replaces another one in the folder.
 
-    Raises:
-        OutputError: the folder holds another comparison.
+    Raises OutputError if the folder holds another comparison.
     """
 
     def __init__(self, plan: ComparisonConfig, folder: Path, *, force: bool = False) -> None:
@@ -111,11 +110,7 @@ class Comparison:
             self._run.request_stop()
 
     def events(self) -> Iterator[RunEvent]:
-        """Train the missing runs and yield their events, and the results of finished runs.
-
-        Raises:
-            CharlmError: a run cannot start or resume.
-        """
+        """Train the missing runs and yield their events, and the results of finished runs."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

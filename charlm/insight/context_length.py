@@ -44,10 +44,7 @@ def measure_context(
 
     Blocks of `width` characters, spread evenly over the text, are predicted. A context longer than four widths is
     counted from the start of the block, so that one pass serves all of it. Calls `on_read` with the number of ids read
-    since the last call.
-
-    Raises:
-        CorpusError: the text is too short for the longest context.
+    since the last call. Raises CorpusError if the text is too short for the longest context.
     """
     longest = lengths[-1]
     if len(ids) < longest + 2 * width:
@@ -163,10 +160,8 @@ def _predict(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Read windows from the zero state and predict the last sizes[b] ids of window b.
 
-    All windows end at the same step, so shorter ones begin later.
-
-    Returns:
-        (B,) number of ids that were the likeliest; (B,) sum of nats.
+    All windows end at the same step, so shorter ones begin later. Returns the number of ids that were the likeliest,
+    (B,), and the sum of nats, (B,).
     """
     lengths = np.array([len(window) for window in windows])
     steps, streams = int(lengths.max()), len(windows)

@@ -79,11 +79,8 @@ def state_gradients(
 ) -> dict[str, NDArray[np.float64]]:
     """Return the gradient of the surprisal of a target, (B,), with respect to every state before it.
 
-    The ids before the target are (S, B); the state is that before them.
-
-    Returns:
-        A part of the state -> (L, S, B, H), with respect to the state after each of the S ids. The gradient of h
-        includes what the layer above reads of it at the same step.
+    The S ids before the target are (S, B); the state is that before them. The result has (L, S, B, H) for each part of
+    the state. The gradient of h includes what the layer above reads of it at the same step.
     """
     recorded = tape.forward(config, weights, ids, state)
     d_logits = np.zeros_like(recorded.logits)

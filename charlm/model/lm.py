@@ -74,16 +74,9 @@ class Layer(nn.Module):
     def forward(
         self, x: Tensor, state: LayerState, weight_drop: float, one_hot: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, LayerState]:
-        """Run a chunk.
+        """Run a chunk: input, (T, B, I), and the state before it, to output, (T, B, H), and the state after it.
 
-        Args:
-            x: input, (T, B, I).
-            state: before the chunk.
-            weight_drop: share of the recurrent weights to drop.
-            one_hot: one-hot vectors for the cell to read instead of x, (T, B, U), and the matrix for them, (GH, U).
-
-        Returns:
-            The output, (T, B, H), and the state after the chunk.
+        With `one_hot` the cell reads one-hot vectors, (T, B, U), by a matrix for them, (GH, U), instead of x.
         """
         weights: dict[str, Tensor] = {name: self.get_parameter(name) for name in self._shapes}
         if weight_drop:
@@ -109,10 +102,7 @@ class Output(nn.Module):
 class CharLM(nn.Module):
     """A stateful character language model.
 
-    Args:
-        config: the shape.
-        dropout: rates in training mode.
-        max_one_hot_share: of the embedding's width, up to which the first layer reads one-hot vectors.
+    The first layer reads one-hot vectors up to `max_one_hot_share` of the embedding's width.
     """
 
     def __init__(
@@ -134,15 +124,7 @@ class CharLM(nn.Module):
         return tuple((zero,) * parts for _ in range(self.config.layers))
 
     def forward(self, ids: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
-        """Read a chunk.
-
-        Args:
-            ids: (T, B).
-            state: before the chunk.
-
-        Returns:
-            The logits after each id, (T, B, V), and the state after the last; not detached.
-        """
+        """Read ids, (T, B); return the logits after each, (T, B, V), and the state after the last, not detached."""
         dropout = self.dropout if self.training else Dropout()
         x = _locked_dropout(F.embedding(ids, self.embedding).to(self._precision()), dropout.input)
         one_hot = None if dropout.input else self._one_hot(ids, x.dtype)

@@ -117,10 +117,8 @@ class Trainer:
     def run(self) -> Iterator[Event]:
         """Train until the budget is spent, patience ends, or `request_stop` is called.
 
-        `progress.reason` has the reason afterwards; it is empty after `request_stop`.
-
-        Raises:
-            TrainingError: the loss diverged too often.
+        `progress.reason` has the reason afterwards; it is empty after `request_stop`. Raises TrainingError if the loss
+        diverges too often.
         """
         started = self._clock() - self.progress.seconds
         self._last_good = self.snapshot()
@@ -327,18 +325,10 @@ def evaluate(
     limit: int | None = None,
     group: ProcessGroup | None = None,
 ) -> tuple[float, int]:
-    """Return the mean loss over a text, with its state carried; model, carried state and RNG are unchanged.
+    """Return the mean loss over a text, nats/char, and the number of scored characters; the state is carried.
 
-    Args:
-        model: on its device.
-        ids: the text, (N,).
-        begins: True for ids that begin a character, (V,).
-        precision: "fp32" or "bf16".
-        limit: approximate number of characters to read, spread over the text; None reads all.
-        group: the processes that share the work; all of them get the result.
-
-    Returns:
-        Nats per character, and the number of characters that were scored.
+    Model, its carried state and the RNG are unchanged. About `limit` characters are read, spread over the text, or all.
+    The processes of a group share the work, and all get the result; other arguments as for `Trainer`.
     """
     group = group or ProcessGroup()
     was_training = model.training

@@ -29,19 +29,10 @@ class StepTimes(NamedTuple):
 
 
 def measure(device: torch.device, cell: str, precision: str, seconds: float = 0.0) -> StepTimes:
-    """Time a layer's forward and backward pass.
+    """Time a layer's training step; return the fastest precision and its speed.
 
-    Args:
-        device: to measure on.
-        cell: name of the cell.
-        precision: "fp32" or "bf16" to measure only that, "auto" for both.
-        seconds: time for each, because single passes are noisy; 0 for the fewest passes.
-
-    Returns:
-        The fastest precision and its speed.
-
-    Raises:
-        UsageError: the device does not support the requested precision.
+    Only `precision` is measured, unless it is "auto". More `seconds` help, because single passes are noisy; 0 takes the
+    fewest. Raises UsageError if the device does not support the precision.
     """
     candidates = ["fp32", "bf16"] if precision == "auto" else [precision]
     for shape in _SHAPES:
@@ -98,14 +89,9 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
-    """Return the device of that name; for "auto" the best one of this machine.
+    """Return a device of `charlm.config.DEVICES`, "auto" for the best one; raise UsageError if there is none.
 
-    Args:
-        name: one of `charlm.config.DEVICES`.
-        local_rank: number of this process on this machine; each gets a graphics card of its own.
-
-    Raises:
-        UsageError: this machine has no such device.
+    Each process of this machine gets a graphics card of its own, by its local rank.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":

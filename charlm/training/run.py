@@ -262,12 +262,7 @@ class RunWriter:
         return "".join([piece.text for piece in Generation(context, sampler, max_chars=SAMPLE_CHARS)])
 
     def finish(self, validation: float | None, state: Snapshot) -> None:
-        """Write the last files of a run.
-
-        Args:
-            validation: the best weights' loss over the whole validation text; None for a run that was stopped.
-            state: the snapshot of all ranks.
-        """
+        """Write the last files of a run; `validation` as for `save_model`, None for a run that was stopped."""
         if validation is not None:
             row = {"seconds": self._trainer.progress.seconds, "validation": validation}
             row["validation_characters"] = len(self._plan.corpus.validation) - 1

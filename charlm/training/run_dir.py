@@ -89,12 +89,9 @@ class RunDir:
         return self._config_file.exists() and self.resume_file.exists()
 
     def create(self, *, force: bool) -> None:
-        """Make the folder and delete the files of an older run.
+        """Make the folder and delete the files of an older run; raise OutputError if one exists and `force` is false.
 
         A folder without config.json is used: the text was being read when the run was interrupted.
-
-        Raises:
-            OutputError: a model or run of this name exists and `force` is false, or the folder cannot be made.
         """
         if (self.model.exists() or self._config_file.exists()) and not force:
             raise OutputError(
