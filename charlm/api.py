@@ -223,7 +223,6 @@ class Trained:
     record: TrainingRecord
 
     def load(self) -> Model:
-        """Load the model."""
         return load(self.path)
 
 

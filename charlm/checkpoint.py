@@ -149,7 +149,7 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
     dtype = np.float16 if half else np.float32
     if half and max(float(np.abs(tensor).max()) for tensor in checkpoint.tensors.values()) > np.finfo(np.float16).max:
         raise CheckpointError("the model has weights too large for half precision", "store it in full")
-    tensors: dict[str, NDArray[Any]] = {
+    tensors: dict[str, NDArray[np.floating]] = {
         name: np.ascontiguousarray(tensor, dtype=dtype) for name, tensor in checkpoint.tensors.items()
     }
     for name, tensor in (checkpoint.statistics or {}).items():

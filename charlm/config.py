@@ -52,7 +52,6 @@ class ModelConfig(Config):
             )
 
     def inputs(self, layer: int) -> int:
-        """Return the width of a layer's input."""
         return self.embedding if layer == 0 else self.hidden
 
     def has_residual(self, layer: int) -> bool:

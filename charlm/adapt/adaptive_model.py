@@ -41,7 +41,7 @@ class ReadResult(NamedTuple):
 
 
 class AdaptiveModel:
-    """A `Model` that can learn, on the trained weights of `base`. Any thread may use it."""
+    """A `Model` that can learn, on the trained weights of `base`. Threads may share it."""
 
     def __init__(self, base: Engine) -> None:
         self.base = base

@@ -96,7 +96,6 @@ class WorkingWeights:
         self._delta: WeightDelta | None = empty_delta(checkpoint)  # that of the present weights, if known
 
     def load(self, delta: WeightDelta) -> None:
-        """Continue from a delta."""
         if delta is self._delta:
             return
         assert delta.fingerprint == self._checkpoint.fingerprint, "a delta belongs to its model"

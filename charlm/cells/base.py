@@ -89,7 +89,6 @@ class Cell(ABC, Generic[S, T, D]):
 
     @property
     def state_fields(self) -> tuple[str, ...]:
-        """Names of the state's arrays."""
         return tuple(self.State.__annotations__)
 
     def shapes(self, inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:

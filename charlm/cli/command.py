@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from charlm.inference.engine import Engine
 
 Example = tuple[str, str]  # a command line, and what it does
-Callback = Callable[..., Any]
+Callback = Callable[..., object]
 
 
 class _WithExamples(click.Command):
@@ -67,7 +67,6 @@ class CharlmGroup(_WithExamples, click.Group):
     """Group of commands that also runs without a subcommand."""
 
     def subcommand(self, *examples: Example, name: str | None = None) -> Callable[[Callback], click.Command]:
-        """Return a decorator that adds a command."""
         return self.command(name, cls=CharlmCommand, examples=examples)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +94,7 @@ def _run(comparison: Comparison, live: bool) -> list[Result]:
 
 
 @contextmanager
-def _view(live: bool) -> Iterator[Any]:
+def _view(live: bool) -> Iterator[Callable[[RunEvent], None]]:
     """Yield a function that shows an event: in a live table on a terminal, elsewhere as a line a finished run."""
     from charlm.insight.compare import Result
 

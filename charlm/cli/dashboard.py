@@ -38,7 +38,6 @@ class ProgressView:
         pass
 
     def show(self, event: events.Event) -> None:
-        """Show an event."""
         if isinstance(event, events.Ended) and event.reason == "interrupted":
             self.exit_code = INTERRUPTED
 

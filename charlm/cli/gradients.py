@@ -10,6 +10,7 @@ import click
 
 from charlm.cli.command import charlm_command, complete_model, model_path
 from charlm.cli.common import encoding_option, json_option, plot_option, read_whole
+from charlm.cli.options import Options
 from charlm.cli.output import print_json, print_table, print_text
 from charlm.errors import CorpusError, UsageError
 
@@ -64,9 +65,7 @@ def command(models: tuple[str, ...], path: str, cells: tuple[str, ...], encoding
         _print(reaches, options["steps"])
 
 
-def _measure(
-    models: tuple[str, ...], cells: tuple[str, ...], text: str, options: dict[str, Any]
-) -> Iterator[GradientReach]:
+def _measure(models: tuple[str, ...], cells: tuple[str, ...], text: str, options: Options) -> Iterator[GradientReach]:
     from charlm import checkpoint
     from charlm.config import ModelConfig
     from charlm.inference.context import encode_lossy

@@ -6,7 +6,7 @@ combining mark under the character.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, TextIO
+from typing import Final, NamedTuple, TextIO
 
 import click
 
@@ -19,7 +19,7 @@ class Level(NamedTuple):
     min_bits: float
     name: str
     colour: str | None
-    attributes: dict[str, Any]
+    attributes: dict[str, bool]
     mark: str  # combining character
 
 

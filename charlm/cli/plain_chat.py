@@ -136,7 +136,6 @@ class PlainChat:
         print_note(text)
 
     def generate(self, operation: Operation) -> None:
-        """Stream a reply."""
         conversation = self.session.conversation
         end = "\n" if self._prompts or self.session.dialogue.closing == "\n" else "\n\n"
         written = False

@@ -185,7 +185,6 @@ class _Writer:
             click.echo(self._heat.legend(), err=True)
 
     def stream(self, generation: Generation, seed: int | None) -> None:
-        """Write a text while it is generated."""
         if self._options["stream"]:
             for piece in generation:
                 alternatives = [{"text": one.text, "id": one.id, "p": one.probability} for one in piece.alternatives]
@@ -199,14 +198,12 @@ class _Writer:
             self._write_pieces(generation)
 
     def completion(self, one: Completion) -> None:
-        """Write a text of a batch."""
         if self._options["as_json"]:
             self._print_document(one.text, one.logprob, one.reason, one.seed)
         else:
             self._write_pieces(one.pieces)
 
     def hypothesis(self, one: Hypothesis) -> None:
-        """Write the text of a beam search."""
         if self._options["as_json"]:
             self._print_document(one.text, one.logprob, one.reason, None)
         else:
@@ -219,7 +216,6 @@ class _Writer:
             self._is_mid_line = not text.endswith("\n")
 
     def end(self) -> None:
-        """End the last line."""
         if self._is_mid_line:
             sys.stdout.write("\n")
         sys.stdout.flush()

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,9 +73,9 @@ def sample(
     return Sample(ids, logprobs.tolist(), entropies.tolist())
 
 
-def log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
+def log_softmax(logits: Logits) -> Logits:
     """Return log p of every id, over the last axis."""
-    shifted: NDArray[Any] = logits - logits.max(axis=-1, keepdims=True)
+    shifted: Logits = logits - logits.max(axis=-1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return shifted
 

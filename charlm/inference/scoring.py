@@ -47,7 +47,6 @@ class TextScore:
 
     @property
     def bits_per_character(self) -> float:
-        """The mean surprisal in bits."""
         return self.nats_per_character / math.log(2)
 
     @property
@@ -102,7 +101,6 @@ class LineScore:
 
     @property
     def bits_per_character(self) -> float:
-        """The mean surprisal."""
         return sum(self.surprisals) / len(self.surprisals)
 
 

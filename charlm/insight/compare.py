@@ -66,7 +66,6 @@ class Result:
         return self.characters / max(self.seconds, 1e-9)
 
     def to_dict(self) -> dict[str, object]:
-        """Return the fields, bits per character and speed."""
         return {**asdict(self), "bits_per_char": self.bits, "chars_per_second": self.speed}
 
 

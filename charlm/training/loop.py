@@ -106,7 +106,6 @@ class Trainer:
 
     @property
     def step(self) -> int:
-        """Number of steps taken."""
         return self.progress.step
 
     @property

@@ -56,7 +56,6 @@ class ProcessGroup:
         return self.rank == 0
 
     def close(self) -> None:
-        """Close the connections."""
         if self.size > 1 and distributed.is_initialized():
             distributed.destroy_process_group()
 

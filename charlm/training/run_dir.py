@@ -65,7 +65,6 @@ class RunDir:
 
     @property
     def name(self) -> str:
-        """The model's name."""
         return self.model.stem
 
     @property
@@ -85,7 +84,6 @@ class RunDir:
 
     @property
     def can_resume(self) -> bool:
-        """Enough is saved to resume."""
         return self._config_file.exists() and self.resume_file.exists()
 
     def create(self, *, force: bool) -> None:
@@ -124,8 +122,7 @@ class RunDir:
         assert isinstance(document, dict)
         return document
 
-    def add_row(self, row: dict[str, Any]) -> None:
-        """Add a row to metrics.csv."""
+    def add_row(self, row: dict[str, object]) -> None:
         self.rows.append({name: row[name] for name in METRICS})
         text = io.StringIO()
         writer = csv.DictWriter(text, METRICS, lineterminator="\n")
@@ -134,7 +131,6 @@ class RunDir:
         write_bytes(self.metrics_file, text.getvalue().encode())
 
     def add_sample(self, step: int, text: str) -> None:
-        """Add a text to samples.txt."""
         self._samples.append((step, text))
         document = "\n\n".join(f"--- step {step} ---\n{text}" for step, text in self._samples)
         write_bytes(self._samples_file, (document + "\n").encode())
