@@ -118,10 +118,12 @@ def test_dropout_applies_in_training_only(place: str) -> None:
 
 
 def test_locked_dropout_is_constant_over_steps() -> None:
-    from charlm.model.lm import _locked_dropout
-
-    x = torch.ones(50, 4, 200)
-    y = _locked_dropout(x, 0.3)
+    model = make(Dropout(output=0.3), hidden=200, embedding=200, vocabulary=200, layers=1, residual=False)
+    state = model.state_dict()
+    state["layers.0.norm_scale"].zero_()
+    state["layers.0.norm_shift"].fill_(1)  # the layer's output is 1, and the logits are what dropout makes of it
+    state["output.w"].copy_(torch.eye(200))
+    y, _ = model.train()(IDS, model.start(3))
     assert (y == y[:1]).all()
     assert not (y[:, 0] == y[:, 1]).all()
     torch.testing.assert_close(y.unique(), torch.tensor([0.0, 1 / 0.7]))
