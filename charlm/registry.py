@@ -6,7 +6,6 @@ A model's name is a path (anything with a slash or the suffix), or the name of a
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -60,6 +59,8 @@ def find_model(name: str) -> Path:
         path = folder / f"{name.removesuffix(SUFFIX)}{SUFFIX}"
         if _is(Path.is_file, path):
             return path
+    import difflib  # takes a millisecond
+
     names = [path.stem for path in models()]
     similar = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if similar:

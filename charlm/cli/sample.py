@@ -256,12 +256,13 @@ def _write_texts(
     engine: Engine, context: Context, recent: list[int], params: SamplingConfig, options: Options, writer: _Writer
 ) -> None:
     """Generate the texts that the options ask for, and write them."""
-    from charlm.inference import search
     from charlm.inference.generate import Generation, Sampler, generate_batch
 
     chars, stops = options["chars"], [_unescape(stop) for stop in options["stop"]]
     if options["beam"] is not None:
-        writer.hypothesis(search.beam_search(engine, context, options["beam"], max_chars=chars, stops=stops)[0])
+        from charlm.inference.search import beam_search
+
+        writer.hypothesis(beam_search(engine, context, options["beam"], max_chars=chars, stops=stops)[0])
         return
     if options["count"] == 1 and not options["best_of"]:
         generation = Generation(
@@ -274,12 +275,14 @@ def _write_texts(
         )
         writer.stream(generation, params.seed)
         return
+    from charlm.inference.search import rerank_likelihood, rerank_mmi
+
     count = options["best_of"] or options["count"]
     texts = generate_batch(context, engine, params, count, max_chars=chars, stops=stops, recent=recent)
     if options["relevance"] is not None:
-        texts = search.rerank_mmi(engine, texts, options["relevance"])
+        texts = rerank_mmi(engine, texts, options["relevance"])
     elif options["best_of"]:
-        texts = search.rerank_likelihood(texts)
+        texts = rerank_likelihood(texts)
     for number, one in enumerate(texts[:1] if options["best_of"] else texts):
         if number and not options["as_json"]:
             writer.write(_unescape(options["separator"]))
