@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm.cells.base import Array, Signal, StepGrads, Weights, activate_inplace, gate
-from charlm.cells.lstm import LSTM_SIGNALS, LSTMDerivatives, LSTMState, LSTMVariant
+from charlm.cells.base import Array, FusableCell, Signal, StepGrads, Units, Weights, activate_inplace, gate
+from charlm.cells.lstm import LSTM_SIGNALS, LSTMDerivatives, LSTMState, clamp_cell
 
 
 class CIFGTrace(NamedTuple):
@@ -31,8 +31,9 @@ class CIFGTrace(NamedTuple):
     tanh_c: Array
 
 
-class CIFG(LSTMVariant[CIFGTrace, LSTMDerivatives]):
+class CIFG(FusableCell[LSTMState, CIFGTrace, LSTMDerivatives]):
     GATES = ("f", "o", "g")
+    FORGET_GATE = "f"
     SIGNALS = {
         "f": gate("forget gate: how much of the old cell is kept; the candidate takes the rest"),
         "o": LSTM_SIGNALS["o"],
@@ -40,6 +41,8 @@ class CIFG(LSTMVariant[CIFGTrace, LSTMDerivatives]):
         "c": Signal("cell state: what is kept", -1.0, 1.0),
         "h": LSTM_SIGNALS["h"],
     }
+    MEMORY = "c"
+    State = LSTMState
 
     def activate(self, weights: Weights, a: Array, state: LSTMState) -> tuple[LSTMState, CIFGTrace]:
         h, c_prev = state
@@ -49,6 +52,9 @@ class CIFG(LSTMVariant[CIFGTrace, LSTMDerivatives]):
         c = g + f * (c_prev - g)  # f * c + (1 - f) * g
         tanh_c = np.tanh(c)
         return LSTMState(h=o * tanh_c, c=c), CIFGTrace(h, c_prev, f, o, g, tanh_c)
+
+    def clamp_units(self, state: LSTMState, trace: CIFGTrace, units: Units, values: Array) -> LSTMState:
+        return clamp_cell(state, trace.o, units, values)
 
     def local_derivatives(self, trace: CIFGTrace) -> LSTMDerivatives:
         _, c_prev, f, o, g, tanh_c = trace

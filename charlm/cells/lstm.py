@@ -15,23 +15,11 @@ in a table with one row per character.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from charlm.cells.base import (
-    UNBOUNDED,
-    Array,
-    D,
-    FusableCell,
-    Signal,
-    StepGrads,
-    Trace,
-    Units,
-    Weights,
-    activate_inplace,
-    gate,
-)
+from charlm.cells.base import UNBOUNDED, Array, FusableCell, Signal, StepGrads, Units, Weights, activate_inplace, gate
 
 LSTM_SIGNALS: Final = {
     "i": gate("input gate: how much of the candidate is written"),
@@ -66,33 +54,20 @@ class LSTMDerivatives(NamedTuple):
     a: Array  # (B, GH) of c' by a_i, a_f and a_g, of h' by a_o
 
 
-class OutputGateTrace(Trace, Protocol):
-    """Trace with an output gate."""
-
-    @property
-    def o(self) -> Array: ...
-
-
-O = TypeVar("O", bound=OutputGateTrace)  # noqa: E741  # the output gate's letter
+def clamp_cell(state: LSTMState, o: Array, units: Units, values: Array) -> LSTMState:
+    """Return the state with the cell of some units set to values, (U,), where h = o * tanh(c)."""
+    h, c = state.h.copy(), state.c.copy()
+    c[:, units] = values
+    h[:, units] = o[:, units] * np.tanh(values)
+    return LSTMState(h, c)
 
 
-class LSTMVariant(FusableCell[LSTMState, O, D]):
-    """A cell with c, and with h' = o * tanh(c')."""
-
+class LSTM(FusableCell[LSTMState, LSTMTrace, LSTMDerivatives]):
+    GATES = ("i", "f", "o", "g")
     FORGET_GATE = "f"
+    SIGNALS = LSTM_SIGNALS
     MEMORY = "c"
     State = LSTMState
-
-    def clamp_units(self, state: LSTMState, trace: O, units: Units, values: Array) -> LSTMState:
-        h, c = state.h.copy(), state.c.copy()
-        c[:, units] = values
-        h[:, units] = trace.o[:, units] * np.tanh(values)
-        return LSTMState(h, c)
-
-
-class LSTM(LSTMVariant[LSTMTrace, LSTMDerivatives]):
-    GATES = ("i", "f", "o", "g")
-    SIGNALS = LSTM_SIGNALS
 
     def activate(self, weights: Weights, a: Array, state: LSTMState) -> tuple[LSTMState, LSTMTrace]:
         h_prev, c_prev = state
@@ -103,6 +78,9 @@ class LSTM(LSTMVariant[LSTMTrace, LSTMDerivatives]):
         c += i * g
         tanh_c = np.tanh(c)
         return LSTMState(h=o * tanh_c, c=c), LSTMTrace(h_prev, c_prev, i, f, o, g, tanh_c)
+
+    def clamp_units(self, state: LSTMState, trace: LSTMTrace, units: Units, values: Array) -> LSTMState:
+        return clamp_cell(state, trace.o, units, values)
 
     def local_derivatives(self, trace: LSTMTrace) -> LSTMDerivatives:
         _, c_prev, i, f, o, g, tanh_c = trace

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.cells.base import UNBOUNDED, Array, Cell, Factors, Signal, StepGrads, Units, Weights
-from charlm.cells.lstm import LSTM, LSTM_SIGNALS, LSTMDerivatives, LSTMState, LSTMTrace
+from charlm.cells.lstm import LSTM, LSTM_SIGNALS, LSTMDerivatives, LSTMState, LSTMTrace, clamp_cell
 
 _LSTM = LSTM()
 
@@ -75,7 +75,7 @@ class Multiplicative(Cell[LSTMState, MultiplicativeTrace, MultiplicativeDerivati
         return after, MultiplicativeTrace(*trace, m, scale, w_m_h)
 
     def clamp_units(self, state: LSTMState, trace: MultiplicativeTrace, units: Units, values: Array) -> LSTMState:
-        return _LSTM.clamp_units(state, LSTMTrace(*trace[:7]), units, values)
+        return clamp_cell(state, trace.o, units, values)
 
     def local_derivatives(self, trace: MultiplicativeTrace) -> MultiplicativeDerivatives:
         return MultiplicativeDerivatives(*_LSTM.local_derivatives(LSTMTrace(*trace[:7])), trace.scale, trace.w_m_h)
