@@ -16,6 +16,7 @@ from charlm import checkpoint
 from charlm.adapt.dynamic_eval import learn
 from charlm.adapt.learner import Learner
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.learning import default_rate
 from charlm.checkpoint import Checkpoint, TrainingRecord
 from charlm.config import ChatConfig, DataConfig, LearnConfig, ModelConfig, SamplingConfig, TrainConfig
@@ -157,7 +158,8 @@ class Model:
             usual = default_rate(self.dialogue) if learn is None else LearnConfig().rate
             learn = usual if learn is not False else 0.0
         settings = ChatConfig().changed(**dials, learn=learn)
-        return Conversation(self._model.base, self.dialogue, you=you, bot=bot, dials=settings, seed=seed)
+        data = ConversationData.start(self.dialogue, you, bot, settings, seed)
+        return Conversation(self._model.base, data)
 
     def learner(self, **settings: object) -> Learner:
         """Return a learner that starts from this model, see `charlm.adapt.learner`. The model itself does not change.

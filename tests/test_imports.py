@@ -101,7 +101,8 @@ def test_running_imports_no_torch(folder: Path, arguments: tuple[str, ...]) -> N
 
 def test_app_import_loads_only_textual_and_rich(tmp_path: Path) -> None:
     """The worker that loads the model imports the slow packages, after the first paint."""
-    assert imported("import charlm.tui.app", tmp_path) == {"textual", "rich"}
+    code = "import charlm.tui.app, sys\nassert 'charlm.config' not in sys.modules"
+    assert imported(code, tmp_path) == {"textual", "rich"}
 
 
 def test_package_imports_nothing_and_model_no_torch(folder: Path) -> None:

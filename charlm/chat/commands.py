@@ -81,11 +81,7 @@ def command(
 
 
 def find_command(commands: Sequence[Command], line: str) -> tuple[Command, str]:
-    """Return the command that a line names, and its argument.
-
-    Raises:
-        UsageError: there is no such command, or it takes no argument.
-    """
+    """Return the command that a line names, and its argument; raise UsageError if there is no such command."""
     name, _, argument = line.removeprefix("/").partition(" ")
     argument = argument.strip()
     found = {one.name: one for one in commands}.get(name)
@@ -101,11 +97,7 @@ def find_command(commands: Sequence[Command], line: str) -> tuple[Command, str]:
 
 
 def last_turn(conversation: Conversation, author: str) -> Turn:
-    """Return the last visible turn of an author.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """Return the last visible turn of an author, or raise UsageError."""
     for turn in upwards(conversation.head):
         if turn.author == author:
             return turn
@@ -340,9 +332,9 @@ def _open(ui: ChatUI, argument: str) -> None:
     ui.show_conversation()
 
 
-@command("delete", "delete this conversation")
+@command("delete [NUMBER]", "delete this conversation, or another one")
 def _delete(ui: ChatUI, argument: str) -> None:
-    number = ui.session.number
+    number = _whole_number(argument, f"{argument!r} is no number of a conversation") if argument else ui.session.number
     if number is None:
         raise UsageError("this conversation is not stored yet")
     ui.session.remove(number)

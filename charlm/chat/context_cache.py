@@ -17,7 +17,7 @@ import numpy as np
 from charlm.adapt.adaptive_model import AdaptiveModel, ReadResult
 from charlm.adapt.learner import AdaptedContext
 from charlm.chat.conversation_data import ConversationData
-from charlm.chat.journal import Journal
+from charlm.chat.reply import Journal
 from charlm.chat.turns import Turn, upwards
 from charlm.inference.context import Context, encode_lossy, never
 from charlm.inference.generate import Alternative

@@ -20,11 +20,9 @@ from dataclasses import replace
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.context_cache import ContextCache
 from charlm.chat.conversation_data import ConversationData
-from charlm.chat.fit import fit_text, replace_unknown
-from charlm.chat.journal import Journal
 from charlm.chat.learning import Learned, LearnPolicy
 from charlm.chat.near_duplicates import MAX_AVOIDED_REPLIES
-from charlm.chat.reply import NO_OBSERVER, Observer, Reply
+from charlm.chat.reply import NO_OBSERVER, Journal, Observer, Reply
 from charlm.chat.reply_sampler import ReplySampler, SamplerControls, SegmentStart
 from charlm.chat.turns import BOT, YOU, Segment, Turn, last_visited, upwards
 from charlm.config import ChatConfig, LearnConfig, check_seed
@@ -33,27 +31,23 @@ from charlm.inference.context import Context, encode_lossy, never
 from charlm.inference.engine import Engine
 from charlm.inference.generate import make_rng
 from charlm.text.dialogue import Dialogue
+from charlm.text.sanitize import replace_lone_surrogates
 
 DRAFT_SECONDS = 0.4  # between two savings of a reply that grows
 
 
 class Conversation:
-    """A conversation with a model: a new one, see `ConversationData.start`, or one to continue."""
+    """A conversation with a model: a new one (`ConversationData.start`), or one to continue."""
 
     def __init__(
         self,
         engine: Engine,
-        dialogue: Dialogue | None = None,
+        data: ConversationData,
         *,
-        you: str | None = None,
-        bot: str | None = None,
-        dials: ChatConfig | None = None,
-        seed: int | None = None,
-        data: ConversationData | None = None,  # to continue; then the arguments before it have no effect
         journal: Callable[[ConversationData, AdaptiveModel], Journal] | None = None,
         clock: Callable[[], float] = time.monotonic,  # seconds
     ) -> None:
-        self.data = data or ConversationData.start(dialogue or Dialogue(), you, bot, dials or ChatConfig(), seed)
+        self.data = data
         try:
             engine.with_clamps(self.dials.clamps)
         except UsageError:  # another model, which lacks one of the units
@@ -101,11 +95,7 @@ class Conversation:
         self.data.controls.dials = dials
 
     def reseed(self, seed: int) -> None:
-        """Start new random numbers from the next draw on.
-
-        Raises:
-            UsageError: the seed is out of range.
-        """
+        """Start new random numbers from the next draw on; raise UsageError if the seed is out of range."""
         check_seed(seed)
         self.data.seed = seed
         self.data.controls.rng = make_rng(seed)
@@ -116,8 +106,14 @@ class Conversation:
         return self._busy.locked()
 
     def fit(self, text: str) -> str:
-        """Return a person's text as the model reads it."""
-        return fit_text(text, self.dialogue, self.engine.vocabulary)
+        """Return a person's text as the model reads it: known characters, without what would end the turn."""
+        # Fitted again, because a replacement may be white space. A model that does not know the end of a turn may use
+        # it as a replacement.
+        text = self._replace_unknown(self.dialogue.fit(self._replace_unknown(self.dialogue.fit(text))))
+        return text.replace(self.dialogue.closing, "") if self.dialogue.closing else text
+
+    def _replace_unknown(self, text: str) -> str:
+        return self.engine.vocabulary.replace_unknown(replace_lone_surrogates(text))
 
     @property
     def learned(self) -> Learned | None:
@@ -135,12 +131,7 @@ class Conversation:
     # -- operations ---------------------------------------------------------------------------------------------------
 
     def say(self, text: str, observer: Observer = NO_OBSERVER) -> Reply:
-        """Say something, and let the model reply.
-
-        Args:
-            text: what you say; it is fitted to the dialogue's format. Without text the model continues by itself.
-            observer: called while the reply is drawn.
-        """
+        """Say something, and let the model reply. Without text the model continues by itself."""
         text = self.fit(text)
         with self._alone():
             if text:
@@ -180,22 +171,12 @@ class Conversation:
             return self._reply(turn, observer)
 
     def branch_at(self, turn: Turn, character: int, instead: str = "", observer: Observer = NO_OBSERVER) -> Reply:
-        """Keep a reply up to a character, put other text in its place or none, and let the model continue.
-
-        Args:
-            turn: one of the model's.
-            character: number of characters that are kept.
-            instead: text after them.
-            observer: as in `say`.
-
-        Raises:
-            UsageError: the turn is not the model's, or not so long.
-        """
+        """Keep the first characters of a reply, put other text after them or none, and let the model continue."""
         if turn.author != BOT or turn.parent is None:
             raise UsageError("only a reply of the model's can branch", "edit a turn of your own")
         if not 0 <= character <= len(turn.text):
             raise UsageError(f"the reply has no character {character}", f"it is {len(turn.text)} characters long")
-        text, closing = turn.text[:character] + replace_unknown(instead, self.engine.vocabulary), self.dialogue.closing
+        text, closing = turn.text[:character] + self._replace_unknown(instead), self.dialogue.closing
         with self._alone():
             branch = self._new_reply(turn.parent, like=turn)
             if closing and closing in text:  # the reply ends here
@@ -239,11 +220,7 @@ class Conversation:
         return self._go(self.data.cursor + 1)
 
     def forget(self) -> None:
-        """Drop the learned weights from the next turn on. Undo takes it back.
-
-        Raises:
-            UsageError: nothing was learned.
-        """
+        """Drop the learned weights from the next turn on. Undo takes it back."""
         with self._alone():
             if not any(turn.policy.settings is not None for turn in upwards(self.head)):
                 raise UsageError("nothing was learned yet", "/learn on lets the model learn from what you say")
@@ -297,7 +274,7 @@ class Conversation:
 
         Args:
             turn: not yet in the tree; its segments are kept of an older turn.
-            observer: as in `say`.
+            observer: called while the reply is drawn.
             context: after the segments; None if they are still to be read.
             joins: undo it together with the last operation.
         """

@@ -48,17 +48,19 @@ class ConversationData:
 
     @classmethod
     def start(
-        cls, dialogue: Dialogue, you: str | None, bot: str | None, dials: ChatConfig, seed: int | None
+        cls,
+        dialogue: Dialogue | None = None,
+        you: str | None = None,
+        bot: str | None = None,
+        dials: ChatConfig | None = None,
+        seed: int | None = None,
     ) -> ConversationData:
-        """Return a conversation without turns. Without names frequent speakers are taken; without a seed it is drawn.
-
-        Raises:
-            UsageError: a name or the seed is invalid.
-        """
+        """Return a conversation without turns. Speakers are by default the most frequent ones; a seed is drawn."""
+        dialogue = dialogue or Dialogue()
         you, bot = choose_speakers(dialogue, you, bot)
         seed = new_seed() if seed is None else seed
         check_seed(seed)
-        return cls(dialogue, you, bot, SamplerControls(dials, make_rng(seed)), seed)
+        return cls(dialogue, you, bot, SamplerControls(dials or ChatConfig(), make_rng(seed)), seed)
 
     @property
     def path(self) -> list[Turn]:
@@ -115,11 +117,7 @@ class ConversationData:
 
 
 def choose_speakers(dialogue: Dialogue, you: str | None, bot: str | None) -> tuple[str, str]:
-    """Return the names of the person and of the model.
-
-    Raises:
-        UsageError: a name is invalid, or both are the same.
-    """
+    """Return the names of the person and of the model; raise UsageError if one is invalid, or both are the same."""
     if not dialogue.has_names:
         return you or YOU, bot or BOT
     chosen = []

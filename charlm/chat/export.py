@@ -16,15 +16,7 @@ from itertools import pairwise
 from typing import Any, Final, NoReturn
 
 from charlm.chat.conversation_data import ConversationData
-from charlm.chat.storage.documents import (
-    DAMAGE,
-    ConversationDocument,
-    TurnDocument,
-    conversation,
-    conversation_document,
-    parse,
-    turn_document,
-)
+from charlm.chat.storage import documents
 from charlm.chat.storage.listing import headline
 from charlm.errors import CharlmError, CheckpointError, UsageError
 from charlm.settings import plural
@@ -38,11 +30,7 @@ _LINE_START = re.compile(r"^(\d*)([-+#=.)])")  # lists and headings
 
 
 def export(data: ConversationData, format: str) -> str:  # noqa: A002
-    """Return a conversation as the text of a file, in one of `FORMATS`.
-
-    Raises:
-        UsageError: the format is unknown.
-    """
+    """Return a conversation as the text of a file, in one of `FORMATS`."""
     if format not in FORMATS:
         raise UsageError(f"unknown format {format!r}", f"choose one of {', '.join(FORMATS)}")
     if format == "txt":  # to train on
@@ -77,9 +65,9 @@ def to_json(data: ConversationData) -> str:
     """Return all of a conversation but its contexts."""
     turns = [turn for turn in data.turns if turn.reason != "draft"]
     ids = {turn: number for number, turn in enumerate(turns, 1)}
-    document = {"charlm": "conversation", "version": VERSION} | asdict(conversation_document(data, ids))
+    document = {"charlm": "conversation", "version": VERSION} | asdict(documents.conversation_document(data, ids))
     document |= {"created": _iso(data.created), "updated": _iso(data.updated)}
-    document["turns"] = [asdict(turn_document(turn, ids)) | {"created": _iso(turn.created)} for turn in turns]
+    document["turns"] = [asdict(documents.turn_document(turn, ids)) | {"created": _iso(turn.created)} for turn in turns]
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
@@ -88,11 +76,7 @@ def _iso(seconds: float) -> str:
 
 
 def from_json(text: str) -> ConversationData:
-    """Return the conversation that `to_json` wrote.
-
-    Raises:
-        CheckpointError: it is something else, or damaged.
-    """
+    """Return the conversation that `to_json` wrote; raise CheckpointError if it is something else, or damaged."""
     try:
         document = json.loads(text, parse_constant=_refuse)
         json.dumps(document, ensure_ascii=False).encode()  # lone surrogates cannot be stored
@@ -100,20 +84,18 @@ def from_json(text: str) -> ConversationData:
         raise CheckpointError(f"not a conversation exported by charlm: {str(error)[:80]}") from error
     if not isinstance(document, dict) or document.get("charlm") != "conversation":
         raise CheckpointError("not a conversation exported by charlm", "charlm conversations export writes one")
-    version = document.get("version")
-    if type(version) is not int or version != VERSION:
-        raise CheckpointError(
-            f"the conversation has version {str(version)[:20]}, but this charlm reads version {VERSION}",
-            "upgrade charlm" if type(version) is int and version > VERSION else None,
-        )
+    if (version := document.get("version")) != VERSION:
+        problem = f"the conversation has version {str(version)[:20]}, but this charlm reads version {VERSION}"
+        raise CheckpointError(problem, "upgrade charlm")
     try:
         turns = document["turns"]
         numbers = [turn["id"] for turn in turns]
         if type(turns) is not list or numbers != list(range(1, len(turns) + 1)):
             raise CheckpointError("the turns are not numbered from 1")
-        parsed = [parse(TurnDocument, _with_seconds(turn, "created")) for turn in turns]
-        data, _ = conversation(parse(ConversationDocument, _with_seconds(document, "created", "updated")), parsed)
-    except DAMAGE as error:
+        parsed = [documents.parse(documents.TurnDocument, _with_seconds(turn, "created")) for turn in turns]
+        head = documents.parse(documents.ConversationDocument, _with_seconds(document, "created", "updated"))
+        data, _ = documents.conversation(head, parsed)
+    except documents.DAMAGE as error:
         problem = error.message if isinstance(error, CharlmError) else f"{type(error).__name__}: {error}"
         raise CheckpointError(f"the conversation exported by charlm is damaged: {problem[:100]}") from error
     return data

@@ -36,11 +36,7 @@ class LearnPolicy:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> LearnPolicy:
-        """Read the output of `to_dict`.
-
-        Raises:
-            CheckpointError: it is damaged.
-        """
+        """Read the output of `to_dict`; raise CheckpointError if it is damaged."""
         try:
             forget, learn = document.get("forget", False), document.get("learn")
             if document.keys() - {"forget", "learn"} or not isinstance(forget, bool):

@@ -51,11 +51,7 @@ def presets() -> dict[str, Preset]:
 
 
 def with_preset(dials: ChatConfig, name: str) -> ChatConfig:
-    """Return the settings with the values of a preset.
-
-    Raises:
-        UsageError: there is no such preset.
-    """
+    """Return the settings with the values of a preset; raise UsageError if there is none of this name."""
     known = presets()
     if name not in known:
         raise UsageError(f"unknown preset {name!r}", f"choose one of {', '.join(known)}")
@@ -63,11 +59,7 @@ def with_preset(dials: ChatConfig, name: str) -> ChatConfig:
 
 
 def apply_preset(dials: ChatConfig, values: Preset) -> ChatConfig:
-    """Return the settings with some of them replaced.
-
-    Raises:
-        UsageError: a setting is unknown, or a value is out of range.
-    """
+    """Return the settings with some of them replaced; raise UsageError for an unknown or invalid one."""
     for name, value in values.items():
         dials = dials.with_text(name, str(value))
     return dials

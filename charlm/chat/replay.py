@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import zip_longest
+from os.path import commonprefix
 
 from charlm.chat.conversation import Conversation
 from charlm.chat.reply_sampler import RecordedControls, ReplySampler
@@ -40,11 +40,7 @@ class Replayed:
 
 
 def replay(conversation: Conversation, on_turn: Callable[[Turn], None] | None = None) -> Replayed:
-    """Replay the visible turns of a conversation, which does not change. `on_turn` is called before each turn.
-
-    Raises:
-        CheckpointError: the record of a turn is damaged.
-    """
+    """Replay the visible turns of a conversation, which does not change. `on_turn` is called before each turn."""
     contexts = conversation.contexts
     context = conversation.context(conversation.data.root)
     characters = 0
@@ -62,7 +58,7 @@ def replay(conversation: Conversation, on_turn: Callable[[Turn], None] | None = 
                 sampler = _draw(conversation, turn, replayed, segment, context)
                 assert sampler.context is not None
                 context = sampler.context
-                same = _common_prefix(segment.text, sampler.text)
+                same = len(commonprefix((segment.text, sampler.text)))  # noqa: RUF071  # characters, not components
                 characters += same
                 if sampler.text != segment.text:
                     expected, got = segment.text[same : same + 1], sampler.text[same : same + 1]
@@ -85,8 +81,3 @@ def _draw(
     except ValueError as error:
         raise CheckpointError(f"the record of how {turn.text[:20]!r} was drawn is damaged") from error
     return sampler
-
-
-def _common_prefix(one: str, other: str) -> int:
-    """Return how many characters two texts have in common at their beginnings."""
-    return next((place for place, (a, b) in enumerate(zip_longest(one, other)) if a != b), len(one))

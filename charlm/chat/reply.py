@@ -1,4 +1,4 @@
-"""The result of an operation that draws a reply, and the functions that are called meanwhile."""
+"""The result of an operation that draws a reply, and what is called meanwhile."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from charlm.chat.turns import Turn
+from charlm.inference.context import Context
 from charlm.inference.generate import Piece
 
 
@@ -27,3 +28,26 @@ class Observer(NamedTuple):
 
 
 NO_OBSERVER = Observer()
+
+
+class Journal:
+    """Saves what happens in a conversation. This one saves nothing; see `charlm.chat.storage.autosave`.
+
+    No method raises. What cannot be written is written later.
+    """
+
+    def begin(self, turn: Turn) -> None:
+        """Save a reply that begins, as a draft."""
+
+    def draft(self, turn: Turn) -> None:
+        """Save a draft that has grown."""
+
+    def commit(self, turn: Turn | None) -> None:
+        """Save a finished turn with its context, or only a move of the head. One transaction."""
+
+    def withdraw(self, turn: Turn) -> None:
+        """Delete a draft without shown text."""
+
+    def fetch(self, turn: Turn) -> Context | None:
+        """Return the saved context of a finished turn; None if there is none for the model."""
+        return None

@@ -8,12 +8,12 @@ from __future__ import annotations
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from charlm import checkpoint
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.export import export
 from charlm.chat.learning import default_rate
 from charlm.chat.presets import with_preset
@@ -122,13 +122,14 @@ class Session:
         self.engine, self.dialogue = Engine(loaded), loaded.dialogue
 
     def _create(self, you: str | None, bot: str | None, dials: ChatConfig, seed: int | None) -> Conversation:
-        create = Conversation if self.store is None else partial(self.store.create, self.name)
-        made = create(self.engine, self.dialogue, you=you, bot=bot, dials=dials, seed=seed)
+        data = ConversationData.start(self.dialogue, you, bot, dials, seed)
         known = self.dialogue.names
-        for name in (made.data.you, made.data.bot) if self.dialogue.has_names and known else ():
+        for name in (data.you, data.bot) if self.dialogue.has_names and known else ():
             if name not in known:
                 self._news.append(f"{self.name} knows no speaker named {name}; /you lists the speakers")
-        return made
+        if self.store is None:
+            return Conversation(self.engine, data)
+        return self.store.create(self.name, self.engine, data)
 
     def news(self) -> list[str]:
         """Return the messages for the person since the last call, a sentence each."""

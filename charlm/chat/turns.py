@@ -39,11 +39,7 @@ class Segment:
 
 
 def restored_rng(state: Mapping[str, object]) -> np.random.Generator:
-    """Return random numbers that go on from a state.
-
-    Raises:
-        ValueError: not a state of PCG64.
-    """
+    """Return random numbers that go on from a state; raise ValueError if it is not one of PCG64."""
     generator = np.random.PCG64(0)
     try:
         generator.state = state  # type: ignore[assignment]  # NumPy checks it

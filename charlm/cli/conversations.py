@@ -264,7 +264,7 @@ def replay(number: int, as_json: bool, model: str | None) -> int:
     if engine.fingerprint != data.fingerprint:
         print_note(f"{name} has changed since its last reply here")
     with progress_bar(len(data.path), "replaying") as advance:
-        replayed = replay.replay(Conversation(engine, data=data), lambda _: advance(1))
+        replayed = replay.replay(Conversation(engine, data), lambda _: advance(1))
     found = replayed.difference
     if as_json:
         counts = {"turns": replayed.turns, "characters": replayed.characters}

@@ -10,6 +10,7 @@ from typing import Final
 
 from charlm.adapt.learner import Learner
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.cli.command import load_engine
 from charlm.cli.output import print_json, print_table, print_text, progress_bar
 from charlm.config import LearnConfig
@@ -97,7 +98,8 @@ def _sample_replies(engine: Engine, conversations: Sequence[Sequence[Utterance]]
     for number, turns in enumerate(several[::stride][:MAX_SAMPLED_CONVERSATIONS]):
         names = list(dict.fromkeys(one.name for one in turns))
         you, bot = names[:2] if len(names) > 1 else (None, None)
-        pairs += converse(Conversation(engine, dialogue, you=you, bot=bot, seed=seed + number), first_messages(turns))
+        data = ConversationData.start(dialogue, you, bot, seed=seed + number)
+        pairs += converse(Conversation(engine, data), first_messages(turns))
     return pairs
 
 

@@ -44,12 +44,7 @@ MAX_LEAVE_SECONDS = 2.0  # waited for a reply to end
 
 
 class ChatApp(App[int]):
-    """The app; a `charlm.chat.commands.ChatUI`.
-
-    Args:
-        options: fields of `charlm.chat.session.ChatOptions`.
-        open_session: opens a session in a worker; by default with the options.
-    """
+    """The app; a `charlm.chat.commands.ChatUI`. A worker opens its session with `charlm.chat.session.ChatOptions`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1", "help", "Help", tooltip="This help"),
@@ -117,7 +112,7 @@ class ChatApp(App[int]):
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) != signal.SIG_IGN:
                 with suppress(NotImplementedError, RuntimeError):  # not supported by the system or in this thread
-                    asyncio.get_running_loop().add_signal_handler(number, self._end, 128 + number)
+                    asyncio.get_running_loop().add_signal_handler(number, self.leave, 128 + number)
 
     @work(thread=True, group="model", exit_on_error=False)
     def _load(self) -> None:
@@ -234,11 +229,8 @@ class ChatApp(App[int]):
     def show_dials(self) -> None:
         self.chat.show_dials()
 
-    def leave(self) -> None:
+    def leave(self, code: int = 0) -> None:
         """End the chat, after the reply in progress is saved."""
-        self._end(0)
-
-    def _end(self, code: int) -> None:
         self.run_worker(self._leave(code), group="leave", exclusive=True)
 
     async def _leave(self, code: int) -> None:
@@ -384,14 +376,6 @@ class ChatApp(App[int]):
     def _run_chosen(self, event: CommandChosen) -> None:
         self.run_command(event.line)
 
-    @on(ConversationsPanel.Deleted)
-    def _delete_conversation(self, event: ConversationsPanel.Deleted) -> None:
-        with report_errors(self):
-            self._require_idle()
-            self.session.remove(event.number)
-            self.show_conversation()
-            self.show_note(f"deleted; /restore {event.number} brings it back")
-
     @on(ConversationsPanel.Renamed)
     @work
     async def _rename_conversation(self, event: ConversationsPanel.Renamed) -> None:
@@ -414,11 +398,7 @@ def _open_session(options: Mapping[str, Any]) -> Session:
 
 
 def run(options: Mapping[str, object]) -> int:
-    """Open the app and return its exit code; see `ChatApp`.
-
-    Raises:
-        CharlmError: the model or the conversation does not exist or cannot be read.
-    """
+    """Open the app and return its exit code; see `ChatApp`. Raise what prevents opening the session."""
     app = ChatApp(options)
     code = app.run()
     if app.failure is not None:

@@ -76,17 +76,15 @@ class EventQueue:
     """Queue of events, and the functions that worker threads run."""
 
     def __init__(self) -> None:
-        self.probe = ActivationProbe(self.put)
         self._events: deque[Event] = deque()
+        self.put = self._events.append
+        self.probe = ActivationProbe(self.put)
         self._wake = threading.Event()
         self.stopping: Conversation | None = None  # the current request was asked to stop
         self._closed = False
 
     def __len__(self) -> int:
         return len(self._events)
-
-    def put(self, event: Event) -> None:
-        self._events.append(event)
 
     def drain(self) -> list[Event]:
         """Remove all events and return them, with consecutive texts joined."""

@@ -18,6 +18,7 @@ import numpy as np
 
 import charlm
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.reply import Observer
 from charlm.config import ChatConfig
 from charlm.inference.engine import Engine
@@ -50,7 +51,9 @@ def hits(
 
 def seconds(engine: Engine, dialogue: Dialogue, count: int, replies: int) -> tuple[float, float, float]:
     """Medians: until the first character of a reply, for the whole reply, and its characters."""
-    conversation = Conversation(engine, dialogue, dials=ChatConfig(candidates=count, length=LONGEST), seed=1)
+    conversation = Conversation(
+        engine, ConversationData.start(dialogue, dials=ChatConfig(candidates=count, length=LONGEST), seed=1)
+    )
     firsts, wholes, lengths = [], [], []
     for number in range(replies):
         shown: list[float] = []

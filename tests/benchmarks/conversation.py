@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import Segment, Turn
 from charlm.config import ChatConfig
@@ -43,7 +44,9 @@ def main(turns: int) -> None:
         path = Path(folder) / "conversations.db"
         store = ConversationStore(path)
         short, long = (
-            store.create("random", engine, PLAIN, dials=ChatConfig(candidates=1, length=LENGTH), seed=1)
+            store.create(
+                "random", engine, ConversationData.start(PLAIN, dials=ChatConfig(candidates=1, length=LENGTH), seed=1)
+            )
             for _ in range(2)
         )
         for one in (short, long):

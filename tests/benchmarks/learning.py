@@ -30,6 +30,7 @@ import numpy as np
 from charlm import checkpoint
 from charlm.adapt.learner import Learner
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.near_duplicates import are_near_duplicates, normalised
 from charlm.config import ChatConfig, LearnConfig
 from charlm.inference.context import encode_lossy
@@ -87,7 +88,7 @@ def talk(engine: Engine, dialogue: Dialogue, lines: list[list[str]], dials: Chat
     began, distinct, echoes, topical, lengths = time.process_time(), [], [], [], []
     finite = True
     for number, said in enumerate(lines):
-        conversation = Conversation(engine, dialogue, dials=dials, seed=number)
+        conversation = Conversation(engine, ConversationData.start(dialogue, dials=dials, seed=number))
         replies = []
         for place, line in enumerate(said):
             reply = conversation.say(line).text

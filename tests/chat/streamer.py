@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.reply import Observer
 from charlm.chat.storage.store import ConversationStore
 from charlm.config import ChatConfig
@@ -43,7 +44,9 @@ def stream(path: Path, seed: int, learn: float, paces: Iterable[tuple[int, int, 
     engine, dialogue = learning_engine(), DIALOGUES["lines"]
     store = ConversationStore(path, **options)
     if (latest := store.latest()) is None:
-        conversation = store.create("noise", engine, dialogue, dials=ChatConfig(candidates=1, learn=learn), seed=seed)
+        conversation = store.create(
+            "noise", engine, ConversationData.start(dialogue, dials=ChatConfig(candidates=1, learn=learn), seed=seed)
+        )
     else:
         conversation = store.open(latest.number, "noise", engine, dialogue)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.turns import Turn
 from charlm.checkpoint import Checkpoint
 from charlm.config import ChatConfig
@@ -103,7 +104,7 @@ def converse(
 ) -> Conversation:
     """A conversation in one of `ALL_DIALOGUES`, without a journal."""
     engine = engine or talking_engine(has_bytes=has_bytes)
-    return Conversation(engine, ALL_DIALOGUES[kind], dials=dials, seed=seed)
+    return Conversation(engine, ConversationData.start(ALL_DIALOGUES[kind], dials=dials, seed=seed))
 
 
 @cache

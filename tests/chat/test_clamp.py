@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from charlm.adapt.learner import AdaptedContext
 from charlm.cells import CELLS
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.replay import replay
 from charlm.chat.reply import Observer
 from charlm.chat.session import ChatOptions, Session
@@ -37,7 +38,7 @@ def test_clamps_change_the_text_not_the_context(cell: str, candidates: int) -> N
     said = []
     for dials in (QUICK, HELD):
         dials = replace(dials, candidates=candidates)
-        conversation = Conversation(engine, DIALOGUES["play"], dials=dials, seed=3)
+        conversation = Conversation(engine, ConversationData.start(DIALOGUES["play"], dials=dials, seed=3))
         said.append([conversation.say("hello").text, conversation.continue_().text])
         assert_remembers_what_is_seen(conversation)
         replayed = replay(conversation)
@@ -51,7 +52,7 @@ def test_clamps_act_from_the_second_character() -> None:
     engine = random_engine(scale=0.6)
     pieces: list[list[Piece]] = [[], []]
     for dials, into in zip((QUICK, HELD), pieces, strict=True):
-        conversation = Conversation(engine, DIALOGUES["plain"], dials=dials, seed=3)
+        conversation = Conversation(engine, ConversationData.start(DIALOGUES["plain"], dials=dials, seed=3))
         conversation.say("hello", Observer(into.append))
     free, held = pieces
     assert free[0].id == held[0].id
@@ -63,7 +64,7 @@ def test_clamps_act_from_the_second_character() -> None:
 
 def test_clamps_changed_mid_reply_act_at_once() -> None:
     engine = random_engine(scale=0.6)
-    conversation = Conversation(engine, DIALOGUES["plain"], dials=QUICK, seed=3)
+    conversation = Conversation(engine, ConversationData.start(DIALOGUES["plain"], dials=QUICK, seed=3))
     seen: list[Piece] = []
 
     def turn(piece: Piece) -> None:
@@ -84,13 +85,13 @@ def test_clamps_changed_mid_reply_act_at_once() -> None:
 
 def test_clamps_with_learning_keep_the_context_exact() -> None:
     dials = replace(HELD, learn=1e-3, length=20)
-    conversation = Conversation(learning_engine(), DIALOGUES["play"], dials=dials, seed=3)
+    conversation = Conversation(learning_engine(), ConversationData.start(DIALOGUES["play"], dials=dials, seed=3))
     conversation.say("hello")
     conversation.say("and again")
     context = conversation.context(conversation.head)
     assert isinstance(context, AdaptedContext)
     assert context.delta
-    other = Conversation(learning_engine(), DIALOGUES["play"])
+    other = Conversation(learning_engine(), ConversationData.start(DIALOGUES["play"]))
     read = other.context(other.data.root)
     for turn in conversation.path:
         typed = Turn(0, turn.parent, turn.author, turn.name, (Segment(turn.text),), policy=turn.policy)
@@ -101,7 +102,7 @@ def test_clamps_with_learning_keep_the_context_exact() -> None:
 
 def test_clamps_survive_saving(store: ConversationStore) -> None:
     engine = random_engine(scale=0.6)
-    conversation = store.create("model", engine, DIALOGUES["play"], dials=HELD, seed=3)
+    conversation = store.create("model", engine, ConversationData.start(DIALOGUES["play"], dials=HELD, seed=3))
     conversation.say("hello")
     assert conversation.data.number is not None
     opened = store.open(conversation.data.number, "model", engine, DIALOGUES["play"])
@@ -152,11 +153,11 @@ def test_clamps_can_be_turned_off(written: str) -> None:
 
 
 def test_clamps_of_unknown_units_are_refused() -> None:
-    conversation = Conversation(random_engine(), dials=QUICK)
+    conversation = Conversation(random_engine(), ConversationData.start(dials=QUICK))
     with pytest.raises(UsageError, match="there is no unit 0:16"):
         conversation.dials = replace(QUICK, clamp="0:16=0")
     assert conversation.dials == QUICK
-    assert Conversation(random_engine(), dials=replace(QUICK, clamp="0:16=0")).dials == QUICK
+    assert Conversation(random_engine(), ConversationData.start(dials=replace(QUICK, clamp="0:16=0"))).dials == QUICK
 
 
 def test_session_refuses_unknown_units(tmp_path: Path) -> None:

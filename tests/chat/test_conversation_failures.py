@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.journal import Journal
-from charlm.chat.reply import Observer
+from charlm.chat.conversation_data import ConversationData
+from charlm.chat.reply import Journal, Observer
 from charlm.chat.turns import Turn
 from charlm.config import ChatConfig
 from charlm.inference.generate import Piece
@@ -173,9 +173,7 @@ def test_journal_gets_every_event_in_order() -> None:
     diary, time = Diary(), iter(range(10_000))
     conversation = Conversation(
         talking_engine(),
-        Dialogue("lines"),
-        dials=STREAMED,
-        seed=4,
+        ConversationData.start(Dialogue("lines"), dials=STREAMED, seed=4),
         journal=lambda data, reader: diary,
         clock=lambda: next(time),
     )

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.reply import Observer
 from charlm.chat.reply_sampler import MAX_EMPTY_TRIES
 from charlm.config import ChatConfig
@@ -204,7 +205,7 @@ def test_unknown_characters_are_shown_as_read(kind: str) -> None:
 @settings(max_examples=30)
 def test_fit_keeps_to_any_vocabulary(kind: str, characters: str, text: str) -> None:
     engine = Engine(random_checkpoint(characters=characters, hidden=4))
-    conversation = Conversation(engine, ALL_DIALOGUES[kind], dials=STREAMED, seed=1)
+    conversation = Conversation(engine, ConversationData.start(ALL_DIALOGUES[kind], dials=STREAMED, seed=1))
     fitted = conversation.fit(text)
     assert conversation.fit(fitted) == fitted
     assert set(fitted) <= set(characters)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.reply import Observer
 from charlm.chat.storage.store import ConversationStore
 from charlm.config import ChatConfig
@@ -71,7 +72,7 @@ def talk(conversation: Conversation, turns: int) -> None:
 
 def test_turn_300_costs_as_much_as_turn_6(store: ConversationStore, connector: Connector) -> None:
     engine = CountingEngine(random_checkpoint())
-    conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
+    conversation = store.create("noise", engine, ConversationData.start(PLAIN, dials=DIALS, seed=1))
     counter = Counter(connector.last, engine)
     talk(conversation, 6)
     early = typical([counter.cost(lambda: conversation.say("go on")) for _ in range(9)])
@@ -85,7 +86,7 @@ def test_turn_300_costs_as_much_as_turn_6(store: ConversationStore, connector: C
 
 def test_undo_and_redo_cost_the_same_at_any_length(store: ConversationStore, connector: Connector) -> None:
     engine = CountingEngine(random_checkpoint())
-    conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
+    conversation = store.create("noise", engine, ConversationData.start(PLAIN, dials=DIALS, seed=1))
     costs = []
     for turns in (6, 150):
         talk(conversation, turns)
@@ -101,7 +102,7 @@ def test_undo_and_redo_cost_the_same_at_any_length(store: ConversationStore, con
 def test_draft_writes_one_row_and_reads_nothing(reopen: Reopen, connector: Connector) -> None:
     store = reopen(connect=connector, clock=ticks())
     engine = CountingEngine(random_checkpoint())
-    conversation = store.create("noise", engine, PLAIN, dials=DIALS, seed=1)
+    conversation = store.create("noise", engine, ConversationData.start(PLAIN, dials=DIALS, seed=1))
     talk(conversation, 50)
     counter = Counter(connector.last, engine)
     costs: list[Cost] = []

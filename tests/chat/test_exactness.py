@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from charlm.adapt.learner import AdaptedContext, Learner
 from charlm.cells import CELLS
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.replay import replay
 from charlm.chat.reply import Observer
 from charlm.chat.storage.store import ConversationStore
@@ -176,9 +177,9 @@ def as_bytes(conversation: Conversation, turn: Turn) -> tuple[bytes, ...]:
 def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: Path, learn: float = 0.0) -> None:
     dials = ChatConfig(candidates=candidates, length=12, temperature=1.0, learn=learn)
     dialogue = ALL_DIALOGUES[form]
-    never_closed = Conversation(engine, dialogue, dials=dials, seed=1)
+    never_closed = Conversation(engine, ConversationData.start(dialogue, dials=dials, seed=1))
     store = ConversationStore(path)
-    conversation = store.create("noise", engine, dialogue, dials=dials, seed=1)
+    conversation = store.create("noise", engine, ConversationData.start(dialogue, dials=dials, seed=1))
 
     def keep_few() -> None:
         """Keep learned weights with three turns only."""
@@ -192,7 +193,9 @@ def check(engine: Engine, form: str, candidates: int, steps: list[Step], path: P
         if number is not None:
             conversation = store.open(number, "noise", engine, dialogue)
         else:
-            conversation = store.create("noise", engine, dialogue, dials=conversation.dials, seed=1)
+            conversation = store.create(
+                "noise", engine, ConversationData.start(dialogue, dials=conversation.dials, seed=1)
+            )
             conversation.data.controls.rng.bit_generator.state = never_closed.data.controls.rng.bit_generator.state
         keep_few()
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.export import FORMATS, export, from_json, to_json
 from charlm.chat.replay import replay
 from charlm.chat.reply import Observer
@@ -31,7 +32,7 @@ from .test_trouble import same_tree
 @pytest.mark.parametrize("form", DIALOGUES)
 @pytest.mark.parametrize("candidates", [1, 4])
 def test_imported_equals_exported(store: ConversationStore, engine: Engine, form: str, candidates: int) -> None:
-    conversation = store.create("noise", engine, DIALOGUES[form], dials=QUICK)
+    conversation = store.create("noise", engine, ConversationData.start(DIALOGUES[form], dials=QUICK))
     conversation.say("hello")
     other = talk(engine, form, candidates)
     other.data.fingerprint = engine.fingerprint
@@ -91,7 +92,7 @@ def test_text_has_the_dialogue_s_format(engine: Engine, form: str) -> None:
 
 def test_markdown_escapes_every_turn() -> None:
     engine = random_engine(has_bytes=True)
-    conversation = Conversation(engine, DIALOGUES["plain"], dials=ChatConfig(length=5), seed=1)
+    conversation = Conversation(engine, ConversationData.start(DIALOGUES["plain"], dials=ChatConfig(length=5), seed=1))
     conversation.say("# no *title*\n- no list\n1. none\n<b>`x` [y](z) & $1$\n\n    no code\n===\n| a | b")
     conversation.edit(conversation.head, "so\\")
     conversation.data.title, conversation.data.model = "The *ferry*", "no_vel"
@@ -119,12 +120,12 @@ def test_markdown_escapes_every_turn() -> None:
 
 def test_unknown_format_is_refused(engine: Engine) -> None:
     with pytest.raises(UsageError) as error:
-        export(Conversation(engine).data, "pdf")
+        export(Conversation(engine, ConversationData.start()).data, "pdf")
     assert all(form in str(error.value.hint) for form in FORMATS)
 
 
 def test_empty_conversation_can_be_exported(store: ConversationStore, engine: Engine) -> None:
-    conversation = Conversation(engine, seed=3)
+    conversation = Conversation(engine, ConversationData.start(seed=3))
     assert [export(conversation.data, form) != "" for form in FORMATS] == [True] * 3
     record = from_json(export(conversation.data, "json"))
     assert (record.path, record.head) == ([], record.root)

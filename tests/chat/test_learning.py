@@ -18,6 +18,7 @@ from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.adapt.learner import AdaptedContext
 from charlm.chat.commands import COMMANDS, find_command
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.export import from_json, to_json
 from charlm.chat.learning import LearnPolicy
 from charlm.chat.replay import replay
@@ -45,7 +46,7 @@ LEARNING = ChatConfig(candidates=1, length=10, learn=3e-3)
 
 
 def begin(dials: ChatConfig = LEARNING, seed: int = 1) -> Conversation:
-    return Conversation(learning_engine(), LINES, dials=dials, seed=seed)
+    return Conversation(learning_engine(), ConversationData.start(LINES, dials=dials, seed=seed))
 
 
 def memory(conversation: Conversation, turn: Turn | None = None) -> AdaptedContext:
@@ -172,7 +173,7 @@ def test_forget_is_the_trained_model() -> None:
 def test_continue_after_forget_can_be_replayed(form: str) -> None:
     """Its beginning was drawn from a memory that is no longer there: it is read as it stands."""
     dials = ChatConfig(candidates=1, length=12, temperature=1.0, learn=3e-3)
-    conversation = Conversation(learning_engine(), DIALOGUES[form], dials=dials, seed=1)
+    conversation = Conversation(learning_engine(), ConversationData.start(DIALOGUES[form], dials=dials, seed=1))
     said = conversation.say("hello").text
     conversation.forget()
     assert conversation.continue_().turn.text.startswith(said)
@@ -224,7 +225,7 @@ class Reads:
 
 def test_turn_cost_is_the_same_at_turn_100(monkeypatch: pytest.MonkeyPatch, store: ConversationStore) -> None:
     reads = Reads(monkeypatch)
-    conversation = store.create("noise", learning_engine(), PLAIN, dials=LEARNING, seed=1)
+    conversation = store.create("noise", learning_engine(), ConversationData.start(PLAIN, dials=LEARNING, seed=1))
     conversation.contexts.max_delta_turns = 4
 
     def talk(turns: int) -> float:
@@ -454,7 +455,7 @@ def test_policies_are_exported_and_learned_again() -> None:
     conversation.forget()
     kept = from_json(to_json(conversation.data))
     assert kept.forgets
-    again = Conversation(conversation.engine, data=kept)
+    again = Conversation(conversation.engine, kept)
     assert [turn.policy for turn in again.path] == [turn.policy for turn in conversation.path]
     assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
     assert replay(again).difference is None

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.near_duplicates import are_near_duplicates, first_new, normalised
 from charlm.config import ChatConfig
 
@@ -66,7 +67,9 @@ def test_first_new_always_chooses(choices: list[str], said: list[str]) -> None:
 
 
 def test_reply_avoids_your_turn_and_earlier_replies() -> None:
-    conversation = Conversation(random_engine(), DIALOGUES["lines"], dials=ChatConfig(candidates=4, length=12), seed=1)
+    conversation = Conversation(
+        random_engine(), ConversationData.start(DIALOGUES["lines"], dials=ChatConfig(candidates=4, length=12), seed=1)
+    )
     first, second = (conversation.say(text) for text in ("hello", "and you?"))
     again = conversation.regenerate()
     avoided = [conversation.texts_to_avoid(reply.turn) for reply in (first, second, again)]
@@ -76,9 +79,9 @@ def test_reply_avoids_your_turn_and_earlier_replies() -> None:
 
 def test_reply_skips_a_repeated_candidate() -> None:
     dials = ChatConfig(candidates=4, length=12, temperature=1.0)
-    fresh = Conversation(random_engine(), DIALOGUES["lines"], dials=dials, seed=3)
+    fresh = Conversation(random_engine(), ConversationData.start(DIALOGUES["lines"], dials=dials, seed=3))
     best = fresh.say("hello").text
-    echoed = Conversation(random_engine(), DIALOGUES["lines"], dials=dials, seed=3)
+    echoed = Conversation(random_engine(), ConversationData.start(DIALOGUES["lines"], dials=dials, seed=3))
     # The same candidates after the same words; only what counts as said differs.
     echoed.texts_to_avoid = lambda turn: [best]  # type: ignore[method-assign]
     assert normalised(echoed.say("hello").text) != normalised(best)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.config import ChatConfig
 from charlm.errors import UsageError
 from charlm.inference.context import READ_BLOCK
@@ -15,7 +16,7 @@ from tests.conftest import assert_states_close, random_checkpoint
 
 def test_reading_in_blocks_changes_no_bit() -> None:
     engine = Engine(random_checkpoint())
-    conversation = Conversation(engine)
+    conversation = Conversation(engine, ConversationData.start())
     ids = np.random.default_rng(1).integers(0, engine.config.vocabulary, 2 * READ_BLOCK + 777)
     text = engine.vocabulary.decode(ids)
     start = conversation.context(conversation.data.root)
@@ -27,7 +28,7 @@ def test_reading_in_blocks_changes_no_bit() -> None:
 
 def test_reading_can_be_stopped_without_a_trace() -> None:
     engine = Engine(random_checkpoint())
-    conversation = Conversation(engine, dials=ChatConfig(candidates=1, length=5), seed=1)
+    conversation = Conversation(engine, ConversationData.start(dials=ChatConfig(candidates=1, length=5), seed=1))
     conversation.say("hello")
     before = conversation.text()
     feed, fed = engine.prefill, []

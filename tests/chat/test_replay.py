@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.export import export, from_json
 from charlm.chat.replay import replay
 from charlm.chat.reply import Observer
@@ -25,7 +26,7 @@ FORMATS = pytest.mark.parametrize("form", DIALOGUES)
 def talk(engine: Engine, form: str, candidates: int) -> Conversation:
     """A conversation with everything that a replay must know of."""
     dials = ChatConfig(candidates=candidates, length=30, temperature=1.2, repetition_penalty=1.2)
-    conversation = Conversation(engine, DIALOGUES[form], dials=dials, seed=4)
+    conversation = Conversation(engine, ConversationData.start(DIALOGUES[form], dials=dials, seed=4))
     seen: list[str] = []
 
     def stop(piece: object) -> None:
@@ -82,7 +83,7 @@ def test_replay_gives_the_same_context(form: str, candidates: int, has_bytes: bo
 
 
 def test_replay_of_an_empty_conversation() -> None:
-    played = replay(Conversation(random_engine()))
+    played = replay(Conversation(random_engine(), ConversationData.start()))
     assert (played.turns, played.characters, played.difference) == (0, 0, None)
 
 
@@ -90,7 +91,9 @@ def test_replay_of_an_empty_conversation() -> None:
 @pytest.mark.parametrize("place", [0, 3, 9])
 def test_replay_finds_a_changed_character(candidates: int, place: int) -> None:
     engine = random_engine()
-    conversation = Conversation(engine, dials=ChatConfig(candidates=candidates, length=10), seed=1)
+    conversation = Conversation(
+        engine, ConversationData.start(dials=ChatConfig(candidates=candidates, length=10), seed=1)
+    )
     for text in ("hello", "again", "more"):
         conversation.say(text)
     turn = conversation.path[3]
@@ -107,7 +110,7 @@ def test_replay_finds_a_changed_character(candidates: int, place: int) -> None:
 
 
 def test_replay_finds_a_changed_end() -> None:
-    conversation = Conversation(random_engine(), dials=ChatConfig(length=10), seed=1)
+    conversation = Conversation(random_engine(), ConversationData.start(dials=ChatConfig(length=10), seed=1))
     conversation.say("hello")
     conversation.continue_()
     turn = conversation.head
@@ -124,7 +127,9 @@ def test_replay_finds_a_changed_end() -> None:
 
 
 def test_replay_finds_a_change_in_a_second_segment() -> None:
-    conversation = Conversation(random_engine(), DIALOGUES["lines"], dials=ChatConfig(candidates=1, length=8), seed=2)
+    conversation = Conversation(
+        random_engine(), ConversationData.start(DIALOGUES["lines"], dials=ChatConfig(candidates=1, length=8), seed=2)
+    )
     conversation.say("hello")
     conversation.continue_()
     first, second = conversation.head.segments
@@ -138,15 +143,15 @@ def test_replay_finds_a_change_in_a_second_segment() -> None:
 
 
 def test_replay_with_another_model_differs() -> None:
-    conversation = Conversation(random_engine(), dials=ChatConfig(length=30), seed=1)
+    conversation = Conversation(random_engine(), ConversationData.start(dials=ChatConfig(length=30), seed=1))
     conversation.say("hello")
-    other = Conversation(random_engine(seed=1), data=from_json(export(conversation.data, "json")))
+    other = Conversation(random_engine(seed=1), from_json(export(conversation.data, "json")))
     assert [turn.text for turn in other.path] == [turn.text for turn in conversation.path]
     assert replay(other).difference is not None
 
 
 def test_replay_refuses_a_damaged_record() -> None:
-    conversation = Conversation(random_engine(), dials=ChatConfig(length=10), seed=1)
+    conversation = Conversation(random_engine(), ConversationData.start(dials=ChatConfig(length=10), seed=1))
     conversation.say("hello")
     [passage] = conversation.head.segments
     conversation.head.segments = (replace(passage, settings=(replace(passage.settings[0], rng={}),)),)

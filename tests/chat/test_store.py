@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.reply import Observer
 from charlm.chat.storage.database import VERSION
 from charlm.chat.storage.store import RESTORE_SECONDS, ConversationStore
@@ -44,7 +45,7 @@ def begin(
     dials: ChatConfig = QUICK,
     seed: int = 0,
 ) -> Conversation:
-    conversation = store.create("noise", engine, dialogue, dials=dials, seed=seed)
+    conversation = store.create("noise", engine, ConversationData.start(dialogue, dials=dials, seed=seed))
     for text in said:
         conversation.say(text)
     return conversation
@@ -135,7 +136,7 @@ def test_opening_and_closing_changes_no_row(engine: Engine, path: Path) -> None:
 
 def test_speakers_are_loaded_unchanged(store: ConversationStore, engine: Engine, reopen: Reopen) -> None:
     dialogue = Dialogue("play", ("Anna", "YOUNG LORD"))
-    conversation = store.create("noise", engine, dialogue, you="YOU", bot="Anna", dials=QUICK)
+    conversation = store.create("noise", engine, ConversationData.start(dialogue, you="YOU", bot="Anna", dials=QUICK))
     conversation.data.you = "YOU"  # which is also how a known name begins
     conversation.say("hello")
     again = reopen().open(1, "noise", engine, dialogue)
@@ -487,7 +488,9 @@ def test_reply_stopped_before_its_first_piece_leaves_no_row(
 
 def test_piece_is_saved_before_it_is_shown(reopen: Reopen, engine: Engine, path: Path) -> None:
     now, shown = [0.0], []
-    conversation = reopen(clock=lambda: now[0]).create("noise", engine, LINES, dials=QUICK, seed=1)
+    conversation = reopen(clock=lambda: now[0]).create(
+        "noise", engine, ConversationData.start(LINES, dials=QUICK, seed=1)
+    )
 
     def on_piece(piece: object) -> None:
         shown.append(piece.text)

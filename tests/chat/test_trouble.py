@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.storage.store import ConversationStore
 from charlm.errors import CheckpointError, NotFoundError, OutputError
 from charlm.inference.engine import Engine
@@ -75,7 +76,7 @@ def test_unsaved_turns_are_saved_when_the_file_works_again(
     store: ConversationStore, connector: Connector, reopen: Reopen, failing: Failure, why: str
 ) -> None:
     engine = CountingEngine(random_checkpoint())
-    never_failed = Conversation(engine, LINES, dials=QUICK, seed=1)
+    never_failed = Conversation(engine, ConversationData.start(LINES, dials=QUICK, seed=1))
     conversation = begin(store, engine, seed=1)
     for one in (never_failed, conversation):
         one.say("hello")
@@ -121,7 +122,7 @@ def test_conversation_begun_during_a_failure_is_saved_on_close(
         assert conversation.data.number is None
         assert store.error is not None
         said = texts(conversation)
-        store.create("noise", engine, LINES)
+        store.create("noise", engine, ConversationData.start(LINES))
         del conversation  # as when another one is opened
         gc.collect()
     store.close()

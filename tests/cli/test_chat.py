@@ -14,6 +14,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import Turn
 from charlm.checkpoint import load, save
@@ -268,7 +269,7 @@ def test_ctrl_d_ends_the_chat(terminal: Open) -> None:
 def test_resumed_chat_shows_the_last_turns(terminal: Open, models: Path) -> None:
     store = ConversationStore()
     loaded = load(models / "play.safetensors")
-    store.create("play", Engine(loaded), loaded.dialogue, seed=1).say("good morning")
+    store.create("play", Engine(loaded), ConversationData.start(loaded.dialogue, seed=1)).say("good morning")
     store.close()
     child = terminal("-c")
     assert isinstance(child.before, str)

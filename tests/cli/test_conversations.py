@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from charlm import checkpoint
+from charlm.chat.conversation_data import ConversationData
 from charlm.chat.storage.store import ConversationStore
 from charlm.config import ChatConfig
 from charlm.files import home
@@ -39,13 +40,17 @@ def model(tmp_path: Path) -> Engine:
 def kept(model: Engine) -> Engine:
     """Two conversations with it: the first has several versions of a reply, and a name."""
     store = ConversationStore()
-    conversation = store.create("noise", model, TRANSCRIPT, dials=ChatConfig(candidates=2, length=15), seed=1)
+    conversation = store.create(
+        "noise", model, ConversationData.start(TRANSCRIPT, dials=ChatConfig(candidates=2, length=15), seed=1)
+    )
     conversation.say("take the ferry")
     conversation.say("and then?")
     conversation.regenerate()
     conversation.say("why")
     store.rename(1, "The harbour")
-    other = store.create("noise", model, DIALOGUES["plain"], dials=ChatConfig(length=15), seed=2)
+    other = store.create(
+        "noise", model, ConversationData.start(DIALOGUES["plain"], dials=ChatConfig(length=15), seed=2)
+    )
     other.say("\u6e21\u3057\u8239\u306f\u3069\u3053")
     store.close()
     return model
@@ -56,7 +61,9 @@ def hostile(model: Engine) -> str:
     """A conversation with control characters in every part. Returns the text of its first turn."""
     store = ConversationStore()
     said = f"evil{HOSTILE}\x1b]0;title\x07"
-    conversation = store.create(said.replace("\n", ""), model, TRANSCRIPT, dials=ChatConfig(length=5), seed=1)
+    conversation = store.create(
+        said.replace("\n", ""), model, ConversationData.start(TRANSCRIPT, dials=ChatConfig(length=5), seed=1)
+    )
     conversation.say(said)
     conversation.edit(conversation.head, said + "more")
     store.rename(1, said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.conversation_data import ConversationData
 from charlm.config import ChatConfig
 from charlm.inference.engine import Engine
 from charlm.insight.reply_metrics import (
@@ -51,7 +52,7 @@ def test_measure_counts_each_metric() -> None:
 
 def test_converse_returns_replies_in_order() -> None:
     dials = ChatConfig(candidates=1, length=20)
-    talk = Conversation(Engine(random_checkpoint()), Dialogue("lines"), dials=dials, seed=1)
+    talk = Conversation(Engine(random_checkpoint()), ConversationData.start(Dialogue("lines"), dials=dials, seed=1))
     exchanges = converse(talk, ["hello", "and you"])
     assert [one.text.strip("\n") for one in talk.path] == [
         part for one in exchanges for part in (one.message, one.reply)

@@ -299,7 +299,7 @@ async def test_conversation_opened_deleted_restored_from_panel(chat: Chat) -> No
     await chat.pilot.pause()
     assert chat.turns[0] == "the first conversation"
     chat.assert_consistent()
-    panel.post_message(ConversationsPanel.Deleted(first))
+    panel.post_message(CommandChosen(f"/delete {first}"))
     await chat.pilot.pause()
     assert chat.turns == []
     assert first not in [one.number for one in chat.app.session.search()]

@@ -88,7 +88,7 @@ async def test_hostile_titles_are_cut(panel: ConversationsPanel, pilot: Pilot[No
 
 async def test_keys_act_on_highlighted_conversation(pilot: Pilot[None], app: WidgetApp) -> None:
     await pilot.press("delete", "down", "r", "enter", "n")
-    assert app.posted == [("Deleted", 3), ("Renamed", 9), *commands("/open 9", "/new")]
+    assert app.posted == [*commands("/delete 3"), ("Renamed", 9), *commands("/open 9", "/new")]
 
 
 async def test_click_opens_conversation(pilot: Pilot[None], app: WidgetApp) -> None:

@@ -13,9 +13,8 @@ from charlm.config import ChatConfig
 from charlm.errors import UsageError
 from charlm.settings import settings_of
 from charlm.text.sanitize import visible
-from charlm.tui.widgets.dial_rows import DialRow, PanelRow, PresetsRow, SeedRow
+from charlm.tui.widgets.dial_rows import DialRow, PanelRow, PresetsRow, SeedRow, SliderScale
 from charlm.tui.widgets.dials import DialsPanel
-from charlm.tui.widgets.slider_scale import SliderScale
 from tests.tui.widgets import SIZES, Shown, ShownWidget, Size, WidgetApp, commands, rows, show
 
 

@@ -8,19 +8,19 @@ import pytest
 from rich.cells import cell_len
 
 from charlm.text.sanitize import visible
-from charlm.tui.widgets.status import StatusLine, StatusTexts
+from charlm.tui.widgets.status import StatusLine
 from tests.tui.widgets import show
 
-ALL: Final = StatusTexts(
-    model="harbour",
-    state="writing",
-    turn="turn 7  2/3",
-    learned="moved 1.2% +0.08 bits",
-    speed="3,457 chars/s",
-    characters="1,234,567 characters",
-    seed="seed 1234567890",
-    note="heat",
-)
+ALL: Final = {
+    "model": "harbour",
+    "state": "writing",
+    "turn": "turn 7  2/3",
+    "learned": "moved 1.2% +0.08 bits",
+    "speed": "3,457 chars/s",
+    "characters": "1,234,567 characters",
+    "seed": "seed 1234567890",
+    "note": "heat",
+}
 
 
 def text(line: StatusLine) -> str:

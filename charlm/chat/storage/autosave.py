@@ -18,7 +18,7 @@ from typing import Final
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.adapt.learner import AdaptedContext
 from charlm.chat.conversation_data import ConversationData
-from charlm.chat.journal import Journal
+from charlm.chat.reply import Journal
 from charlm.chat.storage import rows
 from charlm.chat.storage.database import PATIENCE_SECONDS, DamagedFileError, Database
 from charlm.chat.turns import Turn, branch

@@ -136,11 +136,7 @@ _TYPES: Final[dict[Any, dict[str, tuple[object, ...]]]] = {
 
 
 def parse(kind: type[Document], values: Mapping[str, object]) -> Document:
-    """Return a document of this kind, from JSON.
-
-    Raises:
-        CheckpointError: a field is missing or of another type.
-    """
+    """Return a document of this kind, from JSON; raise CheckpointError if a field is missing or of another type."""
     for name, types in _TYPES[kind].items():
         if name not in values:
             raise CheckpointError(f"{name} is missing")
@@ -152,15 +148,9 @@ def parse(kind: type[Document], values: Mapping[str, object]) -> Document:
 def conversation(
     document: ConversationDocument, turns: Iterable[TurnDocument], *, is_trusted: bool = False
 ) -> tuple[ConversationData, dict[Turn, int]]:
-    """Return the conversation that a document describes, and the numbers of its turns.
+    """Return the conversation that a document describes, and the numbers of its turns; parents come before children.
 
-    Args:
-        document: of the conversation.
-        turns: of its turns, parents before children.
-        is_trusted: skip checks of segments that would only find a later error sooner.
-
-    Raises:
-        DAMAGE: a value is invalid.
+    If it is trusted, segments are not checked for what would raise an error later. An invalid value raises `DAMAGE`.
     """
     data = ConversationData(
         dialogue=Dialogue.from_dict(document.dialogue),

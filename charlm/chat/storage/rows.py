@@ -12,15 +12,7 @@ from dataclasses import fields
 from typing import Final, NamedTuple
 
 from charlm.chat.conversation_data import ConversationData
-from charlm.chat.storage.documents import (
-    DAMAGE,
-    ConversationDocument,
-    TurnDocument,
-    conversation,
-    conversation_document,
-    parse,
-    turn_document,
-)
+from charlm.chat.storage import documents
 from charlm.chat.turns import Turn
 from charlm.errors import CheckpointError
 
@@ -28,7 +20,7 @@ OPENING_CHARS: Final = 200  # of the first turn, stored with the conversation: a
 MAX_SAVED_ADAPTATIONS: Final = 3  # learned weights are stored for the newest 3 conversations
 
 _JSON: Final = ("dialogue", "dials", "rng", "moves", "segments", "learning")
-_TURN: Final = tuple(one.name for one in fields(TurnDocument))
+_TURN: Final = tuple(one.name for one in fields(documents.TurnDocument))
 _WRITE_TURN: Final = (
     f"INSERT INTO turn (conversation, {', '.join(_TURN)})"
     f" VALUES (:conversation, {', '.join(f':{one}' for one in _TURN)})"
@@ -46,7 +38,7 @@ class LoadedConversation(NamedTuple):
     drafts: list[int]  # rows of replies that a crash cut off
 
 
-def _columns(document: ConversationDocument | TurnDocument) -> dict[str, object]:
+def _columns(document: documents.ConversationDocument | documents.TurnDocument) -> dict[str, object]:
     values = vars(document).items()
     return {name: json.dumps(one, separators=(",", ":")) if name in _JSON else one for name, one in values}
 
@@ -57,7 +49,7 @@ def _columns(document: ConversationDocument | TurnDocument) -> dict[str, object]
 def conversation_row(data: ConversationData, rows: Rows) -> dict[str, object]:
     """Return the columns of a conversation."""
     opening = data.root.visited if data.head is not data.root else None
-    return _columns(conversation_document(data, rows)) | {
+    return _columns(documents.conversation_document(data, rows)) | {
         "turns": data.head.depth,
         "characters": data.head.characters,
         "opening": opening.text[:OPENING_CHARS] if opening is not None else "",
@@ -80,7 +72,7 @@ def update_conversation(connection: sqlite3.Connection, number: int, row: Mappin
 
 def write_turn(connection: sqlite3.Connection, number: int, turn: Turn, rows: Rows) -> int:
     """Write a turn, new or grown. Returns its row."""
-    values = _columns(turn_document(turn, rows))
+    values = _columns(documents.turn_document(turn, rows))
     values |= {"conversation": number, "id": rows.get(turn), "parent": values["parent"] or None, "visited": None}
     row = connection.execute(_WRITE_TURN, values).lastrowid
     assert row is not None
@@ -120,19 +112,15 @@ def write_adaptation(connection: sqlite3.Connection, number: int, row: int, stat
 
 
 def load(connection: sqlite3.Connection, number: int) -> LoadedConversation:
-    """Read a conversation. If a crash cut off its last reply, the head is there; drafts without text are left out.
-
-    Raises:
-        CheckpointError: it is damaged.
-    """
-    names = [one.name for one in fields(ConversationDocument)]
+    """Read a conversation. If a crash cut off its last reply, the head is there; drafts without text are left out."""
+    names = [one.name for one in fields(documents.ConversationDocument)]
     row = connection.execute(f"SELECT {', '.join(names)} FROM conversation WHERE id = ?", (number,)).fetchone()
     drafts: list[int] = []
     try:
         values = {name: json.loads(one) if name in _JSON else one for name, one in zip(names, row, strict=True)}
-        document = parse(ConversationDocument, values | {"forgets": bool(values["forgets"])})
-        data, rows = conversation(document, _load_turns(connection, number, drafts), is_trusted=True)
-    except DAMAGE as error:
+        document = documents.parse(documents.ConversationDocument, values | {"forgets": bool(values["forgets"])})
+        data, rows = documents.conversation(document, _load_turns(connection, number, drafts), is_trusted=True)
+    except documents.DAMAGE as error:
         raise CheckpointError(f"conversation {number} is damaged in the database") from error
     data.number = number
     last = data.turns[-1] if data.turns else data.root
@@ -141,7 +129,7 @@ def load(connection: sqlite3.Connection, number: int) -> LoadedConversation:
     return LoadedConversation(data, rows, drafts)
 
 
-def _load_turns(connection: sqlite3.Connection, number: int, drafts: list[int]) -> Iterator[TurnDocument]:
+def _load_turns(connection: sqlite3.Connection, number: int, drafts: list[int]) -> Iterator[documents.TurnDocument]:
     columns = ", ".join(_TURN).replace("parent", "coalesce(parent, 0)")
     sql = f"SELECT {columns} FROM turn WHERE conversation = ? ORDER BY id"
     found = connection.execute(sql, (number,)).fetchall()
@@ -154,4 +142,4 @@ def _load_turns(connection: sqlite3.Connection, number: int, drafts: list[int]) 
             reason = "cancelled"
             if not text:
                 continue
-        yield TurnDocument(index, parent, author, name, text, segments, reason, created, visited, learning)
+        yield documents.TurnDocument(index, parent, author, name, text, segments, reason, created, visited, learning)

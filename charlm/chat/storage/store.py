@@ -23,7 +23,6 @@ from charlm.chat.storage.database import Connect, Database
 from charlm.chat.storage.documents import one_line
 from charlm.chat.storage.listing import ConversationSummary
 from charlm.chat.storage.rows import LoadedConversation, Rows
-from charlm.config import ChatConfig
 from charlm.errors import CharlmError, NotFoundError
 from charlm.files import home
 from charlm.inference.engine import Engine
@@ -101,21 +100,10 @@ class ConversationStore:
 
     # -- one conversation ----------------------------------------------------------------------------------------------
 
-    def create(
-        self,
-        model: str,
-        engine: Engine,
-        dialogue: Dialogue,
-        *,
-        you: str | None = None,
-        bot: str | None = None,
-        dials: ChatConfig | None = None,
-        seed: int | None = None,
-    ) -> Conversation:
-        """Start a conversation with the model of this name; see `Conversation`. Its first turn saves it."""
+    def create(self, model: str, engine: Engine, data: ConversationData) -> Conversation:
+        """Start a conversation with the model of this name. Its first turn saves it."""
         self.save()
-        journal, clock = partial(self._autosave, model, {}), self._clock
-        return Conversation(engine, dialogue, you=you, bot=bot, dials=dials, seed=seed, journal=journal, clock=clock)
+        return Conversation(engine, data, journal=partial(self._autosave, model, {}), clock=self._clock)
 
     def open(self, number: int, model: str, engine: Engine, dialogue: Dialogue) -> Conversation:
         """Go on with a conversation, byte for byte as if it had never been closed. It keeps its format."""
@@ -127,7 +115,7 @@ class ConversationStore:
         if dialogue.writes_like(data.dialogue):
             data.dialogue = dialogue  # which may have more names
         journal = partial(self._autosave, model, loaded.rows)
-        return Conversation(engine, data=data, journal=journal, clock=self._clock)
+        return Conversation(engine, data, journal=journal, clock=self._clock)
 
     def _autosave(self, name: str, saved: Rows, data: ConversationData, model: AdaptiveModel) -> Autosave:
         one = Autosave(self._database, data, model, name, saved, self._now, self._turns_per_adaptation)

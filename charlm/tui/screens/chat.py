@@ -24,7 +24,7 @@ from charlm.tui.widgets.conversations import ConversationsPanel
 from charlm.tui.widgets.dials import DialsPanel
 from charlm.tui.widgets.input_history import InputHistory
 from charlm.tui.widgets.prompt import Prompt
-from charlm.tui.widgets.status import StatusLine, StatusTexts
+from charlm.tui.widgets.status import StatusLine
 from charlm.tui.widgets.transcript import Transcript
 from charlm.tui.widgets.xray import XRay
 from charlm.tui.xray_control import XRayController
@@ -119,10 +119,9 @@ class ChatScreen(Screen[None]):
         now = time.monotonic()
         self._read += characters
         self._began = self._began or now
-        texts = StatusTexts(characters=f"{self._read:,} characters")
+        self.status.show(characters=f"{self._read:,} characters")
         if now - self._began > SPEED_SECONDS:
-            texts["speed"] = f"{self._written / (now - self._began):,.0f} chars/s"
-        self.status.show(**texts)
+            self.status.show(speed=f"{self._written / (now - self._began):,.0f} chars/s")
         self._written += characters
 
     def finish_turn(self, turn: Turn) -> None:

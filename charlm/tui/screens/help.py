@@ -23,12 +23,7 @@ Rows = Sequence[tuple[str, str]]
 
 
 class HelpScreen(Modal[None]):
-    """A list that scrolls.
-
-    Args:
-        bindings: keys as Textual names them, with an explanation each.
-        commands: with slash and arguments, with an explanation each.
-    """
+    """A list that scrolls: keys as Textual names them, and commands with slash and arguments, each explained."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("q,f1,enter", "dismiss", "Close", show=False)]
 

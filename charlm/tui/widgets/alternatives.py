@@ -63,14 +63,7 @@ class Alternatives(OptionList):
     def show(
         self, character: str, surprise_bits: float | None, alternatives: Sequence[Alternative], offered: bool = True
     ) -> None:
-        """Show the alternatives to a character.
-
-        Args:
-            character: in the text.
-            surprise_bits: its surprisal, if that is known.
-            alternatives: the most probable first.
-            offered: whether one may be chosen; not in a person's turn.
-        """
+        """Show the alternatives to a character, the most probable first. None can be chosen if they are not offered."""
         self._character, self._alternatives, self._offered = character, alternatives[:MAX_ROWS], offered
         bits = "" if surprise_bits is None else f", a surprise of {surprise_bits:.1f} bits"
         self.border_title = Content(f"{character_name(character)}{bits}")

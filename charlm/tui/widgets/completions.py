@@ -39,8 +39,7 @@ def choices(
 class Completions(OptionList, can_focus=False):
     """Is mounted before the prompt in a vertical layout, takes no room, and is drawn over the widget above.
 
-    Args:
-        take: called with a clicked completion.
+    It calls `take` with a clicked completion.
     """
 
     DEFAULT_CSS = """

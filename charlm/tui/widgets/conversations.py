@@ -70,14 +70,10 @@ class ConversationsPanel(Vertical):
         query: str
 
     @dataclass
-    class _Request(Message):
-        number: int
-
-    class Deleted(_Request):
-        """The user deletes a conversation."""
-
-    class Renamed(_Request):
+    class Renamed(Message):
         """The user wants to rename a conversation."""
+
+        number: int
 
     def __init__(self, *, clock: Callable[[], float] = time.time, search_delay: float = SEARCH_DELAY_SECONDS) -> None:
         super().__init__(id="conversations")
@@ -146,7 +142,7 @@ class ConversationsPanel(Vertical):
 
     def action_delete(self) -> None:
         if self._number is not None:
-            self.post_message(self.Deleted(self._number))
+            self.post_message(CommandChosen(f"/delete {self._number}"))
 
     def action_rename(self) -> None:
         if self._number is not None:

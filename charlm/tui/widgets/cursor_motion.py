@@ -77,15 +77,13 @@ def by_word(document: Document, offset: int, step: int) -> int:
             match = _WORD_START.search(document.slice(start, start + _WINDOW_CHARS + 1), 1)
             if match:
                 return cluster_at(document, start + match.start())[0]
-        edge = nearest(document, len(document))
     else:
         for end in range(offset, 0, -_WINDOW_CHARS):
             start = max(0, end - _WINDOW_CHARS - 1)
             words = list(_WORD_START.finditer(document.slice(start, end), min(start, 1)))
             if words:
                 return cluster_at(document, start + words[-1].start())[0]
-        edge = nearest(document, 0, 1)
-    return offset if edge is None else edge
+    return to_document_edge(document, offset, step)
 
 
 def by_row(document: Document, offset: int, step: int, column: int) -> int:

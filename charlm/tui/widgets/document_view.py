@@ -42,8 +42,7 @@ class DocumentView(ScrollView, DocumentObserver):
     }
     """
 
-    unseen: reactive[int] = reactive(0, repaint=False)
-    """Characters that have arrived below the visible part."""
+    unseen: reactive[int] = reactive(0, repaint=False)  # characters that have arrived below the visible part
 
     def __init__(self) -> None:
         super().__init__()

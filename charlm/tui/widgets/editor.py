@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import ClassVar, Final
 
 from rich.cells import cell_len
@@ -23,6 +24,10 @@ from charlm.tui.widgets.paste_placeholders import MAX_FIELD_CHARS, MIN_PASTE_CHA
 
 _APP_KEYS: Final = ("f6", "f7")  # keys of TextArea that the app binds
 _MAX_NAMED_CHARACTERS: Final = 20  # unknown characters named below the text
+
+
+def _no_substitute(character: str) -> None:
+    """Take every character for a known one, until there is a model."""
 
 
 class _ClusterText(Text):
@@ -65,7 +70,7 @@ class Editor(ClusterTextArea, inherit_bindings=False):
     def __init__(self) -> None:
         # TextArea's __init__ already loads a text, which uses these attributes.
         self._placeholders = PastePlaceholders()
-        self._substitutes: dict[str, str | None] = {}  # by character
+        self._substitute_for: Callable[[str], str | None] = _no_substitute
         self._line_spans: dict[tuple[str, int], list[Span]] = {}  # by line and start of the model's part
         super().__init__(highlight_cursor_line=False)
         self.match_cursor_bracket = False
@@ -73,7 +78,7 @@ class Editor(ClusterTextArea, inherit_bindings=False):
     # -- watchers and events ------------------------------------------------------------------------------------------
 
     def watch_substitute(self) -> None:
-        self._substitutes.clear()
+        self._substitute_for = cache(self.substitute or _no_substitute)
         self.notify_style_update()
         self._show_substitutes()
         self.refresh()
@@ -124,7 +129,7 @@ class Editor(ClusterTextArea, inherit_bindings=False):
         last = self.document.end
         start, end = min(edit.top, last), min(edit.bottom, last)  # TextArea deletes beyond the last line, too
         if start != end:
-            start, end = self._snap_left(start), self._snap_right(end)
+            start, end = self._snap(start, 0), self._snap(end, 1)
         room = MAX_FIELD_CHARS - len(self.text) + len(self.get_text_range(start, end))
         text = self._placeholders.shorten(clean_input(edit.text), max(room, MIN_PASTE_CHARS))
         result = super().edit(Edit(text, start, end, edit.maintain_selection_offset))
@@ -139,27 +144,22 @@ class Editor(ClusterTextArea, inherit_bindings=False):
     # -- cursor -------------------------------------------------------------------------------------------------------
 
     def clamp_visitable(self, location: Location) -> Location:
-        return self._snap_left(super().clamp_visitable(location))
+        return self._snap(super().clamp_visitable(location), 0)
 
     def get_cursor_right_location(self) -> Location:
-        return self._snap_right(super().get_cursor_right_location())
+        return self._snap(super().get_cursor_right_location(), 1)
 
     def get_cursor_word_right_location(self) -> Location:
-        return self._snap_right(super().get_cursor_word_right_location())
+        return self._snap(super().get_cursor_word_right_location(), 1)
 
-    def _snap_left(self, location: Location) -> Location:
-        """Return the start of the cluster or placeholder around a location."""
+    def _snap(self, location: Location, side: int) -> Location:
+        """Return the start (`side` 0) or the end (1) of the cluster or placeholder around a location."""
         row, column = location
         line = self.document.get_line(row)
-        starts = [start for start, end in self._placeholders.spans(line) if start < column < end]
-        return row, starts[0] if starts else boundary_before(line, column)
-
-    def _snap_right(self, location: Location) -> Location:
-        """Return the end of the cluster or placeholder around a location."""
-        row, column = location
-        line = self.document.get_line(row)
-        ends = [end for start, end in self._placeholders.spans(line) if start < column < end]
-        return row, ends[0] if ends else boundary_after(line, column)
+        for span in self._placeholders.spans(line):
+            if span[0] < column < span[1]:
+                return row, span[side]
+        return row, (boundary_before, boundary_after)[side](line, column)
 
     # -- actions ------------------------------------------------------------------------------------------------------
 
@@ -197,13 +197,6 @@ class Editor(ClusterTextArea, inherit_bindings=False):
             for start, end, _ in iter_clusters(line, 0, len(line))
             if start >= model_start and not unknown.isdisjoint(unicodedata.normalize("NFC", line[start:end]))
         ]
-
-    def _substitute_for(self, character: str) -> str | None:
-        if self.substitute is None:
-            return None
-        if character not in self._substitutes:
-            self._substitutes[character] = self.substitute(character)
-        return self._substitutes[character]
 
     def _show_substitutes(self) -> None:
         """Name unknown characters and their substitutes below the text."""

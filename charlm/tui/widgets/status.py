@@ -6,7 +6,7 @@ Owns which texts are shown where there is not enough room for all.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, TypedDict, Unpack
+from typing import ClassVar
 
 from rich.cells import cell_len
 from textual.content import Content
@@ -18,19 +18,6 @@ from charlm.tui.graphemes import one_line, shorten
 _GAP = 3  # cells between two texts
 _STYLES = {"model": "$text-primary bold", "state": "$foreground", "note": "$text-warning"}
 _ORDER = ("model", "state", "turn", "learned", "speed", "characters", "seed", "note")
-
-
-class StatusTexts(TypedDict, total=False):
-    """Texts of the line; an empty one is not shown."""
-
-    model: str
-    state: str  # "ready", "writing", "loading ..."
-    turn: str  # "turn 7  2/3"
-    learned: str
-    speed: str
-    characters: str  # number of characters the model has read
-    seed: str
-    note: str | Content  # content keeps its colours
 
 
 class StatusLine(Widget):
@@ -51,9 +38,10 @@ class StatusLine(Widget):
 
     texts: reactive[Mapping[str, str | Content]] = reactive(dict)
 
-    def show(self, **texts: Unpack[StatusTexts]) -> None:
-        """Change some of the texts."""
-        self.texts = {**self.texts, **texts}  # type: ignore[dict-item]  # a TypedDict's values are objects
+    def show(self, **texts: str | Content) -> None:
+        """Change some of the texts, by their names; an empty one is not shown, and content keeps its colours."""
+        assert texts.keys() <= set(_ORDER)
+        self.texts = {**self.texts, **texts}
 
     def render(self) -> Content:
         """As many texts as there is room for; the state and the model are cut rather than left out."""

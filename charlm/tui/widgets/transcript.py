@@ -72,11 +72,8 @@ class Transcript(DocumentView, can_focus=True):
     }
     """
 
-    heat: reactive[bool] = reactive(False)
-    """Colour characters by their surprise."""
-
-    unit_scale: reactive[ColourScale | None] = reactive(None)
-    """Colour characters by the pinned unit's values, instead of by surprise; None while no unit is pinned."""
+    heat: reactive[bool] = reactive(False)  # colour characters by their surprise
+    unit_scale: reactive[ColourScale | None] = reactive(None)  # colour them by the values of the pinned unit instead
 
     class CursorMoved(Message):
         """The cursor is on another character."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -15,7 +15,7 @@ from rich.style import Style
 from textual import events
 from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -78,21 +78,11 @@ class XRay(Widget, can_focus=True):
     BORDER_SUBTITLE = "Enter pins, a ablates"
 
     summary: reactive[ActivationSummary | None] = reactive(None, layout=False)
-
-    place: reactive[tuple[int, int, int]] = reactive((0, 0, 0))
-    """The cursor: layer, number of the signal, unit."""
-
-    typed: reactive[str] = reactive("")
-    """A unit that is being typed."""
-
-    problem: reactive[str] = reactive("")
-    """What is wrong with the typed unit."""
-
-    pinned: reactive[tuple[int, int, str] | None] = reactive(None)
-    """Layer, index and signal of the pinned unit."""
-
-    clamps: reactive[Mapping[tuple[int, int], float]] = reactive(dict)
-    """The clamped units, by layer and index, and the value of each."""
+    place: reactive[tuple[int, int, int]] = reactive((0, 0, 0))  # the cursor: layer, number of the signal, unit
+    typed: reactive[str] = reactive("")  # a unit that is being typed
+    problem: reactive[str] = reactive("")  # with the typed unit
+    pinned: reactive[tuple[int, int, str] | None] = reactive(None)  # layer, index and signal of the pinned unit
+    clamps: reactive[Mapping[tuple[int, int], float]] = reactive(dict)  # values of clamped units, by layer and index
 
     @dataclass
     class ClampsChanged(Message):
@@ -114,34 +104,23 @@ class XRay(Widget, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__(id="xray")
-        self._rows: list[Strip] = []
+        self._rows: list[Strip] = []  # empty until a line is needed after a change
 
     # -- watchers and events ------------------------------------------------------------------------------------------
-
-    def on_mount(self) -> None:
-        for name in ("place", "typed", "problem", "pinned", "has_focus"):
-            self.watch(self, name, self._redraw, init=False)
 
     def watch_summary(self) -> None:
         """Keep the cursor within the model, which may be another one."""
         self._go(*self.place)
-        self._redraw()
 
     def watch_clamps(self) -> None:
         self.border_subtitle = f"{len(self.clamps)} held, u lets go" if self.clamps else self.BORDER_SUBTITLE
-        self._redraw()
 
     def on_resize(self) -> None:
         if self.content_size.width:
             self.post_message(self.WidthChanged(self._strip_width))
-        self._redraw()
 
     def on_blur(self) -> None:
         self.typed = self.problem = ""
-
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self._redraw()
 
     async def on_key(self, event: events.Key) -> None:
         """Add to the unit that is being typed."""
@@ -251,23 +230,26 @@ class XRay(Widget, can_focus=True):
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return container.height
 
-    def render_line(self, y: int) -> Strip:
-        return self._rows[y] if y < len(self._rows) else Strip.blank(self.content_size.width, self.rich_style)
+    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
+        self._rows = []
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
-    def _redraw(self) -> None:
+    def render_line(self, y: int) -> Strip:
         width, height = self.content_size
-        if not (self.is_mounted and width and height):
-            return
+        if len(self._rows) != height:
+            self._rows = [row.adjust_cell_length(width, self.rich_style) for row in self._draw(width, height)]
+        return self._rows[y]
+
+    def _draw(self, width: int, height: int) -> list[Strip]:
         if width < MIN_SIZE.width or height < MIN_SIZE.height:
             rows = [self._line("no room for an X-ray")]
         elif self.summary is None:
             rows = [self._line("nothing was read yet", "xray--aside")]
         else:
-            rows = self._draw(self.summary, height)
-        self._rows = [strip.adjust_cell_length(width, self.rich_style) for strip in rows[:height]]
-        self.refresh()
+            rows = self._draw_summary(self.summary, height)
+        return [*rows, *[self._line("")] * height][:height]
 
-    def _draw(self, summary: ActivationSummary, height: int) -> list[Strip]:
+    def _draw_summary(self, summary: ActivationSummary, height: int) -> list[Strip]:
         """Draw everything if there is room; otherwise scroll the strips with the cursor."""
         strips: list[Strip] = []
         current = 0
