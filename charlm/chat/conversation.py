@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.context_cache import ContextCache
@@ -125,7 +126,6 @@ class Conversation:
         return self.dialogue.beginning + self.data.text_up_to(turn or self.head)
 
     def context(self, turn: Turn) -> Context:
-        """Return the context after a turn."""
         return self.contexts.context(turn)
 
     # -- operations ---------------------------------------------------------------------------------------------------
@@ -344,19 +344,12 @@ class Conversation:
 
     def texts_to_avoid(self, turn: Turn) -> list[str]:
         """Return what a reply is not to repeat: what a person said just before, and the last replies, newest first."""
-        texts = []
         assert turn.parent is not None
-        if turn.parent.author == YOU:
-            texts.append(turn.parent.text)
-        for one in upwards(turn.parent):
-            if one.author == BOT:
-                texts.append(one.text)
-                if len(texts) > MAX_AVOIDED_REPLIES:
-                    break
-        return texts
+        asked = [turn.parent.text] if turn.parent.author == YOU else []
+        replies = (one.text for one in upwards(turn.parent) if one.author == BOT)
+        return [*asked, *islice(replies, MAX_AVOIDED_REPLIES + 1 - len(asked))]
 
     def _move(self, head: Turn, *, joins: bool = False) -> None:
-        """Move the head to a new turn; see `ConversationData.move`."""
         self.data.count(head)
         self.data.move(head, joins=joins)
         if head.policy.forget:

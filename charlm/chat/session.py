@@ -176,7 +176,6 @@ class Session:
         self.open(number)
 
     def rename(self, title: str) -> None:
-        """Give the conversation a title."""
         self.conversation.data.title = title
         if self.number is not None:
             self._require_store().rename(self.number, title)

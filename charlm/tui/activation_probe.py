@@ -1,6 +1,6 @@
 """Activations for the X-ray: how often the model is read again, from where, and what is sent to the interface.
 
-All of it runs in worker threads. The interface replaces `ActivationProbe.request`, and gets small plain values.
+All of it runs in worker threads. The interface sets what is wanted, and gets small plain values.
 """
 
 from __future__ import annotations
@@ -32,14 +32,6 @@ class Pin(NamedTuple):
     layer: int
     unit: int
     signal: str
-
-
-class ProbeRequest(NamedTuple):
-    """Settings of the X-ray. They are replaced as a whole, so no thread sees half a change."""
-
-    watching: bool = False  # the X-ray is open
-    width: int = 20  # groups that the units of a layer are folded into
-    pin: Pin | None = None
 
 
 class ActivationsReady(NamedTuple):
@@ -93,7 +85,9 @@ class ActivationProbe:
     def __init__(
         self, put: Callable[[ActivationsReady | UnitColours], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.request = ProbeRequest()
+        self.watching = False  # the X-ray is open
+        self.width = 20  # groups that the units of a layer are folded into
+        self.pin: Pin | None = None
         self._put = put
         self._clock = clock
         self._next_summary = 0.0
@@ -108,22 +102,24 @@ class ActivationProbe:
 
     def add_piece(self, piece: Piece) -> None:
         """Follow the reply; send a summary if one is due."""
-        reply, request = self._reply, self.request
+        reply = self._reply
         assert reply is not None
-        reply.add(piece, pinned=request.pin is not None)
-        if (request.watching or request.pin is not None) and self._clock() >= self._next_summary:
-            self._probe(reply, request)
+        reply.add(piece, pinned=self.pin is not None)
+        if self._clock() >= self._next_summary:
+            self._probe(reply)
         if piece.text.endswith("\n"):
             reply.entropies = []
 
     def finish(self) -> None:
         """Send a summary of the last character."""
-        reply, request = self._reply, self.request
-        if reply is not None and reply.pending and (request.watching or request.pin is not None):
-            self._probe(reply, request)
+        if self._reply is not None and self._reply.pending:
+            self._probe(self._reply)
         self._reply = None
 
-    def _probe(self, reply: _ReplyInProgress, request: ProbeRequest) -> None:
+    def _probe(self, reply: _ReplyInProgress) -> None:
+        pin = self.pin  # another thread may change it
+        if not self.watching and pin is None:
+            return
         import numpy as np
 
         from charlm.insight.xray import summarise_activations
@@ -133,7 +129,7 @@ class ActivationProbe:
             reply.state = reply.state or start
         assert reply.state is not None
         engine = reply.engine.with_clamps(reply.conversation.dials.clamps)  # as for the next character
-        state, pin, ids = reply.state, request.pin, np.array(reply.pending)
+        state, ids = reply.state, np.array(reply.pending)
         values: list[float] = []
         if len(ids) > 1:
             if pin is None:
@@ -147,9 +143,9 @@ class ActivationProbe:
             values += _values_of(pin, activations)
             by_character = [value for value, length in zip(values, reply.lengths, strict=True) for _ in range(length)]
             self._send_colours(engine, pin, reply.turn, reply.first, by_character)
-        if request.watching:
+        if self.watching:
             entropies = reply.entropies[-MAX_ENTROPIES:]
-            summary = summarise_activations(engine, activations, reply.character, entropies, request.width)
+            summary = summarise_activations(engine, activations, reply.character, entropies, self.width)
             self._put(ActivationsReady(summary))
         reply.first += sum(reply.lengths[:-1])
         reply.state, reply.pending, reply.lengths = state, reply.pending[-1:], reply.lengths[-1:]
@@ -163,9 +159,9 @@ class ActivationProbe:
         from charlm.inference.context import encode_lossy
         from charlm.inference.engine import SEGMENT
 
-        pin = self.request.pin
+        pin = self.pin
         for turn in turns:
-            if pin is None or pin != self.request.pin or conversation.busy or not has_unit(conversation.engine, pin):
+            if pin is None or pin != self.pin or conversation.busy or not has_unit(conversation.engine, pin):
                 return
             state, engine = _read_turn(conversation, turn, "")
             ids = encode_lossy(engine.vocabulary, turn.text)
@@ -197,7 +193,7 @@ class ActivationProbe:
         *_, engine, activations = self._last_read
         # The distribution after a character is the next character's entropy.
         entropies = entropy_bits(log_softmax(activations.logits[:-1])).tolist()
-        return summarise_activations(engine, activations, text[-1], entropies[-MAX_ENTROPIES:], self.request.width)
+        return summarise_activations(engine, activations, text[-1], entropies[-MAX_ENTROPIES:], self.width)
 
     def _send_colours(self, engine: Engine, pin: Pin, turn: Turn, first: int, values: list[float]) -> None:
         from charlm.cells import CELLS
@@ -208,7 +204,7 @@ class ActivationProbe:
         self._reach = pin, max([known, *map(abs, values)])
         title = f"unit {pin.layer}:{pin.unit} {pin.signal}"
         low, high = colour_range(CELLS[engine.config.cell].SIGNALS[pin.signal], self._reach[1])
-        if pin == self.request.pin:
+        if pin == self.pin:
             self._put(UnitColours(pin, turn, first, values, ColourScale(title, low, high, palette(), inks())))
 
 
@@ -226,19 +222,15 @@ def _values_of(pin: Pin, activations: Activations) -> list[float]:
 
 
 def _read_turn(conversation: Conversation, turn: Turn, text: str) -> tuple[State, Engine]:
-    """Return the state after the first `text` of a turn, and the model with the units clamped as in the turn."""
+    """Return the state after the first `text` of a turn, and the model with the units clamped as at the turn's end."""
     from charlm.inference.context import StaticModel, encode_lossy
 
     assert turn.parent is not None
     before = conversation.contexts.begin_turn(conversation.context(turn.parent), turn)
-    engine = _clamped_as_drawn(conversation.model.engine(before), turn)
-    return StaticModel(engine).read(before, encode_lossy(engine.vocabulary, text)).state, engine
-
-
-def _clamped_as_drawn(engine: Engine, turn: Turn) -> Engine:
-    """Clamp the units that were clamped at the end of a turn, as far as the model has them."""
+    engine = conversation.model.engine(before)
     settings = [setting for segment in turn.segments for setting in segment.settings]
     clamps = settings[-1].dials.clamps if settings else {}
     config = engine.config
     known = {at: value for at, value in clamps.items() if at[0] < config.layers and at[1] < config.hidden}
-    return engine.with_clamps(known) if known else engine
+    engine = engine.with_clamps(known) if known else engine
+    return StaticModel(engine).read(before, encode_lossy(engine.vocabulary, text)).state, engine

@@ -369,7 +369,7 @@ class ChatApp(App[int]):
             if event.turn.author != "bot":
                 raise UsageError("only a reply of the model's can branch", "e edits a turn of your own")
             conversation = self.session.conversation
-            self.chat.look.end()
+            self.chat.look.action_end()
             self.generate(lambda observer: conversation.branch_at(event.turn, event.character, event.text, observer))
 
     @on(CommandChosen)

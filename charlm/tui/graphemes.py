@@ -12,7 +12,7 @@ import re
 import sys
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
@@ -149,22 +149,20 @@ def measure(cluster: str) -> tuple[int, str]:
 
 def boundary_before(text: str, index: int) -> int:
     """Return the last cluster boundary at or before an index."""
-    if text.isascii():
-        return min(index, len(text))
     boundaries = _boundaries(text)
     return boundaries[bisect_right(boundaries, index) - 1]
 
 
 def boundary_after(text: str, index: int) -> int:
     """Return the first cluster boundary at or after an index."""
-    if text.isascii():
-        return min(index, len(text))
     boundaries = _boundaries(text)
     return boundaries[min(bisect_left(boundaries, index), len(boundaries) - 1)]
 
 
 @lru_cache(maxsize=32)
-def _boundaries(text: str) -> list[int]:
+def _boundaries(text: str) -> Sequence[int]:
+    if text.isascii():
+        return range(len(text) + 1)
     return [*(start for start, _, _ in iter_clusters(text, 0, len(text))), len(text)]
 
 

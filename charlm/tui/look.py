@@ -32,6 +32,8 @@ class LookPane(Vertical):
     """The transcript, and below it the alternatives to the character at the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Open", tooltip="While you look: to the alternatives"),
+        Binding("escape", "end", "Back", tooltip="While you look: leave the text"),
         Binding("e", "edit", "While you look: edit this turn", show=False),
         Binding("b", "branch", "While you look: let the model go on from here", show=False),
         Binding("left_square_bracket", "version(-1)", "While you look: the version before", show=False),
@@ -150,12 +152,11 @@ class LookPane(Vertical):
     def toggle(self) -> None:
         """Start a cursor in the last turn, or end looking."""
         if self.looking or not self.turns:
-            self.end()
+            self.action_end()
         else:
             self.transcript.start_cursor(self.turns[-1].id)
 
-    @on(Transcript.CursorStopped)
-    def end(self) -> None:
+    def action_end(self) -> None:
         self.transcript.stop_cursor()
         self.set_class(False, "-looking")
         self.post_message(self.Ended())
@@ -174,8 +175,7 @@ class LookPane(Vertical):
                 self.alternatives.show(*scores[character], offered=turn.author == "bot")
                 self.set_class(True, "-looking")
 
-    @on(Transcript.Opened)
-    def _focus_alternatives(self) -> None:
+    def action_open(self) -> None:
         if self.alternatives.display:
             self.alternatives.focus()
 
@@ -183,7 +183,7 @@ class LookPane(Vertical):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave the keys to others without a cursor."""
-        return self.looking or action not in ("edit", "branch", "version", "choose")
+        return self.looking or action not in ("open", "end", "edit", "branch", "version", "choose")
 
     @on(Alternatives.Chosen)
     def _branch_with(self, event: Alternatives.Chosen) -> None:
@@ -199,12 +199,12 @@ class LookPane(Vertical):
 
     def action_edit(self) -> None:
         if (place := self.at_cursor) is not None:
-            self.end()
+            self.action_end()
             self.post_message(self.Edited(place[0]))
 
     def action_version(self, step: int) -> None:
         if (place := self.at_cursor) is not None:
-            self.end()
+            self.action_end()
             self.post_message(self.VersionChosen(place[0], step))
 
     @property

@@ -23,22 +23,13 @@ class XRayController:
     def __init__(self, panel: XRay, transcript: Transcript, probe: ActivationProbe) -> None:
         self.panel = panel
         self._transcript = transcript
-        self._probe = probe
+        self.probe = probe
         self._next: tuple[Conversation, Turn, int] | None = None  # to be shown next
         self._serving = False
 
-    # -- activations at a character -----------------------------------------------------------------------------------
-
-    def watch(self, watching: bool) -> None:
-        """Let the probe follow a reply in progress while the panel is open."""
-        self._probe.request = self._probe.request._replace(watching=watching)
-
-    def set_width(self, width: int) -> None:
-        self._probe.request = self._probe.request._replace(width=width)
-
     def show(self, conversation: Conversation, turn: Turn, character: int) -> None:
         """Show the activations at a character of a finished turn, as soon as they are computed."""
-        if not self._probe.request.watching:
+        if not self.probe.watching:
             return
         if turn.parent is None:  # the root, before the first turn
             self._next, self.panel.summary = None, None
@@ -54,38 +45,32 @@ class XRayController:
             while (place := self._next) is not None:
                 self._next = None
                 with report_errors(self.panel):
-                    summary = await asyncio.to_thread(self._probe.summary_at, *place)
+                    summary = await asyncio.to_thread(self.probe.summary_at, *place)
                     if summary is not None:
                         self.panel.summary = summary
         finally:
             self._serving = False
 
-    # -- a pinned unit ------------------------------------------------------------------------------------------------
-
-    @property
-    def pin(self) -> Pin | None:
-        return self._probe.request.pin
-
     def set_pin(self, pin: Pin | None) -> None:
         """Forget the colours of another unit."""
-        if pin != self.pin:
-            self._probe.request = self._probe.request._replace(pin=pin)
+        if pin != self.probe.pin:
+            self.probe.pin = pin
             self.panel.pinned, self._transcript.unit_scale = pin, None
             self._transcript.document.clear_unit_values()
 
     def colour_turns(self, conversation: Conversation, turns: Sequence[Turn]) -> None:
         """Colour those turns that are not coloured yet; the pin goes with a model that lacks the unit."""
-        if self.pin is None:
+        if self.probe.pin is None:
             return
-        if not has_unit(conversation.engine, self.pin):
+        if not has_unit(conversation.engine, self.probe.pin):
             self.set_pin(None)
             return
         missing = [turn for turn in turns if not self._transcript.document.has_unit_values(turn.id)]
-        work = partial(self._probe.colour_turns, conversation, missing)
+        work = partial(self.probe.colour_turns, conversation, missing)
         self.panel.run_worker(work, thread=True, exclusive=True, group="pin", exit_on_error=False)
 
     def set_colours(self, colours: UnitColours) -> None:
         """Colour characters, if the unit is still pinned."""
-        if colours.pin == self.pin:
+        if colours.pin == self.probe.pin:
             self._transcript.unit_scale = colours.scale
             self._transcript.document.set_unit_values(colours.turn.id, colours.first, colours.values)

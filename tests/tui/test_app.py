@@ -519,7 +519,7 @@ async def test_panel_opened_leaves_focus_in_prompt(open_chat: OpenChat, key: str
         assert chat.turns[0] == "hello"
         assert chat.turns[2] == chat.conversation.fit("tell a nice day: 1")
         assert chat.conversation.dials == dials
-        assert chat.screen.xray.pin is None
+        assert chat.screen.xray.probe.pin is None
 
 
 @pytest.mark.parametrize(("key", "name"), [("f2", "conversations"), ("f3", "dials"), ("f10", "xray")])

@@ -114,7 +114,7 @@ async def test_xray_follows_reply_and_takes_keys(open_chat: OpenChat) -> None:
         await chat.pilot.press("down", "right")
         assert pane(chat).place == (0, 1, 1)
         await chat.pilot.press("f10")
-        assert not chat.app.events.probe.request.watching
+        assert not chat.app.events.probe.watching
         await chat.pilot.press("f10")
         count = len(seen)
         await chat.until(lambda: moved() and len(seen) > count + 1)
@@ -259,7 +259,7 @@ async def test_unit_pinned_during_reply_colours_it(open_chat: OpenChat) -> None:
         await focus_xray_during_reply(chat)
         await chat.pilot.press("down", "right", "right", "enter")
         await chat.until(lambda: chat.screen.transcript.unit_scale is not None)
-        assert chat.screen.xray.pin == (0, 2, "f")
+        assert chat.screen.xray.probe.pin == (0, 2, "f")
         known = [value for value in unit_values(chat, 1) if value == value]
         assert all(0 <= value <= 1 for value in known)
         await chat.until(lambda: len([value for value in unit_values(chat, 1) if value == value]) > len(known) + 10)
@@ -278,7 +278,7 @@ async def test_pin_of_missing_unit_is_dropped(chat: Chat) -> None:
     await pin_unit(chat)
     chat.screen.xray.set_pin(Pin(7, 0, "c"))
     await chat.press("f6")
-    assert chat.screen.xray.pin is None
+    assert chat.screen.xray.probe.pin is None
     assert pane(chat).pinned is None
 
 

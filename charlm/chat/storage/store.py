@@ -186,7 +186,6 @@ class ConversationStore:
     # -- several -------------------------------------------------------------------------------------------------------
 
     def summary(self, number: int) -> ConversationSummary:
-        """Return the summary of a conversation."""
         with self._database.reading() as connection:
             self._find(connection, number)
             found = listing.one(connection, number)

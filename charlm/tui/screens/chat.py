@@ -207,7 +207,7 @@ class ChatScreen(Screen[None]):
     def action_toggle_panel(self, name: str) -> None:
         with report_errors(self):
             self.panels.toggle(name)
-            self.xray.watch(self.panels.is_open("xray"))
+            self.xray.probe.watching = self.panels.is_open("xray")
             self._show_panels()
 
     def action_page(self, step: int) -> None:
@@ -241,7 +241,7 @@ class ChatScreen(Screen[None]):
         if self.end_edit() is not None:
             return
         if self.look.looking:
-            self.look.end()
+            self.look.action_end()
             return
         for name in self.panels.open_panels:
             self.action_toggle_panel(name)
@@ -284,5 +284,5 @@ class ChatScreen(Screen[None]):
 
     @on(XRay.WidthChanged)
     def _set_xray_width(self, event: XRay.WidthChanged) -> None:
-        self.xray.set_width(event.width)
+        self.xray.probe.width = event.width
         self._show_activations()

@@ -120,7 +120,6 @@ class Document:
         return max(0, bisect_right(self.spans, offset, key=attrgetter("start")) - 1)
 
     def span_end(self, index: int) -> int:
-        """Return the offset after the last character of a block."""
         if index + 1 == len(self.spans):
             return len(self)
         following = self.spans[index + 1]
@@ -137,7 +136,6 @@ class Document:
         return WrappedRow(kind, start, self.slice(start, end))
 
     def row_at(self, offset: int) -> int:
-        """Return the number of the row of text at an offset."""
         return max(0, bisect_right(self._row_starts, offset) - 1)
 
     def row_start(self, y: int) -> int:

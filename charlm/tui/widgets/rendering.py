@@ -43,7 +43,6 @@ class ColourScale(NamedTuple):
     inks: tuple[str, ...]  # a readable text colour for each colour
 
     def style(self, value: float) -> Style:
-        """Return the style of text with a value."""
         step = self._step(value)
         return style_of(self.inks[step], self.colours[step])
 

@@ -38,8 +38,6 @@ class Transcript(DocumentView, can_focus=True):
         Binding("ctrl+right", "move('word', 1)", "Next word", show=False),
         Binding("shift+tab", "move('block', -1)", "Turn before", show=False),
         Binding("tab", "move('block', 1)", "Next turn"),
-        Binding("enter", "open", "Open"),
-        Binding("escape", "leave", "Back"),
     ]
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -77,12 +75,6 @@ class Transcript(DocumentView, can_focus=True):
 
     class CursorMoved(Message):
         """The cursor is on another character."""
-
-    class Opened(Message):
-        """Enter was pressed on the character under the cursor."""
-
-    class CursorStopped(Message):
-        """Escape was pressed: the cursor is gone, and the focus should go elsewhere."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -169,9 +161,7 @@ class Transcript(DocumentView, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave keys that only move a cursor to others while there is none."""
-        if action in ("open", "leave") or (action == "move" and parameters[0] in ("character", "word", "block")):
-            return self._cursor is not None
-        return True
+        return self._cursor is not None or action != "move" or parameters[0] not in ("character", "word", "block")
 
     def action_move(self, unit: str, step: int) -> None:
         """Move the cursor, or without one scroll."""
@@ -189,13 +179,6 @@ class Transcript(DocumentView, can_focus=True):
             self._cursor_column = column
         else:
             self._go(cursor_motion.MOTIONS[unit](self.document, self._cursor, step))
-
-    def action_open(self) -> None:
-        self.post_message(self.Opened())
-
-    def action_leave(self) -> None:
-        self.stop_cursor()
-        self.post_message(self.CursorStopped())
 
     def _go(self, offset: int) -> None:
         """Put the cursor on a character and show it."""

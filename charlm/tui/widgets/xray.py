@@ -195,7 +195,6 @@ class XRay(Widget, can_focus=True):
             self.problem = f"{value!r} is no value to hold a unit at"
 
     def action_clamp(self, value: float) -> None:
-        """Clamp the memory of the unit at the cursor."""
         if self.summary is not None:
             layer, _, unit = self.place
             self.post_message(self.ClampsChanged({**self.clamps, (layer, unit): float(value)}))
