@@ -82,6 +82,7 @@ class ChatApp(App[int]):
         self.failure: Exception | None = None  # why the session could not be opened; the app has ended
         self.events = EventQueue()
         self.chat = ChatScreen(self.events)
+        self.show_conversation, self.show_dials = self.chat.show_conversation, self.chat.show_dials
         self._options = options
         self._open_session = open_session or partial(_open_session, options)
         self._unsent: list[str] = []  # submitted before the model was loaded
@@ -222,12 +223,6 @@ class ChatApp(App[int]):
         self.events.stopping = None
         self.chat.begin_request()
         self.run_worker(work, thread=True, group="model", exit_on_error=False)
-
-    def show_conversation(self) -> None:
-        self.chat.show_conversation()
-
-    def show_dials(self) -> None:
-        self.chat.show_dials()
 
     def leave(self, code: int = 0) -> None:
         """End the chat, after the reply in progress is saved."""

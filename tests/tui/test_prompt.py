@@ -17,9 +17,8 @@ from charlm.text.sanitize import visible
 from charlm.tui.graphemes import lay_out
 from charlm.tui.textual_internals import ClusterWrappedDocument
 from charlm.tui.widgets.completions import Completions, choices
-from charlm.tui.widgets.input_history import InputHistory
 from charlm.tui.widgets.paste_placeholders import MAX_FIELD_CHARS, PastePlaceholders
-from charlm.tui.widgets.prompt import Prompt
+from charlm.tui.widgets.prompt import InputHistory, Prompt
 from tests.tui.test_graphemes import ACCENTED, CLUSTERS, FAMILY, FLAG, THUMB
 from tests.tui.widgets import SIZES, Shown, ShownWidget, Size, WidgetApp, rows, show
 

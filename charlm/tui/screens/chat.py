@@ -22,8 +22,7 @@ from charlm.tui.look import LookPane
 from charlm.tui.notices import ERROR_SECONDS, report_errors
 from charlm.tui.widgets.conversations import ConversationsPanel
 from charlm.tui.widgets.dials import DialsPanel
-from charlm.tui.widgets.input_history import InputHistory
-from charlm.tui.widgets.prompt import Prompt
+from charlm.tui.widgets.prompt import InputHistory, Prompt
 from charlm.tui.widgets.status import StatusLine
 from charlm.tui.widgets.transcript import Transcript
 from charlm.tui.widgets.xray import XRay
