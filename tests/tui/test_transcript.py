@@ -486,7 +486,7 @@ async def test_streaming_leaves_the_cursor_in_place() -> None:
         assert transcript.cursor == where
         assert reversed_cells(transcript) == seen
         assert transcript.unseen == 150
-        await pilot.press("escape")
+        transcript.stop_cursor()
         assert transcript.scroll_offset.y == transcript.max_scroll_y
         assert transcript.unseen == 0
 
@@ -512,10 +512,10 @@ async def test_cursor_of_removed_text_moves_to_the_end(transcript: Transcript, p
 async def test_cursor_bindings_need_a_cursor(transcript: Transcript, pilot: Pilot[None], app: WidgetApp) -> None:
     transcript.focus()
     await pilot.pause()
-    assert not {"enter", "escape", "left"} & app.screen.active_bindings.keys()
+    assert not {"left", "right"} & app.screen.active_bindings.keys()
     transcript.start_cursor(2)
     await pilot.pause()
-    assert {"enter", "escape", "left"} <= app.screen.active_bindings.keys()
+    assert {"left", "right"} <= app.screen.active_bindings.keys()
 
 
 async def test_resize_keeps_the_cursor_visible() -> None:
