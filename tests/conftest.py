@@ -1,8 +1,8 @@
 """Shared fixtures: tiny models with random weights, and the profiles of hypothesis.
 
-repeat     the default: the same examples at every run
-campaign   `make test-all`: five times as many examples
-explore    --hypothesis-profile=explore draws new examples at every run
+repeat     The default: the same examples at every run.
+campaign   `make test-all`: five times as many examples.
+explore    --hypothesis-profile=explore draws new examples at every run.
 """
 
 from __future__ import annotations
