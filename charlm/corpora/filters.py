@@ -67,11 +67,7 @@ def rejection_reason(
 
 
 def about_website(turns: Sequence[str]) -> list[bool]:
-    """Return for each turn if it is about the website: by its words, or by doubtful words with such a turn nearby.
-
-    Args:
-        turns: as typed.
-    """
+    """Return for each turn as typed if it is about the website: by its words, or by doubtful words near such a turn."""
     is_surely = [WEBSITE.search(turn.lower()) is not None for turn in turns]
     found = []
     for at, turn in enumerate(turns):

@@ -113,11 +113,8 @@ def join(messages: Sequence[str], known: Mapping[str, int]) -> str:
     """Join and normalise the messages of a turn.
 
     The website cut long messages in two; they are joined again. If the other person's turn came between the halves, the
-    cut sentence is removed. A message that begins with an asterisk corrects the one before it, and is left out.
-
-    Args:
-        messages: as typed.
-        known: count of each word in the corpus.
+    cut sentence is removed. A message that begins with an asterisk corrects the one before it, and is left out. `known`
+    counts each word of the corpus.
     """
     whole: list[str] = []
     is_cut = False
@@ -151,13 +148,9 @@ def shorten(turn: str) -> str:
 def split_at_rejected(
     turns: Sequence[str], messages: Sequence[Sequence[str]], counts: Mapping[str, int], report: CleaningReport
 ) -> list[list[str]]:
-    """Split a conversation at rejected turns, and shorten long turns.
+    """Split a conversation of normalised turns at rejected ones, and shorten long ones.
 
-    Args:
-        turns: normalised.
-        messages: of each turn, as typed.
-        counts: of each word in the corpus.
-        report: counts removals and changes.
+    `messages` has what was typed in each turn, and `counts` counts each word of the corpus.
     """
     parts: list[list[str]] = [[]]
     said: set[str] = set()
