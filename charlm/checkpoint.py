@@ -55,6 +55,7 @@ class TrainingRecord:
 
     created: str = ""  # ISO 8601, UTC
     sources: list[dict[str, Any]] = field(default_factory=list)  # name, sha256 and bytes of every text file
+    notices: list[str] = field(default_factory=list)  # authors and licences of the texts
     train_characters: int = 0
     validation_characters: int = 0  # for `validation`
     characters_seen: int = 0
@@ -82,6 +83,8 @@ class TrainingRecord:
                 raise CheckpointError(f"the training record's {name} is out of range")
         if not all(map(_is_source, document.get("sources", ()))):
             raise CheckpointError("the training record's sources are damaged")
+        if not all(isinstance(notice, str) for notice in document.get("notices", ())):
+            raise CheckpointError("the training record's notices are damaged")
         return cls(**document)
 
 

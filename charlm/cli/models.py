@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -81,11 +82,19 @@ def show(model: str, as_json: bool) -> None:
 @click.option("--full/--half", default=False, help="Precision of the weights.")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def export(model: str, output: Path, full: bool, force: bool) -> None:
-    """Write a copy of a model, by default in half precision: half the size, float32 again when it is loaded."""
+    """Write a copy of a model, by default in half precision: half the size, float32 again when it is loaded.
+
+    The copy names the authors and licences of the corpora that it was trained on, if they are built here.
+    """
     path = find_model(model)
     if output.exists() and not force:
         raise OutputError(f"{output} already exists", "choose another name with -o, or overwrite with --force")
-    save(load(path), output, half=not full)
+    from charlm.corpora.registry import notices  # only here: it imports what downloads need
+
+    checkpoint = load(path)
+    record = checkpoint.record
+    known = record.notices or [notice for text in record.sources for notice in notices(text["sha256"])]
+    save(replace(checkpoint, record=replace(record, notices=known)), output, half=not full)
     print_text(str(output))
     print_note(f"{path.stat().st_size / 1e6:.2f} MB, exported as {output.stat().st_size / 1e6:.2f} MB")
 
@@ -117,6 +126,8 @@ def _rows(path: Path, header: ModelHeader) -> Iterator[tuple[str, str]]:
         yield "text", f"{source['name']}, {source['bytes']:,} bytes, sha256 {source['sha256'][:16]}..."
     if len(record.sources) > MAX_SHOWN_SOURCES:
         yield "", f"and {len(record.sources) - MAX_SHOWN_SOURCES} files more"
+    for number, notice in enumerate(record.notices):
+        yield "" if number else "authors", notice
     if record.base:
         yield "fine-tuned", f"from {record.base}"
     if record.steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,19 @@ def print_text(text: str, end: str = "\n") -> None:
 def print_note(text: str) -> None:
     """Print a message on stderr, with control characters as symbols."""
     click.echo(visible(text), err=True)
+
+
+@contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """Yield a function that prints a message on stderr; on a terminal the next one, or the end, erases it."""
+    if not is_live():
+        yield print_note
+        return
+    width = shutil.get_terminal_size().columns - 1
+    try:
+        yield lambda text: click.echo(f"\r\x1b[2K{visible(text)[:width]}", err=True, nl=False)
+    finally:
+        click.echo("\r\x1b[2K", err=True, nl=False)
 
 
 def print_table(sides: str, rows: Iterable[Sequence[str]], heads: Sequence[str] = ()) -> None:

@@ -12,14 +12,35 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Final
 
+from charlm.corpora.documents import CleaningReport, Document, Files
+
 MISSING_CHARACTER: Final = "\u203b"  # a reference mark
 _RULE = re.compile(r"^-{20,}\n", re.MULTILINE)
 _COLOPHON = re.compile(r"^\u5e95\u672c[\uff1a:]", re.MULTILINE)
 _HEADING = re.compile(r"\uff3b\uff03[^\uff3d]*\u898b\u51fa\u3057[^\uff3d]*\uff3d")
+_JIS_NOTE = re.compile(r"\u203b\uff3b\uff03[^\uff3d]*?([12])-(\d{1,2})-(\d{1,2})[^\uff3d]*\uff3d")
 _NOTE = re.compile(r"\uff3b\uff03[^\uff3d]*\uff3d|\u300a[^\u300b]*\u300b|\uff5c")
 _ENDS: Final = "\u3002\uff01\uff1f"
-_OPENS: Final = "\u300c\u300e\uff08"
+OPENS: Final = "\u300c\u300e\uff08"
 _CLOSES: Final = "\u300d\u300f\uff09"
+
+
+def documents(files: Files, report: CleaningReport) -> Iterator[Document]:
+    """Yield each book as a document, with an indent before each paragraph that does not begin with a bracket."""
+    for path, text in files:
+        lines = paragraphs(with_jis_characters(text))
+        yield Document(path, "\n".join(line if line[0] in OPENS else f"\u3000{line}" for line in lines))
+
+
+def with_jis_characters(text: str) -> str:
+    """Replace missing characters whose notes have their number in JIS X 0213 by the characters."""
+
+    def character(note: re.Match[str]) -> str:
+        plane, row, cell = map(int, note.groups())
+        code = bytes([*([0x8F] if plane == 2 else []), 0xA0 + row, 0xA0 + cell])
+        return code.decode("euc_jis_2004", errors="replace")
+
+    return _JIS_NOTE.sub(character, text)
 
 
 def paragraphs(text: str) -> list[str]:
@@ -51,7 +72,7 @@ def sentences(paragraph: str) -> Iterator[str]:
     """Yield the sentences of a paragraph; punctuation within brackets ends none."""
     depth = begin = 0
     for at, letter in enumerate(paragraph):
-        depth += (letter in _OPENS) - (letter in _CLOSES)
+        depth += (letter in OPENS) - (letter in _CLOSES)
         if letter in _ENDS and depth <= 0 and paragraph[at + 1 : at + 2] not in (*_ENDS, *_CLOSES):
             yield paragraph[begin : at + 1]
             begin, depth = at + 1, 0

@@ -21,11 +21,13 @@ from charlm.errors import CorpusError
 MAX_BYTES: Final = 500_000_000  # read from an archive, unpacked
 
 
-def texts(path: Path, patterns: Sequence[str], *, max_bytes: int = MAX_BYTES) -> list[tuple[str, str]]:
+def texts(
+    path: Path, patterns: Sequence[str], *, encoding: str = "utf-8-sig", max_bytes: int = MAX_BYTES
+) -> list[tuple[str, str]]:
     """Return path and text of each file in an archive that matches, in the order of patterns and then of paths.
 
     Raises:
-        CorpusError: the archive is damaged, has no such files, is too large, or has a file that is not UTF-8.
+        CorpusError: the archive is damaged, has no such files, is too large, or has a file in another encoding.
     """
     members: dict[str, bytes] = {}
     left = max_bytes
@@ -45,9 +47,11 @@ def texts(path: Path, patterns: Sequence[str], *, max_bytes: int = MAX_BYTES) ->
     found = []
     for name in dict.fromkeys(ordered):
         try:
-            found.append((name, members[name].decode("utf-8-sig")))
+            found.append((name, members[name].decode(encoding)))
         except UnicodeDecodeError as error:
-            raise CorpusError(f"{name} in {path.name} is not UTF-8: byte 0x{members[name][error.start]:02X}") from error
+            shown = encoding.removesuffix("-sig").upper()
+            byte = members[name][error.start]
+            raise CorpusError(f"{name} in {path.name} is not {shown}: byte 0x{byte:02X}") from error
     return found
 
 

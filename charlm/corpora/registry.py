@@ -46,12 +46,29 @@ def built() -> list[str]:
 
 def manifest(name: str) -> dict[str, Any] | None:
     """Return a corpus's manifest; None if it is not built, or its text has changed."""
+    found = _read_manifest(name)
+    try:
+        return found if found and fetch.sha256(text_path(name)) == found["text"]["sha256"] else None
+    except OSError:
+        return None
+
+
+def _read_manifest(name: str) -> dict[str, Any] | None:
     try:
         found = json.loads(manifest_path(name).read_text(encoding="utf-8"))
-        is_whole = fetch.sha256(text_path(name)) == found["text"]["sha256"]
+        return found if found["text"]["sha256"] and found["sources"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if is_whole else None
+
+
+def notices(sha256: str) -> list[str]:
+    """Return the authors of the corpus with this sha256, with licences and titles; none if it is not built."""
+    for path in sorted(folder().glob("*.json")):
+        found = _read_manifest(path.stem)
+        if found and found["text"]["sha256"] == sha256:
+            rows = ((one["attribution"], one["licence"], one.get("title") or one["name"]) for one in found["sources"])
+            return catalogue.credit_lines(rows)
+    return []
 
 
 def find(name: str) -> Path:

@@ -21,6 +21,7 @@ from charlm import checkpoint, registry
 from charlm.adapt.gradient_rms import factor
 from charlm.checkpoint import Checkpoint, TrainingRecord
 from charlm.config import SamplingConfig
+from charlm.corpora.registry import notices
 from charlm.errors import OutputError, TrainingError, UsageError
 from charlm.inference.context import StaticModel, read_prompt
 from charlm.inference.engine import Engine
@@ -217,6 +218,7 @@ class RunWriter:
         record = TrainingRecord(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             sources=[asdict(source) for source in corpus.sources],
+            notices=[notice for source in corpus.sources for notice in notices(source.sha256)],
             train_characters=len(corpus.train),
             validation_characters=min(trainer.config.val_chars, whole) if validation is None else whole,
             characters_seen=progress.characters,

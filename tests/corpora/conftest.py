@@ -42,7 +42,7 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def source(path: Path, *files: str, **changes: object) -> CorpusSource:
+def source(path: Path, /, *files: str, **changes: object) -> CorpusSource:
     """The source of a file."""
     known = CorpusSource(
         "CC0", "nobody", package="some-text", version="1.0", sha256=sha256(path), files=files or ("*",)

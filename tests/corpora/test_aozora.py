@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.corpora import aozora
+from charlm.corpora.documents import CleaningReport
 
 BOOK = """蟹と船
 作者
@@ -40,6 +41,16 @@ def test_book_gives_passages_without_notation() -> None:
     ]
 
 
+def test_book_becomes_a_document_with_indents(report: CleaningReport) -> None:
+    [document] = aozora.documents([("a.txt", BOOK)], report)
+    lines = document.text.split("\n")
+    assert (document.name, lines[0], lines[1]) == (
+        "a.txt",
+        "\u3000蟹が夕方来た。「船か。船だ」と云った。寒い！",
+        "「船はどこだ。見えない」",
+    )
+
+
 def test_long_speech_is_split_like_a_paragraph() -> None:
     assert aozora.passages(BOOK, 5)[1:3] == [["「船はどこだ。見えない」"], ["あそこだ"]]
 
@@ -63,3 +74,10 @@ def test_sentences_joined_are_the_paragraph(paragraph: str) -> None:
     found = list(aozora.sentences(paragraph))
     assert "".join(found) == paragraph
     assert all(found)
+
+
+def test_characters_with_a_jis_number_are_restored() -> None:
+    other = "※［＃船の字］"
+    assert aozora.with_jis_characters(f"※［＃「尸＋水」、第3水準1-14-2］と{other}") == f"\U0002000b と{other}".replace(
+        " ", ""
+    )

@@ -56,7 +56,8 @@ def test_other_process_writes_same_bytes(recipe: Recipe, archive: Path, old: dic
         "import sys; from pathlib import Path\n"
         "from charlm.corpora import build, fetch\n"
         "from charlm.corpora.catalogue import CorpusSource, Recipe\n"
-        f"build.build({recipe!r}, download=fetch.from_folder(Path({str(archive.parent)!r})))"
+        f"recipe = {recipe!r}\n"
+        f"build.build(recipe, download=fetch.from_folder(Path({str(archive.parent)!r}), recipe.sources))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "CHARLM_HOME": str(tmp_path / "other")}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=60)
@@ -93,6 +94,23 @@ def test_full_disk_leaves_no_half_file(
     if nth == 1:
         assert files_of_corpora() == old
     assert set(files_of_corpora()) == set(old)
+
+
+def test_single_file_has_path_and_encoding_of_its_source(recipe: Recipe, tmp_path: Path) -> None:
+    text = "\u6e2f\u306e\u8239\u3002\n" * 100
+    file = tmp_path / "1.txt"
+    file.write_bytes(text.encode("cp932"))
+    about = {"package": "", "url": "https://x.example/1.txt", "path": "books/a.txt", "encoding": "cp932"}
+    sources = (source(file, title="Harbours", **about),)
+    manifest = build.build(replace(recipe, sources=sources), download=copying(file))
+    assert registry.find("harbours").read_text(encoding="utf-8") == text
+    entry = manifest["sources"][0]
+    assert (entry["name"], entry["url"], entry["title"]) == ("books/a.txt", "https://x.example/1.txt", "Harbours")
+    assert registry.notices(manifest["text"]["sha256"]) == ["nobody (CC0): Harbours"]
+    assert registry.notices("0" * 64) == []
+    wrong = replace(sources[0], encoding="utf-8-sig")
+    with pytest.raises(CorpusError, match=r"1\.txt in 1\.txt is not UTF-8: byte 0x8D"):
+        build.build(replace(recipe, sources=(wrong,)), download=copying(file))
 
 
 def test_no_temporary_folder_raises(recipe: Recipe, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,18 +140,53 @@ class TestPackageIndex:
             assert sha256(fetch.download(one, folder)) == one.sha256
 
 
-def test_folder_of_files_is_searched_by_sha256(tmp_path: Path, to: Path) -> None:
-    files = tmp_path / "files"
-    (files / "sub").mkdir(parents=True)
-    for name in ("a.whl", "b.whl"):
-        (files / name).write_text(name, encoding="utf-8")
-    known = source(files / "b.whl")
-    find = fetch.from_folder(files)
-    assert find(known, to) == files / "b.whl"
-    with pytest.raises(NotFoundError, match=r"no file with the sha256 of some-text 1\.0"):
-        find(replace(known, sha256="0" * 64), to)
-    with pytest.raises(NotFoundError):
-        fetch.from_folder(tmp_path / "nowhere")(known, to)
+class TestFolder:
+    """Files of this machine, by sha256."""
+
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> Path:
+        """A folder with two packages and a text in a subfolder."""
+        files = tmp_path / "files"
+        (files / "books").mkdir(parents=True)
+        for name in ("a.whl", "b.whl", "books/c.txt"):
+            (files / name).write_text(name, encoding="utf-8")
+        return files
+
+    @pytest.fixture
+    def text(self, files: Path) -> CorpusSource:
+        """The source of the text, whose address does not answer."""
+        known = source(files / "books" / "c.txt", package="", version="", path="books/c.txt", bytes=11)
+        return replace(known, url="http://127.0.0.1:9/c.txt")
+
+    def test_files_are_found_by_sha256(self, files: Path, text: CorpusSource, to: Path) -> None:
+        package = source(files / "b.whl")
+        find = fetch.from_folder(files, [package, text])
+        assert find(package, to) == files / "b.whl"
+        assert find(text, to) == files / "books" / "c.txt"
+        moved = (files / "books" / "c.txt").rename(files / "1.txt")
+        assert fetch.from_folder(files, [text])(text, to) == moved
+
+    def test_missing_file_is_fetched_or_named(self, files: Path, text: CorpusSource, to: Path) -> None:
+        (files / "books" / "c.txt").unlink()
+        missing = [text, replace(text, path="books/d.txt", sha256="0" * 64)]
+        find = fetch.from_folder(files, missing)
+        with pytest.raises(CorpusError, match=r"files lacks books/c\.txt and 1 more file: cannot fetch http://127\."):
+            find(text, to)
+        with pytest.raises(NotFoundError, match="no such folder"):
+            fetch.from_folder(files / "nowhere", missing)
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("books/x.txt", r"books/c\.txt is not the one that charlm knows: its sha256 is"),
+            ("books/", r"books/c\.txt is truncated \(6 of 11 bytes\)"),
+        ],
+    )
+    def test_another_version_raises(self, files: Path, text: CorpusSource, content: str, message: str) -> None:
+        (files / "books" / "c.txt").write_text(content, encoding="utf-8")
+        with pytest.raises(CorpusError, match=message) as caught:
+            fetch.from_folder(files, [text])
+        assert "remove it" in str(caught.value.hint)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -213,8 +248,8 @@ class TestUrl:
         ("path", "size", "message"),
         [
             ("/moved-out", len(TEXT), r"file:///etc/passwd.* is not allowed"),
-            ("/text.txt", 1, "larger than its limit of 1 bytes"),
-            ("/text.txt", len(TEXT) - 1, f"larger than its limit of {len(TEXT) - 1:,} bytes"),
+            ("/text.txt", 1, "larger than 1 bytes"),
+            ("/text.txt", len(TEXT) - 1, f"larger than {len(TEXT) - 1:,} bytes"),
             ("/none", len(TEXT), "/none answered 404"),
             ("/text.txt?short", 10**6, "the connection broke"),
         ],
