@@ -125,7 +125,7 @@ def _conversations(name: str, found: Iterable[Sequence[str]], report: CleaningRe
 
 
 def _chained_pairs(files: Files, report: CleaningReport) -> Iterator[Document]:
-    """Yield conversations of pairs in which a reply is the next line's utterance."""
+    """Yield conversations from pairs; they are chained while a reply is the next line's utterance."""
     for path, text in files:
         found: list[list[str]] = []
         for line in text.splitlines():

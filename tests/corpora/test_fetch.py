@@ -241,6 +241,10 @@ class TestUrl:
         assert headers["User-Agent"] == "charlm"
         assert body == b""
 
+    def test_file_that_the_folder_lacks_is_fetched(self, server: str, to: Path, tmp_path: Path) -> None:
+        known = self.at(f"{server}/text.txt")
+        assert fetch.from_folder(tmp_path, [known])(known, to) == to / "text.txt"
+
     def test_redirect_within_the_web_is_followed(self, server: str, to: Path) -> None:
         assert fetch.download(self.at(f"{server}/moved"), to).read_bytes() == TEXT
 
@@ -262,7 +266,9 @@ class TestUrl:
     def test_another_sha256_raises(self, server: str, to: Path) -> None:
         path = fetch.download(self.at(f"{server}/text.txt"), to)
         with pytest.raises(CorpusError, match="is not the one that charlm knows: its sha256 is"):
-            fetch.check(replace(self.at(""), sha256="0" * 64), path)
+            fetch.check(replace(self.at("x"), sha256="0" * 64), path)
+        with pytest.raises(CorpusError, match=r"is truncated \(10,500 of 10,501 bytes\)"):
+            fetch.check(self.at("x", len(TEXT) + 1), path)
 
     @pytest.mark.parametrize(
         "address", ["http://127.0.0.1:9/x", "file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "x"]
