@@ -36,6 +36,7 @@ TINY = ("--hidden", "16", "--layers", "1", "--lanes", "8", "--chunk", "16", "--p
 RECORD = TrainingRecord(
     created="2026-05-01T12:00:00+00:00",
     sources=[{"name": f"part{number}.txt", "sha256": "ab" * 32, "bytes": 1234 + number} for number in range(12)],
+    notices=["the harbourmaster (CC0): Letters"],
     train_characters=9000,
     validation_characters=1000,
     characters_seen=45_000,
