@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Final
 
 from charlm.corpora.documents import CleaningReport, Document, Files
+from charlm.text.decoding import normalise
 
 MISSING_CHARACTER: Final = "\u203b"  # a reference mark
 _RULE = re.compile(r"^-{20,}\n", re.MULTILINE)
@@ -28,7 +29,7 @@ _CLOSES: Final = "\u300d\u300f\uff09"
 def documents(files: Files, report: CleaningReport) -> Iterator[Document]:
     """Yield each book as a document, with an indent before each paragraph that does not begin with a bracket."""
     for path, text in files:
-        lines = paragraphs(with_jis_characters(text))
+        lines = paragraphs(with_jis_characters(normalise(text)))
         yield Document(path, "\n".join(line if line[0] in OPENS else f"\u3000{line}" for line in lines))
 
 

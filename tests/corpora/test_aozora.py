@@ -42,7 +42,7 @@ def test_book_gives_passages_without_notation() -> None:
 
 
 def test_book_becomes_a_document_with_indents(report: CleaningReport) -> None:
-    [document] = aozora.documents([("a.txt", BOOK)], report)
+    [document] = aozora.documents([("a.txt", BOOK.replace("\n", "\r\n"))], report)
     lines = document.text.split("\n")
     assert (document.name, lines[0], lines[1]) == (
         "a.txt",
