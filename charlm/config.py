@@ -15,6 +15,7 @@ from charlm.settings import MAX_SEED, PLANNED, Config, Setting, every
 
 CELL_NAMES: Final = ("lstm", "gru", "rnn", "peephole", "cifg", "multiplicative", "slstm")
 FORMATS: Final = ("plain", "lines", "transcript", "play")
+EXPORTS: Final = ("whatsapp", "telegram", "signal", "discord", "slack", "irc", "weechat", "prompts", "markdown")
 PRECISIONS: Final = ("auto", "fp32", "bf16")
 DEVICES: Final = ("auto", "cpu", "cuda", "mps")
 MAX_LAYERS: Final = 8
@@ -65,6 +66,11 @@ class DataConfig(Config):
 
     paths: tuple[str, ...] = ()  # files and folders; - is standard input
     encoding: Annotated[str, Setting("encoding of the files")] = "utf-8"
+    encoding_errors: Annotated[
+        str,
+        Setting("bytes that are not of the encoding: refuse, or replace by a symbol", choices=("strict", "replace")),
+    ] = "strict"
+    skip_bad: Annotated[bool, Setting("leave out files that cannot be read", flags=("--skip-bad",))] = False
     pattern: Annotated[str, Setting("which files of a folder to read", flags=("--glob",))] = "*"
     min_count: Annotated[
         int | None,
@@ -81,7 +87,11 @@ class DataConfig(Config):
     ] = 0.1
     val_file: Annotated[str | None, Setting("validate on this file instead", metavar="FILE")] = None
     format: Annotated[
-        str, Setting("how the text writes turns, for chat; auto detects it", choices=("auto", *FORMATS))
+        str,
+        Setting(
+            "how the text writes turns, for chat, or the program that exported it; auto detects it",
+            choices=("auto", *FORMATS, *EXPORTS),
+        ),
     ] = "auto"
 
 

@@ -16,12 +16,13 @@ from charlm.cli.common import encoding_option, find_texts, glob_option, json_opt
 from charlm.cli.dynamic_options import describe_gain, learn_config, learning_options, load_learner
 from charlm.cli.output import print_json, print_note, print_text, progress_bar
 from charlm.errors import OutputError
-from charlm.text.decoding import read_text
+from charlm.text.decoding import Encoding, read_text
 
 if TYPE_CHECKING:
     from charlm.adapt.dynamic_eval import AdaptResult
     from charlm.adapt.learner import Learner
     from charlm.checkpoint import Checkpoint
+    from charlm.text.chat_exports import ExportReader
 
 
 @charlm_command(
@@ -43,7 +44,7 @@ def command(
     output: str,
     times: int,
     pattern: str,
-    encoding: str,
+    encoding: Encoding,
     force: bool,
     as_json: bool,
     **options: object,
@@ -54,6 +55,7 @@ def command(
     may be a folder, a .gz file, or - for standard input; several texts are read one after the other.
     """
     from charlm import checkpoint
+    from charlm.text.chat_exports import ExportReader
     from charlm.training.run_dir import RunDir  # names of models; imports no torch
 
     config = learn_config(options)
@@ -61,7 +63,8 @@ def command(
     target = RunDir.named(output)
     if not force and (existing := next((path for path in (target.model, target.path) if path.exists()), None)):
         raise OutputError(f"{existing} already exists", "choose another name with -o, or overwrite with --force")
-    text, sources = _read(find_texts(paths, pattern, encoding), encoding)
+    exports = ExportReader(checkpoint.read_header(base).dialogue.format)
+    text, sources = _read(find_texts(paths, pattern, encoding), encoding, exports)
     learner = load_learner(base, config)
     result = _learn(learner, text, times)
     checkpoint.save(_adapted(learner, result, base.stem, sources), target.model)
@@ -80,12 +83,12 @@ def command(
         print_note(describe_gain(result))
 
 
-def _read(files: list[Path], encoding: str) -> tuple[str, list[dict[str, object]]]:
+def _read(files: list[Path], encoding: Encoding, exports: ExportReader) -> tuple[str, list[dict[str, object]]]:
     """Return the text, and the sources for the card of the model."""
     texts, sources = [], []
     for file in files:
         blocks: list[bytes] = []
-        texts.append("".join(read_text(file, encoding, blocks.append)))
+        texts.append("".join(exports.read(read_text(file, encoding, blocks.append))))
         data = b"".join(blocks)
         sources.append({"name": file.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)})
     return "".join(texts), sources

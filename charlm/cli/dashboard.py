@@ -15,12 +15,14 @@ from rich.text import Text
 
 from charlm.cli import INTERRUPTED
 from charlm.cli.output import print_json
+from charlm.settings import plural
 from charlm.text.dataset import CacheRebuilt, Reading
 from charlm.text.dialogue import MAX_NAMES
 from charlm.text.sanitize import visible
 from charlm.training import events
 
 BARS = "▁▂▃▄▅▆▇█"
+SHOWN_FILES = 10  # of those that cannot be read, in the plan
 SHOWN_NAMES = 4  # of speakers, in the plan
 STOPPING = "stopping after this step; Ctrl-C again leaves at once"
 _ENDS = {"budget": "the budget is spent", "patience": "it stopped improving"}
@@ -219,9 +221,15 @@ def plan_table(event: events.Planned) -> RenderableType:
     table.add_row("training", f"{train.budget}, {lanes}, rate {train.learning_rate:g}")
     machine = f"{event.precision} on {event.device}, {event.threads} threads"
     table.add_row("", f"dropout {dropout}{weight_drop}, seed {train.seed}, {machine}")
+    if event.exports:
+        table.add_row("export", event.exports)
     table.add_row("dialogue", dialogue_line(event))
     if event.skipped:
-        table.add_row("skipped", f"{len(event.skipped)} binary files, first {visible(event.skipped[0])}")
+        table.add_row("skipped", f"{plural(len(event.skipped), 'binary file')}, first {visible(event.skipped[0])}")
+    for number, problem in enumerate(event.unreadable[:SHOWN_FILES]):
+        table.add_row("left out" * (number == 0), visible(problem))
+    if more := len(event.unreadable[SHOWN_FILES:]):
+        table.add_row("", f"and {plural(more, 'file')} more")
     start = f"resumes at step {event.resumed_at}" if event.resumed_at is not None else event.path
     return Group(Text(visible(f"{event.name}: {start}"), style="bold"), table)
 

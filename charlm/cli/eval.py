@@ -15,6 +15,7 @@ from charlm.cli.dynamic_options import learn_config, learning_options, load_lear
 from charlm.cli.options import FiniteRange, check_together, option
 from charlm.cli.output import print_json, print_note, print_table, progress_bar
 from charlm.errors import CorpusError
+from charlm.text.decoding import Encoding
 
 if TYPE_CHECKING:
     from charlm.config import LearnConfig
@@ -50,7 +51,9 @@ LANES_HELP = "Parts read at the same time, for speed.  [default: 1 up to 200,000
 @encoding_option
 @glob_option
 @json_option
-def command(model: str, paths: tuple[str, ...], pattern: str, encoding: str, as_json: bool, **options: Any) -> None:
+def command(
+    model: str, paths: tuple[str, ...], pattern: str, encoding: Encoding, as_json: bool, **options: Any
+) -> None:
     """Measure a model on a text: nats and bits per character, perplexity, speed.
 
     The state is carried through each file. PATH may be a folder, a .gz file, or - for standard input. With --dynamic
@@ -65,8 +68,10 @@ def command(model: str, paths: tuple[str, ...], pattern: str, encoding: str, as_
     dynamic, dialogue = options["dynamic"], options["dialogue"]
     check_together(options, exclusive=[("dynamic", "lanes"), ("dialogue", "lanes"), ("dialogue", "dynamic")])
     config = learn_config(options, "--dynamic or --dialogue", dynamic or dialogue)
+    from charlm.checkpoint import read_header
+
     path = model_path(model)
-    texts = _read(paths, pattern, encoding, options["last"])
+    texts = _read(read_texts(paths, pattern, encoding, read_header(path).dialogue.format), options["last"])
     if dialogue:
         from charlm.cli.dialogue_eval import evaluate_dialogue
 
@@ -85,8 +90,7 @@ def command(model: str, paths: tuple[str, ...], pattern: str, encoding: str, as_
         print_note(f"{speed:,.0f} chars/s")
 
 
-def _read(paths: tuple[str, ...], pattern: str, encoding: str, last: float | None) -> dict[str, str]:
-    texts = read_texts(paths, pattern, encoding)
+def _read(texts: dict[str, str], last: float | None) -> dict[str, str]:
     for name, text in texts.items():
         if len(text) < 2:
             raise CorpusError(f"{name} is too short to be measured", "at least two characters are needed")

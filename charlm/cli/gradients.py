@@ -13,6 +13,7 @@ from charlm.cli.common import encoding_option, json_option, plot_option, read_wh
 from charlm.cli.options import Options
 from charlm.cli.output import print_json, print_table, print_text
 from charlm.errors import CorpusError, UsageError
+from charlm.text.decoding import Encoding
 
 if TYPE_CHECKING:
     from charlm.checkpoint import Checkpoint
@@ -46,7 +47,7 @@ PRINTED_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 @plot_option
 @encoding_option
 @json_option
-def command(models: tuple[str, ...], path: str, cells: tuple[str, ...], encoding: str, **options: Any) -> None:
+def command(models: tuple[str, ...], path: str, cells: tuple[str, ...], encoding: Encoding, **options: Any) -> None:
     """Measure how far back gradients reach.
 
     The measure is the norm of the gradient of a character's surprise with respect to the states h and c, k steps before

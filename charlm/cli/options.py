@@ -72,7 +72,7 @@ def _option_of(one: BoundSetting, group: str) -> Decorator:
     text = one.setting.help[0].upper() + one.setting.help[1:] + "."
     shared = partial(option, *one.flags, group=group, default=None, help=text, setting=one)
     if one.type is bool:
-        return shared()
+        return shared(is_flag=True)
     number = {int: "INTEGER", float: "NUMBER"}.get(one.type)
     return shared(type=_type_of(one), metavar=one.setting.metavar or number)
 

@@ -15,6 +15,7 @@ from charlm.cli.dynamic_options import learn_config, learning_options, load_lear
 from charlm.cli.options import FiniteRange
 from charlm.cli.output import is_live, print_json
 from charlm.errors import CorpusError, UsageError
+from charlm.text.decoding import Encoding
 
 if TYPE_CHECKING:
     from charlm.cli.heat import Heat
@@ -44,7 +45,14 @@ if TYPE_CHECKING:
 @encoding_option
 @json_option
 def command(
-    model: str, path: str, top: int, order: str, threshold: float | None, encoding: str, as_json: bool, **options: Any
+    model: str,
+    path: str,
+    top: int,
+    order: str,
+    threshold: float | None,
+    encoding: Encoding,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Find the most surprising lines of a text: odd log lines, typos, foreign passages.
 
@@ -88,19 +96,19 @@ def _ordered(scores: Iterable[LineScore], order: str, top: int) -> list[LineScor
     return by_surprise if order == "surprise" else sorted(by_surprise, key=lambda score: score.number)
 
 
-def _lines(path: str, encoding: str) -> list[str]:
+def _lines(path: str, encoding: Encoding) -> list[str]:
     text, *more = read_texts((path,), encoding=encoding).values()
     if more:
         raise UsageError(f"{path} holds several files", "score them one by one")
     return text.removesuffix("\n").split("\n")
 
 
-def _arriving_lines(encoding: str) -> Iterator[str]:
+def _arriving_lines(encoding: Encoding) -> Iterator[str]:
     for number, line in enumerate(iter(sys.stdin.buffer.readline, b""), 1):
         try:
-            yield line.decode(encoding).rstrip("\r\n")
+            yield line.decode(*encoding).rstrip("\r\n")
         except (UnicodeDecodeError, LookupError) as error:
-            problem = f"line {number} of standard input is not {encoding.upper()}"
+            problem = f"line {number} of standard input is not {encoding.name.upper()}"
             raise CorpusError(problem, "give its encoding with --encoding") from error
 
 

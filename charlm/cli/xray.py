@@ -18,7 +18,7 @@ from charlm.cli.options import Options, check_together
 from charlm.cli.output import has_colour, is_live, print_json, print_note, print_table, print_text, progress_bar
 from charlm.errors import CorpusError, UsageError
 from charlm.files import write_bytes
-from charlm.text.decoding import normalise
+from charlm.text.decoding import Encoding, normalise
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -71,7 +71,7 @@ MAP_ROWS = 8  # of a heat map in a terminal
 @click.option("--npz", "npz_file", type=click.Path(path_type=Path), help="Write every signal of every unit.")
 @encoding_option
 @json_option
-def command(model: str, text: str, encoding: str, chars: int | None, as_json: bool, **options: Any) -> None:
+def command(model: str, text: str, encoding: Encoding, chars: int | None, as_json: bool, **options: Any) -> None:
     """Look at a model's gates and cells while it reads a text.
 
     The text is an argument, a file, or - for standard input. Without further options, a table shows for each layer and
@@ -108,7 +108,7 @@ def _check(options: Options) -> None:
         raise UsageError("--plot needs something to draw", "add --unit LAYER:INDEX, --find or --gates")
 
 
-def _read_text(argument: str, encoding: str, limit: int) -> str:
+def _read_text(argument: str, encoding: Encoding, limit: int) -> str:
     is_file = argument == "-" or _is_file(Path(argument))
     text = (read_whole(argument, encoding) if is_file else normalise(argument))[:limit]
     if not text:

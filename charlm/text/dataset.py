@@ -14,6 +14,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -30,14 +31,17 @@ from charlm.config import DataConfig
 from charlm.errors import CorpusError, OutputError, UsageError
 from charlm.files import atomic_writer, write_bytes
 from charlm.settings import plural
-from charlm.text.decoding import BLOCK_BYTES, check_encoding, read_text
+from charlm.text.chat_exports import ExportReader
+from charlm.text.decoding import BLOCK_BYTES, Encoding, read_text
 from charlm.text.format_detection import FormatDetector
 from charlm.text.inputs import find_files
+from charlm.text.sanitize import printable
 from charlm.text.vocabulary import CODE_POINTS, CodePoints, Vocabulary, code_points
 
 MAX_SOURCES = 1000  # listed in a model file; more become one entry
 MAX_VALIDATION_CHARS = 5_000_000  # reading more would take longer than it teaches
 MAX_ALPHABET = 256  # this many characters are cheaper than the ids of 256 bytes, which such a text hardly uses
+MAX_LISTED_FILES = 20  # of those that cannot be read
 MIN_CHARS = 200  # less text can neither train nor validate a model
 
 Ids = NDArray[np.unsignedinteger[Any]]
@@ -62,6 +66,8 @@ class Corpus:
     counts: NDArray[np.int64]  # (V,), of each id in `train` and `validation` together
     sources: tuple[TextSource, ...]
     skipped: tuple[str, ...]  # binary files that were left out of folders
+    unreadable: tuple[str, ...]  # why other files were left out
+    exports: str  # the chat exports that were recognised; see `ExportReader.summary`
     key: str  # hash of sources, split and vocabulary: equal keys mean equal ids
 
 
@@ -111,12 +117,13 @@ def read_corpus(
         NotFoundError: a path does not exist.
         UsageError: an unknown encoding, or standard input twice.
     """
-    check_encoding(data.encoding)
+    encoding = Encoding(data.encoding, data.encoding_errors)
+    encoding.check()
     if data.paths.count("-") > 1:
         raise UsageError("standard input can be read only once", "give - once")
     inputs = [_copy_stdin(folder) if path == "-" else path for path in data.paths]
-    files, skipped = find_files(inputs, data.pattern, data.encoding)
-    texts = [files] if data.val_file is None else [files, find_files([data.val_file], encoding=data.encoding)[0]]
+    files, skipped = find_files(inputs, data.pattern, encoding)
+    texts = [files] if data.val_file is None else [files, find_files([data.val_file], encoding=encoding)[0]]
     request = _fingerprint(texts, data, base)
     if detector is None:
         for path in folder.glob("text-*.json"):
@@ -127,13 +134,15 @@ def read_corpus(
                     yield CacheRebuilt(f"{error.message}; the text is read again")
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:  # which deletes the files, as does the death of the process
-        spools = [_Spool(stack.enter_context(tempfile.TemporaryFile(dir=folder)), data.encoding) for _ in texts]
-        yield from _read(texts, spools, detector)
+        spools = [_Spool(stack.enter_context(tempfile.TemporaryFile(dir=folder)), data) for _ in texts]
+        unreadable = yield from _read(texts, spools, data.skip_bad)
         if request != _fingerprint(texts, data, base):
             raise CorpusError("the text changed while it was read", "train on a copy of it")
         name = "the text" if len(data.paths) > 1 else "standard input" if data.paths[0] == "-" else data.paths[0]
         for spool, its_name in zip(spools, [name, str(data.val_file)], strict=False):
             _check_size(spool.counts, its_name)
+        if detector is not None:
+            spools[0].detect(detector)
         vocabulary = _choose_vocabulary([spool.counts for spool in spools], data.min_count, base)
         key = _key(spools, vocabulary, data, max_validation_chars)
         lengths = yield from _encode(spools, vocabulary, folder, key)
@@ -147,6 +156,8 @@ def read_corpus(
         "counts": _count_ids([spool.counts for spool in spools], vocabulary).tolist(),
         "sources": [asdict(source) for source in _merge_sources(spools[0].sources, max_sources)],
         "skipped": skipped,
+        "unreadable": unreadable,
+        "exports": spools[0].exports.summary,
     }
     write_bytes(folder / f"text-{key}.json", json.dumps(document).encode())
     return open_corpus(folder, key)
@@ -182,6 +193,8 @@ def open_corpus(folder: Path, key: str) -> Corpus:
         counts=np.array(document["counts"], dtype=np.int64),
         sources=tuple(TextSource(**source) for source in document["sources"]),
         skipped=tuple(document["skipped"]),
+        unreadable=tuple(document["unreadable"]),
+        exports=document["exports"],
         key=key,
     )
 
@@ -189,49 +202,69 @@ def open_corpus(folder: Path, key: str) -> Corpus:
 class _Spool:
     """Normalised UTF-8 of several files in one temporary file, a newline after each, and the characters' counts."""
 
-    def __init__(self, file: IO[bytes], encoding: str) -> None:
+    def __init__(self, file: IO[bytes], data: DataConfig) -> None:
         self.counts: NDArray[np.int64] = np.zeros(CODE_POINTS, dtype=np.int64)
         self.sources: list[TextSource] = []
-        self._encoding = encoding
+        self.exports = ExportReader(data.format)
+        self._encoding = Encoding(data.encoding, data.encoding_errors)
         self._file = file
 
-    def add(self, path: Path, *, is_last: bool) -> Iterator[tuple[str, int]]:
-        """Read a file; yields its pieces, each with how many of its bytes are read.
+    def add(self, path: Path, *, is_last: bool) -> Iterator[int]:
+        """Read a file; yields how many of its bytes are read, again and again.
 
         Raises:
-            CorpusError: the file cannot be read.
+            CorpusError: the file cannot be read; nothing of it stays.
             OutputError: the disk is full.
         """
-        digest, size, last = hashlib.sha256(), 0, "\n"
+        digest, size, last, begin = hashlib.sha256(), 0, "\n", self._file.tell()
 
         def take(block: bytes) -> None:
             nonlocal size
             digest.update(block)
             size += len(block)
 
-        for piece in read_text(path, self._encoding, take):
-            self._write(piece)
-            last = piece[-1]
-            yield piece, size
+        try:
+            for piece in self.exports.read(read_text(path, self._encoding, take)):
+                self._write(piece)
+                last = piece[-1]
+                yield size
+        except CorpusError:
+            for piece in self.pieces(begin):
+                self._count(piece, -1)
+            self._file.seek(begin)
+            self._file.truncate()
+            raise
         if last != "\n" and not is_last:
             self._write("\n")
-            yield "\n", size
-        self.sources.append(TextSource(path.name, digest.hexdigest(), size))
+        self.sources.append(TextSource(printable(path.name), digest.hexdigest(), size))
 
     def _write(self, text: str) -> None:
-        counts = _count(code_points(text))
-        self.counts[: len(counts)] += counts
+        self._count(text)
         try:
             self._file.write(text.encode())
         except OSError as error:
             raise OutputError(f"cannot copy the text: {error.strerror or error}", "make room on the disk") from error
 
-    def blocks(self) -> Iterator[CodePoints]:
-        """Yield the code points, some at a time."""
+    def pieces(self, begin: int = 0) -> Iterator[str]:
+        """Yield the text from a place in the file on."""
         decoder = codecs.getincrementaldecoder("utf-8")()
-        self._file.seek(0)
+        self._file.seek(begin)
         while block := self._file.read(BLOCK_BYTES):
-            yield code_points(decoder.decode(block))
+            yield decoder.decode(block)
+
+    def detect(self, detector: FormatDetector) -> None:
+        """Show the text to a detector. It believes chat exports if they are most of the text."""
+        for format_name, characters in self.exports.characters.most_common(1):
+            if characters > self.counts.sum() / 2:
+                detector.assume(format_name)
+        for piece in self.pieces():
+            detector.update(piece)
+            if detector.is_full:
+                break
+
+    def _count(self, text: str, sign: int = 1) -> None:
+        counts = _count(code_points(text))
+        self.counts[: len(counts)] += sign * counts
 
 
 def _count(points: CodePoints) -> NDArray[np.int64]:
@@ -255,7 +288,10 @@ def _copy_stdin(folder: Path) -> Path:
 
 def _fingerprint(texts: Sequence[Sequence[Path]], data: DataConfig, base: Vocabulary | None) -> str:
     """Return a hash of the files as they are now, by their paths, sizes and times, and of how they are read."""
-    options = [data.encoding, data.min_count, data.val_fraction, base.fingerprint if base is not None else ""]
+    options = [
+        *(data.encoding, data.encoding_errors, data.skip_bad, data.format, data.min_count, data.val_fraction),
+        base.fingerprint if base is not None else "",
+    ]
     digest = hashlib.sha256(json.dumps(options).encode())
     for text in texts:
         digest.update(b"\n")
@@ -265,21 +301,38 @@ def _fingerprint(texts: Sequence[Sequence[Path]], data: DataConfig, base: Vocabu
                     f"{path} is a pipe or device, which a resume cannot read", f"cat {path} | charlm train -"
                 )
             stat = path.stat()
-            digest.update(f"\n{path.absolute()} {stat.st_size} {stat.st_mtime_ns}".encode())
+            digest.update(os.fsencode(f"\n{path.absolute()} {stat.st_size} {stat.st_mtime_ns}"))
     return digest.hexdigest()[:16]
 
 
 def _read(
-    texts: Sequence[Sequence[Path]], spools: Sequence[_Spool], detector: FormatDetector | None
-) -> Iterator[Reading]:
-    done = 0
+    texts: Sequence[Sequence[Path]], spools: Sequence[_Spool], skip_bad: bool
+) -> Generator[Reading, None, list[str]]:
+    """Read all files, even after one that cannot be read; return the problems of those that were left out."""
+    done, errors = 0, []
     for text, spool in zip(texts, spools, strict=True):
         for number, path in enumerate(text, start=1):
-            for piece, size in spool.add(path, is_last=number == len(text)):
-                if detector is not None and spool is spools[0]:
-                    detector.update(piece)
-                yield Reading(done + size)
-            done += spool.sources[-1].bytes
+            size = 0
+            try:
+                for size in spool.add(path, is_last=number == len(text)):
+                    yield Reading(done + size)
+            except CorpusError as error:
+                errors.append(error)
+            done += size
+    if errors and not (skip_bad and all(spool.sources for spool in spools)):
+        raise _merge_errors(errors, sum(map(len, texts)))
+    return [printable(error.message) for error in errors]
+
+
+def _merge_errors(errors: Sequence[CorpusError], files: int) -> CorpusError:
+    if len(errors) == files == 1:
+        return errors[0]
+    rest = len(errors) - MAX_LISTED_FILES
+    lines = [error.message for error in errors[:MAX_LISTED_FILES]] + [f"and {rest:,} more"] * (rest > 0)
+    hints = {error.hint for error in errors if len(errors) == files}
+    hint = hints.pop() if len(hints) == 1 else "leave them out with --skip-bad, or convert them to UTF-8"
+    count = f"{len(errors):,} of {plural(files, 'file')} cannot be read"
+    return CorpusError("\n  ".join([f"{count}:", *lines]), hint)
 
 
 def _encode(
@@ -293,8 +346,8 @@ def _encode(
     lengths = [0] * len(spools)
     with atomic_writer(folder / f"text-{key}.ids") as file:
         for number, spool in enumerate(spools):
-            for points in spool.blocks():
-                ids = vocabulary.encode_points(points)
+            for piece in spool.pieces():
+                ids = vocabulary.encode_points(code_points(piece))
                 file.write(ids.astype(_dtype(vocabulary), copy=False).data)
                 lengths[number] += len(ids)
                 yield Reading(size)
@@ -368,4 +421,6 @@ def _key(spools: Sequence[_Spool], vocabulary: Vocabulary, data: DataConfig, max
     hashes = [source.sha256 for spool in spools for source in spool.sources]
     # The number of training files: a file that moves to the validation text leaves the hashes in the same order.
     split = [data.val_fraction, max_validation_chars] if len(spools) == 1 else [len(spools[0].sources)]
-    return hashlib.sha256(json.dumps([hashes, vocabulary.fingerprint, data.encoding, split]).encode()).hexdigest()[:16]
+    exports = [spool.exports.summary for spool in spools]
+    parts = [hashes, vocabulary.fingerprint, data.encoding, data.encoding_errors, exports, split]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

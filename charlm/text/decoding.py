@@ -15,19 +15,49 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from charlm.errors import CorpusError, UsageError
+from charlm.text.encoding_detection import is_damaged_utf8, is_iso_2022_jp, likely_encodings
 
 STDIN = Path("-")
 BLOCK_BYTES = 1 << 20  # read at a time
 BINARY_CHECK_BYTES = 1 << 13  # a zero among a file's first bytes makes it binary
 MAX_UNCUT_BLOCKS = 16  # text without a safe place to cut is cut anyway after this many
+SAMPLE_BYTES = 1 << 15  # on both sides of a damaged byte, to find the encoding
+
+
+class Encoding(NamedTuple):
+    """A codec, and the treatment of bytes that are not of it."""
+
+    name: str = "utf-8"  # a Python codec
+    errors: str = "strict"  # or "replace": U+FFFD for a byte that it cannot decode, or that is zero
+
+    @property
+    def is_wide(self) -> bool:
+        """Zero bytes are part of its characters."""
+        return codecs.lookup(self.name).name.startswith(("utf-16", "utf-32"))
+
+    def check(self) -> None:
+        """Check that the codec exists.
+
+        Raises:
+            UsageError: it does not, or it is not one of text.
+        """
+        try:
+            "".encode(self.name)  # fails for codecs that are not of text, such as hex
+            codecs.getincrementaldecoder(self.name)
+        except LookupError as error:
+            hint = "try utf-8, latin-1, cp1252, shift_jis or utf-16"
+            raise UsageError(f"unknown encoding {self.name!r}", hint) from error
+
+
+UTF8 = Encoding()
 
 
 def read_text(
     path: Path,
-    encoding: str = "utf-8",
+    encoding: Encoding = UTF8,
     on_bytes: Callable[[bytes], None] | None = None,
     *,
     block_bytes: int = BLOCK_BYTES,
@@ -39,7 +69,7 @@ def read_text(
 
     Args:
         path: a file; `.gz` is decompressed; `-` is standard input.
-        encoding: a Python codec; decoding is strict.
+        encoding: of the file.
         on_bytes: called with every block of bytes.
         block_bytes: read at a time.
 
@@ -47,8 +77,8 @@ def read_text(
         CorpusError: the file cannot be read, is binary, or is not in that encoding.
         UsageError: there is no such encoding.
     """
-    check_encoding(encoding)
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    encoding.check()
+    decoder = codecs.getincrementaldecoder(encoding.name)(encoding.errors)
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     rest, offset, at_start = "", 0, True
     with _open(path) as file:
@@ -56,13 +86,15 @@ def read_text(
             block = _read_block(file, path, block_bytes)
             if on_bytes is not None:
                 on_bytes(block)
-            if offset == 0 and _looks_binary(block, encoding):
-                raise CorpusError(f"{path} is binary data, not text", "if it is UTF-16, use --encoding utf-16")
-            offset += len(block)
             try:
                 text = decoder.decode(block, final=not block)
             except UnicodeError as error:
-                raise _undecodable(path, encoding, error, offset) from error
+                raise _undecodable(path, encoding, error, offset + len(block)) from error
+            if encoding.errors == "replace":
+                text = text.replace("\0", "\ufffd")
+            else:
+                _check_block(path, encoding, block, text, offset)
+            offset += len(block)
             if at_start and text:
                 text, at_start = text.removeprefix("\ufeff"), False
             rest += newlines.decode(text, final=not block)
@@ -80,27 +112,17 @@ def normalise(text: str) -> str:
     return unicodedata.normalize("NFC", plain)
 
 
-def check_encoding(encoding: str) -> None:
-    """Check that an encoding exists.
-
-    Raises:
-        UsageError: it does not, or it is not one of text.
-    """
-    try:
-        "".encode(encoding)  # fails for codecs that are not of text, such as hex
-        codecs.getincrementaldecoder(encoding)
-    except LookupError as error:
-        raise UsageError(f"unknown encoding {encoding!r}", "try utf-8, latin-1, cp1252, shift_jis or utf-16") from error
-
-
-def is_binary(path: Path, encoding: str) -> bool:
-    """Return whether a file's first bytes hold a zero that its encoding does not explain.
+def is_binary(path: Path, encoding: Encoding) -> bool:
+    """Return whether a file's first bytes hold a zero that no encoding of text explains.
 
     Raises:
         CorpusError: it cannot be read.
     """
     with _open(path) as file:
-        return _looks_binary(_read_block(file, path, BINARY_CHECK_BYTES), encoding)
+        start = _read_block(file, path, BINARY_CHECK_BYTES)
+    if b"\0" not in start or encoding.is_wide:
+        return False
+    return not any(name.startswith("utf") for name in likely_encodings(start))
 
 
 def _safe_cut(text: str, max_uncut: int) -> int:
@@ -116,17 +138,50 @@ def _safe_cut(text: str, max_uncut: int) -> int:
     return len(text) if len(text) > max_uncut else 0
 
 
-def _undecodable(path: Path, encoding: str, error: UnicodeError, read: int) -> CorpusError:
+def _check_block(path: Path, encoding: Encoding, block: bytes, text: str, offset: int) -> None:
+    if "\0" in text:
+        place = "character" if encoding.is_wide else f"byte at offset {offset + block.index(0)}"
+        problem = f"has a zero {place}, as binary data has"
+        raise _refusal(path, problem, encoding, block[: 2 * SAMPLE_BYTES] if offset == 0 else b"")
+    if is_iso_2022_jp(block) and text.isascii() and _decodes(path, "iso2022-jp"):
+        raise _refusal(path, f"is not {encoding.name.upper()}", encoding, block)
+
+
+def _undecodable(path: Path, encoding: Encoding, error: UnicodeError, read: int) -> CorpusError:
+    name = encoding.name.upper()
     if not isinstance(error, UnicodeDecodeError):  # UTF-16 and UTF-32 without a byte order mark
-        return CorpusError(
-            f"{path} is not {encoding.upper()}: {error}", f"if it is, use --encoding {encoding}-le or -be"
-        )
+        return CorpusError(f"{path} is not {name}: {error}", f"if it is, use --encoding {encoding.name}-le or -be")
     # error.object begins with bytes of earlier blocks that the decoder kept; it ends with the last byte read.
-    offset = read - len(error.object) + error.start
-    return CorpusError(
-        f"{path} is not {encoding.upper()}: byte 0x{error.object[error.start]:02X} at offset {offset}",
-        "name its encoding, for example --encoding latin-1",
-    )
+    data, offset = error.object, read - len(error.object) + error.start
+    begin = data.rfind(b"\n", 0, max(0, error.start - SAMPLE_BYTES)) + 1
+    problem = f"is not {name}: byte 0x{data[error.start]:02X} at offset {offset}"
+    return _refusal(path, problem, encoding, data[begin : error.start + SAMPLE_BYTES])
+
+
+def _refusal(path: Path, problem: str, encoding: Encoding, sample: bytes) -> CorpusError:
+    """Return the error for a file that is not in an encoding, with a hint from some of its bytes."""
+    if not is_damaged_utf8(sample):
+        for name in ("utf-8", *likely_encodings(sample)):
+            if codecs.lookup(name) != codecs.lookup(encoding.name) and _decodes(path, name):
+                return CorpusError(f"{path} {problem}; it looks like {name}", f"use --encoding {name}")
+    elif codecs.lookup(encoding.name).name == "utf-8":
+        return CorpusError(f"{path} {problem}; only some bytes are damaged", "use --encoding-errors replace")
+    return CorpusError(f"{path} {problem}", "convert it to UTF-8, or use --encoding-errors replace")
+
+
+def _decodes(path: Path, name: str) -> bool:
+    if path == STDIN:
+        return name != "utf-8"  # it cannot be read again
+    decoder = codecs.getincrementaldecoder(name)()
+    with _open(path) as file:
+        try:
+            while block := _read_block(file, path, BLOCK_BYTES):
+                if "\0" in decoder.decode(block):
+                    return False
+            decoder.decode(b"", final=True)
+        except UnicodeError:
+            return False
+    return True
 
 
 def _open(path: Path) -> AbstractContextManager[BinaryIO]:
@@ -143,8 +198,3 @@ def _read_block(file: BinaryIO, path: Path, size: int) -> bytes:
         return file.read(size)
     except (OSError, EOFError, zlib.error) as error:  # gzip reports a damaged stream as any of them
         raise CorpusError(f"cannot read {path}: {error}") from error
-
-
-def _looks_binary(start: bytes, encoding: str) -> bool:
-    # Every second byte of UTF-16 may be zero.
-    return b"\0" in start[:BINARY_CHECK_BYTES] and not codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))

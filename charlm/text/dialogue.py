@@ -39,6 +39,7 @@ _FULL_STOP = "(?:" + "|".join(rf"(?i:(?<=\b{title}))" for title in _TITLES) + r"
 _NAME = re.compile(
     rf"(?=\d{{0,2}}[^\W\d_]){_OF_A_NAME}+(?:{_FULL_STOP}{_OF_A_NAME}*)*(?<!\s)",
 )
+_PHONE_NUMBER = re.compile(r"\+\d[\d ()-]{5,22}\d")
 
 
 @dataclass(frozen=True)
@@ -154,12 +155,23 @@ class Dialogue:
 @lru_cache(10_000)
 def is_name(name: str) -> bool:
     """Return whether a text can be a speaker's name: short, printable, without a sentence or a colon."""
-    return (
-        len(name) <= MAX_NAME_CHARS
-        and name.isprintable()
-        and len(name.split()) <= MAX_NAME_WORDS
-        and _NAME.fullmatch(name) is not None
-    )
+    if len(name) > MAX_NAME_CHARS or not name.isprintable():
+        return False
+    if _PHONE_NUMBER.fullmatch(name):
+        return True
+    return len(name.split()) <= MAX_NAME_WORDS and _NAME.fullmatch(name) is not None
+
+
+@lru_cache(10_000)
+def as_name(text: str) -> str:
+    """Return the name that is nearest to a text, or "" for a text of more words than a name has."""
+    words = "".join(one if one.isprintable() else " " for one in text).split()
+    name = " ".join(words)[:MAX_NAME_CHARS].rstrip()
+    if is_name(name) or len(words) > MAX_NAME_WORDS:
+        return name if is_name(name) else ""
+    name = " ".join(re.sub(f"(?!{_OF_A_NAME}).", " ", name, flags=re.DOTALL).split())
+    name = re.sub(r"^(?:(?!\d{0,2}[^\W\d_]).)+", "", name) or f"User {name}"
+    return name if is_name(name) else "User"
 
 
 def turns_in(text: str, format_name: str, spaced: bool, speech: str = r"\S") -> list[tuple[str, str]]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby, pairwise
 from statistics import fmean, pstdev
 from typing import NamedTuple
 
+from charlm.config import EXPORTS
 from charlm.text.dialogue import MAX_NAMES, Dialogue, turns_in
 
 DETECT_CHARS = 2_000_000  # at the start of a text, to decide on the format
@@ -20,7 +21,7 @@ MAX_COUNTED_CHARS = 1 << 24  # at the start of a text, to count speakers
 MAX_COUNTED_NAMES = 100_000
 
 # Talk begins with a letter, a quotation mark or the like; not with a bullet, a digit or a bracket of a program.
-_SPEECH = (
+SPEECH = (
     "[^\\W\\d_]|[\"'\u201c\u2018\u201e\u00ab(\u2014\u2013\u2026\u00bf\u00a1\u300c\u300e]|--|\\[[^\\W\\d_]|\\.\\.\\."
 )
 _LEVELS = ("trace", "debug", "info", "notice", "warn", "warning", "error", "err", "critical", "fatal", "panic")
@@ -30,11 +31,13 @@ _LABELS = frozenset((*_LEVELS, *_HEADINGS, *_REMARKS))
 _ENDS = tuple(".!?\u2026\"'\u201d\u2019)\u3002\uff01\uff1f\u300d")
 _ASKS = ("?", "\uff1f", "?!", "??")
 _TECHNICAL = "0123456789=/\\[]{}<>|@#$%^&*_+~`"
+_LINK = re.compile(r"\b(?:https?://|www\.)\S+")
 _OPENS_QUESTION = re.compile(
     r"(?:(?:and|so|but|well|hi|hey) )?"
     r"(?:how|what|who|where|when|why|which|do|does|did|are|is|can|could|will|would|have)\b"
 )
 _ADDRESSES = re.compile(r"\b(?:you|your|u|ya|yourself)\b")
+_ASKS_OR_ADDRESSES = re.compile(rf"[?\uff1f\u061f]|(?i:{_ADDRESSES.pattern})")
 
 
 class DetectedFormat(NamedTuple):
@@ -63,7 +66,8 @@ class FormatDetector:
     def __init__(
         self, format_name: str = "auto", *, detect_chars: int = DETECT_CHARS, max_names: int = MAX_COUNTED_NAMES
     ) -> None:
-        self._format_name = format_name
+        self._format_name = "transcript" if format_name in EXPORTS else format_name
+        self._assumed = ""
         self._detect_chars = detect_chars
         self._max_names = max_names
         self._detected = ""
@@ -71,8 +75,17 @@ class FormatDetector:
         self._names: Counter[str] = Counter()
         self._rest = ""
         self._wanted = MAX_COUNTED_CHARS
-        if format_name != "auto":
-            Dialogue(format_name)  # checks the name
+        if self._format_name != "auto":
+            Dialogue(self._format_name)  # checks the name
+
+    @property
+    def is_full(self) -> bool:
+        """More text changes nothing."""
+        return not self._wanted
+
+    def assume(self, format_name: str) -> None:
+        """Take the format of most of the text as known, before any of it."""
+        self._assumed = format_name
 
     def update(self, piece: str) -> None:
         """Read the next piece of the text."""
@@ -101,7 +114,7 @@ class FormatDetector:
 
     def _decide(self) -> None:
         sample = self._rest[: self._detect_chars]
-        found = detect(sample)
+        found = read_as(sample, self._assumed) if self._assumed else detect(sample)
         self._detected = found.format
         if self._format_name not in ("auto", found.format):
             found = read_as(sample, self._format_name)
@@ -122,13 +135,13 @@ def detect(text: str) -> Dialogue:
         return Dialogue()
     for format_name in ("play", "transcript"):
         found = read_as(text, format_name)
-        turns = [name for name, _ in turns_in(text, format_name, found.spaced, _SPEECH)]
+        turns = [name for name, _ in turns_in(text, format_name, found.spaced, SPEECH)]
         units = len(blocks) if found.closing == "\n\n" else len(lines)
         # Fewer turns suffice for a play: its labels are distinctive, and it has more than speeches.
         required = units / 4 if format_name == "play" else units / 2
-        if len(turns) >= max(4, required) and _they_talk(turns) and _is_talk(text):
+        if len(turns) >= max(4, required) and is_conversation(turns) and is_talk(text, turns):
             return found
-    return Dialogue("lines") if _is_lines(blocks, lines) and _is_talk(text) else Dialogue()
+    return Dialogue("lines") if _is_lines(blocks, lines) and is_talk(text) else Dialogue()
 
 
 def read_as(text: str, format_name: str) -> Dialogue:
@@ -150,7 +163,7 @@ def by_frequency(names: Counter[str]) -> tuple[str, ...]:
     return tuple(name for name, count in names.most_common(MAX_NAMES) if count > 1)
 
 
-def _they_talk(turns: Sequence[str]) -> bool:
+def is_conversation(turns: Sequence[str]) -> bool:
     """Return whether several speakers return and answer each other, unlike the labels of a log or a form."""
     names = [name for name, _ in groupby(turns)]  # without repetitions in a row
     spoken: set[str] = set()
@@ -180,10 +193,21 @@ def _is_form(names: Sequence[str]) -> bool:
     return usual > 0.75 * len(names) and answers < 0.3 * len(names)
 
 
-def _is_talk(text: str) -> bool:
-    """Return whether a text consists of words, not of digits and signs."""
+def is_talk(text: str, names: Iterable[str] = ()) -> bool:
+    """Return whether a text consists of words, not of digits and signs. Links and names of speakers do not count."""
+    text = _LINK.sub("", text)
     signs = sum(text.count(sign) for sign in _TECHNICAL)
+    for name, count in Counter(names).items():
+        signs -= count * sum(map(name.count, _TECHNICAL))
     return signs < 0.06 * len(text)
+
+
+def has_questions(messages: Sequence[str]) -> bool:
+    """Return whether people ask or address each other in messages, unlike the services in a log."""
+    found = sum(
+        any(sign in text for sign in "?\uff1f\u061f") or bool(_ADDRESSES.search(text.lower())) for text in messages
+    )
+    return found >= 0.02 * len(messages)
 
 
 def _is_lines(groups: Sequence[str], lines: Sequence[str]) -> bool:

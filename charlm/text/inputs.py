@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from charlm.errors import CorpusError, NotFoundError
-from charlm.text.decoding import check_encoding, is_binary
+from charlm.text.decoding import UTF8, Encoding, is_binary
 
 
 def find_files(
-    paths: Sequence[str | Path], pattern: str = "*", encoding: str = "utf-8"
+    paths: Sequence[str | Path], pattern: str = "*", encoding: Encoding = UTF8
 ) -> tuple[list[Path], list[str]]:
     """Return the text files that a command line names.
 
@@ -31,14 +31,14 @@ def find_files(
         CorpusError: a folder has no text.
         UsageError: there is no such encoding.
     """
-    check_encoding(encoding)
+    encoding.check()
     found: list[Path] = []
     skipped: list[str] = []
     for path in map(Path, paths):
         if path.is_dir():
             before = len(found)
             for file in sorted(_walk(path, pattern)):
-                if is_binary(file, encoding):
+                if _is_binary(file, encoding):
                     skipped.append(str(file))
                 else:
                     found.append(file)
@@ -49,6 +49,13 @@ def find_files(
         else:
             raise NotFoundError(f"no such file or folder: {path}")
     return found, skipped
+
+
+def _is_binary(file: Path, encoding: Encoding) -> bool:
+    try:
+        return is_binary(file, encoding)
+    except CorpusError:
+        return False  # reading it will report the problem
 
 
 def _walk(folder: Path, pattern: str) -> Iterator[Path]:

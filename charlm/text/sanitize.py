@@ -30,3 +30,8 @@ def _symbol(match: re.Match[str]) -> str:
 def replace_lone_surrogates(text: str) -> str:
     """Return a text that UTF-8 can encode. A terminal may send halves of surrogate pairs."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def printable(name: str) -> str:
+    """Return the name of a file with U+FFFD for bytes that are not UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

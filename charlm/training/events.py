@@ -26,7 +26,9 @@ class Planned:
     validation_characters: int
     characters: int  # in the vocabulary
     has_bytes: bool
-    skipped: tuple[str, ...]
+    skipped: tuple[str, ...]  # binary files
+    unreadable: tuple[str, ...]  # why other files were left out
+    exports: str  # the chat exports that were recognised, in words
     dialogue: Dialogue
     dialogue_chosen_by: str  # "text", "user" or "base"
     dialogue_detected: str  # the format that the text seems to have

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from charlm.text.batching import Lanes
 from charlm.text.dataset import Corpus, open_corpus, read_corpus
 from charlm.text.dialogue import MAX_NAMES, Dialogue
 from charlm.text.format_detection import DetectedFormat, FormatDetector
+from charlm.text.sanitize import printable
 from charlm.text.vocabulary import BYTES, Vocabulary
 from charlm.training.autoconfig import DEFAULT_MINUTES, Machine, plan
 from charlm.training.events import Event
@@ -43,7 +45,8 @@ class Request:
     def output_name(self) -> str:
         first = self.data.paths[0]
         name = "model" if first == "-" else Path(first).absolute().name
-        return self.output or name.split(".")[0] or "model"
+        # Endings are letters: chat.2024.txt and chat.2025.txt are two models.
+        return self.output or re.sub(r"(\.[^\W\d_]\w{0,4})?(\.gz)?$", "", printable(name).lstrip(".")) or "model"
 
     def to_dict(self, run_dir: RunDir) -> dict[str, object]:
         """Return plain data with absolute paths, so that a resume works from any folder."""

@@ -290,6 +290,8 @@ def _planned(run_dir: RunDir, plan: RunPlan, trainer: Trainer, ranks: int, resum
         characters=len(corpus.vocabulary.characters),
         has_bytes=corpus.vocabulary.has_bytes,
         skipped=corpus.skipped,
+        unreadable=corpus.unreadable,
+        exports=corpus.exports,
         dialogue=plan.dialogue.dialogue,
         dialogue_chosen_by=plan.dialogue.chosen_by,
         dialogue_detected=plan.dialogue.detected,

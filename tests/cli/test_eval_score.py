@@ -20,7 +20,7 @@ from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import visible
 
 from ..conftest import ALPHABET, HARBOUR, nats_by_steps, random_checkpoint
-from .conftest import Charlm, Pipe, SaveModel, spawn
+from .conftest import Charlm, Pipe, SaveModel, assert_refused, spawn
 from .terminal import HOSTILE, SGR, into_head, on_terminal
 
 HARBOUR_TEXT = "".join(one for one in HARBOUR.read_text(encoding="utf-8").lower() if one in ALPHABET)
@@ -117,6 +117,21 @@ def test_eval_and_score_decode_encodings(charlm: Charlm, save_model: SaveModel, 
         assert found["unknown"] == 0
     scored = charlm("score", "m", "folder", "--encoding", encoding, "--order", "line", "--json").out.splitlines()
     assert [json.loads(line)["text"] for line in scored] == text.splitlines()
+
+
+def test_eval_replaces_damaged_bytes_on_request(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_bytes("é".encode() * 99 + b"abc\xff abc\n")
+    assert_refused(charlm("eval", model, "t.txt"), 1, "use --encoding-errors replace")
+    assert measured(charlm, model, "t.txt", "--encoding-errors", "replace")["unknown"] == 99
+
+
+def test_eval_reads_an_export_as_the_model_does(charlm: Charlm, tmp_path: Path) -> None:
+    turns = [("abb" if n % 2 else "eff", "is it you?") for n in range(40)]
+    export = "".join(f"12.07.17, 08:{n + 10} - {name}: {text}\n" for n, (name, text) in enumerate(turns))
+    (tmp_path / "t.txt").write_text(export, encoding="utf-8")
+    for dialogue, length in ((Dialogue("transcript"), 40 * len("abb: is it you?\n\n")), (Dialogue(), len(export))):
+        save(replace(random_checkpoint(), dialogue=dialogue), tmp_path / "checkpoints" / "m.safetensors")
+        assert measured(charlm, "m", "t.txt")["chars"] == length - 1
 
 
 def test_eval_counts_unknown_characters_as_uniform_guesses(charlm: Charlm, model: str, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_quiet_prints_nothing(charlm: Charlm) -> None:
 def test_output_is_named_after_the_text_or_a_path(charlm: Charlm, tmp_path: Path) -> None:
     (tmp_path / "my.poems.txt").write_bytes(HARBOUR.read_bytes())
     assert charlm("train", "my.poems.txt", *TINY, "--steps", "2", "--quiet").code == 0
-    assert (tmp_path / "checkpoints" / "my.safetensors").exists()
+    assert (tmp_path / "checkpoints" / "my.poems.safetensors").exists()
     assert charlm("train", "my.poems.txt", "-o", "elsewhere/p", *TINY, "--steps", "2", "--quiet").code == 0
     assert (tmp_path / "elsewhere" / "p.safetensors").exists()
     assert (tmp_path / "elsewhere" / "p.run").is_dir()
@@ -97,9 +97,25 @@ def test_folder_and_gz_are_read_together(charlm: Charlm, tmp_path: Path) -> None
     (tmp_path / "b.txt.gz").write_bytes(gzip.compress(text[5000:10_000].encode()))
     result = charlm("train", "folder", "b.txt.gz", "-o", "m", *TINY, "--steps", "2")
     assert result.code == 0
-    assert "1 binary files" in result.err
+    assert "1 binary file, first" in result.err
     names = [source["name"] for source in checkpoint.load(tmp_path / "checkpoints" / "m.safetensors").record.sources]
     assert names == ["a.txt", "b.txt.gz"]
+
+
+def test_chat_export_and_bad_files_are_named_in_the_plan(charlm: Charlm, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    chat = "".join(f"12/07/2017, 08:{n} - {'AB'[n % 2]}nn: Is there any soup?\n" for n in range(10, 60))
+    (tmp_path / "folder" / "chat.2024.txt").write_text(chat, encoding="utf-8")
+    (tmp_path / "folder" / os.fsdecode(b"caf\xe9.txt")).write_bytes(b"caf\xe9\n" * 9)
+    command = ("train", "folder", "-o", "m", *TINY, "--steps", "2")
+    assert_refused(charlm(*command), 1, "1 of 2 files cannot be read")
+    result = charlm(*command, "--skip-bad")
+    assert result.code == 0
+    assert "export    WhatsApp, 50 messages; without time stamps" in result.err
+    assert "dialogue  transcript, 2 speakers: Ann, Bnn" in result.err
+    assert "left out  folder/caf\ufffd.txt is not UTF-8" in result.err
+    assert charlm("train", "folder/chat.2024.txt", "--format", "plain", *TINY, "--steps", "2", "--json").code == 0
+    assert checkpoint.load(tmp_path / "checkpoints" / "chat.2024.safetensors").dialogue.format == "plain"
 
 
 def test_resume_with_lost_ids_reads_the_text_again(charlm: Charlm, tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import io
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -141,6 +143,77 @@ def test_folder_with_binary_file_reports_it(tmp_path: Path) -> None:
     corpus = load_corpus([folder], tmp_path / "run")
     assert decoded(corpus) == "a" * 200 + "\n" + "b" * 200
     assert corpus.skipped == (str(folder / "c.bin"),)
+
+
+def make_damaged_folder(folder: Path) -> Path:
+    folder.mkdir()
+    for number in range(6):
+        make_file(folder / f"{number}.txt", f"{number}{TEXT}")
+    (folder / "1.txt").write_bytes(TEXT.encode() + b"\xff")
+    (folder / "3.txt").write_bytes(TEXT.encode("cp1252"))
+    (folder / "4.txt.gz").write_bytes(gzip.compress(TEXT.encode())[:-9])
+    return folder
+
+
+def test_files_that_cannot_be_read_are_listed_at_once(tmp_path: Path) -> None:
+    folder = make_damaged_folder(tmp_path / "texts")
+    with pytest.raises(CorpusError, match=r"^3 of 7 files cannot be read:\n") as caught:
+        load_corpus([folder], tmp_path / "run")
+    assert [line.split(f"{folder}/")[1][:3] for line in caught.value.message.split("\n")[1:]] == ["1.t", "3.t", "4.t"]
+    assert "it looks like cp1252" in caught.value.message
+    assert "--skip-bad" in (caught.value.hint or "")
+
+
+def test_files_that_cannot_be_read_leave_nothing_if_skipped(tmp_path: Path) -> None:
+    folder = make_damaged_folder(tmp_path / "texts")
+    corpus = load_corpus([folder], tmp_path / "run", skip_bad=True)
+    assert [source.name for source in corpus.sources] == ["0.txt", "2.txt", "4.txt", "5.txt"]
+    assert decoded(corpus) == "".join(f"{number}{TEXT}" for number in (0, 2, 4, 5))
+    assert np.array_equal(corpus.counts, np.bincount(np.concatenate([corpus.train, corpus.validation])))
+    assert [str(folder / name) in problem for name, problem in zip("134", corpus.unreadable, strict=True)] == [True] * 3
+    with pytest.raises(CorpusError, match="0xFF"):
+        load_corpus([folder / "1.txt"], tmp_path / "run", skip_bad=True)
+
+
+def test_one_encoding_of_all_files_is_the_hint(tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for name in "ab":
+        (folder / name).write_bytes(TEXT.encode("cp1252"))
+    with pytest.raises(CorpusError, match="2 of 2 files") as caught:
+        load_corpus([folder], tmp_path / "run")
+    assert caught.value.hint == "use --encoding cp1252"
+
+
+def test_damaged_byte_is_replaced_on_request(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXT.encode() + b"\xff\0" + TEXT.encode())
+    corpus = load_corpus([tmp_path / "text"], tmp_path / "run", encoding_errors="replace")
+    assert decoded(corpus) == f"{TEXT}\ufffd\ufffd{TEXT}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are UTF-8")
+def test_file_name_that_is_not_utf8_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    make_file(folder / os.fsdecode(b"caf\xe9.txt"))
+    corpus = load_corpus([folder], tmp_path / "run")
+    assert [source.name for source in corpus.sources] == ["caf\ufffd.txt"]
+    assert load_corpus([folder], tmp_path / "run").key == corpus.key
+
+
+def test_chat_export_is_read_as_transcript(tmp_path: Path) -> None:
+    talk = [("Anna", "Is the ferry late?"), ("Ben", "It is, as you know."), ("Anna", "Again?\nOn a Monday?")] * 20
+    export = "".join(f"12/07/2017, 08:{n % 60:02} - {name}: {text}\n" for n, (name, text) in enumerate(talk))
+    path = make_file(tmp_path / "text", "12/07/2017, 07:59 - Messages are now secured.\n" + export)
+    transcript = "".join(f"{name}: {text}\n\n" for name, text in talk)
+    for format_name, text, names in (("auto", transcript, ("Anna", "Ben")), ("plain", path.read_text(), ())):
+        detector = FormatDetector(format_name)
+        corpus = load_corpus([path], tmp_path / "run", detector=detector, format=format_name)
+        assert decoded(corpus) == text
+        assert detector.result().dialogue.names == names
+    assert (
+        load_corpus([path], tmp_path / "run").exports == "WhatsApp, 60 messages; without time stamps and 1 system line"
+    )
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])

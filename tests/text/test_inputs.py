@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from charlm.errors import CorpusError, NotFoundError
+from charlm.text.decoding import Encoding
 from charlm.text.inputs import find_files
 
 
@@ -49,10 +50,9 @@ def test_pattern_selects_files_of_folders_only(tmp_path: Path) -> None:
 
 
 def test_folder_of_utf_16_is_not_binary(tmp_path: Path) -> None:
-    paths = make_files(tmp_path, "a.txt", "b.txt", content="text".encode("utf-16"))
-    assert find_files([tmp_path], encoding="utf-16") == (paths, [])
-    with pytest.raises(CorpusError):
-        find_files([tmp_path])
+    paths = make_files(tmp_path, "a.txt", "b.txt", content="some text of a letter".encode("utf-16-le"))
+    assert find_files([tmp_path], encoding=Encoding("utf-16-le")) == (paths, [])
+    assert find_files([tmp_path]) == (paths, []), "reading it gives the hint"
 
 
 @pytest.mark.parametrize("names", [(), ("a.bin",), (".a.txt", ".git/config")], ids=["empty", "binary", "hidden"])
