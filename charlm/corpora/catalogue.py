@@ -21,7 +21,9 @@ from urllib.parse import urljoin
 from charlm.config import FORMATS
 from charlm.errors import CorpusError, NotFoundError
 
-CLEANINGS: Final = ("plays", "smalltalk", "japanese", "japanese_base", "aozora", "bible", "python", "prose")
+CLEANINGS: Final = (
+    *("plays", "smalltalk", "english", "gutenberg", "japanese", "japanese_base", "aozora", "bible", "python", "prose"),
+)
 COLUMNS: Final = ("path", "url", "sha256", "bytes", "encoding", "licence", "attribution", "title")  # of a table
 MAX_BYTES: Final = 200_000_000  # of a download from an address
 TABLE_URL: Final = "https://raw.githubusercontent.com/"  # addresses in a table may be relative to it
@@ -149,10 +151,10 @@ def read(text: str, where: str, folder: Traversable) -> dict[str, Recipe]:
 
 def _recipe(name: str, table: Any, where: str, folder: Traversable) -> Recipe:
     entry = dict(table) if isinstance(table, dict) else {}
-    listed, rows = entry.pop("sources", []), _checked(entry.pop("table", ""), str, f"{where}: table")
-    if not isinstance(listed, list) or not (listed or rows):
+    listed, tables = entry.pop("sources", []), _checked(entry.pop("tables", []), _TEXTS, f"{where}: tables")
+    if not isinstance(listed, list) or not (listed or tables):
         raise CorpusError(f"{where} has no sources")
-    sources = tuple(_read_table(folder, rows, where)) if rows else ()
+    sources = tuple(source for file in tables for source in _read_table(folder, file, where))
     sources += tuple(_from_table(CorpusSource, source, f"{where}: a source") for source in listed)
     options = _checked(entry.pop("options", {}), dict, f"{where}: options")
     options = {key: _checked(value, _TEXTS, f"{where}: {key}") for key, value in options.items()}

@@ -15,18 +15,18 @@ from charlm.corpora import pii
 from charlm.corpora.documents import read_table
 
 
-def _any_of(alternatives: str) -> re.Pattern[str]:
+def any_of(alternatives: str) -> re.Pattern[str]:
     """Return a pattern for whole words in lower case; alternatives are separated by | or line ends."""
     return re.compile(rf"\b(?:{'|'.join(alternatives.splitlines())})\b")
 
 
 _WORDS = read_table("filters.toml")
-WEBSITE: Final = _any_of(_WORDS["website"])
-MAYBE_WEBSITE: Final = _any_of(_WORDS["maybe_website"])
+WEBSITE: Final = any_of(_WORDS["website"])
+MAYBE_WEBSITE: Final = any_of(_WORDS["maybe_website"])
 WEBSITE_REACH_TURNS: Final = 3  # a turn that may be about the website is, if one this near is
-NUDGE: Final = _any_of(_WORDS["nudge"])
-CRUDE: Final = _any_of(_WORDS["crude"])
-FOREIGN: Final = _any_of(_WORDS["foreign"])
+NUDGE: Final = any_of(_WORDS["nudge"])
+CRUDE: Final = any_of(_WORDS["crude"])
+FOREIGN: Final = any_of(_WORDS["foreign"])
 ENGLISH: Final = frozenset(_WORDS["english"].split())
 
 _SIGN = re.compile(r"[^\w\s.,?!'\"()]")

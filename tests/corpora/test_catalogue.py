@@ -94,7 +94,7 @@ def test_unknown_name_raises_with_a_hint(name: str, hint: str, tmp_path: Path) -
         ("bytes = 1000", 'package = "x"', "either a package, or a url"),
         ("bytes = 1000", "bytes = -1", "bytes must lie between"),
         ("bytes = 1000", 'encoding = "utf-9"', "letters.txt has an unknown encoding 'utf-9'"),
-        ("[letters]\n", '[letters]\ntable = "none.tsv"\n', "cannot read the table none.tsv"),
+        ("[letters]\n", '[letters]\ntables = ["none.tsv"]\n', "cannot read the table none.tsv"),
         ("bytes = 1000", 'bytes = "x"', "bytes must be a number"),
         ("bytes = 1000", "files = 3", "files must be a list"),
         ("0" * 64, "0" * 63, "has no sha256"),
@@ -125,7 +125,7 @@ ROW = f"letters/a.txt\tharbour/letters/1/a.txt\t{'0' * 64}\t1000\tcp932\tCC0\tth
 def test_table_adds_sources_before_listed_ones(tmp_path: Path) -> None:
     table = tmp_path / "letters.tsv"
     table.write_text(f"{HEADING}\n{ROW}\n{ROW.replace('cp932', '').replace('harbour/', URL[7:-1])}\n", encoding="utf-8")
-    text = USER_FILE.replace("[letters]\n", '[letters]\ntable = "letters.tsv"\n')
+    text = USER_FILE.replace("[letters]\n", '[letters]\ntables = ["letters.tsv"]\n')
     first, second, third = catalogue.read(text, "own.toml", tmp_path)["letters"].sources
     assert (first.name, first.encoding, first.bytes) == ("letters/a.txt", "cp932", 1000)
     assert first.url == "https://raw.githubusercontent.com/harbour/letters/1/a.txt"
@@ -144,13 +144,13 @@ def test_table_adds_sources_before_listed_ones(tmp_path: Path) -> None:
 )
 def test_invalid_table_raises(table: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "letters.tsv").write_text(table, encoding="utf-8")
-    text = USER_FILE.replace("[letters]\n", '[letters]\ntable = "letters.tsv"\n')
+    text = USER_FILE.replace("[letters]\n", '[letters]\ntables = ["letters.tsv"]\n')
     with pytest.raises(CorpusError, match=message):
         catalogue.read(text, "own.toml", tmp_path)
 
 
 def test_credits_group_titles_by_author(tmp_path: Path) -> None:
     (tmp_path / "letters.tsv").write_text(f"{HEADING}\n{ROW}\n{ROW}, again\n", encoding="utf-8")
-    text = USER_FILE.replace("[letters]\n", '[letters]\ntable = "letters.tsv"\n')
+    text = USER_FILE.replace("[letters]\n", '[letters]\ntables = ["letters.tsv"]\n')
     recipe = catalogue.read(text, "own.toml", tmp_path)["letters"]
     assert recipe.credits == ["the harbourmaster (CC0): Letters, Letters, again, https://harbour.example/letters.txt"]
