@@ -143,15 +143,14 @@ class Simulator:
         self.recalls = _by_option(script.exchanges, "recall")
         self.corrections = _by_option(script.exchanges, "correct")
         self.unknown = [one for one in script.exchanges if "unknown" in one.options]
-        special = {id(one) for kind in ("recall", "correct", "unknown") for one in script.exchanges if kind in one.options}
-        self.general = [one for one in script.exchanges if id(one) not in special]
-        middle = [one for one in self.general if one.place == "any"]
+        general = [one for one in script.exchanges if not one.is_memory]
+        middle = [one for one in general if one.place == "any"]
         telling = [one for one in middle if one.tells & set(self.recalls)]
         self.pools = {
             "any": _Pool(middle),
             "tell": _Pool(telling or middle),
-            "start": _Pool([one for one in self.general if one.place == "start"]),
-            "end": _Pool([one for one in self.general if one.place == "end"]),
+            "start": _Pool([one for one in general if one.place == "start"]),
+            "end": _Pool([one for one in general if one.place == "end"]),
             "unknown": _Pool(self.unknown),
         }
         self.topics: dict[str, _Pool] = {
@@ -232,7 +231,7 @@ class _Walk:
         if self.speaker != "P" and place != "start" and (found := self._memory()):
             return found
         pools = self.all.pools
-        for attempt in range(300):
+        for attempt in range(100):
             pool = pools[place]
             if place == "any":
                 if self.chance(self.mix.tell):
@@ -240,12 +239,12 @@ class _Walk:
                 elif self.topic in self.all.topics and self.chance(self.mix.stay):
                     pool = self.all.topics[self.topic]
             found = pool.draw(self.speakers.random)
-            if found is None or (attempt > 100 and place != "any"):
+            if found is None or (attempt > 50 and place != "any"):
                 place = "any"
             elif self._fits(found):
                 return found
         if self.speaker == "P":
-            raise CorpusError("no exchange is left for the person's turn", "write more exchanges")
+            self.parts = []  # a turn that no exchange continues
         return None
 
     def _fits(self, exchange: Exchange) -> bool:
@@ -262,7 +261,8 @@ class _Walk:
         if any(variables.get(name, value) != value for name, value in exchange.conditions.items()):
             return False
         if exchange.entry[0].speaker == "B":
-            return self.speaker == "B" and not self._asks and len(" ".join(self.parts)) < MAX_REPLY_CHARS // 2
+            is_open = self.speaker == "B" and not self._asks
+            return is_open and sum(map(len, self.parts)) < MAX_REPLY_CHARS // 2
         return bool(self._lines(exchange, exchange.entry))
 
     def _memory(self) -> Exchange | None:
@@ -311,7 +311,7 @@ class _Walk:
             self._say(exchange, block, line, is_first)
             blocks = exchange.find(line.targets) if line.targets else block.next
             is_first = False
-            is_closed = block.speaker == "B" and not self._asks and not exchange.options.keys() & {"recall", "unknown"}
+            is_closed = block.speaker == "B" and not self._asks and not exchange.is_memory
             if blocks and is_closed and self._is_due and self.chance(0.8):
                 break
         self.topic = exchange.topic
@@ -329,16 +329,17 @@ class _Walk:
     def _lines(self, exchange: Exchange, blocks: list[Block]) -> list[tuple[Block, Line]]:
         """Return the phrasings that fit what was told before."""
         told, variables, bound = self.speakers.told, self.speakers.variables, self.speakers.locals
-        is_memory = bool(exchange.options.keys() & {"recall", "unknown", "correct"})
+        is_memory = exchange.is_memory and blocks is exchange.entry
         found = []
         for block in blocks:
             is_person = block.speaker == "P"
-            if any(variables.get(name, value if is_person else None) != value for name, value in block.conditions.items()):
+            conditions = block.conditions.items()
+            if conditions and any(variables.get(key, value if is_person else "") != value for key, value in conditions):
                 continue
             for line in block.lines:
-                if (not is_person or (is_memory and block in exchange.entry)) and not line.facts <= told.keys():
+                if line.facts and (not is_person or is_memory) and not line.facts <= told.keys():
                     continue
-                if not is_person and (line.locals & exchange.asked_locals) - bound.keys():
+                if line.locals and not is_person and (line.locals & exchange.asked_locals) - bound.keys():
                     continue
                 found.append((block, line))
         return self._unambiguous(exchange, blocks, found)
@@ -367,9 +368,9 @@ class _Walk:
         speakers = self.speakers
         prefix = self._prefix(exchange, line) if is_first and block.speaker == "P" else ""
         speakers.mentioned = []
-        corrected = {slot.name: slot for slot in line.phrasing.slots() if slot.scope == "new" and block.speaker == "P"}
-        for slot in corrected.values():
-            speakers.correct(slot)
+        for slot in line.corrected:
+            if block.speaker == "P":
+                speakers.correct(slot)
         text = render(line.phrasing, speakers)
         text = self.language.after(prefix, text) if prefix else text
         mentioned = list(speakers.mentioned)
@@ -384,7 +385,7 @@ class _Walk:
                 raise CorpusError(f"{line.where}: a reply of {len(text)} characters: {text!r}")
         self.parts.append(text)
         if block.speaker == "P":
-            self._tell(mentioned, corrected.keys())
+            self._tell(mentioned, [slot.name for slot in line.corrected])
 
     def _prefix(self, exchange: Exchange, line: Line) -> str:
         """Return the words before a new subject."""

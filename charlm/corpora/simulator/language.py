@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from charlm.corpora.simulator.phrases import VALUE_END, VALUE_START, unmarked
@@ -66,6 +66,7 @@ class English:
         "for": "4", "to": "2", "kind of": "kinda", "something": "smth", "right now": "rn", "about": "abt", "though,": "tho",
         "doing": "doin", "good": "gud", "see you": "cya", "love": "luv", "favourite": "fav", "favorite": "fav",
     }  # fmt: skip
+    slang_word: Final = re.compile(rf"\b(?:{'|'.join(sorted(slang, key=len, reverse=True))})\b(?!')")
     rare_slang: Final = frozenset(("for", "to", "good", "are", "love", "your"))
     neighbours: Final = {
         "a": "sq", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "f": "dg", "g": "fh", "h": "gj", "i": "uo", "k": "jl",
@@ -113,8 +114,7 @@ class English:
             rate = share * 0.2 if word in self.rare_slang else share
             return self.slang[word] if chance.chance(rate) else word
 
-        pattern = r"\b(?:" + "|".join(sorted(self.slang, key=lambda word: (-len(word), word))) + r")\b(?!')"
-        return _outside(text, lambda part: re.sub(pattern, replaced, part))
+        return "".join(part if part[:1] == VALUE_START else self.slang_word.sub(replaced, part) for part in _VALUE.split(text))
 
     def _marks(self, text: str, chance: Chance, end: float, apostrophes: float, commas: float) -> str:
         if text.endswith(".") and chance.chance(end):
@@ -151,11 +151,6 @@ def _agreed(text: str) -> str:
     """Return a text with the right article before each slot and alternative, and without double spaces."""
     text = _SPACE.sub("", text).strip()
     return _ARTICLE.sub(lambda match: match[1] + ("n" if article(match[3]) == "an" else "") + match[2] + match[3], text)
-
-
-def _outside(text: str, change: Callable[[str], str]) -> str:
-    """Return a text changed outside the words of slots."""
-    return "".join(part if part.startswith(VALUE_START) else change(part) for part in _VALUE.split(text))
 
 
 class Japanese:

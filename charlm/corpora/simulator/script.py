@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final
@@ -15,6 +15,7 @@ from charlm.errors import CorpusError
 END: Final = "end"  # jump target
 OPEN: Final = "open"  # jump target after a question that any exchange may answer
 OPTIONS: Final = frozenset("needs unless recall unknown correct is place weight after long plain".split())
+MEMORY: Final = frozenset(("recall", "unknown", "correct"))
 PLACES: Final = ("start", "any", "end")
 
 _BLOCK: Final = re.compile(r"([PB]):\s*(\w+)?\s*(?:\(([^)]*)\))?\s*(?:->\s*(.+))?")
@@ -38,6 +39,7 @@ class Line:
     facts: frozenset[str]  # names of the person's facts in it
     locals: frozenset[str]  # names of the exchange's slots in it
     is_question: bool  # possibly, its end
+    corrected: tuple[Slot, ...]  # facts that it corrects, if the person says it
     targets: tuple[str, ...]  # labels to jump to; empty for those of the block
     where: str
 
@@ -74,6 +76,11 @@ class Exchange:
     @property
     def place(self) -> str:
         return self.options.get("place", "any")
+
+    @property
+    def is_memory(self) -> bool:
+        """The scheduler alone chooses it."""
+        return bool(self.options.keys() & MEMORY)
 
     def find(self, labels: Iterable[str]) -> list[Block]:
         """Return the blocks of these labels."""
@@ -204,7 +211,8 @@ def _line(text: str, where: str) -> Line:
     facts = frozenset(slot.name for slot in slots if slot.scope in ("my", "new"))
     inner = frozenset(slot.name for slot in slots if not slot.scope)
     is_question = not phrasing.ends().isdisjoint("?\uff1f")
-    return Line(phrasing, facts, inner, is_question, tuple(targets.split()), where)
+    corrected = {slot.name: slot for slot in slots if slot.scope == "new"}
+    return Line(phrasing, facts, inner, is_question, tuple(corrected.values()), tuple(targets.split()), where)
 
 
 def _connect(exchange: Exchange, parts: Mapping[Block, int]) -> None:
@@ -243,10 +251,8 @@ def _add_second(script: Script) -> None:
     """Copy the memory exchanges of each fact that has a second one: a second pet, a second friend."""
     told = {fact for exchange in script.exchanges for fact in exchange.tells}
     for exchange in list(script.exchanges):
-        kinds = [kind for kind in ("recall", "unknown", "correct") if kind in exchange.options]
-        for kind in kinds:
-            fact = exchange.options[kind].removeprefix("my.")
-            if fact + "2" in told:
+        for kind in sorted(MEMORY & exchange.options.keys()):
+            if exchange.options[kind].removeprefix("my.") + "2" in told:
                 script.exchanges.append(_second(exchange))
 
 
@@ -259,13 +265,14 @@ def _second(exchange: Exchange) -> Exchange:
         copy = copies[id(block)]
         copy.next = [copies[id(other)] for other in block.next]
         for line in block.lines:
-            lines = Line(_numbered(line.phrasing), renamed(line.facts), line.locals, line.is_question, line.targets, line.where)
-            copy.lines.append(lines)
+            corrected = tuple(replace(slot, name=slot.name + "2") for slot in line.corrected)
+            facts, phrasing = renamed(line.facts), _numbered(line.phrasing)
+            copy.lines.append(replace(line, phrasing=phrasing, facts=facts, corrected=corrected))
     return Exchange(
         exchange.name + " 2",
         exchange.topic,
         exchange.where,
-        {key: value + "2" if key in ("recall", "unknown", "correct") else value for key, value in exchange.options.items()},
+        {key: value + "2" if key in MEMORY else value for key, value in exchange.options.items()},
         list(copies.values()),
         [copies[id(block)] for block in exchange.entry],
         exchange.asked_locals,
@@ -281,7 +288,7 @@ def _numbered(phrasing: Phrasing) -> Phrasing:
     nodes: list[str | Slot | Choice] = []
     for node in phrasing.nodes:
         if isinstance(node, Slot) and node.scope in ("my", "new", "old"):
-            nodes.append(Slot(node.scope, node.list_name, node.name + "2", node.attribute, node.is_plural))
+            nodes.append(replace(node, name=node.name + "2"))
         elif isinstance(node, Choice):
             nodes.append(Choice(tuple(_numbered(part) for part in node.parts)))
         else:
