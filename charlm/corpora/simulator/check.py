@@ -46,7 +46,8 @@ def _exchange_problems(script: Script, exchange: Exchange) -> Iterator[str]:
         reached += group
         variants = sum(line.phrasing.count() for block in group for line in block.lines)
         lines = sum(len(block.lines) for block in group)
-        least = MIN_FIRST_PHRASINGS if group is exchange.entry else MIN_PHRASINGS
+        is_first = group is exchange.entry and group[0].speaker == "P"
+        least = MIN_FIRST_PHRASINGS if is_first else MIN_PHRASINGS
         if lines < MIN_LINES or variants < least:
             yield f"{group[0].where}: {lines} lines and {variants} phrasings; {MIN_LINES} and {least} are the least"
         for block in group:

@@ -98,19 +98,33 @@ class Speakers:
         if slot.scope:
             self.mentioned.append(slot.name)
         if slot.name not in words:
-            words[slot.name] = self.draw(slot.list_name)
+            words[slot.name] = self.draw_for(slot)
         return words[slot.name]
 
     def correct(self, slot: Slot) -> None:
         """Replace a fact by another."""
         self.old[slot.name] = self.facts[slot.name]
-        self.facts[slot.name] = self.draw(slot.list_name)
+        self.facts[slot.name] = self.draw_for(slot)
 
-    def draw(self, name: str, is_new: bool = True) -> Word:
-        """Return a word of a list, if possible one that is not in use."""
+    def draw_for(self, slot: Slot) -> Word:
+        """Return a word for a slot, of the right gender."""
+        word = self.draw(slot.list_name)
+        if like := self.list(slot.list_name).like:
+            model = self.word(Slot(slot.scope, like, slot.name.replace(slot.list_name, like), "", False))
+            while word.attributes.get("g") != model.attributes.get("g", word.attributes.get("g")):
+                word = self.draw(slot.list_name)
+        return word
+
+    def list(self, name: str) -> WordList:
+        """Return the list of that name."""
         found = self.script.list_of(self.topic, name)
         if found is None:
             raise CorpusError(f"{self.topic}: there is no list {name!r}")
+        return found
+
+    def draw(self, name: str, is_new: bool = True) -> Word:
+        """Return a word of a list, if possible one that is not in use."""
+        found = self.list(name)
         if not is_new:
             return self._draw(found)
         used = {word.text for words in (self.facts, self.old, self.locals) for word in words.values()}
@@ -197,6 +211,7 @@ class _Walk:
         self.speaker = ""  # of the open turn
         self.parts: list[str] = []  # of the open turn
         self.seen: set[object] = set()  # identities of lines and exchanges, topics and names of exchanges
+        self.before: Collection[str] = ()  # facts told before the exchange
         self.due: list[tuple[int, str, str]] = []  # turn, kind, fact
         span = self.mix.max_turns - self.mix.min_turns + 1
         self.last_turn = self.mix.min_turns + self.speakers.choose(span)
@@ -298,6 +313,7 @@ class _Walk:
         speakers = self.speakers
         speakers.topic, speakers.locals = exchange.topic, {}
         speakers.variables.update(exchange.conditions)
+        self.before = frozenset(speakers.told)
         self.seen |= {id(exchange), (exchange.topic, exchange.name)}
         self._note(exchange)
         blocks, is_first = exchange.entry, True
@@ -330,6 +346,7 @@ class _Walk:
         """Return the phrasings that fit what was told before."""
         told, variables, bound = self.speakers.told, self.speakers.variables, self.speakers.locals
         is_memory = exchange.is_memory and blocks is exchange.entry
+        before = self.before if blocks is not exchange.entry else told.keys()
         found = []
         for block in blocks:
             is_person = block.speaker == "P"
@@ -339,9 +356,13 @@ class _Walk:
             for line in block.lines:
                 if line.facts and (not is_person or is_memory) and not line.facts <= told.keys():
                     continue
+                if line.facts and is_person and (line.facts & before) - exchange.needs:
+                    continue  # told before
                 if line.locals and not is_person and (line.locals & exchange.asked_locals) - bound.keys():
                     continue
-                found.append((block, line))
+                following = exchange.find(line.targets) if line.targets else block.next
+                if is_person or not following or self._lines(exchange, following):
+                    found.append((block, line))
         return self._unambiguous(exchange, blocks, found)
 
     def _unambiguous(

@@ -81,10 +81,13 @@ class Phrasing:
         return found
 
     def count(self) -> int:
-        """Return the number of different texts, not counting the words of slots."""
+        """Return the number of different texts, about; words of bound slots do not count."""
         product = 1
         for node in self.nodes:
-            product *= sum(part.count() for part in node.parts) if isinstance(node, Choice) else 1
+            if isinstance(node, Choice):
+                product *= sum(part.count() for part in node.parts)
+            elif isinstance(node, Slot) and node.scope == "~":
+                product *= 5  # of a list of phrases
         return product
 
 

@@ -29,6 +29,7 @@ class WordList:
     sources: list[Phrasing | str] = field(default_factory=list)  # for each word: its phrasing, or "@" and a list's name
     made_up: str = ""  # name of a list that a share of the words comes from
     is_capitalised: bool = False
+    like: str = ""  # list whose word has the same gender: a sister has a woman's name
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +129,8 @@ def read_list(lines: Iterable[str], where: str) -> WordList:
             continue
         if line.startswith("@made-up "):
             found.made_up = line.split()[1]
+        elif line.startswith("@like "):
+            found.like = line.split()[1]
         elif line == "@capital":
             found.is_capitalised = True
         elif line.startswith("(") and line.endswith(")"):
@@ -240,7 +243,7 @@ def _connect(exchange: Exchange, parts: Mapping[Block, int]) -> None:
     recalled = options.get("recall", "") + " " + options.get("correct", "")
     exchange.needs = _facts(options.get("needs", "") + " " + recalled)
     exchange.tells = frozenset(fact for line in lines for fact in line.facts) - exchange.needs
-    exchange.unless = exchange.tells | _facts(options.get("unless", "") + " " + options.get("unknown", ""))
+    exchange.unless = _facts(options.get("unless", "") + " " + options.get("unknown", ""))
 
 
 def _facts(text: str) -> frozenset[str]:
@@ -251,7 +254,7 @@ def _add_second(script: Script) -> None:
     """Copy the memory exchanges of each fact that has a second one: a second pet, a second friend."""
     told = {fact for exchange in script.exchanges for fact in exchange.tells}
     for exchange in list(script.exchanges):
-        for kind in sorted(MEMORY & exchange.options.keys()):
+        for kind in sorted({"recall", "correct"} & exchange.options.keys()):
             if exchange.options[kind].removeprefix("my.") + "2" in told:
                 script.exchanges.append(_second(exchange))
 
