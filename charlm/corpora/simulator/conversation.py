@@ -410,7 +410,9 @@ class _Walk:
 
     def _prefix(self, exchange: Exchange, line: Line) -> str:
         """Return the words before a new subject."""
-        is_plain = exchange.options.keys() & {"plain"} or exchange.place == "start"
+        is_plain = exchange.options.keys() & {"plain", "correct"} or exchange.place == "start"
+        first = line.phrasing.nodes[0]
+        is_plain = is_plain or (isinstance(first, Slot) and first.scope == "~")
         if not self.result.turns or is_plain or self.speaker == "P" or self._asks:
             return ""
         names = [name for name in ("change", "react") if self.all.script.list_of("", name)]
