@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 import time
 
-from charlm.corpora.simulator import MIXES, conversations
+from charlm.corpora.simulator import MIXES
 from charlm.corpora.simulator.check import problems
 from charlm.corpora.simulator.conversation import Simulator
 from charlm.corpora.simulator.language import language
@@ -37,10 +36,10 @@ def main() -> int:
         for _ in range(options.count):
             print("\n".join(simulator.conversation().turns), end="\n\n")
         return 0
-    start, characters = time.perf_counter(), 0
+    start, characters = time.process_time(), 0
     while characters < 1_000_000:
         characters += sum(len(turn) + 1 for turn in simulator.conversation().turns)
-    print(f"{characters / (time.perf_counter() - start):,.0f} characters a second")
+    print(f"{characters / (time.process_time() - start):,.0f} characters a second")
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from charlm.corpora.simulator.language import article
-from charlm.corpora.simulator.phrases import PRONOUNS, Phrasing, Slot
+from charlm.corpora.simulator.phrases import PRONOUNS, Phrasing
 from charlm.corpora.simulator.script import END, OPEN, PLACES, Block, Exchange, Script, WordList
 
 MIN_FIRST_PHRASINGS: Final = 15  # texts that begin an exchange, not counting the words of slots

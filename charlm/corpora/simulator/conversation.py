@@ -7,7 +7,7 @@ never told. Random numbers come from `Random.random` alone, which is the same on
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from random import Random
@@ -243,13 +243,13 @@ class _Walk:
 
     def _next(self, place: str) -> Exchange | None:
         """Return the next exchange; None ends the conversation."""
-        if self.speaker != "P" and place != "start" and (found := self._memory()):
+        if self.speaker != "P" and place == "any" and (found := self._memory()):
             return found
         pools = self.all.pools
         for attempt in range(100):
             pool = pools[place]
             if place == "any":
-                if self.chance(self.mix.tell):
+                if self.turn < self.last_turn and self.chance(self.mix.tell):
                     pool = pools["tell"]
                 elif self.topic in self.all.topics and self.chance(self.mix.stay):
                     pool = self.all.topics[self.topic]
@@ -262,10 +262,10 @@ class _Walk:
             self.parts = []  # a turn that no exchange continues
         return None
 
-    def _fits(self, exchange: Exchange) -> bool:
+    def _fits(self, exchange: Exchange, is_new: bool = True) -> bool:
         """Return whether an exchange can begin here."""
         told = self.speakers.told
-        if id(exchange) in self.seen or not told.keys() >= exchange.needs:
+        if (is_new and id(exchange) in self.seen) or not told.keys() >= exchange.needs:
             return False
         if any(fact in told for fact in exchange.unless):
             return False
@@ -278,24 +278,25 @@ class _Walk:
         if exchange.entry[0].speaker == "B":
             is_open = self.speaker == "B" and not self._asks
             return is_open and sum(map(len, self.parts)) < MAX_REPLY_CHARS // 2
-        return bool(self._lines(exchange, exchange.entry))
+        return any(True for _ in self._lines(exchange, exchange.entry))
 
     def _memory(self) -> Exchange | None:
         """Return an exchange that asks for a fact now, or corrects one."""
         next_turn = len(self.result.turns) // 2 + (self.speaker == "B")
+        is_due = any(turn <= next_turn for turn, _, _ in self.due)
+        if self.all.owed >= 1 and self.chance(0.1 if is_due else min(0.9, 0.1 * self.all.owed)):
+            found = self.all.pools["unknown"].draw(self.speakers.random)
+            if found and self._fits(found):
+                self.all.owed -= 1
+                return found
         for one in sorted(self.due):
             turn, kind, fact = one
             if turn <= next_turn:
                 self.due.remove(one)
                 table = self.all.recalls if kind == "recall" else self.all.corrections
-                exchange = self.speakers.pick(table[fact])
-                if self._lines(exchange, exchange.entry):
-                    return exchange
-        if self.all.owed >= 1 and self.chance(0.3):
-            found = self.all.pools["unknown"].draw(self.speakers.random)
-            if found and self._fits(found):
-                self.all.owed -= 1
-                return found
+                fitting = [exchange for exchange in table[fact] if self._fits(exchange, is_new=False)]
+                if fitting:
+                    return self.speakers.pick(fitting)
         return None
 
     @property
@@ -318,7 +319,7 @@ class _Walk:
         self._note(exchange)
         blocks, is_first = exchange.entry, True
         while blocks:
-            lines = self._lines(exchange, blocks)
+            lines = list(self._lines(exchange, blocks))
             if not lines:
                 raise CorpusError(f"{blocks[0].where}: no phrasing fits what was told before")
             block, line = self._choose(blocks[0].speaker, lines)
@@ -335,46 +336,50 @@ class _Walk:
     def _note(self, exchange: Exchange) -> None:
         """Record a question about a fact."""
         asked = len(self.result.turns) // 2 + (self.speaker == "B")
-        if fact := exchange.options.get("recall", "").removeprefix("my."):
+        if fact := exchange.recalled:
             told = self.speakers.told[fact]
             self.result.questions.append(Question(fact, self.speakers.facts[fact].text, told, asked))
             self.all.owed += self.mix.never_told
         elif fact := exchange.options.get("unknown", "").removeprefix("my."):
             self.result.questions.append(Question(fact, None, -1, asked))
 
-    def _lines(self, exchange: Exchange, blocks: list[Block]) -> list[tuple[Block, Line]]:
-        """Return the phrasings that fit what was told before."""
-        told, variables, bound = self.speakers.told, self.speakers.variables, self.speakers.locals
-        is_memory = exchange.is_memory and blocks is exchange.entry
-        before = self.before if blocks is not exchange.entry else told.keys()
-        found = []
+    def _lines(self, exchange: Exchange, blocks: list[Block]) -> Iterator[tuple[Block, Line]]:
+        """Yield the phrasings that fit what was told before."""
+        told, variables = self.speakers.told.keys(), self.speakers.variables
+        is_entry, is_second = blocks is exchange.entry, self._is_one_of_two(exchange, blocks)
+        bound = () if is_entry else self.speakers.locals.keys()
         for block in blocks:
             is_person = block.speaker == "P"
             conditions = block.conditions.items()
             if conditions and any(variables.get(key, value if is_person else "") != value for key, value in conditions):
                 continue
+            leads_on = is_person or not block.next or any(True for _ in self._lines(exchange, block.next))
             for line in block.lines:
-                if line.facts and (not is_person or is_memory) and not line.facts <= told.keys():
+                if line.facts:
+                    if (not is_person or (is_entry and exchange.is_memory)) and not line.facts <= told:
+                        continue
+                    if is_person and (line.facts & (told if is_entry else self.before)) - exchange.needs:
+                        continue  # told before
+                elif is_second:
                     continue
-                if line.facts and is_person and (line.facts & before) - exchange.needs:
-                    continue  # told before
-                if line.locals and not is_person and (line.locals & exchange.asked_locals) - bound.keys():
+                if line.locals and not is_person and (line.locals & exchange.asked_locals).difference(bound):
                     continue
-                following = exchange.find(line.targets) if line.targets else block.next
-                if is_person or not following or self._lines(exchange, following):
-                    found.append((block, line))
-        return self._unambiguous(exchange, blocks, found)
+                if leads_on if not line.targets else self._leads_on(exchange, line):
+                    yield block, line
 
-    def _unambiguous(
-        self, exchange: Exchange, blocks: list[Block], lines: list[tuple[Block, Line]]
-    ) -> list[tuple[Block, Line]]:
-        """Return the questions that say which of two they mean, if two were told."""
-        fact = exchange.options.get("recall", "").removeprefix("my.")
-        if fact and blocks is exchange.entry:
-            other = fact[:-1] if fact.endswith("2") else fact + "2"
-            if other in self.speakers.told:
-                return [(block, line) for block, line in lines if line.facts]
-        return lines
+    def _leads_on(self, exchange: Exchange, line: Line) -> bool:
+        """Return whether the blocks that a line jumps to have phrasings that fit."""
+        following = exchange.find(line.targets)
+        return not following or any(True for _ in self._lines(exchange, following))
+
+    def _is_one_of_two(self, exchange: Exchange, blocks: list[Block]) -> bool:
+        """Return whether the phrasings ask for one of two facts of a kind, and have to say which."""
+        fact = exchange.recalled
+        return (
+            bool(fact)
+            and blocks is exchange.entry
+            and (fact[:-1] if fact[-1] == "2" else fact + "2") in self.speakers.told
+        )
 
     def _choose(self, speaker: str, lines: list[tuple[Block, Line]]) -> tuple[Block, Line]:
         fresh = [one for one in lines if id(one[1]) not in self.seen] or lines
@@ -432,7 +437,7 @@ class _Walk:
             self.due = [one for one in self.due if one[2] != fact]
             if fact not in corrected and fact in self.all.corrections and self.chance(self.mix.correct):
                 self.due.append((self.turn + 1, "correct", fact))
-            elif fact in self.all.recalls and self.chance(self.mix.memory):
+            elif fact in self.all.recalls and self.turn < self.last_turn and self.chance(self.mix.memory):
                 self.due.append((self.turn + self._distance(), "recall", fact))
 
     def _distance(self) -> int:
@@ -444,7 +449,9 @@ class _Walk:
         if not self.parts:
             return
         if self.speaker == "P":
-            text = self.language.join([self.language.finish(part, is_last=False) for part in self.parts[:-1]] + self.parts[-1:])
+            text = self.language.join(
+                [self.language.finish(part, is_last=False) for part in self.parts[:-1]] + self.parts[-1:]
+            )
             text = self.language.typed(text, self.style, self.speakers)
         else:
             text = self.language.join(self.parts)

@@ -62,7 +62,7 @@ class English:
     slang: Final = {
         "you": "u", "your": "ur", "are": "r", "because": "cuz", "going to": "gonna", "want to": "wanna", "please": "pls",
         "thanks": "thx", "really": "rly", "I don't know": "idk", "people": "ppl", "got to": "gotta", "yes": "yeah",
-        "yeah": "yea", "okay": "ok", "tomorrow": "tmrw", "what's up": "wassup", "though": "tho", 
+        "yeah": "yea", "okay": "ok", "tomorrow": "tmrw", "what's up": "wassup", "though": "tho",
         "for": "4", "to": "2", "kind of": "kinda", "something": "smth", "right now": "rn", "about": "abt", "though,": "tho",
         "doing": "doin", "good": "gud", "see you": "cya", "love": "luv", "favourite": "fav", "favorite": "fav",
     }  # fmt: skip
@@ -114,12 +114,12 @@ class English:
             rate = share * 0.2 if word in self.rare_slang else share
             return self.slang[word] if chance.chance(rate) else word
 
-        return "".join(part if part[:1] == VALUE_START else self.slang_word.sub(replaced, part) for part in _VALUE.split(text))
+        return "".join(
+            part if part[:1] == VALUE_START else self.slang_word.sub(replaced, part) for part in _VALUE.split(text)
+        )
 
     def _marks(self, text: str, chance: Chance, end: float, apostrophes: float, commas: float) -> str:
-        if text.endswith(".") and chance.chance(end):
-            text = text[:-1]
-        elif text.endswith("?") and chance.chance(end * 0.4):
+        if (text.endswith(".") and chance.chance(end)) or (text.endswith("?") and chance.chance(end * 0.4)):
             text = text[:-1]
         elif text.endswith("!") and chance.chance(0.15):
             text += "!!"
@@ -131,7 +131,9 @@ class English:
 
     def _slip(self, text: str, chance: Chance) -> str:
         """Return a text with one slip of a finger outside the words of slots."""
-        places = [match.span() for match in re.finditer(r"[a-z]{3,}", _VALUE.sub(lambda match: "#" * len(match[0]), text))]
+        places = [
+            match.span() for match in re.finditer(r"[a-z]{3,}", _VALUE.sub(lambda match: "#" * len(match[0]), text))
+        ]
         if not places:
             return text
         start, end = places[chance.choose(len(places))]

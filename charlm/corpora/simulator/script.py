@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final
@@ -14,7 +15,7 @@ from charlm.errors import CorpusError
 
 END: Final = "end"  # jump target
 OPEN: Final = "open"  # jump target after a question that any exchange may answer
-OPTIONS: Final = frozenset("needs unless recall unknown correct is place weight after long plain".split())
+OPTIONS: Final = frozenset(["needs", "unless", "recall", "unknown", "correct", "is", "place", "weight", "after", "long", "plain"])
 MEMORY: Final = frozenset(("recall", "unknown", "correct"))
 PLACES: Final = ("start", "any", "end")
 
@@ -78,10 +79,15 @@ class Exchange:
     def place(self) -> str:
         return self.options.get("place", "any")
 
-    @property
+    @cached_property
     def is_memory(self) -> bool:
         """The scheduler alone chooses it."""
         return bool(self.options.keys() & MEMORY)
+
+    @cached_property
+    def recalled(self) -> str:
+        """The fact that the person asks for, if any."""
+        return self.options.get("recall", "").removeprefix("my.")
 
     def find(self, labels: Iterable[str]) -> list[Block]:
         """Return the blocks of these labels."""
@@ -263,7 +269,10 @@ def _second(exchange: Exchange) -> Exchange:
     def renamed(names: Iterable[str]) -> frozenset[str]:
         return frozenset(name + "2" for name in names)
 
-    copies = {id(block): Block(block.speaker, block.label, block.conditions, block.targets, block.where) for block in exchange.blocks}
+    copies = {
+        id(block): Block(block.speaker, block.label, block.conditions, block.targets, block.where)
+        for block in exchange.blocks
+    }
     for block in exchange.blocks:
         copy = copies[id(block)]
         copy.next = [copies[id(other)] for other in block.next]
