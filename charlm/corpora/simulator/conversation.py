@@ -278,6 +278,9 @@ class _Walk:
         if exchange.entry[0].speaker == "B":
             is_open = self.speaker == "B" and not self._asks
             return is_open and sum(map(len, self.parts)) < MAX_REPLY_CHARS // 2
+        replies = [line for block in exchange.entry for reply in block.next for line in reply.lines]
+        if replies and not any(line.facts <= told.keys() | exchange.tells for line in replies):
+            return False
         return any(True for _ in self._lines(exchange, exchange.entry))
 
     def _memory(self) -> Exchange | None:
