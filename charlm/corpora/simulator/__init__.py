@@ -1,4 +1,4 @@
-"""Simulated small talk: a person and the model, who answers to the point and remembers what it was told.
+"""Simulated small talk between a person and the model, which answers to the point and remembers facts.
 
 The content is in text files: `LANGUAGE/topics/` has a file for each topic, `LANGUAGE/lists/` one for each kind of word.
 Nothing lists these files. A topic consists of exchanges:
@@ -13,9 +13,8 @@ Nothing lists these files. A topic consists of exchanges:
     P: age                                  a label
     ---                                     the end of a path: no turn continues across it
 
-`phrases` explains slots. `{my.x}` is a fact about the person: told when the person says it, then known to both, and asked
-for by the exchange with `recall: my.x`. `python -m charlm.corpora.simulator check` finds mistakes, `... sample` prints
-conversations.
+`phrases` explains slots. `{my.x}` is a fact about the person. After the person has mentioned it, both know it. The
+exchange with `recall: my.x` asks for it. `python -m charlm.corpora.simulator check` finds mistakes.
 """
 
 from __future__ import annotations

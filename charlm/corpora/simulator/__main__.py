@@ -1,4 +1,4 @@
-"""`python -m charlm.corpora.simulator check|sample|speed LANGUAGE [--topic NAME] [--mix talk] [--count 5] [--seed 1]`."""
+"""Command for writers of topics: `python -m charlm.corpora.simulator check|sample|speed LANGUAGE`."""
 
 from __future__ import annotations
 

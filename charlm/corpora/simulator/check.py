@@ -7,31 +7,35 @@ from collections.abc import Iterator
 from typing import Final
 
 from charlm.corpora.simulator.language import article
-from charlm.corpora.simulator.phrases import PRONOUNS, Phrasing
-from charlm.corpora.simulator.script import END, OPEN, PLACES, Block, Exchange, Script, WordList
+from charlm.corpora.simulator.phrases import PRONOUNS, Choice, Phrasing, Word
+from charlm.corpora.simulator.script import OPEN, Block, Exchange, Script
 
 MIN_FIRST_PHRASINGS: Final = 15  # texts that begin an exchange, not counting the words of slots
-MIN_PHRASINGS: Final = 10  # texts of another place
+MIN_PHRASINGS: Final = 10  # texts at another place
 MIN_LINES: Final = 5
-MAX_CHARS: Final = 160  # of a phrasing's literal text
+MAX_CHARS: Final = 160  # of a phrasing's text
 _ARTICLE: Final = re.compile(r"(?<![\w'-])([Aa]n?) ([a-z][\w'-]*)")
 
 
 def problems(script: Script) -> Iterator[str]:
     """Yield a sentence for each mistake."""
     for name, words in script.lists.items():
-        topic = name.partition("/")[0] if "/" in name else ""
-        yield from _list_problems(script, topic, name, words)
-    names = set()
+        topic = name.rpartition("/")[0]
+        texts = [word.text for word in words.words]
+        yield from (f"list {name}: {text!r} twice" for text in dict.fromkeys(texts) if texts.count(text) > 1)
+        for source in (*words.sources, words.made_up, words.like):
+            if isinstance(source, Phrasing):
+                yield from _phrasing_problems(script, topic, source, f"list {name}", False)
+            elif source and script.list_of(topic, source) is None:
+                yield f"list {name}: there is no list {source!r}"
+    names = [(one.topic, one.name) for one in script.exchanges]
     for exchange in script.exchanges:
         where = f"{exchange.where} ({exchange.name})"
-        if (exchange.topic, exchange.name) in names:
+        if names.count((exchange.topic, exchange.name)) > 1:
             yield f"{where}: an exchange of this name exists already"
-        names.add((exchange.topic, exchange.name))
-        if exchange.place not in PLACES:
-            yield f"{where}: place is one of {', '.join(PLACES)}"
-        after = exchange.options.get("after")
-        if after and not any(one.name == after and one.topic == exchange.topic for one in script.exchanges):
+        if exchange.place not in ("start", "any", "end"):
+            yield f"{where}: no such place: {exchange.place}"
+        if (after := exchange.options.get("after")) and (exchange.topic, after) not in names:
             yield f"{where}: after an exchange {after!r} that the topic has not"
         yield from _exchange_problems(script, exchange)
 
@@ -44,93 +48,62 @@ def _exchange_problems(script: Script, exchange: Exchange) -> Iterator[str]:
         if not group or group[0] in reached:
             continue
         reached += group
-        variants = sum(line.phrasing.count() for block in group for line in block.lines)
-        lines = sum(len(block.lines) for block in group)
+        lines = [line for block in group for line in block.lines]
+        waiting += [line.next for line in lines]
         is_first = group is exchange.entry and group[0].speaker == "P"
-        least = MIN_FIRST_PHRASINGS if is_first else MIN_PHRASINGS
-        if lines < MIN_LINES or variants < least:
-            yield f"{group[0].where}: {lines} lines and {variants} phrasings; {MIN_LINES} and {least} are the least"
+        least, count = MIN_FIRST_PHRASINGS if is_first else MIN_PHRASINGS, sum(one.phrasing.count() for one in lines)
+        if len(lines) < MIN_LINES or count < least:
+            yield f"{group[0].where}: {len(lines)} lines, {count} phrasings; {MIN_LINES} and {least} are the least"
         for block in group:
-            waiting += [block.next, *([exchange.find(line.targets)] for line in block.lines if line.targets)][0:1]
-            waiting += [exchange.find(line.targets) for line in block.lines if line.targets]
             yield from _block_problems(script, exchange, block)
-    for block in exchange.blocks:
-        if block not in reached:
-            yield f"{block.where}: no path leads to this block"
-    fact = (exchange.options.get("recall") or "").removeprefix("my.")
-    if fact:
-        for block in exchange.entry[0].next:
-            for line in block.lines:
-                if fact not in line.facts:
-                    yield f"{line.where}: the answer lacks {{my.{fact}}}"
+    yield from (f"{block.where}: no path leads to this block" for block in exchange.blocks if block not in reached)
+    for fact in exchange.facts("recall"):
+        replies = (reply for line in exchange.entry[0].lines for block in line.next for reply in block.lines)
+        lacking = dict.fromkeys(reply.where for reply in replies if fact not in reply.facts)
+        yield from (f"{where}: the answer lacks {{my.{fact}}}" for where in lacking)
 
 
 def _block_problems(script: Script, exchange: Exchange, block: Block) -> Iterator[str]:
     if not block.lines:
         yield f"{block.where}: a block without phrasings"
-    labels = {other.label for other in exchange.blocks} | {END, OPEN}
     seen = set()
     for line in block.lines:
-        for target in (*block.targets, *line.targets):
-            if target not in labels:
-                yield f"{line.where}: no block has the label {target!r}"
-        following = exchange.find(line.targets) if line.targets else block.next
-        if any(other.speaker == block.speaker for other in following):
+        if any(other.speaker == block.speaker for other in line.next):
             yield f"{line.where}: the same speaker goes on"
         is_open = OPEN in (line.targets or block.targets)
-        if block.speaker == "B" and line.is_question and not following and not is_open:
-            yield f"{line.where}: the model asks, and nobody answers: add a P block, or -> open"
+        if block.speaker == "B" and line.is_question and not line.next and not is_open:
+            yield f"{line.where}: the model asks, and no P block answers: add one, or -> open"
         if line.phrasing in seen:
             yield f"{line.where}: the same phrasing twice"
         seen.add(line.phrasing)
-        yield from _phrasing_problems(script, exchange.topic, line.phrasing, line.where)
+        yield from _phrasing_problems(script, exchange.topic, line.phrasing, line.where, "long" in exchange.options)
 
 
-def _phrasing_problems(script: Script, topic: str, phrasing: Phrasing, where: str) -> Iterator[str]:
+def _phrasing_problems(script: Script, topic: str, phrasing: Phrasing, where: str, is_long: bool) -> Iterator[str]:
     for slot in phrasing.slots():
-        words = script.list_of(topic, slot.list_name)
-        if words is None:
+        if script.list_of(topic, slot.list_name) is None:
             yield f"{where}: there is no list {slot.list_name!r}"
         elif slot.attribute and slot.attribute not in PRONOUNS:
-            lacking = [word.text for word in _all_words(script, topic, words) if slot.attribute not in word.attributes]
-            if lacking:
-                yield f"{where}: {lacking[0]!r} has no attribute {slot.attribute!r}"
-    text = _longest(phrasing)
-    if len(text) > MAX_CHARS and "long" not in where:
+            words = _words(script, topic, slot.list_name)
+            lacking = [word.text for word in words if slot.attribute not in word.attributes]
+            yield from (f"{where}: {text!r} has no attribute {slot.attribute!r}" for text in lacking[:1])
+    if not is_long and len(text := _longest(phrasing)) > MAX_CHARS:
         yield f"{where}: {len(text)} characters"
-    for match in _ARTICLE.finditer(_literal(phrasing)):
+    literal = "".join(node if isinstance(node, str) else "#" for node in phrasing.nodes)
+    for match in _ARTICLE.finditer(literal):
         if article(match[2]) != match[1].lower():
             yield f"{where}: {match[0]!r}"
 
 
-def _list_problems(script: Script, topic: str, name: str, words: WordList) -> Iterator[str]:
-    if words.made_up and script.list_of(topic, words.made_up) is None:
-        yield f"{name}: there is no list {words.made_up!r}"
-    texts = [word.text for word in words.words]
-    for text in sorted({text for text in texts if texts.count(text) > 1}) if len(texts) < 5000 else ():
-        yield f"{name}: {text!r} twice"
-    for source in words.sources:
-        if isinstance(source, str):
-            if script.list_of(topic, source[1:]) is None:
-                yield f"{name}: there is no list {source[1:]!r}"
-        else:
-            yield from _phrasing_problems(script, topic, source, f"list {name}")
-
-
-def _all_words(script: Script, topic: str, words: WordList) -> Iterator[WordList | object]:
-    for word, source in zip(words.words, words.sources, strict=True):
-        inner = script.list_of(topic, source[1:]) if isinstance(source, str) else None
-        if inner is not None:
-            yield from _all_words(script, topic, inner)
-        elif not isinstance(source, str):
-            yield word
+def _words(script: Script, topic: str, name: str) -> Iterator[Word]:
+    found = script.list_of(topic, name)
+    for word, source in zip(found.words, found.sources, strict=True) if found else ():
+        yield from _words(script, topic, source) if isinstance(source, str) else (word,)
 
 
 def _longest(phrasing: Phrasing) -> str:
-    parts = [max(map(_longest, node.parts), key=len) if hasattr(node, "parts") else node for node in phrasing.nodes]
-    return "".join(part if isinstance(part, str) else "#" * 6 for part in parts)
-
-
-def _literal(phrasing: Phrasing) -> str:
-    """Return the literal text, with a sign for each slot and alternative."""
-    return "".join(node if isinstance(node, str) else "#" for node in phrasing.nodes)
+    parts = []
+    for node in phrasing.nodes:
+        longest = max(map(_longest, node.parts), key=len) if isinstance(node, Choice) else node
+        parts.append(longest if isinstance(longest, str) else "######")
+    return "".join(parts)

@@ -1,26 +1,30 @@
-"""What differs between languages: articles, capitals, and how people type."""
+"""Rules of languages: articles, capitals, end marks, and the manners of typing."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Sequence
+from importlib import resources
 from typing import Final, Protocol
 
 from charlm.corpora.simulator.phrases import VALUE_END, VALUE_START, unmarked
 from charlm.errors import CorpusError
 
-_MARKS: Final = f"[{VALUE_START}{VALUE_END}]*"
-_ARTICLE: Final = re.compile(rf"\b([Aa])n?( {_MARKS})(?<=[{VALUE_START}{VALUE_END}])(\w[\w'-]*)")
-_SENTENCE: Final = re.compile(rf"((?:^|[.!?]['\")]* ){_MARKS}['\"(]*{_MARKS})([a-z])")
-_SPACE: Final = re.compile(rf" +(?={_MARKS}(?:[ .,!?]|$))|(?<=^[{VALUE_START}{VALUE_END}]{{2}}) +|^ +")
+_MARK: Final = f"[{VALUE_START}{VALUE_END}]"
+_ARTICLE: Final = re.compile(rf"\b([Aa])n?( {_MARK}*)(?<={_MARK})(\w[\w'-]*)")
+_SENTENCE: Final = re.compile(rf"((?:^|[.!?]['\")]* ){_MARK}*['\"(]*{_MARK}*)([a-z])")
+_SPACE: Final = re.compile(rf" +(?={_MARK}*(?:[ .,!?]|$))|(?<=^{_MARK}{{2}}) +|^ +")
 _ASKS: Final = re.compile(
-    r"(?:^|.*[.!?,:] )(?:(?:and|so|or|but|ok|hm+|oh|hey|hi|well) )?(?:what|whats|what's|who|whos|who's|how|hows|how's|when|where|why|which|do|does|did|are|is|was"
-    r"|am|can|could|will|would|have you|has|should|may i|shall|any)\b[^.!?]*",
+    r"(?:.*[.!?,:] )?(?:(?:and|so|or|but|ok|hm+|oh|hey|hi|well) )?"
+    r"(?:what(?:'?s)?|who(?:'?s)?|how(?:'?s)?|when(?= is| was| are| did| do| were| will)|where|why|which|do|does|did"
+    r"|are|is|can|could|will|would|have you|has|should|may i|shall)\b(?!')[^.!?]*",
     re.IGNORECASE,
 )
+_ENDS: Final = re.compile(r"[.!?\u2026:)][\"']?$")
 _VALUE: Final = re.compile(f"({VALUE_START}[^{VALUE_START}{VALUE_END}]*{VALUE_END})")
 _CONSONANT: Final = re.compile(r"(?:uni(?![nm])|us[eu]|eu|ewe|one\b|once|ukulele|utopia|u-turn)", re.IGNORECASE)
-_VOWEL: Final = re.compile(r"(?:[aeiou]|8|11\b|18\b|hour|honest|honou?r|heir|mri\b|x-ray)", re.IGNORECASE)
+_VOWEL: Final = re.compile(r"(?:[aeiou]|8|11\b|18\b|hour|honest|honou?r|heir|x-ray)", re.IGNORECASE)
 
 
 class Chance(Protocol):
@@ -34,7 +38,7 @@ class Language(Protocol):
     """Rules of a language."""
 
     def finish(self, text: str, is_last: bool = True) -> str:
-        """Return a rendered phrasing as the model writes it."""
+        """Return a rendered phrasing as the model writes it; only the last of a turn loses its marks."""
 
     def join(self, parts: Sequence[str]) -> str:
         """Return one turn of several phrasings."""
@@ -43,7 +47,7 @@ class Language(Protocol):
         """Return a phrasing after words such as "by the way,"."""
 
     def typed(self, text: str, style: str, chance: Chance) -> str:
-        """Return a rendered phrasing as a person types it."""
+        """Return a turn as a person types it: "neat", "relaxed" or "hurried"."""
 
 
 def article(word: str) -> str:
@@ -54,30 +58,21 @@ def article(word: str) -> str:
 class English:
     """English as it is typed."""
 
-    contractions: Final = {
-        "I'm": "I am", "don't": "do not", "can't": "cannot", "it's": "it is", "I've": "I have", "didn't": "did not",
-        "I'll": "I will", "that's": "that is", "what's": "what is", "isn't": "is not", "doesn't": "does not",
-        "I'd like": "I would like", "we're": "we are", "you're": "you are", "he's called": "he is called",
-    }  # fmt: skip
-    slang: Final = {
-        "you": "u", "your": "ur", "are": "r", "because": "cuz", "going to": "gonna", "want to": "wanna", "please": "pls",
-        "thanks": "thx", "really": "rly", "I don't know": "idk", "people": "ppl", "got to": "gotta", "yes": "yeah",
-        "yeah": "yea", "okay": "ok", "tomorrow": "tmrw", "what's up": "wassup", "though": "tho",
-        "for": "4", "to": "2", "kind of": "kinda", "something": "smth", "right now": "rn", "about": "abt", "though,": "tho",
-        "doing": "doin", "good": "gud", "see you": "cya", "love": "luv", "favourite": "fav", "favorite": "fav",
-    }  # fmt: skip
-    slang_word: Final = re.compile(rf"\b(?:{'|'.join(sorted(slang, key=len, reverse=True))})\b(?!')")
-    rare_slang: Final = frozenset(("for", "to", "good", "are", "love", "your"))
-    neighbours: Final = {
-        "a": "sq", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "f": "dg", "g": "fh", "h": "gj", "i": "uo", "k": "jl",
-        "l": "k", "m": "n", "n": "bm", "o": "ip", "p": "o", "r": "et", "s": "ad", "t": "ry", "u": "yi", "v": "cb",
-        "w": "qe", "y": "tu",
-    }  # fmt: skip
+    def __init__(self) -> None:
+        text = resources.files("charlm.corpora.simulator").joinpath("english", "typing.toml").read_text("utf-8")
+        tables = tomllib.loads(text)
+        self.contractions, self.neighbours, self.rare = (
+            tables["contractions"],
+            tables["neighbours"],
+            tables["rare_slang"],
+        )
+        self.slang: dict[str, str] = tables["slang"] | self.rare
+        self.slang_word = re.compile(rf"\b(?:{'|'.join(sorted(self.slang, key=len, reverse=True))})\b(?!')")
 
     def finish(self, text: str, is_last: bool = True) -> str:
         text = _agreed(text)
         text = _SENTENCE.sub(lambda match: match[1] + match[2].upper(), text)
-        if not re.search(r"[.!?\u2026:)][\"']?$", text.rstrip(VALUE_START + VALUE_END)):
+        if not _ENDS.search(text.rstrip(VALUE_START + VALUE_END)):
             text += "?" if _ASKS.fullmatch(text) else "."
         return unmarked(text) if is_last else text
 
@@ -85,74 +80,68 @@ class English:
         return " ".join(parts)
 
     def after(self, prefix: str, text: str) -> str:
-        if prefix.endswith(",") and not re.match(r"I\b", text):
+        if prefix[-1] not in ".!?" and not re.match(r"I\b", text):
             text = text[:1].lower() + text[1:]
         return f"{prefix} {text}"
 
     def typed(self, text: str, style: str, chance: Chance) -> str:
         text = _agreed(text)
         if style != "neat":
-            text = self._slang(text, chance, 0.06 if style == "relaxed" else 0.3)
-        if style == "neat" and chance.chance(0.15):
+            text = self._with_slang(text, chance, 0.06 if style == "relaxed" else 0.3)
+        elif chance.chance(0.15):
             for short, long in self.contractions.items():
                 text = re.sub(rf"\b{short}\b(?!$)", long, text)
         if style == "neat" or (style == "relaxed" and chance.chance(0.5)):
-            text = self.finish(text, is_last=False)
-            text = re.sub(r"\bi(?='|\b)(?!\.e)", "I", text)
+            text = re.sub(r"\bi(?='|\b)(?!\.e)", "I", self.finish(text, is_last=False))
         if style == "relaxed":
-            text = self._marks(text, chance, 0.5, 0.15, 0.1)
+            text = _marks_left_out(text, chance, end=0.5, apostrophes=0.15, commas=0.1)
         elif style == "hurried":
-            text = self._marks(text, chance, 0.85, 0.7, 0.5)
+            text = _marks_left_out(text, chance, end=0.85, apostrophes=0.7, commas=0.5)
             text = text.lower() if chance.chance(0.8) else text
         if chance.chance({"neat": 0.01, "relaxed": 0.04, "hurried": 0.15}[style]):
-            text = self._slip(text, chance)
+            text = self._with_slip(text, chance)
         return unmarked(text)
 
-    def _slang(self, text: str, chance: Chance, share: float) -> str:
+    def _with_slang(self, text: str, chance: Chance, share: float) -> str:
+        """Return a text with a share of its words shortened, outside the words of slots."""
+
         def replaced(match: re.Match[str]) -> str:
             word = match[0]
-            rate = share * 0.2 if word in self.rare_slang else share
-            return self.slang[word] if chance.chance(rate) else word
+            return self.slang[word] if chance.chance(share * 0.2 if word in self.rare else share) else word
 
-        return "".join(
-            part if part[:1] == VALUE_START else self.slang_word.sub(replaced, part) for part in _VALUE.split(text)
-        )
+        parts = _VALUE.split(text)
+        return "".join(part if part[:1] == VALUE_START else self.slang_word.sub(replaced, part) for part in parts)
 
-    def _marks(self, text: str, chance: Chance, end: float, apostrophes: float, commas: float) -> str:
-        if (text.endswith(".") and chance.chance(end)) or (text.endswith("?") and chance.chance(end * 0.4)):
-            text = text[:-1]
-        elif text.endswith("!") and chance.chance(0.15):
-            text += "!!"
-        if chance.chance(apostrophes):
-            text = re.sub(r"(?<=[a-z])'(?=(?:s|t|m|re|ve|ll|d)\b)|(?<=\bI)'(?=m|ve|ll|d)", "", text)
-        if chance.chance(commas):
-            text = text.replace(",", "")
-        return text
-
-    def _slip(self, text: str, chance: Chance) -> str:
-        """Return a text with one slip of a finger outside the words of slots."""
-        places = [
-            match.span() for match in re.finditer(r"[a-z]{3,}", _VALUE.sub(lambda match: "#" * len(match[0]), text))
-        ]
+    def _with_slip(self, text: str, chance: Chance) -> str:
+        """Return a text with one slip of a finger, outside the words of slots."""
+        hidden = _VALUE.sub(lambda match: "#" * len(match[0]), text)
+        places = [match.span() for match in re.finditer(r"[a-z]{3,}", hidden)]
         if not places:
             return text
         start, end = places[chance.choose(len(places))]
         at = start + 1 + chance.choose(end - start - 2)
-        kind, letter = chance.choose(4), text[at]
-        if kind == 0:
-            return text[:at] + text[at + 1] + letter + text[at + 2 :]
-        if kind == 1:
-            return text[:at] + text[at + 1 :]
-        if kind == 2:
-            return text[:at] + letter + text[at:]
+        letter = text[at]
         near = self.neighbours.get(letter, letter)
-        return text[:at] + near[chance.choose(len(near))] + text[at + 1 :]
+        other = near[chance.choose(len(near))]
+        slips = (text[at + 1] + letter, text[at + 1], letter + text[at : at + 2], other + text[at + 1])
+        return text[:at] + slips[chance.choose(len(slips))] + text[at + 2 :]
 
 
 def _agreed(text: str) -> str:
     """Return a text with the right article before each slot and alternative, and without double spaces."""
-    text = _SPACE.sub("", text).strip()
-    return _ARTICLE.sub(lambda match: match[1] + ("n" if article(match[3]) == "an" else "") + match[2] + match[3], text)
+    return _ARTICLE.sub(
+        lambda match: match[1] + article(match[3])[1:] + match[2] + match[3], _SPACE.sub("", text).strip()
+    )
+
+
+def _marks_left_out(text: str, chance: Chance, end: float, apostrophes: float, commas: float) -> str:
+    if text.endswith((".", "?")):
+        text = text[:-1] if chance.chance(end if text[-1] == "." else end * 0.4) else text
+    elif text.endswith("!") and chance.chance(0.15):
+        text += "!!"
+    if chance.chance(apostrophes):
+        text = re.sub(r"(?<=[a-z])'(?=(?:s|t|m|re|ve|ll|d)\b)|(?<=\bI)'(?=m|ve|ll|d)", "", text)
+    return text.replace(",", "") if chance.chance(commas) else text
 
 
 class Japanese:

@@ -1,4 +1,4 @@
-"""Phrasings with slots and alternatives: `[Oh, |]I have a {my.pet} called {my.petname}.`
+"""Phrasings with slots and alternatives, such as `[Oh, |]I have a {my.pet} called {my.petname}.`.
 
 {food}  {food2}      a word of the list `food`, the same in the whole exchange; another word of that list
 {~yes}               a word of the list `yes`, drawn again at each place

@@ -1,49 +1,55 @@
-"""Reads topics and word lists: the text files in a language's folder. `WRITING.md` explains them."""
+"""Reads the topics and word lists of a language. `charlm.corpora.simulator` explains their form."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final
 
-from charlm.corpora.simulator.phrases import Choice, Phrasing, Slot, Word, parse
+from charlm.corpora.simulator.phrases import Phrasing, Slot, parse
+from charlm.corpora.simulator.words import WordList, pairs, read_list
 from charlm.errors import CorpusError
 
 END: Final = "end"  # jump target
 OPEN: Final = "open"  # jump target after a question that any exchange may answer
-OPTIONS: Final = frozenset(["needs", "unless", "recall", "unknown", "correct", "is", "place", "weight", "after", "long", "plain"])
-MEMORY: Final = frozenset(("recall", "unknown", "correct"))
-PLACES: Final = ("start", "any", "end")
+MEMORY: Final = ("recall", "unknown", "correct")
+OPTIONS: Final = (*MEMORY, "needs", "unless", "is", "place", "weight", "after", "long", "plain")
 
 _BLOCK: Final = re.compile(r"([PB]):\s*(\w+)?\s*(?:\(([^)]*)\))?\s*(?:->\s*(.+))?")
 
 
-@dataclass
-class WordList:
-    """Words of one kind."""
-
-    words: list[Word] = field(default_factory=list)
-    sources: list[Phrasing | str] = field(default_factory=list)  # for each word: its phrasing, or "@" and a list's name
-    made_up: str = ""  # name of a list that a share of the words comes from
-    is_capitalised: bool = False
-    like: str = ""  # list whose word has the same gender: a sister has a woman's name
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Line:
     """A phrasing of a turn."""
 
     phrasing: Phrasing
-    facts: frozenset[str]  # names of the person's facts in it
-    locals: frozenset[str]  # names of the exchange's slots in it
-    is_question: bool  # possibly, its end
-    corrected: tuple[Slot, ...]  # facts that it corrects, if the person says it
-    targets: tuple[str, ...]  # labels to jump to; empty for those of the block
+    targets: tuple[str, ...]  # labels of the blocks that follow, if it has its own
     where: str
+    next: list[Block] = field(default_factory=list)
+
+    @cached_property
+    def facts(self) -> frozenset[str]:
+        """Names of the person's facts in it."""
+        return frozenset(slot.name for slot in self.phrasing.slots() if slot.scope in ("my", "new"))
+
+    @cached_property
+    def locals(self) -> frozenset[str]:
+        """Names of the exchange's words in it."""
+        return frozenset(slot.name for slot in self.phrasing.slots() if not slot.scope)
+
+    @cached_property
+    def corrected(self) -> list[Slot]:
+        """Facts that the person corrects with it."""
+        return list({slot.name: slot for slot in self.phrasing.slots() if slot.scope == "new"}.values())
+
+    @cached_property
+    def is_question(self) -> bool:
+        """It may end as a question."""
+        return not self.phrasing.ends().isdisjoint("?\uff1f")
 
 
 @dataclass(eq=False)
@@ -53,10 +59,10 @@ class Block:
     speaker: str  # "P", the person, or "B", the model
     label: str
     conditions: dict[str, str]  # of the conversation's variables
-    targets: tuple[str, ...]
+    targets: tuple[str, ...]  # labels of the blocks that follow; empty: the next ones
+    path: int  # no turn continues from one path to the next
     where: str
     lines: list[Line] = field(default_factory=list)
-    next: list[Block] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -69,11 +75,6 @@ class Exchange:
     options: dict[str, str] = field(default_factory=dict)
     blocks: list[Block] = field(default_factory=list)
     entry: list[Block] = field(default_factory=list)
-    asked_locals: frozenset[str] = frozenset()  # slots that the person's phrasings have
-    conditions: dict[str, str] = field(default_factory=dict)
-    needs: frozenset[str] = frozenset()  # facts that must have been told before
-    unless: frozenset[str] = frozenset()  # facts that must not have been told
-    tells: frozenset[str] = frozenset()  # facts that the person's phrasings may tell
 
     @property
     def place(self) -> str:
@@ -81,16 +82,65 @@ class Exchange:
 
     @cached_property
     def is_memory(self) -> bool:
-        """The scheduler alone chooses it."""
-        return bool(self.options.keys() & MEMORY)
+        """It is about a fact told before, and chosen for that alone."""
+        return any(kind in self.options for kind in MEMORY)
 
     @cached_property
-    def recalled(self) -> str:
-        """The fact that the person asks for, if any."""
-        return self.options.get("recall", "").removeprefix("my.")
+    def conditions(self) -> dict[str, str]:
+        """Values that variables of the conversation must have, or get."""
+        return pairs(self.options.get("is", "").split(","), "=", self.where)
 
-    def find(self, labels: Iterable[str]) -> list[Block]:
-        """Return the blocks of these labels."""
+    @cached_property
+    def needs(self) -> frozenset[str]:
+        """Facts that must have been told before."""
+        return frozenset(self.facts("needs") + self.facts("recall") + self.facts("correct"))
+
+    @cached_property
+    def unless(self) -> frozenset[str]:
+        """Facts that must not have been told before."""
+        return frozenset(self.facts("unless") + self.facts("unknown"))
+
+    @cached_property
+    def tells(self) -> frozenset[str]:
+        """Facts that the person may tell."""
+        return frozenset(fact for line in self._person_lines for fact in line.facts) - self.needs
+
+    @cached_property
+    def asked_locals(self) -> frozenset[str]:
+        """Words of the exchange that the person's phrasings have."""
+        return frozenset(name for line in self._person_lines for name in line.locals)
+
+    @property
+    def _person_lines(self) -> list[Line]:
+        return [line for block in self.blocks if block.speaker == "P" for line in block.lines]
+
+    def facts(self, option: str) -> list[str]:
+        """Return the names of facts in an option."""
+        return [name.removeprefix("my.") for name in re.split(r"[\s,]+", self.options.get(option, "")) if name]
+
+    def connect(self) -> None:
+        """Find what follows each phrasing."""
+        if not self.blocks:
+            raise CorpusError(f"{self.where}: the exchange {self.name!r} is empty")
+        groups: list[list[Block]] = []
+        for block in self.blocks:
+            last = groups[-1][0] if groups else None
+            if last and (last.speaker, last.path) == (block.speaker, block.path):
+                groups[-1].append(block)
+            else:
+                groups.append([block])
+        self.entry = groups[0]
+        for group, following in zip(groups, [*groups[1:], []], strict=True):
+            for block in group:
+                is_path = bool(following) and following[0].path == block.path
+                default = self._find(block.targets, block.where) if block.targets else following if is_path else []
+                for line in block.lines:
+                    line.next = self._find(line.targets, line.where) if line.targets else default
+
+    def _find(self, labels: Iterable[str], where: str) -> list[Block]:
+        known = {block.label for block in self.blocks} | {END, OPEN}
+        if unknown := [label for label in labels if label not in known]:
+            raise CorpusError(f"{where}: no block has the label {unknown[0]!r}")
         return [block for block in self.blocks if block.label and block.label in labels]
 
 
@@ -115,9 +165,11 @@ def load(language: str) -> Script:
     script = Script()
     for name, text in _files(root.joinpath("lists")):
         script.lists[name] = read_list(text.splitlines(), f"{name}.txt")
-    for name, text in _files(root.joinpath("topics")):
-        read_topic(script, name, text)
-    _add_second(script)
+    topics = list(_files(root.joinpath("topics")))
+    second = {name for _, text in topics for name in re.findall(r"\bmy\.([a-z_]+)2\b", text)}
+    for name, text in topics:
+        _read_topic(script, name, list(enumerate(text.splitlines(), 1)))
+        _read_topic(script, name, list(_of_second(text, second)))
     return script
 
 
@@ -127,61 +179,24 @@ def _files(folder: Traversable) -> Iterator[tuple[str, str]]:
             yield path.name.removesuffix(".txt"), path.read_text(encoding="utf-8")
 
 
-def read_list(lines: Iterable[str], where: str) -> WordList:
-    """Return a word list: words between commas or semicolons, records with bars, sections with attributes."""
-    found, attributes = WordList(), dict[str, str]()
-    for line in (line.strip() for line in lines):
-        if not line or line.startswith("#"):
-            continue
-        if line.startswith("@made-up "):
-            found.made_up = line.split()[1]
-        elif line.startswith("@like "):
-            found.like = line.split()[1]
-        elif line == "@capital":
-            found.is_capitalised = True
-        elif line.startswith("(") and line.endswith(")"):
-            attributes = _pairs(line[1:-1].split(","), "=", where)
-        elif " | " in line:
-            text, *record = line.split(" | ")
-            _add_word(found, text.strip(), attributes | _pairs(record, ":", where), where)
-        else:
-            for item in line.split(";" if ";" in line else ","):
-                for text in _expanded(item.strip()):
-                    _add_word(found, text, attributes, where)
-    if not found.words:
-        raise CorpusError(f"{where}: an empty list")
-    return found
+def _of_second(text: str, second: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Yield numbered lines that recall and correct the second of each kind: a second pet, a second friend."""
+    lines = list(enumerate(text.splitlines(), 1))
+    starts = [at for at, (_, line) in enumerate(lines) if line.startswith("=== ")]
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        part = lines[start:end]
+        options = [re.fullmatch(r"(?:recall|correct): my\.([a-z_]+)\s*", line) for _, line in part]
+        if any(match and match[1] in second for match in options):
+            for number, line in part:
+                name = " 2" if line.startswith("=== ") else ""
+                yield number, re.sub(r"\b(my|new|old)\.([a-z_]+)", r"\1.\g<2>2", line) + name
 
 
-def _add_word(found: WordList, text: str, attributes: Mapping[str, str], where: str) -> None:
-    if not text:
-        return
-    if re.fullmatch(r"[^/{]+/[^/{]+", text) and not text.startswith("@"):
-        text, plural = text.split("/")
-        attributes = {**attributes, "plural": plural}
-    found.words.append(Word(text, dict(attributes)))
-    found.sources.append(text if text.startswith("@") else parse(text, where))
-
-
-def _expanded(item: str) -> list[str]:
-    if match := re.fullmatch(r"(\d+)\.\.(\d+)", item):
-        return [str(number) for number in range(int(match[1]), int(match[2]) + 1)]
-    return [item]
-
-
-def _pairs(texts: Iterable[str], sign: str, where: str) -> dict[str, str]:
-    pairs = [text.partition(sign) for text in texts if text.strip()]
-    if any(not separator for _, separator, _ in pairs):
-        raise CorpusError(f"{where}: not a name and a value: {list(texts)}")
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def read_topic(script: Script, topic: str, text: str) -> None:
+def _read_topic(script: Script, topic: str, lines: Iterable[tuple[int, str]]) -> None:
     """Add a topic's lists and exchanges to a script."""
     exchange: Exchange | None = None
-    part = 0  # number of the path; turns never continue from one path to the next
-    parts: dict[Block, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    path, first = 0, len(script.exchanges)
+    for number, line in lines:
         where, line = f"{topic}.txt:{number}", line.strip()
         if not line or line.startswith("#"):
             continue
@@ -196,113 +211,17 @@ def read_topic(script: Script, topic: str, text: str) -> None:
         elif exchange is None:
             raise CorpusError(f"{where}: a line before the first exchange: {line!r}")
         elif set(line) == {"-"}:
-            part += 1
+            path += 1
         elif (match := re.fullmatch(r"(\w+):\s*(.*)", line)) and match[1] in OPTIONS and not exchange.blocks:
             exchange.options[match[1]] = match[2]
         elif match := _BLOCK.fullmatch(line):
-            conditions = _pairs((match[3] or "").split(","), "=", where)
-            block = Block(match[1], match[2] or "", conditions, tuple((match[4] or "").split()), where)
-            parts[block] = part
-            exchange.blocks.append(block)
+            conditions = pairs((match[3] or "").split(","), "=", where)
+            targets = tuple((match[4] or "").split())
+            exchange.blocks.append(Block(match[1], match[2] or "", conditions, targets, path, where))
         elif not exchange.blocks:
             raise CorpusError(f"{where}: expected P:, B: or an option, not {line!r}")
         else:
-            exchange.blocks[-1].lines.append(_line(line, where))
-    for exchange in script.exchanges:
-        if exchange.topic == topic:
-            _connect(exchange, parts)
-
-
-def _line(text: str, where: str) -> Line:
-    text, _, targets = text.partition(" -> ")
-    phrasing = parse(text.strip(), where)
-    slots = list(phrasing.slots())
-    facts = frozenset(slot.name for slot in slots if slot.scope in ("my", "new"))
-    inner = frozenset(slot.name for slot in slots if not slot.scope)
-    is_question = not phrasing.ends().isdisjoint("?\uff1f")
-    corrected = {slot.name: slot for slot in slots if slot.scope == "new"}
-    return Line(phrasing, facts, inner, is_question, tuple(corrected.values()), tuple(targets.split()), where)
-
-
-def _connect(exchange: Exchange, parts: Mapping[Block, int]) -> None:
-    """Find what follows each block, and read the options."""
-    if not exchange.blocks:
-        raise CorpusError(f"{exchange.where}: the exchange {exchange.name!r} is empty")
-    groups: list[list[Block]] = []
-    for block in exchange.blocks:
-        if groups and groups[-1][0].speaker == block.speaker and parts[groups[-1][0]] == parts[block]:
-            groups[-1].append(block)
-        else:
-            groups.append([block])
-    for group, following in zip(groups, [*groups[1:], []], strict=True):
-        for block in group:
-            if following and not block.targets and parts[following[0]] == parts[block]:
-                block.next = following
-            else:
-                block.next = exchange.find(block.targets)
-    exchange.entry = groups[0]
-    blocks = [block for block in exchange.blocks if block.speaker == "P"]
-    lines = [line for block in blocks for line in block.lines]
-    exchange.asked_locals = frozenset(name for line in lines for name in line.locals)
-    options = exchange.options
-    exchange.conditions = _pairs(options.get("is", "").split(","), "=", exchange.where)
-    recalled = options.get("recall", "") + " " + options.get("correct", "")
-    exchange.needs = _facts(options.get("needs", "") + " " + recalled)
-    exchange.tells = frozenset(fact for line in lines for fact in line.facts) - exchange.needs
-    exchange.unless = _facts(options.get("unless", "") + " " + options.get("unknown", ""))
-
-
-def _facts(text: str) -> frozenset[str]:
-    return frozenset(name.removeprefix("my.") for name in re.split(r"[\s,]+", text) if name)
-
-
-def _add_second(script: Script) -> None:
-    """Copy the memory exchanges of each fact that has a second one: a second pet, a second friend."""
-    told = {fact for exchange in script.exchanges for fact in exchange.tells}
-    for exchange in list(script.exchanges):
-        for kind in sorted({"recall", "correct"} & exchange.options.keys()):
-            if exchange.options[kind].removeprefix("my.") + "2" in told:
-                script.exchanges.append(_second(exchange))
-
-
-def _second(exchange: Exchange) -> Exchange:
-    def renamed(names: Iterable[str]) -> frozenset[str]:
-        return frozenset(name + "2" for name in names)
-
-    copies = {
-        id(block): Block(block.speaker, block.label, block.conditions, block.targets, block.where)
-        for block in exchange.blocks
-    }
-    for block in exchange.blocks:
-        copy = copies[id(block)]
-        copy.next = [copies[id(other)] for other in block.next]
-        for line in block.lines:
-            corrected = tuple(replace(slot, name=slot.name + "2") for slot in line.corrected)
-            facts, phrasing = renamed(line.facts), _numbered(line.phrasing)
-            copy.lines.append(replace(line, phrasing=phrasing, facts=facts, corrected=corrected))
-    return Exchange(
-        exchange.name + " 2",
-        exchange.topic,
-        exchange.where,
-        {key: value + "2" if key in MEMORY else value for key, value in exchange.options.items()},
-        list(copies.values()),
-        [copies[id(block)] for block in exchange.entry],
-        exchange.asked_locals,
-        exchange.conditions,
-        renamed(exchange.needs),
-        renamed(exchange.unless),
-        renamed(exchange.tells),
-    )
-
-
-def _numbered(phrasing: Phrasing) -> Phrasing:
-    """Return a phrasing with the second of each fact."""
-    nodes: list[str | Slot | Choice] = []
-    for node in phrasing.nodes:
-        if isinstance(node, Slot) and node.scope in ("my", "new", "old"):
-            nodes.append(replace(node, name=node.name + "2"))
-        elif isinstance(node, Choice):
-            nodes.append(Choice(tuple(_numbered(part) for part in node.parts)))
-        else:
-            nodes.append(node)
-    return Phrasing(tuple(nodes))
+            text, _, jump = line.partition(" -> ")
+            exchange.blocks[-1].lines.append(Line(parse(text.strip(), where), tuple(jump.split()), where))
+    for exchange in script.exchanges[first:]:
+        exchange.connect()
