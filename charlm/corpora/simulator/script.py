@@ -22,7 +22,7 @@ OPTIONS: Final = (*MEMORY, "needs", "unless", "is", "place", "weight", "after", 
 _BLOCK: Final = re.compile(r"([PB]):\s*(\w+)?\s*(?:\(([^)]*)\))?\s*(?:->\s*(.+))?")
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Line:
     """A phrasing of a turn."""
 
@@ -52,7 +52,7 @@ class Line:
         return not self.phrasing.ends().isdisjoint("?\uff1f")
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Block:
     """Phrasings of one speaker at one place of an exchange."""
 
@@ -65,7 +65,7 @@ class Block:
     lines: list[Line] = field(default_factory=list)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Exchange:
     """A few turns about one thing."""
 
@@ -144,7 +144,7 @@ class Exchange:
         return [block for block in self.blocks if block.label and block.label in labels]
 
 
-@dataclass
+@dataclass(repr=False)
 class Script:
     """Everything in a language's folder."""
 
