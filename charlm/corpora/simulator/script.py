@@ -107,8 +107,12 @@ class Exchange:
 
     @cached_property
     def asked_locals(self) -> frozenset[str]:
-        """Words of the exchange that the person's phrasings have."""
-        return frozenset(name for line in self._person_lines for name in line.locals)
+        """Words of the exchange that the person introduces."""
+        first: dict[str, str] = {}  # speaker whose phrasings have the word first
+        for block in self.blocks:
+            for line in block.lines:
+                first.update(dict.fromkeys(line.locals - first.keys(), block.speaker))
+        return frozenset(name for name, speaker in first.items() if speaker == "P")
 
     @property
     def _person_lines(self) -> list[Line]:
