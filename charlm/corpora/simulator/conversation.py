@@ -309,8 +309,10 @@ class _Walk:
         if is_plain or self.speaker != "B" or self.asks or (isinstance(first, Slot) and first.scope == "~"):
             return ""
         is_new = exchange.topic != self.topic and exchange.place != "end"
-        name = "change" if is_new and self.chance(0.5) else "react"
-        if name not in self.simulator.script.lists or not self.chance(PREFIX_SHARE):
+        is_sad = self.language.is_sad(self.parts[-1]) or self.speakers.variables.get("mood") == "bad"
+        name = "change" if is_new and (is_sad or self.chance(0.5)) else "react"
+        is_fit = name in self.simulator.script.lists and not (is_sad and name == "react")
+        if not is_fit or not self.chance(PREFIX_SHARE):
             return ""
         return self.speakers.word(Slot("~", name, name, "", False)).text
 

@@ -23,6 +23,10 @@ _ASKS: Final = re.compile(
 )
 _ENDS: Final = re.compile(r"[.!?\u2026:)][\"']?$")
 _VALUE: Final = re.compile(f"({VALUE_START}[^{VALUE_START}{VALUE_END}]*{VALUE_END})")
+_SAD: Final = re.compile(
+    r"\b(?:sorry|sad|loss|hard|pity|hurts?|unkind|unfair|grief|pain|lonely|worry|tears?|heavy)\b", re.IGNORECASE
+)
+_SAD_JAPANESE: Final = re.compile("\u3064\u3089|\u60b2|\u6b8b\u5ff5|\u5927\u5909|\u3054\u3081\u3093|\u8f9b")
 _CONSONANT: Final = re.compile(r"(?:uni(?![nm])|us[eu]|eu|ewe|one\b|once|ukulele|utopia|u-turn)", re.IGNORECASE)
 _VOWEL: Final = re.compile(r"(?:[aeiou]|8|11\b|18\b|hour|honest|honou?r|heir|x-ray)", re.IGNORECASE)
 
@@ -48,6 +52,9 @@ class Language(Protocol):
 
     def typed(self, text: str, style: str, chance: Chance) -> str:
         """Return a turn as a person types it: "neat", "relaxed" or "hurried"."""
+
+    def is_sad(self, reply: str) -> bool:
+        """Return whether a reply is about something sad, after which nobody says "Great."."""
 
 
 def article(word: str) -> str:
@@ -101,6 +108,9 @@ class English:
         if chance.chance({"neat": 0.01, "relaxed": 0.04, "hurried": 0.15}[style]):
             text = self._with_slip(text, chance)
         return unmarked(text)
+
+    def is_sad(self, reply: str) -> bool:
+        return bool(_SAD.search(reply))
 
     def _with_slang(self, text: str, chance: Chance, share: float) -> str:
         """Return a text with a share of its words shortened, outside the words of slots."""
@@ -166,6 +176,9 @@ class Japanese:
         if style == "hurried" and chance.chance(0.5):
             text = text.replace("\u3001", "")
         return unmarked(text)
+
+    def is_sad(self, reply: str) -> bool:
+        return bool(_SAD_JAPANESE.search(reply))
 
 
 def language(name: str) -> Language:
