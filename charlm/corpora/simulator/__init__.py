@@ -34,4 +34,5 @@ def conversations(name: str, mix: Mix, seed: int, characters: int) -> Iterator[C
     while characters > 0:
         one = simulator.conversation()
         characters -= sum(len(turn) + 1 for turn in one.turns) + 1
-        yield one
+        if one.turns:
+            yield one

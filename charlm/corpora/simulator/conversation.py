@@ -202,11 +202,19 @@ class _Walk:
             return False
         if any(variables.get(name, value) != value for name, value in exchange.conditions.items()):
             return False
-        if exchange.entry[0].speaker == "B" and (
-            self.speaker != "B" or self.asks or sum(map(len, self.parts)) > MAX_REPLY_CHARS // 2
-        ):
+        if exchange.entry[0].speaker == "B" and not self._is_free():
             return False
         return any(True for _ in self._lines(exchange, exchange.entry))
+
+    def _is_free(self) -> bool:
+        """Return whether the model can add a question about something else to its open turn."""
+        is_open = self.speaker == "B" and not self.asks and sum(map(len, self.parts)) < MAX_REPLY_CHARS // 2
+        return is_open and not self._is_sad
+
+    @property
+    def _is_sad(self) -> bool:
+        """The model has just replied to something sad."""
+        return self.speakers.variables.get("mood") == "bad" or self.language.is_sad(self.parts[-1])
 
     def _lines(self, exchange: Exchange, blocks: Sequence[Block]) -> Iterator[tuple[Block, Line]]:
         """Yield the phrasings that fit the facts known, and lead on."""
@@ -309,9 +317,8 @@ class _Walk:
         if is_plain or self.speaker != "B" or self.asks or (isinstance(first, Slot) and first.scope == "~"):
             return ""
         is_new = exchange.topic != self.topic and exchange.place != "end"
-        is_sad = self.language.is_sad(self.parts[-1]) or self.speakers.variables.get("mood") == "bad"
-        name = "change" if is_new and (is_sad or self.chance(0.5)) else "react"
-        is_fit = name in self.simulator.script.lists and not (is_sad and name == "react")
+        name = "change" if is_new and (self._is_sad or self.chance(0.5)) else "react"
+        is_fit = name in self.simulator.script.lists and not (self._is_sad and name == "react")
         if not is_fit or not self.chance(PREFIX_SHARE):
             return ""
         return self.speakers.word(Slot("~", name, name, "", False)).text
