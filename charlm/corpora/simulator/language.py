@@ -54,7 +54,7 @@ class Language(Protocol):
         """Return a turn as a person types it: "neat", "relaxed" or "hurried"."""
 
     def is_sad(self, reply: str) -> bool:
-        """Return whether a reply is about something sad, after which nobody says "Great."."""
+        """Return whether a reply is about something sad, and "Great." would be no answer."""
 
 
 def article(word: str) -> str:
