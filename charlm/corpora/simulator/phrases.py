@@ -1,11 +1,16 @@
 """Phrasings with slots and alternatives.
 
-    {food} {food2}          a word of the list `food`, and another; they stay the same in an exchange.
-    {~yes}                  a word of the list `yes`, drawn again at each place.
-    {my.pet}                a fact about the person, the same in the whole conversation.
-    {new.name} {old.name}   a corrected fact, and its value before.
-    {pet:s} {friend.he}     a plural; an attribute of a word, or its pronoun.
-    [one|two|]              alternatives, which may contain slots and alternatives.
+    {food} {food2}          two words of the list `food`, the same in a whole exchange
+
+    {~yes}                  a word of the list `yes`, drawn again at each place
+
+    {my.pet}                a fact about the person, the same in a whole conversation
+
+    {new.name} {old.name}   a corrected fact, and its value before
+
+    {pet:s} {friend.he}     a plural; an attribute of a word, or its pronoun
+
+    [one|two|]              alternatives, which may contain slots and alternatives
 """
 
 from __future__ import annotations
