@@ -1,17 +1,11 @@
-"""Phrasings with slots and alternatives.
+"""Phrasings with slots and alternatives, as topics and word lists write them."""
 
-    {food} {food2}          two words of the list `food`, the same in a whole exchange
-
-    {~yes}                  a word of the list `yes`, drawn again at each place
-
-    {my.pet}                a fact about the person, the same in a whole conversation
-
-    {new.name} {old.name}   a corrected fact, and its value before
-
-    {pet:s} {friend.he}     a plural; an attribute of a word, or its pronoun
-
-    [one|two|]              alternatives, which may contain slots and alternatives
-"""
+# {food} {food2}         two words of the list `food`, the same in a whole exchange
+# {~yes}                 a word of the list `yes`, drawn again at each place
+# {my.pet}               a fact about the person, the same in a whole conversation
+# {new.name} {old.name}  a corrected fact, and its value before
+# {pet:s} {friend.he}    a plural; an attribute of a word, or its pronoun
+# [one|two|]             alternatives, which may contain slots and alternatives
 
 from __future__ import annotations
 
