@@ -233,7 +233,7 @@ def train(
     *,
     output: str | Path | None = None,
     resume: str | Path | None = None,
-    base: str | Path | None = None,
+    base: str | Path = "auto",
     force: bool = False,
     on_event: Callable[[Event], None] | None = None,
     **settings: object,
@@ -246,7 +246,7 @@ def train(
         paths: files, folders and names of built corpora; empty with `resume`.
         output: the model's name or path; None takes the first input's name.
         resume: the name of a run to resume.
-        base: a model to fine-tune.
+        base: a model to start from; "auto" chooses a bundled one or none by the text, "none" starts from scratch.
         force: overwrite a model of the same name.
         on_event: called with every event of `charlm.training.events`.
         **settings: fields of `DataConfig`, `ModelConfig` and `TrainConfig`, and `dropout` for all three places. What is
@@ -277,7 +277,7 @@ def train(
             text["val_file"] = _as_text(text["val_file"])
         data = registry.with_corpora(DataConfig(names, **text))
         overrides = {name: value for name, value in settings.items() if name in known}
-        run = Run(Request(data, _as_text(output), overrides, _as_text(base), force))
+        run = Run(Request(data, _as_text(output), overrides, str(base), force))
     for event in run.events():
         if on_event is not None:
             on_event(event)

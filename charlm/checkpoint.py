@@ -64,6 +64,7 @@ class TrainingRecord:
     seconds: float = 0.0
     validation: float | None = None  # of the weights in this file
     base: str | None = None  # the model that was fine-tuned
+    base_fingerprint: str = ""  # see `Checkpoint.fingerprint`
     settings: dict[str, object] = field(default_factory=dict)  # TrainConfig
     precision: str = ""
     device: str = ""

@@ -94,6 +94,11 @@ class DataConfig(Config):
         ),
     ] = "auto"
 
+    @property
+    def train_share(self) -> float:
+        """The share of the text, from its start, that trains."""
+        return 1.0 if self.val_file is not None else 1 - self.val_fraction
+
 
 def _dropout(text: str, default_text: str = "") -> Setting:
     return Setting(text, 0, 1, open=(1,), default_text=default_text)
@@ -120,6 +125,9 @@ class TrainConfig(Config):
     beta1: Annotated[float, Setting("AdamW's decay of the first moment", 0, 0.9999)] = 0.9
     beta2: Annotated[float, Setting("AdamW's decay of the second moment", 0, 0.999999)] = 0.99
     weight_decay: Annotated[float, Setting("AdamW's weight decay, on matrices only", 0, 10)] = 0.3
+    decay_to_base: Annotated[
+        bool, Setting("weight decay pulls to the weights of --from, not to zero", default_text="with --from")
+    ] = False
     clip: Annotated[float, Setting("clip the norm of the gradient to this", 1e-6, 1_000_000)] = 1.0
     dropout_input: Annotated[float, _dropout("locked dropout of the embedding", "as --dropout, else 0")] = 0.0
     dropout_hidden: Annotated[float, _dropout("locked dropout between layers", "as --dropout")] = 0.0

@@ -17,7 +17,8 @@ from charlm.errors import CharlmError, NotFoundError
 from charlm.files import home
 
 LOCAL = Path("checkpoints")
-BUNDLED = ("smalltalk", "shakespeare", "nihongo", "python")  # the first is the default model
+BUNDLED = ("smalltalk", "shakespeare", "nihongo", "python", "english", "japanese")  # the first is the default model
+BASES = ("english", "japanese", "python")  # bundled models that a new model may start from
 
 
 def folders() -> list[Path]:

@@ -20,6 +20,7 @@ from charlm.text.dataset import CacheRebuilt, Reading
 from charlm.text.dialogue import MAX_NAMES
 from charlm.text.sanitize import visible
 from charlm.training import events
+from charlm.training.base_selection import Start
 
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN_FILES = 10  # of those that cannot be read, in the plan
@@ -213,6 +214,7 @@ def plan_table(event: events.Planned) -> RenderableType:
     )
     extras = [name for name in ("residual", "norm", "tied") if getattr(model, name)]
     shape = f"{model.cell}, {model.layers} x {model.hidden}, {' + '.join(extras) or 'plain'}"
+    table.add_row("start", start_line(event.start))
     table.add_row("model", f"{shape}, {event.parameters:,} parameters")
     rates = [train.dropout_input, train.dropout_hidden, train.dropout_output]
     dropout = f"{rates[0]:g}" if len(set(rates)) == 1 else " / ".join(f"{rate:g}" for rate in rates)
@@ -232,6 +234,21 @@ def plan_table(event: events.Planned) -> RenderableType:
         table.add_row("", f"and {plural(more, 'file')} more")
     start = f"resumes at step {event.resumed_at}" if event.resumed_at is not None else event.path
     return Group(Text(visible(f"{event.name}: {start}"), style="bold"), table)
+
+
+def start_line(start: Start) -> str:
+    """Return what the run starts from, and the reason."""
+    if start.base is not None:
+        reason = ", as requested"
+        if start.loss is not None and start.scratch is not None:
+            reason = f": {bits(start.loss)} on your text before training, about {bits(start.scratch)} from scratch"
+        return visible(start.base) + reason + "; it was trained on this text" * start.has_seen_text
+    if start.conflict:
+        return f"random weights: {start.conflict} fits no bundled base"
+    if start.loss is not None and start.scratch is not None:
+        expected = f"{bits(start.loss)} on your text before training, about {bits(start.scratch)} from scratch"
+        return f"random weights: the best base has {expected}"
+    return "random weights" + ", as requested" * (start.chosen_by == "user")
 
 
 def dialogue_line(event: events.Planned) -> str:

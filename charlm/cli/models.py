@@ -129,7 +129,7 @@ def _rows(path: Path, header: ModelHeader) -> Iterator[tuple[str, str]]:
     for number, notice in enumerate(record.notices):
         yield "" if number else "authors", notice
     if record.base:
-        yield "fine-tuned", f"from {record.base}"
+        yield "fine-tuned", f"from {record.base}, fingerprint {record.base_fingerprint or 'unknown'}"
     if record.steps:
         read = f"{record.epochs:.2f} epochs, {record.characters_seen:,} characters"
         how = {"lanes": "", "chunk": "", "learning_rate": "", "seed": ""} | record.settings

@@ -45,7 +45,8 @@ _COMMON = (
     group="Model",
     metavar="MODEL",
     shell_complete=complete_model,
-    help="Fine-tune this model: its characters keep their weights.",
+    default="auto",
+    help="Start from this model. auto chooses a bundled one or none by your text, none starts from scratch.",
 )
 @options_of(ModelConfig, exclude=["vocabulary"], group="Model")
 @option(

@@ -29,6 +29,7 @@ from charlm.model.lm import CharLM
 from charlm.tensor_shapes import parameter_count
 from charlm.text.dataset import Corpus, load_corpus
 from charlm.training import run_state
+from charlm.training.base_selection import NONE
 from charlm.training.events import Ended, Event
 from charlm.training.run import Request, Run
 from charlm.training.run_dir import RunDir
@@ -141,7 +142,7 @@ class Comparison:
         """Train or resume a run; return whether it finished."""
         name = str(run_dir.model)
         if self._force or not run_dir.resume_file.exists():
-            run = Run(Request(DataConfig(self.plan.paths), name, self.plan.overrides(config, seed), force=True))
+            run = Run(Request(DataConfig(self.plan.paths), name, self.plan.overrides(config, seed), NONE, force=True))
         elif run_state.load(run_dir.resume_file).numbers["progress"]["reason"]:
             return True  # stopped between training and measuring
         else:

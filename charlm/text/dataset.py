@@ -18,7 +18,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -89,7 +89,7 @@ def read_corpus(
     data: DataConfig,
     folder: Path,
     *,
-    base: Vocabulary | None = None,
+    base: Vocabulary | ChooseVocabulary | None = None,
     detector: FormatDetector | None = None,
     max_validation_chars: int = MAX_VALIDATION_CHARS,
     max_sources: int = MAX_SOURCES,
@@ -101,7 +101,8 @@ def read_corpus(
     Args:
         data: the text; standard input is copied into `folder` for a later resume.
         folder: where the ids are kept.
-        base: a vocabulary to extend (fine-tuning). Its characters stay, but their ids may change.
+        base: a vocabulary to extend (fine-tuning). Its characters stay, but their ids may change. A function chooses it
+            from the text, and needs a `detector`.
         detector: given the text of `data.paths`; then the text is read even if its ids are there.
         max_validation_chars: of a text that is split.
         max_sources: listed in the model file.
@@ -124,7 +125,8 @@ def read_corpus(
     inputs = [_copy_stdin(folder) if path == "-" else path for path in data.paths]
     files, skipped = find_files(inputs, data.pattern, encoding)
     texts = [files] if data.val_file is None else [files, find_files([data.val_file], encoding=encoding)[0]]
-    request = _fingerprint(texts, data, base)
+    known = base if isinstance(base, Vocabulary) else None
+    request = _fingerprint(texts, data, known)
     if detector is None:
         for path in folder.glob("text-*.json"):
             if json.loads(path.read_bytes()).get("request") == request:
@@ -134,16 +136,19 @@ def read_corpus(
                     yield CacheRebuilt(f"{error.message}; the text is read again")
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:  # which deletes the files, as does the death of the process
-        spools = [_Spool(stack.enter_context(tempfile.TemporaryFile(dir=folder)), data) for _ in texts]
+        spools = [SpooledText(stack.enter_context(tempfile.TemporaryFile(dir=folder)), data) for _ in texts]
         unreadable = yield from _read(texts, spools, data.skip_bad)
-        if request != _fingerprint(texts, data, base):
+        if request != _fingerprint(texts, data, known):
             raise CorpusError("the text changed while it was read", "train on a copy of it")
         name = "the text" if len(data.paths) > 1 else "standard input" if data.paths[0] == "-" else data.paths[0]
         for spool, its_name in zip(spools, [name, str(data.val_file)], strict=False):
             _check_size(spool.counts, its_name)
         if detector is not None:
             spools[0].detect(detector)
-        vocabulary = _choose_vocabulary([spool.counts for spool in spools], data.min_count, base)
+        if callable(base):
+            known = base(spools[0])
+            request = _fingerprint(texts, data, known)
+        vocabulary = _choose_vocabulary([spool.counts for spool in spools], data.min_count, known)
         key = _key(spools, vocabulary, data, max_validation_chars)
         lengths = yield from _encode(spools, vocabulary, folder, key)
     edge = lengths[0] if len(lengths) > 1 else _edge(lengths[0], data.val_fraction, max_validation_chars)
@@ -199,7 +204,7 @@ def open_corpus(folder: Path, key: str) -> Corpus:
     )
 
 
-class _Spool:
+class SpooledText:
     """Normalised UTF-8 of several files in one temporary file, a newline after each, and the characters' counts."""
 
     def __init__(self, file: IO[bytes], data: DataConfig) -> None:
@@ -208,6 +213,13 @@ class _Spool:
         self.exports = ExportReader(data.format)
         self._encoding = Encoding(data.encoding, data.encoding_errors)
         self._file = file
+
+    def piece(self, share: float, length: int) -> str:
+        """Return at most `length` characters, from that share of the text on."""
+        size = self._file.seek(0, os.SEEK_END)
+        self._file.seek(int(share * size))
+        block = self._file.read(4 * length + 3)  # a character has at most four bytes; the first may be cut
+        return block.decode(errors="ignore")[:length]
 
     def add(self, path: Path, *, is_last: bool) -> Iterator[int]:
         """Read a file; yields how many of its bytes are read, again and again.
@@ -267,6 +279,9 @@ class _Spool:
         self.counts[: len(counts)] += sign * counts
 
 
+ChooseVocabulary = Callable[[SpooledText], Vocabulary | None]
+
+
 def _count(points: CodePoints) -> NDArray[np.int64]:
     """Return how often each code point occurs."""
     if points.dtype != np.uint8:
@@ -306,7 +321,7 @@ def _fingerprint(texts: Sequence[Sequence[Path]], data: DataConfig, base: Vocabu
 
 
 def _read(
-    texts: Sequence[Sequence[Path]], spools: Sequence[_Spool], skip_bad: bool
+    texts: Sequence[Sequence[Path]], spools: Sequence[SpooledText], skip_bad: bool
 ) -> Generator[Reading, None, list[str]]:
     """Read all files, even after one that cannot be read; return the problems of those that were left out."""
     done, errors = 0, []
@@ -336,7 +351,7 @@ def _merge_errors(errors: Sequence[CorpusError], files: int) -> CorpusError:
 
 
 def _encode(
-    spools: Sequence[_Spool], vocabulary: Vocabulary, folder: Path, key: str
+    spools: Sequence[SpooledText], vocabulary: Vocabulary, folder: Path, key: str
 ) -> Generator[Reading, None, list[int]]:
     """Write the ids of all texts, one after the other; return how many each has."""
     size = sum(source.bytes for spool in spools for source in spool.sources)
@@ -417,7 +432,7 @@ def _merge_sources(sources: Sequence[TextSource], most: int) -> Sequence[TextSou
     return [TextSource(f"{len(sources):,} files", digest, sum(source.bytes for source in sources))]
 
 
-def _key(spools: Sequence[_Spool], vocabulary: Vocabulary, data: DataConfig, max_validation_chars: int) -> str:
+def _key(spools: Sequence[SpooledText], vocabulary: Vocabulary, data: DataConfig, max_validation_chars: int) -> str:
     hashes = [source.sha256 for spool in spools for source in spool.sources]
     # The number of training files: a file that moves to the validation text leaves the hashes in the same order.
     split = [data.val_fraction, max_validation_chars] if len(spools) == 1 else [len(spools[0].sources)]

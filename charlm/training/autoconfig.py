@@ -92,6 +92,7 @@ def plan(
         "lanes": lanes,
         "chunk": chunk,
         "learning_rate": size.learning_rate * (0.25 if base is not None else 1.0),
+        "decay_to_base": base is not None and settings.pop("decay_to_base", True),
         "dropout_input": dropout or 0.0,  # none is planned: the faster one-hot input does not allow it
         "dropout_hidden": rate,
         "dropout_output": rate,

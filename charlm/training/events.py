@@ -11,6 +11,7 @@ from charlm.checkpoint import TrainingRecord
 from charlm.config import ModelConfig, TrainConfig
 from charlm.text.dataset import CacheRebuilt, Reading
 from charlm.text.dialogue import Dialogue
+from charlm.training.base_selection import Start
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Planned:
     path: str
     model: ModelConfig
     train: TrainConfig
+    start: Start
     parameters: int
     train_characters: int
     validation_characters: int

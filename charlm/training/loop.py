@@ -94,6 +94,9 @@ class Trainer:
         self.progress = Progress()
         self._state: ModelState = model.start(lanes.lanes)
         self._optimizer = _make_optimizer(model, config)
+        # The weights are the same on all ranks by now.
+        matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+        self._decayed = [(weight, weight.detach().clone()) for weight in matrices] if config.decay_to_base else []
         self.best_weights = _copy(model.state_dict())  # of the best evaluation so far; at first the initial ones
         self._stop = False  # requested in this process
         self._stops_now = False  # requested in any rank; the same in all
@@ -179,12 +182,19 @@ class Trainer:
         torch.autograd.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         if math.isfinite(norm):
+            self._decay_to_base(min(1.0, rate * self.config.weight_decay))
             self._optimizer.step()
         self._state = detach(state)
         self.progress.step += 1
         self.progress.characters += y.numel() * self._group.size
         self.progress.gradient_norm = float(norm)
         return loss.item() if math.isfinite(norm) else math.nan
+
+    @torch.no_grad()
+    def _decay_to_base(self, share: float) -> None:
+        """Move the matrices a share of the way back to the base: L2-SP (Li et al. 2018), decoupled as in AdamW."""
+        for weight, base in self._decayed:
+            weight.lerp_(base, share)
 
     def _stepped(self, loss: float, rate: float) -> Stepped:
         now = self.progress
@@ -308,7 +318,7 @@ def _make_optimizer(model: CharLM, config: TrainConfig) -> torch.optim.AdamW:
     matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     vectors = [parameter for parameter in model.parameters() if parameter.dim() == 1]
     groups: list[dict[str, object]] = [
-        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": matrices, "weight_decay": 0.0 if config.decay_to_base else config.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
     fused = model.embedding.device.type in ("cpu", "cuda")

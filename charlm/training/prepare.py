@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from charlm.checkpoint import Checkpoint, Tensors
+from charlm.checkpoint import Checkpoint
 from charlm.config import DataConfig, ModelConfig, TrainConfig
 from charlm.errors import TrainingError
 from charlm.model.lm import CharLM, Dropout, load_tensors, to_tensors
 from charlm.text.batching import Lanes
-from charlm.text.dataset import Corpus, open_corpus, read_corpus
+from charlm.text.dataset import Corpus, SpooledText, open_corpus, read_corpus
 from charlm.text.dialogue import MAX_NAMES, Dialogue
 from charlm.text.format_detection import DetectedFormat, FormatDetector
 from charlm.text.sanitize import printable
-from charlm.text.vocabulary import BYTES, Vocabulary
+from charlm.text.vocabulary import Vocabulary
 from charlm.training.autoconfig import DEFAULT_MINUTES, Machine, plan
+from charlm.training.base_selection import AUTO, Base, Start, load_base, select
 from charlm.training.events import Event
+from charlm.training.extension import extend
 from charlm.training.loop import Trainer
 from charlm.training.precision import measure
 from charlm.training.process_group import ProcessGroup
@@ -38,7 +40,7 @@ class Request:
     data: DataConfig
     output: str | None = None  # the model's name or path; None takes the first input's name
     overrides: Mapping[str, Any] = field(default_factory=dict)  # of the plan; see `charlm.training.autoconfig`
-    base: str | None = None  # the model to fine-tune
+    base: str = AUTO  # name or path of the model to start from, "auto" or "none"
     force: bool = False  # overwrite a model of the same name
 
     @property
@@ -87,6 +89,7 @@ class RunPlan:
 
     request: Request
     corpus: Corpus
+    start: Start
     base: Checkpoint | None
     dialogue: DialogueChoice
     model: ModelConfig
@@ -99,6 +102,7 @@ class RunPlan:
             "model": self.model.to_dict(),
             "train": self.train.to_dict(),
             "corpus": self.corpus.key,
+            "start": asdict(self.start),
             "dialogue": asdict(self.dialogue),
             "ranks": ranks,
         }
@@ -109,40 +113,79 @@ def prepare(
     run_dir: RunDir,
     group: ProcessGroup,
     device: torch.device,
+    clock: Callable[[], float] = time.monotonic,
     *,
-    base: Checkpoint | None = None,
-    config: Mapping[str, Any] | None = None,
+    named: Base | None = None,
 ) -> Generator[Event, None, RunPlan]:
-    """Read the text and plan the run. Rank 0 does both; the other ranks open its ids and get its plan.
+    """Read the text and plan a new run. Rank 0 does both; the other ranks open its ids and get its plan.
 
-    `base` is the model to fine-tune, `config` the config.json of a run that is resumed.
+    Args:
+        request: the options.
+        run_dir: its folder exists.
+        group: the processes that train together.
+        device: to train on.
+        clock: seconds.
+        named: the base that `request` names.
 
     Raises:
-        CharlmError: the text cannot be read, has changed since the run started, or an option is impossible.
+        CharlmError: the text cannot be read, or an option is impossible.
     """
-    dialogue = DialogueChoice()
+    start, dialogue = Start(), DialogueChoice()
+    base: Checkpoint | None = None
+
+    def choose(text: SpooledText) -> Vocabulary | None:
+        nonlocal start, base
+        began, found = clock(), named
+        if named is not None:
+            start = named.start(text)
+        elif request.base == AUTO:
+            start, found = select(text, request.data.train_share, request.overrides)
+        start = replace(start, seconds=clock() - began)
+        base = found.checkpoint if found is not None else None
+        return base.vocabulary if base is not None else None
+
     if group.is_first:
-        detector = FormatDetector(request.data.format) if config is None else None
-        vocabulary = base.vocabulary if base is not None else None
-        corpus = yield from read_corpus(request.data, run_dir.path, base=vocabulary, detector=detector)
-        if detector is not None:
-            dialogue = choose_dialogue(detector.result(), request.data.format, base.dialogue if base else None)
+        detector = FormatDetector(request.data.format)
+        corpus = yield from read_corpus(request.data, run_dir.path, base=choose, detector=detector)
+        dialogue = choose_dialogue(detector.result(), request.data.format, base.dialogue if base else None)
         group.broadcast(corpus.key)
     else:
         corpus = open_corpus(run_dir.path, group.broadcast())
-    if threads := request.overrides.get("threads"):
-        torch.set_num_threads(threads)
-    if config is None:
-        model, train = _plan(request, corpus, base, group, device)
-        return RunPlan(request, corpus, base, dialogue, model, train)
+    _set_threads(request)
+    start = Start(**group.broadcast(asdict(start)))
+    model, train = _plan(request, corpus, base, group, device)
+    return RunPlan(request, corpus, start, base, dialogue, model, train)
+
+
+def restore(config: Mapping[str, Any], run_dir: RunDir, group: ProcessGroup) -> Generator[Event, None, RunPlan]:
+    """Return the plan of a run that is resumed, from its config.json.
+
+    Raises:
+        CharlmError: the text or the base has changed since the run started.
+    """
+    request, start = Request.from_dict(config["request"]), Start(**config["start"])
+    base = None
+    if group.is_first:
+        base = load_base(start)
+        vocabulary = base.vocabulary if base is not None else None
+        corpus = yield from read_corpus(request.data, run_dir.path, base=vocabulary)
+        group.broadcast(corpus.key)
+    else:
+        corpus = open_corpus(run_dir.path, group.broadcast())
     if config["corpus"] != corpus.key:
         raise TrainingError(
             f"the text has changed since {run_dir.name} was started, so the run cannot be resumed",
             f"restore the text, or train on the new one with --from {run_dir.reference}",
         )
+    _set_threads(request)
     dialogue = DialogueChoice.from_dict(config["dialogue"])
     model, train = ModelConfig.from_dict(config["model"]), TrainConfig.from_dict(config["train"])
-    return RunPlan(request, corpus, base, dialogue, model, train)
+    return RunPlan(request, corpus, start, base, dialogue, model, train)
+
+
+def _set_threads(request: Request) -> None:
+    if threads := request.overrides.get("threads"):
+        torch.set_num_threads(threads)
 
 
 def choose_dialogue(found: DetectedFormat, requested: str, base: Dialogue | None) -> DialogueChoice:
@@ -190,24 +233,11 @@ def make_trainer(plan: RunPlan, group: ProcessGroup, device: torch.device, clock
     model = CharLM(plan.model, dropout)
     model.init_output_bias(corpus.counts)
     if plan.base is not None:
-        load_tensors(model, _extend(plan.base, corpus.vocabulary, to_tensors(model.state_dict())))
+        load_tensors(model, extend(plan.base, corpus.vocabulary, corpus.counts, to_tensors(model.state_dict())))
     model.to(device)
     lanes = Lanes(corpus.train, config.lanes, config.chunk, config.seed, group.rank, group.size)
     if not group.is_first:
         torch.manual_seed((config.seed + group.rank) % (1 << 63))  # equal weights, but dropout of its own
-    return Trainer(model, lanes, corpus.validation, corpus.vocabulary.begins, config, clock, group)
-
-
-def _extend(base: Checkpoint, vocabulary: Vocabulary, fresh: Tensors) -> Tensors:
-    """Return the base's weights for a larger vocabulary: known ids keep their rows, new ones get those of `fresh`."""
-    old = base.vocabulary
-    pairs = [(index, int(vocabulary.encode(character)[0])) for index, character in enumerate(old.characters)]
-    if old.has_bytes:
-        pairs += [(len(old.characters) + byte, len(vocabulary.characters) + byte) for byte in range(BYTES)]
-    source, target = np.array(pairs).T
-    tensors = dict(base.tensors)
-    for name in ("embedding", "output.w", "output.b"):
-        if name in fresh:
-            tensors[name] = fresh[name].copy()
-            tensors[name][target] = base.tensors[name][source]
-    return tensors
+    trainer = Trainer(model, lanes, corpus.validation, corpus.vocabulary.begins, config, clock, group)
+    trainer.progress.seconds = plan.start.seconds
+    return trainer

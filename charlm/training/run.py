@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 import charlm
-from charlm import checkpoint, registry
+from charlm import checkpoint
 from charlm.adapt.gradient_rms import factor
 from charlm.checkpoint import Checkpoint, TrainingRecord
 from charlm.config import SamplingConfig
@@ -29,10 +29,11 @@ from charlm.inference.generate import Generation, Sampler
 from charlm.model.lm import to_tensors
 from charlm.tensor_shapes import parameter_count
 from charlm.training import plot, run_state, runtime_tuning
+from charlm.training.base_selection import AUTO, NONE, find_base
 from charlm.training.events import Ended, Evaluated, Event, Planned, Sampled, Saved, SaveFailed
 from charlm.training.loop import Trainer
 from charlm.training.precision import pick_device
-from charlm.training.prepare import Request, RunPlan, make_trainer, prepare
+from charlm.training.prepare import Request, RunPlan, make_trainer, prepare, restore
 from charlm.training.process_group import ProcessGroup, local_part
 from charlm.training.run_dir import RunDir
 from charlm.training.run_state import Snapshot
@@ -130,11 +131,15 @@ class Run:
                 f"{run_dir.name} is finished ({_REASONS[reason]})",
                 f"train it further with --from {run_dir.reference} and another name",
             )
-        base = checkpoint.load(registry.find_model(request.base)) if request.base and group.is_first else None
-        if config is None and group.is_first:
-            run_dir.create(force=request.force or is_owned)
-            run_dir.write_owner(owner)
-        plan = yield from prepare(request, run_dir, group, device, base=base, config=config)
+        if config is None:
+            is_named = request.base not in (AUTO, NONE)
+            named = find_base(request.base) if is_named and group.is_first else None
+            if group.is_first:
+                run_dir.create(force=request.force or is_owned)
+                run_dir.write_owner(owner)
+            plan = yield from prepare(request, run_dir, group, device, self._clock, named=named)
+        else:
+            plan = yield from restore(config, run_dir, group)
         runtime_tuning.keep_freed_memory()
         trainer = self._trainer = make_trainer(plan, group, device, self._clock)
         if self._stop:
@@ -226,7 +231,8 @@ class RunWriter:
             epochs=trainer.lanes.epochs,
             seconds=round(progress.seconds, 3),
             validation=best if validation is None else validation,
-            base=self._plan.request.base,
+            base=self._plan.start.base,
+            base_fingerprint=self._plan.start.fingerprint,
             settings=trainer.config.to_dict(),
             precision=trainer.config.precision,
             device=str(trainer.device),
@@ -284,6 +290,7 @@ def _planned(run_dir: RunDir, plan: RunPlan, trainer: Trainer, ranks: int, resum
         path=str(run_dir.model),
         model=plan.model,
         train=train,
+        start=plan.start,
         parameters=parameter_count(plan.model),
         train_characters=len(corpus.train),
         validation_characters=len(corpus.validation),

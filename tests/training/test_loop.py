@@ -177,3 +177,17 @@ def test_divergence_after_three_recoveries_is_an_error(make_trainer: MakeTrainer
         list(trainer.run())
     assert "--learning-rate" in (error.value.hint or "")
     assert trainer.progress.recoveries == MAX_RECOVERIES
+
+
+def test_decay_to_base_pulls_the_matrices_to_the_first_weights(make_trainer: MakeTrainer) -> None:
+    def distances(**settings: object) -> dict[str, float]:
+        trainer = make_trainer(steps=30, learning_rate=1e-2, **settings)
+        first = {name: weight.clone() for name, weight in trainer.model.state_dict().items()}
+        for _ in trainer.run():
+            pass
+        return {name: float((weight - first[name]).norm()) for name, weight in trainer.model.state_dict().items()}
+
+    free, weak, strong = (distances(decay_to_base=True, weight_decay=decay) for decay in (0.0, 1.0, 10.0))
+    for name in ("embedding", "layers.0.w_x", "layers.1.w_h", "output.w"):
+        assert strong[name] < weak[name] < free[name]
+    assert distances(weight_decay=0.0) == free
