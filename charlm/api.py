@@ -220,7 +220,7 @@ class Trained:
     """The result of `train`."""
 
     path: Path  # of the model file
-    reason: str  # why it ended: "budget", "patience" or "interrupted"
+    reason: str  # why it ended: "budget", "epochs", "patience" or "interrupted"
     validation: float | None  # nats/char of the weights in the file, over all validation text; None if interrupted
     record: TrainingRecord
 

@@ -141,6 +141,15 @@ class TrainConfig(Config):
     patience: Annotated[
         int, Setting("stop after this many evaluations without a new best; 0 never stops", 0, 100_000)
     ] = 8
+    max_epochs: Annotated[
+        float,
+        Setting(
+            "end a run with --minutes after this many passes over the text; 0 for no end",
+            0,
+            _INF,
+            default_text=PLANNED,
+        ),
+    ] = 0.0
     seed: Annotated[int, Setting("seed of weights, dropout and lane offsets", 0, MAX_SEED)] = 1
     precision: Annotated[
         str, Setting("number format; auto measures fp32 and bf16 and takes the faster", choices=PRECISIONS)

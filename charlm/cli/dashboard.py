@@ -26,7 +26,11 @@ BARS = "▁▂▃▄▅▆▇█"
 SHOWN_FILES = 10  # of those that cannot be read, in the plan
 SHOWN_NAMES = 4  # of speakers, in the plan
 STOPPING = "stopping after this step; Ctrl-C again leaves at once"
-_ENDS = {"budget": "the budget is spent", "patience": "it stopped improving"}
+_ENDS = {
+    "budget": "the budget is spent",
+    "epochs": "the text is read so often that more would not improve it",
+    "patience": "it stopped improving",
+}
 
 
 class ProgressView:
@@ -220,7 +224,8 @@ def plan_table(event: events.Planned) -> RenderableType:
     dropout = f"{rates[0]:g}" if len(set(rates)) == 1 else " / ".join(f"{rate:g}" for rate in rates)
     weight_drop = f", weight-drop {train.weight_drop:g}" if train.weight_drop else ""
     lanes = f"{train.lanes} lanes x {train.chunk} steps" + f" in each of {event.ranks} processes" * (event.ranks > 1)
-    table.add_row("training", f"{train.budget}, {lanes}, rate {train.learning_rate:g}")
+    most = f" or {train.max_epochs:g} epochs" if train.minutes is not None and train.max_epochs else ""
+    table.add_row("training", f"{train.budget}{most}, {lanes}, rate {train.learning_rate:g}")
     machine = f"{event.precision} on {event.device}, {event.threads} threads"
     table.add_row("", f"dropout {dropout}{weight_drop}, seed {train.seed}, {machine}")
     if event.exports:

@@ -45,4 +45,4 @@ class ComparisonConfig(Config):
         shape = {name: getattr(config, name) for name in ("cell", "hidden", "embedding", "layers")}
         names = ("lanes", "chunk", "learning_rate", "dropout", "precision", "threads")
         shared = {name: getattr(self, name) for name in names}
-        return {**shape, **shared, **budget, "seed": seed, "patience": 0}
+        return {**shape, **shared, **budget, "seed": seed, "patience": 0, "max_epochs": 0.0}

@@ -39,6 +39,9 @@ SIZES = (
     Size(until=60, hidden=384, layers=2, learning_rate=5e-3),
     Size(until=float("inf"), hidden=512, layers=2, learning_rate=4e-3),
 )
+# A model that reads a text more often only memorises it: 12 times for 54,000 characters, 21 times for a million.
+EPOCHS, EPOCHS_CHARS, EPOCHS_GROWTH = 12.0, 54_000, 0.2
+MIN_EPOCH_CHUNKS = 48  # of each lane; fewer and longer lanes make more steps of an epoch, which small texts need
 MAX_WEIGHTS_PER_CHARACTER = 12  # of training text; larger models memorise it
 
 
@@ -87,6 +90,9 @@ def plan(
         shape = {"hidden": size.hidden, "layers": size.layers, **shape}
         model = ModelConfig(**{"vocabulary": vocabulary, "embedding": shape["hidden"], **shape})
     seen = _characters_seen(settings, characters, step, machine, _weights(model))
+    max_epochs = _max_epochs(characters) if "minutes" in settings else 0.0
+    if limit := settings.get("max_epochs", max_epochs):
+        seen = min(seen, limit * characters)
     rate = _dropout(seen / characters, _weights(model) / characters) if dropout is None else dropout
     planned = {
         "lanes": lanes,
@@ -96,6 +102,7 @@ def plan(
         "dropout_input": dropout or 0.0,  # none is planned: the faster one-hot input does not allow it
         "dropout_hidden": rate,
         "dropout_output": rate,
+        "max_epochs": max_epochs,
         "val_chars": max(6_000, int(seen * VALIDATION_SHARE / settings.get("evaluations", TrainConfig.evaluations))),
     }
     return model, TrainConfig(**{**planned, **settings})
@@ -105,8 +112,7 @@ def _lanes_and_chunk(characters: int, settings: Mapping[str, Any], ranks: int) -
     chunk = settings.get("chunk") or max(8, min(64, characters // 64))
     if "lanes" in settings:
         return int(settings["lanes"]), chunk
-    # At least sixteen chunks an epoch, so that the state carried between them matters.
-    return max(1, min(32, max_lanes(characters, chunk * 16) // ranks)), chunk
+    return max(1, min(32, max_lanes(characters, chunk * MIN_EPOCH_CHUNKS) // ranks)), chunk
 
 
 def _size(work: float, characters: int, shape: Mapping[str, Any]) -> Size:
@@ -139,6 +145,11 @@ def _dropout(epochs: float, weights_per_character: float) -> float:
     In steps of .05, so that noise in the measured speed seldom changes the plan.
     """
     return round(20 * min(0.4, max(0.0, 0.006 * (epochs * weights_per_character - 1)))) / 20
+
+
+def _max_epochs(characters: int) -> float:
+    """Return how often a text is worth reading; after that a model only memorises it."""
+    return round(EPOCHS * (characters / EPOCHS_CHARS) ** EPOCHS_GROWTH)
 
 
 def _rebase(base: ModelConfig, vocabulary: int, shape: Mapping[str, Any]) -> ModelConfig:

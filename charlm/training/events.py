@@ -112,7 +112,7 @@ class RolledBack:
 class Ended:
     """The run has ended or was interrupted."""
 
-    reason: str  # "budget", "patience" or "interrupted"
+    reason: str  # "budget", "epochs", "patience" or "interrupted"
     step: int  # the last one; the file has the best weights, of an earlier step or this
     path: str
     bytes: int

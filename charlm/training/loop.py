@@ -56,7 +56,7 @@ class Progress:
     gradient_norm: float = 0.0
     rate_scale: float = 1.0
     recoveries: int = 0
-    reason: str = ""  # why the run is over: "budget" or "patience"; empty while it can continue
+    reason: str = ""  # why the run is over: "budget", "epochs" or "patience"; empty while it can continue
 
 
 class Trainer:
@@ -117,7 +117,7 @@ class Trainer:
         return self._group.size * self.config.lanes * self.config.chunk
 
     def run(self) -> Iterator[Event]:
-        """Train until the budget is spent, patience ends, or `request_stop` is called.
+        """Train until the budget is spent, the text is read often enough, patience ends, or `request_stop` is called.
 
         `progress.reason` has the reason afterwards; it is empty after `request_stop`. Raises TrainingError if the loss
         diverges too often.
@@ -133,7 +133,7 @@ class Trainer:
                 self._last_good = self.snapshot()
             # A run that was killed after its last evaluation resumes without a reason, and with no evaluation due.
             if share >= 1:
-                self.progress.reason = "budget"
+                self.progress.reason = self._spent
             elif self.config.patience and self.progress.without_best >= self.config.patience:
                 self.progress.reason = "patience"
             elif is_due:
@@ -157,11 +157,18 @@ class Trainer:
     def _budget_share(self) -> float:
         config = self.config
         if config.minutes is not None:
-            return min(1.0, self.progress.seconds / (60 * config.minutes))
+            read = self.lanes.epochs / config.max_epochs if config.max_epochs else 0.0
+            return min(1.0, max(read, self.progress.seconds / (60 * config.minutes)))
         if config.epochs is not None:
             return min(1.0, self.lanes.epochs / config.epochs)
         assert config.steps is not None
         return min(1.0, self.progress.step / config.steps)
+
+    @property
+    def _spent(self) -> str:
+        """The reason of a run whose share of the budget is 1."""
+        minutes = self.config.minutes
+        return "epochs" if minutes is not None and self.progress.seconds < 60 * minutes else "budget"
 
     def _is_evaluation_due(self, share: float) -> bool:
         return share >= (self.progress.evaluations + 1) / self.config.evaluations

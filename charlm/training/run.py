@@ -42,7 +42,11 @@ from charlm.training.torchrun_env import TorchrunEnv
 __all__ = ["Request", "Run", "RunWriter"]
 
 SAMPLE_CHARS = 240
-_REASONS = {"budget": "its budget is spent", "patience": "it had stopped improving"}
+_REASONS = {
+    "budget": "its budget is spent",
+    "epochs": "it has read its text as often as planned",
+    "patience": "it had stopped improving",
+}
 
 
 class Run:

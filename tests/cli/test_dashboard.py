@@ -22,6 +22,7 @@ from charlm.cli.dashboard import BARS, Dashboard, JsonView, PlainView, ProgressV
 from charlm.config import ModelConfig, TrainConfig
 from charlm.text.dataset import Reading
 from charlm.text.dialogue import MAX_NAMES, Dialogue
+from charlm.training.base_selection import Start
 from charlm.training.events import Ended, Evaluated, Event, Planned, RolledBack, Sampled, SaveFailed, Stepped
 
 from .conftest import HARBOUR, TINY
@@ -36,6 +37,7 @@ PLANNED = Planned(
     path="checkpoints/novel.safetensors",
     model=ModelConfig(vocabulary=99, hidden=128, layers=2, embedding=128),
     train=TrainConfig(steps=200, lanes=16, chunk=32),
+    start=Start(),
     parameters=123_456,
     train_characters=900_000,
     validation_characters=100_000,
