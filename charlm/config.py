@@ -144,7 +144,7 @@ class TrainConfig(Config):
     max_epochs: Annotated[
         float,
         Setting(
-            "end a run with --minutes after this many passes over the text; 0 for no end",
+            "end a run with a budget in minutes after this many passes over the text; 0 for no end",
             0,
             _INF,
             default_text=PLANNED,

@@ -77,9 +77,10 @@ def cut(line: str) -> str:
     if "charlm train" in line and "--resume" not in line:
         line = re.sub(r" --(minutes|steps|epochs) \S+", "", line)
         kept = [word for word in ("--cell", "--layers") if word in line]
-        line = re.sub(r" --hidden \S+", "", line) if "--from" not in line else line
+        has_base = "--from" in line.replace("--from none", "")
+        line = re.sub(r" --hidden \S+", "", line) if not has_base else line
         tiny = " ".join(TINY if "--layers" not in kept else [*TINY[:2], *TINY[4:]])
-        shape = "--lanes 4 --chunk 16 --precision fp32 --threads 1" if "--from" in line else tiny
+        shape = "--lanes 4 --chunk 16 --precision fp32 --threads 1" if has_base else tiny
         line = f"{line} --steps 2 --evaluations 1 --quiet --force {shape}"
     line = re.sub(r"--unit (\d):\d+", r"--unit \1:5", line)  # models of tests are narrow
     if "charlm compare" in line:

@@ -98,7 +98,7 @@ def plan(
         "lanes": lanes,
         "chunk": chunk,
         "learning_rate": size.learning_rate * (0.25 if base is not None else 1.0),
-        "decay_to_base": base is not None and settings.pop("decay_to_base", True),
+        "decay_to_base": settings.pop("decay_to_base", True) and base is not None,
         "dropout_input": dropout or 0.0,  # none is planned: the faster one-hot input does not allow it
         "dropout_hidden": rate,
         "dropout_output": rate,
@@ -149,7 +149,7 @@ def _dropout(epochs: float, weights_per_character: float) -> float:
 
 def _max_epochs(characters: int) -> float:
     """Return how often a text is worth reading; after that a model only memorises it."""
-    return round(EPOCHS * (characters / EPOCHS_CHARS) ** EPOCHS_GROWTH)
+    return float(round(EPOCHS * (characters / EPOCHS_CHARS) ** EPOCHS_GROWTH))
 
 
 def _rebase(base: ModelConfig, vocabulary: int, shape: Mapping[str, Any]) -> ModelConfig:

@@ -41,7 +41,7 @@ def test_plan_for_any_text_is_feasible(characters: int, vocabulary: int, budget:
         ("lanes", 3), ("chunk", 17), ("learning_rate", 0.123), ("final_rate", 0.5), ("warmup", 0.3), ("beta1", 0.5),
         ("beta2", 0.5), ("weight_decay", 0.5), ("clip", 7.0), ("dropout_input", 0.11), ("dropout_hidden", 0.12),
         ("dropout_output", 0.13), ("weight_drop", 0.14), ("carry", False), ("evaluations", 3), ("val_chars", 1234),
-        ("patience", 3), ("seed", 99), ("precision", "bf16"), ("device", "cuda"), ("threads", 1), ("steps", 7),
+        ("patience", 3), ("max_epochs", 7.0), ("seed", 99), ("precision", "bf16"), ("device", "cuda"), ("threads", 1), ("steps", 7),
     ],
 )  # fmt: skip
 def test_override_is_in_the_plan(name: str, value: object) -> None:
@@ -75,6 +75,21 @@ def test_plan_for_small_text_is_small_with_dropout() -> None:
     large, once = plan(10**9, 65, {"minutes": 30})
     assert parameter_count(small) < parameter_count(large)
     assert often.dropout_hidden > once.dropout_hidden == 0
+
+
+def test_plan_reads_a_small_text_a_limited_number_of_times() -> None:
+    small, large = (plan(characters, 65, {"minutes": 60})[1] for characters in (20_000, 10_000_000))
+    assert 5 < small.max_epochs < large.max_epochs
+    assert small.lanes < large.lanes
+    assert plan(20_000, 65, {"minutes": 600})[1].dropout_hidden == small.dropout_hidden
+    assert plan(20_000, 65, {"epochs": 90})[1].max_epochs == 0
+
+
+def test_weight_decay_pulls_to_a_base_unless_overridden() -> None:
+    base = ModelConfig(vocabulary=50)
+    assert plan(100_000, 70, {}, base=base)[1].decay_to_base
+    assert not plan(100_000, 70, {"decay_to_base": False}, base=base)[1].decay_to_base
+    assert not plan(100_000, 70, {"decay_to_base": True})[1].decay_to_base
 
 
 def test_base_model_keeps_its_shape() -> None:

@@ -11,7 +11,7 @@ import torch
 from charlm.errors import TrainingError
 from charlm.model.lm import CharLM, Dropout
 from charlm.training.events import Evaluated, RolledBack, Stepped
-from charlm.training.loop import MAX_RECOVERIES, evaluate
+from charlm.training.loop import MAX_RECOVERIES, evaluate, learning_rate
 
 from .conftest import EVERY_ID, VOCABULARY, MakeTrainer
 
@@ -191,3 +191,17 @@ def test_decay_to_base_pulls_the_matrices_to_the_first_weights(make_trainer: Mak
     for name in ("embedding", "layers.0.w_x", "layers.1.w_h", "output.w"):
         assert strong[name] < weak[name] < free[name]
     assert distances(weight_decay=0.0) == free
+
+
+def test_run_ends_after_the_planned_epochs(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(minutes=60, max_epochs=2)
+    events = list(trainer.run())
+    assert trainer.progress.reason == "epochs"
+    assert 2 <= trainer.lanes.epochs < 2.1
+    last = [event for event in events if isinstance(event, Stepped)][-1]
+    assert last.learning_rate == pytest.approx(learning_rate(1.0, trainer.config), rel=0.3)
+    assert sum(isinstance(event, Evaluated) for event in events) == trainer.config.evaluations
+    short = make_trainer(minutes=0.002, max_epochs=100)
+    for _ in short.run():
+        pass
+    assert short.progress.reason == "budget"
