@@ -41,7 +41,8 @@ def test_plan_for_any_text_is_feasible(characters: int, vocabulary: int, budget:
         ("lanes", 3), ("chunk", 17), ("learning_rate", 0.123), ("final_rate", 0.5), ("warmup", 0.3), ("beta1", 0.5),
         ("beta2", 0.5), ("weight_decay", 0.5), ("clip", 7.0), ("dropout_input", 0.11), ("dropout_hidden", 0.12),
         ("dropout_output", 0.13), ("weight_drop", 0.14), ("carry", False), ("evaluations", 3), ("val_chars", 1234),
-        ("patience", 3), ("max_epochs", 7.0), ("seed", 99), ("precision", "bf16"), ("device", "cuda"), ("threads", 1), ("steps", 7),
+        ("patience", 3), ("max_epochs", 7.0), ("seed", 99), ("precision", "bf16"), ("device", "cuda"),
+        ("threads", 1), ("steps", 7),
     ],
 )  # fmt: skip
 def test_override_is_in_the_plan(name: str, value: object) -> None:
