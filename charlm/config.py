@@ -124,7 +124,9 @@ class TrainConfig(Config):
     warmup: Annotated[float, Setting("share of the budget over which the learning rate rises", 0, 0.9)] = 0.02
     beta1: Annotated[float, Setting("AdamW's decay of the first moment", 0, 0.9999)] = 0.9
     beta2: Annotated[float, Setting("AdamW's decay of the second moment", 0, 0.999999)] = 0.99
-    weight_decay: Annotated[float, Setting("AdamW's weight decay, on matrices only", 0, 10)] = 0.3
+    weight_decay: Annotated[
+        float, Setting("AdamW's weight decay, on matrices only", 0, 10, default_text="0.3; planned with --from")
+    ] = 0.3
     decay_to_base: Annotated[
         bool, Setting("weight decay pulls to the weights of --from, not to zero", default_text="with --from")
     ] = False

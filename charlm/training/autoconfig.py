@@ -41,6 +41,7 @@ SIZES = (
 )
 # A model that reads a text more often only memorises it: 12 times for 54,000 characters, 21 times for a million.
 EPOCHS, EPOCHS_CHARS, EPOCHS_GROWTH = 12.0, 54_000, 0.2
+MAX_BASE_DECAY = 3.0  # towards a base, for EPOCHS_CHARS of text or less
 MIN_EPOCH_CHUNKS = 48  # of each lane; fewer and longer lanes make more steps of an epoch, which small texts need
 MAX_WEIGHTS_PER_CHARACTER = 12  # of training text; larger models memorise it
 
@@ -83,7 +84,7 @@ def plan(
     step = machine.ranks * lanes * chunk
     # How much is read in a number of minutes depends on the model, so the model is chosen by the work.
     work = _characters_seen(settings, characters, step, machine, MEDIUM_WEIGHTS) * TRAINING_PASSES * MEDIUM_WEIGHTS
-    size = _size(work / 1e12, characters, shape)
+    size = _size(work / 1e12, characters, shape if base is None else base.to_dict())
     if base is not None:
         model = _rebase(base, vocabulary, shape)
     else:
@@ -94,11 +95,13 @@ def plan(
     if limit := settings.get("max_epochs", max_epochs):
         seen = min(seen, limit * characters)
     rate = _dropout(seen / characters, _weights(model) / characters) if dropout is None else dropout
+    has_pull = settings.pop("decay_to_base", True) and base is not None
     planned = {
         "lanes": lanes,
         "chunk": chunk,
-        "learning_rate": size.learning_rate * (0.25 if base is not None else 1.0),
-        "decay_to_base": settings.pop("decay_to_base", True) and base is not None,
+        "learning_rate": size.learning_rate,
+        "weight_decay": _decay_to_base(characters) if has_pull else TrainConfig.weight_decay,
+        "decay_to_base": has_pull,
         "dropout_input": dropout or 0.0,  # none is planned: the faster one-hot input does not allow it
         "dropout_hidden": rate,
         "dropout_output": rate,
@@ -150,6 +153,11 @@ def _dropout(epochs: float, weights_per_character: float) -> float:
 def _max_epochs(characters: int) -> float:
     """Return how often a text is worth reading; after that a model only memorises it."""
     return float(round(EPOCHS * (characters / EPOCHS_CHARS) ** EPOCHS_GROWTH))
+
+
+def _decay_to_base(characters: int) -> float:
+    """Return the weight decay towards a base: less for more text, which then knows better."""
+    return min(MAX_BASE_DECAY, round(MAX_BASE_DECAY * (EPOCHS_CHARS / characters) ** 0.5, 2))
 
 
 def _rebase(base: ModelConfig, vocabulary: int, shape: Mapping[str, Any]) -> ModelConfig:

@@ -99,11 +99,10 @@ def select(
         names: of the bundled models to choose from; those that are not there are skipped.
     """
     paths = [registry.bundled_folder() / f"{name}{SUFFIX}" for name in names]
-    bases = [Base(path.stem, path, checkpoint.load(path)) for path in paths if path.is_file()]
-    conflicts = [conflict(base.checkpoint.config, overrides) for base in bases]
-    candidates = {base.name: base for base, difference in zip(bases, conflicts, strict=True) if not difference}
+    conflicts = {path: conflict(checkpoint.read_header(path).config, overrides) for path in paths if path.is_file()}
+    candidates = {path.stem: Base(path.stem, path, checkpoint.load(path)) for path in conflicts if not conflicts[path]}
     if not candidates:
-        return Start(chosen_by="text", conflict=conflicts[0] if bases else ""), None
+        return Start(chosen_by="text", conflict=next(iter(conflicts.values()), "")), None
     pieces = sample(text, train_share)
     losses = {name: loss_before_training(base.checkpoint, pieces) for name, base in candidates.items()}
     scratch = ngram_loss(pieces)

@@ -97,7 +97,7 @@ def test_base_model_keeps_its_shape() -> None:
     base = ModelConfig(vocabulary=50, hidden=48, embedding=48, layers=3, cell="gru")
     model, train = plan(100_000, 70, {"hidden": 48}, base=base)
     assert model == ModelConfig(vocabulary=70, hidden=48, embedding=48, layers=3, cell="gru")
-    assert train.learning_rate < plan(100_000, 70, {"hidden": 48, "cell": "gru"})[1].learning_rate
+    assert train.weight_decay > plan(100_000_000, 70, {}, base=base)[1].weight_decay > 0
     with pytest.raises(UsageError, match="hidden"):
         plan(100_000, 70, {"hidden": 64}, base=base)
 
