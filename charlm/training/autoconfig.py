@@ -6,6 +6,7 @@ dropout for that size. docs/experiments.md has the measurements behind the numbe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -157,7 +158,7 @@ def _max_epochs(characters: int) -> float:
 
 def _decay_to_base(characters: int) -> float:
     """Return the weight decay towards a base: less for more text, which then knows better."""
-    return min(MAX_BASE_DECAY, round(MAX_BASE_DECAY * (EPOCHS_CHARS / characters) ** 0.5, 2))
+    return round(MAX_BASE_DECAY * math.sqrt(min(1.0, EPOCHS_CHARS / characters)), 2)
 
 
 def _rebase(base: ModelConfig, vocabulary: int, shape: Mapping[str, Any]) -> ModelConfig:
