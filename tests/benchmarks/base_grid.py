@@ -102,7 +102,7 @@ def measure(kind: str, text: str, minutes: float, seed: int) -> Cell:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{kind}.txt"
         path.write_text(text, encoding="utf-8")
-        spool = SpooledText(io.BytesIO(), "utf-8")
+        spool = SpooledText(io.BytesIO(), DataConfig())
         for _ in spool.add(path, is_last=True):
             pass
         pieces = sample(spool, 0.9)

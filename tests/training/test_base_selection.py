@@ -60,7 +60,7 @@ def spool(text: str) -> SpooledText:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8") as source:
         source.write(text)
         source.flush()
-        spooled = SpooledText(io.BytesIO(), "utf-8")
+        spooled = SpooledText(io.BytesIO(), DataConfig())
         for _ in spooled.add(Path(source.name), is_last=True):
             pass
     return spooled
