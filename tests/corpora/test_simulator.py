@@ -132,6 +132,7 @@ def test_articles_plurals_and_capitals_agree() -> None:
     words = "iguana, dog, mouse/mice, pony"
     assert texts(words, "a {thing}") == {"An iguana.", "A dog.", "A mouse.", "A pony."}
     assert texts(words, "I like {thing:s}") == {f"I like {one}." for one in ("iguanas", "dogs", "mice", "ponies")}
+    assert texts("dog", "I have a {thing},[ yes|]") == {"I have a dog, yes.", "I have a dog."}
     assert texts("dog", "a [old|big|] {thing}!") == {"An old dog!", "A big dog!", "A dog!"}
     assert texts("hour, university, uncle, 8, 80, 7", "a {thing}.") == {
         "An hour.",

@@ -14,7 +14,7 @@ from charlm.errors import CorpusError
 _MARK: Final = f"[{VALUE_START}{VALUE_END}]"
 _ARTICLE: Final = re.compile(rf"\b([Aa])n?( {_MARK}*)(?<={_MARK})(\w[\w'-]*)")
 _SENTENCE: Final = re.compile(rf"((?:^|[.!?]['\")]* ){_MARK}*['\"(]*{_MARK}*)([a-z])")
-_SPACE: Final = re.compile(rf" +(?={_MARK}*(?:[ .,!?]|$))|(?<=^{_MARK}{{2}}) +|^ +")
+_SPACE: Final = re.compile(rf" +(?={_MARK}*(?:[ .,!?]|$))|(?<=^{_MARK}{{2}}) +|^ +|,(?=(?: |{_MARK})*$)")
 _ASKS: Final = re.compile(
     r"(?:.*[.!?,:] )?(?:(?:and|so|or|but|ok|hm+|oh|hey|hi|well) )?"
     r"(?:what(?:'?s)?|who(?:'?s)?|how(?:'?s)?|when(?= is| was| are| did| do| were| will)|where|why|which|do|does|did"
