@@ -81,7 +81,7 @@ def _unknown_row(name: str) -> dict[str, object]:
 
 
 @command.subcommand(
-    ("charlm corpora build smalltalk", "fetch its packages, check them, clean the text, write it"),
+    ("charlm corpora build smalltalk", "simulate talk, fetch files, check them, clean the text, write it"),
     ("charlm corpora build --all", "all of them"),
     ("charlm corpora build kjv --from files/", "use the files in files/, fetch the others"),
 )

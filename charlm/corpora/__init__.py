@@ -1,6 +1,6 @@
 """Training texts that charlm can download and clean: catalogue -> fetch -> archive -> build -> registry.
 
-The cleaning modules are pure functions, one for each kind of text: `plays`, `smalltalk`, `japanese`, `bible`, `python`,
+The cleaning modules are pure functions, one for each kind of text: `plays`, `partner`, `japanese`, `bible`, `python`,
 `prose`. Their helpers: `filters` and `pii` reject turns, `normalise_english` and `spelling` correct them, `chatterbot`
 and `aozora` read a notation, `near_duplicates` finds copies.
 

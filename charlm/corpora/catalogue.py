@@ -22,7 +22,7 @@ from charlm.config import FORMATS
 from charlm.errors import CorpusError, NotFoundError
 
 CLEANINGS: Final = (
-    *("plays", "smalltalk", "english", "gutenberg", "japanese", "japanese_base", "aozora", "bible", "python", "prose"),
+    *("plays", "partner", "english", "gutenberg", "japanese", "japanese_base", "aozora", "bible", "python", "prose"),
 )
 COLUMNS: Final = ("path", "url", "sha256", "bytes", "encoding", "licence", "attribution", "title")  # of a table
 MAX_BYTES: Final = 200_000_000  # of a download from an address

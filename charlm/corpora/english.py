@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from charlm.corpora import dialogue_sources, gutenberg, pii, smalltalk
+from charlm.corpora import dialogue_sources, gutenberg, pii, students
 from charlm.corpora.documents import CleaningReport, Document, Files, read_table
 from charlm.corpora.filters import CRUDE, any_of
 from charlm.text.decoding import normalise
@@ -57,7 +57,7 @@ def documents(files: Files, report: CleaningReport) -> Iterator[Document]:
         else:
             packaged.append((path, text))
     if packaged:
-        yield from students(packaged, report)
+        yield from chats(packaged, report)
     for at, line in enumerate(_TABLE["typed"].strip().split("\n\n")):
         yield Document(f"typed-{at}", line)
 
@@ -99,9 +99,9 @@ def conversations(path: str, text: str, share: float, report: CleaningReport) ->
             yield Document(name, formatted(part, name))
 
 
-def students(files: Files, report: CleaningReport) -> Iterator[Document]:
-    """Yield a share of the cleaned conversations of the `smalltalk` corpus."""
-    for document in smalltalk.documents(files, report):
+def chats(files: Files, report: CleaningReport) -> Iterator[Document]:
+    """Yield a share of the cleaned conversations of students."""
+    for document in students.documents(files, report):
         if random.Random(f"share of {document.name}").random() < SHARES["students"]:
             yield Document(document.name, formatted(document.text.split("\n"), document.name))
 

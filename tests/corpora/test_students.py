@@ -9,9 +9,9 @@ from collections import Counter
 
 import pytest
 
-from charlm.corpora import smalltalk
+from charlm.corpora import students
 from charlm.corpora.documents import CleaningReport
-from charlm.corpora.smalltalk import RawConversation
+from charlm.corpora.students import RawConversation
 from charlm.errors import CorpusError
 from charlm.text.format_detection import detect
 
@@ -36,7 +36,7 @@ CROWD = [RawConversation(str(seed), "", talk(seed)) for seed in range(30)]  # en
 
 def cleaned(one: list[list[str]], report: CleaningReport, prompt: str = "") -> list[list[str]]:
     return [
-        turns for name, turns in smalltalk.clean([*CROWD, RawConversation("me", prompt, one)], report) if name == "me"
+        turns for name, turns in students.clean([*CROWD, RawConversation("me", prompt, one)], report) if name == "me"
     ]
 
 
@@ -69,8 +69,8 @@ def test_long_turn_keeps_beginning_and_end(report: CleaningReport) -> None:
     one = talk(96, 5)
     one[2] = [sentence(rng) for _ in range(6)]
     [found] = cleaned(one, report)
-    whole = smalltalk.join(one[2], Counter())
-    assert len(whole) > smalltalk.MAX_TURN_CHARS >= len(found[2])
+    whole = students.join(one[2], Counter())
+    assert len(whole) > students.MAX_TURN_CHARS >= len(found[2])
     parts = found[2].split(". ")
     assert whole.startswith(". ".join(parts[:-1]))
     assert whole.endswith(parts[-1])
@@ -80,28 +80,28 @@ def test_long_turn_keeps_beginning_and_end(report: CleaningReport) -> None:
 @pytest.mark.parametrize("length", [1, 199, 200, 201, 300])
 def test_shortened_turn_fits(length: int) -> None:
     text = ("Over and back. " * 40)[:length].strip()
-    assert len(smalltalk.shorten(text)) <= smalltalk.MAX_TURN_CHARS
-    assert smalltalk.shorten("x" * 201) == ""
+    assert len(students.shorten(text)) <= students.MAX_TURN_CHARS
+    assert students.shorten("x" * 201) == ""
 
 
 def test_messages_are_joined_as_sentences() -> None:
-    assert smalltalk.join(["hi", "  ", "how are you", "*your", "fine*"], Counter()) == "Hi. How are you?"
+    assert students.join(["hi", "  ", "how are you", "*your", "fine*"], Counter()) == "Hi. How are you?"
 
 
 def test_cut_message_is_joined_or_removed() -> None:
     cut = ("the boat is late and " * 9)[:175].strip()
-    joined = smalltalk.join([cut, "then the bell rang"], Counter())
+    joined = students.join([cut, "then the bell rang"], Counter())
     assert joined.endswith("then the bell rang.")
     assert joined.count(".") == 1
-    assert smalltalk.join(["Well. " + cut[6:]], Counter()) == "Well."
+    assert students.join(["Well. " + cut[6:]], Counter()) == "Well."
 
 
 def test_equal_greetings_are_limited(report: CleaningReport) -> None:
     greeted = [RawConversation(f"g{seed}", "", [["hi"], ["hello"], *talk(seed + 500, 4)]) for seed in range(40)]
-    found = [turns for name, turns in smalltalk.clean([*CROWD, *greeted], report) if name.startswith("g")]
+    found = [turns for name, turns in students.clean([*CROWD, *greeted], report) if name.startswith("g")]
     assert len(found) == 40
     beginnings = Counter(turns[0] for turns in found)
-    assert beginnings["Hi."] == beginnings["Hello."] + beginnings["Hi."] - 15 == smalltalk.MAX_EQUAL_GREETINGS
+    assert beginnings["Hi."] == beginnings["Hello."] + beginnings["Hi."] - 15 == students.MAX_EQUAL_GREETINGS
     assert report.removed["greetings that others begin with"][0] == 15
 
 
@@ -125,13 +125,13 @@ def test_files_become_distinct_documents(report: CleaningReport) -> None:
     crowd["copy"] = crowd["3"]
     yaml = "conversations:\n- - the boat is what\n  - it is late\n- - the boat is what\n  - so are you\n"
     files = [("d.json", json.dumps(crowd)), ("x/boats.yml", yaml)]
-    found = list(smalltalk.documents(files, report))
+    found = list(students.documents(files, report))
     assert len(found) == 32
     assert report.removed["conversations that are copies of others"][0] == 1
     assert found[-2].text == "The boat is what.\nIt is late."
     assert found[-1].text == "The boat is what.\nSo are you."
     assert found[-1].name == found[-2].name, "answers to one question are held out together"
-    assert list(smalltalk.documents(files, CleaningReport())) == found
+    assert list(students.documents(files, CleaningReport())) == found
     assert not any("\n\n" in document.text for document in found)
 
 
@@ -140,11 +140,11 @@ def test_cleaned_talk_is_detected_as_lines(report: CleaningReport) -> None:
         RawConversation(str(seed), "", [[f"what {turn[0]}"] if at % 2 else turn for at, turn in enumerate(talk(seed))])
         for seed in range(30)
     ]
-    text = "\n\n".join("\n".join(turns) for _, turns in smalltalk.clean(asked, report))
+    text = "\n\n".join("\n".join(turns) for _, turns in students.clean(asked, report))
     assert detect(text).format == "lines"
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"a": {}}', '{"a": {"messages": [[{"txt": 1}]]}}', '{"a": 3}'])
 def test_source_of_another_format_raises(text: str) -> None:
     with pytest.raises(CorpusError, match="is not that of this version"):
-        smalltalk.read(text)
+        students.read(text)

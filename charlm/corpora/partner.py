@@ -1,0 +1,41 @@
+"""The chat partner's text: simulated small talk, and questions and answers that people wrote.
+
+The simulator (`charlm.corpora.simulator`) teaches how a reply relates to what was said, and to recall what was told.
+People's pairs add wordings that nobody thought of.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from charlm.corpora import dialogue_sources, pii, simulator
+from charlm.corpora.documents import CleaningReport, Document, Files
+from charlm.corpora.english import typed
+from charlm.corpora.filters import CRUDE
+from charlm.text.decoding import normalise
+
+MAX_TURN_CHARS: Final = 160
+SEED: Final = 1
+PARTS: Final = {"talk": 36_000_000, "recall": 14_000_000, "copy": 6_000_000}
+"""Characters of the simulator's mixes."""
+SHARES: Final = {"english-dialogue/chitchat-en-witty": 0.0, "english-dialogue/self-": 0.25}
+"""Shares of the collections; the others are read whole. The witty answers are sarcastic."""
+
+
+def documents(files: Files, report: CleaningReport, parts: Mapping[str, int] = PARTS) -> Iterator[Document]:
+    """Yield simulated conversations, then those of people."""
+    for mix, characters in parts.items():
+        for number, one in enumerate(simulator.conversations("english", simulator.MIXES[mix], SEED, characters)):
+            yield Document(f"{mix}-{number}", "\n".join(one.turns))
+    for path, text in files:
+        share = next((share for beginning, share in SHARES.items() if path.startswith(beginning)), 1.0)
+        for number, turns in enumerate(dialogue_sources.read(path, normalise(text))):
+            name = f"{path}:{number}"
+            if random.Random(name).random() >= share:
+                continue
+            safe = [typed(turn) for turn in turns if not pii.found(turn)]
+            report.remove("turns with personal data", 0, len(turns) - len(safe))
+            for part in dialogue_sources.suitable_parts(safe, CRUDE, MAX_TURN_CHARS):
+                yield Document(name, "\n".join(part))
