@@ -120,9 +120,7 @@ def is_binary(path: Path, encoding: Encoding) -> bool:
     """
     with _open(path) as file:
         start = _read_block(file, path, BINARY_CHECK_BYTES)
-    if b"\0" not in start or encoding.is_wide:
-        return False
-    return not any(name.startswith("utf") for name in likely_encodings(start))
+    return _looks_binary(start, encoding)
 
 
 def _safe_cut(text: str, max_uncut: int) -> int:
@@ -154,8 +152,16 @@ def _undecodable(path: Path, encoding: Encoding, error: UnicodeError, read: int)
     # error.object begins with bytes of earlier blocks that the decoder kept; it ends with the last byte read.
     data, offset = error.object, read - len(error.object) + error.start
     begin = data.rfind(b"\n", 0, max(0, error.start - SAMPLE_BYTES)) + 1
+    if _looks_binary(data[:BINARY_CHECK_BYTES], encoding) and not is_damaged_utf8(data[:BINARY_CHECK_BYTES]):
+        return CorpusError(f"{path} is binary data, not text", "--encoding-errors replace reads damaged text")
     problem = f"is not {name}: byte 0x{data[error.start]:02X} at offset {offset}"
     return _refusal(path, problem, encoding, data[begin : error.start + SAMPLE_BYTES])
+
+
+def _looks_binary(start: bytes, encoding: Encoding) -> bool:
+    if b"\0" not in start or encoding.is_wide:
+        return False
+    return not any(name.startswith("utf") for name in likely_encodings(start))
 
 
 def _refusal(path: Path, problem: str, encoding: Encoding, sample: bytes) -> CorpusError:

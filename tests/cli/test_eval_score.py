@@ -190,7 +190,7 @@ def test_invalid_use_prints_one_sentence(
     (tmp_path / "t.txt").write_text("the ferry")
     (tmp_path / "short.txt").write_text("x")
     (tmp_path / "latin.txt").write_bytes("Fähre".encode("latin-1"))
-    (tmp_path / "binary").write_bytes(b"\0\1")
+    (tmp_path / "binary").write_bytes(bytes(range(256)))
     (tmp_path / "two").mkdir()
     for name in "ab":
         (tmp_path / "two" / name).write_text(name)
