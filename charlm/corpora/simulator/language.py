@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import resources
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from charlm.corpora.simulator.phrases import VALUE_END, VALUE_START, unmarked
 from charlm.errors import CorpusError
@@ -62,12 +63,21 @@ def article(word: str) -> str:
     return "an" if _VOWEL.match(word) and not _CONSONANT.match(word) else "a"
 
 
+def _typing_tables(name: str) -> dict[str, Any]:
+    text = resources.files("charlm.corpora.simulator").joinpath(name, "typing.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def _outside_values(text: str, change: Callable[[str], str]) -> str:
+    """Return a text with a change to all but the words of slots."""
+    return "".join(part if part[:1] == VALUE_START else change(part) for part in _VALUE.split(text))
+
+
 class English:
     """English as it is typed."""
 
     def __init__(self) -> None:
-        text = resources.files("charlm.corpora.simulator").joinpath("english", "typing.toml").read_text("utf-8")
-        tables = tomllib.loads(text)
+        tables = _typing_tables("english")
         self.contractions, self.neighbours, self.rare = (
             tables["contractions"],
             tables["neighbours"],
@@ -119,8 +129,7 @@ class English:
             word = match[0]
             return self.slang[word] if chance.chance(share * 0.2 if word in self.rare else share) else word
 
-        parts = _VALUE.split(text)
-        return "".join(part if part[:1] == VALUE_START else self.slang_word.sub(replaced, part) for part in parts)
+        return _outside_values(text, lambda part: self.slang_word.sub(replaced, part))
 
     def _with_slip(self, text: str, chance: Chance) -> str:
         """Return a text with one slip of a finger, outside the words of slots."""
@@ -157,6 +166,13 @@ def _marks_left_out(text: str, chance: Chance, end: float, apostrophes: float, c
 class Japanese:
     """Japanese as it is typed."""
 
+    def __init__(self) -> None:
+        tables = _typing_tables("japanese")
+        self.other: dict[str, list[str]] = tables["other"] | tables["short"]
+        self.selves: dict[str, list[str]] = tables["selves"]
+        words = sorted(self.other, key=len, reverse=True)
+        self.other_word = re.compile("|".join(words))
+
     def finish(self, text: str, is_last: bool = True) -> str:
         if not re.search("[\u3002\uff01\uff1f\u2026]$", text.rstrip(VALUE_START + VALUE_END)):
             text += "\u3002"
@@ -169,13 +185,32 @@ class Japanese:
         return prefix + text
 
     def typed(self, text: str, style: str, chance: Chance) -> str:
+        selves = self.selves[style]
+        own = selves[chance.choose(len(selves))]
+        text = text.replace("\u79c1", own)
         if style == "neat":
             return self.finish(text)
-        if text.endswith("\u3002") and chance.chance(0.6 if style == "relaxed" else 0.9):
-            text = text[:-1]
-        if style == "hurried" and chance.chance(0.5):
-            text = text.replace("\u3001", "")
-        return unmarked(text)
+        share = {"relaxed": 0.06, "hurried": 0.35}[style]
+
+        def replaced(match: re.Match[str]) -> str:
+            found = self.other[match[0]]
+            return found[chance.choose(len(found))] if chance.chance(share) else match[0]
+
+        text = _outside_values(text, lambda part: self.other_word.sub(replaced, part))
+        return unmarked(self._with_other_marks(text, style, chance))
+
+    def _with_other_marks(self, text: str, style: str, chance: Chance) -> str:
+        is_hurried = style == "hurried"
+        if text.endswith("\u3002"):
+            text = text[:-1] if chance.chance(0.9 if is_hurried else 0.6) else text
+        elif text.endswith("\uff1f") and chance.chance(0.35 if is_hurried else 0.08):
+            text = text[:-1] + ("?" if chance.chance(0.5) else "")
+        if re.search("[\u306d\u3088\u306a]$", text) and chance.chance(0.15 if is_hurried else 0.08):
+            text += "\u30fc\u30fc" if chance.chance(0.2) else "\u30fc"
+        for mark, share in (("\u3092", 0.4), ("\u3001", 0.5)):  # an object's particle, and the comma
+            if is_hurried and chance.chance(share):
+                text = _outside_values(text, partial(re.sub, mark, ""))
+        return text.replace("\uff01", "!") if is_hurried and chance.chance(0.5) else text
 
     def is_sad(self, reply: str) -> bool:
         return bool(_SAD_JAPANESE.search(reply))
