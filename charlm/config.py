@@ -125,7 +125,7 @@ class TrainConfig(Config):
     beta1: Annotated[float, Setting("AdamW's decay of the first moment", 0, 0.9999)] = 0.9
     beta2: Annotated[float, Setting("AdamW's decay of the second moment", 0, 0.999999)] = 0.99
     weight_decay: Annotated[
-        float, Setting("AdamW's weight decay, on matrices only", 0, 10, default_text="0.3; planned with --from")
+        float, Setting("AdamW's weight decay, on matrices only", 0, 1000, default_text="0.3; planned with --from")
     ] = 0.3
     decay_to_base: Annotated[
         bool, Setting("weight decay pulls to the weights of --from, not to zero", default_text="with --from")

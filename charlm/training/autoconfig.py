@@ -42,7 +42,8 @@ SIZES = (
 )
 # A model that reads a text more often only memorises it: 12 times for 54,000 characters, 21 times for a million.
 EPOCHS, EPOCHS_CHARS, EPOCHS_GROWTH = 12.0, 54_000, 0.2
-MAX_BASE_DECAY = 3.0  # towards a base, for EPOCHS_CHARS of text or less
+MAX_BASE_DECAY = 30.0  # towards a base, for EPOCHS_CHARS of text or less; a weight moves at most 1 / 30 from the base
+BASE_DROPOUT_SHARE = 0.5  # of the dropout that training from scratch needs
 MIN_EPOCH_CHUNKS = 48  # of each lane; fewer and longer lanes make more steps of an epoch, which small texts need
 MAX_WEIGHTS_PER_CHARACTER = 12  # of training text; larger models memorise it
 
@@ -96,6 +97,8 @@ def plan(
     if limit := settings.get("max_epochs", max_epochs):
         seen = min(seen, limit * characters)
     rate = _dropout(seen / characters, _weights(model) / characters) if dropout is None else dropout
+    if dropout is None and base is not None:
+        rate *= BASE_DROPOUT_SHARE
     has_pull = settings.pop("decay_to_base", True) and base is not None
     planned = {
         "lanes": lanes,
