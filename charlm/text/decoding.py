@@ -153,7 +153,7 @@ def _undecodable(path: Path, encoding: Encoding, error: UnicodeError, read: int)
     data, offset = error.object, read - len(error.object) + error.start
     begin = data.rfind(b"\n", 0, max(0, error.start - SAMPLE_BYTES)) + 1
     if _looks_binary(data[:BINARY_CHECK_BYTES], encoding) and not is_damaged_utf8(data[:BINARY_CHECK_BYTES]):
-        return CorpusError(f"{path} is binary data, not text", "--encoding-errors replace reads damaged text")
+        return CorpusError(f"{path} is binary data, not text", "read damaged text with --encoding-errors replace")
     problem = f"is not {name}: byte 0x{data[error.start]:02X} at offset {offset}"
     return _refusal(path, problem, encoding, data[begin : error.start + SAMPLE_BYTES])
 
