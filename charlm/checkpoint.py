@@ -247,7 +247,10 @@ def _read_document(metadata: dict[str, str] | None) -> ModelHeader:
             f"its vocabulary has {len(vocabulary)} entries, but its configuration says {config.vocabulary}"
         )
     record = TrainingRecord.from_dict(document["record"])
-    return ModelHeader(config, vocabulary, record, Dialogue.from_dict(document["dialogue"]))
+    dialogue = Dialogue.from_dict(document["dialogue"])
+    if "primer" not in document["dialogue"]:
+        dialogue = dialogue.primed(vocabulary.language)
+    return ModelHeader(config, vocabulary, record, dialogue)
 
 
 def _read_vocabulary(document: dict[str, object]) -> Vocabulary:

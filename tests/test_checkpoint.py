@@ -22,7 +22,7 @@ from charlm.tensor_shapes import statistic_shapes
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
-from .conftest import RECORD, random_checkpoint
+from .conftest import ALPHABET, RECORD, random_checkpoint
 
 DIALOGUE = Dialogue("transcript", ("Anna", "太郎"), "：", spaced=True)
 
@@ -343,10 +343,23 @@ def test_file_without_dialogue_is_plain(checkpoint: Checkpoint, path: Path) -> N
     assert load(path).dialogue == read_header(path).dialogue == Dialogue()
 
 
+def test_chat_of_a_file_without_primer_is_primed_in_its_language(path: Path) -> None:
+    for characters, language in ((ALPHABET, "en"), (ALPHABET + "の", "ja")):
+        made = random_checkpoint(characters=characters)
+        for dialogue in (Dialogue("lines"), Dialogue("play", ("ANNA",))):
+            document = as_document(replace(made, dialogue=dialogue))
+            del document["dialogue"]["primer"]
+            write(path, made.tensors, document)
+            assert load(path).dialogue.primer == dialogue.primed(language).primer
+    saved = Dialogue("lines", primer="hello?\nhi.\n\n")
+    save(replace(made, dialogue=saved), path)
+    assert load(path).dialogue.primer == saved.primer
+
+
 @pytest.mark.parametrize("name", DIALOGUE.to_dict())
 def test_wrong_dialogue_is_refused(checkpoint: Checkpoint, path: Path, name: str) -> None:
     for junk in (*JUNK, ["\x1b[2J"], [""], ["A\nB"], [1], ["A"] * 100_000, "sonnet"):
-        if (name, junk) in (("names", []), ("spaced", True)):
+        if (name, junk) in (("names", []), ("spaced", True), ("primer", "")):
             continue
         document = as_document(replace(checkpoint, dialogue=DIALOGUE))
         document["dialogue"][name] = junk

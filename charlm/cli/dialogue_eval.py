@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Final
 
 from charlm.adapt.learner import Learner
@@ -13,10 +14,11 @@ from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
 from charlm.cli.command import load_engine
 from charlm.cli.output import print_json, print_table, print_text, progress_bar
-from charlm.config import LearnConfig
+from charlm.config import ChatConfig, LearnConfig
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine
-from charlm.insight import response_selection
+from charlm.insight import dialogue_cases, response_selection
+from charlm.insight.dialogue_cases import CheckedReply, Question, RecallCase
 from charlm.insight.reply_metrics import ReplyMetrics, ReplyPair, converse, first_messages, measure, split_words
 from charlm.insight.response_selection import Case, ResponseScores
 from charlm.text.conversations import Utterance, conversations_in
@@ -36,13 +38,8 @@ def evaluate_dialogue(
         UsageError: the model was trained on a text without turns.
         CorpusError: the texts have too few turns.
     """
-    engine = load_engine(path)
+    engine = _load(path)
     dialogue = engine.checkpoint.dialogue
-    if not dialogue.has_turns:
-        raise UsageError(
-            f"{path.stem} was trained on a text without turns, so it has no replies to measure",
-            "leave out --dialogue, or train with charlm train --format",
-        )
     conversations = [one for text in texts.values() for one in conversations_in(normalise(text).strip("\n"), dialogue)]
     chosen = response_selection.make_cases(conversations, cases, seed)
     scores = _score(engine, config, chosen)
@@ -75,6 +72,68 @@ def evaluate_dialogue(
         print_text(f"  {name:28}  hits@1 {one.hits_at_1:.3f} (+-{one.error:.3f})  mean reciprocal rank {one.mrr:.3f}")
     print_text(f"true replies after their context: {bits:.4f} bits/char, after learning from it {bits_learning:.4f}")
     _print_replies(replies)
+
+
+def evaluate_partner(
+    path: Path, config: LearnConfig, cases: int, seed: int, without: Sequence[str], as_json: bool
+) -> None:
+    """Let a scripted person tell a model facts, and ask for them and other things. Print the figures.
+
+    The learning rate is that of `config`, and `without` names the memories that are turned off.
+
+    Raises:
+        UsageError: the model was trained on a text without turns.
+    """
+    engine = _load(path)
+    dials = ChatConfig(learn=0.0 if "learning" in without else config.rate)
+    language = engine.vocabulary.language
+
+    def new(seed: int) -> Conversation:
+        return Conversation(engine, engine.checkpoint.dialogue, dials=dials, seed=seed)
+
+    questions = dialogue_cases.questions() if language == "en" else []
+    runs: list[RecallCase | Question] = [*dialogue_cases.recall_cases(language, cases, seed), *questions]
+    replies: list[CheckedReply] = []
+    with progress_bar(len(runs), "talking") as advance:
+        for number, one in enumerate(runs):
+            replies += one.run(new, seed + 100 * number)
+            advance(1)
+    answers = [one for one in replies if not one.distance]
+    recall = {
+        kind: {
+            distance: fmean(cell)
+            for distance in dialogue_cases.DISTANCES
+            if (cell := [one.is_right for one in replies if (one.name, one.distance) == (kind, distance)])
+        }
+        for kind in dialogue_cases.KINDS
+    }
+    document: dict[str, object] = {"model": path.stem, "cases": cases, "seed": seed, "without": list(without)}
+    document |= {"dials": dials.to_dict(), "recall": recall, "replies": [one._asdict() for one in replies]}
+    if answers:
+        document["answers"] = fmean([one.is_right for one in answers])
+        document["answers_by_chance"] = dialogue_cases.chance(answers)
+    if as_json:
+        print_json(document)
+        return
+    print_text(f"facts recalled, {cases} of each kind, by turns since they were told")
+    rows = [
+        [f"  {kind}", *(f"{shares[one]:.1%}" if one in shares else "" for one in dialogue_cases.DISTANCES)]
+        for kind, shares in recall.items()
+    ]
+    print_table("<>>>>", rows, ["", *map(str, dialogue_cases.DISTANCES)])
+    if answers:
+        share, chance = document["answers"], document["answers_by_chance"]
+        print_text(f"replies that fit their question: {share:.1%} of {len(answers)} (another question: {chance:.1%})")
+
+
+def _load(path: Path) -> Engine:
+    engine = load_engine(path)
+    if not engine.checkpoint.dialogue.has_turns:
+        raise UsageError(
+            f"{path.stem} was trained on a text without turns, so it has no replies to measure",
+            "leave out --dialogue, or train with charlm train --format",
+        )
+    return engine
 
 
 def _score(engine: Engine, config: LearnConfig, cases: Sequence[Case]) -> list[ResponseScores]:

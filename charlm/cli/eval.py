@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import click
 
 from charlm.cli.command import charlm_command, complete_model, load_engine, model_path
-from charlm.cli.common import encoding_option, glob_option, json_option, paths_argument, read_texts
+from charlm.cli.common import encoding_option, glob_option, json_option, read_texts
 from charlm.cli.dynamic_options import learn_config, learning_options, load_learner
 from charlm.cli.options import FiniteRange, check_together, option
 from charlm.cli.output import print_json, print_note, print_table, progress_bar
-from charlm.errors import CorpusError
+from charlm.errors import CorpusError, UsageError
 from charlm.text.decoding import Encoding
 
 if TYPE_CHECKING:
@@ -26,24 +26,35 @@ if TYPE_CHECKING:
 
 MAX_SINGLE_LANE_CHARS: Final = 200_000  # longer texts are read in several lanes, which is faster and less exact
 MANY_LANES: Final = 16
+MEMORIES: Final = ("learning",)  # of a chat
 LANES_HELP = "Parts read at the same time, for speed.  [default: 1 up to 200,000 characters, then 16]"
 
 
 @charlm_command(
     ("charlm eval novel chapter7.txt", "how well does it predict this?"),
     ("charlm eval novel chapter7.txt --dynamic", "and if it learns from each line?"),
-    ("charlm eval smalltalk smalltalk.txt --last 0.05 --dialogue", "as a chat partner, on the text's end"),
+    ("charlm eval smalltalk --dialogue", "does it recall what it is told, and answer to the point?"),
+    ("charlm eval smalltalk smalltalk.txt --last 0.05 --dialogue", "does it find the true reply?"),
     ("charlm eval novel a.txt b.txt --json", "for a script"),
     ("tail -n 1000 app.log | charlm eval app -", "from a pipe"),
 )
 @click.argument("model", shell_complete=complete_model)
-@paths_argument
+@click.argument("paths", nargs=-1, metavar="PATH...")
 @option("--lanes", type=click.IntRange(1, 4096), help=LANES_HELP)
 @option("--dynamic", is_flag=True, help="Learn from each segment after it is predicted; show the static result too.")
 @learning_options()
 @option("--last", type=FiniteRange(0, 1, min_open=True), help="Read only this fraction of each text, its end.")
 @option("--dialogue", group="Dialogue", is_flag=True, help="Measure the model as a chat partner.")
-@option("--cases", group="Dialogue", default=200, type=click.IntRange(1), help="Number of replies to rank.")
+@option(
+    "--cases",
+    group="Dialogue",
+    default=200,
+    type=click.IntRange(1),
+    help="Number of replies to rank, or of facts of each kind.",
+)
+@option(
+    "--without", group="Dialogue", multiple=True, type=click.Choice(MEMORIES), help="Turn a memory of the chat off."
+)
 @option(
     "--words", group="Dialogue", type=click.Path(exists=True, dir_okay=False), help="A text whose words count as known."
 )
@@ -64,13 +75,27 @@ def command(
     is found among ten, nine of them from other places. Replies are ranked by likelihood, by relevance, and after
     learning from the conversation so far. It also shows the bits per character of true replies, and statistics of the
     model's own replies.
+
+    With --dialogue and no PATH a scripted person talks to the model. The report shows the share of facts that it
+    recalls 1, 3, 5 and 10 turns after they were told, and the share of replies that fit the question.
     """
     dynamic, dialogue = options["dynamic"], options["dialogue"]
-    check_together(options, exclusive=[("dynamic", "lanes"), ("dialogue", "lanes"), ("dialogue", "dynamic")])
+    check_together(
+        options,
+        exclusive=[("dynamic", "lanes"), ("dialogue", "lanes"), ("dialogue", "dynamic")],
+        needed={"without": "dialogue"},
+    )
     config = learn_config(options, "--dynamic or --dialogue", dynamic or dialogue)
     from charlm.checkpoint import read_header
 
     path = model_path(model)
+    if not paths:
+        if not dialogue:
+            raise UsageError("there is no text to measure", "name a file, or add --dialogue")
+        from charlm.cli.dialogue_eval import evaluate_partner
+
+        evaluate_partner(path, config, options["cases"], options["seed"], options["without"], as_json)
+        return
     texts = _read(read_texts(paths, pattern, encoding, read_header(path).dialogue.format), options["last"])
     if dialogue:
         from charlm.cli.dialogue_eval import evaluate_dialogue

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
-from charlm.text.dialogue import Dialogue
+from charlm.text.dialogue import MAX_PRIMER_CHARS, Dialogue
 
 
 class Utterance(NamedTuple):
@@ -29,10 +30,19 @@ def conversations_in(text: str, dialogue: Dialogue) -> list[tuple[Utterance, ...
     for part in text.split("\n\n") if dialogue.closing == "\n" else [text]:
         turns = []
         for turn in part.split(dialogue.closing):
-            name = (dialogue.speakers_in(dialogue.beginning + turn) or [""])[0]
+            name = (dialogue.speakers_in("\n\n" + turn) or [""])[0]
             words = turn.strip("\n").removeprefix(dialogue.opening(name))
             if words.strip() and (name or not dialogue.has_names):
                 turns.append(Utterance(name, words))
         if turns:
             found.append(tuple(turns))
     return found
+
+
+def frequent_exchange(text: str, dialogue: Dialogue) -> str:
+    """Return the most frequent beginning of conversations, two turns, as a primer; empty in formats with names."""
+    if dialogue.format != "lines":
+        return ""
+    pairs = ["\n".join([turn.text for turn in turns[:2]]) + "\n\n" for turns in conversations_in(text, dialogue)]
+    counts = Counter(one for one in pairs if one.count("\n") == 3 and len(one) <= MAX_PRIMER_CHARS)
+    return max(counts, key=counts.__getitem__, default="")

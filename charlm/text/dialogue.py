@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, lru_cache
 from typing import Any, Final
 
@@ -31,6 +31,12 @@ COLONS: Final = (":", "\uff1a", " :", "\u00a0:")
 MAX_NAME_CHARS = 40
 MAX_NAME_WORDS = 5
 MAX_NAMES = 1000  # in a model file
+MAX_PRIMER_CHARS = 400
+
+_EXCHANGES: Final = {
+    "en": "Hi! How are you today?\nI'm fine, thank you!\n\n",
+    "ja": "こんにちは。お元気ですか。\nはい、元気です。ありがとうございます。\n\n",
+}
 
 # A name begins with a letter (or like "1st citizen") and holds no sentence: no full stop except in abbreviations.
 _OF_A_NAME = '[^\n:\uff1a.!?\u2026\u3002\uff01\uff1f,;\u3001"\u201c\u201d\u201e\u00ab\u00bb<>\\[\\]{}=/\\\\|@#*`]'
@@ -55,6 +61,8 @@ class Dialogue:
     names: tuple[str, ...] = ()  # speakers, the most frequent first; empty in formats without names
     colon: str = ":"  # one of `COLONS`
     spaced: bool = False  # blank lines separate the turns of a transcript
+    primer: str = field(default="", compare=False)
+    """A finished exchange that a chat reads first. A state of zeros does not show who replies to whom."""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -63,6 +71,9 @@ class Dialogue:
             raise CheckpointError("the dialogue format is damaged")
         if len(self.names) > MAX_NAMES or not all(isinstance(name, str) and is_name(name) for name in self.names):
             raise CheckpointError("the dialogue format's names are damaged")
+        ends = ("", "\n\n") if self.format == "lines" else ("",)
+        if not isinstance(self.primer, str) or len(self.primer) > MAX_PRIMER_CHARS or self.primer[-2:] not in ends:
+            raise CheckpointError("the dialogue format's primer is damaged")
 
     @property
     def has_names(self) -> bool:
@@ -80,8 +91,12 @@ class Dialogue:
 
     @property
     def beginning(self) -> str:
-        """Text before the first turn."""
-        return "\n" if self.format == "plain" else "\n\n"
+        """Text before the first turn of a chat."""
+        return "\n" if self.format == "plain" else "\n\n" + self.primer
+
+    def primed(self, language: str) -> Dialogue:
+        """Return the format with an exchange in "en" or "ja". Formats with names need none: a name says who replies."""
+        return replace(self, primer=_EXCHANGES[language]) if self.format == "lines" else self
 
     def opening(self, name: str) -> str:
         """Return the text before a speaker's words."""
@@ -140,7 +155,7 @@ class Dialogue:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Dialogue:
-        """Return the format that `to_dict` wrote; colon and spacing may be missing.
+        """Return the format that `to_dict` wrote; colon, spacing and primer may be missing.
 
         Raises:
             CheckpointError: the document is damaged.

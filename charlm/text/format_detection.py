@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby, pairwise
 from statistics import fmean, pstdev
 from typing import NamedTuple
 
 from charlm.config import EXPORTS
+from charlm.text.conversations import frequent_exchange
 from charlm.text.dialogue import MAX_NAMES, Dialogue, turns_in
 
 DETECT_CHARS = 2_000_000  # at the start of a text, to decide on the format
@@ -110,7 +112,7 @@ class FormatDetector:
         self._count(self._rest)
         self._rest = ""
         one = self._dialogue
-        return DetectedFormat(Dialogue(one.format, by_frequency(self._names), one.colon, one.spaced), self._detected)
+        return DetectedFormat(replace(one, names=by_frequency(self._names)), self._detected)
 
     def _decide(self) -> None:
         sample = self._rest[: self._detect_chars]
@@ -118,7 +120,7 @@ class FormatDetector:
         self._detected = found.format
         if self._format_name not in ("auto", found.format):
             found = read_as(sample, self._format_name)
-        self._dialogue = found
+        self._dialogue = replace(found, primer=frequent_exchange(sample, found))
 
     def _count(self, text: str) -> None:
         assert self._dialogue is not None

@@ -62,6 +62,11 @@ class Vocabulary:
     def __contains__(self, character: str) -> bool:
         return self._id_of.get(character) is not None
 
+    @property
+    def language(self) -> str:
+        """Language of the text: Japanese if it has the most frequent hiragana, else English ("ja" or "en")."""
+        return "ja" if "の" in self else "en"
+
     @cached_property
     def _id_of(self) -> dict[str, int]:
         return {character: index for index, character in enumerate(self.characters)}

@@ -27,6 +27,7 @@ from .models import CHARACTERS, DIALOGUES, random_checkpoint
 
 ALL_DIALOGUES = {
     **DIALOGUES,
+    "primed": Dialogue("lines", primer="hello?\nhi.\n\n"),
     "spaced": Dialogue("transcript", ("Anna", "Bob"), spaced=True),
     "wide": Dialogue("transcript", ("Anna", "Bob"), "："),
 }

@@ -155,7 +155,9 @@ def test_eval_counts_characters_spelled_in_bytes_once(charlm: Charlm, save_model
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("eval", "m"), 2, "Missing argument"),
+        (("eval", "m"), 2, "no text to measure"),
+        (("eval", "m", "--dialogue"), 2, "without turns"),
+        (("eval", "m", "t.txt", "--without", "learning"), 2, "add --dialogue"),
         (("eval", "n", "t.txt"), 1, "no model named 'n'"),
         (("eval", "m", "missing.txt"), 1, "no such file or folder: missing.txt"),
         (("eval", "m", "t.txt", "--lanes", "0"), 2, "0 is not in the range 1<=x<=4096"),
@@ -240,6 +242,24 @@ def test_eval_dialogue_reports_rankings_and_replies(charlm: Charlm, talker: Path
     assert table.code == 0
     for words in ("the true reply among 10, 12 cases", "relevance", "unknown words", "echo the message"):
         assert words in table.out
+
+
+def test_eval_dialogue_without_a_text_measures_recall(charlm: Charlm, tmp_path: Path) -> None:
+    made = random_checkpoint(seed=3, characters=ALPHABET + "の")
+    bias = made.tensors["output.b"] + 3 * (np.arange(len(made.vocabulary)) == ALPHABET.index("\n"))  # short replies
+    tensors = {**made.tensors, "output.b": bias.astype(np.float32)}
+    save(replace(made, tensors=tensors, dialogue=Dialogue("lines")), tmp_path / "talker.safetensors")
+    arguments = ("eval", "./talker.safetensors", "--dialogue", "--cases", "1")
+    found = json.loads(charlm(*arguments, "--json").out)
+    assert found["recall"] == {kind: dict.fromkeys(["1", "3", "5", "10"], 0) for kind in ("listed", "made up")} | {
+        "never told": {"3": 0}
+    }
+    assert len(found["replies"]) == 9
+    assert "answers" not in found, "the questions are in English"
+    assert found == json.loads(charlm(*arguments, "--json").out)
+    without = json.loads(charlm(*arguments, "--without", "learning", "--json").out)
+    assert without["dials"]["learn"] == 0 != found["dials"]["learn"]
+    assert "made up" in charlm(*arguments).out
 
 
 # Score

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.text.conversations import Utterance, conversations_in
+from charlm.text.conversations import Utterance, conversations_in, frequent_exchange
 from charlm.text.dialogue import Dialogue
 
 words = st.text("abc ,.!", min_size=1).map(str.strip).filter(bool)
@@ -37,3 +37,11 @@ def test_stage_directions_are_no_turns() -> None:
         (Utterance("ANNA", "Moin.\nAll of you."), Utterance("BOB", "Moin."))
     ]
     assert conversations_in("\n\n\n", FORMATS["lines"]) == []
+
+
+def test_frequent_exchange_is_a_whole_one_of_the_text() -> None:
+    text = "hello?\nhi.\nno\n\nwho?\nme.\n\nhello?\nhi.\n\nhello?\nhey.\n\nalone\n\nalone\n\nalone"
+    assert frequent_exchange(text, FORMATS["lines"]) == "hello?\nhi.\n\n"
+    assert frequent_exchange("alone\n\nalone", FORMATS["lines"]) == frequent_exchange("", FORMATS["lines"]) == ""
+    assert frequent_exchange("a" * 400 + "\nyes", FORMATS["lines"]) == "", "long ones do not fit"
+    assert frequent_exchange("ANNA:\nMoin.\n\nBOB:\nMoin.", FORMATS["play"]) == ""

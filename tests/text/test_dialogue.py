@@ -18,6 +18,7 @@ from charlm.text.dialogue import COLONS, MAX_NAME_CHARS, MAX_NAMES, Dialogue, is
 ALL = [
     Dialogue("plain"),
     Dialogue("lines"),
+    Dialogue("lines", primer="Who is it?\nMe.\n\n"),
     *[Dialogue("transcript", colon=colon, spaced=spaced) for colon, spaced in product(COLONS, (False, True))],
     *[Dialogue("play", colon=colon) for colon in COLONS],
 ]

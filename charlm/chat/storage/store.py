@@ -10,6 +10,7 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -113,7 +114,7 @@ class ConversationStore:
             loaded = self._adopt_drafts(number)
         data = loaded.data
         if dialogue.writes_like(data.dialogue):
-            data.dialogue = dialogue  # which may have more names
+            data.dialogue = replace(dialogue, primer=data.dialogue.primer)  # it may have more names
         journal = partial(self._autosave, model, loaded.rows)
         return Conversation(engine, data, journal=journal, clock=self._clock)
 
