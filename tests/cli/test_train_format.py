@@ -64,7 +64,8 @@ def test_format_is_detected_or_given_and_stored(
     if dialogue.has_turns:
         assert dialogue.format in charlm("models", "show", "m").out
     primer = dialogue_of(texts, "m").primer
-    assert (primer in TALK) if dialogue.format == "lines" else not primer
+    assert primer.strip() in TALK
+    assert bool(primer) == (dialogue.format == "lines")
 
 
 def test_format_is_read_from_the_environment(charlm: Charlm, texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
