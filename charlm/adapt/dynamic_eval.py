@@ -14,6 +14,7 @@ from charlm.errors import CorpusError
 from charlm.inference.context import Context, encode_lossy, unknown_mask
 from charlm.inference.scoring import LineScorer, Nats, TextScore
 from charlm.inference.state import Ids
+from charlm.inference.text_cache import TextCache
 
 PROGRESS_SEGMENTS = 20  # between two reports of progress
 
@@ -35,7 +36,7 @@ def read_in_slices(learner: Learner, context: AdaptedContext, ids: Ids) -> Itera
         yield result
 
 
-def learn_text(learner: Learner, text: str, times: int = 1) -> Iterator[AdaptResult]:
+def learn_text(learner: Learner, text: str, times: int = 1, cache: TextCache | None = None) -> Iterator[AdaptResult]:
     """Learn a text of at least two characters; yields the result so far.
 
     The first character is read but not predicted. Only the first of several times is scored. Raises CorpusError for a
@@ -46,9 +47,13 @@ def learn_text(learner: Learner, text: str, times: int = 1) -> Iterator[AdaptRes
     vocabulary = learner.base.vocabulary
     ids, unknown = encode_lossy(vocabulary, text), int(unknown_mask(vocabulary, text)[1:].sum())
     context, learning, static = learner.start(ids[:1]), TextScore(), TextScore()
+    if cache is not None:
+        cache.store(int(ids[0]))
     place = 1
     for result in read_in_slices(learner, context, ids[1:]):
         context, nats, base_nats = result
+        if cache is not None:
+            nats = cache.score(ids[place : place + len(nats)], nats)
         characters = int(vocabulary.begins[ids[place : place + len(nats)]].sum())
         place += len(nats)
         learning += TextScore(float(nats.sum()), characters)
@@ -69,7 +74,7 @@ def learn(learner: Learner, text: str, times: int = 1) -> AdaptResult:
     return last
 
 
-def line_scorer(learner: Learner) -> LineScorer:
+def line_scorer(learner: Learner, cache: TextCache | None = None) -> LineScorer:
     """Return a scorer that learns each line once it was scored."""
 
     def score(context: Context, ids: Ids) -> tuple[Context, Nats]:
@@ -77,4 +82,4 @@ def line_scorer(learner: Learner) -> LineScorer:
         result = learner.read(context, ids)
         return result.context, result.nats
 
-    return LineScorer(learner.base.vocabulary, learner.start(), score)
+    return LineScorer(learner.base.vocabulary, learner.start(), score, cache)

@@ -89,7 +89,7 @@ def evaluate_partner(
     language = engine.vocabulary.language
 
     def new(seed: int) -> Conversation:
-        return Conversation(engine, engine.checkpoint.dialogue, dials=dials, seed=seed)
+        return Conversation(engine, ConversationData.start(engine.checkpoint.dialogue, dials=dials, seed=seed))
 
     questions = dialogue_cases.questions() if language == "en" else []
     runs: list[RecallCase | Question] = [*dialogue_cases.recall_cases(language, cases, seed), *questions]

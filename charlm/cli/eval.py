@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from charlm.config import LearnConfig
     from charlm.inference.scoring import TextScore
 
-    Scores: TypeAlias = tuple[TextScore, ...]  # with --dynamic two: with learning and without
+    Scores: TypeAlias = tuple[TextScore, ...]  # with --dynamic or --cache also without
     Measure: TypeAlias = Callable[[str], Iterator[Scores]]
 
 MAX_SINGLE_LANE_CHARS: Final = 200_000  # longer texts are read in several lanes, which is faster and less exact
@@ -43,6 +44,7 @@ LANES_HELP = "Parts read at the same time, for speed.  [default: 1 up to 200,000
 @option("--lanes", type=click.IntRange(1, 4096), help=LANES_HELP)
 @option("--dynamic", is_flag=True, help="Learn from each segment after it is predicted; show the static result too.")
 @learning_options()
+@option("--cache", is_flag=True, help="Mix in what followed the same characters before; show the plain result too.")
 @option("--last", type=FiniteRange(0, 1, min_open=True), help="Read only this fraction of each text, its end.")
 @option("--dialogue", group="Dialogue", is_flag=True, help="Measure the model as a chat partner.")
 @option(
@@ -82,7 +84,7 @@ def command(
     dynamic, dialogue = options["dynamic"], options["dialogue"]
     check_together(
         options,
-        exclusive=[("dynamic", "lanes"), ("dialogue", "lanes"), ("dialogue", "dynamic")],
+        exclusive=[("dynamic", "lanes"), ("cache", "lanes"), *product(["dialogue"], ["lanes", "dynamic", "cache"])],
         needed={"without": "dialogue"},
     )
     config = learn_config(options, "--dynamic or --dialogue", dynamic or dialogue)
@@ -104,7 +106,7 @@ def command(
         evaluate_dialogue(path, texts, config, options["cases"], options["seed"], words, as_json)
         return
     start = time.perf_counter()
-    scores = _measure_texts(_measure(path, config if dynamic else None, options["lanes"]), texts)
+    scores = _measure_texts(_measure(path, config if dynamic else None, options["lanes"], options["cache"]), texts)
     speed = sum(one[0].characters for one in scores.values()) / (time.perf_counter() - start)
     if as_json:
         files = [{"path": name, **_figures(one)} for name, one in scores.items()]
@@ -131,17 +133,24 @@ def _end(text: str, fraction: float) -> str:
     return end[after:] if len(end) > after + 1 else end
 
 
-def _measure(path: Path, learning: LearnConfig | None, lanes: int | None) -> Measure:
+def _measure(path: Path, learning: LearnConfig | None, lanes: int | None, has_cache: bool) -> Measure:
+    from charlm.inference.text_cache import TextCache
+
     if learning is not None:
         from charlm.adapt.dynamic_eval import learn_text
 
         learner = load_learner(path, learning)
-        return lambda text: ((result.learning, result.static) for result in learn_text(learner, text))
+        return lambda text: (
+            (result.learning, result.static)
+            for result in learn_text(learner, text, cache=TextCache() if has_cache else None)
+        )
     from charlm.inference.scoring import score_text
 
     engine = load_engine(path)
 
     def measure(text: str) -> Iterator[Scores]:
+        if has_cache:
+            return zip(score_text(engine, text, cache=TextCache()), score_text(engine, text), strict=True)
         default = 1 if len(text) <= MAX_SINGLE_LANE_CHARS else MANY_LANES
         return ((score,) for score in score_text(engine, text, lanes or default))
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--threshold", type=FiniteRange(), metavar="BITS", help="Show all lines above this many bits/char.")
 @click.option("--dynamic", is_flag=True, help="Learn each line after it is scored.")
 @learning_options()
+@click.option("--cache", is_flag=True, help="Mix in what followed the same characters before.")
 @encoding_option
 @json_option
 def command(
@@ -62,7 +63,7 @@ def command(
     from charlm.cli.heat import Heat
 
     config = learn_config(options, "--dynamic", options["dynamic"])
-    scorer = _scorer(model_path(model), config if options["dynamic"] else None)
+    scorer = _scorer(model_path(model), config if options["dynamic"] else None, options["cache"])
     heat = Heat(sys.stdout)
     is_stream = path == "-"
     if not as_json and is_live(sys.stdout):
@@ -81,14 +82,17 @@ def command(
             sys.stdout.flush()
 
 
-def _scorer(path: Path, learning: LearnConfig | None) -> LineScorer:
+def _scorer(path: Path, learning: LearnConfig | None, has_cache: bool) -> LineScorer:
+    from charlm.inference.text_cache import TextCache
+
+    cache = TextCache() if has_cache else None
     if learning is not None:
         from charlm.adapt.dynamic_eval import line_scorer
 
-        return line_scorer(load_learner(path, learning))
+        return line_scorer(load_learner(path, learning), cache)
     from charlm.inference.scoring import LineScorer
 
-    return LineScorer.static(load_engine(path))
+    return LineScorer.static(load_engine(path), cache)
 
 
 def _ordered(scores: Iterable[LineScore], order: str, top: int) -> list[LineScore]:

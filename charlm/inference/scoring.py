@@ -17,6 +17,7 @@ from charlm.inference.context import Context, StaticModel, encode_lossy, read_pr
 from charlm.inference.engine import Engine
 from charlm.inference.sampling import log_softmax
 from charlm.inference.state import Array, Ids, State
+from charlm.inference.text_cache import TextCache
 from charlm.text.batching import read_once
 from charlm.text.decoding import normalise
 from charlm.text.vocabulary import CODE_POINTS, Vocabulary
@@ -64,7 +65,7 @@ def surprisals(logits: Array, ids: Ids) -> Nats:
     return -log_softmax(logits)[np.arange(len(ids)), ids].astype(np.float64)
 
 
-def score_text(engine: Engine, text: str, lanes: int = 1) -> Iterator[TextScore]:
+def score_text(engine: Engine, text: str, lanes: int = 1, cache: TextCache | None = None) -> Iterator[TextScore]:
     """Score a text with the state carried through it; yields the score so far.
 
     The first character is read but not predicted. Several lanes are read at once, each warmed up on the text before it:
@@ -76,6 +77,8 @@ def score_text(engine: Engine, text: str, lanes: int = 1) -> Iterator[TextScore]
     unknown = int(unknown_mask(engine.vocabulary, text)[1:].sum())
     begins = engine.vocabulary.begins
     total = TextScore()
+    if cache is not None:
+        cache.store(int(ids[0]))
     state: State | None = None
     for segment in read_once(ids, lanes, 256):
         if state is None:
@@ -84,8 +87,10 @@ def score_text(engine: Engine, text: str, lanes: int = 1) -> Iterator[TextScore]
             state = state.zero_where(segment.starts)
         state, logits = engine.forward(state, segment.x)
         nats = -log_softmax(logits)[(*np.indices(segment.y.shape), segment.y)]
-        scored = segment.scored
-        total += TextScore(float(nats[scored].sum(dtype=np.float64)), int(begins[segment.y[scored]].sum()))
+        targets, nats = segment.y[segment.scored], nats[segment.scored]
+        if cache is not None:
+            nats = cache.score(targets, nats)
+        total += TextScore(float(nats.sum(dtype=np.float64)), int(begins[targets].sum()))
         yield total
     if unknown:
         yield total.with_unknown(unknown)
@@ -107,14 +112,17 @@ class LineScore:
 class LineScorer:
     """Scores one line after the other; the context, at first that after a newline, is carried from each to the next."""
 
-    def __init__(self, vocabulary: Vocabulary, context: Context, score: ScoreIds) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, context: Context, score: ScoreIds, cache: TextCache | None = None
+    ) -> None:
         self._vocabulary = vocabulary
+        self._cache = cache
         self._context = context
         self._score = score
         self._number = 0
 
     @classmethod
-    def static(cls, engine: Engine) -> LineScorer:
+    def static(cls, engine: Engine, cache: TextCache | None = None) -> LineScorer:
         """Return a scorer that does not learn."""
 
         def score(context: Context, ids: Ids) -> tuple[Context, Nats]:
@@ -123,7 +131,7 @@ class LineScorer:
             return Context(state, logits[-1]), surprisals(before, ids)
 
         context, _ = read_prompt(StaticModel(engine), "\n")
-        return cls(engine.vocabulary, context, score)
+        return cls(engine.vocabulary, context, score, cache)
 
     def push(self, line: str) -> LineScore:
         """Read one line without its newline; it is normalised first, as corpora are."""
@@ -132,6 +140,8 @@ class LineScorer:
         vocabulary, text = self._vocabulary, line + "\n"
         ids = encode_lossy(vocabulary, text)
         self._context, nats = self._score(self._context, ids)
+        if self._cache is not None:
+            nats = self._cache.score(ids, nats)
         # A character in bytes costs what its bytes cost.
         nats = np.add.reduceat(nats, np.flatnonzero(vocabulary.begins[ids])) if vocabulary.has_bytes else nats
         nats[unknown_mask(vocabulary, text)] = UNKNOWN_NATS
