@@ -270,6 +270,17 @@ class ChatConfig(SamplerConfig):
             stops=(*every(0.1, 0, 1), 1.5, 2, 3, 5, 10),
         ),
     ] = 0.5
+    words: Annotated[  # see `charlm.inference.text_cache`
+        float,
+        Setting(
+            "how readily a reply repeats exact words of yours; from the next reply on",
+            0,
+            1000,
+            words=_OFF_AT_ZERO,
+            label="your words",
+            stops=(0, 0.25, 0.5, 1, 2, 4, 8, 16),
+        ),
+    ] = 1.0
     length: Annotated[
         int,
         Setting(

@@ -236,7 +236,7 @@ def _learn(ui: ChatUI, argument: str) -> None:
     ui.show_note("; ".join(sentences))
 
 
-@command("forget", "forget what was learned, from the next turn on")
+@command("forget", "forget your words and what was learned from them, from the next turn on")
 def _forget(ui: ChatUI, argument: str) -> None:
     ui.session.conversation.forget()
     ui.show_dials()

@@ -31,6 +31,7 @@ from charlm.errors import UsageError
 from charlm.inference.context import Context, encode_lossy, never
 from charlm.inference.engine import Engine
 from charlm.inference.generate import make_rng
+from charlm.inference.text_cache import Words
 from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import replace_lone_surrogates
 
@@ -120,6 +121,14 @@ class Conversation:
     def learned(self) -> Learned | None:
         """Summary of the weights learned up to the head; None without any, or if they are not in memory."""
         return None if self.data.forgets else Learned.of(self.head.context)
+
+    @property
+    def memory(self) -> str:
+        """Summary of what the model keeps besides its state, for a status line."""
+        learned = self.learned
+        words = self.data.your_words(self.head) if self.dials.words and not self.data.forgets else ""
+        parts = [learned.meter if learned else "", f"{len(words):,} exact" if words else ""]
+        return "  ".join(filter(None, parts))
 
     def text(self, turn: Turn | None = None) -> str:
         """Return all that the model has read up to the end of a turn, by default the head."""
@@ -220,10 +229,10 @@ class Conversation:
         return self._go(self.data.cursor + 1)
 
     def forget(self) -> None:
-        """Drop the learned weights from the next turn on. Undo takes it back."""
+        """Drop the learned weights and your exact words from the next turn on. Undo takes it back."""
         with self._alone():
-            if not any(turn.policy.settings is not None for turn in upwards(self.head)):
-                raise UsageError("nothing was learned yet", "/learn on lets the model learn from what you say")
+            if not any(turn.author == YOU for turn in upwards(self.head)):
+                raise UsageError("there is nothing to forget: you have said nothing yet")
             self.data.forgets = True
             self._journal.commit(None)
 
@@ -327,16 +336,18 @@ class Conversation:
         self, turn: Turn, context: Context, controls: SamplerControls, cancel: Callable[[], bool] = never
     ) -> ReplySampler:
         """Return a sampler of the next segment of a turn of the model's; `charlm.chat.replay` draws it again."""
-        has_candidates = self.dialogue.has_turns and controls.dials.candidates > 1
+        dials, vocabulary = controls.dials, self.engine.vocabulary
+        has_candidates = self.dialogue.has_turns and dials.candidates > 1
         opening, unconditional = self.dialogue.opening(turn.name), None
         if has_candidates:
-            unconditional = self.model.read(self.context(self.data.root), encode_lossy(self.engine.vocabulary, opening))
+            unconditional = self.model.read(self.context(self.data.root), encode_lossy(vocabulary, opening))
+        words = Words(encode_lossy(vocabulary, self.data.your_words(turn)), dials.words) if dials.words else None
         start = SegmentStart(
-            context,
+            replace(context, words=words),
             kept=turn.text,
             opening=opening,
             stops=self.dialogue.stops,
-            recent=self.contexts.recent_ids(turn, controls.dials.sampling.repetition_window),
+            recent=self.contexts.recent_ids(turn, dials.sampling.repetition_window),
             avoid=self.texts_to_avoid(turn) if has_candidates else (),
             unconditional=unconditional,
         )

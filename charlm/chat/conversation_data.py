@@ -17,6 +17,9 @@ from charlm.inference.generate import make_rng, new_seed
 from charlm.text.dialogue import Dialogue, is_name
 
 MAX_MOVES = 1000  # moves of the head that can be undone
+MAX_WORDS_CHARS = (
+    4000  # of a person's turns that a reply may repeat, so that a turn costs the same in a long conversation
+)
 
 
 @dataclass(eq=False)
@@ -70,6 +73,16 @@ class ConversationData:
     def text_up_to(self, turn: Turn) -> str:
         """Return a turn and those before it, in the dialogue's format."""
         return "".join([self.lead(one) + one.text for one in list(upwards(turn))[::-1]])
+
+    def your_words(self, turn: Turn) -> str:
+        """Return the last turns of the person up to a turn, since the model forgot what it had learned."""
+        texts: list[str] = []
+        for one in upwards(turn):
+            if one.author == YOU:
+                texts.append(one.text + self.dialogue.closing)
+            if one.policy.forget or sum(map(len, texts)) >= MAX_WORDS_CHARS:
+                break
+        return "".join(reversed(texts))[-MAX_WORDS_CHARS:]
 
     def lead(self, turn: Turn) -> str:
         """Return the text between the turn before and this one: the end of that turn, and the speaker."""

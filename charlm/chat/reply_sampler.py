@@ -131,7 +131,8 @@ class ReplySampler:
 
     def _read_shown(self, engine: Engine) -> Context:
         """Read the ids that were shown from the start, in one go."""
-        return StaticModel(engine).read(self._start.context, np.array(self._ids, dtype=np.int64))
+        context = StaticModel(engine).read(self._start.context, np.array(self._ids, dtype=np.int64))
+        return replace(context, words=self._start.context.words)
 
     def _show(self, piece: Piece) -> Piece:
         self.text += piece.text

@@ -85,7 +85,8 @@ def evaluate_partner(
         UsageError: the model was trained on a text without turns.
     """
     engine = _load(path)
-    dials = ChatConfig(learn=0.0 if "learning" in without else config.rate)
+    off = {{"learning": "learn"}.get(one, one): 0.0 for one in without}
+    dials = ChatConfig(learn=config.rate).changed(**off)
     language = engine.vocabulary.language
 
     def new(seed: int) -> Conversation:
@@ -115,7 +116,7 @@ def evaluate_partner(
     if as_json:
         print_json(document)
         return
-    print_text(f"facts recalled, {cases} of each kind, by turns since they were told")
+    print_text(f"facts recalled, {cases} of each kind, by turns since they were stated")
     rows = [
         [f"  {kind}", *(f"{shares[one]:.1%}" if one in shares else "" for one in dialogue_cases.DISTANCES)]
         for kind, shares in recall.items()

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 MAX_SINGLE_LANE_CHARS: Final = 200_000  # longer texts are read in several lanes, which is faster and less exact
 MANY_LANES: Final = 16
-MEMORIES: Final = ("learning",)  # of a chat
+MEMORIES: Final = ("learning", "words")  # of a chat
 LANES_HELP = "Parts read at the same time, for speed.  [default: 1 up to 200,000 characters, then 16]"
 
 
 @charlm_command(
     ("charlm eval novel chapter7.txt", "how well does it predict this?"),
     ("charlm eval novel chapter7.txt --dynamic", "and if it learns from each line?"),
-    ("charlm eval smalltalk --dialogue", "does it recall what it is told, and answer to the point?"),
+    ("charlm eval smalltalk --dialogue", "does it remember, and answer to the point?"),
     ("charlm eval smalltalk smalltalk.txt --last 0.05 --dialogue", "does it find the true reply?"),
     ("charlm eval novel a.txt b.txt --json", "for a script"),
     ("tail -n 1000 app.log | charlm eval app -", "from a pipe"),
@@ -79,7 +79,7 @@ def command(
     model's own replies.
 
     With --dialogue and no PATH a scripted person talks to the model. The report shows the share of facts that it
-    recalls 1, 3, 5 and 10 turns after they were told, and the share of replies that fit the question.
+    recalls 1, 3, 5 and 10 turns later, and the share of replies that fit the question.
     """
     dynamic, dialogue = options["dynamic"], options["dialogue"]
     check_together(

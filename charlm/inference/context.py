@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +20,7 @@ from charlm.errors import CheckpointError, UsageError
 from charlm.inference.engine import SEGMENT, Engine
 from charlm.inference.sampling import log_softmax
 from charlm.inference.state import Array, Ids, State
+from charlm.inference.text_cache import Words
 from charlm.text.decoding import normalise
 from charlm.text.vocabulary import Vocabulary, code_points
 
@@ -36,6 +37,7 @@ class Context:
 
     state: State  # of one stream
     logits: Array  # (V,) of the next id
+    words: Words | None = field(default=None, kw_only=True)  # that a text which is drawn from here may repeat
 
 
 def never() -> bool:

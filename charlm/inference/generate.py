@@ -24,6 +24,7 @@ from charlm.inference import fast_path, sampling
 from charlm.inference.context import Context, never
 from charlm.inference.engine import Engine
 from charlm.inference.state import Array, State
+from charlm.inference.text_cache import TextCache, Words
 from charlm.text.stops import StopMatcher
 from charlm.text.vocabulary import Vocabulary
 
@@ -80,6 +81,7 @@ class Stream:
     stops: Sequence[str]  # strings that end the stream and are not shown
     recent: deque[int]  # ids of the repetition window
     shown_before: str = ""  # earlier text; a stop string may have begun in it
+    words: Words | None = None  # that the stream may repeat
     reason: str = ""  # why the stream ended: "stop", "length" or "cancelled"; empty while it runs
     _held: deque[Piece] = field(default_factory=deque)
     _chars: int = 0
@@ -88,6 +90,7 @@ class Stream:
         if self.max_chars is not None and self.max_chars < 0:
             raise UsageError(f"the number of characters is {self.max_chars}, but must not be negative")
         self._decoder = self.vocabulary.decoder()
+        self.cache = TextCache(self.words.ids, list(self.recent), self.words.odds) if self.words is not None else None
         self.stops = [stop for stop in self.stops if stop]
         self._matcher = StopMatcher(self.stops) if self.stops else None
         if self._matcher is not None:
@@ -99,6 +102,8 @@ class Stream:
     def decode(self, index: int) -> str:
         """Return the text that an id completes."""
         self.recent.append(index)
+        if self.cache is not None:
+            self.cache.advance(index)
         return self._decoder.push(index)
 
     def accept(self, piece: Piece) -> list[Piece]:
@@ -178,6 +183,7 @@ def _run(
                 streams[number].recent = deque(streams[number].recent, maxlen=params.repetition_window)
         recent = [streams[number].recent for number in running] if params.repetition_penalty != 1 else None
         uniforms = [sampler.rngs[number].random() for number in running]
+        logits = _with_caches(logits, [streams[number].cache for number in running])
         sample = fast_path.sample if len(running) == 1 else sampling.sample
         ids, logprobs, entropies = sample(logits, params, banned, recent, uniforms)
         choices = _alternatives(sampler.engine.vocabulary, logits, alternatives) if alternatives else None
@@ -195,6 +201,13 @@ def _run(
             rows = [row for row, number in enumerate(running) if not streams[number].reason]
             running = [running[row] for row in rows]
             state, logits = state.rows(rows), logits[rows]
+
+
+def _with_caches(logits: Array, caches: Sequence[TextCache | None]) -> Array:
+    """Return the logits of each stream with its cache mixed in."""
+    if caches[0] is None:
+        return logits
+    return np.stack([row if cache is None else cache.mix(row) for row, cache in zip(logits, caches, strict=True)])
 
 
 def _banned_ids(sampler: Sampler) -> list[int]:
@@ -242,7 +255,7 @@ class Generation:
         recent: Sequence[int] = (),
         shown_before: str = "",
     ) -> None:
-        self._stream = Stream(sampler.engine.vocabulary, max_chars, stops, deque(recent), shown_before)
+        self._stream = Stream(sampler.engine.vocabulary, max_chars, stops, deque(recent), shown_before, context.words)
         self._pieces = _run(
             context.state,
             context.logits[None],
@@ -300,7 +313,9 @@ def generate_batch(
     if count < 1:
         raise UsageError(f"count is {count}, but must be at least 1")
     sampler = Sampler.seeded(engine, params, count)
-    streams = [Stream(engine.vocabulary, max_chars, stops, deque(recent), shown_before) for _ in range(count)]
+    streams = [
+        Stream(engine.vocabulary, max_chars, stops, deque(recent), shown_before, context.words) for _ in range(count)
+    ]
     pieces: list[list[Piece]] = [[] for _ in streams]
     logits = np.repeat(context.logits[None], count, axis=0)
     for number, piece in _run(context.state.repeat(count), logits, sampler, streams, cancel=cancel):

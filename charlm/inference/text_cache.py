@@ -1,19 +1,20 @@
-"""A cache of exact text, mixed into a model's predictions: what followed the last characters where they occurred before.
+"""A cache of exact text, mixed into a model's predictions: what followed the last characters at earlier places.
 
 It needs no gradient (Kuhn and De Mori 1990; Grave, Joulin and Usunier 2017). Orders are combined as in PPM (Cleary and
-Witten 1984), from the model's distribution p_2 up to the longest match:
+Witten 1984), from the model's distribution up to the longest match.
 
     p_k = (1 - w) p_(k-1) + w counts_k / sum(counts_k)
 
-`counts_k` has the ids that followed the last k ids. The weight w depends on k, on the number of counts and on whether
-they agree. It follows the share of each prediction that the counts made: the EM step of a mixture.
+`counts_k` has the ids that followed the last k ids, and p_2 is the model's. The weight w depends on k, on the number of
+counts and on whether they agree. It is learned online, as the share of a prediction that comes from the counts: the EM
+step of a mixture.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +24,16 @@ from charlm.inference.state import Array, Ids
 ORDERS: Final = range(3, 9)  # the model knows better what follows fewer ids
 COUNTS: Final = (1, 3, 15)  # the weight differs for more counts
 RATE: Final = 0.02  # of the weights
-MIN_CAPACITY: Final = 1024  # ids
-MAX_IDS: Final = 1 << 17  # then the older half is dropped
+MAX_IDS: Final = 1 << 17
 
-_Match = tuple[tuple[int, int, int], Ids]  # index of the weight, and the ids that followed
+_Match = tuple[tuple[int, int, int], NDArray[np.integer]]  # index of the weight, and the ids that followed
+
+
+class Words(NamedTuple):
+    """Text that a model may repeat exactly."""
+
+    ids: Ids
+    odds: float  # see `TextCache`
 
 
 class TextCache:
@@ -36,12 +43,16 @@ class TextCache:
         ids: the text to repeat, (N,).
         recent: the last ids before the place.
         odds: multiply those of the weights that `mix` uses.
+        max_ids: then the older half of the text is dropped.
     """
 
-    def __init__(self, ids: Ids | Sequence[int] = (), recent: Sequence[int] = (), odds: float = 1.0) -> None:
+    def __init__(
+        self, ids: Ids | Sequence[int] = (), recent: Sequence[int] = (), odds: float = 1.0, *, max_ids: int = MAX_IDS
+    ) -> None:
         self._odds = odds
+        self._max_ids = max_ids
         self._size = len(ids)
-        self._ids = np.zeros(max(MIN_CAPACITY, self._size), dtype=np.int32)
+        self._ids = np.zeros(max(min(1024, max_ids), self._size), dtype=np.int32)
         self._ids[: self._size] = ids
         # For each place in the text, and its end: the number of ids before it that equal the last ids.
         self._lengths = np.zeros(len(self._ids) + 1, dtype=np.uint8)
@@ -60,7 +71,7 @@ class TextCache:
     def store(self, index: int) -> None:
         """Read an id that follows, and add it to the text."""
         if self._size == len(self._ids):
-            start = max(0, self._size - MAX_IDS // 2)
+            start = max(0, self._size - self._max_ids // 2)
             self._ids = np.concatenate((self._ids[start:], np.zeros_like(self._ids[start:])))
             self._lengths = np.concatenate((self._lengths[start:], np.zeros_like(self._lengths[start:-1])))
             self._lengths[0] = 0

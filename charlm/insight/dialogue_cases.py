@@ -1,4 +1,4 @@
-"""Does a chat partner recall what it was told, and does it answer to the point?
+"""Does a chat partner recall what was stated to it, and does it answer to the point?
 
 A scripted person talks to it. The wordings are in the folder `dialogue_cases`, written for this measurement alone.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from charlm.chat.conversation import Conversation
 
 DISTANCES: Final = (1, 3, 5, 10)  # turns of the person from telling a fact to asking for it
-KINDS: Final = ("listed", "made up", "never told")
+KINDS: Final = ("listed", "made up", "never stated")
 
 NewConversation = Callable[[int], Conversation]  # with a seed
 
@@ -27,7 +27,7 @@ class CheckedReply(NamedTuple):
     """A reply, and whether it is right."""
 
     name: str  # kind of the fact, or name of the question
-    distance: int  # turns since the fact was told; 0 for a question
+    distance: int  # turns since the fact was stated; 0 for a question
     message: str
     reply: str
     is_right: bool
@@ -41,17 +41,17 @@ class RecallCase:
     tell: str
     fillers: tuple[str, ...]
     ask: str
-    right: re.Pattern[str]  # matches in a reply with the value; or in one that admits that it was never told
+    right: re.Pattern[str]  # matches in a reply with the value; or in one that admits that it was never stated
 
     def run(self, new: NewConversation, seed: int) -> Iterator[CheckedReply]:
         """Ask at each distance in one conversation: a question is undone before the talk goes on.
 
-        A fact that was never told is asked for once.
+        A fact that was never stated is asked for once.
         """
         conversation = new(seed)
         conversation.say(self.tell)
         turn = 1
-        for distance in DISTANCES[1:2] if self.kind == "never told" else DISTANCES:
+        for distance in DISTANCES[1:2] if self.kind == "never stated" else DISTANCES:
             for filler in self.fillers[turn - 1 : distance - 1]:
                 conversation.say(filler)
             turn = distance
@@ -84,9 +84,9 @@ def recall_cases(language: str, count: int, seed: int = 1) -> list[RecallCase]:
         facts = [one for one in table["fact"] if kind != "made up" or one.get("made_up")]
         for _ in range(count):
             fact, other = (facts[k] for k in rng.choice(len(facts), 2, replace=False))
-            told, right = (other, unknown) if kind == "never told" else (fact, None)
-            value = _made_up(table, rng) if kind == "made up" else _one(told["values"], rng)
-            tell, ask = _one(told["tell"], rng).format(value), _one(fact["ask"], rng)
+            stated, right = (other, unknown) if kind == "never stated" else (fact, None)
+            value = _made_up(table, rng) if kind == "made up" else _one(stated["values"], rng)
+            tell, ask = _one(stated["tell"], rng).format(value), _one(fact["ask"], rng)
             fillers = tuple(map(str, rng.permutation(table["fillers"])))
             right = right or re.compile(rf"(?<![a-z]){re.escape(value)}(?![a-z])", re.IGNORECASE)
             cases.append(RecallCase(kind, tell, fillers, ask, right))

@@ -252,7 +252,7 @@ def test_eval_dialogue_without_a_text_measures_recall(charlm: Charlm, tmp_path: 
     arguments = ("eval", "./talker.safetensors", "--dialogue", "--cases", "1")
     found = json.loads(charlm(*arguments, "--json").out)
     assert found["recall"] == {kind: dict.fromkeys(["1", "3", "5", "10"], 0) for kind in ("listed", "made up")} | {
-        "never told": {"3": 0}
+        "never stated": {"3": 0}
     }
     assert len(found["replies"]) == 9
     assert "answers" not in found, "the questions are in English"

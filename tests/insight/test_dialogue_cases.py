@@ -23,10 +23,10 @@ def test_recall_cases_are_seeded_and_of_each_kind(language: str) -> None:
 
 
 @LANGUAGES
-def test_recall_case_accepts_only_what_was_told(language: str) -> None:
+def test_recall_case_accepts_only_what_was_stated(language: str) -> None:
     for one in recall_cases(language, 300):
-        told = one.right.search(one.tell)
-        assert (told is None) == (one.kind == "never told")
+        stated = one.right.search(one.tell)
+        assert (stated is None) == (one.kind == "never stated")
         assert not any(one.right.search(text) for text in (one.ask, *one.fillers))
 
 
@@ -42,7 +42,7 @@ def test_recall_case_accepts_only_what_was_told(language: str) -> None:
         ("I know, it is blue.", False),
     ],
 )
-def test_never_told_fact_is_right_if_the_reply_admits_it(reply: str, is_right: bool) -> None:
+def test_never_stated_fact_is_right_if_the_reply_admits_it(reply: str, is_right: bool) -> None:
     case = recall_cases("en", 1)[-1]
     assert (case.right.search(reply) is not None) == is_right
 

@@ -147,9 +147,7 @@ class ChatScreen(Screen[None]):
     def _show_status(self) -> None:
         session = self.session
         conversation = session.conversation
-        learned = conversation.learned
-        meter = "" if learned is None else learned.meter
-        self.status.show(model=session.name, seed=f"seed {conversation.data.seed}", learned=meter)
+        self.status.show(model=session.name, seed=f"seed {conversation.data.seed}", learned=conversation.memory)
         if not self.busy:  # a reply in progress shows itself
             self._show_turn(conversation.head, len(conversation.head.text), "ready")
         for sentence in session.news():

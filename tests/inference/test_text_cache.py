@@ -1,0 +1,87 @@
+"""The cache of exact text: against its definition, as a distribution, and at its limits."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlm.inference.sampling import log_softmax
+from charlm.inference.text_cache import COUNTS, ORDERS, TextCache
+
+SIZE = 4  # of the vocabulary
+IDS = st.lists(st.integers(0, SIZE - 1), max_size=60)
+LOGITS = st.lists(st.floats(-8, 8), min_size=SIZE, max_size=SIZE).map(lambda row: np.array(row, dtype=np.float32))
+
+
+def expected(text: list[int], recent: list[int], logits: np.ndarray, odds: float) -> np.ndarray:
+    """Return the distribution as the module defines it, with the weights that a cache starts with."""
+    p = np.exp(log_softmax(logits.astype(np.float64)))
+    for order in ORDERS:
+        if len(recent) < order:
+            break
+        followed = [text[k] for k in range(order, len(text)) if text[k - order : k] == recent[-order:]]
+        if not followed:
+            break
+        counts = Counter(followed)
+        bucket = sum(len(followed) > limit for limit in COUNTS)
+        logit = -2.8 - 0.24 * (order - ORDERS[0]) + 0.62 * bucket + 1.38 * (len(counts) == 1)
+        weight = odds * np.exp(logit) / (1 + odds * np.exp(logit))
+        p = (1 - weight) * p + weight * np.array([counts[k] for k in range(SIZE)]) / len(followed)
+    return p
+
+
+@given(text=IDS, recent=IDS, logits=LOGITS, odds=st.sampled_from([0.0, 0.5, 1.0, 20.0]))
+@settings(max_examples=200)
+def test_mix_is_the_defined_distribution(text: list[int], recent: list[int], logits: np.ndarray, odds: float) -> None:
+    p = np.exp(log_softmax(TextCache(text, recent, odds).mix(logits)).astype(np.float64))
+    assert p.sum() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(p, expected(text, recent, logits, odds), atol=1e-5)
+
+
+@given(text=IDS, recent=IDS)
+def test_reading_on_equals_starting_there(text: list[int], recent: list[int]) -> None:
+    cache = TextCache(text, recent[:3])
+    for index in recent[3:]:
+        cache.advance(index)
+    logits = np.zeros(SIZE, dtype=np.float32)
+    np.testing.assert_array_equal(cache.mix(logits), TextCache(text, recent).mix(logits))
+
+
+def test_mix_without_a_match_changes_nothing() -> None:
+    logits = np.array([1, 2, 3, 4], dtype=np.float32)
+    for cache in (TextCache(), TextCache([0, 1, 2, 3] * 3), TextCache([0, 1, 2, 3], [3, 3, 3])):
+        assert cache.mix(logits) is logits
+
+
+@given(text=IDS.filter(bool), logits=LOGITS)
+@settings(max_examples=50)
+def test_score_is_the_surprisal_before_each_id_is_stored(text: list[int], logits: np.ndarray) -> None:
+    nats = -log_softmax(logits)
+    cache = TextCache()
+    for index in text:
+        mixed = -log_softmax(cache.mix(logits))[index]
+        assert cache.score(np.array([index]), nats[[index]])[0] == pytest.approx(mixed, abs=1e-5)
+    whole = TextCache().score(np.array(text), nats[text])
+    assert np.isfinite(whole).all()
+
+
+def test_repeated_text_is_learned() -> None:
+    text = np.random.default_rng(1).integers(0, 50, 40)
+    cache, guess = TextCache(), np.full(len(text), np.log(50))
+    costs = [cache.score(text, guess).mean() for _ in range(30)]
+    assert costs[0] == pytest.approx(np.log(50), abs=0.05)
+    assert costs[1] < 0.6 * costs[0]
+    assert costs[-1] < 0.2
+
+
+def test_full_cache_drops_its_older_half() -> None:
+    first, second = [0, 1, 2, 3] * 16, [3, 3, 1, 0] * 16
+    cache = TextCache(max_ids=64)
+    for index in (*first, *second):
+        cache.store(index)
+    logits = np.zeros(SIZE, dtype=np.float32)
+    np.testing.assert_array_equal(cache.mix(logits), TextCache(second, second).mix(logits))
