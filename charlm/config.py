@@ -278,9 +278,9 @@ class ChatConfig(SamplerConfig):
             1000,
             words=_OFF_AT_ZERO,
             label="your words",
-            stops=(0, 0.25, 0.5, 1, 2, 4, 8, 16),
+            stops=(0, 0.1, 0.25, 0.5, 1, 2, 4, 8),
         ),
-    ] = 1.0
+    ] = 0.5
     length: Annotated[
         int,
         Setting(

@@ -31,7 +31,7 @@ from charlm.errors import UsageError
 from charlm.inference.context import Context, encode_lossy, never
 from charlm.inference.engine import Engine
 from charlm.inference.generate import make_rng
-from charlm.inference.text_cache import Words
+from charlm.inference.text_cache import ExactText
 from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import replace_lone_surrogates
 
@@ -341,7 +341,7 @@ class Conversation:
         opening, unconditional = self.dialogue.opening(turn.name), None
         if has_candidates:
             unconditional = self.model.read(self.context(self.data.root), encode_lossy(vocabulary, opening))
-        words = Words(encode_lossy(vocabulary, self.data.your_words(turn)), dials.words) if dials.words else None
+        words = ExactText(encode_lossy(vocabulary, self.data.your_words(turn)), dials.words) if dials.words else None
         start = SegmentStart(
             replace(context, words=words),
             kept=turn.text,

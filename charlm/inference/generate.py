@@ -24,7 +24,7 @@ from charlm.inference import fast_path, sampling
 from charlm.inference.context import Context, never
 from charlm.inference.engine import Engine
 from charlm.inference.state import Array, State
-from charlm.inference.text_cache import TextCache, Words
+from charlm.inference.text_cache import ExactText, TextCache
 from charlm.text.stops import StopMatcher
 from charlm.text.vocabulary import Vocabulary
 
@@ -81,7 +81,7 @@ class Stream:
     stops: Sequence[str]  # strings that end the stream and are not shown
     recent: deque[int]  # ids of the repetition window
     shown_before: str = ""  # earlier text; a stop string may have begun in it
-    words: Words | None = None  # that the stream may repeat
+    words: ExactText | None = None  # that the stream may repeat
     reason: str = ""  # why the stream ended: "stop", "length" or "cancelled"; empty while it runs
     _held: deque[Piece] = field(default_factory=deque)
     _chars: int = 0

@@ -1,13 +1,8 @@
 """A cache of exact text, mixed into a model's predictions: what followed the last characters at earlier places.
 
 It needs no gradient (Kuhn and De Mori 1990; Grave, Joulin and Usunier 2017). Orders are combined as in PPM (Cleary and
-Witten 1984), from the model's distribution up to the longest match.
-
-    p_k = (1 - w) p_(k-1) + w counts_k / sum(counts_k)
-
-`counts_k` has the ids that followed the last k ids, and p_2 is the model's. The weight w depends on k, on the number of
-counts and on whether they agree. It is learned online, as the share of a prediction that comes from the counts: the EM
-step of a mixture.
+Witten 1984), from the lowest to the longest match. The weight of each is learned online, as the share of a prediction
+that comes from its counts: the EM step of a mixture.
 """
 
 from __future__ import annotations
@@ -21,6 +16,8 @@ from numpy.typing import NDArray
 
 from charlm.inference.state import Array, Ids
 
+# p_k = (1 - w) p_(k-1) + w counts_k / sum(counts_k): counts_k has the ids that followed the last k ids, and p_2 is
+# the model's distribution. The weight w depends on k, on the number of counts and on whether they agree.
 ORDERS: Final = range(3, 9)  # the model knows better what follows fewer ids
 COUNTS: Final = (1, 3, 15)  # the weight differs for more counts
 RATE: Final = 0.02  # of the weights
@@ -29,7 +26,7 @@ MAX_IDS: Final = 1 << 17
 _Match = tuple[tuple[int, int, int], NDArray[np.integer]]  # index of the weight, and the ids that followed
 
 
-class Words(NamedTuple):
+class ExactText(NamedTuple):
     """Text that a model may repeat exactly."""
 
     ids: Ids
