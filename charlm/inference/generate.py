@@ -205,9 +205,12 @@ def _run(
 
 def _with_caches(logits: Array, caches: Sequence[TextCache | None]) -> Array:
     """Return the logits of each stream with its cache mixed in."""
-    if caches[0] is None:
-        return logits
-    return np.stack([row if cache is None else cache.mix(row) for row, cache in zip(logits, caches, strict=True)])
+    mixed = logits
+    for number, cache in enumerate(caches):
+        if cache is not None and (row := cache.mix(logits[number])) is not None:
+            mixed = mixed.copy() if mixed is logits else mixed
+            mixed[number] = row
+    return mixed
 
 
 def _banned_ids(sampler: Sampler) -> list[int]:

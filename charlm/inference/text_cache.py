@@ -7,8 +7,10 @@ that comes from its counts: the EM step of a mixture.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -23,7 +25,12 @@ COUNTS: Final = (1, 3, 15)  # the weight differs for more counts
 RATE: Final = 0.02  # of the weights
 MAX_IDS: Final = 1 << 17
 
-_Match = tuple[tuple[int, int, int], NDArray[np.integer]]  # index of the weight, and the ids that followed
+Cell = tuple[int, int, bool]  # of a weight: order, class of the number of counts, whether they agree
+WEIGHTS: Final[dict[Cell, float]] = {
+    (order, count, agrees): 1 / (1 + math.exp(2.8 + 0.24 * (order - ORDERS[0]) - 0.62 * count - 1.38 * agrees))
+    for order, count, agrees in product(ORDERS, range(len(COUNTS) + 1), (False, True))
+}
+"""At first; fitted to those that are learned on a play."""
 
 
 class ExactText(NamedTuple):
@@ -52,18 +59,15 @@ class TextCache:
         self._ids = np.zeros(max(min(1024, max_ids), self._size), dtype=np.int32)
         self._ids[: self._size] = ids
         # For each place in the text, and its end: the number of ids before it that equal the last ids.
-        self._lengths = np.zeros(len(self._ids) + 1, dtype=np.uint8)
-        # Fitted to the weights learned on a play.
-        order, count, agrees = np.ogrid[: len(ORDERS), : len(COUNTS) + 1, :2]
-        self._weights = 1 / (1 + np.exp(2.8 + 0.24 * order - 0.62 * count - 1.38 * agrees))
+        self._lengths = np.zeros(len(self._ids) + 1, dtype=np.uint16)
+        self._weights = dict(WEIGHTS)
         for index in recent[-ORDERS[-1] :]:
             self.advance(index)
 
     def advance(self, index: int) -> None:
         """Read an id that follows."""
         size = self._size
-        lengths = (self._lengths[:size] + 1) * (self._ids[:size] == index)
-        np.minimum(lengths, ORDERS[-1], out=self._lengths[1 : size + 1])
+        np.multiply(self._lengths[:size] + 1, self._ids[:size] == index, out=self._lengths[1 : size + 1])
 
     def store(self, index: int) -> None:
         """Read an id that follows, and add it to the text."""
@@ -77,30 +81,34 @@ class TextCache:
         self._size += 1
         self.advance(index)
 
-    def _matches(self) -> Iterator[_Match]:
-        """Yield for each order, the lowest first, the ids that followed."""
+    def _matches(self) -> Iterator[tuple[Cell, list[int]]]:
+        """Yield the cell and the ids that followed, for each order with any, the lowest first."""
         places = np.flatnonzero(self._lengths[: self._size] >= ORDERS[0])
-        if not len(places):
-            return
-        lengths, following = self._lengths[places], self._ids[places]
-        for number, order in enumerate(ORDERS):
-            ids = following[lengths >= order]
-            if not len(ids):
+        lengths, following = self._lengths[places].tolist(), self._ids[places].tolist()
+        for order in ORDERS:
+            ids = [index for index, length in zip(following, lengths, strict=True) if length >= order]
+            if not ids:
                 return
-            yield (number, bisect_left(COUNTS, len(ids)), int((ids == ids[0]).all())), ids
+            yield (order, bisect_left(COUNTS, len(ids)), len(set(ids)) == 1), ids
 
-    def mix(self, logits: Array) -> Array:
-        """Return log p of the next id, (V,), from the model's logits; those themselves if nothing matches."""
-        p: NDArray[np.float64] | None = None
+    def mix(self, logits: Array) -> Array | None:
+        """Return log p of the next id, (V,), from the model's logits; None if nothing matches."""
+        kept, gains = 1.0, dict[int, float]()  # weight of the model's distribution, and of single ids
         for cell, ids in self._matches():
-            if p is None:
-                p = np.exp(logits - logits.max(), dtype=np.float64)
-                p /= p.sum()
             weight = self._odds * self._weights[cell]
             weight /= 1 - self._weights[cell] + weight
-            p *= 1 - weight
-            p += np.bincount(ids, minlength=len(p)) * (weight / len(ids))
-        return logits if p is None else np.log(p).astype(logits.dtype)
+            kept *= 1 - weight
+            gains = {index: (1 - weight) * gain for index, gain in gains.items()}
+            for index in ids:
+                gains[index] = gains.get(index, 0.0) + weight / len(ids)
+        if not gains:
+            return None
+        p = np.exp(logits - logits.max())
+        p *= kept / p.sum()
+        for index, gain in gains.items():
+            p[index] += gain
+        log_p: Array = np.log(p)
+        return log_p
 
     def score(self, ids: Ids, nats: NDArray[np.floating]) -> NDArray[np.float64]:
         """Read ids into the cache; return the surprisal of each, (N,), given that by the model. Weights are learned."""
@@ -109,8 +117,8 @@ class TextCache:
     def _score(self, index: int, p: float) -> float:
         for cell, ids in self._matches():
             weight = self._weights[cell]
-            by_counts = weight * float((ids == index).mean())
+            by_counts = weight * ids.count(index) / len(ids)
             p = by_counts + (1 - weight) * p
             self._weights[cell] += RATE * (by_counts / p - weight)
         self.store(index)
-        return -float(np.log(p))
+        return -math.log(p)
