@@ -6,7 +6,6 @@ dropout for that size. docs/experiments.md has the measurements behind the numbe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -161,7 +160,7 @@ def _max_epochs(characters: int) -> float:
 
 def _decay_to_base(characters: int) -> float:
     """Return the weight decay towards a base: less for more text, which then knows better."""
-    return round(MAX_BASE_DECAY * math.sqrt(min(1.0, EPOCHS_CHARS / characters)), 2)
+    return round(max(TrainConfig.weight_decay, MAX_BASE_DECAY * min(1.0, EPOCHS_CHARS / characters)), 2)
 
 
 def _rebase(base: ModelConfig, vocabulary: int, shape: Mapping[str, Any]) -> ModelConfig:
