@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -98,6 +99,7 @@ def evaluate_partner(
     with progress_bar(len(runs), "talking") as advance:
         for number, one in enumerate(runs):
             replies += one.run(new, seed + 100 * number)
+            gc.collect()  # turns refer to one another and hold learned weights
             advance(1)
     answers = [one for one in replies if not one.distance]
     recall = {

@@ -174,6 +174,8 @@ def test_eval_counts_characters_spelled_in_bytes_once(charlm: Charlm, save_model
         (("eval", "m", "t.txt", "--dialogue", "--lanes", "2"), 2, "--dialogue and --lanes exclude each other"),
         (("eval", "m", "t.txt", "--dialogue", "--cases", "0"), 2, "'--cases': 0 is not"),
         (("eval", "m", "t.txt", "--learn-rate", "0.1"), 2, "add --dynamic or --dialogue"),
+        (("eval", "m", "t.txt", "--cache", "--lanes", "2"), 2, "--cache and --lanes exclude each other"),
+        (("eval", "m", "t.txt", "--cache", "--dialogue"), 2, "--dialogue and --cache exclude each other"),
         (("score", "m"), 2, "Missing argument"),
         (("score", "m", "missing.txt"), 1, "no such file or folder: missing.txt"),
         (("score", "m", "t.txt", "--top", "-1"), 2, "'--top': -1 is not"),
@@ -212,6 +214,20 @@ def test_eval_last_equals_a_file_with_the_end(charlm: Charlm, model: str, tmp_pa
     last, end = measured(charlm, model, "t.txt", "--last", "0.5"), measured(charlm, model, "end.txt")
     assert (last["chars"], last["nats_per_char"]) == (end["chars"], end["nats_per_char"])
     assert measured(charlm, model, "t.txt", "--last", "1")["chars"] == len("".join(lines)) - 1
+
+
+def test_cache_predicts_repeated_text_better(charlm: Charlm, model: str, tmp_path: Path) -> None:
+    lines = ["over to farside!", "the ferry goes"] * 10
+    (tmp_path / "t.txt").write_text("\n".join(lines) + "\n")
+    plain, cached = measured(charlm, model, "t.txt"), measured(charlm, model, "t.txt", "--cache")
+    assert cached["static"]["nats_per_char"] == pytest.approx(plain["nats_per_char"], abs=1e-6)
+    assert cached["nats_per_char"] < 0.5 * plain["nats_per_char"]
+    both = measured(charlm, model, "t.txt", "--cache", "--dynamic", "--learn-rate", "0")
+    assert both["nats_per_char"] == pytest.approx(cached["nats_per_char"], abs=1e-4)
+    bits = [[one["bits_per_char"] for one in scores(charlm, model, "t.txt", "--order", "line", "--top", "0", *option)]
+            for option in ((), ("--cache",))]  # fmt: skip
+    assert bits[1][:2] == pytest.approx(bits[0][:2], rel=0.05)
+    assert sum(bits[1][4:]) < 0.5 * sum(bits[0][4:])
 
 
 @pytest.fixture
