@@ -1,6 +1,6 @@
 """The chat partner's text: simulated small talk, and questions and answers that people wrote.
 
-The simulator (`charlm.corpora.simulator`) teaches how a reply relates to what was said, and to recall what was told.
+The simulator (`charlm.corpora.simulator`) teaches replies to the point, and recall of facts mentioned turns before.
 People's pairs add wordings that nobody thought of.
 """
 
