@@ -129,11 +129,19 @@ def read(path: str, text: str) -> Iterator[Conversation]:
         yield from labelled_lines(text)
 
 
-def suitable_parts(turns: Iterable[str], is_unsuitable: re.Pattern[str], max_chars: int) -> Iterator[Conversation]:
-    """Yield the parts of a conversation between turns that are unsuitable or too long."""
+def suitable_parts(
+    turns: Iterable[str], is_unsuitable: re.Pattern[str], max_chars: int, *, drop_unanswered: bool = False
+) -> Iterator[Conversation]:
+    """Yield the parts of a conversation between turns that are unsuitable or too long.
+
+    Args:
+        drop_unanswered: leaves out the turn before such a turn too, a question whose answer is gone.
+    """
     part: Conversation = []
     for turn in turns:
         if len(turn) > max_chars or is_unsuitable.search(turn.lower()):
+            if drop_unanswered:
+                part = part[:-1]
             if len(part) > 1:
                 yield part
             part = []

@@ -18,10 +18,20 @@ from charlm.text.decoding import normalise
 
 MAX_TURN_CHARS: Final = 160
 SEED: Final = 1
-PARTS: Final = {"talk": 36_000_000, "recall": 14_000_000, "copy": 6_000_000}
+PARTS: Final = {"talk": 40_000_000, "recall": 14_000_000, "copy": 4_000_000}
 """Characters of the simulator's mixes."""
-SHARES: Final = {"english-dialogue/chitchat-en-witty": 0.0, "english-dialogue/self-": 0.25}
-"""Shares of the collections; the others are read whole. The witty answers are sarcastic."""
+SHARES: Final = {
+    "english-dialogue/chitchat-en-friendly": 1.0,
+    "english-dialogue/chitchat-en": 0.0,
+    "english-dialogue/personality-qa-friendly": 1.0,
+    "english-dialogue/personality-qa": 0.0,
+    "english-dialogue/self-": 0.1,
+}
+"""Shares of the collections, by the first beginning that fits; the others are read whole.
+
+Sets with one fixed answer to a hundred questions are read in one mood only: at a low temperature a fixed answer
+wins over the simulator's many wordings, also where it does not fit.
+"""
 
 
 def documents(files: Files, report: CleaningReport, parts: Mapping[str, int] = PARTS) -> Iterator[Document]:
@@ -37,5 +47,5 @@ def documents(files: Files, report: CleaningReport, parts: Mapping[str, int] = P
                 continue
             safe = [typed(turn) for turn in turns if not pii.found(turn)]
             report.remove("turns with personal data", 0, len(turns) - len(safe))
-            for part in dialogue_sources.suitable_parts(safe, CRUDE, MAX_TURN_CHARS):
+            for part in dialogue_sources.suitable_parts(safe, CRUDE, MAX_TURN_CHARS, drop_unanswered=True):
                 yield Document(name, "\n".join(part))

@@ -11,7 +11,7 @@ PARTS = {"talk": 20_000, "copy": 10_000}
 
 def test_documents_are_conversations_of_lines_and_stable() -> None:
     first, second = (
-        list(partner.documents([("english-dialogue/chitchat-en-caring.qna", QUESTIONS)], CleaningReport(), PARTS))
+        list(partner.documents([("english-dialogue/chitchat-en-friendly.qna", QUESTIONS)], CleaningReport(), PARTS))
         for _ in range(2)
     )
     assert first == second
@@ -20,6 +20,12 @@ def test_documents_are_conversations_of_lines_and_stable() -> None:
     assert {document.name.split("-")[0] for document in first[:-1]} == {"talk", "copy"}
 
 
-def test_sarcastic_answers_are_left_out() -> None:
+def test_answers_in_other_moods_are_left_out() -> None:
     documents = partner.documents([("english-dialogue/chitchat-en-witty.qna", QUESTIONS)], CleaningReport(), PARTS)
     assert "A friend." not in "".join(document.text for document in documents)
+
+
+def test_question_whose_answer_is_left_out_is_left_out_too() -> None:
+    questions = QUESTIONS.replace("A friend.", "A friend. " * 20)
+    documents = partner.documents([("english-dialogue/chitchat-en-friendly.qna", questions)], CleaningReport(), PARTS)
+    assert "Who are you\n" not in "".join(document.text for document in documents if "friendly" in document.name)
