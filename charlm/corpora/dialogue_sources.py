@@ -7,7 +7,7 @@ import io
 import json
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 Conversation = list[str]
@@ -130,16 +130,15 @@ def read(path: str, text: str) -> Iterator[Conversation]:
 
 
 def suitable_parts(
-    turns: Iterable[str], is_unsuitable: re.Pattern[str], max_chars: int, *, drop_unanswered: bool = False
+    turns: Iterable[str], is_unsuitable: Callable[[str], object], *, drop_unanswered: bool = False
 ) -> Iterator[Conversation]:
-    """Yield the parts of a conversation between turns that are unsuitable or too long.
+    """Yield the parts of a conversation between unsuitable turns.
 
-    Args:
-        drop_unanswered: leaves out the turn before such a turn too, a question whose answer is gone.
+    With `drop_unanswered` the turn before such a turn is left out too: a question whose answer is gone.
     """
     part: Conversation = []
     for turn in turns:
-        if len(turn) > max_chars or is_unsuitable.search(turn.lower()):
+        if is_unsuitable(turn):
             if drop_unanswered:
                 part = part[:-1]
             if len(part) > 1:

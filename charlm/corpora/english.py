@@ -95,8 +95,12 @@ def conversations(path: str, text: str, share: float, report: CleaningReport) ->
             continue
         safe = [typed(turn) for turn in turns if not pii.found(turn) and not SLURS.search(turn.lower())]
         report.remove("turns with personal data or slurs", 0, len(turns) - len(safe))
-        for part in dialogue_sources.suitable_parts(safe, CRUDE, MAX_TURN_CHARS):
+        for part in dialogue_sources.suitable_parts(safe, _is_unsuitable):
             yield Document(name, formatted(part, name))
+
+
+def _is_unsuitable(turn: str) -> bool:
+    return len(turn) > MAX_TURN_CHARS or CRUDE.search(turn.lower()) is not None
 
 
 def chats(files: Files, report: CleaningReport) -> Iterator[Document]:

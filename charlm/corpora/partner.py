@@ -45,7 +45,10 @@ def documents(files: Files, report: CleaningReport, parts: Mapping[str, int] = P
             name = f"{path}:{number}"
             if random.Random(name).random() >= share:
                 continue
-            safe = [typed(turn) for turn in turns if not pii.found(turn)]
-            report.remove("turns with personal data", 0, len(turns) - len(safe))
-            for part in dialogue_sources.suitable_parts(safe, CRUDE, MAX_TURN_CHARS, drop_unanswered=True):
-                yield Document(name, "\n".join(part))
+            report.remove("turns with personal data", 0, sum(pii.found(turn) is not None for turn in turns))
+            for part in dialogue_sources.suitable_parts(turns, _is_unsuitable, drop_unanswered=True):
+                yield Document(name, "\n".join(map(typed, part)))
+
+
+def _is_unsuitable(turn: str) -> bool:
+    return len(turn) > MAX_TURN_CHARS or pii.found(turn) is not None or CRUDE.search(turn.lower()) is not None
