@@ -31,6 +31,7 @@ MAX_RECOVERIES = 3
 SMOOTHING = 0.98  # decay of the displayed training loss, per step
 SPEED_STEPS = 50  # over which the displayed speed is measured
 EVALUATION_LANES, EVALUATION_CHUNK = 32, 128
+TRAINED_PER_VALIDATED = 8  # characters trained on for each that the best weights are measured on at the end
 
 
 def learning_rate(share: float, config: TrainConfig) -> float:
@@ -238,13 +239,17 @@ class Trainer:
             **measured, validation=loss, validation_characters=characters, best=now.best, improved=improved
         )
 
-    def evaluate_best(self) -> float:
-        """Return the best weights' loss over the whole validation text, in full precision; nats per character."""
+    def evaluate_best(self) -> tuple[float, int]:
+        """Return the best weights' loss in nats per character, in full precision, and the number of scored characters.
+
+        Of a long validation text only a part is read, so that this takes a few per cent of the training time.
+        """
         current = _copy(self.model.state_dict())
         self.model.load_state_dict(self.best_weights)
-        loss, _ = evaluate(self.model, self.validation, self._begins, "fp32", group=self._group)
+        limit = max(self.config.val_chars, self.progress.characters // TRAINED_PER_VALIDATED)
+        result = evaluate(self.model, self.validation, self._begins, "fp32", limit, self._group)
         self.model.load_state_dict(current)
-        return loss
+        return result
 
     def gradient_squares(self) -> dict[str, NDArray[np.float32]] | None:
         """Return AdamW's estimate of each weight's mean squared gradient; None before the first step.

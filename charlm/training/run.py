@@ -219,22 +219,22 @@ class RunWriter:
         self._trainer = trainer
         self._tensorboard = make_tensorboard and make_tensorboard(str(run_dir.path / "tensorboard"))
 
-    def save_model(self, validation: float | None = None) -> None:
-        """Write the model file with the best weights; `validation` is their loss over the whole validation text."""
+    def save_model(self, validation: tuple[float, int] | None = None) -> None:
+        """Write the model file with the best weights; `validation` as `Trainer.evaluate_best` returns it."""
         trainer, corpus, progress = self._trainer, self._plan.corpus, self._trainer.progress
-        whole = len(corpus.validation) - 1
         best = progress.best if progress.evaluations else None
+        loss, scored = validation or (best, min(trainer.config.val_chars, len(corpus.validation) - 1))
         record = TrainingRecord(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             sources=[asdict(source) for source in corpus.sources],
             notices=[notice for source in corpus.sources for notice in notices(source.sha256)],
             train_characters=len(corpus.train),
-            validation_characters=min(trainer.config.val_chars, whole) if validation is None else whole,
+            validation_characters=scored,
             characters_seen=progress.characters,
             steps=progress.step,
             epochs=trainer.lanes.epochs,
             seconds=round(progress.seconds, 3),
-            validation=best if validation is None else validation,
+            validation=loss,
             base=self._plan.start.base,
             base_fingerprint=self._plan.start.fingerprint,
             settings=trainer.config.to_dict(),
@@ -273,11 +273,11 @@ class RunWriter:
         sampler = Sampler.seeded(engine, SamplingConfig(seed=self._trainer.step))
         return "".join([piece.text for piece in Generation(context, sampler, max_chars=SAMPLE_CHARS)])
 
-    def finish(self, validation: float | None, state: Snapshot) -> None:
+    def finish(self, validation: tuple[float, int] | None, state: Snapshot) -> None:
         """Write the last files of a run; `validation` as for `save_model`, None for a run that was stopped."""
         if validation is not None:
-            row = {"seconds": self._trainer.progress.seconds, "validation": validation}
-            row["validation_characters"] = len(self._plan.corpus.validation) - 1
+            row = {"seconds": self._trainer.progress.seconds, "validation": validation[0]}
+            row["validation_characters"] = validation[1]
             self._run_dir.add_row(self._run_dir.rows[-1] | row)
             self.save_model(validation)
         run_state.save(state, self._run_dir.resume_file)

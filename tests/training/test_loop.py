@@ -118,6 +118,14 @@ def test_evaluate_counts_characters_in_bytes_once(make_trainer: MakeTrainer) -> 
     assert loss * count == pytest.approx(loss_of_half * count_of_half)
 
 
+def test_evaluation_of_best_weights_is_shorter_than_the_training(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(steps=2, val_chars=1000)
+    list(trainer.run())
+    trainer.validation = np.zeros(400_000, np.uint8)
+    _, characters = trainer.evaluate_best()
+    assert 0 < characters < 20_000
+
+
 def test_best_weights_are_kept_apart(make_trainer: MakeTrainer) -> None:
     # Short noise is memorised, so the validation loss rises; weight decay would hinder that.
     noise = np.random.default_rng(0).integers(0, VOCABULARY, 1000).astype(np.uint8)
@@ -125,7 +133,7 @@ def test_best_weights_are_kept_apart(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(ids=noise, steps=400, evaluations=20, **settings)
     evaluated = [event for event in trainer.run() if isinstance(event, Evaluated)]
     assert evaluated[-1].validation > evaluated[-1].best + 0.02
-    assert trainer.evaluate_best() == pytest.approx(min(event.validation for event in evaluated), abs=1e-5)
+    assert trainer.evaluate_best()[0] == pytest.approx(min(event.validation for event in evaluated), abs=1e-5)
     now, _ = evaluate(trainer.model, trainer.validation, EVERY_ID, "fp32")
     assert now == pytest.approx(evaluated[-1].validation, abs=1e-5)  # the weights in training are as they were
 
