@@ -92,9 +92,9 @@ class ChatApp(App[int]):
     def get_driver_class(self) -> type[Driver]:
         if sys.platform == "win32":
             return super().get_driver_class()
-        from charlm.tui.driver import BrokenPipeTolerantDriver
+        from charlm.tui.driver import TolerantDriver
 
-        return BrokenPipeTolerantDriver
+        return TolerantDriver
 
     def get_default_screen(self) -> Screen[None]:
         return self.chat

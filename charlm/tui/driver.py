@@ -1,4 +1,4 @@
-"""A terminal driver that survives its terminal.
+"""A terminal driver that survives the end of its terminal, and whatever the terminal sends.
 
 When a window is closed in the middle of a frame, Textual's writing thread dies of the error. Its queue fills up, and
 the app waits for room in it for ever. The signal does not help: it may arrive too late, and `nohup` ignores it.
@@ -7,11 +7,61 @@ the app waits for room in it for ever. The signal does not help: it may arrive t
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from typing import Any, TextIO, cast
+import os
+import re
+import selectors
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TextIO, cast
 
+from textual import events
+from textual._parser import Parser
+from textual._xterm_parser import BRACKETED_PASTE_END, BRACKETED_PASTE_START, XTermParser
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
+
+POLL_SECONDS: Final = 0.1  # between two looks whether the app has ended
+
+# CSI, with parameters; OSC and the like, up to their end; a character set; else only the ESC.
+_SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[]P^_X][^\x07\x1b\r\n]*(?:\x07|\x1b\\)|[()][0-9A-Z])?")
+
+
+class InputParser(XTermParser):
+    """Parses what a terminal sends.
+
+    A paste is text up to its end, without escape sequences. Textual would take them for keys. It would also fail at
+    sequences with impossible numbers; here they are dropped.
+    """
+
+    def __init__(self, debug: bool = False) -> None:
+        super().__init__(debug)
+        self._pasting = False
+        self._seen = ""  # of a paste; outside of one the last characters, which may begin one
+
+    def feed(self, data: str) -> Iterator[Message]:
+        """Yield the messages of more input. An empty text ends it."""
+        if not data:
+            yield from super().feed(data)
+        while data:
+            seen, mark, after = (self._seen + data).partition(
+                BRACKETED_PASTE_END if self._pasting else BRACKETED_PASTE_START
+            )
+            if self._pasting and mark:
+                yield from (one for one in self._parse(mark) if not isinstance(one, events.Paste))
+                yield events.Paste(_SEQUENCE.sub("", seen).replace("\0", ""))
+            elif not self._pasting:
+                yield from self._parse(data[: len(data) - len(after)])
+                seen = seen[1 - len(BRACKETED_PASTE_START) :]
+            self._seen = "" if mark else seen
+            self._pasting ^= bool(mark)
+            data = after
+
+    def _parse(self, data: str) -> Iterator[Message]:
+        try:
+            yield from super().feed(data)
+        except (ValueError, OverflowError):
+            Parser.__init__(self)
 
 
 class BrokenPipeTolerantFile(io.TextIOBase):
@@ -42,10 +92,32 @@ class BrokenPipeTolerantFile(io.TextIOBase):
             self._lost()
 
 
-class BrokenPipeTolerantDriver(LinuxDriver):
-    """Ends the app when its terminal is gone."""
+class TolerantDriver(LinuxDriver):
+    """Ends the app when its terminal is gone, and never because of a byte that the terminal sends."""
 
     def __init__(self, app: App[Any], **options: Any) -> None:
         super().__init__(app, **options)
-        file = BrokenPipeTolerantFile(cast(TextIO, self._file), lambda: app.call_later(app.action_quit))
-        self._file = cast(io.TextIOWrapper, file)
+        self._file = cast(io.TextIOWrapper, BrokenPipeTolerantFile(cast(TextIO, self._file), self._leave))
+
+    def _leave(self) -> None:
+        self._app.call_later(self._app.action_quit)
+
+    def run_input_thread(self) -> None:
+        """Handle input until the app ends. Bytes that are not UTF-8 become symbols."""
+        parser = InputParser(self._debug)
+        decode = getincrementaldecoder("utf-8")("replace").decode
+        with selectors.SelectSelector() as selector:
+            selector.register(self.fileno, selectors.EVENT_READ)
+            while not self.exit_event.is_set():
+                if selector.select(POLL_SECONDS):
+                    try:
+                        data = os.read(self.fileno, 1 << 16)
+                    except OSError:  # the terminal is gone
+                        data = b""
+                    if not data:
+                        self._leave()
+                        return
+                    for message in parser.feed(decode(data)):
+                        self.process_message(message)
+                for message in parser.tick():
+                    self.process_message(message)

@@ -1,6 +1,6 @@
-"""The only module that uses what Textual keeps private: `pyproject.toml` pins Textual below its next minor release.
+"""Uses of what Textual keeps private: `pyproject.toml` pins Textual below its next minor release.
 
-Everything else in `charlm.tui` uses Textual's public names.
+Everything else in `charlm.tui` uses Textual's public names, apart from `charlm.tui.driver`.
 """
 
 from __future__ import annotations

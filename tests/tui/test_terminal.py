@@ -410,6 +410,16 @@ def test_paste_of_million_chars_sends_nothing(chat: Start) -> None:
     assert terminal.leave() == 0
 
 
+def test_bytes_that_are_not_utf8_become_symbols(chat: Start) -> None:
+    terminal = chat()
+    os.write(terminal.child.child_fd, b"caf\xe9 au lait \x1b[M\xe0\xff\x80")  # a report of the mouse at column 223
+    terminal.until_seen("caf\ufffd au lait")
+    os.write(terminal.child.child_fd, b"\x1b[200~\xff\x1b[31m!\x07?\x1b[201~")
+    terminal.until_seen("\ufffd!?")
+    assert "ready   turn 0" in terminal.status
+    assert terminal.leave() == 0
+
+
 HOSTILE = (
     "\x1b[2J\x1b]0;title\x07\x1b[6n\x1bc\x9b31m\x90q\x9d\x85\x0e[/red][@click=app.quit]x[/]\x00\x08\x7f"
     "\u202eabc\u2066\u200f\u2028\ufeff\u200b\u200de\u0301\u0302\r\t 日本\U0001f469\u200d\U0001f467"
