@@ -18,7 +18,7 @@ from charlm.text.decoding import normalise
 
 MAX_TURN_CHARS: Final = 160
 SEED: Final = 1
-PARTS: Final = {"talk": 40_000_000, "recall": 14_000_000, "copy": 4_000_000}
+PARTS: Final = {"talk": 46_000_000, "recall": 8_000_000, "copy": 2_000_000}
 """Characters of the simulator's mixes."""
 SHARES: Final = {
     "english-dialogue/chitchat-en-friendly": 1.0,

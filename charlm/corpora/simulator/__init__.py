@@ -6,7 +6,7 @@ Nothing lists these files. A topic consists of exchanges:
     === a dog's name                        its name; then options, such as `needs: my.pet`
     P:                                      the person's phrasings, one a line
     My [dog|puppy] is called {my.dogname}.
-    B: -> age                               the model's; the turn goes on at the block "age"
+    B: -> age                               the model's, frequent ones first; the turn goes on at the block "age"
     {my.dogname}, what a [good|nice] name! How old is {my.dogname.he}?
     B: -> end                               blocks of one speaker in a row are alternatives
     Say hello to {my.dogname} from me.

@@ -40,8 +40,9 @@ class Mix:
     greet: float = 0.5  # share of the conversations that begin with a greeting
     min_turns: int = 3  # of the person
     max_turns: int = 14
-    neat: float = 0.35  # share of the people who type with care
-    hurried: float = 0.25  # share of those who type in a hurry
+    neat: float = 0.5  # share of the people who type with care
+    hurried: float = 0.15  # share of those who type in a hurry
+    preference: float = 3.0  # of the model for the first phrasings of a block; 1: all are as frequent
 
 
 MIXES: Final = {
@@ -287,6 +288,9 @@ class _Walk:
         if fresh[0][0].speaker == "B" and self._is_due:
             fresh = [one for one in fresh if not one[1].is_question] or fresh
         chosen = self.speakers.pick(fresh)
+        if chosen[0].speaker == "B":  # few frequent replies are learned sooner than many rare ones
+            block = [one for one in fresh if one[0] is chosen[0]]
+            chosen = block[int(len(block) * self.simulator.random.random() ** self.mix.preference)]
         self.seen.add(chosen[1])
         return chosen
 
