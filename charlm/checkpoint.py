@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from charlm.config import ModelConfig
 from charlm.errors import CharlmError, CheckpointError, NotFoundError
 from charlm.files import write_bytes
-from charlm.tensor_shapes import statistic_shapes, tensor_shapes
+from charlm.tensor_shapes import Shapes, matching_shapes, statistic_shapes, tensor_shapes
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
@@ -66,6 +66,7 @@ class TrainingRecord:
     base: str | None = None  # the model that was fine-tuned
     base_fingerprint: str = ""  # see `Checkpoint.fingerprint`
     settings: dict[str, object] = field(default_factory=dict)  # TrainConfig
+    matching_pairs: int = 0  # contexts and replies that the matcher was trained on; 0 without one
     precision: str = ""
     device: str = ""
     threads: int = 0
@@ -116,13 +117,15 @@ class Checkpoint:
     record: TrainingRecord = field(default_factory=TrainingRecord)
     dialogue: Dialogue = field(default_factory=Dialogue)
     statistics: Tensors | None = None  # size of training's gradients, as `statistic_shapes(config)`; None if unknown
+    matching: Tensors | None = None  # as `matching_shapes()`; see `charlm.inference.matching`
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of everything that decides the model's output: shape, vocabulary and weights."""
+        """16 hex digits of everything that decides the model's output: shape, vocabulary, weights and matcher."""
         digest = hashlib.sha256(json.dumps([self.config.to_dict(), self.vocabulary.fingerprint]).encode())
-        for name in sorted(self.tensors):
-            digest.update(self.tensors[name].tobytes())
+        for tensors in (self.tensors, self.matching or {}):
+            for name in sorted(tensors):
+                digest.update(tensors[name].tobytes())
         return digest.hexdigest()[:16]
 
 
@@ -137,6 +140,8 @@ class ModelHeader(NamedTuple):
 
 def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
     """Write a model file atomically; `half` stores float16 and halves the file. Loading makes it float32 again.
+
+    The vectors of `matching` are always float16.
 
     Raises OutputError, with the old file unchanged, or CheckpointError if a weight is too large for half precision.
     """
@@ -156,8 +161,9 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
     tensors: dict[str, NDArray[np.floating]] = {
         name: np.ascontiguousarray(tensor, dtype=dtype) for name, tensor in checkpoint.tensors.items()
     }
-    for name, tensor in (checkpoint.statistics or {}).items():
-        tensors[name] = np.ascontiguousarray(tensor, dtype=np.float32)
+    for part, exact in ((checkpoint.statistics, np.float32), (checkpoint.matching, np.float16)):
+        for name, tensor in (part or {}).items():
+            tensors[name] = np.ascontiguousarray(tensor, dtype=exact)
     write_bytes(path, safetensors.numpy.save(tensors, {"charlm": json.dumps(document)}))
 
 
@@ -168,18 +174,20 @@ def read_header(path: Path) -> ModelHeader:
 
 def load(path: Path) -> Checkpoint:
     """Read and check a model file; raise NotFoundError if there is none, CheckpointError if it is damaged."""
-    header, tensors, statistics = _read(path, weights=True)
-    return Checkpoint(header.config, header.vocabulary, tensors, header.record, header.dialogue, statistics)
+    header, tensors, statistics, matching = _read(path, weights=True)
+    return Checkpoint(header.config, header.vocabulary, tensors, header.record, header.dialogue, statistics, matching)
 
 
-def _read(path: Path, *, weights: bool) -> tuple[ModelHeader, Tensors, Tensors | None]:
+def _read(path: Path, *, weights: bool) -> tuple[ModelHeader, Tensors, Tensors | None, Tensors | None]:
     try:
         _check_header(path)
         with safetensors.safe_open(str(path), framework="numpy") as file:
             header = _read_document(file.metadata())
-            has_statistics = _check_tensors(file, header.config)
-            tensors = {name: _read_tensor(file, name) for name in tensor_shapes(header.config)} if weights else {}
-            statistics = _read_statistics(file, header.config) if weights and has_statistics else None
+            _check_tensors(file, header.config)
+            tensors = _read_tensors(file, tensor_shapes(header.config)) if weights else None
+            statistics = _read_tensors(file, statistic_shapes(header.config)) if weights else None
+            matching = _read_tensors(file, matching_shapes()) if weights else None
+            _check_statistics(statistics or {})
     except NotFoundError:
         raise
     except CharlmError as error:
@@ -188,7 +196,7 @@ def _read(path: Path, *, weights: bool) -> tuple[ModelHeader, Tensors, Tensors |
         raise CheckpointError(f"{path}: not a model file, or a damaged one ({_one_line(str(error))})") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return header, tensors, statistics
+    return header, tensors or {}, statistics, matching
 
 
 def _one_line(message: str) -> str:
@@ -260,11 +268,13 @@ def _read_vocabulary(document: dict[str, object]) -> Vocabulary:
     return Vocabulary(characters, has_bytes=has_bytes)
 
 
-def _check_tensors(file: Any, config: ModelConfig) -> bool:
-    """Check names, shapes and types of the tensors; return whether there are statistics."""
-    expected, optional, found = tensor_shapes(config), statistic_shapes(config), set(file.keys())
-    has_statistics = not found.isdisjoint(optional)
-    wanted = {**expected, **optional} if has_statistics else expected
+def _check_tensors(file: Any, config: ModelConfig) -> None:
+    """Check names, shapes and types of the tensors; a file has all statistics or none, and likewise matching."""
+    expected, statistics, found = tensor_shapes(config), statistic_shapes(config), set(file.keys())
+    wanted = dict(expected)
+    for optional in (statistics, matching_shapes()):
+        if not found.isdisjoint(optional):
+            wanted |= optional
     if missing := sorted(wanted.keys() - found):
         raise CheckpointError(f"the tensor {missing[0]!r} is missing")
     if extra := sorted(found - wanted.keys()):
@@ -275,18 +285,20 @@ def _check_tensors(file: Any, config: ModelConfig) -> bool:
             raise CheckpointError(
                 f"the tensor {name!r} has the shape {tuple(part.get_shape())}, but should have {shape}"
             )
-        kinds = ("F32", "F16") if name in expected else ("F32",)
+        kinds = ("F32",) if name in statistics else ("F32", "F16")
         if part.get_dtype() not in kinds:
             raise CheckpointError(f"the tensor {name!r} is {part.get_dtype()}, but should be {' or '.join(kinds)}")
-    return has_statistics
 
 
-def _read_statistics(file: Any, config: ModelConfig) -> Tensors:
-    statistics = {name: _read_tensor(file, name) for name in statistic_shapes(config)}
+def _check_statistics(statistics: Tensors) -> None:
     for name, tensor in statistics.items():
         if not (tensor >= 0).all():
             raise CheckpointError(f"the tensor {name!r} has values below zero, which no mean of squares has")
-    return statistics
+
+
+def _read_tensors(file: Any, shapes: Shapes) -> Tensors | None:
+    """Return the tensors of those names; None if the file has none of them."""
+    return {name: _read_tensor(file, name) for name in shapes} if set(file.keys()) & shapes.keys() else None
 
 
 def _read_tensor(file: Any, name: str) -> NDArray[np.float32]:

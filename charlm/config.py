@@ -270,6 +270,16 @@ class ChatConfig(SamplerConfig):
             stops=(*every(0.1, 0, 1), 1.5, 2, 3, 5, 10),
         ),
     ] = 0.5
+    matching: Annotated[  # see `charlm.inference.matching`
+        float,
+        Setting(
+            "how much a reply gains for words that match your last turn",
+            0,
+            10,
+            words=_OFF_AT_ZERO,
+            stops=(*every(0.1, 0, 1), 1.5, 2, 3, 5, 10),
+        ),
+    ] = 1.0
     words: Annotated[  # see `charlm.inference.text_cache`
         float,
         Setting(

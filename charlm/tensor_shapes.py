@@ -9,6 +9,9 @@ from charlm.config import ModelConfig
 
 Shapes = dict[str, tuple[int, ...]]
 
+MATCHING_BUCKETS = 8192  # words and word pairs share this many vectors
+MATCHING_WIDTH = 60  # of a vector; both tables take 2 MB in half precision
+
 
 def tensor_shapes(config: ModelConfig) -> Shapes:
     """Return the name and shape of every weight. The cell has G gates; their blocks of H rows follow its GATES."""
@@ -39,6 +42,11 @@ def statistic_shapes(config: ModelConfig) -> Shapes:
         else:
             shapes[f"statistics.{name}"] = shape
     return shapes
+
+
+def matching_shapes() -> Shapes:
+    """Return the name and shape of the vectors of words by which `charlm.inference.matching` ranks replies."""
+    return dict.fromkeys(("matching.context", "matching.reply"), (MATCHING_BUCKETS, MATCHING_WIDTH))
 
 
 def parameter_count(config: ModelConfig) -> int:

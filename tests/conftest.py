@@ -46,6 +46,7 @@ RECORD = TrainingRecord(
     validation=1.5 * math.log(2),
     base="older",
     settings={"lanes": 8, "chunk": 16, "learning_rate": 0.004, "seed": 3},
+    matching_pairs=20_000,
     precision="fp32",
     device="cpu",
     threads=2,
@@ -72,6 +73,7 @@ def examples(count: int) -> int:
 
 
 random_checkpoint = partial(models.random_checkpoint, characters=ALPHABET)
+random_matching = models.random_matching
 
 
 def assert_states_close(one: State, other: State, atol: float = 1e-5) -> None:

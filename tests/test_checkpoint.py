@@ -22,7 +22,7 @@ from charlm.tensor_shapes import statistic_shapes
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
-from .conftest import ALPHABET, RECORD, random_checkpoint
+from .conftest import ALPHABET, RECORD, random_checkpoint, random_matching
 
 DIALOGUE = Dialogue("transcript", ("Anna", "太郎"), "：", spaced=True)
 
@@ -128,6 +128,39 @@ def test_statistics_are_saved_next_to_the_weights(path: Path, cell: str, half: b
         assert loaded.statistics[name].tobytes() == tensor.tobytes()  # in full, also where the weights are not
     assert loaded.fingerprint == without.fingerprint
     assert read_header(path).config == made.config
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_matching_is_saved_in_half_precision(checkpoint: Checkpoint, path: Path, half: bool) -> None:
+    save(checkpoint, path, half=half)
+    without, size = load(path), path.stat().st_size
+    assert without.matching is None
+    save(replace(checkpoint, matching=random_matching()), path, half=half)
+    loaded = load(path)
+    assert path.stat().st_size - size < 2_000_000
+    assert loaded.matching is not None
+    for name, tensor in random_matching().items():
+        np.testing.assert_array_equal(loaded.matching[name], tensor)
+    assert loaded.fingerprint != without.fingerprint
+    assert read_header(path).config == checkpoint.config
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        (None, "is missing"),
+        (np.zeros((9, 60), np.float16), "has the shape"),
+        (np.zeros((8192, 60)), "is F64"),
+        (np.full((8192, 60), np.nan, np.float16), "not finite"),
+    ],
+)
+def test_wrong_matching_is_refused(
+    checkpoint: Checkpoint, path: Path, value: NDArray[Any] | None, complaint: str
+) -> None:
+    tensors: dict[str, NDArray[Any]] = {**checkpoint.tensors, **random_matching()}
+    del tensors["matching.reply"]
+    write(path, tensors | ({} if value is None else {"matching.reply": value}), as_document(checkpoint))
+    assert complaint in refusal(path).message
 
 
 def test_tensors_in_any_memory_order_are_saved(checkpoint: Checkpoint, path: Path) -> None:

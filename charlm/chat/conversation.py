@@ -31,6 +31,7 @@ from charlm.errors import UsageError
 from charlm.inference.context import Context, encode_lossy, never
 from charlm.inference.engine import Engine
 from charlm.inference.generate import make_rng
+from charlm.inference.matching import CONTEXT_TURNS
 from charlm.inference.text_cache import ExactText
 from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import replace_lone_surrogates
@@ -350,6 +351,7 @@ class Conversation:
             recent=self.contexts.recent_ids(turn, dials.sampling.repetition_window),
             avoid=self.texts_to_avoid(turn) if has_candidates else (),
             unconditional=unconditional,
+            turns=[one.text for one in islice(upwards(turn), 1, CONTEXT_TURNS + 1)][::-1] if has_candidates else (),
         )
         return ReplySampler(self.model, start, controls, cancel)
 

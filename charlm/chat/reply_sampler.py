@@ -19,6 +19,7 @@ from charlm.config import ChatConfig
 from charlm.inference.context import Context, StaticModel, never
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, Piece, Sampler, generate_batch
+from charlm.inference.matching import Matcher
 from charlm.inference.search import rerank_mmi
 
 LEARNED_MMI_WEIGHT = 0.9  # of the trained model's log p of a candidate, once the model has learned; measured
@@ -60,6 +61,7 @@ class SegmentStart:
     recent: Sequence[int] = ()  # ids already read, for the repetition penalty
     avoid: Sequence[str] = ()  # texts that a candidate is not to repeat, the newest first
     unconditional: Context | None = None  # of the speaker without a conversation; None if there are no candidates
+    turns: Sequence[str] = ()  # texts of the last turns, which a candidate has to match
 
 
 class ReplySampler:
@@ -161,7 +163,11 @@ class ReplySampler:
         weight = self._dials.relevance
         if weight and isinstance(start.context, AdaptedContext) and start.context.delta:
             weight, unconditional = LEARNED_MMI_WEIGHT, start.context.base
-        ranked = rerank_mmi(self._model.base, candidates, weight, unconditional)
+        bonus = None
+        if self._dials.matching and (matcher := Matcher.of(self._model.base.checkpoint)):
+            texts = [start.kept + one.text for one in candidates]
+            bonus = self._dials.matching * matcher.similarity(start.turns, texts)
+        ranked = rerank_mmi(self._model.base, candidates, weight, unconditional, bonus)
         best = first_new(ranked, lambda one: start.kept + one.text, start.avoid)
         for piece in best.pieces:
             if self._cancel():

@@ -44,11 +44,17 @@ def evaluate_dialogue(
     conversations = [one for text in texts.values() for one in conversations_in(normalise(text).strip("\n"), dialogue)]
     chosen = response_selection.make_cases(conversations, cases, seed)
     scores = _score(engine, config, chosen)
-    ranks = {
-        "likelihood": response_selection.rank_true_replies(one.in_context for one in scores),
-        "relevance": response_selection.rank_true_replies(one.in_context - one.out_of_context for one in scores),
-        "relevance, learning": response_selection.rank_true_replies(one.adapted - one.out_of_context for one in scores),
+    rankings = {
+        "likelihood": [one.in_context for one in scores],
+        "relevance": [one.in_context - one.out_of_context for one in scores],
+        "relevance, learning": [one.adapted - one.out_of_context for one in scores],
     }
+    if engine.checkpoint.matching:
+        matching = [one.matching for one in scores]
+        for name in ("relevance", "relevance, learning"):
+            rankings[f"{name}, matching"] = [one + other for one, other in zip(rankings[name], matching, strict=True)]
+        rankings["matching"] = matching
+    ranks = {name: response_selection.rank_true_replies(ranking) for name, ranking in rankings.items()}
     characters = float(sum(one.lengths[0] for one in scores)) * math.log(2)
     bits = float(sum(-one.in_context[0] for one in scores)) / characters  # of true replies after their context
     bits_learning = float(sum(-one.adapted[0] for one in scores)) / characters

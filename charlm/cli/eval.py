@@ -74,9 +74,9 @@ def command(
     begins with the trained weights.
 
     With --dialogue the text is read as conversations in the model's format. The report shows how often the true reply
-    is found among ten, nine of them from other places. Replies are ranked by likelihood, by relevance, and after
-    learning from the conversation so far. It also shows the bits per character of true replies, and statistics of the
-    model's own replies.
+    is found among ten, nine of them from other places. Replies are ranked by likelihood, by relevance, after learning
+    from the conversation so far, and by matching words. It also shows the bits per character of true replies, and
+    statistics of the model's own replies.
 
     With --dialogue and no PATH a scripted person talks to the model. The report shows the share of facts that it
     recalls 1, 3, 5 and 10 turns later, and the share of replies that fit the question.

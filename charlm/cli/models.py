@@ -137,6 +137,11 @@ def _rows(path: Path, header: ModelHeader) -> Iterator[tuple[str, str]]:
         yield "training", f"{record.steps:,} steps, {read}, {record.seconds:.0f} s"
         yield "", f"{how['lanes']} lanes x {how['chunk']} steps, rate {how['learning_rate']}, seed {how['seed']}"
         yield "", f"{machine}, torch {record.versions.get('torch', '?')}"
+    if record.matching_pairs:
+        yield (
+            "matching",
+            f"ranks candidates of a reply, trained on {record.matching_pairs:,} replies and their contexts",
+        )
     if record.validation is not None:
         losses = f"{record.validation / math.log(2):.4f} bits/char ({record.validation:.4f} nats)"
         yield "validation", f"{losses} over {record.validation_characters:,} characters"

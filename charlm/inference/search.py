@@ -26,19 +26,24 @@ def rerank_likelihood(completions: Sequence[Completion]) -> list[Completion]:
 
 
 def rerank_mmi(
-    engine: Engine, completions: Sequence[Completion], weight: float, unconditional: Context | None = None
+    engine: Engine,
+    completions: Sequence[Completion],
+    weight: float,
+    unconditional: Context | None = None,
+    bonus: NDArray[np.float64] | None = None,
 ) -> list[Completion]:
     """Sort texts by maximum mutual information with their context (Li et al. 2016), the highest first.
 
     The score is log p(text | context) - weight * log p(text), a mean over ids. It ranks lower the texts that are likely
-    anywhere: after the context `unconditional`, by default the start of a text.
+    anywhere: after the context `unconditional`, by default the start of a text. `bonus`, (N,), is added to the scores.
     """
     if unconditional is None:
         unconditional, _ = read_prompt(StaticModel(engine), "")
     anywhere = logprobs(engine, unconditional, [[piece.id for piece in one.pieces] for one in completions])
+    added = np.zeros(len(completions)) if bonus is None else bonus
     scores = {
-        id(one): one.mean_logprob - weight * logprob / max(1, len(one.pieces)) if one.pieces else -np.inf
-        for one, logprob in zip(completions, anywhere, strict=True)
+        id(one): one.mean_logprob - weight * logprob / max(1, len(one.pieces)) + more if one.pieces else -np.inf
+        for one, logprob, more in zip(completions, anywhere, added, strict=True)
     }
     return sorted(completions, key=lambda one: scores[id(one)], reverse=True)
 

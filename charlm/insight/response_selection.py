@@ -20,6 +20,7 @@ from charlm.errors import CorpusError
 from charlm.inference.context import Context, StaticModel, encode_lossy
 from charlm.inference.engine import Engine
 from charlm.inference.generate import generate_batch
+from charlm.inference.matching import Matcher
 from charlm.inference.search import logprobs
 from charlm.text.conversations import Utterance
 from charlm.text.dialogue import Dialogue
@@ -27,6 +28,7 @@ from charlm.text.dialogue import Dialogue
 CONTEXT_TURNS = 8  # before the reply
 DISTRACTORS = 9  # replies from elsewhere
 MAX_REPLY_CHARS = 400  # longer replies are cut
+MATCHING_NATS = 12.0  # of the matcher's cosine next to log p
 SAMPLED_CONTEXTS, SAMPLED_CONTEXT_CHARS = 8, 400  # conversations that the model samples, and their length
 
 
@@ -44,11 +46,12 @@ class Case:
 
 
 class ResponseScores(NamedTuple):
-    """Log p of each reply of a case and its end in nats, (N,)."""
+    """Scores of each reply of a case, (N,): log p of the reply and its end in nats, unless stated otherwise."""
 
     in_context: NDArray[np.float64]
     out_of_context: NDArray[np.float64]  # mean over sampled contexts
     adapted: NDArray[np.float64]  # in context, by a model adapted to it; `in_context` without a learner
+    matching: NDArray[np.float64]  # MATCHING_NATS times the cosine of the model's matcher; zeros without one
     lengths: NDArray[np.int64]  # ids of a reply and its end
 
 
@@ -102,15 +105,18 @@ def score(
     others = [StaticModel(engine).read(context, named) for context in contexts]
     out_of_context = np.mean([logprobs(engine, context, ids) for context in others], axis=0)
     in_context = logprobs(engine, after_context(engine, dialogue, case), ids)
+    matching = np.zeros(len(ids))
+    if matcher := Matcher.of(engine.checkpoint):
+        matching = MATCHING_NATS * matcher.similarity([one.text for one in case.context], case.replies)
     if learner is None:
-        return ResponseScores(in_context, out_of_context, in_context, lengths)
+        return ResponseScores(in_context, out_of_context, in_context, matching, lengths)
     context = learner.start(dialogue.beginning)
     for turn in case.turns(dialogue):
         context = learner.read(context, turn).context
     if opening:
         context = learner.read(context, opening, learn=False).context
     adapted = logprobs(learner.engine(context), context, ids)
-    return ResponseScores(in_context, out_of_context, adapted, lengths)
+    return ResponseScores(in_context, out_of_context, adapted, matching, lengths)
 
 
 def _read(engine: Engine, text: str) -> Context:

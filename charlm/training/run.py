@@ -6,6 +6,7 @@ Owns the order of everything around the loop: prepare, train, save, sample, fini
 from __future__ import annotations
 
 import importlib.util
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ import torch
 import charlm
 from charlm import checkpoint
 from charlm.adapt.gradient_rms import factor
-from charlm.checkpoint import Checkpoint, TrainingRecord
+from charlm.checkpoint import Checkpoint, Tensors, TrainingRecord
 from charlm.config import SamplingConfig
 from charlm.corpora.registry import notices
 from charlm.errors import OutputError, TrainingError, UsageError
@@ -32,6 +33,7 @@ from charlm.training import plot, run_state, runtime_tuning
 from charlm.training.base_selection import AUTO, NONE, find_base
 from charlm.training.events import Ended, Evaluated, Event, Planned, Sampled, Saved, SaveFailed
 from charlm.training.loop import Trainer
+from charlm.training.matching import train_matching
 from charlm.training.precision import pick_device
 from charlm.training.prepare import Request, RunPlan, make_trainer, prepare, restore
 from charlm.training.process_group import ProcessGroup, local_part
@@ -42,6 +44,8 @@ from charlm.training.torchrun_env import TorchrunEnv
 __all__ = ["Request", "Run", "RunWriter"]
 
 SAMPLE_CHARS = 240
+MATCHING_SHARE = 0.1  # of the budget, at most, for training the matcher
+MATCHING_SPEED = 2.5  # characters that the matcher reads while the model reads one, at least
 _REASONS = {
     "budget": "its budget is spent",
     "epochs": "it has read its text as often as planned",
@@ -152,6 +156,10 @@ class Run:
         if snapshot is not None:
             trainer.restore(local_part(snapshot, group.rank))
             run_dir.truncate(trainer.step)
+        if writer is not None and snapshot is None:
+            writer.train_matching(self._clock, lambda: self._stop)
+        elif writer is not None:
+            writer.restore_matching()
         state = group.gather(trainer.snapshot())
         if writer is not None:
             run_dir.write_owner(owner)
@@ -218,6 +226,42 @@ class RunWriter:
         self._plan = plan
         self._trainer = trainer
         self._tensorboard = make_tensorboard and make_tensorboard(str(run_dir.path / "tensorboard"))
+        self._matching: Tensors | None = None
+        self._matching_pairs = 0
+
+    def train_matching(self, clock: Callable[[], float], is_cancelled: Callable[[], bool]) -> None:
+        """Train the matcher within a share of the run's budget, and count the time as the run's.
+
+        A text with too few turns leaves the base's matcher as it is.
+        """
+        trainer, corpus, choice, base = self._trainer, self._plan.corpus, self._plan.dialogue, self._plan.base
+        if not choice.dialogue.has_turns:
+            return
+        if base is not None:
+            self._matching, self._matching_pairs = base.matching, base.record.matching_pairs
+        config, started = trainer.config, clock()
+        seconds = MATCHING_SHARE * 60 * (config.minutes or math.inf)
+        planned = (config.epochs or math.inf) * len(corpus.train)
+        if config.steps is not None:
+            planned = config.steps * trainer.step_characters
+        trained = choice.chosen_by != "base" and train_matching(
+            corpus.train,
+            corpus.vocabulary,
+            choice.dialogue,
+            config.seed,
+            max_chars=MATCHING_SHARE * MATCHING_SPEED * planned,
+            base=self._matching,
+            time_share=lambda: 1.0 if is_cancelled() else (clock() - started) / seconds,
+        )
+        if trained:
+            self._matching, self._matching_pairs = trained.tensors, self._matching_pairs + trained.pairs
+        trainer.progress.seconds += clock() - started
+
+    def restore_matching(self) -> None:
+        """Take over the matcher of a run that is resumed."""
+        if self._run_dir.model.exists():
+            model = checkpoint.load(self._run_dir.model)
+            self._matching, self._matching_pairs = model.matching, model.record.matching_pairs
 
     def save_model(self, validation: tuple[float, int] | None = None) -> None:
         """Write the model file with the best weights; `validation` as `Trainer.evaluate_best` returns it."""
@@ -238,6 +282,7 @@ class RunWriter:
             base=self._plan.start.base,
             base_fingerprint=self._plan.start.fingerprint,
             settings=trainer.config.to_dict(),
+            matching_pairs=self._matching_pairs,
             precision=trainer.config.precision,
             device=str(trainer.device),
             threads=torch.get_num_threads(),
@@ -247,7 +292,13 @@ class RunWriter:
         statistics = None if squares is None else factor(squares, trainer.step_characters)
         dialogue = self._plan.dialogue.dialogue
         model = Checkpoint(
-            self._plan.model, corpus.vocabulary, to_tensors(trainer.best_weights), record, dialogue, statistics
+            self._plan.model,
+            corpus.vocabulary,
+            to_tensors(trainer.best_weights),
+            record,
+            dialogue,
+            statistics,
+            self._matching,
         )
         checkpoint.save(model, self._run_dir.model)
 

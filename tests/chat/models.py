@@ -7,11 +7,11 @@ from functools import cache
 
 import numpy as np
 
-from charlm.checkpoint import Checkpoint
+from charlm.checkpoint import Checkpoint, Tensors
 from charlm.config import ModelConfig
 from charlm.inference.engine import Engine
 from charlm.inference.state import Array, State
-from charlm.tensor_shapes import statistic_shapes, tensor_shapes
+from charlm.tensor_shapes import matching_shapes, statistic_shapes, tensor_shapes
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
@@ -35,6 +35,13 @@ def random_checkpoint(
     rng = np.random.default_rng(seed)
     tensors = {name: rng.normal(0, scale, shape).astype(np.float32) for name, shape in tensor_shapes(config).items()}
     return Checkpoint(config, vocabulary, tensors)
+
+
+def random_matching(seed: int = 0) -> Tensors:
+    """Return random vectors for a matcher, as a model file stores them."""
+    rng = np.random.default_rng(seed)
+    shapes = matching_shapes().items()
+    return {name: rng.normal(0, 0.1, shape).astype(np.float16).astype(np.float32) for name, shape in shapes}
 
 
 def parrot_checkpoint(text: str, dialogue: Dialogue | None = None) -> Checkpoint:

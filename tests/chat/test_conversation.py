@@ -16,10 +16,13 @@ from charlm.chat.turns import Turn
 from charlm.config import ChatConfig
 from charlm.errors import UsageError
 from charlm.inference.context import Context
+from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, Piece, Sampler, generate_batch, make_rng
+from charlm.inference.matching import Matcher
 from charlm.inference.sampling import log_softmax
 from charlm.inference.search import rerank_mmi
 
+from .models import random_matching
 from .talkers import (
     ALL_DIALOGUES,
     CHOSEN,
@@ -85,14 +88,15 @@ def test_single_candidate_is_plain_generation() -> None:
     [("lines", "\n\nhello\n", "\n\n"), ("play", "\n\nBOB:\nhello\n\nANNA:\n", "\n\nANNA:\n")],
 )
 @pytest.mark.parametrize("penalty", [1.0, 4.0])
-def test_candidates_show_the_most_relevant(kind: str, prompt: str, alone: str, penalty: float) -> None:
-    engine, shown = talking_engine(), []
+def test_candidates_show_the_best(kind: str, prompt: str, alone: str, penalty: float) -> None:
+    engine, shown = Engine(replace(talking_engine().checkpoint, matching=random_matching())), []
+    matcher = Matcher(*random_matching().values())
     start, nothing = (
         Context(*engine.prefill(engine.start(), engine.vocabulary.encode(text))) for text in (prompt, alone)
     )
     recent = engine.vocabulary.encode(prompt[2:])
-    for relevance in (0.0, 1.0, 5.0):
-        dials = replace(CHOSEN, candidates=8, relevance=relevance, repetition_penalty=penalty)
+    for relevance, matching in ((0.0, 0.0), (1.0, 0.0), (5.0, 0.0), (0.0, 10.0)):
+        dials = replace(CHOSEN, candidates=8, relevance=relevance, matching=matching, repetition_penalty=penalty)
         conversation = converse(kind, engine=engine, dials=dials)
         reply = conversation.say("hello")
         params = replace(dials.sampling, seed=int(make_rng(1).integers(1 << 62)))
@@ -101,11 +105,13 @@ def test_candidates_show_the_most_relevant(kind: str, prompt: str, alone: str, p
             start, engine, params, 8, max_chars=dials.length, stops=stops, recent=recent.tolist(), shown_before="\n"
         )
         assert len({one.text for one in candidates}) > 4
-        best = rerank_mmi(engine, candidates, relevance, nothing)[0]
+        bonus = matching * matcher.similarity(["hello"], [one.text for one in candidates])
+        best = rerank_mmi(engine, candidates, relevance, nothing, bonus)[0]
         assert (reply.text, reply.reason) == (best.text, best.reason)
         assert reply.logprob == pytest.approx(best.logprob)
         shown.append(reply.text)
-    assert len(set(shown)) > 1, "relevance changes the choice"
+    assert len(set(shown[:3])) > 1, "relevance changes the choice"
+    assert shown[3] != shown[0], "matching changes the choice"
 
 
 def test_candidates_are_off_in_plain_text() -> None:

@@ -19,7 +19,7 @@ from charlm.inference.scoring import UNKNOWN_NATS
 from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import visible
 
-from ..conftest import ALPHABET, HARBOUR, nats_by_steps, random_checkpoint
+from ..conftest import ALPHABET, HARBOUR, nats_by_steps, random_checkpoint, random_matching
 from .conftest import Charlm, Pipe, SaveModel, assert_refused, spawn
 from .terminal import HOSTILE, SGR, into_head, on_terminal
 
@@ -258,6 +258,14 @@ def test_eval_dialogue_reports_rankings_and_replies(charlm: Charlm, talker: Path
     assert table.code == 0
     for words in ("the true reply among 10, 12 cases", "relevance", "unknown words", "echo the message"):
         assert words in table.out
+
+
+def test_eval_dialogue_ranks_by_the_matcher_too(charlm: Charlm, talker: Path) -> None:
+    save(replace(load(talker), matching=random_matching()), talker)
+    found = json.loads(charlm("eval", str(talker), "talk.txt", "--dialogue", "--cases", "12", "--json").out)["ranking"]
+    assert len(found) == 6
+    assert found["matching"] != found["likelihood"]
+    assert found["relevance, matching"] != found["relevance"]
 
 
 def test_eval_dialogue_without_a_text_measures_recall(charlm: Charlm, tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""Matching: how well a reply fits the turns before it, by their words.
+
+A dual encoder over hashed words and word pairs (Henderson et al. 2017, arXiv:1705.00652). A text is the sum of the
+vectors of its words, and the score is the cosine between the context's vector and the reply's. The model itself judges
+a reply character by character; this judges it as a whole. `charlm.training.matching` trains it.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charlm.checkpoint import Checkpoint
+from charlm.inference.state import Array
+from charlm.tensor_shapes import MATCHING_BUCKETS
+
+CONTEXT_TURNS: Final = 2
+PREVIOUS_WEIGHT: Final = 0.5  # of the words of the turn before the last
+
+# Words; characters of scripts that write none apart; signs. "don't" is one word.
+_WORD = re.compile("[\u3040-\u30ff\u3400-\u9fff]|[^\\W\u3040-\u30ff\u3400-\u9fff]+(?:'[a-z]+)?|[^\\w\\s]")
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """The vectors of words in contexts and in replies."""
+
+    context: Array  # (MATCHING_BUCKETS, MATCHING_WIDTH)
+    reply: Array  # of the same shape
+
+    @classmethod
+    def of(cls, model: Checkpoint) -> Matcher | None:
+        """Return a model's matcher, if it has one."""
+        tensors = model.matching
+        return None if tensors is None else cls(tensors["matching.context"], tensors["matching.reply"])
+
+    def similarity(self, turns: Sequence[str], replies: Sequence[str]) -> NDArray[np.float64]:
+        """Return the cosine between the context and each reply, (N,).
+
+        Args:
+            turns: the texts of the last turns; earlier ones than the last `CONTEXT_TURNS` are not read.
+            replies: texts.
+        """
+        ids, weights = context_features(turns)
+        context = _unit((self.context[ids] * np.array(weights)[:, None]).sum(axis=0))
+        return np.array([float(context @ _unit(self.reply[features(reply)].sum(axis=0))) for reply in replies])
+
+
+def context_features(turns: Sequence[str]) -> tuple[list[int], list[float]]:
+    """Return the buckets of the words of a context, and their weights."""
+    ids: list[int] = []
+    weights: list[float] = []
+    for age, turn in enumerate(reversed(turns[-CONTEXT_TURNS:])):
+        found = features(turn, age)
+        ids += found
+        weights += [PREVIOUS_WEIGHT**age] * len(found)
+    return ids, weights
+
+
+def features(text: str, age: int = 0) -> list[int]:
+    """Return the buckets of the words and word pairs of a text, `age` turns before the last one."""
+    words = _WORD.findall(text.lower())
+    pairs = [f"{one} {other}" for one, other in zip(["", *words], [*words, ""], strict=True)]
+    return [zlib.crc32(f"{age}{word}".encode("utf-8", "replace")) % MATCHING_BUCKETS for word in (*words, *pairs)]
+
+
+def _unit(vector: Array) -> Array:
+    norm = float(np.sqrt(vector @ vector))
+    return vector / np.float32(norm) if norm else vector

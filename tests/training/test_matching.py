@@ -1,0 +1,99 @@
+"""The matcher learns from a text which reply belongs to which context."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charlm import checkpoint
+from charlm.inference.matching import Matcher
+from charlm.text.dialogue import Dialogue
+from charlm.text.vocabulary import Vocabulary
+from charlm.training.matching import STRETCH_CHARS, Trained, main, train_matching
+
+from ..conftest import random_checkpoint
+
+LINES = Dialogue("lines")
+MIN_PAIRS = 1_500
+TOPICS = ("cats", "rain", "tea", "chess", "trains", "snow", "bread", "music", "birds", "ships")
+
+
+def talk(pairs: int, seed: int = 0) -> str:
+    """Conversations about TOPICS: the first word of a reply belongs to the last word before it."""
+    rng = np.random.default_rng(seed)
+    conversations = []
+    for _ in range(pairs):
+        topic = TOPICS[rng.integers(len(TOPICS))]
+        asks = ("so what about {}", "tell me of {}", "and do you like {}")[rng.integers(3)]
+        conversations.append(f"{asks.format(topic)}\n{topic[::-1]} it is, {'oh ' * rng.integers(3)}well")
+    return "\n\n".join(conversations)
+
+
+def train(text: str, seed: int = 1, **options: Any) -> Trained | None:
+    vocabulary = Vocabulary(sorted(set(text)), has_bytes=False)
+    return train_matching(vocabulary.encode(text), vocabulary, LINES, seed, **{"min_pairs": MIN_PAIRS, **options})
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    found = train(talk(5_000))
+    assert found is not None
+    return found
+
+
+def test_fitting_reply_ranks_above_others(trained: Trained) -> None:
+    matcher = Matcher(*trained.tensors.values())
+    replies = [f"{topic[::-1]} it is, well" for topic in TOPICS]
+    for number, topic in enumerate(TOPICS):
+        assert matcher.similarity([f"tell me of {topic}"], replies).argmax() == number
+
+
+def test_training_is_deterministic_for_a_seed(trained: Trained) -> None:
+    again, other = train(talk(5_000)), train(talk(5_000), seed=2)
+    assert again is not None
+    assert other is not None
+    for name, tensor in trained.tensors.items():
+        assert again.tensors[name].tobytes() == tensor.tobytes()
+        assert not np.array_equal(other.tensors[name], tensor)
+        assert np.array_equal(tensor.astype(np.float16).astype(np.float32), tensor)  # a model file loses nothing
+
+
+def test_training_begins_with_the_base_and_leaves_it_as_it_is(trained: Trained) -> None:
+    before = {name: tensor.copy() for name, tensor in trained.tensors.items()}
+    further = train(talk(2_500), base=trained.tensors)
+    assert further is not None
+    for name, tensor in trained.tensors.items():
+        assert np.array_equal(tensor, before[name])
+        assert 0 < np.abs(further.tensors[name] - tensor).mean() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("pairs", "options"), [(1_000, {}), (3_000, {"time_share": lambda: 1.0})], ids=["text", "time"]
+)
+def test_too_few_pairs_train_nothing(pairs: int, options: dict[str, Any]) -> None:
+    assert train(talk(pairs), **options) is None
+
+
+def test_training_reads_as_much_as_it_may() -> None:
+    text = talk(5_000)
+    whole, part = train(text), train(text, max_chars=STRETCH_CHARS)
+    assert whole is not None
+    assert part is not None
+    assert 0.9 * 5_000 < whole.pairs <= 5_000
+    assert part.pairs <= STRETCH_CHARS * 5_000 // len(text)
+
+
+def test_main_writes_a_matcher_into_a_model_file(tmp_path: Path) -> None:
+    model, text = tmp_path / "m.safetensors", tmp_path / "talk.txt"
+    checkpoint.save(replace(random_checkpoint(), dialogue=LINES), model)
+    text.write_text(talk(4_000), encoding="utf-8")
+    before = checkpoint.load(model)
+    main(str(model), str(text))
+    after = checkpoint.load(model)
+    assert after.matching is not None
+    assert after.record.matching_pairs > 0
+    assert replace(after, matching=None).fingerprint == before.fingerprint
