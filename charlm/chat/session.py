@@ -77,6 +77,14 @@ class Session:
         if options.you or options.bot:
             self._news.append("a conversation keeps its speakers; /you and /bot start a new one with others")
 
+    @property
+    def introduction(self) -> str:
+        """A line for the beginning of a conversation: who answers, and what becomes of the person's words."""
+        if not self.dialogue.has_turns:
+            return f"{self.name} continues what you write, one character at a time, on this computer alone."
+        learns = ", and learns from yours" if self.conversation.dials.learn else ""
+        return f"{self.name} writes its replies one character at a time{learns}. All of it stays on this computer."
+
     def _find_resumed(self) -> ConversationSummary | None:
         options = self._options
         if not options.resume and options.number is None:

@@ -56,7 +56,8 @@ class PlainChat:
         with self._handled_signals():
             self._show_news()
             if self._prompts:
-                self.show_note(f"{self.session.name}: /help lists commands, Ctrl-C stops a reply, Ctrl-D ends the chat")
+                self.show_note(self.session.introduction)
+                self.show_note("/help lists commands, Ctrl-C stops a reply, Ctrl-D ends the chat")
             self.show_conversation()
             for line in self._lines():
                 try:

@@ -108,6 +108,8 @@ class LookPane(Vertical):
         else:
             for turn in path[same:]:
                 self.begin_turn(turn, turn.text, session)
+        if not path and not self._notes:
+            self.add_note(session.introduction)
 
     def begin_turn(self, turn: Turn, text: str, session: Session) -> None:
         """Show a turn after its parent, with the text that it has so far."""

@@ -116,9 +116,14 @@ class Chat:
         return [span.label for span in self.screen.transcript.document.spans]
 
     def surprises(self, number: int) -> list[float]:
-        """Surprisals of a block in the transcript."""
+        """Surprisals of a turn in the transcript."""
+        return list(self.screen.transcript.document.surprises[self.turn_range(number)])
+
+    def turn_range(self, number: int) -> slice:
+        """The offsets of a turn in the transcript."""
         document = self.screen.transcript.document
-        return list(document.surprises[document.spans[number].start : document.span_end(number)])
+        index = [index for index, span in enumerate(document.spans) if span.author != "note"][number]
+        return slice(document.spans[index].start, document.span_end(index))
 
     def assert_consistent(self) -> None:
         """Transcript, model state and database hold the same text."""

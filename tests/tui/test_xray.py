@@ -211,8 +211,7 @@ def test_unit_lies_in_its_folded_cell(hidden: int, width: int) -> None:
 
 
 def unit_values(chat: Chat, number: int) -> list[float]:
-    document = chat.screen.transcript.document
-    return list(document.unit_values[document.spans[number].start : document.span_end(number)])
+    return list(chat.screen.transcript.document.unit_values[chat.turn_range(number)])
 
 
 async def until_coloured(chat: Chat) -> None:
