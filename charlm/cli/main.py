@@ -19,6 +19,7 @@ from charlm.cli import INTERRUPTED
 from charlm.cli.command import CharlmGroup
 from charlm.cli.output import print_note
 from charlm.errors import CharlmError, UsageError
+from charlm.text.sanitize import replace_unencodable
 
 BROKEN_PIPE: Final = 141  # exit code: 128 + SIGPIPE
 GC_THRESHOLD: Final = 100_000  # objects; the app creates 70,000 before its first screen
@@ -121,6 +122,8 @@ def run(arguments: Sequence[str]) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Almost all objects of a start are code that stays. Collecting them takes 5 % of the time to the first character.
     gc.set_threshold(GC_THRESHOLD)
+    for stream in (sys.stdout, sys.stderr):
+        replace_unencodable(stream)
     debug = "--debug" in arguments[:1] or os.environ.get("CHARLM_DEBUG", "") not in ("", "0")
     try:
         code = _invoke(arguments)

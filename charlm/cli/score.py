@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
@@ -13,8 +14,8 @@ from charlm.cli.command import charlm_command, complete_model, load_engine, mode
 from charlm.cli.common import encoding_option, json_option, read_texts
 from charlm.cli.dynamic_options import learn_config, learning_options, load_learner
 from charlm.cli.options import FiniteRange
-from charlm.cli.output import is_live, print_json
-from charlm.errors import CorpusError, UsageError
+from charlm.cli.output import is_live, print_json, shown
+from charlm.errors import UsageError
 from charlm.text.decoding import Encoding
 
 if TYPE_CHECKING:
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from charlm.config import LearnConfig
     from charlm.inference.scoring import LineScore, LineScorer
 
+Found: TypeAlias = "tuple[float, LineScore]"  # with its evidence
+
 
 @charlm_command(
     ("charlm score novel chapter7.txt", "the twenty most unusual lines"),
-    ("charlm score app app.log --threshold 3", "every line above 3 bits/char"),
-    ("tail -f app.log | charlm score app -", "each line as it arrives"),
+    ("charlm score app app.log --order total", "the lines with most information first"),
+    ("tail -f app.log | charlm score app - --threshold 12", "unusual lines as they arrive"),
     ("tail -f app.log | charlm score app - --dynamic", "the same, following drift"),
     ("charlm score novel draft.txt --order line --json", "all lines, for a script"),
 )
@@ -35,11 +38,17 @@ if TYPE_CHECKING:
 @click.option("--top", default=20, type=click.IntRange(0), help="Number of lines to show; 0 shows all.")
 @click.option(
     "--order",
-    type=click.Choice(["surprise", "line"]),
-    default="surprise",
-    help="Show the most surprising lines first, or in the order of the text.",
+    type=click.Choice(["words", "mean", "max", "total", "line"]),
+    default="words",
+    help="Rank lines by rare words, or by bits per character, of one character, of all; or keep them in order.",
 )
-@click.option("--threshold", type=FiniteRange(), metavar="BITS", help="Show all lines above this many bits/char.")
+@click.option("--threshold", type=FiniteRange(), metavar="BITS", help="Show all lines above this score.")
+@click.option(
+    "--heat",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="Mark surprising characters: on a terminal, or also in a pipe.",
+)
 @click.option("--dynamic", is_flag=True, help="Learn each line after it is scored.")
 @learning_options()
 @click.option("--cache", is_flag=True, help="Mix in what followed the same characters before.")
@@ -57,28 +66,30 @@ def command(
 ) -> None:
     """Find the most surprising lines of a text: odd log lines, typos, foreign passages.
 
-    The score of a line is the mean of its characters' bits, given all lines before it. PATH may be - for standard
-    input, whose lines are scored as they arrive.
+    A line is scored in bits, given all lines before it. By default the score is that of the most surprising character
+    inside a word, divided by the number of times that the word occurs. PATH may be - for standard input, whose lines
+    are scored as they arrive; bytes that are not of the encoding are replaced there.
     """
-    from charlm.cli.heat import Heat
-
     config = learn_config(options, "--dynamic", options["dynamic"])
     scorer = _scorer(model_path(model), config if options["dynamic"] else None, options["cache"])
-    heat = Heat(sys.stdout)
+    heat = _heat(options["heat"])
     is_stream = path == "-"
-    if not as_json and is_live(sys.stdout):
+    if heat is not None and not as_json and is_live(sys.stdout):
         click.echo(heat.legend(), err=True)
     lines = _arriving_lines(encoding) if is_stream else _lines(path, encoding)
-    scores: Iterable[LineScore] = (scorer.push(line) for line in lines)
-    if threshold is not None:
-        scores = (score for score in scores if score.bits_per_character > threshold)
+    scores: Iterable[LineScore] = map(scorer.push, lines)
     if not is_stream:
-        scores = _ordered(scores, order, top if threshold is None else 0)
-    for score in scores:
+        scores = list(scores)  # all words are counted before a line is ranked
+    found = ((scorer.evidence(score, order), score) for score in scores)
+    if threshold is not None:
+        found = (pair for pair in found if pair[0] > threshold)
+    for evidence, score in found if is_stream else _ordered(found, order, top if threshold is None else 0):
         if as_json:
-            print_json(_figures(score))
+            print_json({"line": score.number, "score": evidence, **_figures(score)})
         else:
-            sys.stdout.write(_line(score, heat) + "\n")  # click.echo would remove escape sequences from the text
+            text = shown(score.text, sys.stdout) if heat is None else _painted(score, heat)
+            # click.echo would remove escape sequences from the text
+            sys.stdout.write(f"{evidence:7.3f}  {score.number:>6}  {text}\n")
             sys.stdout.flush()
 
 
@@ -95,9 +106,15 @@ def _scorer(path: Path, learning: LearnConfig | None, has_cache: bool) -> LineSc
     return LineScorer.static(load_engine(path), cache)
 
 
-def _ordered(scores: Iterable[LineScore], order: str, top: int) -> list[LineScore]:
-    by_surprise = sorted(scores, key=lambda score: -score.bits_per_character)[: top or None]
-    return by_surprise if order == "surprise" else sorted(by_surprise, key=lambda score: score.number)
+def _heat(mode: str) -> Heat | None:
+    from charlm.cli.heat import Heat
+
+    return Heat(sys.stdout) if mode == "always" or (mode == "auto" and sys.stdout.isatty()) else None
+
+
+def _ordered(found: Iterable[Found], order: str, top: int) -> list[Found]:
+    ranked = sorted(found, key=lambda pair: -pair[0])[: top or None]
+    return sorted(ranked, key=lambda pair: pair[1].number) if order == "line" else ranked
 
 
 def _lines(path: str, encoding: Encoding) -> list[str]:
@@ -108,26 +125,19 @@ def _lines(path: str, encoding: Encoding) -> list[str]:
 
 
 def _arriving_lines(encoding: Encoding) -> Iterator[str]:
-    for number, line in enumerate(iter(sys.stdin.buffer.readline, b""), 1):
-        try:
-            yield line.decode(*encoding).rstrip("\r\n")
-        except (UnicodeDecodeError, LookupError) as error:
-            problem = f"line {number} of standard input is not {encoding.name.upper()}"
-            raise CorpusError(problem, "give its encoding with --encoding") from error
+    encoding.check()
+    stream = io.TextIOWrapper(sys.stdin.buffer, encoding.name, errors="replace")
+    yield from (line.removesuffix("\n") for line in iter(stream.readline, ""))
 
 
 def _figures(score: LineScore) -> dict[str, object]:
     return {
-        "line": score.number,
         "bits_per_char": score.bits_per_character,
         "text": score.text,
         "surprises": [round(bits, 3) for bits in score.surprisals],
     }
 
 
-def _line(score: LineScore, heat: Heat) -> str:
+def _painted(score: LineScore, heat: Heat) -> str:
     # The surprise of the newline counts, but it has no place to be shown.
-    painted = "".join(
-        heat.paint(character, bits) for character, bits in zip(score.text, score.surprisals, strict=False)
-    )
-    return f"{score.bits_per_character:7.3f}  {score.number:>6}  {painted}"
+    return "".join(heat.paint(character, bits) for character, bits in zip(score.text, score.surprisals, strict=False))

@@ -6,6 +6,8 @@ Owns the cost of characters that a model cannot encode. Knows nothing of files o
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -24,6 +26,9 @@ from charlm.text.vocabulary import CODE_POINTS, Vocabulary
 
 UNKNOWN_NATS = math.log(CODE_POINTS)
 """The cost of a character that a model cannot encode: that of guessing among all code points."""
+
+_WORD = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]+")  # or a group of signs
+_MAX_WORDS = 1_000_000  # counted in an endless stream before those that came once are dropped
 
 Nats = NDArray[np.float64]
 ScoreIds = Callable[[Context, Ids], tuple[Context, Nats]]
@@ -120,6 +125,7 @@ class LineScorer:
         self._context = context
         self._score = score
         self._number = 0
+        self._word_counts: Counter[str] = Counter()
 
     @classmethod
     def static(cls, engine: Engine, cache: TextCache | None = None) -> LineScorer:
@@ -145,4 +151,30 @@ class LineScorer:
         # A character in bytes costs what its bytes cost.
         nats = np.add.reduceat(nats, np.flatnonzero(vocabulary.begins[ids])) if vocabulary.has_bytes else nats
         nats[unknown_mask(vocabulary, text)] = UNKNOWN_NATS
+        self._word_counts.update(word for word, _ in _words(line))
+        if len(self._word_counts) > _MAX_WORDS:
+            self._word_counts = Counter({word: count for word, count in self._word_counts.items() if count > 1})
         return LineScore(self._number, line, tuple((nats / math.log(2)).tolist()))
+
+    def evidence(self, score: LineScore, order: str) -> float:
+        """Return in bits how unusual a line is.
+
+        `mean`, `max` and `total` are over its characters. `words` is the maximum over its words: the most surprising
+        character after the first, divided by the number of times that the word has occurred so far. A mistake is rare,
+        a name returns.
+        """
+        bits = score.surprisals
+        match order:
+            case "mean":
+                return score.bits_per_character
+            case "max":
+                return max(bits)
+            case "total":
+                return sum(bits)
+        return max((max(bits[place]) / (self._word_counts[word] or 1) for word, place in _words(score.text)), default=0)
+
+
+def _words(line: str) -> Iterator[tuple[str, slice]]:
+    """Yield each word of a line, and the place of its characters after the first, with the one that ends it."""
+    for match in _WORD.finditer(line):
+        yield match.group().casefold(), slice(match.start() + 1, match.end() + 1)

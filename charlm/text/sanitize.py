@@ -1,4 +1,4 @@
-"""Symbols for characters that would control a terminal.
+"""Symbols for characters that would control a terminal, and stand-ins for those that a stream cannot encode.
 
 A model may emit any character of its corpus. Escape sequences can move the cursor, rename the window or write to the
 clipboard; bidirectional overrides can reorder text. On a screen they appear as symbols; a pipe gets them unchanged.
@@ -6,7 +6,10 @@ clipboard; bidirectional overrides can reorder text. On a screen they appear as 
 
 from __future__ import annotations
 
+import codecs
 import re
+import unicodedata
+from io import TextIOWrapper
 
 # C0 and DEL, C1, and characters that reorder or hide text: marks, embeddings, isolates, line separators, the tag block.
 # Halves of surrogate pairs, which cannot be encoded. Joiners stay: emoji and several scripts need them.
@@ -35,3 +38,33 @@ def replace_lone_surrogates(text: str) -> str:
 def printable(name: str) -> str:
     """Return the name of a file with U+FFFD for bytes that are not UTF-8."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+_ASCII = str.maketrans("‘’“”‐–—…•·›‹", "''\"\"---.**><")
+
+
+def replace_unencodable(stream: object) -> None:
+    """Let a text stream write stand-ins for characters that its encoding lacks, instead of failing."""
+    if isinstance(stream, TextIOWrapper):
+        codecs.register_error("charlm", _stand_ins)
+        stream.reconfigure(errors="charlm")
+
+
+def _stand_ins(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(map(_stand_in, error.object[error.start : error.end])), error.end
+
+
+def _stand_in(character: str) -> str:
+    """Return ASCII of the same width on a screen: similar, if there is such, or question marks."""
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return ""
+    name = unicodedata.name(character, "")
+    if name.startswith("BOX DRAWINGS"):
+        direction = name.split()[-1]
+        return {"HORIZONTAL": "-", "VERTICAL": "|"}.get(direction, "+")
+    if "BLOCK" in name:
+        return "#"
+    plain = unicodedata.normalize("NFKD", character.translate(_ASCII))[0]
+    width = 1 + (unicodedata.east_asian_width(character) in "WF")
+    return plain.ljust(width) if plain.isascii() else "?" * width

@@ -45,7 +45,7 @@ def run_charlm(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.run(
         [sys.executable, "-m", "charlm", *map(str, arguments)],
-        cwd=cwd, env=environment(), timeout=60, check=False, encoding="utf-8", **{**streams, **options},
+        cwd=cwd, timeout=60, check=False, encoding="utf-8", **{"env": environment(), **streams, **options},
     )  # fmt: skip
 
 

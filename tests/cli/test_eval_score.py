@@ -7,6 +7,8 @@ import json
 import math
 import re
 import subprocess
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -184,8 +186,7 @@ def test_eval_counts_characters_spelled_in_bytes_once(charlm: Charlm, save_model
         (("score", "m", "t.txt", "--encoding", "klingon"), 2, "unknown encoding 'klingon'"),
         (("score", "m", "latin.txt"), 1, "latin.txt is not UTF-8: byte 0xE4 at offset 1"),
         (("score", "m", "two"), 2, "two holds several files"),
-        (("score", "m", "-"), 1, "line 2 of standard input is not UTF-8"),
-        (("score", "m", "-", "--encoding", "klingon"), 1, "klingon"),
+        (("score", "m", "-", "--encoding", "klingon"), 2, "unknown encoding 'klingon'"),
     ],
 )
 def test_invalid_use_prints_one_sentence(
@@ -317,17 +318,40 @@ def test_score_equals_stepwise_reference(charlm: Charlm, model: str, tmp_path: P
         assert sum(surprises) / len(surprises) == pytest.approx(one["bits_per_char"], abs=1e-3)
 
 
-def test_score_orders_and_limits_lines(charlm: Charlm, model: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("order", "measure"), [("mean", np.mean), ("max", max), ("total", sum)])
+def test_score_orders_and_limits_lines(
+    charlm: Charlm, model: str, tmp_path: Path, order: str, measure: Callable[[list[float]], float]
+) -> None:
     (tmp_path / "t.txt").write_text("\n".join(LINES))
-    bits = reference(tmp_path, LINES)
+    bits = [measure(one["surprises"]) for one in scores(charlm, model, "t.txt", "--order", "line")]  # type: ignore[arg-type]
     ranked = sorted(range(1, 7), key=lambda number: -bits[number - 1])
-    assert [one["line"] for one in scores(charlm, model, "t.txt")] == ranked
-    assert [one["line"] for one in scores(charlm, model, "t.txt", "--top", "2")] == ranked[:2]
-    in_order = scores(charlm, model, "t.txt", "--top", "2", "--order", "line")
-    assert [one["line"] for one in in_order] == sorted(ranked[:2])
-    threshold = (sorted(bits)[2] + sorted(bits)[3]) / 2
-    above = scores(charlm, model, "t.txt", "--threshold", str(threshold), "--top", "1")
+    found = scores(charlm, model, "t.txt", "--order", order)
+    assert [one["line"] for one in found] == ranked
+    assert [one["score"] for one in found] == pytest.approx(sorted(bits, reverse=True), abs=1e-2)
+    assert [one["line"] for one in scores(charlm, model, "t.txt", "--top", "2", "--order", order)] == ranked[:2]
+    threshold = str((sorted(bits)[2] + sorted(bits)[3]) / 2)
+    above = scores(charlm, model, "t.txt", "--threshold", threshold, "--top", "1", "--order", order)
     assert [one["line"] for one in above] == ranked[:3]
+
+
+def test_score_ranks_rare_words_first_by_default(charlm: Charlm, model: str, tmp_path: Path, pipe: Pipe) -> None:
+    text = "the ferry goes\n\nto ferry goes. the\nto the qerry\n\nqerry ferry\n  \n"
+    (tmp_path / "t.txt").write_text(text)
+    in_order = scores(charlm, model, "t.txt", "--order", "line")
+    expected = []
+    for one in in_order:
+        line, bits = str(one["text"]), one["surprises"]
+        places = {found.group(): found.span() for found in re.finditer(r"\w+|[.]", line)}
+        counts = Counter(re.findall(r"\w+|[.]", text))
+        expected.append(max((max(bits[a + 1 : b + 1]) / counts[word] for word, (a, b) in places.items()), default=0))  # type: ignore[index]
+    assert [one["score"] for one in in_order] == pytest.approx(expected, abs=1e-3)
+    assert expected[1] == expected[4] == expected[6] == 0, "there is no word in an empty line"
+    ranked = scores(charlm, model, "t.txt")
+    assert [one["score"] for one in ranked] == sorted((one["score"] for one in in_order), reverse=True)  # type: ignore[type-var]
+    pipe(text.encode())
+    followed = scores(charlm, model, "-")
+    assert followed[0]["score"] >= in_order[0]["score"], "words are counted up to each line"  # type: ignore[operator]
+    assert followed[-2]["score"] == in_order[-2]["score"]
 
 
 def test_score_shows_twenty_lines_by_default(charlm: Charlm, model: str, tmp_path: Path) -> None:
@@ -339,13 +363,22 @@ def test_score_shows_twenty_lines_by_default(charlm: Charlm, model: str, tmp_pat
 
 def test_score_line_shows_bits_number_and_text(charlm: Charlm, model: str, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("\n".join(LINES))
-    out = charlm("score", model, "t.txt", "--order", "line").out
-    rows = out.translate({0x332: None, 0x333: None}).splitlines()
-    for row, line, bits, number in zip(rows, LINES, reference(tmp_path, LINES), range(1, 7), strict=True):
-        shown, place, text = float(row[:7]), int(row[7:15]), row[17:]
-        assert (place, text) == (number, line)
-        assert shown == pytest.approx(bits, abs=2e-3)
-    assert "\x1b" not in out
+    bits = reference(tmp_path, LINES)
+    rows = charlm("score", model, "t.txt", "--order", "mean").out.splitlines()
+    assert sorted(int(row[7:15]) for row in rows) == [1, 2, 3, 4, 5, 6]
+    for row in rows:
+        shown, number, text = float(row[:7]), int(row[7:15]), row[17:]
+        assert text == LINES[number - 1]
+        assert shown == pytest.approx(bits[number - 1], abs=2e-3)
+    marked = charlm("score", model, "t.txt", "--order", "mean", "--heat", "always").out
+    assert marked.translate({0x332: None, 0x333: None}).splitlines() == rows
+    assert "\u0332" in marked
+    assert "\x1b" not in marked
+
+
+def test_score_of_a_stream_replaces_bad_bytes(charlm: Charlm, model: str, pipe: Pipe) -> None:
+    pipe(b"the ferry\nadm\xe9n\n\xff\xfe\0\ngoes")
+    assert [one["text"] for one in scores(charlm, model, "-")] == ["the ferry", "adm\ufffdn", "\ufffd\ufffd\0", "goes"]
 
 
 @pytest.mark.parametrize(
@@ -373,7 +406,7 @@ def test_score_decodes_latin_1_files_and_streams(charlm: Charlm, model: str, tmp
 @pytest.mark.parametrize("extra", [(), ("--json",)])
 def test_score_answers_each_line_of_a_stream(model: str, tmp_path: Path, extra: tuple[str, ...]) -> None:
     expected = reference(tmp_path, LINES)
-    with spawn("score", model, "-", *extra, cwd=tmp_path, stdin=subprocess.PIPE) as process:
+    with spawn("score", model, "-", "--order", "mean", *extra, cwd=tmp_path, stdin=subprocess.PIPE) as process:
         try:
             assert process.stdin is not None
             assert process.stdout is not None
@@ -409,13 +442,11 @@ HOSTILE_LINE = f"the \x1b[2J\x1b[31mferry{HOSTILE} goes"
 def test_score_passes_control_characters_into_a_pipe(charlm: Charlm, model: str, tmp_path: Path) -> None:
     text = HOSTILE_LINE.replace("\r", "")
     (tmp_path / "t.txt").write_bytes(text.encode())
-    out = charlm("score", model, "t.txt").out
-    assert out.translate({0x332: None, 0x333: None})[17:] == text + "\n"
+    assert charlm("score", model, "t.txt").out[17:] == text + "\n"
     assert [one["text"] for one in scores(charlm, model, "t.txt")] == [text]
 
 
 def test_score_passes_colours_into_a_pipe(charlm: Charlm, save_model: SaveModel, tmp_path: Path) -> None:
-    # So few characters, all as likely, that none is marked as surprising.
     save_model("m", characters="\n\x1b[31mab", scale=0.01)
     (tmp_path / "t.txt").write_text("\x1b[31mab\x1b[3mba\x1b[m")
     assert charlm("score", "m", "t.txt").out[17:] == "\x1b[31mab\x1b[3mba\x1b[m\n"

@@ -15,7 +15,7 @@ import pytest
 import charlm as package
 from charlm.cli.main import COMMANDS, cli
 
-from .conftest import Charlm
+from .conftest import Charlm, SaveModel
 from .terminal import environment, into_head, run_charlm
 
 # Help
@@ -122,6 +122,15 @@ def test_debug_shows_a_traceback(tmp_path: Path) -> None:
         assert done.returncode == 1
         assert ("Traceback" in done.stderr) == shown
         assert "no model named 'nobody'" in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+def test_output_that_is_not_utf_8_gets_stand_ins(save_model: SaveModel, tmp_path: Path, encoding: str) -> None:
+    save_model("kana", characters="\nあい")
+    variables = environment(PYTHONUTF8="0", PYTHONIOENCODING=encoding)
+    for arguments in (("models", "show", "kana"), ("sample", "kana", "-n", "40", "--seed", "1")):
+        done = run_charlm(*arguments, cwd=tmp_path, env=variables)
+        assert (done.returncode, "??" in done.stdout) == (0, True), done.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")

@@ -496,6 +496,14 @@ def test_dumb_terminal_gets_line_mode(start: Start, trained: Path) -> None:
     assert terminal.screen.modes == set()
 
 
+def test_ascii_terminal_gets_ascii_borders(start: Start, trained: Path) -> None:
+    terminal = start("chat", trained, PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    terminal.until_ready()
+    assert terminal.screen.lines[-5].startswith("+----")
+    assert terminal.sent.isascii()
+    assert terminal.leave() == 0
+
+
 def test_redirected_stderr_gets_line_mode(trained: Path, tmp_path: Path) -> None:
     shell = f"exec {sys.executable} -m charlm chat {trained} --seed 1 --length 30 2>{tmp_path / 'err'}"
     child = pexpect.spawn("/bin/sh", ["-c", shell], env=environment(TERM="dumb"), encoding="utf-8", timeout=PATIENCE)
