@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -56,6 +57,26 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically; raise OutputError if that fails."""
     with atomic_writer(path) as file:
         file.write(data)
+
+
+def write_rescue(name: str, text: str) -> Path:
+    """Write a text that must not be lost into a new private file; return its path.
+
+    It is in the user's data folder, or else in the folder for temporary files. Raises OutputError if neither works.
+    """
+    prefix = f"{Path(name).stem}-{time.strftime('%Y%m%d-%H%M%S')}-"
+    reason: OSError | None = None
+    for folder in (home(), Path(tempfile.gettempdir())):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, path = tempfile.mkstemp(Path(name).suffix, prefix, folder)
+            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+        except OSError as error:
+            reason = error
+        else:
+            return Path(path)
+    raise OutputError(f"cannot write {name}: {reason and reason.strerror}", "make room on the disk") from reason
 
 
 def _sync_folder(folder: Path) -> None:

@@ -5,6 +5,7 @@ The Textual app and the line mode are thin layers over a session. Neither loads 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
@@ -245,7 +246,6 @@ class Session:
             parts.append("stopped")
         return "  ".join(part for part in parts if part)
 
-    def close(self) -> None:
-        """Save what is not saved yet, and close the database."""
-        if self.store is not None:
-            self.store.close()
+    def close(self, on_wait: Callable[[str], object] = lambda message: None) -> bool:
+        """Save what is not saved yet, and close the database; see `ConversationStore.close`."""
+        return self.store is None or self.store.close(on_wait)

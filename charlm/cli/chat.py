@@ -74,8 +74,9 @@ def command(**options: Any) -> int:
     session = Session(ChatOptions(**chosen, dials=tuple(dials.items()), keep=not options["no_save"]))
     try:
         lines = PlainChat(session, prompts=sys.stdin.isatty(), echoes=options["echo"], as_json=options["as_json"])
-        return lines.run()
+        code = lines.run()
     finally:
-        session.close()
+        is_saved = session.close(print_note)
         for message in session.news():  # such as what could not be saved
             print_note(message)
+    return code if is_saved else code or 1

@@ -17,19 +17,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.screen import Screen
 
 from charlm.errors import NotFoundError, UsageError
 from charlm.text.sanitize import visible
+from charlm.tui.crash import end_after_crash, print_line
 from charlm.tui.event_queue import Event, EventQueue, Failed, Loaded, ReplyFinished
 from charlm.tui.look import LookPane
 from charlm.tui.messages import CommandChosen
 from charlm.tui.notices import report_errors, show_error
 from charlm.tui.preferences import load_theme, save_theme
 from charlm.tui.screens.chat import ChatScreen
+from charlm.tui.textual_internals import ReportingApp
 from charlm.tui.widgets.conversations import ConversationsPanel
 from charlm.tui.widgets.prompt import Prompt
 
@@ -43,7 +45,7 @@ MAX_NOTIFICATION_CHARS = 200
 MAX_LEAVE_SECONDS = 2.0  # waited for a reply to end
 
 
-class ChatApp(App[int]):
+class ChatApp(ReportingApp):
     """The app; a `charlm.chat.commands.ChatUI`. A worker opens its session with `charlm.chat.session.ChatOptions`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -85,7 +87,8 @@ class ChatApp(App[int]):
         self.show_conversation, self.show_dials = self.chat.show_conversation, self.chat.show_dials
         self._options = options
         self._open_session = open_session or partial(_open_session, options)
-        self._unsent: list[str] = []  # submitted before the model was loaded
+        self.unsent: list[str] = []  # submitted before the model was loaded
+        self._leaving = False
 
     # -- start --------------------------------------------------------------------------------------------------------
 
@@ -131,9 +134,9 @@ class ChatApp(App[int]):
         # Loaded objects stay: a full collection that visits all of them would stop the keys for 40 ms.
         gc.collect()
         gc.freeze()
-        for text in self._unsent:
+        for text in self.unsent:
             self._submit(text)
-        self._unsent.clear()
+        self.unsent.clear()
         self.chat.dials.presets = presets()
 
     def _app_commands(self) -> list[Command]:
@@ -225,8 +228,10 @@ class ChatApp(App[int]):
         self.run_worker(work, thread=True, group="model", exit_on_error=False)
 
     def leave(self, code: int = 0) -> None:
-        """End the chat, after the reply in progress is saved."""
-        self.run_worker(self._leave(code), group="leave", exclusive=True)
+        """End the chat, after the reply in progress is saved. The exit code is 1 if something could not be saved."""
+        if not self._leaving:
+            self._leaving = True
+            self.run_worker(self._leave(code), group="leave")
 
     async def _leave(self, code: int) -> None:
         self._stop_writing()
@@ -234,7 +239,8 @@ class ChatApp(App[int]):
             end = time.monotonic() + MAX_LEAVE_SECONDS
             while session.conversation.busy and time.monotonic() < end:
                 await asyncio.sleep(0.01)
-            session.close()
+            if not await asyncio.to_thread(session.close, partial(self.call_later, self.show_note)):
+                code = code or 1
         self.exit(code)
 
     def on_unmount(self) -> None:
@@ -249,13 +255,15 @@ class ChatApp(App[int]):
     def _require_idle(self) -> None:
         if self.chat.busy:
             raise UsageError("a reply is in progress", "Esc stops it")
+        if self._leaving:
+            raise UsageError("the chat is being saved, and ends then")
 
     # -- the prompt ---------------------------------------------------------------------------------------------------
 
     @on(Prompt.Submitted)
     def _take(self, event: Prompt.Submitted) -> None:
         if self.chat.loaded is None:
-            self._unsent.append(event.text)
+            self.unsent.append(event.text)
             self.notify("the model is still loading; it will read this then", markup=False)
         else:
             self._submit(event.text)
@@ -396,8 +404,10 @@ def run(options: Mapping[str, object]) -> int:
     """Open the app and return its exit code; see `ChatApp`. Raise what prevents opening the session."""
     app = ChatApp(options)
     code = app.run()
+    if app.crash is not None:
+        return end_after_crash(app.crash, app.chat.loaded, "\n".join([*app.unsent, app.chat.prompt.value]))
     if app.failure is not None:
         raise app.failure
     for message in app.chat.loaded.news() if app.chat.loaded is not None else ():
-        print(message, file=sys.stderr)  # such as what could not be saved
-    return code if code is not None else app.return_code or 0  # after a crash there is no code
+        print_line(message)  # such as what could not be saved
+    return code or 0

@@ -1,4 +1,4 @@
-"""A terminal driver that survives the end of its terminal, and whatever the terminal sends.
+"""A terminal driver that survives the end of its terminal, and any bytes that the terminal sends.
 
 When a window is closed in the middle of a frame, Textual's writing thread dies of the error. Its queue fills up, and
 the app waits for room in it for ever. The signal does not help: it may arrive too late, and `nohup` ignores it.

@@ -8,12 +8,24 @@ from __future__ import annotations
 from itertools import pairwise
 
 from textual import events
+from textual.app import App
 from textual.widget import Widget
 from textual.widgets import TextArea
 from textual.widgets.text_area import DocumentNavigator, Location, WrappedDocument
 
 from charlm.tui.graphemes import UNLIMITED, lay_out
 from charlm.tui.widgets.wrapping import MIN_WIDTH_CELLS, wrap
+
+
+class ReportingApp(App[int]):
+    """An app that ends without a traceback after an unhandled error, and keeps the error."""
+
+    @property
+    def crash(self) -> Exception | None:
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        self._close_messages_no_wait()
 
 
 async def run_bindings(widget: Widget, event: events.Key) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +25,7 @@ from charlm.chat.learning import LearnPolicy
 from charlm.chat.replay import replay
 from charlm.chat.reply_sampler import LEARNED_MMI_WEIGHT
 from charlm.chat.session import ChatOptions, Session
+from charlm.chat.storage.learned_weights import LearnedWeights
 from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import Turn, restored_rng
 from charlm.cli.main import run
@@ -273,50 +275,84 @@ def test_undo_far_back_relearns_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def learned_rows(path: Path) -> list[tuple[int, ...]]:
     assert execute(path, "SELECT count(*) FROM context") == [(0,)]
-    return execute(path, "SELECT conversation, turn, length(weights) FROM adaptation ORDER BY written")
+    return execute(path, "SELECT conversation, turn, bytes FROM learned ORDER BY written")
+
+
+def weight_files(path: Path) -> list[Path]:
+    return list((path.parent / "learned").iterdir())
+
+
+@pytest.fixture
+def weights(path: Path) -> LearnedWeights:
+    """Files of the learned weights of conversations of any length."""
+    return LearnedWeights(path.parent / "learned", min_chars=0)
 
 
 def test_weights_are_saved_once_at_the_last_turn(
-    store: ConversationStore, path: Path, reopen: Reopen, monkeypatch: pytest.MonkeyPatch
+    path: Path, reopen: Reopen, weights: LearnedWeights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = learning_engine()
+    engine, store = learning_engine(), reopen(weights=weights)
     conversation = begin_saved(store, engine, "hello", "how are you?", "well", dials=LEARNING)
     assert learned_rows(path) == []
     store.close()
     size = len(memory(conversation).delta.to_bytes())
     assert learned_rows(path) == [(1, len(conversation.path), size)]
+    assert [one.stat().st_size for one in weight_files(path)] == [size]
     again = reopen().open(1, "noise", engine, LINES)
     reads = Reads(monkeypatch)
     assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
     assert reads.ids <= 4, "the last character, by both models"
 
 
-def test_weights_of_the_last_conversations_are_kept(store: ConversationStore, path: Path, reopen: Reopen) -> None:
+def test_weights_of_a_short_conversation_are_not_saved(store: ConversationStore, path: Path, reopen: Reopen) -> None:
+    conversation = begin_saved(store, learning_engine(), "hello", dials=LEARNING)
+    store.close()
+    assert learned_rows(path) == []
+    assert not (path.parent / "learned").exists()
+    again = reopen().open(1, "noise", learning_engine(), LINES)
+    assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head), "learned again"
+
+
+@pytest.mark.parametrize(("files", "kept"), [(9, [3, 4, 5]), (2.5, [4, 5]), (0.5, [])])
+def test_weights_of_the_last_conversations_are_kept(
+    path: Path, reopen: Reopen, weights: LearnedWeights, files: float, kept: list[int]
+) -> None:
     engine = learning_engine()
-    said = {}
+    learned = begin()
+    learned.say("hello")
+    size = len(memory(learned).delta.to_bytes())
+    store, said = reopen(weights=replace(weights, max_bytes=int(files * size))), {}
     for number in range(1, 6):
         conversation = begin_saved(store, engine, "hello " * number, dials=LEARNING)
         said[number] = as_bytes(conversation, conversation.head)
     store.close()
-    assert [row[0] for row in learned_rows(path)] == [3, 4, 5]
+    assert [row[0] for row in learned_rows(path)] == kept
+    assert len(weight_files(path)) == len(kept)
     other = reopen()
     for number, expected in said.items():
         again = other.open(number, "noise", engine, LINES)
         assert as_bytes(again, again.head) == expected, "learned again"
+    for number in kept:
+        other.remove(number)
+    assert weight_files(path) == []
 
 
-def test_weights_are_saved_now_and_then(path: Path, reopen: Reopen) -> None:
-    store = reopen(turns_per_adaptation=6)
+def test_weights_are_saved_now_and_then(path: Path, reopen: Reopen, weights: LearnedWeights) -> None:
+    store = reopen(weights=replace(weights, turns_between=6))
     conversation = begin_saved(store, learning_engine(), *["hello"] * 4, dials=LEARNING)
     [(_, turn, _)] = learned_rows(path)
     assert 4 < turn <= len(conversation.path)
 
 
-def test_damaged_weights_are_learned_again(store: ConversationStore, path: Path, reopen: Reopen) -> None:
-    engine = learning_engine()
+@pytest.mark.parametrize("damage", [lambda file: os.truncate(file, 100), os.unlink], ids=["cut off", "gone"])
+def test_damaged_weights_are_learned_again(
+    path: Path, reopen: Reopen, weights: LearnedWeights, damage: Callable[[Path], None]
+) -> None:
+    engine, store = learning_engine(), reopen(weights=weights)
     conversation = begin_saved(store, engine, "hello", dials=LEARNING)
     store.close()
-    execute(path, "UPDATE adaptation SET weights = substr(weights, 1, 100)")
+    [file] = weight_files(path)
+    damage(file)
     again = reopen().open(1, "noise", engine, LINES)
     assert as_bytes(again, again.head) == as_bytes(conversation, conversation.head)
 

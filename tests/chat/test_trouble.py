@@ -6,13 +6,14 @@ import gc
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
+from charlm.chat.export import from_json
 from charlm.chat.storage.store import ConversationStore
 from charlm.errors import CheckpointError, NotFoundError, OutputError
 from charlm.inference.engine import Engine
@@ -160,6 +161,39 @@ def test_locked_file_is_waited_for_once(reopen: Reopen, connector: Connector, en
     assert waited == [1000, 50, 50], "what was typed, the reply begun and finished, and no drafts"
     conversation.say("over")
     assert set(waited[3:]) == {50, 1000}
+
+
+@failure
+def test_conversation_that_cannot_be_saved_is_written_to_a_file(
+    store: ConversationStore, engine: Engine, reopen: Reopen, connector: Connector, failing: Failure, why: str
+) -> None:
+    conversation = begin(store, engine, "hello")
+    waits: list[str] = []
+    with suppress(sqlite3.ProgrammingError), failing(connector, store.path):  # its connection is closed meanwhile
+        conversation.say("a thing worth keeping " * 500)
+        assert not store.close(waits.append, patience=0.01)
+    assert [why in one for one in waits] == [True]
+    failed, rescued = store.news()
+    assert why in failed
+    file = Path(re.sub(".*import (.*) brings.*", r"\1", rescued))
+    assert file.stat().st_mode & 0o077 == 0, "private"
+    other = reopen()
+    number = other.add(from_json(file.read_text(encoding="utf-8")))
+    assert same_tree(other.open(number, "noise", engine, LINES), conversation)
+    assert not store.close(), "once"
+    assert store.news() == []
+
+
+def test_close_waits_for_a_program_that_holds_the_file(
+    store: ConversationStore, engine: Engine, path: Path, connector: Connector
+) -> None:
+    conversation = begin(store, engine, "hello")
+    with ExitStack() as lock:
+        lock.enter_context(locked(connector, store.path))
+        conversation.say("again")
+        assert store.error is not None
+        assert store.close(lambda message: lock.close()), "the other program ends while it waits"
+    assert is_saved(path, conversation, engine)
 
 
 class FailingConnection(sqlite3.Connection):

@@ -13,20 +13,23 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.adapt.learner import AdaptedContext
 from charlm.chat.conversation_data import ConversationData
+from charlm.chat.export import to_json
 from charlm.chat.reply import Journal
 from charlm.chat.storage import rows
 from charlm.chat.storage.database import PATIENCE_SECONDS, DamagedFileError, Database
+from charlm.chat.storage.learned_weights import LearnedWeights
 from charlm.chat.turns import Turn, branch
-from charlm.errors import CharlmError, CheckpointError
+from charlm.errors import CharlmError, CheckpointError, OutputError
+from charlm.files import write_rescue
 from charlm.inference.context import Context, context_from_bytes, context_to_bytes
 
 DRAFT_PATIENCE_SECONDS: Final = 0.05  # the next draft comes soon
-TURNS_PER_ADAPTATION: Final = 32  # between two savings of the learned weights, which are as large as the model
 
 
 class Autosave(Journal):
@@ -40,23 +43,23 @@ class Autosave(Journal):
         name: str,  # of the model
         saved: rows.Rows,  # of the turns that are in the database already
         now: Callable[[], float],  # seconds since 1970
-        turns_per_adaptation: int,  # between two savings of the learned weights
+        weights: LearnedWeights,
     ) -> None:
         self.error: CharlmError | None = None  # why the last transaction failed
+        self.data = data
         self._database = database
-        self._data = data
         self._model = model
         self._name = name
         self._rows = dict(saved)
         self._now = now
-        self._turns_per_adaptation = turns_per_adaptation
+        self._weights = weights
         self._generation = database.generation
         self._row = rows.conversation_row(data, self._rows)  # as it was last written
         self._head = data.head  # at the last commit
         self._unsaved: dict[Turn, None] = {}  # in order, parents before children
         self._visits: set[Turn] = set()  # turns whose visited child has changed
         self._no_context: set[Turn] = set()  # saved turns whose context is missing, damaged or another model's
-        self._adapted: Turn | None = None  # the last turn whose learned weights are saved
+        self._learned: Turn | None = None  # the last turn whose learned weights are saved
         self._turns_since = 0  # that turn
         self._moved = False  # whether the head has moved since the last transaction
 
@@ -74,7 +77,7 @@ class Autosave(Journal):
                 self._save(patience=DRAFT_PATIENCE_SECONDS)
 
     def commit(self, turn: Turn | None) -> None:
-        data = self._data
+        data = self.data
         with self._database.lock:
             self._moved = True
             if turn is not None:
@@ -99,9 +102,8 @@ class Autosave(Journal):
         try:
             with self._database.reading() as connection:
                 saved = connection.execute("SELECT data FROM context WHERE turn = ?", (row,)).fetchone()
-                adaptation = connection.execute(
-                    "SELECT state, weights FROM adaptation WHERE conversation = ? AND turn = ?",
-                    (self._data.number, row),
+                learned = connection.execute(
+                    "SELECT state, digest FROM learned WHERE conversation = ? AND turn = ?", (self.data.number, row)
                 ).fetchone()
         except CharlmError as error:
             self.error = error
@@ -109,9 +111,9 @@ class Autosave(Journal):
         with contextlib.suppress(CheckpointError):
             if saved is not None:
                 return context_from_bytes(saved[0], self._model.base)
-            if adaptation is not None:
-                found = self._model.from_bytes(*adaptation)
-                self._adapted = turn
+            if learned is not None:
+                found = self._model.from_bytes(learned[0], self._weights.read(learned[1]))
+                self._learned = turn
                 return found
         with self._database.lock:
             self._no_context.add(turn)
@@ -119,14 +121,23 @@ class Autosave(Journal):
 
     # -- called by the store -------------------------------------------------------------------------------------------
 
-    def save(self) -> None:
-        """Save what is not saved yet: settings that were changed since the last turn, and the learned weights."""
+    def save(self, patience: float) -> None:
+        """Save what is not saved yet: settings that were changed since the last turn, and the learned weights.
+
+        Args:
+            patience: seconds to wait for another process that is writing.
+        """
         with self._database.lock:
-            if self._data.number is None and not self._unsaved:
+            if self.data.number is None and not self._unsaved:
                 return
-            self._moved |= bool(self._unsaved) or rows.conversation_row(self._data, self._rows) != self._row
-            if self._moved or self._adaptation(leaving=True) is not None:
-                self._save(leaving=True)
+            self._moved |= bool(self._unsaved) or rows.conversation_row(self.data, self._rows) != self._row
+            if self._moved or self._unsaved_weights(leaving=True) is not None:
+                self._save(leaving=True, patience=patience)
+
+    def rescue(self) -> Path:
+        """Write the conversation into a file to import; raise OutputError if that fails."""
+        self.data.model, self.data.fingerprint = self._name, self._model.base.fingerprint
+        return write_rescue("conversation.json", to_json(self.data))
 
     # -- transactions --------------------------------------------------------------------------------------------------
 
@@ -153,9 +164,13 @@ class Autosave(Journal):
                 return
 
     def _write(self, revive: bool, leaving: bool, patience: float) -> None:
-        data = self._data
-        adaptation = self._adaptation(leaving=leaving)
-        adapted = self._model.to_bytes(adaptation) if adaptation is not None else None
+        data = self.data
+        learned, file = self._unsaved_weights(leaving=leaving), {}
+        if learned is not None:
+            state, weights = self._model.to_bytes(learned)
+            with contextlib.suppress(OutputError):  # without room for them, only the turns are saved
+                self._weights.write(learned.delta.digest, weights)
+                file = {"digest": learned.delta.digest, "bytes": len(weights), "state": state}
         added: list[Turn] = []
         try:
             with self._database.writing(patience) as connection:
@@ -166,8 +181,9 @@ class Autosave(Journal):
                         return
                     self._start_over()
                 number = self._write_turns(connection, added)
-                if adapted is not None:
-                    rows.write_adaptation(connection, number, self._rows[data.head], *adapted)
+                if file:
+                    place = {"conversation": number, "turn": self._rows[data.head]}
+                    self._weights.list_file(connection, file | place)
                 is_new, row = data.number is None, self._row
                 if self._moved or is_new:
                     rows.write_visited(connection, self._visits, self._rows)
@@ -183,15 +199,15 @@ class Autosave(Journal):
             raise
         self._row = row
         data.number, self._generation, self._moved = number, self._database.generation, False
-        if adapted is not None:
-            self._adapted, self._turns_since = data.head, 0
+        if learned is not None:
+            self._learned, self._turns_since = data.head, 0
         self._unsaved.clear()
         self._visits.clear()
         self._no_context.clear()
 
     def _write_turns(self, connection: sqlite3.Connection, added: list[Turn]) -> int:
         """Write unsaved turns and missing contexts. Adds new turns to `added`; returns the conversation's number."""
-        data = self._data
+        data = self.data
         number = data.number or rows.insert_conversation(connection, rows.conversation_row(data, {}))
         for turn in self._unsaved:
             row = rows.write_turn(connection, number, turn, self._rows)
@@ -205,17 +221,18 @@ class Autosave(Journal):
                 connection.execute("INSERT OR REPLACE INTO context VALUES (?, ?)", values)
         return number
 
-    def _adaptation(self, *, leaving: bool) -> AdaptedContext | None:
+    def _unsaved_weights(self, *, leaving: bool) -> AdaptedContext | None:
         """Return the learned weights after the head, if they are to be saved now."""
-        head = self._data.head
+        head = self.data.head
         context = head.context
-        if not isinstance(context, AdaptedContext) or not context.delta or head is self._adapted:
+        if not isinstance(context, AdaptedContext) or not context.delta or head is self._learned:
             return None
-        return context if leaving or self._turns_since >= self._turns_per_adaptation else None
+        is_due = leaving or self._turns_since >= self._weights.turns_between
+        return context if is_due and head.characters >= self._weights.min_chars else None
 
     def _is_saved(self, connection: sqlite3.Connection, revive: bool) -> bool:
         """Return whether the conversation is still in the database; with `revive` also no longer marked as deleted."""
-        number = self._data.number
+        number = self.data.number
         row = connection.execute("SELECT deleted FROM conversation WHERE id = ?", (number,)).fetchone()
         if row is not None and row[0] is not None and revive:
             connection.execute("UPDATE conversation SET deleted = NULL WHERE id = ?", (number,))
@@ -223,8 +240,8 @@ class Autosave(Journal):
 
     def _start_over(self) -> None:
         """Save the whole conversation again, as a new one."""
-        self._data.number = None
+        self.data.number = None
         self._rows.clear()
-        self._unsaved = dict.fromkeys(self._data.turns)
+        self._unsaved = dict.fromkeys(self.data.turns)
         self._no_context.clear()
-        self._visits = {turn for turn in self._data.turns if turn.visited is not None}
+        self._visits = {turn for turn in self.data.turns if turn.visited is not None}

@@ -21,10 +21,12 @@ from typing import Final
 
 from charlm.errors import CheckpointError, OutputError
 
-VERSION: Final = 1  # of the tables
+VERSION: Final = 2  # of the tables
 SCHEMA: Final = Path(__file__).with_name("schema.sql")
 PATIENCE_SECONDS: Final = 1.0  # to wait for another process that is writing
 OPENING_PATIENCE_SECONDS: Final = 10.0  # to wait for another process that creates the tables
+CLOSING_PATIENCE_SECONDS: Final = 10.0  # to wait when something would be lost
+NOTICE_SECONDS: Final = 0.3  # a shorter wait needs no message
 
 _APPLICATION: Final = 0x6368726D  # "chrm", in the file's header
 _HEADER: Final = """

@@ -17,7 +17,6 @@ from charlm.chat.turns import Turn
 from charlm.errors import CheckpointError
 
 OPENING_CHARS: Final = 200  # of the first turn, stored with the conversation: a title is made from them
-MAX_SAVED_ADAPTATIONS: Final = 3  # learned weights are stored for the newest 3 conversations
 
 _JSON: Final = ("dialogue", "dials", "rng", "moves", "segments", "learning")
 _TURN: Final = tuple(one.name for one in fields(documents.TurnDocument))
@@ -94,18 +93,6 @@ def write_all(connection: sqlite3.Connection, data: ConversationData) -> int:
     write_visited(connection, data.turns, rows)
     update_conversation(connection, number, conversation_row(data, rows))
     return number
-
-
-def write_adaptation(connection: sqlite3.Connection, number: int, row: int, state: bytes, weights: bytes) -> None:
-    """Write the learned weights after a turn, and delete those that were written longest ago."""
-    connection.execute(
-        "INSERT OR REPLACE INTO adaptation SELECT ?, ?, coalesce(max(written), 0) + 1, ?, ? FROM adaptation",
-        (number, row, state, weights),
-    )
-    connection.execute(
-        "DELETE FROM adaptation WHERE written NOT IN (SELECT written FROM adaptation ORDER BY written DESC LIMIT ?)",
-        (MAX_SAVED_ADAPTATIONS,),
-    )
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------

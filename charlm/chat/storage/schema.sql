@@ -4,8 +4,8 @@
 -- of 256 floats, and 65 logits. `python -m tests.benchmarks.conversation` measures it.
 --
 -- Once a model has learned, a context would be as large as the model. Such turns have none and take 0.7 kB: the weights
--- are learned again from the turns, with the same bits. To make this rare, the weights at the end of the last three
--- conversations are stored: 4.9 MB each with a 2x256 LSTM of 320 characters.
+-- are learned again from the turns, with the same bits. To make this rare, the weights at the end of the last long
+-- conversations are stored in files, see `LearnedWeights`: 4.9 MB each with a 2x256 LSTM of 320 characters.
 
 BEGIN IMMEDIATE;
 
@@ -55,12 +55,13 @@ CREATE INDEX IF NOT EXISTS turn_draft ON turn (conversation) WHERE reason = 'dra
 -- The model's state and logits after a turn, see `context_to_bytes`.
 CREATE TABLE IF NOT EXISTS context (turn INTEGER PRIMARY KEY REFERENCES turn ON DELETE CASCADE, data BLOB NOT NULL);
 
-CREATE TABLE IF NOT EXISTS adaptation (  -- the learned weights after the last turn of a conversation
+CREATE TABLE IF NOT EXISTS learned (  -- the learned weights after the last turn of a conversation
     conversation INTEGER PRIMARY KEY REFERENCES conversation ON DELETE CASCADE,
     turn INTEGER NOT NULL,         -- the last turn that was read
     written INTEGER NOT NULL,      -- counts up; the newest are kept
-    state BLOB NOT NULL,           -- two states, see `Learner.to_bytes`
-    weights BLOB NOT NULL          -- differences from the trained weights
+    digest TEXT NOT NULL,          -- of the differences from the trained weights: the file's name
+    bytes INTEGER NOT NULL,        -- of that file
+    state BLOB NOT NULL            -- two states, see `Learner.to_bytes`
 );
 
 -- Values that the interfaces store.
@@ -83,5 +84,5 @@ CREATE TRIGGER IF NOT EXISTS turn_deleted AFTER DELETE ON turn WHEN old.reason !
 END;
 
 PRAGMA application_id = 1667789421;  -- "chrm"
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 COMMIT;

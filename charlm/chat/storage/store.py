@@ -19,9 +19,16 @@ from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.storage import listing, rows
-from charlm.chat.storage.autosave import TURNS_PER_ADAPTATION, Autosave
-from charlm.chat.storage.database import Connect, Database
+from charlm.chat.storage.autosave import Autosave
+from charlm.chat.storage.database import (
+    CLOSING_PATIENCE_SECONDS,
+    NOTICE_SECONDS,
+    PATIENCE_SECONDS,
+    Connect,
+    Database,
+)
 from charlm.chat.storage.documents import one_line
+from charlm.chat.storage.learned_weights import LearnedWeights
 from charlm.chat.storage.listing import ConversationSummary
 from charlm.chat.storage.rows import LoadedConversation, Rows
 from charlm.errors import CharlmError, NotFoundError
@@ -48,12 +55,12 @@ class ConversationStore:
         now: Callable[[], float] = time.time,  # seconds since 1970
         clock: Callable[[], float] = time.monotonic,  # seconds, see `Conversation`
         connect: Connect = sqlite3.connect,
-        turns_per_adaptation: int = TURNS_PER_ADAPTATION,  # between two savings of the learned weights
+        weights: LearnedWeights | None = None,  # None takes a folder next to the file
     ) -> None:
         self.path = home() / FILE if path is None else path
         self._now = now
         self._clock = clock
-        self._turns_per_adaptation = turns_per_adaptation
+        self._weights = weights or LearnedWeights(self.path.with_name("learned"))
         self._database = Database(self.path, connect)
         self._autosaves: weakref.WeakSet[Autosave] = weakref.WeakSet()
         self._unsaved: set[Autosave] = set()  # referenced until they are written
@@ -69,18 +76,44 @@ class ConversationStore:
         if found is not None:
             with self._database.writing() as connection:
                 connection.execute(f"DELETE {expired[0]}", expired[1])
+                self._weights.prune(connection)
 
-    def close(self) -> None:
-        """Write what is not written yet, and close the file."""
-        self.save()
-        self._database.close()
+    def close(
+        self, on_wait: Callable[[str], object] = lambda message: None, patience: float = CLOSING_PATIENCE_SECONDS
+    ) -> bool:
+        """Write what is not written yet, and close the file.
+
+        Conversations that cannot be written there go into files to import, and `news` names them.
+
+        Args:
+            on_wait: called with a message before a long wait.
+            patience: seconds to wait for another process that is writing.
+
+        Returns:
+            True if all is in the file.
+        """
+        if self._is_closed:
+            return not self._unsaved
+        self.save(NOTICE_SECONDS)
+        if (error := self.error) is not None:
+            on_wait(f"not saved yet: {error.message}; trying for {patience:.0f} seconds")
+            self.save(patience)
         self._is_closed = True
+        for one in self._unsaved:
+            try:
+                path = one.rescue()
+            except CharlmError as failure:
+                self._database.notices.append(f"a conversation is lost: {failure.message}")
+            else:
+                self._database.notices.append(f"charlm conversations import {path} brings it back")
+        self._database.close()
+        return not self._unsaved
 
-    def save(self) -> None:
+    def save(self, patience: float = PATIENCE_SECONDS) -> None:
         """Write what is not written yet of open conversations, such as settings changed since the last turn."""
         with self._database.lock:
             for one in list(self._autosaves):
-                one.save()
+                one.save(patience)
             self._unsaved = {one for one in self._autosaves if one.error is not None}
 
     @property
@@ -90,14 +123,14 @@ class ConversationStore:
 
     def news(self) -> list[str]:
         """Return the messages for the person since the last call, a sentence each."""
-        news = [self._database.notices.popleft() for _ in range(len(self._database.notices))]
-        error = self.error
+        notices = [self._database.notices.popleft() for _ in range(len(self._database.notices))]
+        error, news = self.error, list[str]()
         retry = "" if self._is_closed else "; the next turn tries again"
         message = None if error is None else f"not saved: {error.message}{retry}"
         if message != self._last_message:
             news.append(message or "everything is saved again")
             self._last_message = message
-        return news
+        return news + notices
 
     # -- one conversation ----------------------------------------------------------------------------------------------
 
@@ -119,7 +152,7 @@ class ConversationStore:
         return Conversation(engine, data, journal=journal, clock=self._clock)
 
     def _autosave(self, name: str, saved: Rows, data: ConversationData, model: AdaptiveModel) -> Autosave:
-        one = Autosave(self._database, data, model, name, saved, self._now, self._turns_per_adaptation)
+        one = Autosave(self._database, data, model, name, saved, self._now, self._weights)
         self._autosaves.add(one)
         return one
 
@@ -170,6 +203,7 @@ class ConversationStore:
         with self._database.writing() as connection:
             self._find(connection, number, deleted=True)
             connection.execute("DELETE FROM conversation WHERE id = ?", (number,))
+            self._weights.prune(connection)
 
     def _update(self, number: int, change: str, value: object, *, deleted: bool = False) -> None:
         with self._database.writing() as connection:
