@@ -69,13 +69,17 @@ def read_whole(path: str, encoding: Encoding) -> str:
 
 @contextmanager
 def stop_on_interrupt(stop: Callable[[], None], *, ignore_second: bool = False) -> Iterator[None]:
-    """Call `stop` at the first Ctrl-C or SIGTERM. The second raises KeyboardInterrupt, or is ignored."""
+    """Call `stop` at the first Ctrl-C, SIGTERM or SIGHUP. The second raises KeyboardInterrupt, or is ignored.
+
+    A signal that the parent ignores stays ignored, as SIGHUP under `nohup`.
+    """
 
     def handle(number: int, frame: FrameType | None) -> None:
         stop()
         signal.signal(number, signal.SIG_IGN if ignore_second else signal.default_int_handler)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
+    before = {one: signal.signal(one, handle) for one in numbers if signal.getsignal(one) != signal.SIG_IGN}
     try:
         yield
     finally:

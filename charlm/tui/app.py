@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 import time
@@ -65,6 +66,7 @@ class ChatApp(ReportingApp):
         Binding("ctrl+y", "copy_reply", "Copy the last reply, or what is selected", show=False),
         Binding("escape", "stop", "Stop the reply; or leave what is being done", show=False),
         Binding("ctrl+q", "quit", "Quit", tooltip="Leave; everything is saved", priority=True),
+        Binding("ctrl+z", "suspend_process", "Back to the shell; fg returns", show=False, priority=True),
         # In an empty prompt.
         Binding("left", "run('previous')", "In an empty field: the version before", show=False),
         Binding("right", "run('next')", "In an empty field: the next version", show=False),
@@ -306,6 +308,17 @@ class ChatApp(ReportingApp):
 
     async def action_quit(self) -> None:
         self.leave()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave Ctrl-Z to the prompt without a shell that could continue the process."""
+        if action != "suspend_process":
+            return True
+        return sys.platform != "win32" and not self.is_headless and os.getsid(0) != os.getpgrp()
+
+    def action_suspend_process(self) -> None:
+        """Stop the process and its group, as a terminal does at Ctrl-Z; continue when the shell continues it."""
+        with self.suspend():
+            os.kill(0, signal.SIGTSTP)
 
     def action_help(self) -> None:
         from charlm.tui.screens.help import HelpScreen

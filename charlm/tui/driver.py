@@ -99,6 +99,15 @@ class TolerantDriver(LinuxDriver):
         super().__init__(app, **options)
         self._file = cast(io.TextIOWrapper, BrokenPipeTolerantFile(cast(TextIO, self._file), self._leave))
 
+    def _sigcont_application(self, *_: object) -> None:
+        """Set the terminal up again after a SIGSTOP; Textual expects that it was left before."""
+        if self._auto_restart:
+            self._app.call_later(self._set_up_again)
+
+    def _set_up_again(self) -> None:
+        with self._app.suspend():
+            pass
+
     def _leave(self) -> None:
         self._app.call_later(self._app.action_quit)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 import pytest
 
 import charlm as package
+from charlm.cli.common import stop_on_interrupt
 from charlm.cli.main import COMMANDS, cli
 
 from .conftest import Charlm, SaveModel
@@ -243,3 +245,20 @@ def test_entry_points_behave_the_same(tmp_path: Path) -> None:
 def test_exit_codes_reach_the_shell(tmp_path: Path) -> None:
     for arguments, code in ((["--help"], 0), (["sample", "nobody"], 1), (["sample", "-n", "-1"], 2), (["nothing"], 2)):
         assert run_charlm(*arguments, cwd=tmp_path).returncode == code
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_stops_a_long_command_unless_it_was_ignored(number: signal.Signals) -> None:
+    stops: list[str] = []
+    before = signal.getsignal(number)
+    try:
+        for handler, expected in ((signal.default_int_handler, ["stop"]), (signal.SIG_IGN, [])):
+            signal.signal(number, handler)
+            stops.clear()
+            with stop_on_interrupt(lambda: stops.append("stop")):
+                signal.raise_signal(number)
+            assert stops == expected
+            assert signal.getsignal(number) is handler
+    finally:
+        signal.signal(number, before)

@@ -420,6 +420,32 @@ def test_bytes_that_are_not_utf8_become_symbols(chat: Start) -> None:
     assert terminal.leave() == 0
 
 
+def test_ctrl_z_suspends_the_app_and_fg_returns(trained: Path, tmp_path: Path) -> None:
+    shell = pexpect.spawn("bash", ["--norc", "-i"], env=environment(PS1="shell> "), encoding="utf-8", timeout=PATIENCE)
+    try:
+        shell.expect_exact("shell> ")
+        shell.sendline(f"{sys.executable} -m charlm chat {trained} --seed 1 --length 20")
+        shell.expect_exact("ready")
+        shell.send("a draft\x1a")
+        shell.expect_exact("Stopped")
+        shell.sendline("stty -a | grep -o ' echo '; echo is on; fg")
+        shell.expect_exact("echo \r\nis on")
+        shell.expect_exact("a draft")
+        pgrep = subprocess.run(["pgrep", "-P", str(shell.pid)], capture_output=True, text=True, check=True)
+        os.kill(int(pgrep.stdout), signal.SIGSTOP)  # from outside, without leaving the screen
+        shell.expect_exact("Stopped")
+        shell.sendline("fg")
+        shell.expect_exact("a draft")
+        shell.send(" of mine")
+        shell.expect_exact("mine")
+        shell.send(CTRL_Q)
+        shell.expect_exact("shell> ")
+        shell.sendline("echo code $?")
+        shell.expect_exact("code 0")
+    finally:
+        shell.close(force=True)
+
+
 HOSTILE = (
     "\x1b[2J\x1b]0;title\x07\x1b[6n\x1bc\x9b31m\x90q\x9d\x85\x0e[/red][@click=app.quit]x[/]\x00\x08\x7f"
     "\u202eabc\u2066\u200f\u2028\ufeff\u200b\u200de\u0301\u0302\r\t 日本\U0001f469\u200d\U0001f467"

@@ -45,7 +45,8 @@ class Editor(ClusterTextArea, inherit_bindings=False):
     MAX_ROWS: ClassVar = 8  # and a third of the terminal
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        one for one in TextArea.BINDINGS if not isinstance(one, Binding) or one.key not in _APP_KEYS
+        *(one for one in TextArea.BINDINGS if not isinstance(one, Binding) or one.key not in _APP_KEYS),
+        Binding("ctrl+underscore", "undo", "Undo", show=False),  # Ctrl-Z suspends the app
     ]
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"editor--unknown", "editor--pasted"}
