@@ -20,7 +20,7 @@ from charlm.errors import TrainingError
 
 from .conftest import Charlm, random_checkpoint
 
-HEAVY = ("torch", "numpy", "textual", "rich", "matplotlib", "safetensors")
+HEAVY = ("torch", "torch._dynamo", "numpy", "textual", "rich", "matplotlib", "safetensors")
 
 RUN = """
 from charlm.cli.main import run
@@ -97,6 +97,10 @@ def test_help_imports_no_torch(tmp_path: Path, command: str) -> None:
 )
 def test_running_imports_no_torch(folder: Path, arguments: tuple[str, ...]) -> None:
     assert not imported(RUN, folder, *arguments) & {"torch", "textual", "rich", "matplotlib"}
+
+
+def test_training_imports_no_compiler(folder: Path) -> None:
+    assert "torch._dynamo" not in imported(RUN, folder, "train", "long.txt", "--steps", "2", "--from", "none")
 
 
 def test_app_import_loads_only_textual_and_rich(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Chooses the model that a new run starts from: a bundled base, or random weights.
 
-Every base reads windows of the training text, in NumPy. Its loss is compared with that of n-grams of the same text, an
-estimate of training from scratch. The sample is bounded, so the choice takes under a second for a text of any size.
+Every base reads the beginning of some windows of the training text, in NumPy, and the best one reads them whole. Its
+loss is compared with that of n-grams of the same text, an estimate of training from scratch. The sample is bounded, so
+the choice takes under a second for a text of any size.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from charlm.text.vocabulary import code_points
 
 AUTO, NONE = "auto", "none"  # values of --from that name no model
 
-WINDOWS = 24  # of the text, read side by side
-WINDOW = 144  # characters
+WINDOWS = 16  # of the text, read side by side
+WINDOW = 128  # characters
 WARMUP = 32  # of each window, read but not scored
-NGRAM_CHARS = 4000  # before each window, which the n-grams learn from
+PROBE, PROBE_WARMUP = 24, 8  # of each window, for all bases; only the best one reads it whole
+NGRAM_CHARS = 6000  # before each window, which the n-grams learn from
 NGRAM_ORDER = 6
 MIN_STRETCH = 6 * WINDOW  # of the text, for each window
 
@@ -51,15 +53,14 @@ class Start:
     seconds: float = 0.0  # spent choosing
 
 
-def choose_base(losses: Mapping[str, float], scratch: float) -> str | None:
-    """Return the name of the best base, or None for random weights.
+def is_good_start(loss: float, scratch: float) -> bool:
+    """Return whether a base serves a text better than random weights.
 
     Args:
-        losses: of each base on the text before training.
+        loss: of the base on the text before training.
         scratch: `ngram_loss` of the text.
     """
-    best = min(losses, key=lambda name: losses[name], default=None)
-    return best if best is not None and losses[best] - scratch < MAX_EXCESS else None
+    return loss - scratch < MAX_EXCESS
 
 
 class Base(NamedTuple):
@@ -104,13 +105,12 @@ def select(
     if not candidates:
         return Start(chosen_by="text", conflict=next(iter(conflicts.values()), "")), None
     pieces = sample(text, train_share)
-    losses = {name: loss_before_training(base.checkpoint, pieces) for name, base in candidates.items()}
+    best, loss = best_base(candidates, pieces)
     scratch = ngram_loss(pieces)
-    chosen = choose_base(losses, scratch)
-    if chosen is None:
-        return Start(chosen_by="text", loss=min(losses.values()), scratch=scratch), None
-    base = candidates[chosen]
-    return replace(base.start(text), chosen_by="text", loss=losses[chosen], scratch=scratch), base
+    if not is_good_start(loss, scratch):
+        return Start(chosen_by="text", loss=loss, scratch=scratch), None
+    base = candidates[best]
+    return replace(base.start(text), chosen_by="text", loss=loss, scratch=scratch), base
 
 
 def conflict(base: ModelConfig, overrides: Mapping[str, Any]) -> str:
@@ -154,15 +154,23 @@ def _window(piece: str) -> int:
     return len(piece) - min(WINDOW, len(piece) // 2)
 
 
-def loss_before_training(base: Checkpoint, pieces: Sequence[str]) -> float:
-    """Return a model's loss on the windows. A character that it cannot encode costs a guess among all that it can."""
-    engine, vocabulary = Engine(base), base.vocabulary
+def best_base(candidates: Mapping[str, Base], pieces: Sequence[str]) -> tuple[str, float]:
+    """Return the name of the base with the lowest loss on the windows, and that loss."""
+    engines = {name: Engine(base.checkpoint) for name, base in candidates.items()}
     windows = [piece[_window(piece) :] for piece in pieces]
+    probes = [window[:PROBE] for window in windows]
+    best = min(engines, key=lambda name: loss_before_training(engines[name], probes, PROBE_WARMUP))
+    return best, loss_before_training(engines[best], windows, WARMUP)
+
+
+def loss_before_training(engine: Engine, windows: Sequence[str], warmup: int) -> float:
+    """Return a model's loss on windows. A character that it cannot encode costs a guess among all that it can."""
+    vocabulary = engine.vocabulary
     encoded = [encode_lossy(vocabulary, window) for window in windows]
     steps = min(map(len, encoded))  # characters in bytes make some longer
     ids = np.stack([one[:steps] for one in encoded], axis=1)  # (T, B)
     _, logits = engine.forward(engine.start(len(windows)), ids[:-1])
-    warmup = min(WARMUP, steps // 2)
+    warmup = min(warmup, steps // 2)
     answers = ids[warmup + 1 :]
     nats = -log_softmax(logits[warmup:])[(*np.indices(answers.shape), answers)]
     unknown = np.mean([unknown_mask(vocabulary, window).mean() for window in windows])

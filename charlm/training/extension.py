@@ -1,7 +1,7 @@
 """Fits the weights of a base to a larger vocabulary.
 
 A new character begins as the known characters that are most like it: the same letter in another case or without its
-accent, else the mean of its Unicode category. Only its output bias is its own, by how often the text has it.
+accent, else the mean of its script and Unicode category. Only its output bias is its own, by how often the text has it.
 """
 
 from __future__ import annotations
@@ -46,11 +46,21 @@ def extend(base: Checkpoint, vocabulary: Vocabulary, counts: NDArray[np.int64], 
 
 
 def _similar(character: str, known: Mapping[str, int]) -> list[int]:
-    """Return the ids of the known characters that are most like one: its own, one variant, or its category's."""
+    """Return the ids of the known characters that are most like one: its own, one variant, or those of its kind."""
     plain = unicodedata.normalize("NFKD", character)[0]
     for variant in (character, character.swapcase(), plain, plain.swapcase(), character.casefold()[0]):
         if variant in known:
             return [known[variant]]
-    category = unicodedata.category(character)
-    own = [index for one, index in known.items() if unicodedata.category(one) == category]
-    return own or [index for one, index in known.items() if unicodedata.category(one)[0] == category[0]]
+    for kind in (_script_and_category, unicodedata.category, _major_category):
+        if own := [index for one, index in known.items() if kind(one) == kind(character)]:
+            return own
+    return []
+
+
+def _script_and_category(character: str) -> tuple[str, str]:
+    """Return the first word of a character's name, such as LATIN, HIRAGANA or CJK, and its category."""
+    return unicodedata.name(character, "").partition(" ")[0], unicodedata.category(character)
+
+
+def _major_category(character: str) -> str:
+    return unicodedata.category(character)[0]

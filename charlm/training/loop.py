@@ -23,6 +23,7 @@ from charlm.errors import TrainingError
 from charlm.model.lm import CharLM, ModelState, detach
 from charlm.text.batching import AnyIds, Lanes, Position, read_once
 from charlm.training.events import Evaluated, Event, Measurement, RolledBack, Stepped
+from charlm.training.optimizer import AdamW
 from charlm.training.precision import autocast
 from charlm.training.process_group import ProcessGroup
 from charlm.training.run_state import Snapshot
@@ -94,7 +95,8 @@ class Trainer:
         self._forward = self._group.wrap(model)
         self.progress = Progress()
         self._state: ModelState = model.start(lanes.lanes)
-        self._optimizer = _make_optimizer(model, config)
+        decay = 0.0 if config.decay_to_base else config.weight_decay
+        self._optimizer = AdamW(model, config.beta1, config.beta2, decay)
         # The weights are the same on all ranks by now.
         matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
         self._decayed = [(weight, weight.detach().clone()) for weight in matrices] if config.decay_to_base else []
@@ -181,17 +183,15 @@ class Trainer:
             self._state = self.model.start(self.lanes.lanes)
         self.model.train()
         x, y = (torch.from_numpy(ids).to(self.device) for ids in (chunk.x, chunk.y))
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
         with autocast(self.device, self.config.precision):
             logits, state = self._forward(x, self._state)
         loss = F.cross_entropy(logits.float().flatten(0, 1), y.flatten())
-        self._optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad()
         torch.autograd.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         if math.isfinite(norm):
             self._decay_to_base(min(1.0, rate * self.config.weight_decay))
-            self._optimizer.step()
+            self._optimizer.step(rate)
         self._state = detach(state)
         self.progress.step += 1
         self.progress.characters += y.numel() * self._group.size
@@ -257,13 +257,10 @@ class Trainer:
         A step's gradient is the mean over lanes x chunk characters.
         """
         squares = {}
-        for name, parameter in self.model.named_parameters():
-            moments = self._optimizer.state.get(parameter)
-            if not moments:
-                return None
+        for name, moments in self._optimizer.state.items():
             correction = 1 - self.config.beta2 ** float(moments["step"])  # Kingma and Ba (2015)
             squares[name] = (moments["exp_avg_sq"].float() / correction).cpu().numpy()
-        return squares
+        return squares or None
 
     def _has_diverged(self, loss: float) -> bool:
         # More than twice the loss of a uniform guess.
@@ -285,8 +282,8 @@ class Trainer:
     def snapshot(self) -> Snapshot:
         """Return everything that the run depends on."""
         tensors = _copy(self.model.state_dict(), "model.") | _copy(self.best_weights, "best.")
-        for name, parameter in self.model.named_parameters():
-            tensors |= _copy(self._optimizer.state.get(parameter, {}), f"optimizer.{name}.")
+        for name, moments in self._optimizer.state.items():
+            tensors |= _copy(moments, f"optimizer.{name}.")
         for number, layer in enumerate(self._state):
             tensors |= _copy({str(part): value for part, value in enumerate(layer)}, f"state.{number}.")
         tensors["rng.cpu"] = torch.get_rng_state()
@@ -300,15 +297,9 @@ class Trainer:
         tensors = {name: tensor.to(self.device) for name, tensor in snapshot.tensors.items() if name[:4] != "rng."}
         self.model.load_state_dict(_part(tensors, "model."))
         self.best_weights = _copy(_part(tensors, "best."))
-        for name, parameter in self.model.named_parameters():
-            state = _part(tensors, f"optimizer.{name}.")
-            # AdamW counts its steps on the CPU, even for weights on another device.
-            self._optimizer.state[parameter] = {
-                key: value.clone() if key != "step" or self.device.type == "cuda" else value.cpu().clone()
-                for key, value in state.items()
-            }
-            if not state:
-                del self._optimizer.state[parameter]
+        names = [name for name, _ in self.model.named_parameters()]
+        moments = {name: _copy(_part(tensors, f"optimizer.{name}.")) for name in names}
+        self._optimizer.state = {name: own for name, own in moments.items() if own}
         layers = [sorted(_part(tensors, f"state.{layer}.").items()) for layer in range(self.model.config.layers)]
         self._state = tuple(tuple(value for _, value in layer) for layer in layers)
         torch.set_rng_state(snapshot.tensors["rng.cpu"])
@@ -324,17 +315,6 @@ def _copy(tensors: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _make_optimizer(model: CharLM, config: TrainConfig) -> torch.optim.AdamW:
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    vectors = [parameter for parameter in model.parameters() if parameter.dim() == 1]
-    groups: list[dict[str, object]] = [
-        {"params": matrices, "weight_decay": 0.0 if config.decay_to_base else config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    fused = model.embedding.device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=fused)
 
 
 @torch.no_grad()

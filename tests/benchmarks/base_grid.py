@@ -22,7 +22,7 @@ from pathlib import Path
 from charlm import registry
 from charlm.config import DataConfig
 from charlm.text.dataset import SpooledText
-from charlm.training.base_selection import NONE, choose_base, find_base, loss_before_training, ngram_loss, sample
+from charlm.training.base_selection import NONE, best_base, find_base, is_good_start, ngram_loss, sample
 from charlm.training.events import Ended
 from charlm.training.run import Request, Run
 
@@ -50,7 +50,7 @@ class Cell:
 
     @property
     def chooses_base(self) -> bool:
-        return choose_base({self.base: self.before}, self.ngrams) is not None
+        return is_good_start(self.before, self.ngrams)
 
     @property
     def is_right(self) -> bool:
@@ -106,13 +106,10 @@ def measure(kind: str, text: str, minutes: float, seed: int) -> Cell:
         for _ in spool.add(path, is_last=True):
             pass
         pieces = sample(spool, 0.9)
-        losses = {}
-        for name in registry.BASES:
-            if (registry.bundled_folder() / f"{name}.safetensors").is_file():
-                losses[name] = loss_before_training(find_base(name).checkpoint, pieces)
-        best = min(losses, key=lambda name: losses[name])
+        names = [name for name in registry.BASES if (registry.bundled_folder() / f"{name}.safetensors").is_file()]
+        best, before = best_base({name: find_base(name) for name in names}, pieces)
         results = [validation_loss(path, base, minutes, seed) for base in (best, NONE)]
-    rounded = [round(loss, 4) for loss in (losses[best], ngram_loss(pieces), *results)]
+    rounded = [round(loss, 4) for loss in (before, ngram_loss(pieces), *results)]
     return Cell(kind, len(text), minutes, seed, best, *rounded)
 
 

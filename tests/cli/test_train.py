@@ -339,8 +339,7 @@ def test_full_disk_is_reported_and_survived(charlm: Charlm, monkeypatch: pytest.
 
 FAULT = 77  # exit code of a process that stopped before a write
 PROCESSES = multiprocessing.get_context("forkserver")
-# torch imports its compiler with the first optimizer; preloaded, a child begins its first step within half a second.
-PROCESSES.set_forkserver_preload(["charlm.training.run", "charlm.cli.dashboard", "torch._dynamo", "matplotlib.figure"])
+PROCESSES.set_forkserver_preload(["charlm.training.run", "charlm.cli.dashboard", "matplotlib.figure"])
 
 
 def _child(arguments: list[str], folder: Path, fault: int = 0) -> None:

@@ -16,7 +16,7 @@ from charlm.checkpoint import Checkpoint
 from charlm.config import DataConfig
 from charlm.errors import CharlmError
 from charlm.text.dataset import SpooledText
-from charlm.training.base_selection import NONE, Start, choose_base, find_base, load_base, ngram_loss, sample, select
+from charlm.training.base_selection import NONE, Start, find_base, is_good_start, load_base, ngram_loss, sample, select
 from charlm.training.events import Ended, Planned
 from charlm.training.run import Request, Run
 from tests.chat.models import parrot_checkpoint
@@ -102,10 +102,9 @@ def test_choice_without_bundled_models_is_none() -> None:
     assert chosen(STORY) == Start(chosen_by="text")
 
 
-def test_choose_base_takes_the_lowest_loss_near_scratch() -> None:
-    assert choose_base({"a": 2.0, "b": 1.5}, 1.4) == "b"
-    assert choose_base({"a": 6.0}, 1.4) is None
-    assert choose_base({}, 1.4) is None
+def test_base_is_a_good_start_near_the_loss_from_scratch() -> None:
+    assert is_good_start(2.3, 1.4)
+    assert not is_good_start(2.5, 1.4)
 
 
 def test_ngram_loss_falls_with_the_order_of_the_text() -> None:

@@ -51,3 +51,14 @@ def test_new_character_begins_as_a_similar_one() -> None:
         np.testing.assert_array_equal(row(name, "€"), fresh[name][vocabulary.encode("€")[0]])
     assert row("output.b", "À") == row("output.b", "A")
     assert row("output.b", "é") < row("output.b", "e") - 2
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_new_character_of_a_script_begins_as_its_mean(tied: bool) -> None:
+    base = random_checkpoint(characters="、。あいアイ山川麦", tied=tied)
+    vocabulary = Vocabulary(sorted({*base.vocabulary.characters, *"漫ヴゑ"}), has_bytes=False)
+    fresh = to_tensors(CharLM(base.config.changed(vocabulary=len(vocabulary))).state_dict())
+    tensors = extend(base, vocabulary, np.full(len(vocabulary), 9), fresh)
+    for new, script in (("漫", "山川麦"), ("ヴ", "アイ"), ("ゑ", "あい")):
+        expected = base.tensors["embedding"][base.vocabulary.encode(script)].mean(axis=0)
+        np.testing.assert_allclose(tensors["embedding"][vocabulary.encode(new)[0]], expected, atol=1e-6)
