@@ -118,6 +118,7 @@ def _adapted(learner: Learner, result: AdaptResult, base: str, sources: list[dic
         validation=None,  # these weights were not validated
         validation_characters=0,
         base=base,
+        base_fingerprint=learner.base.fingerprint,
         settings={**made.record.settings, "adapted": learner.settings.to_dict()},
         versions={**made.record.versions, "charlm": charlm.__version__, "python": platform.python_version()},
     )

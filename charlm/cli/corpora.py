@@ -110,7 +110,7 @@ def build(names: tuple[str, ...], every: bool, files: Path | None, quiet: bool) 
         try:
             with status_line() as show_status:
                 manifest = building.build(
-                    recipe, download=download, on_progress=(lambda line: None) if quiet else show_status
+                    recipe, download=download, on_progress=(lambda *_: None) if quiet else show_status
                 )
         except KeyboardInterrupt:
             print_note(f"interrupted: {recipe.name} was not built")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sys
@@ -41,14 +42,18 @@ def print_note(text: str) -> None:
 
 
 @contextmanager
-def status_line() -> Iterator[Callable[[str], None]]:
-    """Yield a function that prints a message on stderr; on a terminal the next one, or the end, erases it."""
+def status_line() -> Iterator[Callable[[str, str], None]]:
+    """Yield a function that prints a message and a detail on stderr.
+
+    On a terminal the next message, or the end, erases it. Elsewhere each message is printed once, without its details.
+    """
     if not is_live():
-        yield print_note
+        print_once = functools.cache(print_note)
+        yield lambda text, _detail: print_once(text)
         return
     width = shutil.get_terminal_size().columns - 1
     try:
-        yield lambda text: click.echo(f"\r\x1b[2K{visible(text)[:width]}", err=True, nl=False)
+        yield lambda text, detail: click.echo(f"\r\x1b[2K{visible(text + detail)[:width]}", err=True, nl=False)
     finally:
         click.echo("\r\x1b[2K", err=True, nl=False)
 

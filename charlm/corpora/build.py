@@ -23,6 +23,7 @@ from charlm.corpora.catalogue import CorpusSource, Recipe
 from charlm.corpora.documents import CleaningReport, Document, Files, split
 from charlm.errors import CorpusError, OutputError
 from charlm.files import atomic_writer
+from charlm.settings import plural
 
 MIN_CHARS = 200  # a smaller result is an error
 
@@ -31,9 +32,14 @@ def build(
     recipe: Recipe,
     *,
     download: fetch.Download = fetch.download,
-    on_progress: Callable[[str], None] = lambda line: None,
+    on_progress: Callable[[str, str], None] = lambda message, detail: None,
 ) -> dict[str, Any]:
     """Build a corpus into `registry.folder()`, and return its manifest.
+
+    Args:
+        recipe: what it is made of.
+        download: gets the file of a source.
+        on_progress: called with a message and a detail; the messages of a stage are the same.
 
     Raises:
         CorpusError: a source is not available or not the expected one; nothing was written.
@@ -42,12 +48,14 @@ def build(
     files: list[tuple[str, str]] = []
     described = []
     for number, source in enumerate(recipe.sources, start=1):
-        of = f" {number} of {len(recipe.sources)}:" if len(recipe.sources) > 1 else ""
-        on_progress(f"{recipe.name}: {'reading' if source.interpreter else 'fetching'}{of} {source.name}")
+        verb, names = "reading" if source.interpreter else "fetching", (source.name, "")
+        if len(recipe.sources) > 1:
+            names = plural(len(recipe.sources), "file"), f", {number}: {source.name}"
+        on_progress(f"{recipe.name}: {verb} {names[0]}", names[1])
         texts, about = _read(source, download)
         files += texts
         described.append(about)
-    on_progress(f"{recipe.name}: cleaning")
+    on_progress(f"{recipe.name}: cleaning", "")
     report = CleaningReport()
     cleaning = importlib.import_module(f"charlm.corpora.{recipe.cleaning}")
     text, held_out = assemble(list(cleaning.documents(files, report, **recipe.options)))

@@ -17,6 +17,7 @@ import numpy as np
 from charlm import checkpoint, registry
 from charlm.checkpoint import SUFFIX, Checkpoint
 from charlm.config import ModelConfig
+from charlm.corpora import catalogue
 from charlm.errors import TrainingError
 from charlm.inference.context import encode_lossy, unknown_mask
 from charlm.inference.engine import Engine
@@ -66,16 +67,26 @@ def is_good_start(loss: float, scratch: float) -> bool:
 class Base(NamedTuple):
     """A model to start from."""
 
-    name: str
+    name: str  # without its folder
     path: Path
     checkpoint: Checkpoint
 
     def start(self, text: SpooledText) -> Start:
         """Return the start of a run on a text that was just read."""
-        hashes = {source.sha256 for source in text.sources}
-        has_seen_text = any(source["sha256"] in hashes for source in self.checkpoint.record.sources)
+        has_seen_text = any(source.sha256 in self._files for source in text.sources)
         path = str(self.path.absolute())
         return Start(self.name, path, self.checkpoint.fingerprint, has_seen_text=has_seen_text)
+
+    @property
+    def _files(self) -> set[str]:
+        """The sha256 of the files that it was trained on; of a bundled model also those that its corpus is made of."""
+        trained_on = self.checkpoint.record.sources
+        files = {source["sha256"] for source in trained_on}
+        if self.path.resolve().parent == registry.bundled_folder().resolve():
+            recipes = catalogue.built_in()
+            names = {Path(source["name"]).stem for source in trained_on} & recipes.keys()
+            files |= {source.sha256 for name in names for source in recipes[name].sources}
+        return files
 
 
 def find_base(name: str) -> Base:
@@ -85,7 +96,7 @@ def find_base(name: str) -> Base:
         CharlmError: there is no such model, or its file is damaged.
     """
     path = registry.find_model(name)
-    return Base(name, path, checkpoint.load(path))
+    return Base(path.stem, path, checkpoint.load(path))
 
 
 def select(

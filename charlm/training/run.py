@@ -268,10 +268,12 @@ class RunWriter:
         trainer, corpus, progress = self._trainer, self._plan.corpus, self._trainer.progress
         best = progress.best if progress.evaluations else None
         loss, scored = validation or (best, min(trainer.config.val_chars, len(corpus.validation) - 1))
+        authors = [notice for source in corpus.sources for notice in notices(source.sha256)]
+        base_authors = self._plan.base.record.notices if self._plan.base is not None else []
         record = TrainingRecord(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             sources=[asdict(source) for source in corpus.sources],
-            notices=[notice for source in corpus.sources for notice in notices(source.sha256)],
+            notices=list(dict.fromkeys((*authors, *base_authors))),
             train_characters=len(corpus.train),
             validation_characters=scored,
             characters_seen=progress.characters,

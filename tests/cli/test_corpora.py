@@ -85,6 +85,16 @@ def test_building(charlm: Charlm) -> None:
     assert charlm("corpora", "build", "letters", "--quiet").err == ""
 
 
+@pytest.mark.usefixtures("wheels")
+def test_building_from_many_files_prints_a_line(charlm: Charlm) -> None:
+    own = registry.folder() / "sources.toml"
+    text = own.read_text(encoding="utf-8")
+    own.write_text(text + text[text.index("[[") :] * 9, encoding="utf-8")
+    result = charlm("corpora", "build", "letters")
+    assert result.code == 0
+    assert result.err.splitlines()[:-1] == ["letters: fetching 10 files", "letters: cleaning"]
+
+
 def test_building_from_files_at_hand(charlm: Charlm, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(source: CorpusSource, folder: Path) -> Path:
         raise CorpusError("no connection")

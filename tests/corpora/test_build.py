@@ -37,8 +37,8 @@ def full(*_: object, **__: object) -> None:
 
 
 def test_build_writes_text_and_manifest(recipe: Recipe, archive: Path) -> None:
-    shown: list[str] = []
-    manifest = build.build(recipe, download=copying(archive), on_progress=shown.append)
+    shown: list[tuple[str, str]] = []
+    manifest = build.build(recipe, download=copying(archive), on_progress=lambda *line: shown.append(line))
     text = PROSE.rstrip() + "\n"
     assert set(files_of_corpora()) == {"harbours.txt", "harbours.json"}
     assert registry.find("harbours").read_text(encoding="utf-8") == text
@@ -48,7 +48,7 @@ def test_build_writes_text_and_manifest(recipe: Recipe, archive: Path) -> None:
     assert manifest["text"]["distinct"] == len(set(text))
     about = {"name": "some-text 1.0", "file": archive.name, "sha256": recipe.sources[0].sha256}
     assert manifest["sources"] == [{"licence": "CC0", "attribution": "nobody", **about}]
-    assert shown == ["harbours: fetching some-text 1.0", "harbours: cleaning"]
+    assert shown == [("harbours: fetching some-text 1.0", ""), ("harbours: cleaning", "")]
 
 
 def test_other_process_writes_same_bytes(recipe: Recipe, archive: Path, old: dict[str, bytes], tmp_path: Path) -> None:

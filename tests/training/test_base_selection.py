@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from charlm import checkpoint, registry
-from charlm.checkpoint import Checkpoint
+from charlm.checkpoint import Checkpoint, TrainingRecord
 from charlm.config import DataConfig
+from charlm.corpora import catalogue
 from charlm.errors import CharlmError
-from charlm.text.dataset import SpooledText
+from charlm.text.dataset import SpooledText, TextSource
 from charlm.training.base_selection import NONE, Start, find_base, is_good_start, load_base, ngram_loss, sample, select
 from charlm.training.events import Ended, Planned
 from charlm.training.run import Request, Run
@@ -135,15 +136,25 @@ def train(text: Path, base: str, **overrides: object) -> tuple[Planned, Ended]:
 
 
 def test_run_records_the_base_and_its_fingerprint(bases: Path, story: Path) -> None:
-    for name, base in (("english", "auto"), (str(bases / "python.safetensors"), str(bases / "python.safetensors"))):
+    for name, base in (("english", "auto"), ("python", str(bases / "python.safetensors"))):
         planned, ended = train(story, base)
-        file = bases / f"{Path(name).stem}.safetensors"
+        file = bases / f"{name}.safetensors"
         assert planned.start.base == ended.record.base == name
         assert ended.record.base_fingerprint == checkpoint.load(file).fingerprint
         assert planned.train.decay_to_base
     planned, ended = train(story, NONE)
     assert (ended.record.base, ended.record.base_fingerprint) == (None, "")
     assert not planned.train.decay_to_base
+
+
+def test_fine_tuned_model_credits_the_texts_of_its_base(bases: Path, story: Path) -> None:
+    file = bases / "english.safetensors"
+    checkpoint.save(replace(checkpoint.load(file), record=TrainingRecord(notices=["Ann (CC0): Tides"])), file)
+    for base in ("auto", str(file)):
+        record = train(story, base)[1].record
+        assert record.notices == ["Ann (CC0): Tides"]
+        assert str(bases) not in str(vars(record))
+    assert train(story, NONE)[1].record.notices == []
 
 
 @pytest.mark.usefixtures("bases")
@@ -160,6 +171,18 @@ def test_base_that_has_seen_the_text_is_noted(bases: Path, story: Path) -> None:
     copy = bases / "copy.txt"
     copy.write_text(STORY + "And more.\n", encoding="utf-8")
     assert not train(copy, "auto")[0].start.has_seen_text
+
+
+@pytest.mark.parametrize(("place", "has_seen"), [("bundled", True), ("elsewhere", False)])
+@pytest.mark.usefixtures("bases")
+def test_bundled_base_has_seen_the_books_of_its_corpus(tmp_path: Path, place: str, has_seen: bool) -> None:
+    record = TrainingRecord(sources=[{"name": "english.txt", "sha256": "0" * 64, "bytes": 1}])
+    path = tmp_path / place / "english.safetensors"
+    checkpoint.save(replace(bigrams(STORY), record=record), path)
+    text = spool(STORY)
+    book = catalogue.built_in()["english"].sources[0]
+    text.sources[:] = [TextSource("book.txt", book.sha256, book.bytes)]
+    assert find_base(str(path)).start(text).has_seen_text == has_seen
 
 
 def test_resume_from_a_changed_base_is_refused(bases: Path) -> None:
