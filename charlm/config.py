@@ -280,17 +280,17 @@ class ChatConfig(SamplerConfig):
             stops=(*every(0.1, 0, 1), 1.5, 2, 3, 5, 10),
         ),
     ] = 1.0
-    words: Annotated[  # see `charlm.inference.text_cache`
+    names: Annotated[  # see `charlm.inference.name_bias`
         float,
         Setting(
-            "how readily a reply repeats exact words of yours; from the next reply on",
+            "how many nats the letters of names that you mentioned gain; from the next reply on",
             0,
-            1000,
+            20,
             words=_OFF_AT_ZERO,
-            label="your words",
-            stops=(0, 0.1, 0.25, 0.5, 1, 2, 4, 8),
+            label="your names",
+            stops=every(1, 0, 10),
         ),
-    ] = 0.5
+    ] = 3.0
     length: Annotated[
         int,
         Setting(

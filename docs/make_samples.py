@@ -1,9 +1,9 @@
-"""Write docs/smalltalk-samples.md: fifty openings and the replies of the bundled model, unedited.
+"""Write docs/smalltalk-samples.md: fifty openings and five conversations with the bundled model, unedited.
 
     charlm corpora build smalltalk && python docs/make_samples.py [MODEL]
 
-Each opening begins a new conversation at default settings. Its seed is `SEED` plus its number. A word counts as
-misspelled if it is not in the training text.
+Each opening begins a new conversation at default settings. Its seed is `SEED` plus its number; the conversations have
+the seeds 1 to 5. A word counts as misspelled if it is not in the training text.
 """
 
 from __future__ import annotations
@@ -70,13 +70,76 @@ Thank you, it was nice talking to you.
 Goodbye!
 """.splitlines()
 
+CONVERSATIONS = """\
+hi there
+I'm Tom
+not bad, just got home from work
+I'm a bus driver
+long shifts, but I like the people
+do you like music?
+I mostly listen to jazz
+can you guess what I do for a living?
+and what's my name?
+ok, I have to cook dinner now. bye!
+
+Good evening!
+I had a terrible day.
+I lost my keys and had to wait outside in the rain for two hours.
+My sister came with the spare key in the end. Her name is Paula.
+She is a nurse and always busy.
+Tell me a joke, I need one.
+haha, that's a bad one
+Do you have a sister?
+What was my sister's name again?
+Thanks, that helped. Good night!
+
+hey
+what can you do?
+are you a real person?
+where do you live?
+I live in Norwich
+I have a cat, his name is Biscuit
+he sleeps all day
+what's my cat called?
+where do I live?
+see you tomorrow
+
+Hello, my name is Nadia.
+I'm learning to play the piano.
+It is hard, my fingers don't do what I want.
+What do you do all day?
+Do you ever get bored?
+What is 4 + 5?
+What is the capital of France?
+Tell me a story.
+Do you remember my name?
+It was nice talking to you.
+
+i cant sleep
+my head is full of stuff, exam tomorrow
+maths
+i hate it
+whats your favourite food
+mine is lasagna
+tell me something interesting
+what do i like to eat
+you're funny
+ok im tired now, good night
+"""
+TALKS = [talk.splitlines() for talk in CONVERSATIONS.split("\n\n")]
+
 
 def replies(model: charlm.Model) -> list[ReplyPair]:
     """Return the reply to each opening, each in a new conversation."""
     return [converse(model.chat(seed=SEED + number), [line])[0] for number, line in enumerate(OPENINGS)]
 
 
-def page(model: charlm.Model, exchanges: list[ReplyPair]) -> str:
+def conversations(model: charlm.Model) -> list[list[ReplyPair]]:
+    """Return the five conversations."""
+    return [converse(model.chat(seed=number), talk) for number, talk in enumerate(TALKS, 1)]
+
+
+def page(model: charlm.Model, exchanges: list[ReplyPair], talks: list[list[ReplyPair]]) -> str:
     """Return the page in Markdown."""
     known = frozenset(split_words(registry.find("smalltalk").read_text(encoding="utf-8")))
     found = measure(exchanges, known)
@@ -96,8 +159,19 @@ def page(model: charlm.Model, exchanges: list[ReplyPair]) -> str:
             "|---|---|",
             *rows,
             "",
+            "# Five conversations",
+            "",
+            "The person's lines were written before the model's replies.",
+            *(line for number, talk in enumerate(talks, 1) for line in conversation(number, talk)),
+            "",
         ]
     )
+
+
+def conversation(number: int, talk: list[ReplyPair]) -> list[str]:
+    """Return the lines of a conversation's part of the page."""
+    rows = [f"| {cell(one.message)} | {cell(one.reply)} |" for one in talk]
+    return ["", f"## {number}", "", "| you | reply |", "|---|---|", *rows]
 
 
 def cell(text: str) -> str:
@@ -107,4 +181,5 @@ def cell(text: str) -> str:
 
 if __name__ == "__main__":
     chosen = charlm.load(sys.argv[1] if len(sys.argv) > 1 else "smalltalk")
-    write_bytes(Path(__file__).parent / "smalltalk-samples.md", page(chosen, replies(chosen)).encode())
+    text = page(chosen, replies(chosen), conversations(chosen))
+    write_bytes(Path(__file__).parent / "smalltalk-samples.md", text.encode())

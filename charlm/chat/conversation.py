@@ -32,7 +32,7 @@ from charlm.inference.context import Context, encode_lossy, never
 from charlm.inference.engine import Engine
 from charlm.inference.generate import make_rng
 from charlm.inference.matching import CONTEXT_TURNS
-from charlm.inference.text_cache import ExactText
+from charlm.inference.name_bias import Names
 from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import replace_lone_surrogates
 
@@ -127,8 +127,8 @@ class Conversation:
     def memory(self) -> str:
         """Summary of what the model keeps besides its state, for a status line."""
         learned = self.learned
-        words = self.data.your_words(self.head) if self.dials.words and not self.data.forgets else ""
-        parts = [learned.meter if learned else "", f"{len(words):,} exact" if words else ""]
+        count = len(self.data.your_names(self.head)) if self.dials.names and not self.data.forgets else 0
+        parts = [learned.meter if learned else "", f"{count} {'name' if count == 1 else 'names'}" if count else ""]
         return "  ".join(filter(None, parts))
 
     def text(self, turn: Turn | None = None) -> str:
@@ -230,7 +230,7 @@ class Conversation:
         return self._go(self.data.cursor + 1)
 
     def forget(self) -> None:
-        """Drop the learned weights and your exact words from the next turn on. Undo takes it back."""
+        """Drop the learned weights and your names from the next turn on. Undo takes it back."""
         with self._alone():
             if not any(turn.author == YOU for turn in upwards(self.head)):
                 raise UsageError("there is nothing to forget: you have said nothing yet")
@@ -342,9 +342,9 @@ class Conversation:
         opening, unconditional = self.dialogue.opening(turn.name), None
         if has_candidates:
             unconditional = self.model.read(self.context(self.data.root), encode_lossy(vocabulary, opening))
-        words = ExactText(encode_lossy(vocabulary, self.data.your_words(turn)), dials.words) if dials.words else None
+        names = Names(self.data.your_names(turn), dials.names, vocabulary) if dials.names else None
         start = SegmentStart(
-            replace(context, words=words),
+            replace(context, names=names),
             kept=turn.text,
             opening=opening,
             stops=self.dialogue.stops,

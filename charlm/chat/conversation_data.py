@@ -6,6 +6,7 @@ saves and loads it, an export is made of it. Knows nothing of models, screens or
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 
@@ -17,9 +18,8 @@ from charlm.inference.generate import make_rng, new_seed
 from charlm.text.dialogue import Dialogue, is_name
 
 MAX_MOVES = 1000  # moves of the head that can be undone
-MAX_WORDS_CHARS = (
-    4000  # of a person's turns that a reply may repeat, so that a turn costs the same in a long conversation
-)
+MAX_NAMES_CHARS = 4000  # of a person's turns whose names a reply may repeat: a turn costs the same at any length
+_NAME = re.compile(r"(?<=[^\s.!?\u2026] )[^\W\d_a-z][^\W\d_]{2,}")  # a capital inside a sentence
 
 
 @dataclass(eq=False)
@@ -74,15 +74,17 @@ class ConversationData:
         """Return a turn and those before it, in the dialogue's format."""
         return "".join([self.lead(one) + one.text for one in list(upwards(turn))[::-1]])
 
-    def your_words(self, turn: Turn) -> str:
-        """Return the last turns of the person up to a turn, since the model forgot what it had learned."""
-        texts: list[str] = []
+    def your_names(self, turn: Turn) -> list[str]:
+        """Return the names in the person's last turns up to a turn, since the model forgot what it had learned."""
+        names: dict[str, None] = {}
+        characters = 0
         for one in upwards(turn):
             if one.author == YOU:
-                texts.append(one.text + self.dialogue.closing)
-            if one.policy.forget or sum(map(len, texts)) >= MAX_WORDS_CHARS:
+                names.update(dict.fromkeys(_NAME.findall(one.text)))
+                characters += len(one.text)
+            if one.policy.forget or characters >= MAX_NAMES_CHARS:
                 break
-        return "".join(reversed(texts))[-MAX_WORDS_CHARS:]
+        return list(names)
 
     def lead(self, turn: Turn) -> str:
         """Return the text between the turn before and this one: the end of that turn, and the speaker."""

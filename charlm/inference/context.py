@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from charlm.errors import CheckpointError, UsageError
 from charlm.inference.engine import SEGMENT, Engine
+from charlm.inference.name_bias import Names
 from charlm.inference.sampling import log_softmax
 from charlm.inference.state import Array, Ids, State
-from charlm.inference.text_cache import ExactText
 from charlm.text.decoding import normalise
 from charlm.text.vocabulary import Vocabulary, code_points
 
@@ -37,7 +37,7 @@ class Context:
 
     state: State  # of one stream
     logits: Array  # (V,) of the next id
-    words: ExactText | None = field(default=None, kw_only=True)  # that a text which is drawn from here may repeat
+    names: Names | None = field(default=None, kw_only=True)  # that a text which is drawn from here may repeat
 
 
 def never() -> bool:

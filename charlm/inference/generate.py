@@ -23,8 +23,8 @@ from charlm.errors import UsageError
 from charlm.inference import fast_path, sampling
 from charlm.inference.context import Context, never
 from charlm.inference.engine import Engine
+from charlm.inference.name_bias import NameBias, Names
 from charlm.inference.state import Array, State
-from charlm.inference.text_cache import ExactText, TextCache
 from charlm.text.stops import StopMatcher
 from charlm.text.vocabulary import Vocabulary
 
@@ -81,7 +81,7 @@ class Stream:
     stops: Sequence[str]  # strings that end the stream and are not shown
     recent: deque[int]  # ids of the repetition window
     shown_before: str = ""  # earlier text; a stop string may have begun in it
-    words: ExactText | None = None  # that the stream may repeat
+    names: Names | None = None  # that the stream may repeat
     reason: str = ""  # why the stream ended: "stop", "length" or "cancelled"; empty while it runs
     _held: deque[Piece] = field(default_factory=deque)
     _chars: int = 0
@@ -90,7 +90,7 @@ class Stream:
         if self.max_chars is not None and self.max_chars < 0:
             raise UsageError(f"the number of characters is {self.max_chars}, but must not be negative")
         self._decoder = self.vocabulary.decoder()
-        self.cache = TextCache(self.words.ids, list(self.recent), self.words.odds) if self.words is not None else None
+        self.bias = NameBias(self.names) if self.names is not None else None
         self.stops = [stop for stop in self.stops if stop]
         self._matcher = StopMatcher(self.stops) if self.stops else None
         if self._matcher is not None:
@@ -102,8 +102,8 @@ class Stream:
     def decode(self, index: int) -> str:
         """Return the text that an id completes."""
         self.recent.append(index)
-        if self.cache is not None:
-            self.cache.advance(index)
+        if self.bias is not None:
+            self.bias.advance(index)
         return self._decoder.push(index)
 
     def accept(self, piece: Piece) -> list[Piece]:
@@ -183,7 +183,7 @@ def _run(
                 streams[number].recent = deque(streams[number].recent, maxlen=params.repetition_window)
         recent = [streams[number].recent for number in running] if params.repetition_penalty != 1 else None
         uniforms = [sampler.rngs[number].random() for number in running]
-        logits = _with_caches(logits, [streams[number].cache for number in running])
+        logits = _with_biases(logits, [streams[number].bias for number in running])
         sample = fast_path.sample if len(running) == 1 else sampling.sample
         ids, logprobs, entropies = sample(logits, params, banned, recent, uniforms)
         choices = _alternatives(sampler.engine.vocabulary, logits, alternatives) if alternatives else None
@@ -203,11 +203,11 @@ def _run(
             state, logits = state.rows(rows), logits[rows]
 
 
-def _with_caches(logits: Array, caches: Sequence[TextCache | None]) -> Array:
-    """Return the logits of each stream with its cache mixed in."""
+def _with_biases(logits: Array, biases: Sequence[NameBias | None]) -> Array:
+    """Return the logits of each stream with its bias added."""
     mixed = logits
-    for number, cache in enumerate(caches):
-        if cache is not None and (row := cache.mix(logits[number])) is not None:
+    for number, bias in enumerate(biases):
+        if bias is not None and (row := bias.mix(logits[number])) is not None:
             mixed = mixed.copy() if mixed is logits else mixed
             mixed[number] = row
     return mixed
@@ -258,7 +258,7 @@ class Generation:
         recent: Sequence[int] = (),
         shown_before: str = "",
     ) -> None:
-        self._stream = Stream(sampler.engine.vocabulary, max_chars, stops, deque(recent), shown_before, context.words)
+        self._stream = Stream(sampler.engine.vocabulary, max_chars, stops, deque(recent), shown_before, context.names)
         self._pieces = _run(
             context.state,
             context.logits[None],
@@ -317,7 +317,7 @@ def generate_batch(
         raise UsageError(f"count is {count}, but must be at least 1")
     sampler = Sampler.seeded(engine, params, count)
     streams = [
-        Stream(engine.vocabulary, max_chars, stops, deque(recent), shown_before, context.words) for _ in range(count)
+        Stream(engine.vocabulary, max_chars, stops, deque(recent), shown_before, context.names) for _ in range(count)
     ]
     pieces: list[list[Piece]] = [[] for _ in streams]
     logits = np.repeat(context.logits[None], count, axis=0)

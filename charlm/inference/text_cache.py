@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import product
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.inference.state import Array, Ids
+from charlm.inference.state import Ids
 
 # p_k = (1 - w) p_(k-1) + w counts_k / sum(counts_k): counts_k has the ids that followed the last k ids, and p_2 is
 # the model's distribution. The weight w depends on k, on the number of counts and on whether they agree.
@@ -33,41 +33,16 @@ WEIGHTS: Final[dict[Cell, float]] = {
 """At first; fitted to those that are learned on a play."""
 
 
-class ExactText(NamedTuple):
-    """Text that a model may repeat exactly."""
-
-    ids: Ids
-    odds: float  # see `TextCache`
-
-
 class TextCache:
-    """Ids that were read, and a place in a text that may repeat them.
+    """The last ids that were read; of more than `max_ids` the older half is dropped."""
 
-    Args:
-        ids: the text to repeat, (N,).
-        recent: the last ids before the place.
-        odds: multiply those of the weights that `mix` uses.
-        max_ids: then the older half of the text is dropped.
-    """
-
-    def __init__(
-        self, ids: Ids | Sequence[int] = (), recent: Sequence[int] = (), odds: float = 1.0, *, max_ids: int = MAX_IDS
-    ) -> None:
-        self._odds = odds
+    def __init__(self, max_ids: int = MAX_IDS) -> None:
         self._max_ids = max_ids
-        self._size = len(ids)
-        self._ids = np.zeros(max(min(1024, max_ids), self._size), dtype=np.int32)
-        self._ids[: self._size] = ids
+        self._size = 0
+        self._ids = np.zeros(min(1024, max_ids), dtype=np.int32)
         # For each place in the text, and its end: the number of ids before it that equal the last ids.
         self._lengths = np.zeros(len(self._ids) + 1, dtype=np.uint16)
         self._weights = dict(WEIGHTS)
-        for index in recent[-ORDERS[-1] :]:
-            self.advance(index)
-
-    def advance(self, index: int) -> None:
-        """Read an id that follows."""
-        size = self._size
-        np.multiply(self._lengths[:size] + 1, self._ids[:size] == index, out=self._lengths[1 : size + 1])
 
     def store(self, index: int) -> None:
         """Read an id that follows, and add it to the text."""
@@ -79,7 +54,8 @@ class TextCache:
             self._size -= start
         self._ids[self._size] = index
         self._size += 1
-        self.advance(index)
+        size = self._size
+        np.multiply(self._lengths[:size] + 1, self._ids[:size] == index, out=self._lengths[1 : size + 1])
 
     def _matches(self) -> Iterator[tuple[Cell, list[int]]]:
         """Yield the cell and the ids that followed, for each order with any, the lowest first."""
@@ -90,25 +66,6 @@ class TextCache:
             if not ids:
                 return
             yield (order, bisect_left(COUNTS, len(ids)), len(set(ids)) == 1), ids
-
-    def mix(self, logits: Array) -> Array | None:
-        """Return log p of the next id, (V,), from the model's logits; None if nothing matches."""
-        kept, gains = 1.0, dict[int, float]()  # weight of the model's distribution, and of single ids
-        for cell, ids in self._matches():
-            weight = self._odds * self._weights[cell]
-            weight /= 1 - self._weights[cell] + weight
-            kept *= 1 - weight
-            gains = {index: (1 - weight) * gain for index, gain in gains.items()}
-            for index in ids:
-                gains[index] = gains.get(index, 0.0) + weight / len(ids)
-        if not gains:
-            return None
-        p = np.exp(logits - logits.max())
-        p *= kept / p.sum()
-        for index, gain in gains.items():
-            p[index] += gain
-        log_p: Array = np.log(p)
-        return log_p
 
     def score(self, ids: Ids, nats: NDArray[np.floating]) -> NDArray[np.float64]:
         """Read ids into the cache; return the surprisal of each, (N,), given that by the model. Weights are learned."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -17,50 +18,41 @@ IDS = st.lists(st.integers(0, SIZE - 1), max_size=60)
 LOGITS = st.lists(st.floats(-8, 8), min_size=SIZE, max_size=SIZE).map(lambda row: np.array(row, dtype=np.float32))
 
 
-def expected(text: list[int], recent: list[int], logits: np.ndarray, odds: float) -> np.ndarray:
+def read(text: list[int], max_ids: int = 1000) -> TextCache:
+    cache = TextCache(max_ids)
+    for index in text:
+        cache.store(index)
+    return cache
+
+
+def mixed(cache: TextCache, logits: np.ndarray) -> np.ndarray:
+    """Return log p of each id, as it would be scored next."""
+    nats = -log_softmax(logits.astype(np.float64))
+    return np.array([-deepcopy(cache).score(np.array([index]), nats[[index]])[0] for index in range(len(logits))])
+
+
+def expected(text: list[int], logits: np.ndarray) -> np.ndarray:
     """Return the distribution as the module defines it, with the weights that a cache starts with."""
     p = np.exp(log_softmax(logits.astype(np.float64)))
     for order in ORDERS:
-        if len(recent) < order:
+        if len(text) < order:
             break
-        followed = [text[k] for k in range(order, len(text)) if text[k - order : k] == recent[-order:]]
+        followed = [text[k] for k in range(order, len(text)) if text[k - order : k] == text[-order:]]
         if not followed:
             break
         counts = Counter(followed)
         bucket = sum(len(followed) > limit for limit in COUNTS)
-        logit = -2.8 - 0.24 * (order - ORDERS[0]) + 0.62 * bucket + 1.38 * (len(counts) == 1)
-        weight = odds * np.exp(logit) / (1 + odds * np.exp(logit))
+        weight = 1 / (1 + np.exp(2.8 + 0.24 * (order - ORDERS[0]) - 0.62 * bucket - 1.38 * (len(counts) == 1)))
         p = (1 - weight) * p + weight * np.array([counts[k] for k in range(SIZE)]) / len(followed)
     return p
 
 
-@given(text=IDS, recent=IDS, logits=LOGITS, odds=st.sampled_from([0.0, 0.5, 1.0, 20.0]))
+@given(text=IDS, logits=LOGITS)
 @settings(max_examples=200)
-def test_mix_is_the_defined_distribution(text: list[int], recent: list[int], logits: np.ndarray, odds: float) -> None:
-    p = np.exp(mixed(TextCache(text, recent, odds), logits).astype(np.float64))
+def test_cache_scores_by_the_defined_distribution(text: list[int], logits: np.ndarray) -> None:
+    p = np.exp(mixed(read(text), logits))
     assert p.sum() == pytest.approx(1, abs=1e-5)
-    np.testing.assert_allclose(p, expected(text, recent, logits, odds), atol=1e-5)
-
-
-@given(text=IDS, recent=IDS)
-def test_reading_on_equals_starting_there(text: list[int], recent: list[int]) -> None:
-    cache = TextCache(text, recent[:3])
-    for index in recent[3:]:
-        cache.advance(index)
-    logits = np.zeros(SIZE, dtype=np.float32)
-    np.testing.assert_array_equal(mixed(cache, logits), mixed(TextCache(text, recent), logits))
-
-
-def mixed(cache: TextCache, logits: np.ndarray) -> np.ndarray:
-    """Return log p of each id."""
-    found = cache.mix(logits)
-    return log_softmax(logits if found is None else found)
-
-
-def test_mix_without_a_match_changes_nothing() -> None:
-    logits = np.array([1, 2, 3, 4], dtype=np.float32)
-    for cache in (TextCache(), TextCache([0, 1, 2, 3] * 3), TextCache([0, 1, 2, 3], [3, 3, 3])):
-        assert cache.mix(logits) is None
+    np.testing.assert_allclose(p, expected(text, logits), atol=1e-5)
 
 
 @given(text=IDS.filter(bool), logits=LOGITS)
@@ -86,8 +78,5 @@ def test_repeated_text_is_learned() -> None:
 
 def test_full_cache_drops_its_older_half() -> None:
     first, second = [0, 1, 2, 3] * 16, [3, 3, 1, 0] * 16
-    cache = TextCache(max_ids=64)
-    for index in (*first, *second):
-        cache.store(index)
     logits = np.zeros(SIZE, dtype=np.float32)
-    np.testing.assert_array_equal(mixed(cache, logits), mixed(TextCache(second, second), logits))
+    np.testing.assert_array_equal(mixed(read([*first, *second], 64), logits), mixed(read(second), logits))
