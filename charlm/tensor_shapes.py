@@ -45,7 +45,7 @@ def statistic_shapes(config: ModelConfig) -> Shapes:
 
 
 def matching_shapes() -> Shapes:
-    """Return the name and shape of the vectors of words by which `charlm.inference.matching` ranks replies."""
+    """Return the name and shape of the word vectors of `charlm.inference.matching`."""
     return dict.fromkeys(("matching.context", "matching.reply"), (MATCHING_BUCKETS, MATCHING_WIDTH))
 
 

@@ -1,4 +1,4 @@
-"""A model that can learn from what it reads: the `charlm.inference.context.Model` of a conversation.
+"""A model that can learn from what it reads: the `charlm.inference.context.LanguageModel` of a conversation.
 
 Until something is learned, the trained model reads, and contexts are small. From the first read that learns on, every
 context is an `AdaptedContext`, until `forget`. The same calls give the same context, to the bit.
@@ -41,7 +41,7 @@ class ReadResult(NamedTuple):
 
 
 class AdaptiveModel:
-    """A `Model` that can learn, on the trained weights of `base`. Threads may share it."""
+    """A `LanguageModel` that can learn, on the trained weights of `base`. Threads may share it."""
 
     def __init__(self, base: Engine) -> None:
         self.base = base

@@ -80,7 +80,7 @@ class Session:
 
     @property
     def introduction(self) -> str:
-        """A line for the beginning of a conversation: who answers, and what becomes of the person's words."""
+        """A line for the beginning of a conversation: name of the model, and the use of the person's words."""
         if not self.dialogue.has_turns:
             return f"{self.name} continues what you write, one character at a time, on this computer alone."
         learns = ", and learns from yours" if self.conversation.dials.learn else ""

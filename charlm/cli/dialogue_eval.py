@@ -1,4 +1,4 @@
-"""`charlm eval --dialogue`: measure a model as a chat partner, print the figures."""
+"""`charlm eval --dialogue`: measures a model as a chat partner."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def evaluate_dialogue(
 ) -> None:
     """Measure a model on conversations between people, and print the figures.
 
-    The words of the text `words` count as known; if it is empty, spelling is not checked.
+    The words in the text `words` count as known; an empty text turns off the check of words.
 
     Raises:
         UsageError: the model was trained on a text without turns.
@@ -84,9 +84,9 @@ def evaluate_dialogue(
 def evaluate_partner(
     path: Path, config: LearnConfig, cases: int, seed: int, without: Sequence[str], as_json: bool
 ) -> None:
-    """Let a scripted person tell a model facts, and ask for them and other things. Print the figures.
+    """Measure recall of stated facts and the share of fitting replies, and print the figures.
 
-    The learning rate is that of `config`, and `without` names the memories that are turned off.
+    `config` has the learning rate, and `without` names the memories that are turned off.
 
     Raises:
         UsageError: the model was trained on a text without turns.

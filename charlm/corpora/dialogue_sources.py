@@ -1,4 +1,4 @@
-"""Readers of dialogue collections. Each returns conversations: lists of turns, in which two speakers alternate."""
+"""Readers of dialogue collections. Each returns conversations: lists of turns of two alternating speakers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-Conversation = list[str]
+Turns = list[str]
 
-PAIRS_IN_CHAIN: Final = (2, 4)  # question and answer pairs of a chained conversation: fewer and more
+PAIRS_IN_CHAIN: Final = (2, 4)  # least and most question and answer pairs of a chained conversation
 _SPEAKER = re.compile(r"^([^:]{1,20}):[ \t]*(.*)$")
 _SLOT = re.compile(r"%\w+%|\{\{.*?\}\}|@\w+")
 UNSUITABLE_TOPICS: Final = re.compile(
@@ -23,7 +23,7 @@ UNSUITABLE_TOPICS: Final = re.compile(
 
 
 def chitchat_pairs(text: str) -> list[list[tuple[str, str]]]:
-    """Return the questions of a .qna file with their answer, one list a group of wordings."""
+    """Return the questions of a .qna file with their answers, one list for each group of wordings."""
     groups = []
     for block in re.split(r"^# \? ", text, flags=re.MULTILINE)[1:]:
         answer = re.search(r"```markdown\n(.*?)\n```", block, re.DOTALL)
@@ -59,7 +59,7 @@ def tinytalks(text: str) -> list[list[tuple[str, str]]]:
     return [[(question, answer)] for question, answer in re.findall(r"^Q: (.+)\nA: (.+)$", text, re.MULTILINE)]
 
 
-def chain(groups: list[list[tuple[str, str]]], name: str) -> list[Conversation]:
+def chain(groups: list[list[tuple[str, str]]], name: str) -> list[Turns]:
     """Join pairs of different groups to conversations of four to eight turns, each pair once, in a seeded order."""
     chance = random.Random(name)
     pairs = [(chance.random(), pair) for group in groups for pair in group]
@@ -73,7 +73,7 @@ def chain(groups: list[list[tuple[str, str]]], name: str) -> list[Conversation]:
     return conversations
 
 
-def mechanical_turk(text: str) -> list[Conversation]:
+def mechanical_turk(text: str) -> list[Turns]:
     """Return the dialogues of a CSV file whose columns Answer.sentence1, 2, ... are the turns; nothing else is read."""
     conversations = []
     for row in csv.DictReader(io.StringIO(text)):
@@ -83,7 +83,7 @@ def mechanical_turk(text: str) -> list[Conversation]:
     return conversations
 
 
-def labelled_column(text: str) -> list[Conversation]:
+def labelled_column(text: str) -> list[Turns]:
     """Return the dialogues of a CSV file whose column `dialogue` has `Name: text Name: text`."""
     conversations = []
     for row in csv.DictReader(io.StringIO(text)):
@@ -92,9 +92,9 @@ def labelled_column(text: str) -> list[Conversation]:
     return conversations
 
 
-def labelled_lines(text: str) -> list[Conversation]:
+def labelled_lines(text: str) -> list[Turns]:
     """Return the dialogues of a text whose lines begin with `Name:`; a greeting begins a new one."""
-    conversations: list[Conversation] = []
+    conversations: list[Turns] = []
     speaker = ""
     for line in text.split("\n"):
         if not (match := _SPEAKER.match(line)):
@@ -110,8 +110,8 @@ def labelled_lines(text: str) -> list[Conversation]:
     return conversations
 
 
-def read(path: str, text: str) -> Iterator[Conversation]:
-    """Yield the conversations of a file of the collection, whose name tells the form."""
+def read(path: str, text: str) -> Iterator[Turns]:
+    """Yield the conversations of a file. Its name selects the reader."""
     name = path.rsplit("/", 1)[-1]
     if name.endswith(".qna"):
         yield from chain(chitchat_pairs(text), name)
@@ -131,12 +131,12 @@ def read(path: str, text: str) -> Iterator[Conversation]:
 
 def suitable_parts(
     turns: Iterable[str], is_unsuitable: Callable[[str], object], *, drop_unanswered: bool = False
-) -> Iterator[Conversation]:
+) -> Iterator[Turns]:
     """Yield the parts of a conversation between unsuitable turns.
 
-    With `drop_unanswered` the turn before such a turn is left out too: a question whose answer is gone.
+    With `drop_unanswered` the turn before it is left out too: a question without its answer.
     """
-    part: Conversation = []
+    part: Turns = []
     for turn in turns:
         if is_unsuitable(turn):
             if drop_unanswered:

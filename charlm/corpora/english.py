@@ -1,8 +1,8 @@
-"""The English base: books, conversations, questions and answers, in the forms in which people's own texts come.
+"""Text of the English base: books, conversations, questions and answers, in many forms.
 
-A base is fine-tuned on text of an unknown form. So the same prose comes with and without hard-wrapped lines, with
-straight and curly quotes. Conversations come as bare lines, with speakers' names, as a play or as a chat log, carefully
-or hastily typed. A seeded generator per part chooses; the text is the same every time.
+A base is fine-tuned on text of an unknown form. So prose comes with and without hard-wrapped lines, with straight and
+curly quotes. Conversations come as bare lines, with speakers' names, as a play or as a chat log. Some are hastily
+typed. A generator seeded by each part's name chooses its form, so the text is the same every time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The chat partner's text: simulated small talk, and questions and answers that people wrote.
 
-The simulator (`charlm.corpora.simulator`) teaches replies to the point, and recall of facts mentioned turns before.
-People's pairs add wordings that nobody thought of.
+The simulator (`charlm.corpora.simulator`) teaches replies to the point, and recall of facts stated turns earlier.
+The pairs that people wrote add other wordings.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ wins over the simulator's many wordings, also where it does not fit.
 
 
 def documents(files: Files, report: CleaningReport, parts: Mapping[str, int] = PARTS) -> Iterator[Document]:
-    """Yield simulated conversations, then those of people."""
+    """Yield simulated conversations, then conversations between people."""
     for mix, characters in parts.items():
         for number, one in enumerate(simulator.conversations("english", simulator.MIXES[mix], SEED, characters)):
             yield Document(f"{mix}-{number}", "\n".join(one.turns))

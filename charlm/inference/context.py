@@ -1,9 +1,9 @@
 """The context of a model, and the one method that reads.
 
-Owns `Context`, what a model has read. `Model` is the interface of everything that reads. A context is never changed in
-place: keeping a reference is a snapshot, and going back costs nothing.
+Owns `Context`, the state after a text. `LanguageModel` is the interface of everything that reads. A context is never
+changed in place: keeping a reference is a snapshot, and going back costs nothing.
 
-    Text --encode_lossy--> ids --Model.read(context, ids)--> Context(state, logits) --sample--> Piece
+    Text --encode_lossy--> ids --LanguageModel.read(context, ids)--> Context(state, logits) --sample--> Piece
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def never() -> bool:
     return False
 
 
-class Model(Protocol):
+class LanguageModel(Protocol):
     """Reads text: one stream at a time, from one context to the next."""
 
     @property
@@ -63,7 +63,7 @@ class Model(Protocol):
 
 
 class StaticModel:
-    """A `Model` that does not learn."""
+    """A `LanguageModel` that does not learn."""
 
     def __init__(self, base: Engine) -> None:
         self.base = base
@@ -103,7 +103,7 @@ def unknown_mask(vocabulary: Vocabulary, text: str) -> NDArray[np.bool_]:
     return np.isin(code_points(text), unknown)
 
 
-def read_prompt(model: Model, prompt: str, context: Context | None = None) -> tuple[Context, Ids]:
+def read_prompt(model: LanguageModel, prompt: str, context: Context | None = None) -> tuple[Context, Ids]:
     """Read a prompt after a context, None for a new text; return the context after it, and the ids that were read.
 
     The prompt is normalised as corpora are, and unknown characters are replaced. An empty prompt reads the start of a

@@ -1,8 +1,8 @@
-"""Matching: how well a reply fits the turns before it, by their words.
+"""Matcher: scores replies by the words of the reply and of the turns before it.
 
-A dual encoder over hashed words and word pairs (Henderson et al. 2017, arXiv:1705.00652). A text is the sum of the
-vectors of its words, and the score is the cosine between the context's vector and the reply's. The model itself judges
-a reply character by character; this judges it as a whole. `charlm.training.matching` trains it.
+A dual encoder over hashed words and word pairs (Henderson et al. 2017, arXiv:1705.00652). The vector of a text is the
+sum of its words' vectors, and the score is the cosine between the vectors of context and reply. The model itself scores
+a reply character by character; the matcher scores it as a whole. `charlm.training.matching` trains it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from charlm.tensor_shapes import MATCHING_BUCKETS
 CONTEXT_TURNS: Final = 2
 PREVIOUS_WEIGHT: Final = 0.5  # of the words of the turn before the last
 
-# Words; characters of scripts that write none apart; signs. "don't" is one word.
+# Words ("don't" is one), single characters of scripts without spaces, and signs.
 _WORD = re.compile("[\u3040-\u30ff\u3400-\u9fff]|[^\\W\u3040-\u30ff\u3400-\u9fff]+(?:'[a-z]+)?|[^\\w\\s]")
 
 
@@ -36,7 +36,7 @@ class Matcher:
 
     @classmethod
     def of(cls, model: Checkpoint) -> Matcher | None:
-        """Return a model's matcher, if it has one."""
+        """Return the matcher of a model, or None."""
         tensors = model.matching
         return None if tensors is None else cls(tensors["matching.context"], tensors["matching.reply"])
 
@@ -44,7 +44,7 @@ class Matcher:
         """Return the cosine between the context and each reply, (N,).
 
         Args:
-            turns: the texts of the last turns; earlier ones than the last `CONTEXT_TURNS` are not read.
+            turns: texts of the turns before the reply; the last `CONTEXT_TURNS` are used.
             replies: texts.
         """
         ids, weights = context_features(turns)

@@ -55,10 +55,10 @@ class State:
             yield from layer
 
 
-def zero_state(config: ModelConfig, batch: int, dtype: type = np.float32) -> State:
+def zero_state(config: ModelConfig, batch: int) -> State:
     """Return the state before any input."""
     cell = CELLS[config.cell]
-    zero: Array = np.zeros((batch, config.hidden), dtype=dtype)
+    zero: Array = np.zeros((batch, config.hidden), dtype=np.float32)
     return State(tuple(cell.State(*[zero] * len(cell.state_fields)) for _ in range(config.layers)))
 
 

@@ -1,8 +1,8 @@
-"""A cache of exact text, mixed into a model's predictions: what followed the last characters at earlier places.
+"""A cache of exact text: continuations of earlier occurrences of the last characters, mixed into predictions.
 
 It needs no gradient (Kuhn and De Mori 1990; Grave, Joulin and Usunier 2017). Orders are combined as in PPM (Cleary and
-Witten 1984), from the lowest to the longest match. The weight of each is learned online, as the share of a prediction
-that comes from its counts: the EM step of a mixture.
+Witten 1984), from the shortest to the longest match. The weight of each is learned online by the EM step of a mixture:
+it moves to the share of the prediction that comes from its counts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from charlm.inference.state import Ids
 
 # p_k = (1 - w) p_(k-1) + w counts_k / sum(counts_k): counts_k has the ids that followed the last k ids, and p_2 is
 # the model's distribution. The weight w depends on k, on the number of counts and on whether they agree.
-ORDERS: Final = range(3, 9)  # the model knows better what follows fewer ids
+ORDERS: Final = range(3, 9)  # after fewer ids the model predicts better
 COUNTS: Final = (1, 3, 15)  # the weight differs for more counts
 RATE: Final = 0.02  # of the weights
 MAX_IDS: Final = 1 << 17
@@ -30,7 +30,7 @@ WEIGHTS: Final[dict[Cell, float]] = {
     (order, count, agrees): 1 / (1 + math.exp(2.8 + 0.24 * (order - ORDERS[0]) - 0.62 * count - 1.38 * agrees))
     for order, count, agrees in product(ORDERS, range(len(COUNTS) + 1), (False, True))
 }
-"""At first; fitted to those that are learned on a play."""
+"""Initial weights, fitted to those learned on a play."""
 
 
 class TextCache:
@@ -45,7 +45,7 @@ class TextCache:
         self._weights = dict(WEIGHTS)
 
     def store(self, index: int) -> None:
-        """Read an id that follows, and add it to the text."""
+        """Read the next id, and add it to the text."""
         if self._size == len(self._ids):
             start = max(0, self._size - self._max_ids // 2)
             self._ids = np.concatenate((self._ids[start:], np.zeros_like(self._ids[start:])))
@@ -58,7 +58,7 @@ class TextCache:
         np.multiply(self._lengths[:size] + 1, self._ids[:size] == index, out=self._lengths[1 : size + 1])
 
     def _matches(self) -> Iterator[tuple[Cell, list[int]]]:
-        """Yield the cell and the ids that followed, for each order with any, the lowest first."""
+        """Yield the cell and the ids that followed, from the lowest order to the longest match."""
         places = np.flatnonzero(self._lengths[: self._size] >= ORDERS[0])
         lengths, following = self._lengths[places].tolist(), self._ids[places].tolist()
         for order in ORDERS:
@@ -68,7 +68,7 @@ class TextCache:
             yield (order, bisect_left(COUNTS, len(ids)), len(set(ids)) == 1), ids
 
     def score(self, ids: Ids, nats: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Read ids into the cache; return the surprisal of each, (N,), given that by the model. Weights are learned."""
+        """Read ids, learn the weights, and return the surprisal of each id, (N,). `nats` has the model's, (N,)."""
         return np.array([self._score(int(index), p) for index, p in zip(ids, np.exp(-nats), strict=True)])
 
     def _score(self, index: int, p: float) -> float:

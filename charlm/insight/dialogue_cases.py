@@ -1,6 +1,6 @@
-"""Does a chat partner recall what was stated to it, and does it answer to the point?
+"""Measures a chat partner: recall of stated facts, and replies to the point.
 
-A scripted person talks to it. The wordings are in the folder `dialogue_cases`, written for this measurement alone.
+A scripted person talks to it. The wordings are in the folder `dialogue_cases`, written only for this measurement.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from charlm.chat.conversation import Conversation
 
-DISTANCES: Final = (1, 3, 5, 10)  # turns of the person from telling a fact to asking for it
+DISTANCES: Final = (1, 3, 5, 10)  # turns of the person from stating a fact to asking for it
 KINDS: Final = ("listed", "made up", "never stated")
 
 NewConversation = Callable[[int], Conversation]  # with a seed
@@ -35,16 +35,16 @@ class CheckedReply(NamedTuple):
 
 @dataclass(frozen=True)
 class RecallCase:
-    """Lines of a person who tells a fact, talks of other things and asks for the fact."""
+    """Lines of a person who states a fact, talks of other things and asks for the fact."""
 
     kind: str  # one of KINDS
     tell: str
     fillers: tuple[str, ...]
     ask: str
-    right: re.Pattern[str]  # matches in a reply with the value; or in one that admits that it was never stated
+    right: re.Pattern[str]  # matches a reply with the value, or one that admits not to know it
 
     def run(self, new: NewConversation, seed: int) -> Iterator[CheckedReply]:
-        """Ask at each distance in one conversation: a question is undone before the talk goes on.
+        """Ask at each distance in one conversation; each question is undone before the next turn.
 
         A fact that was never stated is asked for once.
         """
@@ -66,7 +66,7 @@ class Question:
 
     name: str
     wordings: tuple[str, ...]
-    right: re.Pattern[str]  # matches in a reply that fits
+    right: re.Pattern[str]  # matches a reply that fits
 
     def run(self, new: NewConversation, seed: int) -> Iterator[CheckedReply]:
         """Begin a conversation with each wording."""
@@ -104,7 +104,7 @@ def questions() -> list[Question]:
 
 
 def chance(replies: Sequence[CheckedReply]) -> float:
-    """Return the share of replies that fit other questions than their own."""
+    """Return the share of replies that fit a question other than their own."""
     fits = [
         one.right.search(reply.reply) is not None for one in questions() for reply in replies if one.name != reply.name
     ]

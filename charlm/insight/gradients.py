@@ -43,9 +43,9 @@ class GradientReach:
         """Return the norm over all layers, (K,)."""
         return np.asarray(np.sqrt((self.norms[part] ** 2).sum(axis=0)))
 
-    def ratio(self, k: int, part: str | None = None) -> float:
+    def ratio(self, k: int) -> float:
         """Return the norm k steps back as a share of that one step back."""
-        norms = self.over_layers(part or self.main)
+        norms = self.over_layers(self.main)
         return float(norms[k - 1] / norms[0]) if norms[0] > 0 else math.nan
 
     @property

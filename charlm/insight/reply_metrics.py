@@ -100,8 +100,8 @@ def converse(conversation: Conversation, messages: Iterable[str]) -> list[ReplyP
     return pairs
 
 
-def first_messages(turns: Sequence[Utterance], count: int = MAX_MESSAGES) -> list[str]:
+def first_messages(turns: Sequence[Utterance]) -> list[str]:
     """Return the first messages of the person who begins a conversation."""
     first = turns[0].name
     messages = [turn.text for turn in turns if turn.name == first] if first else [turn.text for turn in turns[::2]]
-    return messages[:count]
+    return messages[:MAX_MESSAGES]

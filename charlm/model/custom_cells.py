@@ -10,7 +10,7 @@ next to the one product that is left in the loop find their operands in the proc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 LayerState = tuple[Tensor, ...]  # (B, H) each, in the order of the cell's State
 Loop = Callable[[Tensor, LayerState, Mapping[str, Tensor]], tuple[Tensor, LayerState]]
 """From a layer's input, (T, B, I), the state before the chunk and the layer's weights, to h after every step,
-(T, B, H), and the state after the last."""
+(T, B, H), and the state after the last. Under autocast the input is of bf16, but the state need not be."""
 
 
 def peephole(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[Tensor, LayerState]:
@@ -49,6 +49,14 @@ def slstm(x: Tensor, state: LayerState, weights: Mapping[str, Tensor]) -> tuple[
     parts = [part.to(w_h.dtype) for part in (_input_proj(x, weights), w_h, *state)]
     hs, c, n, m = _SLSTM.apply(*parts)  # type: ignore[no-untyped-call]  # torch's
     return hs, (hs[-1], c, n, m)
+
+
+CELLS: Final[Mapping[str, Loop]] = {
+    "peephole": peephole,
+    "cifg": cifg,
+    "multiplicative": multiplicative,
+    "slstm": slstm,
+}
 
 
 def _input_proj(x: Tensor, weights: Mapping[str, Tensor]) -> Tensor:

@@ -54,12 +54,4 @@ def _swap_last_two_gates(rows: Tensor) -> Tensor:
     return torch.cat((i, f, g, o))
 
 
-CELLS: Final[Mapping[str, Loop]] = {
-    "lstm": lstm,
-    "gru": gru,
-    "rnn": rnn,
-    "peephole": custom_cells.peephole,
-    "cifg": custom_cells.cifg,
-    "multiplicative": custom_cells.multiplicative,
-    "slstm": custom_cells.slstm,
-}
+CELLS: Final[Mapping[str, Loop]] = {"lstm": lstm, "gru": gru, "rnn": rnn, **custom_cells.CELLS}

@@ -1,8 +1,8 @@
 """Chat exports and labelled text, rewritten as transcripts and plays while they are read.
 
-One table describes every layout by the head of a message. Time stamps, messages without a speaker and
-stand-ins for media are dropped; speakers and the lines of a message stay. A file that resembles no layout
-passes unchanged. The shapes of dates follow whatsapp-chat-parser (github.com/Pustur/whatsapp-chat-parser).
+One table describes every layout by the head of a message. Time stamps, messages without a speaker and placeholders for
+media are dropped; speakers and the lines of a message stay. A file that matches no layout passes unchanged. The date
+patterns follow whatsapp-chat-parser (github.com/Pustur/whatsapp-chat-parser).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from charlm.text.dialogue import as_name
 from charlm.text.format_detection import SPEECH, has_questions, is_conversation, is_talk
 
 SAMPLE_CHARS = 1 << 16  # at the start of a file, to recognise its layout
-GLANCE_LINES = 50  # at the start of a file; most files resemble no layout, and that is seen in a millisecond
+GLANCE_LINES = 50  # at the start of a file, for a first test: most files match no layout
 MAX_MESSAGE_CHARS = 1 << 16
 MIN_MESSAGES = 4
 
@@ -42,8 +42,8 @@ class Layout(NamedTuple):
 
     name: str
     description: str
-    head: re.Pattern[str]  # of a message; its group that matches is the speaker; without one a program speaks
-    label: str = ""  # replaces the head in a text without time stamps; all else stays
+    head: re.Pattern[str]  # of a message; the group that matches is the speaker; a system line matches none
+    label: str = ""  # replaces the head in labelled text, which is otherwise unchanged
     format: str = "transcript"  # of the rewritten text
 
 
@@ -85,8 +85,8 @@ LAYOUTS = (
     ),
 )
 
-# A whole message that stands for media or was deleted, and parts of one that a program adds.
-_STAND_IN = re.compile(
+# Placeholders of media and deleted messages, and parts that a program adds to a message.
+_PLACEHOLDER = re.compile(
     r"<[^<>\n]*>|\u200e[^\n]*|\[ ?[\w ]+ ?\]|\(?attachment\)?"
     r"|(?:image|video|audio|sticker|GIF|document|Contact card) omitted|null"
     r"|(?:This message was deleted|You deleted this message|Joined the server|Pinned a message)\.?"
@@ -104,8 +104,8 @@ class ExportReader:
     """Rewrites the chat exports among the files of a text.
 
     Args:
-        format_name: the layout, if it is one of `EXPORTS`. "auto", or the format that a layout results in, recognises
-            layouts. Other formats change nothing.
+        format_name: a layout of `EXPORTS` is forced. "auto" detects any layout, and the name of a dialogue format
+            detects those that are rewritten to it.
     """
 
     def __init__(self, format_name: str = "auto") -> None:
@@ -119,14 +119,14 @@ class ExportReader:
 
     @property
     def summary(self) -> str:
-        """One line about what was recognised and dropped; empty if nothing was."""
+        """One line about the recognised files and dropped lines; empty if there are none."""
         files = ", ".join(f"{name}{f' in {count} files' * (count > 1)}" for name, count in self._files.items())
         messages = f", {plural(self._messages, 'message')}" * (self._messages > 0)
         dropped = ["time stamps"] * self._has_stamps + [plural(self._dropped, "system line")] * (self._dropped > 0)
         return files + messages + f"; without {' and '.join(dropped)}" * (len(dropped) > 0)
 
     def read(self, pieces: Iterable[str]) -> Iterator[str]:
-        """Yield the pieces of one file, rewritten if they are of a layout."""
+        """Yield the pieces of one file, rewritten if it has a layout."""
         pieces = iter(pieces)
         first = next(pieces, "")
         layout = self._recognise(first)
@@ -153,7 +153,7 @@ class ExportReader:
 
     def _recognise(self, text: str) -> Layout | None:
         lines = text[: GLANCE_LINES * 300].split("\n")[:GLANCE_LINES]
-        lines = [line for line in lines if ":" in line or ">" in line or line.isupper()]  # as all heads
+        lines = [line for line in lines if ":" in line or ">" in line or line.isupper()]  # every head has one of these
         near = [one for one in self._layouts if sum(bool(one.head.match(f"{line}\n.")) for line in lines) > 1]
         sample = text[:SAMPLE_CHARS]
         if self._is_forced:
@@ -178,7 +178,7 @@ def _rewrite(layout: Layout, text: str) -> _Rewritten:
 
 
 def _last_head(layout: Layout, text: str) -> int:
-    """Return where the last message begins, or for an endless message the start of its last line; 0 if not yet."""
+    """Return where the last message begins. An endless message is cut at its last line; 0 if nothing can be cut."""
     begin = max(0, len(text) - MAX_MESSAGE_CHARS)
     starts = [match.start() for match in layout.head.finditer(text, begin)]
     return starts[-1] if starts else text.rfind("\n", 0, begin) + 1
@@ -187,7 +187,7 @@ def _last_head(layout: Layout, text: str) -> int:
 def _messages(layout: Layout, text: str) -> tuple[str, list[tuple[str, str]]]:
     """Return the text before the first message, and speaker and words of each.
 
-    The speaker is "" for lines of the program, the words are "" for stand-ins.
+    The speaker is "" for system lines, the words are "" for placeholders.
     """
     before, *parts = layout.head.split(text)
     width, messages = layout.head.groups + 1, []
@@ -197,14 +197,14 @@ def _messages(layout: Layout, text: str) -> tuple[str, list[tuple[str, str]]]:
         words = words.strip().removesuffix(_EDITED)
         if "\n" in words:
             words = re.sub(r"\s*\n\s*\n\s*", "\n", _ADDED.sub("", words)).strip()
-        if words.endswith(_ATTACHED) or _STAND_IN.fullmatch(words):
+        if words.endswith(_ATTACHED) or _PLACEHOLDER.fullmatch(words):
             words = ""
         messages.append((as_name(speaker) if speaker else "", words))
     return before, messages
 
 
 def _count_talk(layout: Layout, text: str) -> int:
-    """Return the number of messages; 0 if they are not talk, or if most of the text is something else."""
+    """Return the number of messages; 0 if they are not talk, or only a small part of the text."""
     found = [(name, words) for name, words in _messages(layout, text)[1] if name]
     words = [words for _, words in found if words]
     lines = sum(map(bool, map(str.strip, text.split("\n"))))

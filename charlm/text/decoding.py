@@ -1,4 +1,4 @@
-"""One file's bytes -> normalised text, in pieces.
+"""Reads the bytes of one file as normalised text, in pieces.
 
 Owns opening (plain, .gz, standard input), decoding and normalisation: no byte order mark, plain newlines, composed
 characters. Streamed: a file may be larger than memory.
@@ -31,7 +31,7 @@ class Encoding(NamedTuple):
     """A codec, and the treatment of bytes that are not of it."""
 
     name: str = "utf-8"  # a Python codec
-    errors: str = "strict"  # or "replace": U+FFFD for a byte that it cannot decode, or that is zero
+    errors: str = "strict"  # or "replace": U+FFFD for zero and for bytes that cannot be decoded
 
     @property
     def is_wide(self) -> bool:
@@ -39,11 +39,7 @@ class Encoding(NamedTuple):
         return codecs.lookup(self.name).name.startswith(("utf-16", "utf-32"))
 
     def check(self) -> None:
-        """Check that the codec exists.
-
-        Raises:
-            UsageError: it does not, or it is not one of text.
-        """
+        """Raise UsageError unless the codec exists and is one of text."""
         try:
             "".encode(self.name)  # fails for codecs that are not of text, such as hex
             codecs.getincrementaldecoder(self.name)
@@ -113,10 +109,10 @@ def normalise(text: str) -> str:
 
 
 def is_binary(path: Path, encoding: Encoding) -> bool:
-    """Return whether a file's first bytes hold a zero that no encoding of text explains.
+    """Return whether the first bytes of a file contain zeros, and no wide encoding explains them.
 
     Raises:
-        CorpusError: it cannot be read.
+        CorpusError: the file cannot be read.
     """
     with _open(path) as file:
         start = _read_block(file, path, BINARY_CHECK_BYTES)
@@ -126,8 +122,8 @@ def is_binary(path: Path, encoding: Encoding) -> bool:
 def _safe_cut(text: str, max_uncut: int) -> int:
     """Return an index where a piece may end: before the last character that never composes with earlier ones.
 
-    Such are all below U+0300, and kana, ideographs and Hangul syllables. A text of `max_uncut` characters without one
-    is cut at its end.
+    These are all characters below U+0300, kana, ideographs and Hangul syllables. A text without one is cut at its end
+    if it has more than `max_uncut` characters.
     """
     for index in range(len(text) - 1, 0, -1):
         point = ord(text[index])

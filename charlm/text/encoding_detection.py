@@ -1,4 +1,4 @@
-"""Likely encodings of bytes, for hints. Nothing is decoded by them unless a person asks for it."""
+"""Guesses encodings of bytes, for hints. Text is decoded only with the encoding that the user gives."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _CANDIDATES = (
 
 
 def likely_encodings(data: bytes) -> list[str]:
-    """Return the names of encodings that bytes may have, the likeliest first; UTF-8 is not among them."""
+    """Return the names of likely encodings other than UTF-8, the likeliest first."""
     from charset_normalizer import from_bytes  # imported here, because it takes 0.1 s
 
     if is_iso_2022_jp(data):
         return ["iso2022-jp"]
-    # Several encodings may give the same text; then the one of Windows in western Europe is the likeliest.
+    # Of encodings that fit equally well, western European Windows is the likeliest.
     found = sorted(from_bytes(data, cp_isolation=list(_CANDIDATES)), key=lambda one: (one.chaos, -one.coherence))
     names = [name for one in found for name in one.could_be_from_charset]
     if found and "cp1252" in names:
@@ -31,7 +31,7 @@ def is_iso_2022_jp(data: bytes) -> bool:
 
 
 def is_damaged_utf8(data: bytes) -> bool:
-    """Return whether bytes are UTF-8 except for few of them."""
+    """Return whether bytes are UTF-8 except for a few."""
     text = data.decode("utf-8", "replace")
     bad = text.count("\ufffd")
     return len(text) - len(text.encode("ascii", "ignore")) > 5 * bad

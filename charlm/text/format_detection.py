@@ -39,7 +39,6 @@ _OPENS_QUESTION = re.compile(
     r"(?:how|what|who|where|when|why|which|do|does|did|are|is|can|could|will|would|have)\b"
 )
 _ADDRESSES = re.compile(r"\b(?:you|your|u|ya|yourself)\b")
-_ASKS_OR_ADDRESSES = re.compile(rf"[?\uff1f\u061f]|(?i:{_ADDRESSES.pattern})")
 
 
 class DetectedFormat(NamedTuple):

@@ -1,8 +1,13 @@
 """Chooses the model that a new run starts from: a bundled base, or random weights.
 
+<<<<<<< HEAD
 Every base reads the beginning of some windows of the training text, in NumPy, and the best one reads them whole. Its
 loss is compared with that of n-grams of the same text, an estimate of training from scratch. The sample is bounded, so
 the choice takes under a second for a text of any size.
+=======
+Every base reads windows of the training text, in NumPy. Its loss is compared with that of n-grams of the same text,
+which estimates training from scratch. The sample is bounded: the choice takes under a second for a text of any size.
+>>>>>>> fff8a5c (all: give classes distinct names, and rewrite docstrings in plain English)
 """
 
 from __future__ import annotations
@@ -72,8 +77,14 @@ class Base(NamedTuple):
     checkpoint: Checkpoint
 
     def start(self, text: SpooledText) -> Start:
+<<<<<<< HEAD
         """Return the start of a run on a text that was just read."""
         has_seen_text = any(source.sha256 in self._files for source in text.sources)
+=======
+        """Return the start of a run on a text."""
+        hashes = {source.sha256 for source in text.sources}
+        has_seen_text = any(source["sha256"] in hashes for source in self.checkpoint.record.sources)
+>>>>>>> fff8a5c (all: give classes distinct names, and rewrite docstrings in plain English)
         path = str(self.path.absolute())
         return Start(self.name, path, self.checkpoint.fingerprint, has_seen_text=has_seen_text)
 
@@ -105,10 +116,10 @@ def select(
     """Choose the base for a text.
 
     Args:
-        text: which was just read.
-        train_share: the share of it, from its start, that trains.
+        text: the whole text of the run.
+        train_share: share of the text, from its start, that trains.
         overrides: settings that the user has set; a base must have the same shape.
-        names: of the bundled models to choose from; those that are not there are skipped.
+        names: of the bundled models to choose from; missing ones are skipped.
     """
     paths = [registry.bundled_folder() / f"{name}{SUFFIX}" for name in names]
     conflicts = {path: conflict(checkpoint.read_header(path).config, overrides) for path in paths if path.is_file()}
@@ -151,7 +162,7 @@ def load_base(start: Start) -> Checkpoint | None:
 
 
 def sample(text: SpooledText, train_share: float) -> list[str]:
-    """Return pieces from all over the training text, all of one length: a window each, and the text before it."""
+    """Return pieces of equal length, spread over the training text: each is a window and the text before it."""
     characters = int(text.counts.sum() * train_share)
     number = min(WINDOWS, max(1, characters // MIN_STRETCH))
     length = min(NGRAM_CHARS + WINDOW, characters // number)
@@ -165,9 +176,15 @@ def _window(piece: str) -> int:
     return len(piece) - min(WINDOW, len(piece) // 2)
 
 
+<<<<<<< HEAD
 def best_base(candidates: Mapping[str, Base], pieces: Sequence[str]) -> tuple[str, float]:
     """Return the name of the base with the lowest loss on the windows, and that loss."""
     engines = {name: Engine(base.checkpoint) for name, base in candidates.items()}
+=======
+def loss_before_training(base: Checkpoint, pieces: Sequence[str]) -> float:
+    """Return a model's loss on the windows. An unknown character costs as much as a uniform guess."""
+    engine, vocabulary = Engine(base), base.vocabulary
+>>>>>>> fff8a5c (all: give classes distinct names, and rewrite docstrings in plain English)
     windows = [piece[_window(piece) :] for piece in pieces]
     probes = [window[:PROBE] for window in windows]
     best = min(engines, key=lambda name: loss_before_training(engines[name], probes, PROBE_WARMUP))
@@ -189,7 +206,7 @@ def loss_before_training(engine: Engine, windows: Sequence[str], warmup: int) ->
 
 
 def ngram_loss(pieces: Sequence[str], order: int = NGRAM_ORDER) -> float:
-    """Return the loss of n-grams on the windows, learned from the text before each; in nats per character.
+    """Return the loss on the windows, in nats per character, of n-grams learned from the text before each.
 
     They are interpolated after Witten and Bell (1991): a context with N characters, T of them different, gives
     T / (N + T) of its probability to the next shorter context.

@@ -1,7 +1,12 @@
 """Fits the weights of a base to a larger vocabulary.
 
+<<<<<<< HEAD
 A new character begins as the known characters that are most like it: the same letter in another case or without its
 accent, else the mean of its script and Unicode category. Only its output bias is its own, by how often the text has it.
+=======
+A new character starts with the weights of the most similar known characters: the same letter in another case or
+without its accent, else the mean of its Unicode category. Only its output bias follows its own frequency.
+>>>>>>> fff8a5c (all: give classes distinct names, and rewrite docstrings in plain English)
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ def extend(base: Checkpoint, vocabulary: Vocabulary, counts: NDArray[np.int64], 
         base: its ids keep their rows.
         vocabulary: holds all characters of the base.
         counts: of each id in the text, (V,).
-        fresh: initial weights of that size, for ids that are like no other.
+        fresh: initial weights of that size, for ids without a similar one.
     """
     old = base.vocabulary
     known = {character: index for index, character in enumerate(old.characters)}
@@ -46,7 +51,11 @@ def extend(base: Checkpoint, vocabulary: Vocabulary, counts: NDArray[np.int64], 
 
 
 def _similar(character: str, known: Mapping[str, int]) -> list[int]:
+<<<<<<< HEAD
     """Return the ids of the known characters that are most like one: its own, one variant, or those of its kind."""
+=======
+    """Return the ids of the most similar known characters: itself, one variant, or its category."""
+>>>>>>> fff8a5c (all: give classes distinct names, and rewrite docstrings in plain English)
     plain = unicodedata.normalize("NFKD", character)[0]
     for variant in (character, character.swapcase(), plain, plain.swapcase(), character.casefold()[0]):
         if variant in known:

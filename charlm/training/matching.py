@@ -1,6 +1,6 @@
-"""Trains the matcher of a text with turns: a reply must fit its own context better than the others of the batch do.
+"""Trains the matcher of a text with turns: each reply is the positive of its context, the rest of the batch negatives.
 
-`charlm train` makes one for every text with turns. This makes one for a model file, and replaces that of its training:
+`charlm train` trains one for every text with turns. This command trains one again and writes it into a model file:
 
     python -m charlm.training.matching MODEL TEXT...
 """
@@ -27,13 +27,13 @@ from charlm.text.conversations import conversations_in
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
-BATCH: Final = 512  # the other replies of a batch are the wrong ones
+BATCH: Final = 512  # pairs; the replies of the others are negatives
 LEARNING_RATE: Final = 0.01  # falls to zero
 COSINE_SCALE: Final = 12.0  # of the cosines before the softmax
 INIT_STD: Final = 0.1
-MIN_PAIRS: Final = 3_000  # fewer teach nothing in one pass, and a second one memorises
-STRETCH_CHARS: Final = 65_536  # read from one place of the text
-SHUFFLED_STRETCHES: Final = 8  # whose pairs are in memory and are shuffled
+MIN_PAIRS: Final = 3_000  # with fewer, one pass does not suffice and a second one overfits
+STRETCH_CHARS: Final = 65_536  # of a contiguous part of the text
+SHUFFLED_STRETCHES: Final = 8  # in memory at once; their pairs are shuffled
 
 Features = tuple[list[int], list[float]]  # buckets and their weights
 
@@ -63,10 +63,10 @@ def train_matching(
         vocabulary: of the ids.
         dialogue: a format with turns.
         seed: of the initial vectors and the order.
-        max_chars: reads only so much, from places all over the text.
+        max_chars: number of characters to read, in stretches from the whole text.
         base: vectors to begin with; by default random ones.
-        time_share: spent share of the time that this may take; 1 ends it.
-        min_pairs: replies that are needed.
+        time_share: returns the spent share of the time budget; 1 ends the training.
+        min_pairs: least number of replies.
     """
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     tables = {
@@ -99,7 +99,7 @@ def train_matching(
 def _batches(
     ids: AnyIds, starts: Sequence[int], vocabulary: Vocabulary, dialogue: Dialogue, rng: np.random.Generator
 ) -> Iterator[tuple[float, list[tuple[Features, Features]]]]:
-    """Yield the read share of the stretches, and the features of contexts and replies."""
+    """Yield the share of the stretches that was read, and a batch of features of contexts and replies."""
     pairs: list[tuple[Features, Features]] = []
     for number in range(0, len(starts), SHUFFLED_STRETCHES):
         chosen = starts[number : number + SHUFFLED_STRETCHES]

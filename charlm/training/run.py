@@ -45,7 +45,7 @@ __all__ = ["Request", "Run", "RunWriter"]
 
 SAMPLE_CHARS = 240
 MATCHING_SHARE = 0.1  # of the budget, at most, for training the matcher
-MATCHING_SPEED = 2.5  # characters that the matcher reads while the model reads one, at least
+MATCHING_SPEED = 2.5  # least characters that the matcher reads in the time of one of the model
 _REASONS = {
     "budget": "its budget is spent",
     "epochs": "it has read its text as often as planned",
@@ -258,7 +258,7 @@ class RunWriter:
         trainer.progress.seconds += clock() - started
 
     def restore_matching(self) -> None:
-        """Take over the matcher of a run that is resumed."""
+        """Load the matcher of a resumed run."""
         if self._run_dir.model.exists():
             model = checkpoint.load(self._run_dir.model)
             self._matching, self._matching_pairs = model.matching, model.record.matching_pairs

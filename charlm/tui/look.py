@@ -71,7 +71,7 @@ class LookPane(Vertical):
         turn: Turn
         step: int
 
-    class Ended(Message):
+    class Closed(Message):
         """The cursor is gone."""
 
     def __init__(self) -> None:
@@ -161,7 +161,7 @@ class LookPane(Vertical):
     def action_end(self) -> None:
         self.transcript.stop_cursor()
         self.set_class(False, "-looking")
-        self.post_message(self.Ended())
+        self.post_message(self.Closed())
 
     @on(Transcript.CursorMoved)
     async def _show_alternatives(self) -> None:

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from charlm.corpora.simulator import MIXES, Conversation, conversations
+from charlm.corpora.simulator import MIXES, SimulatedConversation, conversations
 from charlm.corpora.simulator.check import problems
 from charlm.corpora.simulator.conversation import MAX_LONG_REPLY_CHARS
 from charlm.corpora.simulator.language import article, language
@@ -36,7 +36,7 @@ def script(request: pytest.FixtureRequest) -> Script:
 
 
 @pytest.fixture(scope="module", params=LANGUAGES)
-def made(request: pytest.FixtureRequest) -> list[Conversation]:
+def made(request: pytest.FixtureRequest) -> list[SimulatedConversation]:
     return [one for mix in MIXES.values() for one in conversations(request.param, mix, 1, 200_000)]
 
 
@@ -54,7 +54,7 @@ def test_topics_and_lists_have_no_problems(script: Script) -> None:
     assert not "\n".join(problems(script))
 
 
-def test_conversations_alternate_without_holes(made: list[Conversation]) -> None:
+def test_conversations_alternate_without_holes(made: list[SimulatedConversation]) -> None:
     for one in made:
         assert len(one.turns) % 2 == 0
         assert len(one.turns) >= 2
@@ -64,7 +64,7 @@ def test_conversations_alternate_without_holes(made: list[Conversation]) -> None
         assert all(len(reply) <= MAX_LONG_REPLY_CHARS for reply in one.turns[1::2])
 
 
-def test_replies_have_capitals_end_marks_and_articles(made: list[Conversation]) -> None:
+def test_replies_have_capitals_end_marks_and_articles(made: list[SimulatedConversation]) -> None:
     for reply in (reply for one in made for reply in one.turns[1::2]):
         assert not re.match("[a-z]", reply), reply
         assert re.search(r"[.!?\u2026:)\"']$", reply), reply
@@ -72,7 +72,7 @@ def test_replies_have_capitals_end_marks_and_articles(made: list[Conversation]) 
             assert article(found[2]) == found[1], reply
 
 
-def test_every_fact_asked_for_was_told(made: list[Conversation], script: Script) -> None:
+def test_every_fact_asked_for_was_told(made: list[SimulatedConversation], script: Script) -> None:
     plurals = {word.text: word.plural for words in script.lists.values() for word in words.words}
     known = 0
     for one in made:
@@ -90,7 +90,7 @@ def test_every_fact_asked_for_was_told(made: list[Conversation], script: Script)
     assert known > 500
 
 
-def test_questions_never_told_are_as_many_as_told(made: list[Conversation]) -> None:
+def test_questions_never_told_are_as_many_as_told(made: list[SimulatedConversation]) -> None:
     told = Counter(question.value is None for one in made for question in one.questions)
     assert told[True] == pytest.approx(told[False], rel=0.1)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.tui.widgets import cursor_motion
-from charlm.tui.widgets.document import GAP, HEADER, TEXT, Block, Document
+from charlm.tui.widgets.document import GAP, HEADER, TEXT, Block, TranscriptText
 from charlm.tui.widgets.wrapping import wrap
 from tests.tui.test_graphemes import FAMILY, PARTS
 
@@ -20,27 +20,27 @@ BLOCKS = st.lists(
 ).map(lambda made: [Block(key, *one) for key, one in enumerate(made, 1)])
 
 
-def load(blocks: Sequence[Block], width: int = 12) -> Document:
-    document = Document(width)
+def load(blocks: Sequence[Block], width: int = 12) -> TranscriptText:
+    document = TranscriptText(width)
     document.load(blocks)
     return document
 
 
-def rows(document: Document) -> list[tuple[int, int, str]]:
+def rows(document: TranscriptText) -> list[tuple[int, int, str]]:
     return [tuple(document.row(y)) for y in range(document.row_count)]  # type: ignore[misc]
 
 
-def known_surprises(document: Document) -> list[float | None]:
+def known_surprises(document: TranscriptText) -> list[float | None]:
     return [None if isnan(bits) else bits for bits in document.surprises]
 
 
-def contents(document: Document) -> tuple[object, ...]:
+def contents(document: TranscriptText) -> tuple[object, ...]:
     return document.slice(0, len(document)), known_surprises(document), document.spans, rows(document)
 
 
 @given(BLOCKS, st.lists(st.integers(0, 30), max_size=6))
 def test_streamed_text_is_wrapped_like_loaded_text(blocks: list[Block], cuts: list[int]) -> None:
-    streamed = Document(12)
+    streamed = TranscriptText(12)
     for block in blocks:
         streamed.begin_block(block.key, block.author, block.label, block.inline)
         places = [0, *sorted(min(cut, len(block.text)) for cut in cuts), len(block.text)]
@@ -156,7 +156,7 @@ def test_append_wraps_no_more_than_the_last_row(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_surprises_stay_with_their_characters() -> None:
-    document = Document(12)
+    document = TranscriptText(12)
     document.begin_block(1, "you", "A")
     document.append("ab")
     document.begin_block(2, "bot", "B")
@@ -188,7 +188,7 @@ def test_cursor_moves_by_words_rows_and_blocks() -> None:
 
 
 def test_half_a_flag_breaks_the_row_as_the_whole_flag_does() -> None:
-    document = Document(12)
+    document = TranscriptText(12)
     document.begin_block(1, "bot", "")
     for one in "aaaaa \u202e🇯🇵":
         document.append(one)

@@ -1,4 +1,4 @@
-"""Simulated small talk between a person and the model, which answers to the point and remembers facts.
+"""Simulated small talk between a person and the model. The model answers to the point and remembers facts.
 
 The content is in text files: `LANGUAGE/topics/` has a file for each topic, `LANGUAGE/lists/` one for each kind of word.
 Nothing lists these files. A topic consists of exchanges:
@@ -11,7 +11,7 @@ Nothing lists these files. A topic consists of exchanges:
     B: -> end                               blocks of one speaker in a row are alternatives
     Say hello to {my.dogname} from me.
     P: age                                  a label
-    ---                                     the end of a path: no turn continues across it
+    ---                                     the end of a path: no turn continues past it
 
 `phrases` explains slots. `{my.x}` is a fact about the person. After the person has mentioned it, both know it. The
 exchange with `recall: my.x` asks for it. `python -m charlm.corpora.simulator check` finds mistakes.
@@ -21,14 +21,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from charlm.corpora.simulator.conversation import MIXES, Conversation, Mix, Simulator
+from charlm.corpora.simulator.conversation import MIXES, Mix, SimulatedConversation, Simulator
 from charlm.corpora.simulator.language import language
 from charlm.corpora.simulator.script import load
 
-__all__ = ["MIXES", "Conversation", "Mix", "Simulator", "conversations"]
+__all__ = ["MIXES", "Mix", "SimulatedConversation", "Simulator", "conversations"]
 
 
-def conversations(name: str, mix: Mix, seed: int, characters: int) -> Iterator[Conversation]:
+def conversations(name: str, mix: Mix, seed: int, characters: int) -> Iterator[SimulatedConversation]:
     """Yield conversations in a language until their texts have a number of characters."""
     simulator = Simulator(load(name), language(name), mix, seed)
     while characters > 0:

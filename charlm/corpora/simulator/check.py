@@ -36,7 +36,7 @@ def problems(script: Script) -> Iterator[str]:
         if exchange.place not in ("start", "any", "end"):
             yield f"{where}: no such place: {exchange.place}"
         if (after := exchange.options.get("after")) and (exchange.topic, after) not in names:
-            yield f"{where}: after an exchange {after!r} that the topic has not"
+            yield f"{where}: the topic has no exchange {after!r}"
         yield from _exchange_problems(script, exchange)
 
 
@@ -53,7 +53,7 @@ def _exchange_problems(script: Script, exchange: Exchange) -> Iterator[str]:
         is_first = group is exchange.entry and group[0].speaker == "P"
         least, count = MIN_FIRST_PHRASINGS if is_first else MIN_PHRASINGS, sum(one.phrasing.count() for one in lines)
         if len(lines) < MIN_LINES or count < least:
-            yield f"{group[0].where}: {len(lines)} lines, {count} phrasings; {MIN_LINES} and {least} are the least"
+            yield f"{group[0].where}: {len(lines)} lines, {count} phrasings; needs {MIN_LINES} and {least}"
         for block in group:
             yield from _block_problems(script, exchange, block)
     yield from (f"{block.where}: no path leads to this block" for block in exchange.blocks if block not in reached)
@@ -69,10 +69,10 @@ def _block_problems(script: Script, exchange: Exchange, block: Block) -> Iterato
     seen = set()
     for line in block.lines:
         if any(other.speaker == block.speaker for other in line.next):
-            yield f"{line.where}: the same speaker goes on"
+            yield f"{line.where}: the next block has the same speaker"
         is_open = OPEN in (line.targets or block.targets)
         if block.speaker == "B" and line.is_question and not line.next and not is_open:
-            yield f"{line.where}: the model asks, and no P block answers: add one, or -> open"
+            yield f"{line.where}: no P block answers the model's question: add one, or -> open"
         if line.phrasing in seen:
             yield f"{line.where}: the same phrasing twice"
         seen.add(line.phrasing)

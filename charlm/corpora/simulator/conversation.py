@@ -1,7 +1,6 @@
-"""Walks through exchanges: one conversation of a person and the model after the other.
+"""The simulator: makes conversations by walking from exchange to exchange.
 
-A fact that the person tells is asked for a number of the person's turns later. As many facts are asked for that were
-never told.
+The person asks for a stated fact some turns later. As many questions are about facts that were never stated.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ INTERRUPTION_SHARE: Final = 0.8  # of the exchanges that end early when a questi
 class Mix:
     """Shares of the parts of conversations."""
 
-    memory: float = 0.4  # share of the facts told that are asked for
+    memory: float = 0.4  # share of the stated facts that are asked for
     distances: tuple[tuple[int, float], ...] = ((1, 4), (2, 3), (3, 3), (4, 2), (6, 2), (8, 1), (10, 1), (12, 1))
-    tell: float = 0.25  # share of the exchanges that are chosen because they tell a fact
-    never_told: float = 1.0  # questions about facts never told, for each one about a fact told
-    correct: float = 0.1  # share of the facts told that are corrected
+    tell: float = 0.25  # share of the exchanges that are chosen because they state a fact
+    never_told: float = 1.0  # questions about facts never stated, for each one about a stated fact
+    correct: float = 0.1  # share of the stated facts that are corrected
     made_up: float = 0.5  # share of made-up words in the lists that have them
     stay: float = 0.4  # share of the exchanges that stay with the topic
     greet: float = 0.5  # share of the conversations that begin with a greeting
@@ -53,21 +52,21 @@ MIXES: Final = {
 
 
 @dataclass(frozen=True)
-class Question:
+class FactQuestion:
     """A question about a fact."""
 
     fact: str
-    value: str | None  # None: never told
-    told: int  # the person's turn; -1: never
-    asked: int
+    value: str | None  # None: never stated
+    told: int  # the person's turn; -1: never stated
+    asked: int  # the person's turn
 
 
 @dataclass
-class Conversation:
+class SimulatedConversation:
     """A finished conversation."""
 
     turns: list[str] = field(default_factory=list)  # the person's and the model's, alternating
-    questions: list[Question] = field(default_factory=list)
+    questions: list[FactQuestion] = field(default_factory=list)
 
 
 class _Pool:
@@ -82,11 +81,11 @@ class _Pool:
 
 
 class Simulator:
-    """Makes conversations, each different from the last."""
+    """Makes conversations in a language, with the shares of a mix."""
 
     def __init__(self, script: Script, language: Language, mix: Mix, seed: int) -> None:
         self.script, self.language, self.mix, self.random = script, language, mix, Random(seed)
-        self.owed = 0.0  # number of questions about facts never told that are due
+        self.owed = 0.0  # number of due questions about facts never stated
         self.memory: dict[tuple[str, str], list[Exchange]] = {}  # by kind and fact
         for one in script.exchanges:
             for kind in ("recall", "correct"):
@@ -101,7 +100,7 @@ class Simulator:
         for topic in dict.fromkeys(one.topic for one in middle):
             self.pools[f"topic {topic}"] = _Pool(one for one in middle if one.topic == topic)
 
-    def conversation(self) -> Conversation:
+    def conversation(self) -> SimulatedConversation:
         """Return the next conversation."""
         return _Walk(self).run()
 
@@ -115,7 +114,7 @@ class _Walk:
         self.chance, self.told = self.speakers.chance, self.speakers.told
         style = simulator.random.random()
         self.style = "neat" if style < self.mix.neat else "hurried" if style > 1 - self.mix.hurried else "relaxed"
-        self.result = Conversation()
+        self.result = SimulatedConversation()
         self.speaker = ""  # of the open turn
         self.parts: list[str] = []  # of the open turn
         self.seen: set[object] = set()  # lines used, and topics and names of exchanges
@@ -139,7 +138,7 @@ class _Walk:
         """The model's open turn ends with a question."""
         return self.speaker == "B" and self.parts[-1][-1] in "?\uff1f"
 
-    def run(self) -> Conversation:
+    def run(self) -> SimulatedConversation:
         place = "start" if self.chance(self.mix.greet) else "any"
         while exchange := self._next(place):
             self._exchange(exchange)
@@ -214,11 +213,11 @@ class _Walk:
 
     @property
     def _is_sad(self) -> bool:
-        """The model has just replied to something sad."""
+        """The conversation or the model's last reply is about something sad."""
         return self.speakers.variables.get("mood") == "bad" or self.language.is_sad(self.parts[-1])
 
     def _lines(self, exchange: Exchange, blocks: Sequence[Block]) -> Iterator[tuple[Block, Line]]:
-        """Yield the phrasings that fit the facts known, and lead on."""
+        """Yield the phrasings that fit the known facts and have a continuation that fits."""
         is_entry = blocks is exchange.entry
         told, before = self.told.keys(), self.told.keys() if is_entry else self.told_before
         bound = () if is_entry else self.speakers.locals.keys()
@@ -242,11 +241,11 @@ class _Walk:
                     yield block, line
 
     def _has_two(self, exchange: Exchange) -> bool:
-        """Return whether the person asks for one of two facts of a kind, and has to say which."""
+        """Return whether the person has stated two facts of a kind, so that a question must name one."""
         return any((fact[:-1] if fact[-1] == "2" else fact + "2") in self.told for fact in exchange.facts("recall"))
 
     def _exchange(self, exchange: Exchange) -> None:
-        """Add the turns of an exchange."""
+        """Add the turns of an exchange to the conversation."""
         speakers = self.speakers
         speakers.topic, speakers.locals = exchange.topic, {}
         speakers.variables.update(exchange.conditions)
@@ -257,7 +256,7 @@ class _Walk:
         while blocks:
             lines = list(self._lines(exchange, blocks))
             if not lines:
-                raise CorpusError(f"{blocks[0].where}: no phrasing fits the facts known")
+                raise CorpusError(f"{blocks[0].where}: no phrasing fits the known facts")
             block, line = self._choose(lines)
             if block.speaker == "P":
                 speakers.variables.update(block.conditions)
@@ -278,10 +277,10 @@ class _Walk:
         """Record a question about a fact."""
         for fact in exchange.facts("recall"):
             value = self.speakers.facts[fact].text
-            self.result.questions.append(Question(fact, value, self.told[fact], self.next_turn))
+            self.result.questions.append(FactQuestion(fact, value, self.told[fact], self.next_turn))
             self.simulator.owed += self.mix.never_told
         for fact in exchange.facts("unknown"):
-            self.result.questions.append(Question(fact, None, -1, self.next_turn))
+            self.result.questions.append(FactQuestion(fact, None, -1, self.next_turn))
 
     def _choose(self, lines: Sequence[tuple[Block, Line]]) -> tuple[Block, Line]:
         fresh = [one for one in lines if one[1] not in self.seen] or lines
@@ -340,7 +339,7 @@ class _Walk:
             self.due.append((self.turn + distance, "recall", fact))
 
     def _open(self, speaker: str) -> None:
-        """Let a speaker go on, or take the turn."""
+        """Make a speaker the one whose turn is open."""
         if speaker != self.speaker:
             self._flush()
             self.speaker = speaker

@@ -43,7 +43,7 @@ class Language(Protocol):
     """Rules of a language."""
 
     def finish(self, text: str, is_last: bool = True) -> str:
-        """Return a rendered phrasing as the model writes it; only the last of a turn loses its marks."""
+        """Return a rendered phrasing as the model writes it; the last one of a turn loses its marks."""
 
     def join(self, parts: Sequence[str]) -> str:
         """Return one turn of several phrasings."""
@@ -55,11 +55,11 @@ class Language(Protocol):
         """Return a turn as a person types it: "neat", "relaxed" or "hurried"."""
 
     def is_sad(self, reply: str) -> bool:
-        """Return whether a reply is about something sad, and "Great." would be no answer."""
+        """Return whether a reply is about something sad. The person does not answer "Great." to it."""
 
 
 def article(word: str) -> str:
-    """Return "a" or "an", as the word needs."""
+    """Return the indefinite article of a word, "a" or "an"."""
     return "an" if _VOWEL.match(word) and not _CONSONANT.match(word) else "a"
 
 
@@ -69,7 +69,7 @@ def _typing_tables(name: str) -> dict[str, Any]:
 
 
 def _outside_values(text: str, change: Callable[[str], str]) -> str:
-    """Return a text with a change to all but the words of slots."""
+    """Return a text with everything changed except the words of slots."""
     return "".join(part if part[:1] == VALUE_START else change(part) for part in _VALUE.split(text))
 
 

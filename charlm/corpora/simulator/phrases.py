@@ -1,4 +1,4 @@
-"""Phrasings with slots and alternatives, as topics and word lists write them."""
+"""Phrasings with slots and alternatives, as in topics and word lists."""
 
 # {food} {food2}         two words of the list `food`, the same in a whole exchange
 # {~yes}                 a word of the list `yes`, drawn again at each place
@@ -80,7 +80,7 @@ class Phrasing:
         return found
 
     def count(self) -> int:
-        """Return the number of different texts, about; words of bound slots do not count."""
+        """Return the approximate number of different texts; words of bound slots do not count."""
         product = 1
         for node in self.nodes:
             if isinstance(node, Choice):
@@ -98,11 +98,11 @@ class Words(Protocol):
 
 
 def parse(text: str, where: str = "") -> Phrasing:
-    """Return the phrasing that a text spells; CorpusError names `where`."""
+    """Parse a phrasing. CorpusError names `where`."""
     tokens = [token for token in re.split(r"(\{[^{}]*\}|[\[\]|{}])", text) if token]
     phrasing, rest = _sequence(tokens, 0, where, 0)
     if rest != len(tokens):
-        raise CorpusError(f"{where}: a bracket or bar too many in {text!r}")
+        raise CorpusError(f"{where}: unexpected bracket or bar in {text!r}")
     return phrasing
 
 
@@ -123,7 +123,7 @@ def _sequence(tokens: list[str], at: int, where: str, depth: int) -> tuple[Phras
                 raise CorpusError(f"{where}: {token!r} outside brackets")
             break
         elif token in "{}":
-            raise CorpusError(f"{where}: a brace too many")
+            raise CorpusError(f"{where}: unexpected brace")
         else:
             nodes.append(_slot(token[1:-1], where) if token[0] == "{" else token)
         at += 1

@@ -48,7 +48,7 @@ class Line:
 
     @cached_property
     def is_question(self) -> bool:
-        """It may end as a question."""
+        """It may end with a question mark."""
         return not self.phrasing.ends().isdisjoint("?\uff1f")
 
 
@@ -82,7 +82,7 @@ class Exchange:
 
     @cached_property
     def is_memory(self) -> bool:
-        """It is about a fact told before, and chosen for that alone."""
+        """It recalls, corrects or misses a fact, and is chosen for that alone."""
         return any(kind in self.options for kind in MEMORY)
 
     @cached_property
@@ -92,17 +92,17 @@ class Exchange:
 
     @cached_property
     def needs(self) -> frozenset[str]:
-        """Facts that must have been told before."""
+        """Facts that must be known before."""
         return frozenset(self.facts("needs") + self.facts("recall") + self.facts("correct"))
 
     @cached_property
     def unless(self) -> frozenset[str]:
-        """Facts that must not have been told before."""
+        """Facts that must not be known before."""
         return frozenset(self.facts("unless") + self.facts("unknown"))
 
     @cached_property
     def tells(self) -> frozenset[str]:
-        """Facts that the person may tell."""
+        """Facts that the person may state."""
         return frozenset(fact for line in self._person_lines for fact in line.facts) - self.needs
 
     @cached_property

@@ -22,10 +22,10 @@ class Speakers:
 
     def __init__(self, script: Script, random: Random, made_up: float) -> None:
         self.script, self.random, self.made_up = script, random, made_up
-        self.facts: dict[str, Word] = {}  # about the person, told or not
+        self.facts: dict[str, Word] = {}  # about the person, stated or not
         self.old: dict[str, Word] = {}  # before their correction
         self.locals: dict[str, Word] = {}  # of the exchange
-        self.told: dict[str, int] = {}  # facts and the person's turn
+        self.told: dict[str, int] = {}  # the person's turn that last stated each fact
         self.variables: dict[str, str] = {}
         self.mentioned: list[str] = []  # facts, in the order of their mention
         self.topic = ""

@@ -246,7 +246,7 @@ class ChatScreen(Screen[None]):
 
     # -- messages -----------------------------------------------------------------------------------------------------
 
-    @on(LookPane.Ended)
+    @on(LookPane.Closed)
     def _end_look(self) -> None:
         self.prompt.focus()
 

@@ -9,13 +9,13 @@ import re
 from itertools import chain
 
 from charlm.tui.graphemes import lay_out
-from charlm.tui.widgets.document import Document
+from charlm.tui.widgets.document import TranscriptText
 
 _WORD_START = re.compile(r"(?<!\w)\w")
 _WINDOW_CHARS = 1000  # text searched for a word at a time
 
 
-def cluster_at(document: Document, offset: int) -> tuple[int, int]:
+def cluster_at(document: TranscriptText, offset: int) -> tuple[int, int]:
     """Return start and end of the cluster at an offset."""
     row = document.row(document.row_at(offset))
     for cluster in lay_out(row.text, document.width):
@@ -24,7 +24,7 @@ def cluster_at(document: Document, offset: int) -> tuple[int, int]:
     return offset, offset + 1  # a separator
 
 
-def word_at(document: Document, offset: int) -> tuple[int, int]:
+def word_at(document: TranscriptText, offset: int) -> tuple[int, int]:
     """Return start and end of the word at an offset, or of the cluster if there is no word."""
     start = max(0, offset - _WINDOW_CHARS)
     for match in re.finditer(r"\w+", document.slice(start, offset + _WINDOW_CHARS)):
@@ -33,19 +33,19 @@ def word_at(document: Document, offset: int) -> tuple[int, int]:
     return cluster_at(document, offset)
 
 
-def block_at(document: Document, offset: int) -> tuple[int, int]:
+def block_at(document: TranscriptText, offset: int) -> tuple[int, int]:
     """Return start and end of the block at an offset."""
     index = document.span_index_at(offset)
     return document.spans[index].start, document.span_end(index)
 
 
-def column_at(document: Document, offset: int) -> int:
+def column_at(document: TranscriptText, offset: int) -> int:
     """Return the cell of its row at which the cluster at an offset begins."""
     row = document.row(document.row_at(offset))
     return next((one.column for one in lay_out(row.text, document.width) if row.start + one.end > offset), 0)
 
 
-def nearest(document: Document, offset: int, step: int = -1) -> int | None:
+def nearest(document: TranscriptText, offset: int, step: int = -1) -> int | None:
     """Return the cluster at an offset, or else the nearest one in the direction of `step`, or in the other.
 
     None if the document has no text.
@@ -60,14 +60,14 @@ def nearest(document: Document, offset: int, step: int = -1) -> int | None:
     return None
 
 
-def by_character(document: Document, offset: int, step: int) -> int:
+def by_character(document: TranscriptText, offset: int, step: int) -> int:
     """Return the next cluster, or with a step of -1 the one before."""
     start, end = cluster_at(document, offset)
     found = nearest(document, end if step > 0 else start - 1, step)
     return offset if found is None else found
 
 
-def by_word(document: Document, offset: int, step: int) -> int:
+def by_word(document: TranscriptText, offset: int, step: int) -> int:
     """Return the start of the next word, or with a step of -1 of this one or the one before.
 
     Without such a word, return the last or first cluster of the document.
@@ -86,7 +86,7 @@ def by_word(document: Document, offset: int, step: int) -> int:
     return to_document_edge(document, offset, step)
 
 
-def by_row(document: Document, offset: int, step: int, column: int) -> int:
+def by_row(document: TranscriptText, offset: int, step: int, column: int) -> int:
     """Return the cluster in a column `step` rows below, or above if negative. Rows without text are skipped."""
     here = document.row_at(offset)
     direction = 1 if step > 0 else -1
@@ -100,23 +100,23 @@ def by_row(document: Document, offset: int, step: int, column: int) -> int:
     return row.start + next((one.start for one in clusters if one.column + one.cells > column), clusters[-1].start)
 
 
-def _has_text(document: Document, y: int) -> bool:
+def _has_text(document: TranscriptText, y: int) -> bool:
     return document.is_text_row(y) and bool(document.row(y).text)
 
 
-def to_row_edge(document: Document, offset: int, step: int) -> int:
+def to_row_edge(document: TranscriptText, offset: int, step: int) -> int:
     """Return the last cluster of the row, or with a step of -1 the first."""
     row = document.row(document.row_at(offset))
     return row.start + (lay_out(row.text, document.width)[-1].start if step > 0 else 0)
 
 
-def to_document_edge(document: Document, offset: int, step: int) -> int:
+def to_document_edge(document: TranscriptText, offset: int, step: int) -> int:
     """Return the last cluster of the document, or with a step of -1 the first."""
     edge = nearest(document, len(document) if step > 0 else 0)
     return offset if edge is None else edge
 
 
-def by_block(document: Document, offset: int, step: int) -> int:
+def by_block(document: TranscriptText, offset: int, step: int) -> int:
     """Return the first cluster of the next block, or with a step of -1 of this one or the one before."""
     index = document.span_index_at(offset)
     if step < 0 and offset == document.spans[index].start:

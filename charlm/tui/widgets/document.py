@@ -77,7 +77,7 @@ class DocumentObserver:
         """Surprises or unit values have changed."""
 
 
-class Document:
+class TranscriptText:
     """Blocks of text, wrapped into rows of some width in cells. The observer is notified of each change."""
 
     def __init__(self, width: int = DEFAULT_WIDTH_CELLS, observer: DocumentObserver | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A scroll view over a `Document` that follows its end, or leaves a reader alone who scrolled up.
+"""A scroll view over a `TranscriptText` that follows its end, or leaves a reader alone who scrolled up.
 
 It does not use Textual's `anchor`, which does not engage again while text streams in (textual issue 6677). Only visible
 rows are rendered, each once until it changes, so thousands of characters a second may arrive.
@@ -17,7 +17,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from charlm.tui.widgets.document import Document, DocumentObserver
+from charlm.tui.widgets.document import DocumentObserver, TranscriptText
 from charlm.tui.widgets.rendering import MARGIN_LEFT, MARGIN_RIGHT, RowRenderer
 
 END_SLACK_ROWS: Final = 2  # scrolling down to here follows the end: a wheel turn, while the end moves on
@@ -46,7 +46,7 @@ class DocumentView(ScrollView, DocumentObserver):
 
     def __init__(self) -> None:
         super().__init__()
-        self.document = Document(observer=self)
+        self.document = TranscriptText(observer=self)
         self.following = True  # the view follows the end
         self._held = False  # ... but not now: the visible part stays
         self._self_scrolling = False  # the reader did not cause the present scrolling

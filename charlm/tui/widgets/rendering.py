@@ -19,7 +19,7 @@ from textual.content import Content
 from textual.strip import Strip
 
 from charlm.tui.graphemes import Cluster, lay_out, one_line, shorten
-from charlm.tui.widgets.document import HEADER, TEXT, Document, WrappedRow
+from charlm.tui.widgets.document import HEADER, TEXT, TranscriptText, WrappedRow
 
 HEAT_BITS: Final = (0.0, 0.5, 1.5, 2.5, 4.0, 5.5, 7.0, 10.0)  # surprise at which each heat level begins
 MARGIN_LEFT: Final = 2  # cells
@@ -82,7 +82,7 @@ class Palette:
 class RowRenderer:
     """Renders rows of a document and keeps their strips."""
 
-    document: Document
+    document: TranscriptText
     palette: Palette
     width: int  # width of a strip in cells
     heat: bool = False  # colour characters by surprise
