@@ -1,13 +1,8 @@
 """Chooses the model that a new run starts from: a bundled base, or random weights.
 
-<<<<<<< HEAD
 Every base reads the beginning of some windows of the training text, in NumPy, and the best one reads them whole. Its
-loss is compared with that of n-grams of the same text, an estimate of training from scratch. The sample is bounded, so
+loss is compared with that of n-grams of the same text, which estimates training from scratch. The sample is bounded:
 the choice takes under a second for a text of any size.
-=======
-Every base reads windows of the training text, in NumPy. Its loss is compared with that of n-grams of the same text,
-which estimates training from scratch. The sample is bounded: the choice takes under a second for a text of any size.
->>>>>>> fff8a5c (all: give classes distinct names, and rewrite docstrings in plain English)
 """
 
 from __future__ import annotations
@@ -77,14 +72,8 @@ class Base(NamedTuple):
     checkpoint: Checkpoint
 
     def start(self, text: SpooledText) -> Start:
-<<<<<<< HEAD
-        """Return the start of a run on a text that was just read."""
-        has_seen_text = any(source.sha256 in self._files for source in text.sources)
-=======
         """Return the start of a run on a text."""
-        hashes = {source.sha256 for source in text.sources}
-        has_seen_text = any(source["sha256"] in hashes for source in self.checkpoint.record.sources)
->>>>>>> fff8a5c (all: give classes distinct names, and rewrite docstrings in plain English)
+        has_seen_text = any(source.sha256 in self._files for source in text.sources)
         path = str(self.path.absolute())
         return Start(self.name, path, self.checkpoint.fingerprint, has_seen_text=has_seen_text)
 
@@ -176,15 +165,9 @@ def _window(piece: str) -> int:
     return len(piece) - min(WINDOW, len(piece) // 2)
 
 
-<<<<<<< HEAD
 def best_base(candidates: Mapping[str, Base], pieces: Sequence[str]) -> tuple[str, float]:
     """Return the name of the base with the lowest loss on the windows, and that loss."""
     engines = {name: Engine(base.checkpoint) for name, base in candidates.items()}
-=======
-def loss_before_training(base: Checkpoint, pieces: Sequence[str]) -> float:
-    """Return a model's loss on the windows. An unknown character costs as much as a uniform guess."""
-    engine, vocabulary = Engine(base), base.vocabulary
->>>>>>> fff8a5c (all: give classes distinct names, and rewrite docstrings in plain English)
     windows = [piece[_window(piece) :] for piece in pieces]
     probes = [window[:PROBE] for window in windows]
     best = min(engines, key=lambda name: loss_before_training(engines[name], probes, PROBE_WARMUP))

@@ -1,12 +1,7 @@
 """Fits the weights of a base to a larger vocabulary.
 
-<<<<<<< HEAD
-A new character begins as the known characters that are most like it: the same letter in another case or without its
-accent, else the mean of its script and Unicode category. Only its output bias is its own, by how often the text has it.
-=======
 A new character starts with the weights of the most similar known characters: the same letter in another case or
-without its accent, else the mean of its Unicode category. Only its output bias follows its own frequency.
->>>>>>> fff8a5c (all: give classes distinct names, and rewrite docstrings in plain English)
+without its accent, else the mean of its script and Unicode category. Only its output bias follows its own frequency.
 """
 
 from __future__ import annotations
@@ -51,11 +46,7 @@ def extend(base: Checkpoint, vocabulary: Vocabulary, counts: NDArray[np.int64], 
 
 
 def _similar(character: str, known: Mapping[str, int]) -> list[int]:
-<<<<<<< HEAD
-    """Return the ids of the known characters that are most like one: its own, one variant, or those of its kind."""
-=======
-    """Return the ids of the most similar known characters: itself, one variant, or its category."""
->>>>>>> fff8a5c (all: give classes distinct names, and rewrite docstrings in plain English)
+    """Return the ids of the most similar known characters: itself, one variant, or those of its kind."""
     plain = unicodedata.normalize("NFKD", character)[0]
     for variant in (character, character.swapcase(), plain, plain.swapcase(), character.casefold()[0]):
         if variant in known:
