@@ -38,7 +38,7 @@ SHUFFLED_STRETCHES: Final = 8  # in memory at once; their pairs are shuffled
 Features = tuple[list[int], list[float]]  # buckets and their weights
 
 
-class Trained(NamedTuple):
+class TrainedMatcher(NamedTuple):
     """A matcher's vectors, and the number of pairs of a context and its reply that it was trained on."""
 
     tensors: Tensors
@@ -55,7 +55,7 @@ def train_matching(
     base: Tensors | None = None,
     time_share: Callable[[], float] = lambda: 0.0,
     min_pairs: int = MIN_PAIRS,
-) -> Trained | None:
+) -> TrainedMatcher | None:
     """Train on the turns of a text, each at most once. Return None if there are too few.
 
     Args:
@@ -93,7 +93,7 @@ def train_matching(
         pairs += len(batch)
     if pairs < min_pairs:
         return None
-    return Trained({name: table.detach().half().float().numpy() for name, table in tables.items()}, pairs)
+    return TrainedMatcher({name: table.detach().half().float().numpy() for name, table in tables.items()}, pairs)
 
 
 def _batches(

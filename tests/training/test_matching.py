@@ -13,7 +13,7 @@ from charlm import checkpoint
 from charlm.inference.matching import Matcher
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
-from charlm.training.matching import STRETCH_CHARS, Trained, main, train_matching
+from charlm.training.matching import STRETCH_CHARS, TrainedMatcher, main, train_matching
 
 from ..conftest import random_checkpoint
 
@@ -33,26 +33,26 @@ def talk(pairs: int, seed: int = 0) -> str:
     return "\n\n".join(conversations)
 
 
-def train(text: str, seed: int = 1, **options: Any) -> Trained | None:
+def train(text: str, seed: int = 1, **options: Any) -> TrainedMatcher | None:
     vocabulary = Vocabulary(sorted(set(text)), has_bytes=False)
     return train_matching(vocabulary.encode(text), vocabulary, LINES, seed, **{"min_pairs": MIN_PAIRS, **options})
 
 
 @pytest.fixture(scope="module")
-def trained() -> Trained:
+def trained() -> TrainedMatcher:
     found = train(talk(5_000))
     assert found is not None
     return found
 
 
-def test_fitting_reply_ranks_above_others(trained: Trained) -> None:
+def test_fitting_reply_ranks_above_others(trained: TrainedMatcher) -> None:
     matcher = Matcher(*trained.tensors.values())
     replies = [f"{topic[::-1]} it is, well" for topic in TOPICS]
     for number, topic in enumerate(TOPICS):
         assert matcher.similarity([f"tell me of {topic}"], replies).argmax() == number
 
 
-def test_training_is_deterministic_for_a_seed(trained: Trained) -> None:
+def test_training_is_deterministic_for_a_seed(trained: TrainedMatcher) -> None:
     again, other = train(talk(5_000)), train(talk(5_000), seed=2)
     assert again is not None
     assert other is not None
@@ -62,7 +62,7 @@ def test_training_is_deterministic_for_a_seed(trained: Trained) -> None:
         assert np.array_equal(tensor.astype(np.float16).astype(np.float32), tensor)  # a model file loses nothing
 
 
-def test_training_begins_with_the_base_and_leaves_it_as_it_is(trained: Trained) -> None:
+def test_training_begins_with_the_base_and_leaves_it_as_it_is(trained: TrainedMatcher) -> None:
     before = {name: tensor.copy() for name, tensor in trained.tensors.items()}
     further = train(talk(2_500), base=trained.tensors)
     assert further is not None
