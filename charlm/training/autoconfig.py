@@ -44,6 +44,7 @@ EPOCHS, EPOCHS_CHARS, EPOCHS_GROWTH = 12.0, 54_000, 0.2
 MAX_BASE_DECAY = 30.0  # towards a base, for EPOCHS_CHARS of text or less; a weight moves at most 1 / 30 from the base
 BASE_DROPOUT_SHARE = 0.5  # of the dropout that training from scratch needs
 MIN_EPOCH_CHUNKS = 48  # of each lane; fewer and longer lanes make more steps of an epoch, which small texts need
+BASE_MIN_EPOCH_CHUNKS = 24  # of a model that has a base, which needs fewer steps
 MAX_WEIGHTS_PER_CHARACTER = 12  # of training text; larger models memorise it
 
 
@@ -81,7 +82,8 @@ def plan(
         settings["minutes"] = DEFAULT_MINUTES
     shape = {field.name: settings.pop(field.name) for field in fields(ModelConfig) if field.name in settings}
     TrainConfig(**settings)  # checks the values before they are used
-    lanes, chunk = _lanes_and_chunk(characters, settings, machine.ranks)
+    min_chunks = MIN_EPOCH_CHUNKS if base is None else BASE_MIN_EPOCH_CHUNKS
+    lanes, chunk = _lanes_and_chunk(characters, settings, machine.ranks, min_chunks)
     step = machine.ranks * lanes * chunk
     # How much is read in a number of minutes depends on the model, so the model is chosen by the work.
     work = _characters_seen(settings, characters, step, machine, MEDIUM_WEIGHTS) * TRAINING_PASSES * MEDIUM_WEIGHTS
@@ -114,11 +116,11 @@ def plan(
     return model, TrainConfig(**{**planned, **settings})
 
 
-def _lanes_and_chunk(characters: int, settings: Mapping[str, Any], ranks: int) -> tuple[int, int]:
+def _lanes_and_chunk(characters: int, settings: Mapping[str, Any], ranks: int, min_chunks: int) -> tuple[int, int]:
     chunk = settings.get("chunk") or max(8, min(64, characters // 64))
     if "lanes" in settings:
         return int(settings["lanes"]), chunk
-    return max(1, min(32, max_lanes(characters, chunk * MIN_EPOCH_CHUNKS) // ranks)), chunk
+    return max(1, min(32, max_lanes(characters, chunk * min_chunks) // ranks)), chunk
 
 
 def _size(work: float, characters: int, shape: Mapping[str, Any]) -> Size:

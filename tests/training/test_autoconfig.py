@@ -86,6 +86,12 @@ def test_plan_reads_a_small_text_a_limited_number_of_times() -> None:
     assert plan(20_000, 65, {"epochs": 90})[1].max_epochs == 0
 
 
+def test_small_text_gets_more_lanes_from_a_base() -> None:
+    base = ModelConfig(vocabulary=65)
+    scratch, based = (plan(54_000, 65, {"minutes": 1}, base=one)[1] for one in (None, base))
+    assert scratch.lanes < based.lanes == 32
+
+
 def test_weight_decay_pulls_to_a_base_unless_overridden() -> None:
     base = ModelConfig(vocabulary=50)
     assert plan(100_000, 70, {}, base=base)[1].decay_to_base
