@@ -11,6 +11,8 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -22,6 +24,7 @@ from charlm.tensor_shapes import MATCHING_BUCKETS
 
 CONTEXT_TURNS: Final = 2
 PREVIOUS_WEIGHT: Final = 0.5  # of the words of the turn before the last
+PART_CHARS: Final = 3  # parts of words tell something of unknown words (Bojanowski et al. 2017)
 
 # Words ("don't" is one), single characters of scripts without spaces, and signs.
 _WORD = re.compile("[\u3040-\u30ff\u3400-\u9fff]|[^\\W\u3040-\u30ff\u3400-\u9fff]+(?:'[a-z]+)?|[^\\w\\s]")
@@ -66,8 +69,20 @@ def context_features(turns: Sequence[str]) -> tuple[list[int], list[float]]:
 def features(text: str, age: int = 0) -> list[int]:
     """Return the buckets of the words and word pairs of a text, `age` turns before the last one."""
     words = _WORD.findall(text.lower())
-    pairs = [f"{one} {other}" for one, other in zip(["", *words], [*words, ""], strict=True)]
-    return [zlib.crc32(f"{age}{word}".encode("utf-8", "replace")) % MATCHING_BUCKETS for word in (*words, *pairs)]
+    pairs = [f"{age}{one} {other}" for one, other in zip(["", *words], [*words, ""], strict=True)]
+    return [*chain.from_iterable(_word_buckets(age, word) for word in words), *map(_bucket, pairs)]
+
+
+@lru_cache(1 << 16)
+def _word_buckets(age: int, word: str) -> tuple[int, ...]:
+    """Return two buckets of a word, since others share one but hardly both, and those of parts of a long word."""
+    marked = f"<{word}>"
+    parts = [marked[at : at + PART_CHARS] for at in range(len(word) + 3 - PART_CHARS)] if len(word) > PART_CHARS else []
+    return tuple(_bucket(f"{age}{kind}") for kind in (word, f"#{word}", *(f"~{part}" for part in parts)))
+
+
+def _bucket(feature: str) -> int:
+    return zlib.crc32(feature.encode("utf-8", "replace")) % MATCHING_BUCKETS
 
 
 def _unit(vector: Array) -> Array:

@@ -27,7 +27,7 @@ from charlm.text.conversations import conversations_in
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
-BATCH: Final = 512  # pairs; the replies of the others are negatives
+BATCH: Final = 128  # pairs; the replies of the others are negatives
 LEARNING_RATE: Final = 0.01  # falls to zero
 COSINE_SCALE: Final = 12.0  # of the cosines before the softmax
 INIT_STD: Final = 0.1
