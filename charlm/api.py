@@ -17,9 +17,9 @@ from charlm.adapt.dynamic_eval import learn
 from charlm.adapt.learner import Learner
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
-from charlm.chat.learning import default_rate
+from charlm.chat.learning import default_dials
 from charlm.checkpoint import Checkpoint, TrainingRecord
-from charlm.config import ChatConfig, DataConfig, LearnConfig, ModelConfig, SamplingConfig, TrainConfig
+from charlm.config import DataConfig, LearnConfig, ModelConfig, SamplingConfig, TrainConfig
 from charlm.errors import UsageError
 from charlm.inference.context import Context, StaticModel, never, read_prompt
 from charlm.inference.engine import Engine
@@ -148,16 +148,17 @@ class Model:
             bot: name of the model.
             seed: gives the same replies again.
             learn: whether the model learns from your messages, or at which rate; None takes
-                `charlm.chat.learning.default_rate`. The model itself does not change.
+                `charlm.chat.learning.default_dials`. The model itself does not change.
             **dials: fields of `charlm.config.ChatConfig`.
 
         Raises:
             UsageError: a name or a setting is invalid.
         """
+        default = default_dials(self._model.base.checkpoint)
         if learn is None or isinstance(learn, bool):
-            usual = default_rate(self.dialogue) if learn is None else LearnConfig().rate
+            usual = default.learn if learn is None else LearnConfig().rate
             learn = usual if learn is not False else 0.0
-        settings = ChatConfig().changed(**dials, learn=learn)
+        settings = default.changed(**dials, learn=learn)
         data = ConversationData.start(self.dialogue, you, bot, settings, seed)
         return Conversation(self._model.base, data)
 

@@ -8,18 +8,22 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from charlm.adapt.learner import AdaptedContext
-from charlm.config import LearnConfig
+from charlm.checkpoint import Checkpoint
+from charlm.config import ChatConfig, LearnConfig
 from charlm.errors import CharlmError, CheckpointError
 from charlm.inference.context import Context
-from charlm.text.dialogue import Dialogue
+
+CANDIDATES_WITH_MATCHER: Final = 8
 
 
-def default_rate(dialogue: Dialogue) -> float:
-    """Return the learning rate of a new chat; docs/experiments.md has the measurements.
+def default_dials(model: Checkpoint) -> ChatConfig:
+    """Return the dials of a new chat; docs/experiments.md has the measurements.
 
-    A format with turns separates what a person says from what the model says. In a plain text, learning is off.
+    A format with turns separates what a person says from what the model says. In a plain text, learning is off. A
+    matcher chooses well among many candidates.
     """
-    return LearnConfig().rate if dialogue.has_turns else 0.0
+    rate = LearnConfig().rate if model.dialogue.has_turns else 0.0
+    return ChatConfig(learn=rate, candidates=CANDIDATES_WITH_MATCHER if model.matching else ChatConfig.candidates)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from charlm import checkpoint
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.export import export
-from charlm.chat.learning import default_rate
+from charlm.chat.learning import default_dials
 from charlm.chat.presets import with_preset
 from charlm.chat.storage.listing import ConversationSummary
 from charlm.chat.storage.store import ConversationStore
@@ -67,7 +67,7 @@ class Session:
         name = options.model or (summary.model if summary is not None else None)
         self._load(default_model() if name is None else self._find(name))
         if summary is None:
-            dials = self._with_options(ChatConfig(learn=default_rate(self.dialogue)))
+            dials = self._with_options(default_dials(self.engine.checkpoint))
             self.conversation = self._create(options.you, options.bot, dials, options.seed)
             return
         self.open(summary.number)
@@ -215,10 +215,13 @@ class Session:
 
     def switch_model(self, name: str) -> None:
         """Load another model, and start a new conversation with it."""
-        path, dials, default = find_model(name), self.conversation.dials, default_rate(self.dialogue)
+        path, dials, old = find_model(name), self.conversation.dials, default_dials(self.engine.checkpoint)
         self._load(path)
-        if dials.learn == default:  # the person has not changed it
-            dials = replace(dials, learn=default_rate(self.dialogue))
+        new = default_dials(self.engine.checkpoint)
+        if dials.learn == old.learn:  # the person has not changed it
+            dials = replace(dials, learn=new.learn)
+        if dials.candidates == old.candidates:
+            dials = replace(dials, candidates=new.candidates)
         self.conversation = self._create(None, None, dials, None)
 
     def change_speakers(self, you: str | None, bot: str | None) -> None:

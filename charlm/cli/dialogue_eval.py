@@ -13,9 +13,10 @@ from typing import Final
 from charlm.adapt.learner import Learner
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
+from charlm.chat.learning import default_dials
 from charlm.cli.command import load_engine
 from charlm.cli.output import print_json, print_table, print_text, progress_bar
-from charlm.config import ChatConfig, LearnConfig
+from charlm.config import LearnConfig
 from charlm.errors import UsageError
 from charlm.inference.engine import Engine
 from charlm.insight import dialogue_cases, response_selection
@@ -93,7 +94,7 @@ def evaluate_partner(
     """
     engine = _load(path)
     off = {{"learning": "learn"}.get(one, one): 0.0 for one in without}
-    dials = ChatConfig(learn=config.rate).changed(**off)
+    dials = default_dials(engine.checkpoint).changed(**{"learn": config.rate, **off})
     language = engine.vocabulary.language
 
     def new(seed: int) -> Conversation:
@@ -162,11 +163,12 @@ def _sample_replies(engine: Engine, conversations: Sequence[Sequence[Utterance]]
     dialogue = engine.checkpoint.dialogue
     several = [turns for turns in conversations if len(turns) > 1]
     stride = max(1, len(several) // MAX_SAMPLED_CONVERSATIONS)
+    dials = default_dials(engine.checkpoint).changed(learn=0.0)
     pairs: list[ReplyPair] = []
     for number, turns in enumerate(several[::stride][:MAX_SAMPLED_CONVERSATIONS]):
         names = list(dict.fromkeys(one.name for one in turns))
         you, bot = names[:2] if len(names) > 1 else (None, None)
-        data = ConversationData.start(dialogue, you, bot, seed=seed + number)
+        data = ConversationData.start(dialogue, you, bot, dials=dials, seed=seed + number)
         pairs += converse(Conversation(engine, data), first_messages(turns))
     return pairs
 

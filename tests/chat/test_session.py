@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from charlm.chat.learning import CANDIDATES_WITH_MATCHER
 from charlm.chat.reply import Observer
 from charlm.chat.session import ChatOptions, Session
 from charlm.chat.storage.store import ConversationStore
 from charlm.checkpoint import save
 from charlm.errors import CharlmError, NotFoundError, UsageError
-from tests.chat.models import DIALOGUES, random_checkpoint
+from tests.chat.models import DIALOGUES, random_checkpoint, random_matching
 from tests.chat.talkers import talking_checkpoint, texts
 
 SHORT = (("candidates", 1), ("length", 12))
@@ -234,3 +235,17 @@ def test_label_shows_speaker_version_and_stop(begin: Open) -> None:
     session.switch_model("novel")
     session.conversation.say("once ")
     assert [session.label(one) for one in session.conversation.path] == ["", ""]
+
+
+def test_number_of_candidates_follows_the_matcher_unless_chosen(open_session: Open, models: Path) -> None:
+    save(
+        replace(talking_checkpoint(), dialogue=DIALOGUES["lines"], matching=random_matching()), models / "m.safetensors"
+    )
+    save(replace(talking_checkpoint(), dialogue=DIALOGUES["lines"]), models / "n.safetensors")
+    session = open_session(model=str(models / "n.safetensors"))
+    few = session.conversation.dials.candidates
+    session.switch_model(str(models / "m.safetensors"))
+    assert session.conversation.dials.candidates == CANDIDATES_WITH_MATCHER > few
+    session.conversation.dials = replace(session.conversation.dials, candidates=7)
+    session.switch_model(str(models / "n.safetensors"))
+    assert session.conversation.dials.candidates == 7
