@@ -10,6 +10,7 @@ import io
 import os
 import re
 import selectors
+import time
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TextIO, cast
@@ -21,7 +22,12 @@ from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
+from charlm.tui.graphemes import clean_input
+
 POLL_SECONDS: Final = 0.1  # between two looks whether the app has ended
+
+# Characters that reorder or hide text, and C1: every input field would write them to the terminal.
+_HIDDEN: Final = re.compile("[\x80-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
 
 # CSI, with parameters; OSC and the like, up to their end; a character set; else only the ESC.
 _SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[]P^_X][^\x07\x1b\r\n]*(?:\x07|\x1b\\)|[()][0-9A-Z])?")
@@ -31,31 +37,42 @@ class InputParser(XTermParser):
     """Parses what a terminal sends.
 
     A paste is text up to its end, without escape sequences. Textual would take them for keys. It would also fail at
-    sequences with impossible numbers; here they are dropped.
+    sequences with impossible numbers; here they are dropped, as are characters that would control the terminal.
     """
+
+    max_pause_seconds = 5.0  # within a paste; after a longer one its end was lost
 
     def __init__(self, debug: bool = False) -> None:
         super().__init__(debug)
         self._pasting = False
+        self._last_input = 0.0  # when it came
         self._seen = ""  # of a paste; outside of one the last characters, which may begin one
 
     def feed(self, data: str) -> Iterator[Message]:
         """Yield the messages of more input. An empty text ends it."""
         if not data:
             yield from super().feed(data)
+        data = _HIDDEN.sub("", data)
+        self._last_input = time.monotonic()
         while data:
             seen, mark, after = (self._seen + data).partition(
                 BRACKETED_PASTE_END if self._pasting else BRACKETED_PASTE_START
             )
             if self._pasting and mark:
                 yield from (one for one in self._parse(mark) if not isinstance(one, events.Paste))
-                yield events.Paste(_SEQUENCE.sub("", seen).replace("\0", ""))
+                yield events.Paste(clean_input(_SEQUENCE.sub("", seen)))
             elif not self._pasting:
                 yield from self._parse(data[: len(data) - len(after)])
                 seen = seen[1 - len(BRACKETED_PASTE_START) :]
             self._seen = "" if mark else seen
             self._pasting ^= bool(mark)
             data = after
+
+    def tick(self) -> Iterator[Message]:
+        """Yield the messages of input that was waited for in vain."""
+        if self._pasting and time.monotonic() - self._last_input > self.max_pause_seconds:
+            yield from self.feed(BRACKETED_PASTE_END)
+        yield from super().tick()
 
     def _parse(self, data: str) -> Iterator[Message]:
         try:

@@ -9,10 +9,11 @@ _KNOWN = re.compile(
     r"\x1b\[(?P<row>\d+);(?P<column>\d+)H"
     r"|\x1b\[\?(?P<mode>\d+)(?P<on>[hl])"
     r"|\x1b\[[\d;]*m"  # colours
+    r"|\x1b\]52;c;[A-Za-z0-9+/=]*\x07"  # the clipboard
     r"|\x1b\[\?\d+\$p|\x1b\[>\d+u|\x1b\[<u|\x1b\]22;[a-z-]*\x07"  # questions; keyboard protocol, pointer
 )
 _REORDERING = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-_UNFINISHED = re.compile(r"\x1b(?:[\[\]][^\x1b]{0,20})?\Z")
+_UNFINISHED = re.compile(r"\x1b(?:[\[\]][^\x1b]{0,20}|\]52;[^\x07\x1b]*)?\Z")
 
 
 class Strange(AssertionError):  # noqa: N818  # it is one

@@ -62,6 +62,7 @@ def pasted(messages: list[Message]) -> list[str]:
         ("aa\x1b]8;;http://a.b\x1b\\bb\x1b]8;;\x1b\\", "aabb"),
         ("aa\x1b]0;never ends\nbb", "aa]0;never ends\nbb"),
         ("aa\x1b", "aa"),
+        ("aa\x07\x00\u202ebb\x9b\r\ncc", "aabb\ncc"),
         ("\x1b[200~aa", "aa"),
         ("", ""),
     ],
@@ -77,6 +78,17 @@ def test_paste_ends_at_its_end_however_it_arrives(text: str, cuts: list[int]) ->
     messages = parse(f"x{START}{text}{END}y", cuts)
     assert pasted(messages) == pasted(parse(START + text + END))
     assert [one.key for one in messages if isinstance(one, Key)] == ["x", "y"]
+
+
+def test_paste_without_end_ends_after_a_pause() -> None:
+    from charlm.tui.driver import InputParser
+
+    parser = InputParser()
+    parsed = [*parser.feed(START + "aa"), *parser.tick()]
+    assert parsed == []
+    parser.max_pause_seconds = 0.0
+    assert pasted([*parser.tick()]) == ["aa"]
+    assert isinstance(next(iter(parser.feed("y"))), Key)
 
 
 @given(hostile, st.lists(st.integers(0, 200)))
