@@ -2,6 +2,7 @@
 # make test        every check and every test but the campaigns; what CI runs
 # make check       every check and the quick tests
 # make test-all    every check and every test, with the campaigns: more kills, examples and cells of the same
+# make campaign    random use of the chat for half an hour: keys and pastes, histories, two processes on one file
 # make demo        train for a minute on a small text, show what the model writes
 #
 # Each sets up .venv first, unless it is there and still right.
@@ -22,7 +23,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgro
 # Messages of `make chat` when there is neither a terminal nor a pipe.
 MESSAGES := Hello! How are you?\nWhat do you like to do?\nWhy do you like it?
 
-.PHONY: setup chat test test-all check lint tests tests-all quick demo bench clean
+.PHONY: setup chat test test-all campaign check lint tests tests-all quick demo bench clean
 
 setup: $(READY)
 
@@ -60,6 +61,10 @@ tests: setup
 
 tests-all: setup
 	$(PYTEST) -m '' --hypothesis-profile campaign
+
+# Each campaign prints its figures; docs/reliability.md has those of the last run.
+campaign: setup
+	$(BIN)/python -m pytest -m campaign -s tests/tui/test_monkey.py tests/chat/test_histories.py tests/chat/test_processes.py
 
 quick: setup
 	$(PYTEST) -m 'not slow and not campaign'

@@ -241,9 +241,13 @@ class ChatApp(ReportingApp):
             end = time.monotonic() + MAX_LEAVE_SECONDS
             while session.conversation.busy and time.monotonic() < end:
                 await asyncio.sleep(0.01)
-            if not await asyncio.to_thread(session.close, partial(self.call_later, self.show_note)):
+            if not await asyncio.to_thread(session.close, self._show_wait):
                 code = code or 1
         self.exit(code)
+
+    def _show_wait(self, text: str) -> None:
+        """Show until the end why the chat is not saved yet. Called in another thread."""
+        self.call_later(partial(self.notify, visible(text), markup=False, severity="warning", timeout=60))
 
     def on_unmount(self) -> None:
         """End the worker threads, which would outlive the app."""

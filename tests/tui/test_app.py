@@ -448,7 +448,8 @@ async def test_resume_restores_versions_and_head(open_chat: OpenChat) -> None:
         turns = chat.turns
         await chat.press("f5")
         kept = chat.turns
-        await chat.press("ctrl+q")
+        await chat.pilot.press("ctrl+q")
+        await chat.until(lambda: chat.app.return_code is not None)
     assert turns != kept
     async with open_chat(resume=True, seed=None) as chat:
         assert chat.turns == kept
@@ -457,13 +458,31 @@ async def test_resume_restores_versions_and_head(open_chat: OpenChat) -> None:
         assert chat.turns == turns
 
 
+async def test_quit_waits_for_a_program_that_holds_the_database(open_chat: OpenChat) -> None:
+    async with open_chat() as chat:
+        await chat.say("one")
+        with closing(sqlite3.connect(home() / FILE, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await chat.say("two")
+            kept = chat.turns
+            await chat.pilot.press("ctrl+q")
+            await chat.until(lambda: "not saved yet" in chat.notes)
+            await chat.type("three")
+            await chat.until(lambda: "the chat is being saved" in chat.notes)
+            other.execute("ROLLBACK")
+        await chat.until(lambda: chat.app.return_code is not None)
+        assert chat.app.return_code == 0
+    async with open_chat(resume=True, seed=None) as chat:
+        assert chat.turns == kept
+
+
 @pytest.mark.parametrize("by_palette", [False, True])
 async def test_quit_during_reply_saves_it(open_chat: OpenChat, by_palette: bool) -> None:
     async with open_chat(model="novel", dials=replace(QUICK, length=10_000)) as chat:
         chat.engine.seconds = 0.005
         await chat.begin_reply("talk", 10)
         await (chat.app.run_action("quit") if by_palette else chat.pilot.press("ctrl+q"))
-        await chat.until(lambda: not chat.conversation.busy)
+        await chat.until(lambda: chat.app.return_code is not None)
         kept = chat.turns
     async with open_chat(model="novel", resume=True, seed=None) as chat:
         assert chat.turns == kept
