@@ -93,7 +93,7 @@ class Monkey:
         self.memory: list[int] = []  # KiB
         self._received, self._has_left = 0, False
         self._rng = random.Random(seed)
-        self._size = size
+        self._first = self._size = size
 
     def play(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -112,10 +112,8 @@ class Monkey:
         while self.terminal.child.isalive() and any(self._drain()):
             pass
         began = time.monotonic()
-        self._size = (
-            max(20, self._size[0] + self._rng.choice([-9, 9])),
-            max(8, self._size[1] + self._rng.choice([-3, 3])),
-        )
+        sizes = [(self._first[0] + by, self._first[1] + by // 3) for by in (-9, 0, 9)]
+        self._size = self._rng.choice([one for one in sizes if one != self._size])
         self.terminal.resize(*self._size)
         seen = self._received
         while self._received == seen and self.read():
