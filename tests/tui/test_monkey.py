@@ -32,7 +32,7 @@ pytestmark = [
 MAX_ANSWER_SECONDS: Final = 2.0
 MAX_GROWTH_KIB: Final = 60_000  # of the resident memory, once every panel has been open
 BURSTS_PER_CHECK: Final = 25
-ALTERNATE_SCREEN_LEFT: Final = "\x1b[?1049l"
+PASTE_OFF: Final = "\x1b[?2004l"  # is written first when the app leaves its screen
 
 LETTERS = "abc .,?!\n\té日\U0001f469\u200d\U0001f467\u202e"
 CONTROLS = [chr(code) for code in range(32) if chr(code) not in f"\x1b{CTRL_Q}"] + ["\x7f"]
@@ -128,14 +128,14 @@ class Monkey:
 
     def read(self) -> bool:
         """Process output, and forget it; return false after the end."""
-        kept = self.terminal.sent = self.terminal.sent[-len(ALTERNATE_SCREEN_LEFT) :]
+        kept = self.terminal.sent = self.terminal.sent[-len(PASTE_OFF) :]
         going = True
         try:
             going = self.terminal.read()
         except Strange:  # once the app has left, the terminal itself shows input
-            assert self._has_left or ALTERNATE_SCREEN_LEFT in self.terminal.sent
+            assert self._has_left or PASTE_OFF in self.terminal.sent
         self._received += len(self.terminal.sent) - len(kept)
-        self._has_left |= ALTERNATE_SCREEN_LEFT in self.terminal.sent
+        self._has_left |= PASTE_OFF in self.terminal.sent
         return going
 
     def _drain(self) -> Iterator[bool]:
