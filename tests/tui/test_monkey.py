@@ -97,7 +97,7 @@ class Monkey:
 
     def play(self, seconds: float) -> None:
         end = time.monotonic() + seconds
-        while time.monotonic() < end and self.terminal.child.isalive():
+        while time.monotonic() < end and self.terminal.child.isalive() and not self._has_left:
             self._send(burst(self._rng, self._size))
             self.bursts += 1
             self.read()
@@ -132,7 +132,7 @@ class Monkey:
         going = True
         try:
             going = self.terminal.read()
-        except Strange:  # once the app has left, the terminal itself shows input
+        except (Strange, UnicodeDecodeError):  # once the app has left, the terminal itself shows input
             assert self._has_left or PASTE_OFF in self.terminal.sent
         self._received += len(self.terminal.sent) - len(kept)
         self._has_left |= PASTE_OFF in self.terminal.sent
