@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from textual import events
 from textual.app import App
+from textual.await_complete import AwaitComplete
 from textual.widget import Widget
 from textual.widgets import TextArea
 from textual.widgets.text_area import DocumentNavigator, Location, WrappedDocument
@@ -26,6 +27,17 @@ class ReportingApp(App[int]):
 
     def _fatal_error(self) -> None:
         self._close_messages_no_wait()
+
+    async def on_event(self, event: events.Event) -> None:
+        try:
+            await super().on_event(event)
+        except AttributeError:
+            if not isinstance(event, events.MouseDown):  # Textual fails at one on a widget that was just removed
+                raise
+
+    def pop_screen(self) -> AwaitComplete:
+        """Close the top screen, but never the last: the command palette closes twice at two quick Enters."""
+        return super().pop_screen() if len(self.screen_stack) > 1 else AwaitComplete.nothing()  # type: ignore[no-untyped-call]
 
 
 async def run_bindings(widget: Widget, event: events.Key) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.events import MouseDown
 from textual.pilot import Pilot
 
 from charlm.chat.session import ChatOptions, Session
 from charlm.checkpoint import save
 from charlm.tui.app import ChatApp, run
 from tests.conftest import random_checkpoint
-from tests.tui.chat import PLAY
+from tests.tui.chat import PLAY, Chat
 
 
 @pytest.fixture
@@ -77,3 +78,23 @@ def test_crash_of_saving_keeps_the_conversation_in_the_report(
     text = report.read_text(encoding="utf-8")
     document = json.loads(text[text.index('{\n "charlm"') :])
     assert document["turns"][0]["text"] == "hello"
+
+
+async def test_screen_that_is_closed_twice_is_no_error(chat: Chat) -> None:
+    chat.app.action_help()
+    await chat.until(lambda: chat.app.screen is not chat.screen)
+    await chat.pilot.pause(0.2)
+    help_ = chat.app.screen
+    for _ in range(2):  # as at two quick Enters
+        help_.dismiss(None)
+    await chat.until(lambda: chat.app.screen is chat.screen)
+
+
+async def test_click_on_a_removed_widget_is_no_error(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(event: object) -> None:
+        raise AttributeError("region")
+
+    monkeypatch.setattr(chat.screen, "_forward_event", fail)
+    await chat.app.on_event(MouseDown(None, 1, 1, 0, 0, 1, False, False, False))
+    monkeypatch.undo()
+    assert chat.app.crash is None
