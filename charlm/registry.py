@@ -7,6 +7,7 @@ A model's name is a path (anything with a slash or the suffix), or the name of a
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,8 @@ def find_model(name: str) -> Path:
     given = Path(name)
     if _is(Path.is_file, given) or (given.suffix == SUFFIX and _is(Path.exists, given)):
         return given
+    if is_path(name) and _is(Path.is_file, path := Path(name + SUFFIX)):
+        return path
     for folder in folders():
         path = folder / f"{name.removesuffix(SUFFIX)}{SUFFIX}"
         if _is(Path.is_file, path):
@@ -69,6 +72,14 @@ def find_model(name: str) -> Path:
     else:
         hint = "list the models with charlm models" if names else "make one with charlm train FILE"
     raise NotFoundError(f"no model named {name!r}", hint)
+
+
+def command_name(path: Path) -> str:
+    """Return the shortest name that finds a model or its run from here, quoted for a shell."""
+    is_local = path.parent == LOCAL
+    name = path.stem if is_local else str(path).removesuffix(SUFFIX)
+    is_found = (is_local or is_path(name)) and not name.startswith("-") and not _is(Path.is_file, Path(name))
+    return shlex.quote(name if is_found else str(path))
 
 
 def _is(kind: Callable[[Path], bool], path: Path) -> bool:

@@ -76,6 +76,15 @@ def test_path_wins_over_name(three_folders: list[Path]) -> None:
         assert find_model(name) == path
 
 
+def test_path_without_suffix_finds_a_model(three_folders: list[Path]) -> None:
+    path = put(Path("elsewhere/lake.v2.safetensors"))
+    put(three_folders[0] / "elsewhere/lake.v2.safetensors")
+    for name in ("elsewhere/lake.v2", "./elsewhere/lake.v2", str(path.resolve())):
+        assert find_model(name).samefile(path)
+    put(Path("elsewhere/lake.v2"))
+    assert find_model("elsewhere/lake.v2") == Path("elsewhere/lake.v2")
+
+
 def test_folder_is_no_model_unless_its_path_is_given(three_folders: list[Path]) -> None:
     for folder in (Path("sea"), Path("lake.safetensors"), three_folders[0] / "sea.safetensors"):
         folder.mkdir(parents=True)

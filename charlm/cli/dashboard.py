@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Self, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -14,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from charlm.cli import INTERRUPTED
-from charlm.cli.output import print_json
+from charlm.cli.output import print_json, print_note
+from charlm.registry import command_name
 from charlm.settings import plural
 from charlm.text.dataset import CacheRebuilt, Reading
 from charlm.text.dialogue import MAX_NAMES
@@ -50,6 +52,15 @@ class ProgressView:
 
     def stopping(self) -> None:
         """Show that the run will stop after this step."""
+
+
+class QuietView(ProgressView):
+    """Prints only that a save failed."""
+
+    def show(self, event: events.Event) -> None:
+        super().show(event)
+        if isinstance(event, events.SaveFailed):
+            print_note(notice(event))
 
 
 class JsonView(ProgressView):
@@ -295,8 +306,7 @@ def notice(event: CacheRebuilt | events.RolledBack | events.SaveFailed) -> str:
 
 def farewell(event: events.Ended) -> RenderableType:
     """Return the result, and the next command."""
-    path = visible(event.path)
-    name = path.removeprefix("checkpoints/").removesuffix(".safetensors")
+    path, name = visible(event.path), visible(command_name(Path(event.path)))
     if event.reason == "interrupted":
         return Text(f"stopped at step {event.step}, saved\nresume:  charlm train --resume {name}")
     assert event.validation is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import select
 import signal
 import sys
 import threading
@@ -22,11 +23,12 @@ from charlm.chat.commands import COMMANDS, ChatUI, Command, Operation, find_comm
 from charlm.chat.reply import Observer, Reply
 from charlm.chat.session import Session
 from charlm.chat.turns import BOT, Turn
-from charlm.cli.output import print_json, print_note, print_text
+from charlm.cli.output import is_live, print_json, print_note, print_text
 from charlm.errors import CharlmError
 from charlm.inference.generate import Piece
 
 PROMPT = "you> "
+PASTE_SECONDS = 0.02  # between two lines of a paste
 _END_SIGNALS: Final = [one for one in (signal.SIGTERM, getattr(signal, "SIGHUP", None)) if one is not None]
 
 
@@ -77,10 +79,21 @@ class PlainChat:
                 yield line.removesuffix("\n")
             return
         with contextlib.suppress(ImportError):
-            import readline  # noqa: F401  # gives input() a history and an editor
+            import readline  # gives input() a history and an editor
+
+            if is_live():
+                readline.parse_and_bind("set enable-bracketed-paste on")
+        lines: list[str] = []
         with contextlib.suppress(EOFError):
             while True:
-                yield input(PROMPT)
+                lines = [input(PROMPT)]
+                # A terminal without bracketed paste sends the rest of a paste as lines that are there at once.
+                while not lines[0].startswith("/") and select.select([sys.stdin], [], [], PASTE_SECONDS)[0]:
+                    lines.append(input())
+                yield "\n".join(lines)
+                lines = []
+        if lines:  # the input ended in a paste
+            yield "\n".join(lines)
         click.echo(err=True)
 
     def _take(self, line: str) -> None:

@@ -93,7 +93,7 @@ def command(ctx: click.Context, /, **options: object) -> int:
     if options["as_json"] and TorchrunEnv.of().rank == 0:
         view: dashboard.ProgressView = dashboard.JsonView(sys.stdout)
     elif not is_shown:
-        view = dashboard.ProgressView()
+        view = dashboard.QuietView()
     else:
         view = dashboard.Dashboard() if live else dashboard.PlainView(sys.stderr)
 

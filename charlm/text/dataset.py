@@ -15,6 +15,7 @@ import codecs
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -312,9 +313,8 @@ def _fingerprint(texts: Sequence[Sequence[Path]], data: DataConfig, base: Vocabu
         digest.update(b"\n")
         for path in text:
             if not path.is_file():
-                raise CorpusError(
-                    f"{path} is a pipe or device, which a resume cannot read", f"cat {path} | charlm train -"
-                )
+                problem = f"{path} is a pipe or device, which a resume cannot read"
+                raise CorpusError(problem, f"cat {shlex.quote(str(path))} | charlm train -")
             stat = path.stat()
             digest.update(os.fsencode(f"\n{path.absolute()} {stat.st_size} {stat.st_mtime_ns}"))
     return digest.hexdigest()[:16]

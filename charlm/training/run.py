@@ -30,6 +30,7 @@ from charlm.inference.generate import Generation, Sampler
 from charlm.model.lm import to_tensors
 from charlm.tensor_shapes import parameter_count
 from charlm.training import plot, run_state, runtime_tuning
+from charlm.training.awake_clock import AwakeClock
 from charlm.training.base_selection import AUTO, NONE, find_base
 from charlm.training.events import Ended, Evaluated, Event, Planned, Sampled, Saved, SaveFailed
 from charlm.training.loop import Trainer
@@ -65,7 +66,7 @@ class Run:
         save_every: seconds between saves; every evaluation saves too.
         sample_every: seconds between displayed samples; None for one at each evaluation.
         tensorboard: write TensorBoard events into the run's folder.
-        clock: seconds.
+        clock: seconds. A stop of the process does not count.
         env: the rank of this process; None asks the environment.
 
     Raises:
@@ -97,7 +98,7 @@ class Run:
             self._request = request
         self._save_every = save_every
         self._sample_every = sample_every
-        self._clock = clock
+        self._clock = AwakeClock(clock)
         self._make_tensorboard = _import_tensorboard() if tensorboard else None
         self._stop = False
         self._trainer: Trainer | None = None
@@ -113,7 +114,7 @@ class Run:
         device = pick_device(self._request.overrides.get("device") or "auto", self._env.local_rank)
         group = ProcessGroup(self._env, device)
         try:
-            with group.translate_peer_errors():
+            with group.translate_peer_errors(), self._clock.watching():
                 for event in self._events(group, device):
                     yield event
                     if self._stop and self._trainer is None:

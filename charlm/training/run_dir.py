@@ -25,7 +25,7 @@ from typing import Any
 from charlm.checkpoint import SUFFIX
 from charlm.errors import CheckpointError, OutputError, TrainingError
 from charlm.files import write_bytes
-from charlm.registry import LOCAL, is_path
+from charlm.registry import LOCAL, command_name, is_path
 
 METRICS = (
     "step",
@@ -69,8 +69,8 @@ class RunDir:
 
     @property
     def reference(self) -> str:
-        """The name or path that finds the run on the command line."""
-        return self.name if self.model.parent == LOCAL else str(self.model)
+        """The name or path that finds the run on the command line, quoted for a shell."""
+        return command_name(self.model)
 
     def write_owner(self, launch: str) -> None:
         """Record the launch that trains this run; see `charlm.training.torchrun_env`."""

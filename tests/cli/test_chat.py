@@ -219,10 +219,10 @@ def terminal(models: Path) -> Iterator[Open]:
     """The chat in lines, in a pseudo-terminal."""
     children = []
 
-    def call(*arguments: str) -> pexpect.spawn[str]:
-        command = ["-m", "charlm", "chat", *arguments, "--plain"]
+    def call(*arguments: str, term: str = "dumb") -> pexpect.spawn[str]:
+        command, variables = ["-m", "charlm", "chat", *arguments, "--plain"], environment(TERM=term)
         child = pexpect.spawn(
-            sys.executable, command, cwd=str(models.parent), env=environment(), encoding="utf-8", timeout=60, echo=False
+            sys.executable, command, cwd=str(models.parent), env=variables, encoding="utf-8", timeout=60, echo=False
         )
         children.append(child)
         child.expect_exact("you> ")
@@ -264,6 +264,21 @@ def test_ctrl_d_ends_the_chat(terminal: Open) -> None:
     child = terminal("-c")  # it shows where it stood
     child.sendeof()
     assert code(child) == 0
+
+
+@pytest.mark.parametrize("paste", ["one\n two\nthree\n", "\x1b[200~one\n two\nthree\x1b[201~\n"])
+def test_paste_of_several_lines_is_one_turn(terminal: Open, paste: str) -> None:
+    import readline
+
+    if "\x1b" in paste and "GNU" not in (readline.__doc__ or ""):
+        pytest.skip("this readline has no bracketed paste")
+    child = terminal("play", *OPTIONS, term="xterm-256color")
+    child.send(paste)
+    child.expect_exact("you> ")
+    assert kept()[0].text == "one\n two\nthree"
+    child.send("four\n\x04")
+    assert code(child) == 0
+    assert [turn.text for turn in kept()][2] == "four"
 
 
 def test_resumed_chat_shows_the_last_turns(terminal: Open, models: Path) -> None:

@@ -18,7 +18,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from charlm.checkpoint import TrainingRecord
-from charlm.cli.dashboard import BARS, Dashboard, JsonView, PlainView, ProgressView, bits, clock, sparkline
+from charlm.cli.dashboard import BARS, Dashboard, JsonView, PlainView, ProgressView, QuietView, bits, clock, sparkline
 from charlm.config import ModelConfig, TrainConfig
 from charlm.text.dataset import Reading
 from charlm.text.dialogue import MAX_NAMES, Dialogue
@@ -331,3 +331,10 @@ def test_a_clock_is_read_back(seconds: float) -> None:
 )
 def test_clock(seconds: float, shown: str) -> None:
     assert clock(seconds) == shown
+
+
+def test_quiet_view_prints_only_that_a_save_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    view = QuietView()
+    view.show(SaveFailed(4, "disk full"))
+    view.show(RolledBack(4, 9.0, 0.5, 1))
+    assert capsys.readouterr() == ("", "not saved at step 4: disk full; the files of the last save are unchanged\n")
