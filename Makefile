@@ -2,7 +2,7 @@
 # make test        every check and every test but the campaigns; what CI runs
 # make check       every check and the quick tests
 # make test-all    every check and every test, with the campaigns: more kills, examples and cells of the same
-# make campaign    random use of the chat for half an hour: keys and pastes, histories, two processes on one file
+# make campaign    random use of the chat, damaged files, kills, full disks; over an hour
 # make demo        train for a minute on a small text, show what the model writes
 #
 # Each sets up .venv first, unless it is there and still right.
@@ -65,6 +65,9 @@ tests-all: setup
 # Each campaign prints its figures; docs/reliability.md has those of the last run.
 campaign: setup
 	$(BIN)/python -m pytest -m campaign -s tests/tui/test_monkey.py tests/chat/test_histories.py tests/chat/test_processes.py
+	$(BIN)/python -m tests.campaigns.damaged_files 25000
+	$(BIN)/python -m tests.campaigns.kills 100
+	$(BIN)/python -m tests.campaigns.full_disk 20
 
 quick: setup
 	$(PYTEST) -m 'not slow and not campaign'

@@ -42,9 +42,9 @@ def measure_context(
 ) -> list[ContextGain]:
     """Return bits per character by length of context, ascending, over the same characters for every length.
 
-    Blocks of `width` characters, spread evenly over the text, are predicted. A context longer than four widths is
-    counted from the start of the block, so that one pass serves all of it. Calls `on_read` with the number of ids read
-    since the last call. Raises CorpusError if the text is too short for the longest context.
+    Blocks of `width` characters, spread evenly over the text, are predicted; as many as fit without overlap, at most
+    `blocks`. One pass serves near characters, so a context is up to a quarter longer. Calls `on_read` with the number
+    of ids read since the last call. Raises CorpusError if the text is too short for the longest context.
     """
     longest = lengths[-1]
     if len(ids) < longest + 2 * width:
@@ -52,17 +52,11 @@ def measure_context(
             f"the text has {len(ids)} characters, but a context of {longest} needs {longest + 2 * width}",
             "use a longer text, or a smaller --max-context",
         )
+    blocks = min(blocks, max(2, (len(ids) - longest) // width))
     starts = np.linspace(longest, len(ids) - width, blocks).astype(np.int64)
-    surprise = np.empty((len(lengths), blocks, width))
-    for row, length in enumerate(lengths):
-        # A window predicts a whole block after a long context, and else one character.
-        is_long = length > 4 * width
-        places = starts if is_long else (starts[:, None] + np.arange(width)).ravel()
-        last, streams = (width, MAX_STREAMS) if is_long else (1, 4 * MAX_STREAMS)
-        windows = np.stack([ids[place - length : place + last] for place in places], axis=1)
-        parts = [windows[:, first : first + streams] for first in range(0, len(places), streams)]
-        nats = np.concatenate([_surprise_at_end(engine, part, last, on_read) for part in parts], axis=1)
-        surprise[row] = nats.T.reshape(blocks, width)
+    places = (starts[:, None] + np.arange(width)).ravel()
+    surprise = np.array([_surprise_after(engine, ids, places, length, on_read) for length in lengths])
+    surprise = surprise.reshape(len(lengths), blocks, width)
     per_block = surprise.mean(axis=2) / math.log(2)  # neighbours correlate, so a block counts as one sample
     errors = (per_block - per_block[-1]).std(axis=1) / math.sqrt(blocks)
     return [
@@ -71,16 +65,37 @@ def measure_context(
     ]
 
 
+def _surprise_after(
+    engine: Engine, ids: Ids, places: Ids, length: int, on_read: Callable[[int], None]
+) -> NDArray[np.float64]:
+    """Return the nats of the ids at ascending places, (N,), each after at least `length` ids from the zero state."""
+    last = max(1, length // 4)
+    firsts = [int(places[0])]
+    for place in places:
+        if place >= firsts[-1] + last:
+            firsts.append(int(place))
+    padded = np.concatenate((ids, np.zeros(last, ids.dtype)))
+    windows = np.stack([padded[first - length : first + last] for first in firsts], axis=1)
+    streams = MAX_STREAMS * max(1, 256 // len(windows))
+    parts = [windows[:, start : start + streams] for start in range(0, len(firsts), streams)]
+    nats = np.concatenate([_surprise_at_end(engine, part, last, on_read) for part in parts], axis=1)
+    window = np.searchsorted(firsts, places, side="right") - 1
+    result: NDArray[np.float64] = nats[places - np.array(firsts)[window], window]
+    return result
+
+
 def _surprise_at_end(engine: Engine, windows: Ids, last: int, on_read: Callable[[int], None]) -> NDArray[np.float64]:
     """Read windows, (T, B), from the zero state; return the nats of their last ids, (last, B)."""
-    context, streams = windows[:-1], windows.shape[1]
-    state, before = engine.start(streams), np.empty((0, streams, engine.config.vocabulary), np.float32)
+    context, truth = windows[:-1], windows[1:, :, None]
+    state = engine.start(windows.shape[1])
+    nats: NDArray[np.float64] = np.empty((0, windows.shape[1]))
     for first in range(0, len(context), SEGMENT):
         part = context[first : first + SEGMENT]
         state, logits = engine.forward(state, part)
-        before = np.concatenate((before, logits[-last:]))[-last:]
+        log_p = np.take_along_axis(log_softmax(logits), truth[first : first + len(part)], axis=-1)
+        nats = np.concatenate((nats, -log_p[..., 0].astype(np.float64)))[-last:]
         on_read(part.size)
-    return -np.take_along_axis(log_softmax(before), windows[-last:, :, None], axis=-1)[..., 0].astype(np.float64)
+    return nats
 
 
 class RecallScore(NamedTuple):

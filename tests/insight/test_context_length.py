@@ -35,7 +35,7 @@ def test_measure_context_equals_reading_each_context(cell: str) -> None:
         total = []
         for start in np.linspace(64, 396, 3).astype(int):
             for place in range(start, start + 4):
-                first = (start if row.length > 16 else place) - row.length
+                first = (start if row.length >= 16 else place) - row.length
                 _, logits = engine.prefill(engine.start(), ids[first:place])
                 total.append(-log_softmax(logits)[ids[place]] / math.log(2))
         assert row.bits == pytest.approx(np.mean(total), abs=1e-4)
@@ -194,3 +194,15 @@ def test_measure_recall_equals_reading_each_target() -> None:
     assert row.bits == pytest.approx(np.mean(nats) / math.log(2), abs=1e-4)
     assert row.accuracy == pytest.approx(np.mean(right))
     assert row.error
+
+
+def test_measure_context_of_a_short_text_reads_little() -> None:
+    engine, read = Engine(random_checkpoint()), 0
+
+    def count(ids: int) -> None:
+        nonlocal read
+        read += ids
+
+    ids = np.random.default_rng(0).integers(0, len(engine.vocabulary), 5000)
+    measure_context(engine, ids, [1 << power for power in range(13)], on_read=count)
+    assert read < 20 * len(ids)

@@ -1,0 +1,1 @@
+"""Long searches for failures, behind `make campaign`. Each prints a row of `docs/reliability.md`."""
