@@ -26,7 +26,7 @@ COMMANDS = (
     ("models", "export", "./m.safetensors", "-o", "m.safetensors", "--force"),
     ("memory", "./m.safetensors", "text.txt", "--max-context", "64", "--blocks", "2", "--plot", "plot.svg"),
     ("chat", "./m.safetensors", "--length", "2000", "--candidates", "1"),
-    ("compare", "text.txt", "--cells", "gru,rnn", "--steps", "4", "--hidden", "16", "-o", "compared"),
+    ("compare", "text.txt", "--cells", "gru,rnn", "--steps", "4", "-o", "compared"),
 )
 MAX_BYTES = 3e6
 

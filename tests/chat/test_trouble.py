@@ -275,6 +275,18 @@ def test_file_that_is_no_database_is_renamed(reopen: Reopen, path: Path, engine:
     assert [one.title for one in store.search()] == ["hello"]
 
 
+def test_file_of_an_unknown_format_is_renamed(reopen: Reopen, path: Path, engine: Engine) -> None:
+    store = reopen()
+    begin(store, engine, "hello")
+    store.close()
+    content = bytearray(path.read_bytes())
+    content[47] = 99  # the schema's format, in the header
+    path.write_bytes(content)
+    assert reopen().search() == []
+    [aside] = set_aside(path)
+    assert aside.read_bytes() == content
+
+
 def test_several_damaged_files_are_all_kept(path: Path) -> None:
     path.parent.mkdir()
     for number in range(4):

@@ -34,6 +34,7 @@ _HEADER: Final = """
     FROM pragma_application_id, pragma_user_version
 """
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_DAMAGE: Final = ("unsupported file format", "no such ", "no column named")  # errors that have no code of their own
 _UNUSABLE: Final = {
     sqlite3.SQLITE_FULL: ("the disk is full", "make room"),
     sqlite3.SQLITE_BUSY: ("another program holds it", "close what has it open"),
@@ -129,8 +130,11 @@ class Database:
         self.generation += 1
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
-        with _transaction(connection, "BEGIN"):  # another process may be creating the tables
-            application, version, tables = connection.execute(_HEADER).fetchone()
+        try:
+            with _transaction(connection, "BEGIN"):  # another process may be creating the tables
+                application, version, tables = connection.execute(_HEADER).fetchone()
+        except UnicodeDecodeError:  # SQLite's message about a damaged table has its name
+            application, version, tables = 0, 0, 1
         if tables and application != _APPLICATION:
             error = sqlite3.DatabaseError("not a file of charlm's")
             error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
@@ -157,7 +161,7 @@ class Database:
             yield
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in _DAMAGED:
+            if code in _DAMAGED or (code == sqlite3.SQLITE_ERROR and any(text in str(error) for text in _DAMAGE)):
                 raise self._set_aside() from error
             if code in _UNUSABLE:
                 why, hint = _UNUSABLE[code]
