@@ -44,7 +44,7 @@ BANDWIDTH_BYTES = 1 << 28  # far larger than any cache
     ("charlm bench --learn novel.txt --minutes 1,4", "the loss that each budget reaches on a text"),
 )
 @click.option("--seconds", default=8.0, help="Time to train with each of the two shapes.")
-@click.option("--learn", metavar="FILE", help="Train on this text instead, and report the loss reached.")
+@click.option("--learn", metavar="FILE", help="Train on this text from scratch instead, and report the loss reached.")
 @click.option("--minutes", default="1,4", metavar="M,M", help="Budgets for --learn.")
 @click.option("--seed", default=1, help="For --learn.")
 @json_option
@@ -85,7 +85,9 @@ def _learn(path: str, budgets: list[float], seed: int) -> Iterator[dict[str, flo
         with tempfile.TemporaryDirectory() as folder:
             started = time.monotonic()
             steps = _Steps()
-            trained = charlm.train(path, output=Path(folder, "m"), minutes=minutes, seed=seed, on_event=steps)
+            trained = charlm.train(
+                path, base="none", output=Path(folder, "m"), minutes=minutes, seed=seed, on_event=steps
+            )
             yield {
                 "minutes": minutes,
                 "validation": trained.validation,

@@ -47,8 +47,8 @@ def test_a_table_for_people(charlm: Charlm) -> None:
 
 
 def test_learning_is_reported_at_each_budget(charlm: Charlm, tmp_path: Path) -> None:
-    report = json.loads(charlm("bench", "--learn", HARBOUR, "--minutes", "0.01,0.02", "--json").out)
-    assert [row["minutes"] for row in report["learn"]] == [0.01, 0.02]
+    report = json.loads(charlm("bench", "--learn", HARBOUR, "--minutes", "0.04,0.08", "--json").out)
+    assert [row["minutes"] for row in report["learn"]] == [0.04, 0.08]
     for row in report["learn"]:
         assert 0 < row["steps_share"] < 1
         assert row["validation"] > 0

@@ -206,7 +206,7 @@ def test_completion_prints_a_script(charlm: Charlm, shell: str, mark: str) -> No
         ("charlm sample no", {"noise"}),
         ("charlm models show no", {"noise"}),
         ("charlm sample --top-", {"--top-k", "--top-p"}),
-        ("charlm score noise --order ", {"surprise", "line"}),
+        ("charlm score noise --order ", {"line", "max", "mean", "total", "words"}),
     ],
 )
 def test_completion_finds_words(model: str, tmp_path: Path, words: str, expected: set[str]) -> None:

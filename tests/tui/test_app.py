@@ -586,6 +586,19 @@ async def test_panel_covering_prompt_has_focus(open_chat: OpenChat) -> None:
         assert chat.screen.prompt.has_focus
 
 
+async def test_reopened_short_conversation_learns_again(open_chat: OpenChat) -> None:
+    async with open_chat(size=(140, 30), dials=replace(QUICK, learn=3e-3)) as chat:
+        await chat.say("so it goes")
+        number = chat.app.session.number
+        await chat.type("/new")
+        await chat.until(lambda: chat.status("learned") == "")
+        await chat.type(f"/open {number}")
+        await chat.say("and on")
+        assert "moved" in chat.status("learned")
+        await chat.type("/new")
+        await chat.until(lambda: chat.turns == [])
+
+
 async def test_learning_shows_meter_until_forgotten(open_chat: OpenChat) -> None:
     async with open_chat(size=(140, 30), dials=replace(QUICK, learn=3e-3)) as chat:
         assert chat.status("learned") == ""
@@ -596,15 +609,9 @@ async def test_learning_shows_meter_until_forgotten(open_chat: OpenChat) -> None
         assert chat.shown == chat.turns
         await chat.type("/learn")
         assert "moved by" in chat.notes
-        number = chat.app.session.number
-        await chat.type("/new")
-        await chat.until(lambda: chat.status("learned") == "")
-        await chat.type(f"/open {number}")
-        await chat.until(lambda: chat.status("learned") == memory)
         await chat.type("/forget")
         await chat.until(lambda: chat.status("learned") == "")
         await chat.press("f6")
         assert chat.status("learned") == memory
         await chat.press("f6")
         assert chat.turns == []
-        await chat.until(lambda: chat.status("learned") == "")
