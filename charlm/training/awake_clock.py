@@ -1,4 +1,4 @@
-"""A clock that leaves out the time in which the process was stopped, by Ctrl-Z or SIGSTOP."""
+"""A clock without the time while the process was stopped, by Ctrl-Z or SIGSTOP."""
 
 from __future__ import annotations
 

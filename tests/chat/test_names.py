@@ -93,7 +93,7 @@ def test_turns_without_names_change_nothing(dials: ChatConfig) -> None:
 
 
 def gains(bias: NameBias, text: str) -> dict[str, float]:
-    """What each character gains after a text."""
+    """Gains of the characters after a text."""
     for index in LETTERS.encode(text).tolist():
         bias.advance(index)
     zeros = np.zeros(len(LETTERS), np.float32)

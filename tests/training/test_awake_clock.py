@@ -1,4 +1,4 @@
-"""Time in which the process is stopped does not count against a budget."""
+"""Time while the process is stopped does not count against a budget."""
 
 from __future__ import annotations
 
