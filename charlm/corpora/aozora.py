@@ -1,29 +1,25 @@
-"""Reads Japanese books in the notation of Aozora Bunko, as sentences and speeches.
+"""Reads Japanese books in the notation of Aozora Bunko.
 
 A file begins with an explanation of the notation, between two lines of hyphens. It ends with a colophon. Ruby (a
 reading, in double angle brackets), notes (in square brackets, after a number sign) and headings are removed. A
-reference mark and a note may replace a missing character; such a sentence is rejected.
+reference mark and a note may stand for a character that the file's encoding lacks.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import groupby
 from typing import Final
 
 from charlm.corpora.documents import CleaningReport, Document, Files
 from charlm.text.decoding import normalise
 
-MISSING_CHARACTER: Final = "\u203b"  # a reference mark
 _RULE = re.compile(r"^-{20,}\n", re.MULTILINE)
 _COLOPHON = re.compile(r"^\u5e95\u672c[\uff1a:]", re.MULTILINE)
 _HEADING = re.compile(r"\uff3b\uff03[^\uff3d]*\u898b\u51fa\u3057[^\uff3d]*\uff3d")
 _JIS_NOTE = re.compile(r"\u203b\uff3b\uff03[^\uff3d]*?([12])-(\d{1,2})-(\d{1,2})[^\uff3d]*\uff3d")
 _NOTE = re.compile(r"\uff3b\uff03[^\uff3d]*\uff3d|\u300a[^\u300b]*\u300b|\uff5c")
-_ENDS: Final = "\u3002\uff01\uff1f"
 OPENS: Final = "\u300c\u300e\uff08"
-_CLOSES: Final = "\u300d\u300f\uff09"
 
 
 def documents(files: Files, report: CleaningReport) -> Iterator[Document]:
@@ -51,35 +47,3 @@ def paragraphs(text: str) -> list[str]:
         body = body[: colophon.start()]
     lines = (_NOTE.sub("", line).strip() for line in body.splitlines() if not _HEADING.search(line))
     return [line for line in lines if line]
-
-
-def passages(text: str, longest: int) -> list[list[str]]:
-    """Return the sentences of each paragraph of the body; speeches in a row are one passage, each a turn.
-
-    Args:
-        text: of a file.
-        longest: characters of a speech; a longer one is split into sentences like a paragraph.
-    """
-    found = []
-    for is_speech, lines in groupby(paragraphs(text), lambda line: _is_speech(line, longest)):
-        if is_speech:
-            found.append([line[1:-1] for line in lines])
-        else:
-            found.extend(list(sentences(line)) for line in lines)
-    return found
-
-
-def sentences(paragraph: str) -> Iterator[str]:
-    """Yield the sentences of a paragraph; punctuation within brackets ends none."""
-    depth = begin = 0
-    for at, letter in enumerate(paragraph):
-        depth += (letter in OPENS) - (letter in _CLOSES)
-        if letter in _ENDS and depth <= 0 and paragraph[at + 1 : at + 2] not in (*_ENDS, *_CLOSES):
-            yield paragraph[begin : at + 1]
-            begin, depth = at + 1, 0
-    if begin < len(paragraph):
-        yield paragraph[begin:]
-
-
-def _is_speech(line: str, longest: int) -> bool:
-    return line[0] == "\u300c" and line.find("\u300d") == len(line) - 1 and len(line) <= longest + 2

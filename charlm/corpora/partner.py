@@ -7,10 +7,10 @@ The pairs that people wrote add other wordings.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from charlm.corpora import dialogue_sources, pii, simulator
+from charlm.corpora import dialogue_sources, japanese_base, pii, simulator
 from charlm.corpora.documents import CleaningReport, Document, Files
 from charlm.corpora.english import typed
 from charlm.corpora.filters import CRUDE
@@ -18,8 +18,11 @@ from charlm.text.decoding import normalise
 
 MAX_TURN_CHARS: Final = 160
 SEED: Final = 1
-PARTS: Final = {"talk": 46_000_000, "recall": 8_000_000, "copy": 2_000_000}
-"""Characters of the simulator's mixes."""
+PARTS: Final[dict[str, Mapping[str, int]]] = {
+    "english": {"talk": 46_000_000, "recall": 8_000_000, "copy": 2_000_000},
+    "japanese": {"talk": 20_000_000, "recall": 4_000_000, "copy": 1_000_000},
+}
+"""Characters of the simulator's mixes, for each language."""
 SHARES: Final = {
     "english-dialogue/chitchat-en-friendly": 1.0,
     "english-dialogue/chitchat-en": 0.0,
@@ -34,11 +37,32 @@ wins over the simulator's many wordings, also where it does not fit.
 """
 
 
-def documents(files: Files, report: CleaningReport, parts: Mapping[str, int] = PARTS) -> Iterator[Document]:
-    """Yield simulated conversations, then conversations between people."""
-    for mix, characters in parts.items():
-        for number, one in enumerate(simulator.conversations("english", simulator.MIXES[mix], SEED, characters)):
+def documents(
+    files: Files,
+    report: CleaningReport,
+    simulated: Sequence[str] = ("english",),
+    parts: Mapping[str, int] | None = None,
+) -> Iterator[Document]:
+    """Yield simulated conversations, then conversations between people.
+
+    Args:
+        files: of people's conversations.
+        report: counts removals.
+        simulated: the language.
+        parts: characters of the simulator's mixes; by default those of `PARTS`.
+    """
+    (language,) = simulated
+    for mix, characters in (parts or PARTS[language]).items():
+        for number, one in enumerate(simulator.conversations(language, simulator.MIXES[mix], SEED, characters)):
             yield Document(f"{mix}-{number}", "\n".join(one.turns))
+    if language == "english":
+        yield from _english(files, report)
+    else:
+        for number, document in enumerate(japanese_base.conversations(files, report)):
+            yield Document(f"{document.name}:{number}", document.text)
+
+
+def _english(files: Files, report: CleaningReport) -> Iterator[Document]:
     for path, text in files:
         share = next((share for beginning, share in SHARES.items() if path.startswith(beginning)), 1.0)
         for number, turns in enumerate(dialogue_sources.read(path, normalise(text))):

@@ -404,11 +404,15 @@ def test_random_kills_lose_nothing(charlm: Charlm, tmp_path: Path, count: int) -
     """SIGKILL at random moments: each file is always whole, and the finished run is bit-exact."""
     settings = [*TINY, "--steps", str(320 * count), "--evaluations", "12", "--dropout", "0.1", "--save-every", "0.05"]
     rng = random.Random(1)
-    begun = ["train", HARBOUR, "-o", "m", *settings]
     model, resume_file = (tmp_path / "checkpoints" / name for name in ("m.safetensors", "m.run/resume.safetensors"))
+
+    def resumed_or_begun() -> list[str | Path]:
+        resumed = ["train", "--resume", "m"]
+        return resumed if resume_file.exists() else ["train", HARBOUR, "-o", "m", *settings, "--force"]
+
     kills, last_step, slowness = 0, 0, 1.0
     while kills < count:
-        process = begin_child(["train", "--resume", "m"] if resume_file.exists() else [*begun, "--force"], tmp_path)
+        process = begin_child(resumed_or_begun(), tmp_path)
         process.join(timeout=slowness * rng.uniform(0.3, 1.2))
         if process.exitcode is not None:
             assert process.exitcode == 0, "it must not fail by itself"
@@ -428,8 +432,7 @@ def test_random_kills_lose_nothing(charlm: Charlm, tmp_path: Path, count: int) -
         if last_step == 0 and kills % 3 == 0:  # on a busy machine a child may need longer to reach its first save
             slowness *= 2
     assert kills == count, "the run must be long enough to be killed so often"
-    rest = ["train", "--resume", "m"] if last_step else begun
-    assert charlm(*rest, "--quiet").code == 0
+    assert charlm(*resumed_or_begun(), "--quiet").code == 0
     assert charlm("train", HARBOUR, "-o", "whole", *settings, "--quiet").code == 0
     assert_same_run(model, model.with_name("whole.safetensors"))
     assert not [path for path in model.parent.rglob("*.ids") if path.stat().st_size == 0]

