@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -51,6 +50,8 @@ def status_line() -> Iterator[Callable[[str, str], None]]:
         print_once = functools.cache(print_note)
         yield lambda text, _detail: print_once(text)
         return
+    import shutil  # which imports bz2 and lzma
+
     width = shutil.get_terminal_size().columns - 1
     try:
         yield lambda text, detail: click.echo(f"\r\x1b[2K{visible(text + detail)[:width]}", err=True, nl=False)

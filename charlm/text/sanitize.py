@@ -13,14 +13,14 @@ from io import TextIOWrapper
 
 # C0 and DEL, C1, and characters that reorder or hide text: marks, embeddings, isolates, line separators, the tag block.
 # Halves of surrogate pairs, which cannot be encoded. Joiners stay: emoji and several scripts need them.
-_HAZARDS = re.compile(
+_HAZARDS = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
 )
 
 
 def visible(text: str) -> str:
     """Return `text` with symbols for control characters, except newlines and tabs."""
-    return _HAZARDS.sub(_symbol, text)
+    return re.sub(_HAZARDS, _symbol, text)  # compiled when it is first needed, which `charlm --help` never does
 
 
 def _symbol(match: re.Match[str]) -> str:
