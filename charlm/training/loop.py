@@ -32,6 +32,7 @@ MAX_RECOVERIES = 3
 SMOOTHING = 0.98  # decay of the displayed training loss, per step
 SPEED_STEPS = 50  # over which the displayed speed is measured
 EVALUATION_LANES, EVALUATION_CHUNK = 32, 128
+MIN_TRAINED_PER_EVALUATED = 4  # seconds of training for each second of evaluation, if a budget is in minutes
 TRAINED_PER_VALIDATED = 8  # characters trained on for each that the best weights are measured on at the end
 
 
@@ -105,6 +106,7 @@ class Trainer:
         self._stops_now = False  # requested in any rank; the same in all
         self._last_good: Snapshot | None = None
         self._rates: list[tuple[float, int]] = []  # seconds and characters of the last steps
+        self._no_evaluation_before = 0.0  # seconds; evaluations must not use up a short budget
 
     def request_stop(self) -> None:
         """End the run after the current step; may be called from a signal handler or another thread."""
@@ -130,10 +132,16 @@ class Trainer:
         while not self.progress.reason:
             self._synchronise(started)
             share = self._budget_share()
-            is_due = self._is_evaluation_due(share)
+            may_evaluate = share >= 1 or self.progress.seconds >= self._no_evaluation_before
+            is_due = may_evaluate and self._is_evaluation_due(share)
             if is_due:
+                begun = self.progress.seconds
                 yield self._evaluate(share, started)
                 self._last_good = self.snapshot()
+                self._synchronise(started)
+                if self.config.minutes is not None:
+                    cost = self.progress.seconds - begun  # with the sample, and saving
+                    self._no_evaluation_before = self.progress.seconds + MIN_TRAINED_PER_EVALUATED * cost
             # A run that was killed after its last evaluation resumes without a reason, and with no evaluation due.
             if share >= 1:
                 self.progress.reason = self._spent

@@ -213,3 +213,16 @@ def test_run_ends_after_the_planned_epochs(make_trainer: MakeTrainer) -> None:
     for _ in short.run():
         pass
     assert short.progress.reason == "budget"
+
+
+def test_slow_evaluations_leave_most_of_the_budget_to_training(make_trainer: MakeTrainer) -> None:
+    seconds = 0.0
+    trainer = make_trainer(minutes=1, evaluations=20, clock=lambda: seconds)
+    steps = evaluations = 0
+    for event in trainer.run():
+        steps += isinstance(event, Stepped)
+        evaluations += isinstance(event, Evaluated)
+        seconds += 3.5 if isinstance(event, Evaluated) else 0.1
+    assert trainer.progress.reason == "budget"
+    assert 3 <= evaluations <= 5
+    assert steps > 420

@@ -7,6 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -132,11 +133,19 @@ class Monkey:
         going = True
         try:
             going = self.terminal.read()
-        except (Strange, UnicodeDecodeError):  # once the app has left, the terminal itself shows input
-            assert self._has_left or PASTE_OFF in self.terminal.sent
+        except (Strange, UnicodeDecodeError):  # the terminal itself shows input once the app leaves it
+            assert self._has_left or self._leaves()
         self._received += len(self.terminal.sent) - len(kept)
         self._has_left |= PASTE_OFF in self.terminal.sent
         return going
+
+    def _leaves(self) -> bool:
+        """Return whether the app leaves the terminal now. Its last output may come after the first echo."""
+        end = time.monotonic() + MAX_ANSWER_SECONDS
+        while PASTE_OFF not in self.terminal.sent and time.monotonic() < end:
+            with suppress(Strange, UnicodeDecodeError):
+                self.terminal.read()
+        return PASTE_OFF in self.terminal.sent
 
     def _drain(self) -> Iterator[bool]:
         """Yield true for each piece of output that has come."""
@@ -147,7 +156,7 @@ class Monkey:
 
 @pytest.mark.parametrize(
     ("size", "seconds"),
-    [pytest.param(size, 400, marks=pytest.mark.campaign) for size in SIZES],
+    [(SIZES[0], 5), *(pytest.param(size, 400, marks=pytest.mark.campaign) for size in SIZES)],
     ids=str,
 )
 def test_app_survives_a_monkey(chat: Start, endless: Path, size: Size, seconds: int) -> None:
