@@ -5,6 +5,7 @@ python -m tests.campaigns.kills 100    # kills of each
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import signal
@@ -20,19 +21,37 @@ from ..cli.terminal import environment
 from ..conftest import HARBOUR, TINY
 
 KILLS_OF_A_RUN = 10
+RECIPE = """
+[letters]
+title = "Letters"
+language = "English"
+format = "plain"
+cleaning = "prose"
+[[letters.sources]]
+url = "https://harbour.example/letters.txt"
+sha256 = "{digest}"
+bytes = {size}
+path = "letters.txt"
+licence = "CC0"
+attribution = "nobody"
+"""
 
 
 def charlm(folder: Path, *arguments: str | Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "charlm", *map(str, arguments)]
     return subprocess.Popen(
-        command, cwd=folder, env=environment(CHARLM_HOME=str(folder / "home")), stdout=subprocess.DEVNULL
+        command,
+        cwd=folder,
+        env=environment(CHARLM_HOME=str(folder / "home")),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 
 def finish(folder: Path, *arguments: str | Path) -> float:
     """Run a command to its end; return the seconds that it took."""
     begun = time.monotonic()
-    assert charlm(folder, *arguments).wait() == 0
+    assert charlm(folder, *arguments).wait() == 0, arguments
     return time.monotonic() - begun
 
 
@@ -68,14 +87,22 @@ def train(folder: Path, rng: random.Random) -> int:
 
 
 def build(folder: Path, rng: random.Random) -> int:
-    """Kill one build of a corpus that needs no network; return the number of kills."""
-    seconds, text = finish(folder, "corpora", "build", "python"), folder / "home" / "corpora" / "python.txt"
+    """Kill one build of a corpus several times; return the number of kills."""
+    corpora, files = folder / "home" / "corpora", folder / "files"
+    corpora.mkdir(parents=True)
+    files.mkdir()
+    letters = HARBOUR.read_bytes() * 40
+    (files / "letters.txt").write_bytes(letters)
+    digest = hashlib.sha256(letters).hexdigest()
+    (corpora / "sources.toml").write_text(RECIPE.format(digest=digest, size=len(letters)), encoding="utf-8")
+    command = ("corpora", "build", "letters", "--from", files)
+    seconds, text = finish(folder, *command), corpora / "letters.txt"
     expected, kills = text.read_bytes(), 0
     for _ in range(KILLS_OF_A_RUN):
         text.unlink(missing_ok=True)
-        kills += kill(charlm(folder, "corpora", "build", "python"), rng.uniform(0, seconds))
+        kills += kill(charlm(folder, *command), rng.uniform(0, seconds))
         assert not text.exists() or text.read_bytes() == expected
-    finish(folder, "corpora", "build", "python")
+    finish(folder, *command)
     assert text.read_bytes() == expected
     return kills
 
