@@ -13,7 +13,7 @@ from charlm.checkpoint import ModelHeader, load, read_header, save
 from charlm.cli.command import charlm_group, complete_model
 from charlm.cli.common import json_option
 from charlm.cli.output import print_json, print_note, print_table, print_text
-from charlm.errors import OutputError
+from charlm.errors import OutputError, UsageError
 from charlm.registry import ModelCard, find_model, model_cards, shape_text
 from charlm.tensor_shapes import parameter_count
 from charlm.text.sanitize import visible
@@ -75,6 +75,7 @@ def show(model: str, as_json: bool) -> None:
 
 @command.subcommand(
     ("charlm models export novel -o novel-half.safetensors", "half the size, to share"),
+    ("charlm models export novel -o novel.html", "a page that runs it in any browser"),
     ("charlm models export novel -o copy.safetensors --full", "as it is"),
 )
 @click.argument("model", shell_complete=complete_model)
@@ -84,9 +85,13 @@ def show(model: str, as_json: bool) -> None:
 def export(model: str, output: Path, full: bool, force: bool) -> None:
     """Write a copy of a model, by default in half precision: half the size, float32 again when it is loaded.
 
+    A file name that ends in .html makes a page that runs the model in any browser, without a connection.
+
     The copy names the authors and licences of the corpora that it was trained on, if they are built here.
     """
-    path = find_model(model)
+    path, is_page = find_model(model), output.suffix.lower() == ".html"
+    if is_page and full:
+        raise UsageError("a page has the weights in half precision", "leave --full out")
     if output.exists() and not force:
         raise OutputError(f"{output} already exists", "choose another name with -o, or overwrite with --force")
     from charlm.corpora.registry import notices  # only here: it imports what downloads need
@@ -94,7 +99,13 @@ def export(model: str, output: Path, full: bool, force: bool) -> None:
     checkpoint = load(path)
     record = checkpoint.record
     known = record.notices or [notice for text in record.sources for notice in notices(text["sha256"])]
-    save(replace(checkpoint, record=replace(record, notices=known)), output, half=not full)
+    checkpoint = replace(checkpoint, record=replace(record, notices=known))
+    if is_page:
+        from charlm.html.export import write_page  # only here: it imports what activations need
+
+        write_page(checkpoint, path.stem, output)
+    else:
+        save(checkpoint, output, half=not full)
     print_text(str(output))
     print_note(f"{path.stat().st_size / 1e6:.2f} MB, exported as {output.stat().st_size / 1e6:.2f} MB")
 

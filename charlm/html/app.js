@@ -1,0 +1,243 @@
+// The page: buttons and settings on one side, a transcript on the other.
+"use strict";
+
+const FRAME_MS = 12; // of writing in each frame; the rest is for drawing and for the reader's clicks
+const MAX_UNDO = 100;
+const $ = (id) => document.getElementById(id);
+
+class App {
+  constructor(card, halves) {
+    this.card = card;
+    this.vocabulary = new Vocabulary(card.vocabulary);
+    this.dialogue = new Dialogue(card.dialogue);
+    this.model = new Model(card, halves);
+    this.dials = { ...card.dials, pace: 0 };
+    this.writer = null; // while the model writes
+    this.place = null; // index of the id that the reader looks at; null for the next one
+    this.text = new TextView($("turns"), $("text"), this.vocabulary, this.dialogue, (at) => this.lookAt(at));
+    this.inside = new InsideView(this.model, this.vocabulary, card, (id) => this.goOnWith(id));
+    this.connectSettings();
+    this.connectButtons();
+    this.describe();
+    this.reset();
+  }
+
+  describe() {
+    const { hasTurns } = this.dialogue, { shape, language, notices } = this.card;
+    $("shape").textContent = `${shape}. It runs in this page; nothing is sent anywhere.`;
+    $("turns").lang = language;
+    $("notices").textContent = notices.length ? `Trained on texts by: ${notices.join("; ")}` : "";
+    $("words").placeholder = hasTurns ? "Say something" : "Write a beginning, or nothing";
+    const lines = [
+      hasTurns ? "Say something, and the model replies." : "Write a beginning, and the model goes on.",
+      "It writes one character at a time. The stronger a character is coloured, the more it surprised the model.",
+      "Choose a character to see what else the model considered, and go on from there.",
+      "Enter sends, Shift+Enter begins a new line, Escape stops.",
+    ];
+    $("intro").replaceChildren(...lines.map((line) => element("p", "", line)));
+  }
+
+  connectSettings() {
+    for (const name of ["temperature", "topP", "minP", "length", "pace"]) {
+      const input = $(name), output = input.parentElement.querySelector("output");
+      const show = () => output && (output.textContent = input.value);
+      input.value = this.dials[name];
+      input.addEventListener("input", () => {
+        if (input.checkValidity()) this.dials[name] = Number(input.value);
+        show();
+      });
+      show();
+    }
+    $("seed").addEventListener("change", () => this.reseed(/^\d{1,18}$/.test($("seed").value) ? $("seed").value : null));
+    const paint = () => $("turns").classList.toggle("coloured", $("colours").checked);
+    $("colours").addEventListener("change", paint);
+    paint();
+    this.seed = null; // that the reader chose; null draws one for each text
+    const { hasNames, names } = this.dialogue;
+    if (!hasNames) return;
+    // The most frequent speaker is the one that the model knows best.
+    const all = names.length > 1 ? names : [...names, "YOU", "BOT"].slice(0, 2);
+    for (const [id, chosen] of [["bot", all[0]], ["you", all[1]]]) {
+      $(id).append(...all.map((name) => new Option(name, name, false, name === chosen)));
+    }
+    $("speakers").hidden = false;
+  }
+
+  connectButtons() {
+    $("composer").addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (this.writer) this.stop();
+      else this.send();
+    });
+    $("words").addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      if (!this.writer) this.send();
+    });
+    $("new").addEventListener("click", () => this.reset());
+    $("again").addEventListener("click", () => this.again());
+    $("undo").addEventListener("click", () => this.undo());
+    $("toggle").addEventListener("click", () => this.openInside(!$("inside").classList.contains("is-open")));
+    $("text").addEventListener("keydown", ({ key }) => {
+      if (key === "Enter") $("choices").querySelector("button:not(:disabled)")?.focus();
+    });
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.writer ? this.stop() : this.text.choose(null);
+      else if (event.altKey && event.code === "KeyR") this.again();
+      else if (event.altKey && event.code === "KeyZ") this.undo();
+    });
+  }
+
+  reseed(seed) {
+    this.seed = seed;
+    $("seed").value = seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
+    this.random = new Random($("seed").value);
+  }
+
+  reset() {
+    this.stop();
+    this.versions = [];
+    this.reseed(this.seed);
+    this.show(new Transcript(this.model));
+    $("status").textContent = "";
+    $("words").focus();
+  }
+
+  // -- operations: each keeps the transcript before it, for undo ------------------------------------------------------
+
+  begin(transcript) {
+    this.versions = [...this.versions.slice(-MAX_UNDO), this.transcript];
+    this.show(transcript);
+  }
+
+  send() {
+    const words = this.dialogue.fit($("words").value, this.vocabulary);
+    const last = this.transcript.turns.at(-1), transcript = this.transcript.cut(this.transcript.ids.length);
+    transcript.say(words, $("you").value, this.dialogue, this.vocabulary);
+    $("words").value = "";
+    const continues = !words && last?.author === "model";
+    this.begin(transcript);
+    this.write(continues ? transcript.turns.at(-1) : this.nextTurn(transcript));
+  }
+
+  // Write the last part once more.
+  again() {
+    const last = this.transcript.turns.at(-1);
+    if (this.writer || last?.author !== "model") return;
+    const transcript = this.transcript.cut(last.first);
+    this.begin(transcript);
+    this.write(transcript.turns.at(-1));
+  }
+
+  // Put an alternative in the place that the reader looks at, and go on from there.
+  goOnWith(id) {
+    if (this.writer) return;
+    const transcript = this.transcript.cut(this.place ?? this.transcript.ids.length), last = transcript.turns.at(-1);
+    this.begin(transcript);
+    const turn = last?.author === "model" ? last : this.nextTurn(transcript);
+    transcript.read([id]);
+    turn.last = transcript.ids.length;
+    this.write(turn);
+    $("text").focus();
+  }
+
+  nextTurn(transcript) {
+    return transcript.beginTurn("model", $("bot").value, this.dialogue, this.vocabulary);
+  }
+
+  undo() {
+    this.stop();
+    if (this.versions.length) this.show(this.versions.pop());
+  }
+
+  stop() {
+    if (!this.writer) return;
+    this.writer.end("cancelled");
+    this.finish();
+  }
+
+  // -- writing --------------------------------------------------------------------------------------------------------
+
+  write(turn) {
+    this.writer = new Writer(this.transcript, turn, this);
+    this.spent = 0; // milliseconds of computing
+    this.drawnIds = 0;
+    this.owed = 0; // characters that a slow pace allows
+    this.lastFrame = performance.now();
+    this.update();
+    requestAnimationFrame((now) => this.frame(now));
+  }
+
+  frame(now) {
+    if (!this.writer) return;
+    const began = performance.now(), { pace } = this.dials;
+    this.owed = pace ? Math.min(pace, this.owed + (pace * (now - this.lastFrame)) / 1000) : Infinity;
+    this.lastFrame = now;
+    let goesOn = true;
+    for (; goesOn && this.owed >= 1 && performance.now() - began < FRAME_MS; this.owed--, this.drawnIds++) {
+      goesOn = this.writer.step();
+    }
+    this.spent += performance.now() - began;
+    if (!goesOn) return this.finish();
+    this.text.show(this.transcript);
+    this.inside.showSignals(this.transcript.context.state);
+    requestAnimationFrame((next) => this.frame(next));
+  }
+
+  finish() {
+    const { chars, reason, turn } = this.writer;
+    const speed = this.spent > 50 ? `, ${Math.round((1000 * this.drawnIds) / this.spent).toLocaleString()} a second` : "";
+    this.writer = null;
+    $("status").textContent = `${chars} characters${speed}${{ cancelled: "; stopped", length: "; full length" }[reason] ?? ""}`;
+    if (turn.last === turn.first && reason === "cancelled") this.show(this.versions.pop());
+    else this.update();
+  }
+
+  // -- the screen -----------------------------------------------------------------------------------------------------
+
+  show(transcript) {
+    this.transcript = transcript;
+    this.place = null;
+    this.update();
+  }
+
+  update() {
+    const isWriting = this.writer !== null, { turns, context, ids } = this.transcript;
+    $("intro").hidden = turns.length > 0;
+    $("write").textContent = isWriting ? "Stop" : this.dialogue.hasTurns ? "Send" : "Write";
+    $("again").disabled = isWriting || turns.at(-1)?.author !== "model";
+    $("undo").disabled = !this.versions.length;
+    for (const id of ["you", "bot"]) $(id).disabled = turns.length > 0;
+    this.text.show(this.transcript);
+    this.inside.showSignals(context.state);
+    const canGoOn = !isWriting && ids.length > 0 && (!this.dialogue.hasTurns || turns.at(-1)?.author === "model");
+    this.inside.showChoices(context.logits, undefined, 0, canGoOn);
+  }
+
+  // Show the alternatives at an id, and what the cells did when they read it.
+  lookAt(at) {
+    this.place = at;
+    if (at === null) return this.update();
+    if (this.writer) this.stop();
+    const { transcript } = this, before = transcript.contextAt(at), id = transcript.ids[at];
+    const { author } = transcript.turns.find(({ first, last }) => first <= at && at < last);
+    this.inside.showChoices(before.logits, id, transcript.bits[at], author === "model" || !this.dialogue.hasTurns);
+    this.inside.showSignals(this.model.step(before.state, id).state);
+    this.openInside(true);
+    $("status").textContent = `${this.inside.name(id)}: ${percent(2 ** -transcript.bits[at])}`;
+  }
+
+  openInside(isOpen) {
+    $("inside").classList.toggle("is-open", isOpen);
+    $("toggle").setAttribute("aria-expanded", isOpen);
+  }
+}
+
+function start() {
+  const card = JSON.parse($("card").textContent);
+  const bytes = bytesOf($("weights").textContent);
+  $("weights").remove(); // megabytes of text that nothing needs any more
+  return new App(card, new Uint16Array(bytes.buffer));
+}
+
+const app = start();

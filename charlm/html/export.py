@@ -1,0 +1,119 @@
+"""Writes the HTML file: the page, its style and scripts, and the weights in half precision.
+
+The scripts next to this module are joined in the order of `SCRIPTS`; a browser sees one. They follow the modules of
+`charlm.inference`, `charlm.cells` and `charlm.text`, and tests hold them to these.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from dataclasses import asdict
+from pathlib import Path
+from string import Template
+from typing import Final
+
+import numpy as np
+
+from charlm.cells import CELLS
+from charlm.checkpoint import Checkpoint
+from charlm.config import ChatConfig, SamplerConfig, SamplingConfig
+from charlm.errors import CheckpointError
+from charlm.files import write_bytes
+from charlm.insight.xray import palette
+from charlm.registry import shape_text
+from charlm.tensor_shapes import parameter_count, tensor_shapes
+
+LIBRARY: Final = ("product.js", "model.js", "sampler.js", "text.js", "transcript.js")  # no document needed
+SCRIPTS: Final = (*LIBRARY, "text_view.js", "inside_view.js", "app.js")
+PLAIN_LENGTH: Final = 1000  # characters that a model of plain text writes at a time
+
+_FOLDER: Final = Path(__file__).parent
+
+
+def script(names: tuple[str, ...] = SCRIPTS) -> str:
+    """Return the scripts as one."""
+    strict = '"use strict";\n'
+    return strict + "".join([_read(name).replace(strict, "") for name in names])
+
+
+def card(checkpoint: Checkpoint, name: str) -> dict[str, object]:
+    """Return everything that the page needs except the weights, as plain data."""
+    config, vocabulary, dialogue = checkpoint.config, checkpoint.vocabulary, checkpoint.dialogue
+    cell = CELLS[config.cell]
+    dials: SamplerConfig = ChatConfig() if dialogue.has_turns else SamplingConfig()
+    return {
+        "name": name,
+        "shape": f"{shape_text(config)}, {parameter_count(config):,} weights",
+        "language": vocabulary.language,
+        "notices": checkpoint.record.notices,
+        "config": config.to_dict(),
+        "cell": {
+            "gates": cell.GATES,
+            "state": cell.state_fields,
+            # Infinite ends are null, which JSON can write.
+            "signals": [
+                {
+                    "name": signal,
+                    "meaning": value.meaning,
+                    "ends": [value.low, value.high] if np.isfinite([value.low, value.high]).all() else None,
+                }
+                for signal, value in cell.SIGNALS.items()
+            ],
+        },
+        "tensors": list(tensor_shapes(config).items()),
+        "vocabulary": {"characters": "".join(vocabulary.characters), "bytes": vocabulary.has_bytes},
+        "dialogue": asdict(dialogue) | {"beginning": dialogue.beginning, "closing": dialogue.closing},
+        "dials": {
+            "temperature": dials.temperature,
+            "topP": dials.top_p,
+            "minP": dials.min_p,
+            "length": dials.length if isinstance(dials, ChatConfig) else PLAIN_LENGTH,
+        },
+        "palette": palette(),
+    }
+
+
+def weights(checkpoint: Checkpoint) -> bytes:
+    """Return the weights in half precision, one tensor after the other, in base64.
+
+    Raises CheckpointError if a weight is too large for half precision.
+    """
+    flat = np.concatenate([checkpoint.tensors[name].reshape(-1) for name in tensor_shapes(checkpoint.config)])
+    if np.abs(flat).max() > np.finfo(np.float16).max:
+        raise CheckpointError("the model has weights too large for half precision, which the page uses")
+    return base64.b64encode(flat.astype("<f2").tobytes())
+
+
+def page(checkpoint: Checkpoint, name: str) -> str:
+    """Return the HTML file of a model."""
+    style, code = _read("style.css"), script()
+    # Only this style and this script run, and nothing is ever fetched. WebAssembly is part of the script.
+    policy = (
+        f"default-src 'none'; style-src {_source(style)}; script-src {_source(code)} 'wasm-unsafe-eval'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return Template(_read("page.html")).substitute(
+        policy=html.escape(policy, quote=False),
+        title=html.escape(name),
+        style=style,
+        # A name or a vocabulary must not end the element that holds it.
+        card=json.dumps(card(checkpoint, name), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
+        weights=weights(checkpoint).decode(),
+        script=code,
+    )
+
+
+def write_page(checkpoint: Checkpoint, name: str, path: Path) -> None:
+    """Write the HTML file of a model atomically; raise OutputError if that fails."""
+    write_bytes(path, page(checkpoint, name).encode())
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,126 @@
+"""A headless Chromium, driven through a pipe, and the page's scripts in node or in that Chromium.
+
+Chromium's DevTools protocol over file descriptors 3 and 4 needs neither a port nor a WebSocket.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charlm.html.export import LIBRARY, script
+
+NODE = shutil.which("node")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run")
+SECONDS = 60
+
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="NO BROWSER: the HTML page is not tested; apt-get install chromium"
+)
+needs_javascript = pytest.mark.skipif(
+    NODE is None and CHROMIUM is None, reason="NO JAVASCRIPT: install node or chromium to test the HTML page"
+)
+
+
+class Browser:
+    """One tab. It records the address of each request in `requests`."""
+
+    def __init__(self, read: int, write: int) -> None:
+        self._from, self._to = os.fdopen(read, "rb"), os.fdopen(write, "wb")
+        self._rest, self._number, self._session = b"", 0, ""
+        self.requests: list[str] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **params: object) -> dict[str, Any]:
+        """Send a command of the DevTools protocol, and return its result."""
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        self._to.write(json.dumps(message).encode() + b"\0")
+        self._to.flush()
+        while (answer := self._receive()).get("id") != self._number:
+            if answer.get("method") == "Network.requestWillBeSent":
+                self.requests.append(answer["params"]["request"]["url"])
+        assert "error" not in answer, answer
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            block = self._from.read1(1 << 20)
+            assert block, "Chromium ended"
+            self._rest += block
+        message, self._rest = self._rest.split(b"\0", 1)
+        found: dict[str, Any] = json.loads(message)
+        return found
+
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of an expression, or of its promise."""
+        options = {"returnByValue": True, "awaitPromise": True, "userGesture": True}
+        result = self.call("Runtime.evaluate", expression=expression, **options)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
+
+    def wait_for(self, condition: str) -> None:
+        """Wait until an expression is true."""
+        end = time.monotonic() + SECONDS
+        while not self.evaluate(condition):
+            assert time.monotonic() < end, f"never true: {condition}"
+            time.sleep(0.02)
+
+    def open(self, path: Path) -> None:
+        self.call("Page.navigate", url=path.as_uri())
+        self.wait_for("document.readyState === 'complete' && typeof app !== 'undefined'")
+
+
+@contextmanager
+def chromium(*flags: str) -> Iterator[Browser]:
+    """Start Chromium with a profile of its own."""
+    assert CHROMIUM is not None
+    to_read, to_write = os.pipe()
+    from_read, from_write = os.pipe()
+    with tempfile.TemporaryDirectory() as profile:
+        command = ["sh", "-c", f'exec "$@" 3<&{to_read} 4>&{from_write}', "sh", CHROMIUM, *FLAGS, *flags]
+        process = subprocess.Popen(
+            [*command, "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"],
+            pass_fds=(to_read, from_write),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_read)
+        os.close(from_write)
+        browser = Browser(from_read, to_write)
+        try:
+            yield browser
+        finally:
+            browser.call("Browser.close")
+            process.wait(SECONDS)
+            browser._from.close()
+            browser._to.close()
+
+
+def run_script(body: str) -> Any:
+    """Run statements after the page's scripts that need no document; return the value that they return."""
+    code = f"(() => {{ {script(LIBRARY)}\n{body} }})()"
+    if NODE is not None:
+        program = f"process.stdout.write(JSON.stringify({code}))"
+        done = subprocess.run([NODE, "-"], input=program, capture_output=True, text=True, timeout=SECONDS, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+    with chromium() as browser:
+        return browser.evaluate(code)

@@ -1,0 +1,162 @@
+"""The page's scripts against the Python modules that they follow."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charlm.cells import CELLS
+from charlm.checkpoint import Checkpoint, load, save
+from charlm.config import SamplingConfig
+from charlm.html.export import card, weights
+from charlm.inference.context import StaticModel, encode_lossy, read_prompt
+from charlm.inference.engine import Engine
+from charlm.inference.generate import Generation, Sampler, make_rng
+from charlm.text.dialogue import Dialogue
+
+from ..chat.models import DIALOGUES, random_checkpoint
+from .browser import needs_javascript, run_script
+
+pytestmark = needs_javascript
+
+STEPS = 500
+SHAPES = (
+    {"layers": 3},
+    {"norm": False, "residual": False, "embedding": 11, "hidden": 21},
+    {"tied": True, "hidden": 20, "embedding": 20, "layers": 1},
+)
+
+
+def half(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
+    """Return the model as its export in half precision has it, as the page has too."""
+    save(checkpoint, folder / "half.safetensors", half=True)
+    return load(folder / "half.safetensors")
+
+
+def model_script(checkpoint: Checkpoint) -> str:
+    document = json.dumps(card(checkpoint, "m"))
+    return (
+        f"const card = {document}; const bytes = bytesOf('{weights(checkpoint).decode()}');"
+        "const halves = new Uint16Array(bytes.buffer); const model = new Model(card, halves);"
+        "const vocabulary = new Vocabulary(card.vocabulary), dialogue = new Dialogue(card.dialogue);"
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=("deep", "bare", "tied"))
+@pytest.mark.parametrize("cell", CELLS)
+def test_logits_equal_the_engine(cell: str, shape: dict[str, object], tmp_path: Path) -> None:
+    checkpoint = half(random_checkpoint(3, cell=cell, has_bytes=True, **shape), tmp_path)
+    ids = np.random.default_rng(1).integers(checkpoint.config.vocabulary, size=STEPS)
+    engine = Engine(checkpoint)
+    _, expected = engine.forward(engine.start(), ids)
+    read = f"""
+        const results = [false, true].map((plain) => {{
+          const model = new Model(card, halves, plain);
+          let {{ state, logits }} = model.start();
+          const all = {ids.tolist()}.map((id) => {{
+            ({{ state, logits }} = model.step(state, id));
+            return [...logits];
+          }});
+          const signals = card.cell.signals.map(({{ name }}) => [...model.signal(0, name, state)]);
+          return {{ all, signals, isFast: model.kernel.product !== null }};
+        }});
+        return results;
+    """
+    activations = engine.forward_with_activations(engine.start(), ids)
+    fast, plain = run_script(model_script(checkpoint) + read)
+    assert (fast["isFast"], plain["isFast"]) == (True, False)
+    for result in (fast, plain):
+        np.testing.assert_allclose(result["all"], expected, rtol=0, atol=1e-3)
+        for found, name in zip(result["signals"], CELLS[cell].SIGNALS, strict=True):
+            np.testing.assert_allclose(found, activations.signals[0][name][-1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "params",
+    (
+        SamplingConfig(temperature=0, top_p=1.0),
+        SamplingConfig(temperature=0.9, top_p=0.9, seed=7),
+        SamplingConfig(temperature=1.0, top_p=1.0, min_p=0.05, seed=123_456_789_012_345),
+    ),
+    ids=("greedy", "top-p", "min-p"),
+)
+@pytest.mark.parametrize("cell", CELLS)
+def test_text_equals_that_of_the_engine(cell: str, params: SamplingConfig, tmp_path: Path) -> None:
+    checkpoint = half(random_checkpoint(5, cell=cell, has_bytes=True), tmp_path)
+    engine, model = Engine(checkpoint), StaticModel(Engine(checkpoint))
+    context, _ = read_prompt(model, "hello, ")
+    generation = Generation(context, Sampler(engine, params, [make_rng(params.seed or 0)]), max_chars=STEPS)
+    expected = "".join([piece.text for piece in generation])
+    dials = {"temperature": params.temperature, "topP": params.top_p, "minP": params.min_p, "length": STEPS}
+    write = f"""
+        const transcript = new Transcript(model);
+        transcript.say("hello, ", "", dialogue, vocabulary);
+        const turn = transcript.beginTurn("model", "", dialogue, vocabulary);
+        const dials = {json.dumps(dials)}, random = new Random("{params.seed or 0}");
+        const writer = new Writer(transcript, turn, {{ dialogue, vocabulary, dials, random }});
+        while (writer.step());
+        return vocabulary.decode(transcript.ids.slice(turn.first, turn.last));
+    """
+    text = run_script(model_script(checkpoint) + write)
+    assert len(text) > STEPS // 2
+    assert text[: STEPS - 4] == expected[: len(text)][: STEPS - 4]  # bytes that are cut differ at the end
+
+
+def test_random_numbers_equal_those_of_numpy() -> None:
+    seeds = (0, 1, 42, 2**32 - 1, 2**32, 10**17 + 3)
+    drawn = run_script(
+        f"return {json.dumps(list(map(str, seeds)))}.map((seed) => {{"
+        " const random = new Random(seed); return [1, 2, 3].map(() => random.next()); })"
+    )
+    assert drawn == [make_rng(seed).random(3).tolist() for seed in seeds]
+
+
+@pytest.mark.parametrize("has_bytes", (True, False))
+def test_text_encodes_and_decodes_as_in_python(has_bytes: bool) -> None:
+    checkpoint = random_checkpoint(has_bytes=has_bytes)
+    texts = ["", "hello\nworld", "caf\u00e9 \U0001f600 \u65e5", "\ufeff\0~"]
+    vocabulary = checkpoint.vocabulary
+    broken = [[60, 250, 1, 200], [290, 2], [265, 166]] if has_bytes else [[0]]
+    body = f"return [{json.dumps(texts)}.map((text) => vocabulary.encode(text)),"
+    encoded, decoded = run_script(
+        model_script(checkpoint) + body + f"{json.dumps(broken)}.map((ids) => vocabulary.decode(ids))];"
+    )
+    assert encoded == [encode_lossy(vocabulary, text).tolist() for text in texts]
+    assert decoded == [vocabulary.decode(ids) for ids in broken]
+
+
+@pytest.mark.parametrize("name", DIALOGUES)
+def test_dialogue_fits_text_as_in_python(name: str) -> None:
+    dialogue = replace(DIALOGUES[name], colon="\uff1a") if name == "transcript" else DIALOGUES[name]
+    checkpoint = replace(random_checkpoint(has_bytes=True), dialogue=dialogue)
+    texts = ["  hello \r\n\r\n there\n", "one\n\n\ntwo", "\ufeff \n", "e\u0301"]
+    found = run_script(
+        model_script(checkpoint)
+        + f"return [{json.dumps(texts)}.map((text) => dialogue.fit(text, vocabulary)), dialogue.opening('Anna')];"
+    )
+    assert found == [[dialogue.fit(text) for text in texts], dialogue.opening("Anna")]
+
+
+def test_transcript_goes_back_to_the_same_context(tmp_path: Path) -> None:
+    checkpoint = replace(half(random_checkpoint(has_bytes=True), tmp_path), dialogue=Dialogue("lines"))
+    differences = run_script(
+        model_script(checkpoint)
+        + """
+        const transcript = new Transcript(model), contexts = [];
+        for (let k = 0; k < 100; k++) {
+          contexts.push(transcript.context.logits);
+          transcript.read([(7 * k) % 30]);
+        }
+        const whole = transcript.cut(100);
+        transcript.truncate(70);
+        return [0, 31, 32, 33, 70].map((k) => Math.max(
+          ...transcript.contextAt(k).logits.map((logit, id) => Math.abs(logit - contexts[k][id])),
+          ...whole.cut(k).context.logits.map((logit, id) => Math.abs(logit - contexts[k][id])),
+        ));
+        """
+    )
+    assert differences == [0, 0, 0, 0, 0]
