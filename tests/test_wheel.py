@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from charlm.checkpoint import load
+from charlm.html.export import SCRIPTS
 from charlm.registry import BUNDLED
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +45,8 @@ def test_installed_wheel_works_in_any_folder(tmp_path: Path) -> None:
     assert wheel.stat().st_size < LARGEST_WHEEL
     with zipfile.ZipFile(wheel) as archive:
         tables = {path.relative_to(ROOT).as_posix() for path in (ROOT / "charlm").rglob("*.toml")}
-        assert set(included().values()) | tables <= set(archive.namelist())
+        page = {f"charlm/html/{name}" for name in (*SCRIPTS, "page.html", "style.css")}
+        assert set(included().values()) | tables | page <= set(archive.namelist())
         archive.extractall(tmp_path / "site")
     home = {"CHARLM_HOME": str(tmp_path / "home"), "PYTHONPATH": str(tmp_path / "site")}
     elsewhere = tmp_path / "elsewhere"

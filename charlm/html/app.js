@@ -1,7 +1,7 @@
 // The page: buttons and settings on one side, a transcript on the other.
 "use strict";
 
-const FRAME_MS = 12; // of writing in each frame; the rest is for drawing and for the reader's clicks
+const FRAME_MS = 25; // of writing before each drawing: a click waits no longer, and drawing takes half of the time
 const MAX_UNDO = 100;
 const $ = (id) => document.getElementById(id);
 
@@ -26,7 +26,8 @@ class App {
     const { hasTurns } = this.dialogue, { shape, language, notices } = this.card;
     $("shape").textContent = `${shape}. It runs in this page; nothing is sent anywhere.`;
     $("turns").lang = language;
-    $("notices").textContent = notices.length ? `Trained on texts by: ${notices.join("; ")}` : "";
+    $("sources").hidden = !notices.length;
+    $("notices").replaceChildren(...notices.map((notice) => element("li", "", notice)));
     $("words").placeholder = hasTurns ? "Say something" : "Write a beginning, or nothing";
     const lines = [
       hasTurns ? "Say something, and the model replies." : "Write a beginning, and the model goes on.",
@@ -39,7 +40,7 @@ class App {
 
   connectSettings() {
     for (const name of ["temperature", "topP", "minP", "length", "pace"]) {
-      const input = $(name), output = input.parentElement.querySelector("output");
+      const input = $(name), output = input.parentElement.querySelector("span");
       const show = () => output && (output.textContent = input.value);
       input.value = this.dials[name];
       input.addEventListener("input", () => {
@@ -58,7 +59,7 @@ class App {
     // The most frequent speaker is the one that the model knows best.
     const all = names.length > 1 ? names : [...names, "YOU", "BOT"].slice(0, 2);
     for (const [id, chosen] of [["bot", all[0]], ["you", all[1]]]) {
-      $(id).append(...all.map((name) => new Option(name, name, false, name === chosen)));
+      $(id).replaceChildren(...all.map((name) => new Option(name, name, false, name === chosen)));
     }
     $("speakers").hidden = false;
   }
@@ -100,7 +101,7 @@ class App {
     this.reseed(this.seed);
     this.show(new Transcript(this.model));
     $("status").textContent = "";
-    $("words").focus();
+    if (matchMedia("(pointer: fine)").matches) $("words").focus(); // a touch would open the keyboard
   }
 
   // -- operations: each keeps the transcript before it, for undo ------------------------------------------------------
@@ -186,7 +187,7 @@ class App {
 
   finish() {
     const { chars, reason, turn } = this.writer;
-    const speed = this.spent > 50 ? `, ${Math.round((1000 * this.drawnIds) / this.spent).toLocaleString()} a second` : "";
+    const speed = this.spent > 100 ? `, ${Math.round((1000 * this.drawnIds) / this.spent).toLocaleString()} a second` : "";
     this.writer = null;
     $("status").textContent = `${chars} characters${speed}${{ cancelled: "; stopped", length: "; full length" }[reason] ?? ""}`;
     if (turn.last === turn.first && reason === "cancelled") this.show(this.versions.pop());
@@ -204,6 +205,7 @@ class App {
   update() {
     const isWriting = this.writer !== null, { turns, context, ids } = this.transcript;
     $("intro").hidden = turns.length > 0;
+    for (const section of document.querySelectorAll(".look")) section.hidden = !ids.length;
     $("write").textContent = isWriting ? "Stop" : this.dialogue.hasTurns ? "Send" : "Write";
     $("again").disabled = isWriting || turns.at(-1)?.author !== "model";
     $("undo").disabled = !this.versions.length;
@@ -224,7 +226,6 @@ class App {
     this.inside.showChoices(before.logits, id, transcript.bits[at], author === "model" || !this.dialogue.hasTurns);
     this.inside.showSignals(this.model.step(before.state, id).state);
     this.openInside(true);
-    $("status").textContent = `${this.inside.name(id)}: ${percent(2 ** -transcript.bits[at])}`;
   }
 
   openInside(isOpen) {

@@ -5,7 +5,7 @@ const CHOICES = 8;
 const STRIP_CELLS = 128; // at most; each is the mean of neighbouring units
 
 const NAMES = new Map([[" ", "space"], ["\n", "newline"], ["\t", "tab"], ["\u3000", "wide space"]]);
-const percent = (p) => `${(100 * p).toFixed(p < 0.0995 ? 1 : 0)} %`;
+const percent = (p) => (p < 0.0005 ? "< 0.1 %" : `${(100 * p).toFixed(p < 0.0995 ? 1 : 0)} %`);
 
 class InsideView {
   // `onPick` gets the id of the alternative to go on with.
@@ -30,7 +30,7 @@ class InsideView {
   showChoices(logits, actual, bits, canPick) {
     document.getElementById("place").textContent =
       actual === undefined ? "Next character" : `Instead of \u201c${this.name(actual)}\u201d`;
-    const odds = actual === undefined ? "" : `It had ${percent(2 ** -bits)}, which is ${bits.toFixed(1)} bits of surprise. `;
+    const odds = actual === undefined ? "" : `It had ${percent(2 ** -bits)}: ${bits.toFixed(1)} bits of surprise. `;
     document.getElementById("odds").textContent = odds + (canPick ? "Choose one to go on from there." : "");
     this.list.replaceChildren(
       ...likeliest(logits, CHOICES).map(({ id, p }) => {

@@ -36,12 +36,10 @@ class TextView {
   }
 
   begin({ author, name, first }) {
-    const words = element("span", `words ${author}`);
-    if (this.dialogue.hasTurns) {
-      const turn = element("article", `turn ${author}`), label = author === "you" ? "You" : "Model";
-      turn.append(element("h2", "name", this.dialogue.hasNames ? visible(name) : label), words);
-      this.root.append(turn);
-    } else this.root.append(words);
+    const words = element("span", "words"), turn = element(this.dialogue.hasTurns ? "article" : "span", `turn ${author}`);
+    if (this.dialogue.hasTurns) turn.append(element("h2", "name", visible(name)));
+    turn.append(words);
+    this.root.append(turn);
     return { words, first, next: first, bits: 0, decoder: new Decoder(this.vocabulary) };
   }
 

@@ -9,10 +9,12 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,15 @@ from charlm.html.export import LIBRARY, script
 
 NODE = shutil.which("node")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--no-first-run",
+    "--remote-debugging-pipe",
+)
 SECONDS = 60
 
 needs_chromium = pytest.mark.skipif(
@@ -34,12 +44,12 @@ needs_javascript = pytest.mark.skipif(
 
 
 class Browser:
-    """One tab. It records the address of each request in `requests`."""
+    """One tab. Its page is driven by expressions."""
 
-    def __init__(self, read: int, write: int) -> None:
-        self._from, self._to = os.fdopen(read, "rb"), os.fdopen(write, "wb")
+    def __init__(self, answers: BufferedReader, commands: BufferedWriter) -> None:
+        self._from, self._to = answers, commands
         self._rest, self._number, self._session = b"", 0, ""
-        self.requests: list[str] = []
+        self._sent: dict[str, str] = {}  # address of each request by its number
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network"):
@@ -54,8 +64,11 @@ class Browser:
         self._to.write(json.dumps(message).encode() + b"\0")
         self._to.flush()
         while (answer := self._receive()).get("id") != self._number:
+            params = answer.get("params", {})
             if answer.get("method") == "Network.requestWillBeSent":
-                self.requests.append(answer["params"]["request"]["url"])
+                self._sent[params["requestId"]] = params["request"]["url"]
+            elif params.get("blockedReason") == "csp":  # it is announced first, and then not sent
+                del self._sent[params["requestId"]]
         assert "error" not in answer, answer
         result: dict[str, Any] = answer["result"]
         return result
@@ -68,6 +81,11 @@ class Browser:
         message, self._rest = self._rest.split(b"\0", 1)
         found: dict[str, Any] = json.loads(message)
         return found
+
+    @property
+    def requests(self) -> list[str]:
+        """Addresses of the requests since the last page was opened, without those that its policy blocked."""
+        return list(self._sent.values())
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of an expression, or of its promise."""
@@ -84,34 +102,37 @@ class Browser:
             time.sleep(0.02)
 
     def open(self, path: Path) -> None:
+        self._sent.clear()
         self.call("Page.navigate", url=path.as_uri())
         self.wait_for("document.readyState === 'complete' && typeof app !== 'undefined'")
 
 
+# Moves the ends of the pipes to the descriptors that Chromium expects, and becomes Chromium.
+_LAUNCHER = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
+
+
 @contextmanager
-def chromium(*flags: str) -> Iterator[Browser]:
+def chromium() -> Iterator[Browser]:
     """Start Chromium with a profile of its own."""
     assert CHROMIUM is not None
     to_read, to_write = os.pipe()
     from_read, from_write = os.pipe()
-    with tempfile.TemporaryDirectory() as profile:
-        command = ["sh", "-c", f'exec "$@" 3<&{to_read} 4>&{from_write}', "sh", CHROMIUM, *FLAGS, *flags]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        launch = [sys.executable, "-c", _LAUNCHER, str(to_read), str(from_write), CHROMIUM, *FLAGS]
         process = subprocess.Popen(
-            [*command, "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"],
+            [*launch, f"--user-data-dir={profile}", "about:blank"],
             pass_fds=(to_read, from_write),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         os.close(to_read)
         os.close(from_write)
-        browser = Browser(from_read, to_write)
-        try:
-            yield browser
-        finally:
-            browser.call("Browser.close")
-            process.wait(SECONDS)
-            browser._from.close()
-            browser._to.close()
+        with os.fdopen(from_read, "rb") as answers, os.fdopen(to_write, "wb") as commands, process:
+            browser = Browser(answers, commands)
+            try:
+                yield browser
+            finally:
+                browser.call("Browser.close")
 
 
 def run_script(body: str) -> Any:

@@ -1,0 +1,149 @@
+"""The page in a browser, used as a person uses it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charlm.checkpoint import Checkpoint
+from charlm.html.export import write_page
+from charlm.text.dialogue import Dialogue
+
+from ..chat.models import DIALOGUES, parrot_checkpoint, random_checkpoint
+from .browser import Browser, chromium, needs_chromium
+
+pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.xdist_group("processes")]
+
+ATTEMPTS = """
+    const blocked = [];
+    document.addEventListener("securitypolicyviolation", (event) => blocked.push(event.effectiveDirective));
+    const address = "https://example.org/";
+    const image = new Image();
+    image.src = address;
+    const attempts = [fetch(address), fetch("data:,a")];
+    try { new WebSocket("wss://example.org/"); } catch {}
+    try { new Worker("data:,1"); } catch {}
+    navigator.sendBeacon(address);
+    const style = document.createElement("style"), script = document.createElement("script");
+    style.textContent = "@import '" + address + "'";
+    script.textContent = "globalThis.injected = true";
+    document.head.append(style, script);
+    return Promise.allSettled(attempts)
+      .then((results) => new Promise((done) => setTimeout(() => done(results), 200)))
+      .then((results) => ({ refused: results.every(({ status }) => status === "rejected"), blocked,
+                            injected: globalThis.injected === true }));
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+def opened(browser: Browser, checkpoint: Checkpoint, folder: Path) -> Browser:
+    write_page(checkpoint, "m", folder / "m.html")
+    browser.open(folder / "m.html")
+    return browser
+
+
+def say(browser: Browser, words: str) -> list[list[str]]:
+    """Send words, wait for the reply, and return the author and the text of each turn."""
+    browser.evaluate(f"$('words').value = {json.dumps(words)}; $('write').click()")
+    browser.wait_for("app.writer === null")
+    return turns(browser)
+
+
+def turns(browser: Browser) -> list[list[str]]:
+    found: list[list[str]] = browser.evaluate(
+        "[...document.querySelectorAll('.turn')].map((turn) =>"
+        " [turn.classList[1], turn.querySelector('.words').textContent])"
+    )
+    return found
+
+
+def read_text(browser: Browser) -> str:
+    """Return all that the model has read, with the marks of turns."""
+    text: str = browser.evaluate("app.vocabulary.decode(app.transcript.ids)")
+    return text
+
+
+def test_chat_of_three_turns_keeps_its_state(browser: Browser, tmp_path: Path) -> None:
+    dialogue = Dialogue("transcript", ("Anna", "Bob"))
+    opened(browser, parrot_checkpoint("Anna: hi one two lines three\nBob: no", dialogue), tmp_path)
+    dials: dict[str, Any] = {"temperature": 0, "length": 20}
+    browser.evaluate(f"Object.assign(app.dials, {json.dumps(dials)})")
+    for words in ("one", " two\r\n\r\nlines ", "three"):
+        said = say(browser, words)
+    assert [author for author, _ in said] == ["you", "model"] * 3
+    assert [text for author, text in said if author == "you"] == ["one", "two lines", "three"]
+    replies = [text for author, text in said if author == "model"]
+    lines = [f"Bob: {mine}\nAnna: {reply}" for mine, reply in zip(("one", "two lines", "three"), replies, strict=True)]
+    shown = browser.evaluate("app.vocabulary.replaceUnknown(%s)" % json.dumps("\n\n" + "\n".join(lines)))
+    assert read_text(browser) == shown
+    fresh = "app.transcript.ids.reduce(({ state }, id) => app.model.step(state, id), app.model.start()).logits"
+    assert browser.evaluate(f"{fresh}.every((logit, id) => logit === app.transcript.context.logits[id])")
+
+
+def test_nothing_leaves_the_page(browser: Browser, tmp_path: Path) -> None:
+    opened(browser, random_checkpoint(), tmp_path)
+    say(browser, "hello")
+    assert browser.requests == [(tmp_path / "m.html").as_uri()]
+    result = browser.evaluate(f"(() => {{ {ATTEMPTS} }})()")
+    assert result["refused"]
+    assert not result["injected"]
+    assert {"connect-src", "img-src", "worker-src", "style-src-elem", "script-src-elem"} <= set(result["blocked"])
+    assert not [address for address in browser.requests[1:]]
+
+
+def test_an_alternative_replaces_what_followed(browser: Browser, tmp_path: Path) -> None:
+    opened(browser, random_checkpoint(has_bytes=False), tmp_path)
+    browser.evaluate("Object.assign(app.dials, { length: 60 })")
+    before = say(browser, "hello")[1][1]
+    browser.evaluate("document.querySelectorAll('.model [data-at]')[20].click()")
+    odds = browser.evaluate("$('odds').textContent")
+    assert "bits of surprise" in odds
+    browser.evaluate("[...document.querySelectorAll('#choices button')].find((one) => !one.ariaCurrent).click()")
+    browser.wait_for("app.writer === null")
+    after = turns(browser)[1][1]
+    assert after[:20] == before[:20]
+    assert after[20] != before[20]
+    browser.evaluate("$('undo').click()")
+    assert turns(browser)[1][1] == before
+    browser.evaluate("$('again').click()")
+    browser.wait_for("app.writer === null")
+    assert turns(browser)[1][1] != before
+
+
+def test_escape_stops_and_enter_continues(browser: Browser, tmp_path: Path) -> None:
+    opened(browser, random_checkpoint(), tmp_path)
+    browser.evaluate("Object.assign(app.dials, { length: 100000, pace: 200 }); $('words').value = 'a'; $('write').click()")
+    browser.wait_for("app.transcript.ids.length > 20")
+    for key in ("Escape", "ArrowLeft", "ArrowLeft"):
+        browser.evaluate("$('text').focus()")
+        browser.call("Input.dispatchKeyEvent", type="keyDown", key=key)
+    assert browser.evaluate("app.writer === null")
+    stopped = turns(browser)[1][1]
+    assert browser.evaluate("app.place === app.transcript.ids.length - 2")
+    browser.evaluate("app.dials.length = 10")
+    continued = say(browser, "")
+    assert [author for author, _ in continued] == ["you", "model"]
+    assert continued[1][1].startswith(stopped)
+    assert len(continued[1][1]) == len(stopped) + 10
+
+
+@pytest.mark.parametrize("name", DIALOGUES)
+def test_page_fits_narrow_and_wide_windows(browser: Browser, name: str, tmp_path: Path) -> None:
+    opened(browser, replace(random_checkpoint(), dialogue=DIALOGUES[name]), tmp_path)
+    say(browser, "hello")
+    for width in (360, 800, 1200, 1600):
+        browser.call("Emulation.setDeviceMetricsOverride", width=width, height=700, deviceScaleFactor=1, mobile=False)
+        assert browser.evaluate("document.documentElement.scrollWidth") == width
+        assert browser.evaluate("$('write').getBoundingClientRect().bottom <= innerHeight")
+    unnamed = "[...document.querySelectorAll('button, input, select, textarea')].filter((one) => "
+    assert browser.evaluate(unnamed + "!one.textContent.trim() && !one.labels?.length).map((one) => one.outerHTML)") == []
