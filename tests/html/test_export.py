@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from charlm.checkpoint import TrainingRecord, load, save
 from charlm.html.export import page, weights

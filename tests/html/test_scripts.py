@@ -77,11 +77,11 @@ def test_logits_equal_the_engine(cell: str, shape: dict[str, object], tmp_path: 
 
 @pytest.mark.parametrize(
     "params",
-    (
+    [
         SamplingConfig(temperature=0, top_p=1.0),
         SamplingConfig(temperature=0.9, top_p=0.9, seed=7),
         SamplingConfig(temperature=1.0, top_p=1.0, min_p=0.05, seed=123_456_789_012_345),
-    ),
+    ],
     ids=("greedy", "top-p", "min-p"),
 )
 @pytest.mark.parametrize("cell", CELLS)
@@ -115,7 +115,7 @@ def test_random_numbers_equal_those_of_numpy() -> None:
     assert drawn == [make_rng(seed).random(3).tolist() for seed in seeds]
 
 
-@pytest.mark.parametrize("has_bytes", (True, False))
+@pytest.mark.parametrize("has_bytes", [True, False])
 def test_text_encodes_and_decodes_as_in_python(has_bytes: bool) -> None:
     checkpoint = random_checkpoint(has_bytes=has_bytes)
     texts = ["", "hello\nworld", "caf\u00e9 \U0001f600 \u65e5", "\ufeff\0~"]
