@@ -9,7 +9,6 @@ import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import charlm
 from charlm.errors import CharlmError
 from charlm.files import write_rescue
 from charlm.text.sanitize import visible
@@ -38,10 +37,12 @@ def save_session(session: Session) -> None:
 
 def end_after_crash(error: BaseException, session: Session | None, draft: str) -> int:
     """Save the session, write a report with the draft, and print its place. Returns the exit code."""
+    from importlib.metadata import version
+
     from charlm.chat.export import to_json
 
     print_line(f"error: something broke inside charlm: {type(error).__name__}: {error}")
-    parts = [f"charlm {charlm.__version__}, Python {platform.python_version()}, {platform.platform()}"]
+    parts = [f"charlm {version('charlm')}, Python {platform.python_version()}, {platform.platform()}"]
     parts += ["".join(traceback.format_exception(error)), f"Not sent:\n{draft}"]
     if session is not None:
         try:
