@@ -38,7 +38,6 @@ from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
 FORMAT = 1
-SUFFIX = ".safetensors"
 MAX_HEADER_BYTES = 100_000_000  # safetensors refuses more
 MAX_MESSAGE_CHARS = 200  # of a message that quotes a file
 MAX_NUMBER = 1e18  # in a training record

@@ -385,3 +385,27 @@ class LearnConfig(Config):
     epsilon: Annotated[float, Setting("least usual size of a gradient", 1e-9, 1)] = 3e-5
     # Past this loss on recent text, relative to the trained weights, the learned weights are halved.
     margin: Annotated[float, Setting("loss that learning may cost before it is reduced, nats/char", 0, 1_000_000)] = 0.1
+
+
+@dataclass(frozen=True)
+class ServeConfig(Config):
+    """Settings of the HTTP server."""
+
+    host: Annotated[
+        str, Setting("address to listen on; with another than a loopback one, other machines can connect")
+    ] = "127.0.0.1"
+    port: Annotated[int, Setting("port to listen on; 0 takes a free one", 0, 65_535)] = 8765
+    api_key: Annotated[str, Setting("refuse requests without this key", metavar="KEY")] = ""
+    allow_origin: Annotated[
+        str,
+        Setting(
+            "origins of web pages that may connect, besides this machine's, separated by commas; a page opened from a"
+            " file has the origin null",
+            metavar="ORIGIN,...",
+        ),
+    ] = ""
+    max_requests: Annotated[int, Setting("refuse more requests at the same time than these", 1, 10_000)] = 256
+    max_chars: Annotated[
+        int,
+        Setting("most characters that an answer holds in memory, with all its texts and alternatives", 1, 100_000_000),
+    ] = 100_000

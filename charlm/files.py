@@ -8,9 +8,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from charlm.errors import OutputError
+
+SUFFIX: Final = ".safetensors"  # of a model file
 
 
 def home() -> Path:

@@ -11,11 +11,14 @@ import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from charlm.checkpoint import SUFFIX, ModelHeader, read_header
 from charlm.config import ModelConfig
 from charlm.errors import CharlmError, NotFoundError
-from charlm.files import home
+from charlm.files import SUFFIX, home
+
+if TYPE_CHECKING:
+    from charlm.checkpoint import ModelHeader
 
 LOCAL = Path("checkpoints")
 BUNDLED = ("smalltalk", "shakespeare", "nihongo", "python", "english", "japanese")  # the first is the default model
@@ -134,6 +137,8 @@ def model_cards() -> list[ModelCard]:
 
 
 def _card(path: Path) -> ModelCard:
+    from charlm.checkpoint import read_header  # imports NumPy, which a list of names can do without
+
     try:
         header = read_header(path)
     except CharlmError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from charlm.config import ChatConfig, DataConfig, LearnConfig, ModelConfig, SamplingConfig, TrainConfig
+from charlm.config import ChatConfig, DataConfig, LearnConfig, ModelConfig, SamplingConfig, ServeConfig, TrainConfig
 from charlm.settings import BoundSetting, Config, settings_of
 
 PAGE = Path(__file__).with_name("settings.md")
@@ -16,6 +16,7 @@ SECTIONS: tuple[tuple[str, type[Config], str], ...] = (
     ("Sampling", SamplingConfig, "sample"),
     ("Chat", ChatConfig, "chat"),
     ("Learning while reading", LearnConfig, "eval"),
+    ("The server", ServeConfig, "serve"),
 )
 INTRODUCTION = """# Settings
 

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:\.venv/bin/)?charlm [^`]+)`")
-NOT_RUN = re.compile(r"^make |tail -f|corpora (build|show)|torchrun|<|eval smalltalk --dialogue")
+NOT_RUN = re.compile(r"^make |tail -f|corpora (build|show)|charlm serve|torchrun|<|eval smalltalk --dialogue")
 
 
 def commands(page: Path) -> list[str]:

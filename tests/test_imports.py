@@ -109,6 +109,10 @@ def test_app_import_loads_only_textual_and_rich(tmp_path: Path) -> None:
     assert imported(code, tmp_path) == {"textual", "rich"}
 
 
+def test_server_imports_no_torch(tmp_path: Path) -> None:
+    assert not imported("import charlm.serve.run", tmp_path) & {"torch", "textual", "rich", "matplotlib"}
+
+
 def test_package_imports_nothing_and_model_no_torch(folder: Path) -> None:
     assert imported("import charlm", folder) == set()
     used = "import charlm\nmodel = charlm.load('m')\nassert len(model.generate('the', max_chars=7)) == 7"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,17 +19,8 @@ from charlm.chat.conversation_data import ConversationData
 from charlm.chat.reply import Journal
 from charlm.chat.turns import Turn, upwards
 from charlm.inference.context import Context, encode_lossy, never
-from charlm.inference.generate import Alternative
-from charlm.inference.sampling import log_softmax
+from charlm.inference.scoring import CharScore, score_chars
 from charlm.inference.state import Ids
-
-
-class CharScore(NamedTuple):
-    """Probability of one character of a turn, by the model."""
-
-    text: str
-    surprisal: float  # -log2 p
-    alternatives: tuple[Alternative, ...]  # the likeliest first
 
 
 class ContextCache:
@@ -119,26 +109,11 @@ class ContextCache:
         if turn.parent is None or not text:
             return []
         ids = self._encode(text)
-        firsts = np.flatnonzero(vocabulary.begins[ids])
         if not alternatives and turn.nats is not None and len(turn.nats) == len(ids):
-            bits = np.add.reduceat(turn.nats, firsts) / np.log(2)
+            bits = np.add.reduceat(turn.nats, np.flatnonzero(vocabulary.begins[ids])) / np.log(2)
             return [CharScore(character, float(one), ()) for character, one in zip(text, bits, strict=True)]
         before = self.begin_turn(self.context(turn.parent), turn)
-        _, logits = self.model.engine(before).forward(before.state, ids)
-        log_p = log_softmax(np.concatenate((before.logits[None], logits[:-1])))
-        surprisals = -log_p[np.arange(len(ids)), ids] / np.log(2)
-        # A character in bytes is as surprising as its bytes together; its alternatives are those of its first byte.
-        order = np.argsort(-log_p[firsts], axis=-1, kind="stable")[:, :alternatives]
-        return [
-            CharScore(
-                character,
-                float(surprisal),
-                tuple(Alternative(vocabulary.label(i), i, float(np.exp(log_p[row, i]))) for i in likeliest),
-            )
-            for character, surprisal, row, likeliest in zip(
-                text, np.add.reduceat(surprisals, firsts), firsts.tolist(), order.tolist(), strict=True
-            )
-        ]
+        return score_chars(self.model.engine(before), before, text, alternatives)[1]
 
     def recent_ids(self, turn: Turn, window: int) -> list[int]:
         """Return the last ids up to the end of a turn, at most `window`, for the repetition penalty."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -334,9 +334,19 @@ class Conversation:
         self._journal.withdraw(turn)
 
     def sampler(
-        self, turn: Turn, context: Context, controls: SamplerControls, cancel: Callable[[], bool] = never
+        self,
+        turn: Turn,
+        context: Context,
+        controls: SamplerControls,
+        cancel: Callable[[], bool] = never,
+        *,
+        stops: Sequence[str] = (),
+        alternatives: int = 0,
     ) -> ReplySampler:
-        """Return a sampler of the next segment of a turn of the model's; `charlm.chat.replay` draws it again."""
+        """Return a sampler of the next segment of a turn of the model's; `charlm.chat.replay` draws it again.
+
+        `stops` end the segment as the end of the turn does; each piece names as many `alternatives`.
+        """
         dials, vocabulary = controls.dials, self.engine.vocabulary
         has_candidates = self.dialogue.has_turns and dials.candidates > 1
         opening, unconditional = self.dialogue.opening(turn.name), None
@@ -347,11 +357,12 @@ class Conversation:
             replace(context, names=names),
             kept=turn.text,
             opening=opening,
-            stops=self.dialogue.stops,
+            stops=(*self.dialogue.stops, *stops),
             recent=self.contexts.recent_ids(turn, dials.sampling.repetition_window),
             avoid=self.texts_to_avoid(turn) if has_candidates else (),
             unconditional=unconditional,
             turns=[one.text for one in islice(upwards(turn), 1, CONTEXT_TURNS + 1)][::-1] if has_candidates else (),
+            alternatives=alternatives,
         )
         return ReplySampler(self.model, start, controls, cancel)
 

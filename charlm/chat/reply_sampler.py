@@ -18,7 +18,7 @@ from charlm.chat.turns import SamplerCheckpoint, Segment, restored_rng
 from charlm.config import ChatConfig
 from charlm.inference.context import Context, StaticModel, never
 from charlm.inference.engine import Engine
-from charlm.inference.generate import Generation, Piece, Sampler, generate_batch
+from charlm.inference.generate import Generation, Piece, Sampler, generate_batch, with_alternatives
 from charlm.inference.matching import Matcher
 from charlm.inference.search import rerank_mmi
 
@@ -62,6 +62,7 @@ class SegmentStart:
     avoid: Sequence[str] = ()  # texts that a candidate is not to repeat, the newest first
     unconditional: Context | None = None  # of the speaker without a conversation; None if there are no candidates
     turns: Sequence[str] = ()  # texts of the last turns, which a candidate has to match
+    alternatives: int = 0  # how many likeliest ids each piece names
 
 
 class ReplySampler:
@@ -169,7 +170,7 @@ class ReplySampler:
             bonus = self._dials.matching * matcher.similarity(start.turns, texts)
         ranked = rerank_mmi(self._model.base, candidates, weight, unconditional, bonus)
         best = first_new(ranked, lambda one: start.kept + one.text, start.avoid)
-        for piece in best.pieces:
+        for piece in with_alternatives(self._sampler.engine, start.context, best.pieces, start.alternatives):
             if self._cancel():
                 self.reason = "cancelled"
                 return
@@ -195,6 +196,7 @@ class ReplySampler:
             max_chars=max(0, self._dials.length - len(self.text)),
             stops=start.stops,
             cancel=self._cancel,
+            alternatives=start.alternatives,
             recent=[*start.recent, *self._ids],
             shown_before=start.opening + start.kept + self.text,
         )

@@ -28,6 +28,7 @@ COMMANDS: Final = {  # most needed first
     "train": "Train a model on your text.",
     "sample": "Stream text from a model.",
     "chat": "Talk to a model.",
+    "serve": "Serve models over HTTP, with OpenAI's interface.",
     "eval": "Measure a model on a text.",
     "score": "Find the most surprising lines of a text.",
     "adapt": "Let a model learn a text in one reading.",

@@ -230,6 +230,15 @@ def _alternatives(vocabulary: Vocabulary, logits: Array, count: int) -> list[tup
     ]
 
 
+def with_alternatives(engine: Engine, context: Context, pieces: Sequence[Piece], count: int) -> Sequence[Piece]:
+    """Return the pieces of a text after a context, each with its likeliest ids."""
+    if not count or not pieces:
+        return pieces
+    _, logits = engine.forward(context.state, np.array([piece.id for piece in pieces]))
+    choices = _alternatives(engine.vocabulary, np.concatenate((context.logits[None], logits[:-1])), count)
+    return [piece._replace(alternatives=named) for piece, named in zip(pieces, choices, strict=True)]
+
+
 class Generation:
     """A text while it is written: an iterator of its pieces.
 

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from charlm.errors import CorpusError
 from charlm.inference.context import Context, StaticModel, encode_lossy, read_prompt, unknown_mask
 from charlm.inference.engine import Engine
+from charlm.inference.generate import Alternative
 from charlm.inference.sampling import log_softmax
 from charlm.inference.state import Array, Ids, State
 from charlm.inference.text_cache import TextCache
@@ -68,6 +70,37 @@ class TextScore:
 def surprisals(logits: Array, ids: Ids) -> Nats:
     """Return -log p of each id, (N,), in nats, from the logits before each, (N, V)."""
     return -log_softmax(logits)[np.arange(len(ids)), ids].astype(np.float64)
+
+
+class CharScore(NamedTuple):
+    """Probability of one character, by the model."""
+
+    text: str
+    surprisal: float  # -log2 p
+    alternatives: tuple[Alternative, ...]  # the likeliest first
+
+
+def score_chars(engine: Engine, before: Context, text: str, alternatives: int) -> tuple[Context, list[CharScore]]:
+    """Score each character of a text, not empty, that follows a context; return the context after it too.
+
+    A character in bytes is as surprising as its bytes together; its alternatives are those of its first byte.
+    """
+    vocabulary = engine.vocabulary
+    ids = encode_lossy(vocabulary, text)
+    firsts = np.flatnonzero(vocabulary.begins[ids])
+    state, logits = engine.forward(before.state, ids)
+    log_p = log_softmax(np.concatenate((before.logits[None], logits[:-1])))
+    bits = np.add.reduceat(-log_p[np.arange(len(ids)), ids] / np.log(2), firsts)
+    order = np.argsort(-log_p[firsts], axis=-1, kind="stable")[:, :alternatives]
+    scores = [
+        CharScore(
+            character,
+            float(surprisal),
+            tuple(Alternative(vocabulary.label(i), i, float(np.exp(log_p[row, i]))) for i in likeliest),
+        )
+        for character, surprisal, row, likeliest in zip(text, bits, firsts.tolist(), order.tolist(), strict=True)
+    ]
+    return Context(state, logits[-1]), scores
 
 
 def score_text(engine: Engine, text: str, lanes: int = 1, cache: TextCache | None = None) -> Iterator[TextScore]:

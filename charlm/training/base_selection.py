@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from charlm import checkpoint, registry
-from charlm.checkpoint import SUFFIX, Checkpoint
+from charlm.checkpoint import Checkpoint
 from charlm.config import ModelConfig
 from charlm.corpora import catalogue
 from charlm.errors import TrainingError
+from charlm.files import SUFFIX
 from charlm.inference.context import encode_lossy, unknown_mask
 from charlm.inference.engine import Engine
 from charlm.inference.sampling import log_softmax

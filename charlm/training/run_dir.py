@@ -22,9 +22,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from charlm.checkpoint import SUFFIX
 from charlm.errors import CheckpointError, OutputError, TrainingError
-from charlm.files import write_bytes
+from charlm.files import SUFFIX, write_bytes
 from charlm.registry import LOCAL, command_name, is_path
 
 METRICS = (

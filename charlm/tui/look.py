@@ -22,10 +22,10 @@ from charlm.tui.widgets.document import Block
 from charlm.tui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
-    from charlm.chat.context_cache import CharScore
     from charlm.chat.conversation import Conversation
     from charlm.chat.session import Session
     from charlm.chat.turns import Turn
+    from charlm.inference.scoring import CharScore
 
 
 class LookPane(Vertical):
