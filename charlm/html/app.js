@@ -113,36 +113,32 @@ class App {
 
   send() {
     const words = this.dialogue.fit($("words").value, this.vocabulary);
-    const last = this.transcript.turns.at(-1), transcript = this.transcript.cut(this.transcript.ids.length);
-    transcript.say(words, $("you").value, this.dialogue, this.vocabulary);
     $("words").value = "";
-    const continues = !words && last?.author === "model";
-    this.begin(transcript);
-    this.write(continues ? transcript.turns.at(-1) : this.nextTurn(transcript));
+    this.begin(this.transcript.cut(this.transcript.ids.length));
+    this.write({ words, turn: this.transcript.turns.at(-1) });
   }
 
   // Write the last part once more.
   again() {
     const last = this.transcript.turns.at(-1);
     if (this.writer || last?.author !== "model") return;
-    const transcript = this.transcript.cut(last.first);
-    this.begin(transcript);
-    this.write(transcript.turns.at(-1));
+    this.begin(this.transcript.cut(last.first));
+    this.write({ turn: this.transcript.turns.at(-1) });
   }
 
   // Put an alternative in the place that the reader looks at, and go on from there.
   goOnWith(id) {
     if (this.writer) return;
     const transcript = this.transcript.cut(this.place ?? this.transcript.ids.length), last = transcript.turns.at(-1);
-    this.begin(transcript);
-    const turn = last?.author === "model" ? last : this.nextTurn(transcript);
+    const turn = last?.author === "model" ? last : this.beginReply(transcript);
     transcript.read([id]);
     turn.last = transcript.ids.length;
-    this.write(turn);
+    this.begin(transcript);
+    this.write({ turn });
     $("text").focus();
   }
 
-  nextTurn(transcript) {
+  beginReply(transcript) {
     return transcript.beginTurn("model", $("bot").value, this.dialogue, this.vocabulary);
   }
 
@@ -159,8 +155,10 @@ class App {
 
   // -- writing --------------------------------------------------------------------------------------------------------
 
-  write(turn) {
-    this.writer = new Writer(this.transcript, turn, this);
+  write(options) {
+    const { dialogue, vocabulary, dials, random } = this, you = $("you").value, bot = $("bot").value;
+    this.writer = new Writer(this.transcript, { dialogue, vocabulary, dials, random, you, bot, ...options });
+    this.words = options.words;
     this.spent = 0; // milliseconds of computing
     this.drawnIds = 0;
     this.owed = 0; // characters that a slow pace allows
@@ -186,12 +184,19 @@ class App {
   }
 
   finish() {
-    const { chars, reason, turn } = this.writer;
+    const { chars, reason, text, kept } = this.writer;
     const speed = this.spent > 100 ? `, ${Math.round((1000 * this.drawnIds) / this.spent).toLocaleString()} a second` : "";
     this.writer = null;
     $("status").textContent = `${chars} characters${speed}${{ cancelled: "; stopped", length: "; full length" }[reason] ?? ""}`;
-    if (turn.last === turn.first && reason === "cancelled") this.show(this.versions.pop());
-    else this.update();
+    if (reason === "cancelled" && !chars) return this.takeBack();
+    $("spoken").textContent = visible(text.slice(kept)); // for screen readers, now that it is whole
+    this.update();
+  }
+
+  // Nothing was written yet: go back to the text before, and to the words as the person typed them.
+  takeBack() {
+    $("words").value ||= this.words ?? "";
+    this.show(this.versions.pop());
   }
 
   // -- the screen -----------------------------------------------------------------------------------------------------
@@ -218,9 +223,9 @@ class App {
 
   // Show the alternatives at an id, and what the cells did when they read it.
   lookAt(at) {
+    this.stop();
     this.place = at;
-    if (at === null) return this.update();
-    if (this.writer) this.stop();
+    if (at === null || at >= this.transcript.ids.length) return this.update();
     const { transcript } = this, before = transcript.contextAt(at), id = transcript.ids[at];
     const { author } = transcript.turns.find(({ first, last }) => first <= at && at < last);
     this.inside.showChoices(before.logits, id, transcript.bits[at], author === "model" || !this.dialogue.hasTurns);

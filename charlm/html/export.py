@@ -26,7 +26,7 @@ from charlm.insight.xray import palette
 from charlm.registry import shape_text
 from charlm.tensor_shapes import parameter_count, tensor_shapes
 
-LIBRARY: Final = ("product.js", "model.js", "sampler.js", "text.js", "transcript.js")  # no document needed
+LIBRARY: Final = ("product.js", "model.js", "sampler.js", "text.js", "names.js", "transcript.js")  # no document needed
 SCRIPTS: Final = (*LIBRARY, "text_view.js", "inside_view.js", "app.js")
 PLAIN_LENGTH: Final = 1000  # characters that a model of plain text writes at a time
 
@@ -71,6 +71,7 @@ def card(checkpoint: Checkpoint, name: str) -> dict[str, object]:
             "topP": dials.top_p,
             "minP": dials.min_p,
             "length": dials.length if isinstance(dials, ChatConfig) else PLAIN_LENGTH,
+            "names": dials.names if isinstance(dials, ChatConfig) else 0,
         },
         "palette": palette(),
     }

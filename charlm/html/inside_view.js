@@ -30,7 +30,7 @@ class InsideView {
   showChoices(logits, actual, bits, canPick) {
     document.getElementById("place").textContent =
       actual === undefined ? "Next character" : `Instead of \u201c${this.name(actual)}\u201d`;
-    const odds = actual === undefined ? "" : `It had ${percent(2 ** -bits)}: ${bits.toFixed(1)} bits of surprise. `;
+    const odds = actual === undefined ? "" : `\u201c${this.name(actual)}\u201d had ${percent(2 ** -bits)}: ${bits.toFixed(1)} bits of surprise. `;
     document.getElementById("odds").textContent = odds + (canPick ? "Choose one to go on from there." : "");
     this.list.replaceChildren(
       ...likeliest(logits, CHOICES).map(({ id, p }) => {

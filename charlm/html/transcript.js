@@ -61,41 +61,65 @@ class Transcript {
     return turn;
   }
 
-  // Add a turn that a person wrote. A plain text that begins with nothing begins with a paragraph.
-  say(text, name, dialogue, vocabulary) {
-    const isStart = !this.ids.length && !dialogue.hasTurns;
-    if (text) {
-      const turn = this.beginTurn("you", name, dialogue, vocabulary);
-      this.read(vocabulary.encode(text));
-      turn.last = this.ids.length;
-    } else if (isStart) {
-      const newline = vocabulary.encode("\n");
-      this.read(newline);
-      if (Math.exp(logSoftmax(this.context.logits)[newline[0]]) > MIN_PARAGRAPH_PROBABILITY) this.read(newline);
-    }
+  // The text of the person's turns.
+  yours(vocabulary) {
+    const turns = this.turns.filter(({ author }) => author === "you");
+    return turns.map(({ first, last }) => vocabulary.decode(this.ids.slice(first, last)));
   }
 }
 
-// Writes one turn of the model's, an id a step, as charlm/inference/generate.py. `dials` may change at any time.
+// Reads a person's words and writes one turn of the model's, an id a step, as charlm/inference/generate.py. `dials` may
+// change at any time.
 class Writer {
-  constructor(transcript, turn, { dialogue, vocabulary, dials, random }) {
-    Object.assign(this, { transcript, turn, vocabulary, dials, random });
+  // Without words the model goes on: in its own last turn if `turn` is that, else in a new one.
+  constructor(transcript, { words = "", turn = null, you = "", bot = "", dialogue, vocabulary, dials, random }) {
+    Object.assign(this, { transcript, bot, dialogue, vocabulary, dials, random });
     this.closing = dialogue.closing;
-    // A stop string may have begun before: the end of a speaker's line and one newline are the end of a speech.
-    this.text = dialogue.opening(turn.name) + vocabulary.decode(transcript.ids.slice(turn.first));
-    this.kept = this.text.length;
     this.decoder = new Decoder(vocabulary);
     this.tries = 0;
     this.chars = 0;
     this.reason = ""; // why it ended: "stop", "length" or "cancelled"
+    const isStart = !transcript.ids.length && !dialogue.hasTurns;
+    this.turn = words ? transcript.beginTurn("you", you, dialogue, vocabulary) : turn;
+    this.unread = vocabulary.encode(words || (isStart ? "\n" : "")).reverse();
+    this.isParagraph = !words && isStart;
+    if (!this.unread.length) this.beginReply();
   }
 
-  // Draw and read one id; return whether the turn goes on.
+  // Read or draw one id; return whether there is more to do.
   step() {
-    const { transcript, turn, closing } = this;
-    if (this.chars >= this.dials.length) return this.end("length");
-    const id = draw(transcript.context.logits, this.dials, this.random.next());
+    if (this.unread.length) return this.readNext();
+    return this.chars < this.dials.length ? this.drawNext() : this.end("length");
+  }
+
+  readNext() {
+    const { transcript, turn } = this, id = this.unread.pop();
     transcript.read([id]);
+    if (turn) turn.last = transcript.ids.length;
+    // A plain text that begins with nothing begins with a paragraph, if the model's text has any.
+    const isLikely = Math.exp(logSoftmax(transcript.context.logits)[id]) > MIN_PARAGRAPH_PROBABILITY;
+    if (this.isParagraph && isLikely) this.unread.push(id);
+    this.isParagraph = false;
+    if (!this.unread.length) this.beginReply();
+    return true;
+  }
+
+  beginReply() {
+    const { transcript, dialogue, vocabulary, dials } = this;
+    if (this.turn?.author !== "model") this.turn = transcript.beginTurn("model", this.bot, dialogue, vocabulary);
+    const shown = transcript.ids.slice(this.turn.first);
+    // A stop string may have begun before: the end of a speaker's line and one newline are the end of a speech.
+    this.text = dialogue.opening(this.turn.name) + vocabulary.decode(shown);
+    this.kept = this.text.length;
+    this.names = dials.names ? transcript.yours(vocabulary).flatMap(namesIn) : [];
+    this.bias = new NameBias(this.names, dials.names, vocabulary);
+  }
+
+  drawNext() {
+    const { transcript, turn, closing } = this;
+    const id = draw(this.bias.mix(transcript.context.logits), this.dials, this.random.next());
+    transcript.read([id]);
+    this.bias.advance(id);
     const piece = this.decoder.push(id);
     this.text += piece;
     this.chars += [...piece].length;
@@ -117,7 +141,7 @@ class Writer {
   // Forget an incomplete character and what was held back of a stop string, so that text and state agree.
   end(reason) {
     this.reason = reason;
-    this.transcript.truncate(this.turn.last);
+    if (!this.unread.length) this.transcript.truncate(this.turn.last);
     return false;
   }
 }

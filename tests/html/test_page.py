@@ -137,6 +137,16 @@ def test_escape_stops_and_enter_continues(browser: Browser, tmp_path: Path) -> N
     assert len(continued[1][1]) == len(stopped) + 10
 
 
+def test_stop_while_reading_gives_the_words_back(browser: Browser, tmp_path: Path) -> None:
+    opened(browser, random_checkpoint(), tmp_path)
+    said = say(browser, "hello")
+    browser.evaluate("app.dials.pace = 100; $('words').value = 'abc '.repeat(500); $('write').click()")
+    browser.wait_for("app.transcript.ids.length > 1010")
+    browser.evaluate("$('write').click()")
+    assert turns(browser) == said
+    assert browser.evaluate("$('words').value") == "abc " * 500
+
+
 @pytest.mark.parametrize("name", DIALOGUES)
 def test_page_fits_narrow_and_wide_windows(browser: Browser, name: str, tmp_path: Path) -> None:
     opened(browser, replace(random_checkpoint(), dialogue=DIALOGUES[name]), tmp_path)
