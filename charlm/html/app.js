@@ -1,7 +1,8 @@
 // The page: buttons and settings on one side, a transcript on the other.
 "use strict";
 
-const FRAME_MS = 25; // of writing before each drawing: a click waits no longer, and drawing takes half of the time
+// Of writing before each drawing: as long as the last drawing took, which grows with the text.
+const MIN_FRAME_MS = 25, MAX_FRAME_MS = 100;
 const MAX_UNDO = 100;
 const $ = (id) => document.getElementById(id);
 
@@ -61,7 +62,6 @@ class App {
     for (const [id, chosen] of [["bot", all[0]], ["you", all[1]]]) {
       $(id).replaceChildren(...all.map((name) => new Option(name, name, false, name === chosen)));
     }
-    $("speakers").hidden = false;
   }
 
   connectButtons() {
@@ -162,7 +162,7 @@ class App {
     this.spent = 0; // milliseconds of computing
     this.drawnIds = 0;
     this.owed = 0; // characters that a slow pace allows
-    this.lastFrame = performance.now();
+    this.lastFrame = this.ended = performance.now();
     this.update();
     requestAnimationFrame((now) => this.frame(now));
   }
@@ -170,13 +170,15 @@ class App {
   frame(now) {
     if (!this.writer) return;
     const began = performance.now(), { pace } = this.dials;
+    const end = began + Math.max(MIN_FRAME_MS, Math.min(began - this.ended, MAX_FRAME_MS));
     this.owed = pace ? Math.min(pace, this.owed + (pace * (now - this.lastFrame)) / 1000) : Infinity;
     this.lastFrame = now;
     let goesOn = true;
-    for (; goesOn && this.owed >= 1 && performance.now() - began < FRAME_MS; this.owed--, this.drawnIds++) {
+    for (; goesOn && this.owed >= 1 && performance.now() < end; this.owed--, this.drawnIds++) {
       goesOn = this.writer.step();
     }
-    this.spent += performance.now() - began;
+    this.ended = performance.now();
+    this.spent += this.ended - began;
     if (!goesOn) return this.finish();
     this.text.show(this.transcript);
     this.inside.showSignals(this.transcript.context.state);
@@ -214,7 +216,7 @@ class App {
     $("write").textContent = isWriting ? "Stop" : this.dialogue.hasTurns ? "Send" : "Write";
     $("again").disabled = isWriting || turns.at(-1)?.author !== "model";
     $("undo").disabled = !this.versions.length;
-    for (const id of ["you", "bot"]) $(id).disabled = turns.length > 0;
+    $("speakers").hidden = !this.dialogue.hasNames || turns.length > 0;
     this.text.show(this.transcript);
     this.inside.showSignals(context.state);
     const canGoOn = !isWriting && ids.length > 0 && (!this.dialogue.hasTurns || turns.at(-1)?.author === "model");

@@ -68,7 +68,7 @@ class InsideView {
     this.strips.forEach((strips, number) =>
       strips.forEach(({ canvas, mean }, index) => {
         const { name, ends } = this.signals[index], values = this.model.signal(number, name, state);
-        if (values) mean.textContent = drawStrip(canvas, values, ends, this.colours).toFixed(2);
+        if (values) mean.textContent = drawStrip(canvas, values, ends, this.colours).toFixed(2).replace("-0.00", "0.00");
       }),
     );
   }
