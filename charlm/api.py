@@ -19,7 +19,7 @@ from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.learning import default_dials
 from charlm.checkpoint import Checkpoint, TrainingRecord
-from charlm.config import DataConfig, LearnConfig, ModelConfig, SamplingConfig, TrainConfig
+from charlm.config import CHAT_LEARN_RATE, DataConfig, LearnConfig, ModelConfig, SamplingConfig, TrainConfig
 from charlm.errors import UsageError
 from charlm.inference.context import Context, StaticModel, never, read_prompt
 from charlm.inference.engine import Engine
@@ -156,7 +156,7 @@ class Model:
         """
         default = default_dials(self._model.base.checkpoint)
         if learn is None or isinstance(learn, bool):
-            usual = default.learn if learn is None else LearnConfig().rate
+            usual = default.learn if learn is None else CHAT_LEARN_RATE
             learn = usual if learn is not False else 0.0
         settings = default.changed(**dials, learn=learn)
         data = ConversationData.start(self.dialogue, you, bot, settings, seed)

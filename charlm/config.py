@@ -245,6 +245,9 @@ def check_seed(seed: int) -> None:
 
 _CLAMP: Final = r"(?P<layer>\d{1,6}):(?P<unit>\d{1,6}) ?= ?(?P<value>[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d{1,3})?)"
 
+CHAT_LEARN_RATE: Final = 1e-4
+"""Rate of learning in a chat: twice that of reading, because a fact is stated in one line."""
+
 
 @dataclass(frozen=True)
 class ChatConfig(SamplerConfig):
@@ -373,7 +376,7 @@ class LearnConfig(Config):
 
     rate: Annotated[
         float, Setting("how far a gradient of the usual size moves its weight", 0, 0.1, flags=("--learn-rate",))
-    ] = 1e-4
+    ] = 5e-5
     # Averaged over the weights; weights with usually large gradients lose more.
     decay: Annotated[
         float, Setting("share of what was learned that is given up at each segment", 0, 1, flags=("--learn-decay",))

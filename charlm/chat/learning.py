@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from charlm.adapt.learner import AdaptedContext
 from charlm.checkpoint import Checkpoint
-from charlm.config import ChatConfig, LearnConfig
+from charlm.config import CHAT_LEARN_RATE, ChatConfig, LearnConfig
 from charlm.errors import CharlmError, CheckpointError
 from charlm.inference.context import Context
 
@@ -22,7 +22,7 @@ def default_dials(model: Checkpoint) -> ChatConfig:
     A format with turns separates what a person says from what the model says. In a plain text, learning is off. A
     matcher chooses well among many candidates.
     """
-    rate = LearnConfig().rate if model.dialogue.has_turns else 0.0
+    rate = CHAT_LEARN_RATE if model.dialogue.has_turns else 0.0
     return ChatConfig(learn=rate, candidates=CANDIDATES_WITH_MATCHER if model.matching else ChatConfig.candidates)
 
 

@@ -11,7 +11,7 @@ import click
 from charlm.cli.command import charlm_command, complete_model, model_path
 from charlm.cli.options import check_together, given, option, options_of
 from charlm.cli.output import is_live, print_note
-from charlm.config import ChatConfig, LearnConfig
+from charlm.config import CHAT_LEARN_RATE, ChatConfig
 
 
 def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -43,7 +43,7 @@ def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) 
     default=None,
     help="Learn from your messages.  [default: learn, if the text of the model has turns]",
 )
-@option("--rate", group="Reply", type=float, help=f"How fast it learns.  [default: {LearnConfig.rate:g}]")
+@option("--rate", group="Reply", type=float, help=f"How fast it learns.  [default: {CHAT_LEARN_RATE:g}]")
 @options_of(ChatConfig, "clamp", group="Reply")
 @option("--plain", group="Interface", is_flag=True, help="Lines instead of the app; also without a terminal.")
 @option("--echo", group="Interface", is_flag=True, help="In a pipe: show your message before each reply.")
@@ -59,7 +59,7 @@ def command(**options: Any) -> int:
     check_together(options, exclusive=[("echo", "as_json")])
     dials = given(ChatConfig, {**options, "learn": None})
     if options["rate"] is not None or options["learn"] is not None:
-        rate = LearnConfig.rate if options["rate"] is None else options["rate"]
+        rate = CHAT_LEARN_RATE if options["rate"] is None else options["rate"]
         dials["learn"] = 0.0 if options["learn"] is False else rate
     ChatConfig(**dials)  # refuses a wrong value before anything is loaded
     if is_terminal and not options["plain"] and not options["as_json"]:

@@ -29,7 +29,7 @@ from charlm.chat.storage.learned_weights import LearnedWeights
 from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import Turn, restored_rng
 from charlm.cli.main import run
-from charlm.config import ChatConfig, LearnConfig
+from charlm.config import CHAT_LEARN_RATE, ChatConfig, LearnConfig
 from charlm.errors import CheckpointError, UsageError
 from charlm.inference import tape
 from charlm.inference.engine import Engine
@@ -399,7 +399,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_learn_and_forget_commands(models: Path) -> None:
     ui = FakeUI(Session(ChatOptions(str(models / "talker.safetensors"), dials=(("length", 10), ("candidates", 1)))))
     session = ui.session
-    assert session.conversation.dials.learn == LearnConfig().rate, "on, since its text has turns"
+    assert session.conversation.dials.learn == CHAT_LEARN_RATE, "on, since its text has turns"
     assert "learns from your messages, at rate 0.0001" in ui.note("/learn")
     with pytest.raises(UsageError, match="nothing to forget"):
         ui.note("/forget")
@@ -413,7 +413,7 @@ def test_learn_and_forget_commands(models: Path) -> None:
     ui.note("/learn 0.003")
     assert session.conversation.dials.learn == 3e-3
     ui.note("/learn on")
-    assert session.conversation.dials.learn == LearnConfig().rate
+    assert session.conversation.dials.learn == CHAT_LEARN_RATE
     for wrong in ("/learn fast", "/learn 7", "/learn -1"):
         with pytest.raises(UsageError):
             ui.note(wrong)
@@ -422,7 +422,7 @@ def test_learn_and_forget_commands(models: Path) -> None:
     session.switch_model(str(models / "writer.safetensors"))
     assert session.conversation.dials.learn == 0, "a plain text has nobody to learn from"
     session.switch_model(str(models / "talker.safetensors"))
-    assert session.conversation.dials.learn == LearnConfig().rate
+    assert session.conversation.dials.learn == CHAT_LEARN_RATE
     session.close()
 
 
@@ -437,9 +437,9 @@ def test_learn_options_of_the_command_line(models: Path) -> None:
 
 def test_chat_from_python_learns(models: Path) -> None:
     talker, writer = (charlm.load(models / f"{name}.safetensors") for name in ("talker", "writer"))
-    assert talker.chat().dials.learn == LearnConfig().rate
+    assert talker.chat().dials.learn == CHAT_LEARN_RATE
     assert writer.chat().dials.learn == 0
-    assert writer.chat(learn=True).dials.learn == LearnConfig().rate
+    assert writer.chat(learn=True).dials.learn == CHAT_LEARN_RATE
     assert talker.chat(learn=False).dials.learn == 0
     conversation = talker.chat(learn=2e-4, length=10, candidates=1, seed=1)
     before = {name: tensor.copy() for name, tensor in talker.checkpoint.tensors.items()}
