@@ -83,12 +83,11 @@ def reply(cache: PrefixCache, name: str, request: ChatRequest, max_chars: int, c
     options, model = request.options, cache.model.base.checkpoint
     if not model.dialogue.has_turns:
         raise ApiError(400, f"the text of the model {name!r} has no turns; use /v1/completions", "model")
-    length = max(1, options.max_tokens)
-    if not options.stream:
-        _check_size(request, options.n, length, max_chars)
     dials = default_dials(model)
-    # All candidates of a reply are in memory.
-    candidates = min(options.best_of or dials.candidates, max(1, max_chars // length))
+    # A reply ends by itself, and long before what many clients give as its length.
+    room = max_chars if options.stream else max_chars // (options.n * (1 + (request.alternatives or 0)))
+    length = max(1, min(options.max_tokens, room))
+    candidates = min(options.best_of or dials.candidates, max(1, room // length))  # all are in memory
     chosen = {one.name: getattr(options, one.name) for one in fields(SamplerConfig) if one.name in request.given}
     thread = MessageThread(cache, request.messages, dials.changed(**chosen, candidates=candidates, length=length))
     seed = new_seed() if options.seed is None else options.seed

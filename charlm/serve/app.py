@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,7 +30,6 @@ from charlm.serve.scheduler import Cancel, Job, Turnstile
 
 MAX_BODY_BYTES: Final = 4 << 20
 
-_log = logging.getLogger(__name__)
 _Parsed = TypeVar("_Parsed", bound=ApiRequest)
 _Answer = Callable[[PrefixCache, str, _Parsed, int, Cancel], Iterator[bytes]]
 

@@ -46,8 +46,9 @@ class Options(SamplingConfig):
     def of(cls, body: JsonObject) -> tuple[Self, set[str]]:
         """Take the options out of a request; return them, and the names of those that it gave."""
         for alias, name in _ALIASES.items():
-            if alias in body:
-                body.setdefault(name, body.pop(alias))
+            value = body.pop(alias, None)
+            if body.get(name) is None:
+                body[name] = value
         given: JsonObject = {}
         for setting in settings_of(cls):
             value = body.pop(setting.name, None)

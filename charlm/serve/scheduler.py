@@ -19,6 +19,7 @@ from charlm.errors import CharlmError
 from charlm.serve.errors import ApiError
 
 STEPS_PER_TURN: Final = 8  # of the model
+STEPS_OF_FIRST_TURN: Final = 3  # reading a short prompt, and the first character
 MAX_QUEUED_CHUNKS: Final = 32  # of output, for a client that reads slowly
 
 Cancel = Callable[[], bool]
@@ -100,7 +101,7 @@ class Job:
 
     def _step(self) -> bool:
         self._steps += 1
-        if self._steps % STEPS_PER_TURN == 0:
+        if self._steps % STEPS_PER_TURN == STEPS_OF_FIRST_TURN:
             self._turnstile.pass_on()
         return self._is_cancelled
 

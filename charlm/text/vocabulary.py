@@ -133,7 +133,7 @@ class Vocabulary:
 
     def replace_unknown(self, text: str, replacement: str = "?") -> str:
         """Replace characters that cannot be encoded by the first known of `replacement`, `SUBSTITUTES` and id 0."""
-        if self.has_bytes:
+        if self.has_bytes or self._id_of.keys() >= set(text):
             return text
         substitute = next((one for one in (replacement, *SUBSTITUTES) if one in self), self.characters[0])
         return "".join(character if character in self else substitute for character in text)

@@ -70,3 +70,8 @@ def test_plain_model_refuses_a_chat(client: TestClient) -> None:
     answer = client.post("/v1/chat/completions", json={"model": "plain", "messages": HELLO})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")
     assert "/v1/completions" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_huge_length_is_cut_to_the_memory(client: TestClient, stream: bool) -> None:
+    ask(client, HELLO, max_completion_tokens=1_000_000, max_tokens=None, stream=stream, stop=["e"], n=2)
