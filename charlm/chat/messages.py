@@ -21,7 +21,7 @@ from charlm.inference.prefix_cache import Prefix, PrefixCache
 
 
 class Message(NamedTuple):
-    """What one side says."""
+    """A turn of one side."""
 
     author: str  # `YOU` or `BOT`
     text: str

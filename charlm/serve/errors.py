@@ -30,7 +30,7 @@ class ApiError(Exception):
 
     @classmethod
     def of(cls, error: BaseException) -> ApiError:
-        """Return what a client is told about an error."""
+        """Return an error for the client."""
         match error:
             case ApiError():
                 return error

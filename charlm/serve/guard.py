@@ -1,4 +1,4 @@
-"""Which requests may enter: by the names of the host and of the page that asks, and by a key.
+"""Admission of requests: by the names of the host and of the page that asks, and by a key.
 
 A page of another site can send requests to this machine, and can even give its own name this machine's address (DNS
 rebinding). So a host is an address or a known name, and an origin a page of this machine or one that was allowed.

@@ -71,7 +71,7 @@ class Options(SamplingConfig):
 
 @dataclass(frozen=True)
 class ApiRequest:
-    """What both kinds of requests have."""
+    """A request for completions or for a chat."""
 
     options: Options
     given: set[str]  # the options that the client chose
