@@ -50,7 +50,9 @@ const PRODUCT_WASM =
 
 function bytesOf(base64) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
-  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  const text = atob(base64), bytes = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at); // Uint8Array.from takes 30 times as long
+  return bytes;
 }
 
 // Memory for weights and vectors, and the product on them.

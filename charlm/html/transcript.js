@@ -132,10 +132,9 @@ class Writer {
     const { transcript, turn } = this;
     transcript.truncate(Math.max(turn.first, transcript.ids.length - this.closing.length));
     this.turn = transcript.turns.at(-1);
-    if (this.turn.last > this.turn.first || ++this.tries >= MAX_EMPTY_TRIES) return this.end("stop");
-    this.text = this.text.slice(0, this.kept);
-    this.chars = 0;
-    return true;
+    this.text = this.text.slice(0, Math.max(this.kept, this.text.length - this.closing.length));
+    this.chars = this.text.length - this.kept;
+    return this.chars || ++this.tries >= MAX_EMPTY_TRIES ? this.end("stop") : true;
   }
 
   // Forget an incomplete character and what was held back of a stop string, so that text and state agree.

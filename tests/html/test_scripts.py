@@ -21,7 +21,7 @@ from charlm.inference.generate import Generation, Sampler, make_rng
 from charlm.inference.name_bias import NameBias, Names
 from charlm.text.dialogue import Dialogue
 
-from ..chat.models import DIALOGUES, random_checkpoint
+from ..chat.models import DIALOGUES, parrot_checkpoint, random_checkpoint
 from .browser import needs_javascript, run_script
 
 pytestmark = needs_javascript
@@ -188,3 +188,28 @@ def test_transcript_goes_back_to_the_same_context(tmp_path: Path) -> None:
         """
     )
     assert differences == [0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["lines", "transcript"])
+def test_reply_ends_before_the_end_of_the_turn(name: str) -> None:
+    dialogue = DIALOGUES[name]
+    checkpoint = parrot_checkpoint("ab\nOBNA: ", dialogue)
+    write = """
+        const transcript = new Transcript(model), random = new Random(1);
+        const dials = { temperature: 0, topP: 1, minP: 0, length: 50, names: 0 };
+        const options = { dialogue, vocabulary, dials, random, you: "BOB", bot: "ANNA" };
+        const results = [];
+        for (const words of ["a", ""]) {
+          const turn = transcript.turns.at(-1);
+          const writer = new Writer(transcript, { ...options, words, turn });
+          while (writer.step());
+          results.push([writer.reason, writer.chars, vocabulary.decode(transcript.ids)]);
+        }
+        return results;
+    """
+    first, continued = run_script(model_script(checkpoint) + write)
+    reason, chars, read = first
+    assert reason == "stop"
+    assert chars > 0
+    assert read.endswith("b")
+    assert continued == ["stop", 0, read]  # it could only end again
