@@ -119,6 +119,6 @@ def _one(texts: list[str], rng: np.random.Generator) -> str:
     return texts[rng.integers(len(texts))]
 
 
-def _made_up(table: dict[str, Any], rng: np.random.Generator) -> str:
+def _made_up(table: dict[str, list[str]], rng: np.random.Generator) -> str:
     syllables = [_one(table["onsets"], rng) + _one(table["vowels"], rng) for _ in range(rng.integers(2, 4))]
     return ("".join(syllables) + _one(table["codas"], rng)).capitalize()

@@ -45,7 +45,8 @@ MAX_ALPHABET = 256  # this many characters are cheaper than the ids of 256 bytes
 MAX_LISTED_FILES = 20  # of those that cannot be read
 MIN_CHARS = 200  # less text can neither train nor validate a model
 
-Ids = NDArray[np.unsignedinteger[Any]]
+IdType = np.unsignedinteger[Any]
+Ids = NDArray[IdType]
 
 
 @dataclass(frozen=True)
@@ -369,7 +370,7 @@ def _encode(
     return lengths
 
 
-def _open_ids(path: Path, dtype: type[np.unsignedinteger[Any]], length: int) -> Ids:
+def _open_ids(path: Path, dtype: type[IdType], length: int) -> Ids:
     expected = length * np.dtype(dtype).itemsize
     try:
         size = path.stat().st_size
@@ -382,7 +383,7 @@ def _open_ids(path: Path, dtype: type[np.unsignedinteger[Any]], length: int) -> 
         raise CorpusError(f"cannot open {path}: {error.strerror}") from error
 
 
-def _dtype(vocabulary: Vocabulary) -> type[np.unsignedinteger[Any]]:
+def _dtype(vocabulary: Vocabulary) -> type[IdType]:
     return np.uint8 if len(vocabulary) <= 1 << 8 else np.uint16 if len(vocabulary) <= 1 << 16 else np.uint32
 
 

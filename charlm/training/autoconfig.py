@@ -116,7 +116,7 @@ def plan(
     return model, TrainConfig(**{**planned, **settings})
 
 
-def _lanes_and_chunk(characters: int, settings: Mapping[str, Any], ranks: int, min_chunks: int) -> tuple[int, int]:
+def _lanes_and_chunk(characters: int, settings: Mapping[str, int], ranks: int, min_chunks: int) -> tuple[int, int]:
     chunk = settings.get("chunk") or max(8, min(64, characters // 64))
     if "lanes" in settings:
         return int(settings["lanes"]), chunk
