@@ -2,7 +2,7 @@
 # make test        every check and every test but the campaigns; what CI runs
 # make check       every check and the quick tests
 # make test-all    every check and every test, with the campaigns: more kills, examples and cells of the same
-# make campaign    random use of the chat, damaged files, kills, full disks; over an hour
+# make campaign    random use of the chat, damaged files, kills, full disks; about an hour
 # make demo        train for a minute on a small text, show what the model writes
 #
 # Each sets up .venv first, unless it is there and still right.
@@ -23,7 +23,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgro
 # Messages of `make chat` when there is neither a terminal nor a pipe.
 MESSAGES := Hello! How are you?\nWhat do you like to do?\nWhy do you like it?
 
-.PHONY: setup chat test test-all campaign check lint tests tests-all quick demo bench clean
+.PHONY: setup chat test test-all campaign campaign-chat campaign-files check lint tests tests-all quick demo bench clean
 
 setup: $(READY)
 
@@ -64,9 +64,15 @@ tests-all: setup
 
 # Each campaign prints its figures; docs/reliability.md has those of the last run.
 campaign: setup
+	$(MAKE) -j2 campaign-chat campaign-files
+
+campaign-chat: setup
 	$(BIN)/python -m pytest -m campaign -s tests/tui/test_monkey.py tests/chat/test_histories.py tests/chat/test_processes.py
+
+campaign-files: setup
 	$(BIN)/python -m tests.campaigns.damaged_files 25000
-	$(BIN)/python -m tests.campaigns.kills 100
+	$(BIN)/python -m pytest -m campaign -s tests/chat/test_kill.py
+	$(BIN)/python -m tests.campaigns.kills 350
 	$(BIN)/python -m tests.campaigns.full_disk 20
 
 quick: setup

@@ -114,8 +114,8 @@ def check_saved(path: Path, before: list[str], told: list[list[object]], missing
     [
         (0.0, 5),
         (RATE, 5),
-        pytest.param(0.0, 50, marks=pytest.mark.campaign),
-        pytest.param(RATE, 25, marks=pytest.mark.campaign),
+        pytest.param(0.0, 200, marks=[pytest.mark.campaign, pytest.mark.timeout(0)]),
+        pytest.param(RATE, 100, marks=[pytest.mark.campaign, pytest.mark.timeout(0)]),
     ],
 )
 def test_random_kills_lose_no_finished_turn(tmp_path: Path, rate: float, kills: int) -> None:
