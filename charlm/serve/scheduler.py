@@ -35,6 +35,11 @@ class Turnstile:
         self._is_held = False
         self._waiting: deque[threading.Lock] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """Number of threads that wait."""
+        return len(self._waiting)
+
     def acquire(self) -> None:
         with self._lock:
             if not self._is_held:
@@ -54,7 +59,7 @@ class Turnstile:
 
     def pass_on(self) -> None:
         """Let all others who wait go first."""
-        if self._waiting:
+        if self.waiting:
             self.release()
             self.acquire()
 

@@ -45,7 +45,8 @@ async def test_jobs_take_turns_of_a_few_steps() -> None:
         return steps
 
     jobs = [start(turnstile, work(number)) for number in range(4)]
-    await asyncio.sleep(0.1)
+    while turnstile.waiting < len(jobs):
+        await asyncio.sleep(0.001)
     turnstile.release()
     assert await asyncio.gather(*map(rest, jobs)) == [b"end"] * 4
     counts = Counter(dict.fromkeys(range(4), 0))
@@ -64,6 +65,8 @@ async def test_slow_reader_holds_a_bounded_queue_and_no_turn() -> None:
 
     slow = start(turnstile, endless)
     assert await rest(start(turnstile, lambda cancel: iter([b"a", b"b"]))) == b"ab"
+    while len(made) <= MAX_QUEUED_CHUNKS:
+        await asyncio.sleep(0.001)
     await asyncio.sleep(0.05)
     assert len(made) == MAX_QUEUED_CHUNKS + 1
     assert len(await slow.take()) == MAX_QUEUED_CHUNKS
