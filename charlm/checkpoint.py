@@ -1,7 +1,7 @@
 """The model file: the only module that knows its format.
 
-A model is one safetensors file. `charlm.tensor_shapes` names its tensors. Its metadata has one key, "charlm", with a
-JSON document:
+A model is one safetensors file. `charlm.tensor_shapes` names its tensors. A matrix NAME may be stored in int8; then
+`scales.NAME` has a factor for each row. The metadata has one key, "charlm", with a JSON document:
 
     format       the version of this format, 1
     config       ModelConfig
@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import UnionType
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import numpy as np
 import safetensors
@@ -43,6 +43,7 @@ MAX_MESSAGE_CHARS = 200  # of a message that quotes a file
 MAX_NUMBER = 1e18  # in a training record
 
 Tensors = dict[str, NDArray[np.float32]]
+Precision = Literal["full", "half", "int8"]
 
 
 @dataclass(frozen=True)
@@ -137,10 +138,11 @@ class ModelHeader(NamedTuple):
     dialogue: Dialogue
 
 
-def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
-    """Write a model file atomically; `half` stores float16 and halves the file. Loading makes it float32 again.
+def save(checkpoint: Checkpoint, path: Path, precision: Precision = "full") -> None:
+    """Write a model file atomically. Loading makes float32 of every precision again.
 
-    The vectors of `matching` are always float16.
+    "half" stores float16, half the bytes of float32. "int8" stores matrices in int8, a quarter of the bytes, and the
+    rest as "half". The vectors of `matching` are never stored as float32, the statistics always.
 
     Raises OutputError, with the old file unchanged, or CheckpointError if a weight is too large for half precision.
     """
@@ -154,16 +156,25 @@ def save(checkpoint: Checkpoint, path: Path, *, half: bool = False) -> None:
         "record": asdict(checkpoint.record),
         "dialogue": checkpoint.dialogue.to_dict(),
     }
-    dtype = np.float16 if half else np.float32
-    if half and max(float(np.abs(tensor).max()) for tensor in checkpoint.tensors.values()) > np.finfo(np.float16).max:
+    weights = checkpoint.tensors
+    if precision != "full" and max(float(np.abs(part).max()) for part in weights.values()) > np.finfo(np.float16).max:
         raise CheckpointError("the model has weights too large for half precision", "store it in full")
-    tensors: dict[str, NDArray[np.floating]] = {
-        name: np.ascontiguousarray(tensor, dtype=dtype) for name, tensor in checkpoint.tensors.items()
-    }
-    for part, exact in ((checkpoint.statistics, np.float32), (checkpoint.matching, np.float16)):
-        for name, tensor in (part or {}).items():
-            tensors[name] = np.ascontiguousarray(tensor, dtype=exact)
+    tensors = _stored(weights, precision) | _stored(checkpoint.statistics or {}, "full")
+    tensors |= _stored(checkpoint.matching or {}, "half" if precision == "full" else precision)
     write_bytes(path, safetensors.numpy.save(tensors, {"charlm": json.dumps(document)}))
+
+
+def _stored(tensors: Tensors, precision: Precision) -> dict[str, NDArray[np.number]]:
+    """Return the tensors in a precision; a matrix in int8 has the factors of its rows next to it."""
+    stored: dict[str, NDArray[np.number]] = {}
+    for name, tensor in tensors.items():
+        if precision == "int8" and tensor.ndim == 2:
+            scales = np.abs(tensor).max(axis=1) / np.float32(127)  # (R,)
+            stored[f"scales.{name}"] = scales
+            stored[name] = (tensor / np.where(scales > 0, scales, 1)[:, None]).round().astype(np.int8)
+        else:
+            stored[name] = np.ascontiguousarray(tensor, dtype=np.float32 if precision == "full" else np.float16)
+    return stored
 
 
 def read_header(path: Path) -> ModelHeader:
@@ -274,6 +285,12 @@ def _check_tensors(file: Any, config: ModelConfig) -> None:
     for optional in (statistics, matching_shapes()):
         if not found.isdisjoint(optional):
             wanted |= optional
+    scales = {
+        f"scales.{name}": shape[:1]
+        for name, shape in wanted.items()
+        if name in found and len(shape) == 2 and file.get_slice(name).get_dtype() == "I8"
+    }
+    wanted |= scales
     if missing := sorted(wanted.keys() - found):
         raise CheckpointError(f"the tensor {missing[0]!r} is missing")
     if extra := sorted(found - wanted.keys()):
@@ -284,7 +301,8 @@ def _check_tensors(file: Any, config: ModelConfig) -> None:
             raise CheckpointError(
                 f"the tensor {name!r} has the shape {tuple(part.get_shape())}, but should have {shape}"
             )
-        kinds = ("F32",) if name in statistics else ("F32", "F16")
+        is_exact = name in statistics or name in scales
+        kinds = ("F32",) if is_exact else ("F32", "F16", "I8")[: 1 + len(shape)]
         if part.get_dtype() not in kinds:
             raise CheckpointError(f"the tensor {name!r} is {part.get_dtype()}, but should be {' or '.join(kinds)}")
 
@@ -301,7 +319,11 @@ def _read_tensors(file: Any, shapes: Shapes) -> Tensors | None:
 
 
 def _read_tensor(file: Any, name: str) -> NDArray[np.float32]:
-    tensor: NDArray[np.float32] = file.get_tensor(name).astype(np.float32)
+    stored = file.get_tensor(name)
+    tensor: NDArray[np.float32] = stored.astype(np.float32)
+    if stored.dtype == np.int8:
+        with np.errstate(invalid="ignore"):  # 0 * inf: refused below
+            tensor *= file.get_tensor(f"scales.{name}")[:, None]
     if not np.isfinite(tensor).all():
         raise CheckpointError(f"the tensor {name!r} has values that are not finite")
     return tensor

@@ -16,7 +16,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from charlm.cells import CELLS
-from charlm.checkpoint import Checkpoint, TrainingRecord, load, read_header, save
+from charlm.checkpoint import Checkpoint, Precision, TrainingRecord, load, read_header, save
 from charlm.errors import CheckpointError, NotFoundError
 from charlm.tensor_shapes import statistic_shapes
 from charlm.text.dialogue import Dialogue
@@ -27,6 +27,7 @@ from .conftest import ALPHABET, RECORD, random_checkpoint, random_matching
 DIALOGUE = Dialogue("transcript", ("Anna", "太郎"), "：", spaced=True)
 
 Document = dict[str, Any]
+PRECISIONS = ["full", "half", "int8"]
 PARTS = ["config", "vocabulary", "record", "dialogue"]
 
 
@@ -101,26 +102,63 @@ def test_half_precision_rounds_once(path: Path) -> None:
     checkpoint = random_checkpoint(hidden=64)
     save(checkpoint, path)
     whole = path.stat().st_size
-    save(checkpoint, path, half=True)
+    save(checkpoint, path, "half")
     assert path.stat().st_size < 0.55 * whole
     loaded = load(path)
     for name, tensor in checkpoint.tensors.items():
         assert loaded.tensors[name].dtype == np.float32
         np.testing.assert_array_equal(loaded.tensors[name], tensor.astype(np.float16))
         np.testing.assert_allclose(loaded.tensors[name], tensor, rtol=2**-11, atol=2**-25)
-    save(loaded, path, half=True)
+    save(loaded, path, "half")
     assert load(path).fingerprint == loaded.fingerprint  # nothing more is lost
 
 
-@pytest.mark.parametrize("half", [False, True])
+def test_int8_takes_a_quarter_and_rounds_each_row_once(path: Path) -> None:
+    made = random_checkpoint(hidden=64)
+    made.tensors["embedding"][1] = 0  # a row without a scale
+    save(made, path)
+    whole = path.stat().st_size
+    save(made, path, "int8")
+    assert path.stat().st_size < 0.32 * whole  # the header and the vectors are small only in larger models
+    loaded = load(path)
+    for name, tensor in made.tensors.items():
+        assert loaded.tensors[name].dtype == np.float32
+        steps = np.abs(tensor).max(axis=-1, keepdims=True) / 127 if tensor.ndim == 2 else 2**-10 * np.abs(tensor)
+        assert (np.abs(loaded.tensors[name] - tensor) <= 0.501 * steps + 1e-7).all(), name
+    save(loaded, path, "int8")
+    for name, tensor in load(path).tensors.items():
+        np.testing.assert_allclose(tensor, loaded.tensors[name], rtol=1e-6)  # nothing more is lost
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"scales.embedding": None}, "'scales.embedding' is missing"),
+        ({"scales.embedding": np.ones(3, np.float32)}, "has the shape"),
+        ({"scales.embedding": np.ones(len(ALPHABET), np.float16)}, "is F16, but should be F32"),
+        ({"scales.embedding": np.full(len(ALPHABET), np.inf, np.float32)}, "not finite"),
+        ({"output.b": np.ones(len(ALPHABET), np.int8)}, "is I8, but should be F32 or F16"),
+        ({"scales.output.b": np.ones(len(ALPHABET), np.float32)}, "does not belong"),
+    ],
+)
+def test_wrong_int8_is_refused(
+    checkpoint: Checkpoint, path: Path, changes: dict[str, NDArray[Any] | None], complaint: str
+) -> None:
+    save(checkpoint, path, "int8")
+    tensors = {**safetensors.numpy.load_file(path), **changes}
+    write(path, {name: one for name, one in tensors.items() if one is not None}, as_document(checkpoint))
+    assert complaint in refusal(path).message
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("cell", CELLS)
-def test_statistics_are_saved_next_to_the_weights(path: Path, cell: str, half: bool) -> None:
+def test_statistics_are_saved_next_to_the_weights(path: Path, cell: str, precision: Precision) -> None:
     made = random_checkpoint(cell=cell)
-    save(made, path, half=half)
+    save(made, path, precision)
     without = load(path)
     assert without.statistics is None
     checkpoint = replace(made, statistics=make_statistics(made))
-    save(checkpoint, path, half=half)
+    save(checkpoint, path, precision)
     loaded = load(path)
     assert loaded.statistics is not None
     assert list(loaded.statistics) == list(statistic_shapes(made.config))
@@ -130,12 +168,12 @@ def test_statistics_are_saved_next_to_the_weights(path: Path, cell: str, half: b
     assert read_header(path).config == made.config
 
 
-@pytest.mark.parametrize("half", [False, True])
-def test_matching_is_saved_in_half_precision(checkpoint: Checkpoint, path: Path, half: bool) -> None:
-    save(checkpoint, path, half=half)
+@pytest.mark.parametrize("precision", ["full", "half"])
+def test_matching_is_saved_in_half_precision(checkpoint: Checkpoint, path: Path, precision: Precision) -> None:
+    save(checkpoint, path, precision)
     without, size = load(path), path.stat().st_size
     assert without.matching is None
-    save(replace(checkpoint, matching=random_matching()), path, half=half)
+    save(replace(checkpoint, matching=random_matching()), path, precision)
     loaded = load(path)
     assert path.stat().st_size - size < 2_000_000
     assert loaded.matching is not None

@@ -136,7 +136,7 @@ def make_files(path: Path) -> list[bytes]:
         sizes = {name: np.full(shape, 1e-6, np.float32) for name, shape in statistic_shapes(made.config).items()}
         statistics = sizes if cell == "lstm" else None
         whole = Checkpoint(made.config, made.vocabulary, made.tensors, record, dialogue, statistics)
-        save(whole, path, half=cell == "rnn")
+        save(whole, path, {"rnn": "half", "gru": "int8"}.get(cell, "full"))
         files.append(path.read_bytes())
         load(path)
     return files

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from charlm.checkpoint import ModelHeader, load, read_header, save
+from charlm.checkpoint import ModelHeader, Precision, load, read_header, save
 from charlm.cli.command import charlm_group, complete_model
 from charlm.cli.common import json_option
 from charlm.cli.output import print_json, print_note, print_table, print_text
@@ -75,14 +75,17 @@ def show(model: str, as_json: bool) -> None:
 
 @command.subcommand(
     ("charlm models export novel -o novel-half.safetensors", "half the size, to share"),
+    ("charlm models export novel -o novel-int8.safetensors --int8", "a quarter of the size"),
     ("charlm models export novel -o novel.html", "a page that runs it in any browser"),
     ("charlm models export novel -o copy.safetensors --full", "as it is"),
 )
 @click.argument("model", shell_complete=complete_model)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file.")
-@click.option("--full/--half", default=False, help="Precision of the weights.")
+@click.option("--full", "precision", flag_value="full", help="Keep float32.")
+@click.option("--half", "precision", flag_value="half", help="Store float16: half the size.  [default]")
+@click.option("--int8", "precision", flag_value="int8", help="Store 8-bit integers: a quarter of the size.")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
-def export(model: str, output: Path, full: bool, force: bool) -> None:
+def export(model: str, output: Path, precision: Precision | None, force: bool) -> None:
     """Write a copy of a model, by default in half precision: half the size, float32 again when it is loaded.
 
     A file name that ends in .html makes a page that runs the model in any browser, without a connection.
@@ -90,8 +93,8 @@ def export(model: str, output: Path, full: bool, force: bool) -> None:
     The copy names the authors and licences of the corpora that it was trained on, if they are built here.
     """
     path, is_page = find_model(model), output.suffix.lower() == ".html"
-    if is_page and full:
-        raise UsageError("a page has the weights in half precision", "leave --full out")
+    if is_page and precision not in (None, "half"):
+        raise UsageError("a page has the weights in half precision", f"leave --{precision} out")
     if output.exists() and not force:
         raise OutputError(f"{output} already exists", "choose another name with -o, or overwrite with --force")
     from charlm.corpora.registry import notices  # only here: it imports what downloads need
@@ -105,7 +108,7 @@ def export(model: str, output: Path, full: bool, force: bool) -> None:
 
         write_page(checkpoint, path.stem, output)
     else:
-        save(checkpoint, output, half=not full)
+        save(checkpoint, output, precision or "half")
     print_text(str(output))
     print_note(f"{path.stat().st_size / 1e6:.2f} MB, exported as {output.stat().st_size / 1e6:.2f} MB")
 

@@ -176,6 +176,17 @@ def test_export_halves_the_file_and_keeps_the_weights(charlm: Charlm, folder: Pa
     assert sizes[0] - sizes[1] >= weights / 2 - 16
 
 
+def test_int8_export_scores_nearly_the_same(charlm: Charlm, folder: Path) -> None:
+    assert charlm("models", "export", "trained", "-o", "small.safetensors", "--int8").code == 0
+    (folder / "t.txt").write_text("the ferry and the town\n" * 5, encoding="utf-8")
+    before, after = (
+        json.loads(charlm("eval", name, "t.txt", "--json").out)["nats_per_char"]
+        for name in ("trained", "./small.safetensors")
+    )
+    assert before != after
+    assert abs(before - after) < 0.01
+
+
 def test_full_export_is_exact_and_overwrites_only_with_force(charlm: Charlm, folder: Path) -> None:
     assert charlm("models", "export", "trained", "-o", "copy.safetensors", "--full").code == 0
     assert load(folder / "copy.safetensors").fingerprint == load(folder / "checkpoints/trained.safetensors").fingerprint
