@@ -14,6 +14,7 @@ import pytest
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.export import from_json
+from charlm.chat.storage.database import DamagedFileError, Database
 from charlm.chat.storage.store import ConversationStore
 from charlm.errors import CheckpointError, NotFoundError, OutputError
 from charlm.inference.engine import Engine
@@ -351,6 +352,26 @@ def test_file_damaged_during_a_reply_costs_nothing_of_it(reopen: Reopen, path: P
     assert len(set_aside(path)) == 1
     assert len(store.news()) == 1
     assert is_saved(path, conversation, engine)
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_broken_constraint_is_damage_only_in_a_damaged_file(
+    reopen: Reopen, path: Path, engine: Engine, is_damaged: bool
+) -> None:
+    """SQLite may not find rows by their numbers any more, and reports no damage by itself."""
+    store = reopen()
+    begin(store, engine, "hello")
+    store.close()
+    if is_damaged:
+        [(page,)] = execute(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'turn'")
+        [(size,)] = execute(path, "PRAGMA page_size")
+        data, cells = bytearray(path.read_bytes()), (page - 1) * size + 8  # a leaf's pointers to its rows
+        data[cells : cells + 4] = data[cells + 2 : cells + 4] + data[cells : cells + 2]
+        path.write_bytes(data)
+    expected = DamagedFileError if is_damaged else sqlite3.IntegrityError
+    with pytest.raises(expected), Database(path).writing() as connection:
+        connection.execute("INSERT INTO context VALUES (999, '')")
+    assert len(set_aside(path)) == is_damaged
 
 
 @pytest.mark.parametrize("at_once", [False, True])

@@ -161,7 +161,7 @@ class Database:
             yield
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in _DAMAGED or (code == sqlite3.SQLITE_ERROR and any(text in str(error) for text in _DAMAGE)):
+            if self._is_damage(code, str(error)):
                 raise self._set_aside() from error
             if code in _UNUSABLE:
                 why, hint = _UNUSABLE[code]
@@ -169,6 +169,17 @@ class Database:
             if not code and "decode" in str(error):
                 raise CheckpointError(f"a conversation in {self.path} is damaged: it contains invalid text") from error
             raise
+
+    def _is_damage(self, code: int, message: str) -> bool:
+        """Return whether an error of SQLite's comes from a damaged file."""
+        if code == sqlite3.SQLITE_ERROR:
+            return any(text in message for text in _DAMAGE)
+        if code == sqlite3.SQLITE_CONSTRAINT and self._connection is not None:  # rows that are not found any more
+            try:
+                return bool(self._connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",))
+            except sqlite3.Error:
+                return True
+        return code in _DAMAGED
 
     def _set_aside(self) -> DamagedFileError:
         """Rename a damaged file, and start a new one. Returns the error to raise."""
