@@ -1,7 +1,7 @@
 """The model file: the only module that knows its format.
 
-A model is one safetensors file. `charlm.tensor_shapes` names its tensors. A matrix NAME may be stored in int8; then
-`scales.NAME` has a factor for each row. The metadata has one key, "charlm", with a JSON document:
+A model is one safetensors file. `charlm.tensor_shapes` names its tensors. A matrix NAME may be in int8; `scales.NAME`
+then has a factor for each row. Its metadata has one key, "charlm", with a JSON document:
 
     format       the version of this format, 1
     config       ModelConfig

@@ -21,6 +21,7 @@ from charlm.text.sanitize import visible
 MAX_SHOWN_CHARS = 200  # of the vocabulary, in a card
 MAX_SHOWN_NAMES = 8
 MAX_SHOWN_SOURCES = 10
+_PRECISIONS = {".html": "half", ".onnx": "full"}  # of files that have only one
 
 
 @charlm_group(
@@ -77,6 +78,7 @@ def show(model: str, as_json: bool) -> None:
     ("charlm models export novel -o novel-half.safetensors", "half the size, to share"),
     ("charlm models export novel -o novel-int8.safetensors --int8", "a quarter of the size"),
     ("charlm models export novel -o novel.html", "a page that runs it in any browser"),
+    ("charlm models export novel -o novel.onnx", "one step, for ONNX runtimes"),
     ("charlm models export novel -o copy.safetensors --full", "as it is"),
 )
 @click.argument("model", shell_complete=complete_model)
@@ -88,13 +90,15 @@ def show(model: str, as_json: bool) -> None:
 def export(model: str, output: Path, precision: Precision | None, force: bool) -> None:
     """Write a copy of a model, by default in half precision: half the size, float32 again when it is loaded.
 
-    A file name that ends in .html makes a page that runs the model in any browser, without a connection.
+    A file name that ends in .html makes a page that runs the model in any browser, without a connection. One in .onnx
+    makes a file for ONNX runtimes: one step, from ids and state to logits and next state.
 
     The copy names the authors and licences of the corpora that it was trained on, if they are built here.
     """
-    path, is_page = find_model(model), output.suffix.lower() == ".html"
-    if is_page and precision not in (None, "half"):
-        raise UsageError("a page has the weights in half precision", f"leave --{precision} out")
+    path, kind = find_model(model), output.suffix.lower()
+    fixed = _PRECISIONS.get(kind, precision)
+    if precision not in (None, fixed):
+        raise UsageError(f"the weights in an {kind} file have {fixed} precision", f"leave --{precision} out")
     if output.exists() and not force:
         raise OutputError(f"{output} already exists", "choose another name with -o, or overwrite with --force")
     from charlm.corpora.registry import notices  # only here: it imports what downloads need
@@ -103,10 +107,14 @@ def export(model: str, output: Path, precision: Precision | None, force: bool) -
     record = checkpoint.record
     known = record.notices or [notice for text in record.sources for notice in notices(text["sha256"])]
     checkpoint = replace(checkpoint, record=replace(record, notices=known))
-    if is_page:
+    if kind == ".html":
         from charlm.html.export import write_page  # only here: it imports what activations need
 
         write_page(checkpoint, path.stem, output)
+    elif kind == ".onnx":
+        from charlm.onnx_export import write_onnx
+
+        write_onnx(checkpoint, output)
     else:
         save(checkpoint, output, precision or "half")
     print_text(str(output))

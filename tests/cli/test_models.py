@@ -187,6 +187,20 @@ def test_int8_export_scores_nearly_the_same(charlm: Charlm, folder: Path) -> Non
     assert abs(before - after) < 0.01
 
 
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(("name", "precision"), [("a.html", "full"), ("a.html", "int8"), ("a.onnx", "half")])
+def test_export_in_a_precision_that_the_file_lacks_is_refused(charlm: Charlm, name: str, precision: str) -> None:
+    assert_refused(charlm("models", "export", "bare", "-o", name, f"--{precision}"), 2, "precision")
+
+
+@pytest.mark.usefixtures("folder")
+def test_export_to_onnx_writes_all_weights(charlm: Charlm, folder: Path) -> None:
+    pytest.importorskip("onnx", reason="NOT TESTED: onnx files need onnx")
+    assert charlm("models", "export", "trained", "-o", "t.onnx").code == 0
+    weights = parameter_count(load(folder / "checkpoints/trained.safetensors").config)
+    assert (folder / "t.onnx").stat().st_size > 4 * weights
+
+
 def test_full_export_is_exact_and_overwrites_only_with_force(charlm: Charlm, folder: Path) -> None:
     assert charlm("models", "export", "trained", "-o", "copy.safetensors", "--full").code == 0
     assert load(folder / "copy.safetensors").fingerprint == load(folder / "checkpoints/trained.safetensors").fingerprint
