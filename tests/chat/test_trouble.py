@@ -374,6 +374,20 @@ def test_broken_constraint_is_damage_only_in_a_damaged_file(
     assert len(set_aside(path)) == is_damaged
 
 
+def test_table_with_a_damaged_name_is_damage(reopen: Reopen, path: Path, engine: Engine) -> None:
+    store = reopen()
+    conversation = begin(store, engine, "hello")
+    store.close()
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"REFERENCES turn", b"REFERENCES t\xefrn"))
+    store = reopen()
+    found = store.open(1, "m", engine, conversation.dialogue)
+    found.say("still here")
+    assert store.error is None
+    assert len(set_aside(path)) == 1
+    assert is_saved(path, found, engine)
+
+
 @pytest.mark.parametrize("at_once", [False, True])
 def test_damage_found_by_two_processes_renames_once(reopen: Reopen, path: Path, engine: Engine, at_once: bool) -> None:
     store, conversation, other, connector = damaged(reopen, path, engine)

@@ -130,11 +130,8 @@ class Database:
         self.generation += 1
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
-        try:
-            with _transaction(connection, "BEGIN"):  # another process may be creating the tables
-                application, version, tables = connection.execute(_HEADER).fetchone()
-        except UnicodeDecodeError:  # SQLite's message about a damaged table has its name
-            application, version, tables = 0, 0, 1
+        with _transaction(connection, "BEGIN"):  # another process may be creating the tables
+            application, version, tables = connection.execute(_HEADER).fetchone()
         if tables and application != _APPLICATION:
             error = sqlite3.DatabaseError("not a file of charlm's")
             error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
@@ -159,6 +156,8 @@ class Database:
         """Raise a `CharlmError` for an error of SQLite's that is not a bug of ours."""
         try:
             yield
+        except UnicodeDecodeError as error:  # SQLite's message about a damaged table has its name
+            raise self._set_aside() from error
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if self._is_damage(code, str(error)):
