@@ -1,7 +1,7 @@
 """Models by name.
 
 A model's name is a path (anything with a slash or the suffix), or the name of a file in one of the folders that
-`folders` lists, in that order.
+`folders` lists, in that order. hf:OWNER/NAME is a repository on Hugging Face.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charlm.config import ModelConfig
-from charlm.errors import CharlmError, NotFoundError
+from charlm.errors import CharlmError, NotFoundError, UsageError
 from charlm.files import SUFFIX, home
 
 if TYPE_CHECKING:
     from charlm.checkpoint import ModelHeader
 
 LOCAL = Path("checkpoints")
+HUB = "hf:"  # begins the name of a repository on Hugging Face
 BUNDLED = ("smalltalk", "shakespeare", "nihongo", "python", "english", "japanese")  # the first is the default model
 BASES = ("english", "japanese", "python")  # bundled models that a new model may start from
 
@@ -55,8 +56,12 @@ def models() -> Iterator[Path]:
 def find_model(name: str) -> Path:
     """Return the file of a model by its path, or by a name that `models` lists.
 
+    A repository on Hugging Face is downloaded once, by huggingface_hub.
+
     Raises NotFoundError if there is none; the hint has similar names.
     """
+    if name.startswith(HUB):
+        return _hub_model(name.removeprefix(HUB))
     given = Path(name)
     if _is(Path.is_file, given) or (given.suffix == SUFFIX and _is(Path.exists, given)):
         return given
@@ -75,6 +80,25 @@ def find_model(name: str) -> Path:
     else:
         hint = "list the models with charlm models" if names else "make one with charlm train FILE"
     raise NotFoundError(f"no model named {name!r}", hint)
+
+
+def _hub_model(repository: str) -> Path:
+    """Return the model file of a repository: NAME.safetensors, or the only one."""
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        problem = f"{HUB}{repository} needs huggingface_hub, which is not installed"
+        raise UsageError(problem, "pip install huggingface_hub") from error
+    try:
+        folder = Path(snapshot_download(repository, allow_patterns=f"*{SUFFIX}"))
+    except (OSError, ValueError) as error:  # those of the network and of Hugging Face, and an impossible name
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise NotFoundError(f"{HUB}{repository} cannot be downloaded: {reason}", "write hf:OWNER/NAME") from error
+    found = sorted(folder.glob(f"*{SUFFIX}"))
+    named = [path for path in found if path.stem == repository.rpartition("/")[2]] or found
+    if len(named) != 1:
+        raise NotFoundError(f"{HUB}{repository} has {len(named)} files that may be its model, but needs one")
+    return named[0]
 
 
 def command_name(path: Path) -> str:

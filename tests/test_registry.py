@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from charlm import registry
-from charlm.errors import NotFoundError
+from charlm.errors import NotFoundError, UsageError
 from charlm.registry import bundled_folder, default_model, find_model, folders, home, is_path, models
 
 find_bundled_folder = bundled_folder  # an autouse fixture replaces the one in the module
@@ -181,3 +183,42 @@ def test_package_without_checkout_has_models_inside(tmp_path: Path, monkeypatch:
 )
 def test_is_path_needs_suffix_or_slash(name: str, expected: bool) -> None:
     assert is_path(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["novel.safetensors", "novel-int8.safetensors"], "novel.safetensors"),
+        (["model.safetensors"], "model.safetensors"),
+        (["a.safetensors", "b.safetensors"], None),
+        ([], None),
+    ],
+)
+def test_repository_on_hugging_face_is_a_model(
+    files: list[str], expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in files:
+        put(tmp_path / name)
+
+    def snapshot_download(repository: str, allow_patterns: str) -> str:
+        assert (repository, allow_patterns) == ("owner/novel", "*.safetensors")
+        return str(tmp_path)
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(snapshot_download=snapshot_download))
+    if expected is None:
+        with pytest.raises(NotFoundError, match=f"hf:owner/novel has {len(files)} files that may be"):
+            find_model("hf:owner/novel")
+    else:
+        assert find_model("hf:owner/novel") == tmp_path / expected
+
+
+def test_failed_download_and_missing_package_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise OSError("404\nmore")
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(snapshot_download=fail))
+    with pytest.raises(NotFoundError, match=r"^hf:owner/novel cannot be downloaded: 404$"):
+        find_model("hf:owner/novel")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(UsageError, match=r"^hf:owner/novel needs huggingface_hub, which is not installed$"):
+        find_model("hf:owner/novel")

@@ -1,4 +1,4 @@
-"""`charlm models`: lists models, shows and exports them."""
+"""`charlm models`: lists models, shows, exports and describes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from charlm.checkpoint import ModelHeader, Precision, load, read_header, save
+from charlm.checkpoint import Checkpoint, ModelHeader, Precision, load, read_header, save
 from charlm.cli.command import charlm_group, complete_model
 from charlm.cli.common import json_option
 from charlm.cli.output import print_json, print_note, print_table, print_text
@@ -101,12 +101,7 @@ def export(model: str, output: Path, precision: Precision | None, force: bool) -
         raise UsageError(f"the weights in an {kind} file have {fixed} precision", f"leave --{precision} out")
     if output.exists() and not force:
         raise OutputError(f"{output} already exists", "choose another name with -o, or overwrite with --force")
-    from charlm.corpora.registry import notices  # only here: it imports what downloads need
-
-    checkpoint = load(path)
-    record = checkpoint.record
-    known = record.notices or [notice for text in record.sources for notice in notices(text["sha256"])]
-    checkpoint = replace(checkpoint, record=replace(record, notices=known))
+    checkpoint = _load_with_notices(path)
     if kind == ".html":
         from charlm.html.export import write_page  # only here: it imports what activations need
 
@@ -119,6 +114,34 @@ def export(model: str, output: Path, precision: Precision | None, force: bool) -
         save(checkpoint, output, precision or "half")
     print_text(str(output))
     print_note(f"{path.stat().st_size / 1e6:.2f} MB, exported as {output.stat().st_size / 1e6:.2f} MB")
+
+
+@command.subcommand(("charlm models card novel > README.md", "next to novel.safetensors on Hugging Face"))
+@click.argument("model", shell_complete=complete_model)
+@click.option("-n", "--chars", default=400, show_default=True, type=click.IntRange(0), help="Length of the sample.")
+def card(model: str, chars: int) -> None:
+    """Print a README for Hugging Face: metadata, use, a sample, training, authors and licences.
+
+    Name the licence that you choose for the model in the metadata, and your account under "Use".
+    """
+    from charlm.api import Model  # only here: both import what loads and runs a model
+    from charlm.model_readme import model_readme
+
+    path = find_model(model)
+    loaded = _load_with_notices(path)
+    sample = Model(loaded).generate(max_chars=chars, seed=1, temperature=0.7)
+    header = ModelHeader(loaded.config, loaded.vocabulary, loaded.record, loaded.dialogue)
+    print_text(model_readme(header, path.stem, sample), end="")
+
+
+def _load_with_notices(path: Path) -> Checkpoint:
+    """Load a model; its record names the authors of its texts if their corpora are built here."""
+    from charlm.corpora.registry import notices  # only here: it imports what downloads need
+
+    checkpoint = load(path)
+    record = checkpoint.record
+    known = record.notices or [notice for text in record.sources for notice in notices(text["sha256"])]
+    return replace(checkpoint, record=replace(record, notices=known))
 
 
 def _card(path: Path, header: ModelHeader) -> dict[str, object]:

@@ -219,6 +219,7 @@ HARMS = {
     "an unknown format": _set("dialogue", "format", to="song"),
     "names that are numbers": _set("dialogue", "names", to=[1]),
     "no dials": _set("dials", to=None),
+    "a model to download": _set("model", to="hf:owner/novel"),
     "a seed below zero": _set("seed", to=-1),
     "a seed with a fraction": _set("seed", to=0.5),
     "no state": _set("rng", to={"bit_generator": "PCG64"}),

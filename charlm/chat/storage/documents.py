@@ -17,6 +17,7 @@ from charlm.chat.reply_sampler import SamplerControls
 from charlm.chat.turns import BOT, YOU, SamplerCheckpoint, Segment, Turn, restored_rng
 from charlm.config import ChatConfig
 from charlm.errors import CharlmError, CheckpointError
+from charlm.registry import HUB
 from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import replace_lone_surrogates
 
@@ -179,6 +180,7 @@ def conversation(
         if child is not None:
             turn.visited = known[child]
             _require(turn.visited.parent is turn, "a turn has the child of another one")
+    _require(not document.model.startswith(HUB), "its model is not on this computer")  # opening it downloads nothing
     _require(document.seed >= 0, "the seed is out of range")
     _require(0 < len(document.moves) <= MAX_MOVES, "the number of moves is out of range")
     _require(0 <= document.cursor < len(document.moves), "the cursor is out of range")
