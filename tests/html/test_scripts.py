@@ -41,7 +41,7 @@ SAMPLING = (
 
 def half(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
     """Return the model as its export in half precision has it, as the page has too."""
-    save(checkpoint, folder / "half.safetensors", half=True)
+    save(checkpoint, folder / "half.safetensors", precision="half")
     return load(folder / "half.safetensors")
 
 
@@ -145,8 +145,8 @@ def test_dialogue_fits_text_as_in_python(name: str) -> None:
 
 def test_names_are_biased_as_in_python() -> None:
     checkpoint = replace(random_checkpoint(has_bytes=True), dialogue=Dialogue("lines"))
-    text = "Hello, my name is Annab and I met Anna Zb\u00f6. Is he Bab? You bet. Annab Anna."
-    names = ["Annab", "Anna", "Zb\u00f6", "Bab"]
+    text = "Hello, my name is Annab and I met Anna Zb\u00f6. Is he Bab? You bet. Annab Anna. 私は田中です。猫はミケ。"
+    names = ["Annab", "Anna", "Zb\u00f6", "Bab", "田中", "ミケ"]
     data = ConversationData.start()
     data.attach(turn := Turn(0, data.root, "you", "", (Segment(text),)))
     assert data.your_names(turn) == names

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +34,6 @@ _HEADER: Final = """
     FROM pragma_application_id, pragma_user_version
 """
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_DAMAGE: Final = ("unsupported file format", "no such ", "no column named")  # errors that have no code of their own
 _UNUSABLE: Final = {
     sqlite3.SQLITE_FULL: ("the disk is full", "make room"),
     sqlite3.SQLITE_BUSY: ("another program holds it", "close what has it open"),
@@ -160,7 +159,7 @@ class Database:
             raise self._set_aside() from error
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if self._is_damage(code, str(error)):
+            if self._is_damage(code):
                 raise self._set_aside() from error
             if code in _UNUSABLE:
                 why, hint = _UNUSABLE[code]
@@ -169,16 +168,22 @@ class Database:
                 raise CheckpointError(f"a conversation in {self.path} is damaged: it contains invalid text") from error
             raise
 
-    def _is_damage(self, code: int, message: str) -> bool:
+    def _is_damage(self, code: int) -> bool:
         """Return whether an error of SQLite's comes from a damaged file."""
-        if code == sqlite3.SQLITE_ERROR:
-            return any(text in message for text in _DAMAGE)
-        if code == sqlite3.SQLITE_CONSTRAINT and self._connection is not None:  # rows that are not found any more
-            try:
-                return bool(self._connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",))
-            except sqlite3.Error:
-                return True
-        return code in _DAMAGED
+        return code in _DAMAGED or (code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT) and not self._is_sound())
+
+    def _is_sound(self) -> bool:
+        """Return whether the trees of the file are in order, and the tables are those of `SCHEMA`."""
+        if self._connection is None:  # it could not even be opened
+            return False
+        try:
+            is_ordered = self._connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+            with closing(sqlite3.connect(":memory:")) as other:
+                other.executescript(SCHEMA.read_text(encoding="utf-8"))
+                tables = [set(one.execute("SELECT name, sql FROM sqlite_schema")) for one in (self._connection, other)]
+            return is_ordered and tables[0] == tables[1]
+        except (sqlite3.Error, UnicodeDecodeError):
+            return False
 
     def _set_aside(self) -> DamagedFileError:
         """Rename a damaged file, and start a new one. Returns the error to raise."""
