@@ -19,7 +19,12 @@ from charlm.text.dialogue import Dialogue, is_name
 
 MAX_MOVES = 1000  # moves of the head that can be undone
 MAX_NAMES_CHARS = 4000  # of a person's turns whose names a reply may repeat: a turn costs the same at any length
-_NAME = re.compile(r"(?<=[^\s.!?\u2026] )[^\W\d_a-z][^\W\d_]{2,}")  # a capital inside a sentence
+# A capital inside a sentence; in Japanese katakana, and words before a copula or a suffix of names.
+_NAME = re.compile(
+    r"(?<=[^\s.!?\u2026] )[^\W\d_a-z][^\W\d_]{2,}|[\u30a1-\u30fa\u30fc]{2,}"
+    r"|(?<![^\s\u306f\u3001\u3002\uff01\uff1f])(?:[\u4e00-\u9fff][\u3041-\u306e\u3070-\u3096\u4e00-\u9fff]{0,5}?|[\u3041-\u306e\u3070-\u3096]{2,6}?)"
+    r"(?=\u3067\u3059|\u3060\u3088|\u3068(?:\u3044|\u7533|\u547c)|\u3063\u3066|\u3061\u3083\u3093|\u304f\u3093|\u3055\u3093|\u306b\u4f4f\u3093)"
+)
 
 
 @dataclass(eq=False)

@@ -2,9 +2,17 @@
 // that it has not seen in training, so each character that goes on with one gains some nats.
 "use strict";
 
-const NAME = /(?<=[^\s.!?\u2026] )(?![a-z])\p{L}\p{L}{2,}/gu; // a capital inside a sentence
+// A capital inside a sentence; in Japanese katakana, and words before a copula or a suffix of names.
+const NAME = new RegExp(
+  "(?<=[^\\s.!?\\u2026] )(?![a-z])\\p{L}\\p{L}{2,}|[\\u30a1-\\u30fa\\u30fc]{2,}"
+    + "|(?<![^\\s\\u306f\\u3001\\u3002\\uff01\\uff1f])"
+    + "(?:[\\u4e00-\\u9fff][\\u3041-\\u306e\\u3070-\\u3096\\u4e00-\\u9fff]{0,5}?|[\\u3041-\\u306e\\u3070-\\u3096]{2,6}?)"
+    + "(?=\u3067\u3059|\u3060\u3088|\u3068(?:\u3044|\u7533|\u547c)|\u3063\u3066|\u3061\u3083\u3093|\u304f\u3093|\u3055\u3093|\u306b\u4f4f\u3093)",
+  "gu",
+);
 const FIRST_SHARE = 0.5; // of the gain, for the first character of a name
-const END = -1; // a key of the prefix tree where a name can end
+const END = -1; // a key of the prefix tree where a name can end, if no letter follows
+const END_ANYWHERE = -2; // in a script without capitals, where words follow each other without spaces
 
 const namesIn = (text) => [...new Set(text.match(NAME))];
 
@@ -18,7 +26,8 @@ class NameBias {
         if (!node.has(id)) node.set(id, new Map());
         node = node.get(id);
       }
-      node.set(END, new Map());
+      const last = [...name].at(-1) ?? "";
+      node.set(last.toUpperCase() !== last.toLowerCase() ? END : END_ANYWHERE, new Map());
     }
     this.begun = [this.tree];
   }
@@ -28,6 +37,7 @@ class NameBias {
     const isLetter = this.isLetter[id] ?? false;
     this.hasName ||= !isLetter && this.begun.some((node) => node.has(END));
     this.begun = this.begun.filter((node) => node.has(id)).map((node) => node.get(id));
+    this.hasName ||= this.begun.some((node) => node.has(END_ANYWHERE));
     if (!isLetter && !this.hasName) this.begun.push(this.tree);
   }
 
@@ -40,7 +50,7 @@ class NameBias {
     }
     for (const node of this.begun) {
       const gain = node === this.tree ? FIRST_SHARE * this.gain : this.gain;
-      for (const id of node.keys()) if (id !== END) mixed[id] = Math.max(mixed[id], logits[id] + gain);
+      for (const id of node.keys()) if (id >= 0) mixed[id] = Math.max(mixed[id], logits[id] + gain);
     }
     return mixed;
   }

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from charlm.inference.state import Array
 from charlm.text.vocabulary import Vocabulary
 
-Node = dict[int, "Node"]  # of a prefix tree, by the next id; `_END` is a key where a name can end
-_END = -1
+Node = dict[int, "Node"]  # of a prefix tree, by the next id; a negative key marks where a name can end
+_END = -1  # if no letter follows
+_END_ANYWHERE = -2  # in a script without capitals, where words follow each other without spaces
 FIRST_SHARE = 0.5  # of the gain, for the first character of a name
 
 
@@ -37,7 +38,7 @@ class Names:
             node = self.tree
             for index in self.vocabulary.encode(name).tolist():
                 node = node.setdefault(index, {})
-            node[_END] = {}
+            node[_END if name[-1:].upper() != name[-1:].lower() else _END_ANYWHERE] = {}
 
 
 class NameBias:
@@ -54,6 +55,7 @@ class NameBias:
         is_letter = self._is_letter[index]
         self._has_name |= not is_letter and any(_END in node for node in self._begun)
         self._begun = [node[index] for node in self._begun if index in node]
+        self._has_name |= any(_END_ANYWHERE in node for node in self._begun)
         if not is_letter and not self._has_name:
             self._begun.append(self._names.tree)
 
@@ -66,7 +68,7 @@ class NameBias:
             mixed[self._others] += self._names.gain
         for node in self._begun:
             share = FIRST_SHARE if node is self._names.tree else 1.0
-            following = [index for index in node if index != _END]
+            following = [index for index in node if index >= 0]
             mixed[following] = np.maximum(mixed[following], logits[following] + share * self._names.gain)
         return mixed
 

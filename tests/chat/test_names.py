@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.conversation_data import MAX_NAMES_CHARS
+from charlm.chat.conversation_data import MAX_NAMES_CHARS, ConversationData
 from charlm.chat.replay import replay
+from charlm.chat.turns import Segment, Turn
 from charlm.config import ChatConfig
 from charlm.errors import UsageError
 from charlm.inference.name_bias import NameBias, Names
@@ -38,6 +39,22 @@ def test_names_are_words_with_a_capital_inside_a_sentence(text: str, expected: l
     conversation = converse("lines")
     conversation.say(text)
     assert names(conversation) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ゆうたです。", ["ゆうた"]),
+        ("はじめまして、田中といいます。", ["田中"]),
+        ("猫の名前はミケで、さくらちゃんが飼っている", ["ミケ", "さくら"]),
+        ("金沢に住んでいます", ["金沢"]),
+        ("今日は暑い", []),
+    ],
+)
+def test_names_in_japanese_are_katakana_or_before_a_copula(text: str, expected: list[str]) -> None:
+    data = ConversationData.start()
+    data.attach(turn := Turn(0, data.root, "you", "", (Segment(text),)))
+    assert data.your_names(turn) == expected
 
 
 def test_names_follow_the_conversation() -> None:
@@ -116,3 +133,15 @@ def gains(bias: NameBias, text: str) -> dict[str, float]:
 )
 def test_next_letters_of_names_gain(text: str, expected: dict[str, float]) -> None:
     assert gains(NameBias(Names(["Abba", "Abb"], 4.0, LETTERS)), text) == expected
+
+
+def test_name_in_a_script_without_spaces_ends_before_a_letter() -> None:
+    vocabulary = Vocabulary("あいうさん。", has_bytes=False)
+    bias = NameBias(Names(["あい"], 4.0, vocabulary))
+    zeros = np.zeros(len(vocabulary), np.float32)
+    gained = []
+    for index in vocabulary.encode("あいさん。").tolist():
+        mixed = bias.mix(zeros)
+        gained.append("" if mixed is None else "".join(vocabulary.label(k) for k in np.flatnonzero(mixed)))
+        bias.advance(index)
+    assert gained == ["あ", "い", "", "", ""]
