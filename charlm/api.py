@@ -7,7 +7,7 @@ only `train` imports torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +23,12 @@ from charlm.config import CHAT_LEARN_RATE, DataConfig, LearnConfig, ModelConfig,
 from charlm.errors import UsageError
 from charlm.inference.context import Context, StaticModel, never, read_prompt
 from charlm.inference.engine import Engine
-from charlm.inference.generate import Completion, Generation, Sampler, generate_batch
+from charlm.inference.generate import Completion, Generation, Sampler, generate_batch, with_alternatives
 from charlm.inference.scoring import LineScore, LineScorer, TextScore, score_text
 from charlm.registry import find_model
 
 if TYPE_CHECKING:
+    from charlm.insight.look import Look
     from charlm.training.events import Event
 
 
@@ -108,6 +109,7 @@ class Model:
         context: Context | None = None,
         max_chars: int = 400,
         stop: str | Sequence[str] = (),
+        alternatives: int = 0,
         params: SamplingConfig | None = None,
         **sampling: object,
     ) -> list[Completion]:
@@ -116,15 +118,10 @@ class Model:
         `count` is the number of texts; `stream` describes the other arguments.
         """
         begun, recent = self._begin(prompt, context)
-        return generate_batch(
-            begun,
-            self._model.base,
-            (params or SamplingConfig()).changed(**sampling),
-            count,
-            max_chars=max_chars,
-            stops=_stops(stop),
-            recent=recent,
-        )
+        engine, settings = self._model.base, (params or SamplingConfig()).changed(**sampling)
+        made = generate_batch(begun, engine, settings, count, max_chars=max_chars, stops=_stops(stop), recent=recent)
+        pieces = [with_alternatives(engine, begun, one.pieces, alternatives) for one in made]
+        return [replace(one, pieces=tuple(named)) for one, named in zip(made, pieces, strict=True)]
 
     def _begin(self, prompt: str, context: Context | None) -> tuple[Context, Sequence[int]]:
         if context is not None and not prompt:
@@ -206,6 +203,12 @@ class Model:
         for line in text.removesuffix("\n").split("\n") if text else ():
             yield scorer.push(line)
 
+    def look(self, text: str, alternatives: int = 5) -> Look:
+        """Return a look at a text of at least one character, with as many likely characters at each place."""
+        from charlm.insight.look import look  # only here: drawing takes longer to import than the model
+
+        return look(self._model.base, text, alternatives)
+
 
 def load(name: str | Path) -> Model:
     """Load a model by its path, or by a name that `charlm models` lists.
@@ -227,6 +230,13 @@ class Trained:
 
     def load(self) -> Model:
         return load(self.path)
+
+    def _repr_svg_(self) -> str | None:
+        """Return the loss curve; None if matplotlib was not there to draw it."""
+        from charlm.training.run_dir import RunDir
+
+        file = RunDir(self.path).plot_file
+        return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
 def train(

@@ -1,7 +1,7 @@
 """Models by name.
 
-A model's name is a path (anything with a slash or the suffix), or the name of a file in one of the folders that
-`folders` lists, in that order. hf:OWNER/NAME is a repository on Hugging Face.
+A model's name is a path (anything with a slash or the suffix), or that of a file in one of the folders of `folders`, in
+their order. A repository on Hugging Face is hf:OWNER/NAME.
 """
 
 from __future__ import annotations

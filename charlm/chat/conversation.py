@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 from charlm.adapt.adaptive_model import AdaptiveModel
@@ -327,7 +328,8 @@ class Conversation:
         turn.segments, turn.reason = (*kept, sampler.segment), sampler.reason
         self.contexts.keep(turn, sampler.context)
         self._move(turn, joins=joins)
-        return Reply(turn, sampler.text, logprob, seconds, sampler.reason)
+        scores = partial(self.contexts.score_chars, turn)
+        return Reply(turn, sampler.text, logprob, seconds, sampler.reason, scores)
 
     def _withdraw(self, turn: Turn) -> None:
         self.data.detach(turn)

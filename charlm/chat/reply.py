@@ -8,6 +8,8 @@ from typing import NamedTuple
 from charlm.chat.turns import Turn
 from charlm.inference.context import Context
 from charlm.inference.generate import Piece
+from charlm.inference.scoring import CharScore
+from charlm.text.surprise import surprise_html
 
 
 class Reply(NamedTuple):
@@ -18,6 +20,10 @@ class Reply(NamedTuple):
     logprob: float  # of the text that was drawn, by the model; nats
     seconds: float
     reason: str  # see `Turn.reason`
+    scores: Callable[[], list[CharScore]] = list  # scores the characters of the turn
+
+    def _repr_html_(self) -> str:
+        return surprise_html(self.scores())
 
 
 class Observer(NamedTuple):

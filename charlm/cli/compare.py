@@ -173,11 +173,11 @@ def _print(results: list[Result]) -> None:
 
 
 def _plot(results: list[Result], path: Path) -> None:
-    from charlm.insight.plots import Curve, plot_curves
+    from charlm.insight.plots import Curve, draw_curves
 
     curves = [
         Curve(name, [seconds / 60 for seconds, _ in result.curve], [nats / math.log(2) for _, nats in result.curve])
         for name, result in zip(_names(results), results, strict=True)
     ]
     labels = {"title": "Cells at equal budget and parameters", "xlabel": "minutes", "ylabel": "bits per character"}
-    plot_curves(curves, path, labels)
+    draw_curves(curves, labels).save(path)

@@ -123,11 +123,11 @@ def _print(reaches: list[GradientReach], steps: int) -> None:
 
 
 def _plot(reaches: list[GradientReach], path: Path) -> None:
-    from charlm.insight.plots import Curve, plot_curves
+    from charlm.insight.plots import Curve, draw_curves
 
     curves = []
     for reach, part in _columns(reaches):
         norms = reach.over_layers(part)
         curves.append(Curve(f"{reach.name}, {part}", list(range(1, len(norms) + 1)), norms.tolist()))
     labels = {"title": "Reach of gradients", "xlabel": "steps back", "ylabel": "norm of the gradient"}
-    plot_curves(curves, path, labels, log_y=True)
+    draw_curves(curves, labels, log_y=True).save(path)

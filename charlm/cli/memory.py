@@ -133,8 +133,8 @@ def _recall_row(row: RecallScore) -> list[str]:
 
 
 def _plot(contexts: list[ContextGain], name: str, path: Path) -> None:
-    from charlm.insight.plots import Curve, plot_curves
+    from charlm.insight.plots import Curve, draw_curves
 
     curve = Curve(name, [row.length for row in contexts], [row.bits for row in contexts])
     labels = {"title": "The value of context", "xlabel": "characters of context", "ylabel": "bits per character"}
-    plot_curves([curve], path, labels, log2_x=True)
+    draw_curves([curve], labels, log2_x=True).save(path)

@@ -226,11 +226,11 @@ def _console() -> Console:
 
 
 def _show_gates(recording: Recording, options: Options, as_json: bool) -> None:
-    from charlm.insight.plots import plot_heat_maps, signal_maps
+    from charlm.insight.plots import draw_heat_maps, signal_maps
 
     maps = signal_maps(recording, options["layer"])
     if options["plot_file"]:
-        plot_heat_maps(maps, recording.text, options["plot_file"])
+        draw_heat_maps(maps, recording.text).save(options["plot_file"])
     if as_json:
         signals = [
             {"layer": layer, "signal": name, "values": values.round(5).tolist()}

@@ -10,6 +10,7 @@ depends on its number of rows. So a draw at the very edge between two characters
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from charlm.inference.engine import Engine
 from charlm.inference.name_bias import NameBias, Names
 from charlm.inference.state import Array, State
 from charlm.text.stops import StopMatcher
+from charlm.text.surprise import surprise_html
 from charlm.text.vocabulary import Vocabulary
 
 
@@ -304,6 +306,19 @@ class Completion:
     def mean_logprob(self) -> float:
         """Nats per id; 0 for an empty text."""
         return self.logprob / max(1, len(self.pieces))
+
+    def _repr_html_(self) -> str:
+        return surprise_html(self._characters())
+
+    def _characters(self) -> Iterator[tuple[str, float, Sequence[Alternative]]]:
+        """Yield text, bits and alternatives of each character; one in bytes has the bits of all its bytes."""
+        logprob, choices = 0.0, None
+        for piece in self.pieces:
+            logprob += piece.logprob
+            choices = piece.alternatives if choices is None else choices
+            if piece.text:
+                yield piece.text, -logprob / math.log(2), choices
+                logprob, choices = 0.0, None
 
 
 def generate_batch(

@@ -24,6 +24,7 @@ from charlm.inference.state import Array, Ids, State
 from charlm.inference.text_cache import TextCache
 from charlm.text.batching import read_once
 from charlm.text.decoding import normalise
+from charlm.text.surprise import surprise_html
 from charlm.text.vocabulary import CODE_POINTS, Vocabulary
 
 UNKNOWN_NATS = math.log(CODE_POINTS)
@@ -145,6 +146,11 @@ class LineScore:
     @property
     def bits_per_character(self) -> float:
         return sum(self.surprisals) / len(self.surprisals)
+
+    def _repr_html_(self) -> str:
+        return surprise_html(
+            (character, bits, ()) for character, bits in zip(self.text + "\n", self.surprisals, strict=True)
+        )
 
 
 class LineScorer:

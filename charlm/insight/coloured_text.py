@@ -5,6 +5,7 @@ Files have a white background of their own, so they read the same on a light pag
 
 from __future__ import annotations
 
+import html
 import io
 import math
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,10 @@ class ColouredText:
     high: float  # value of the last colour
     title: str
 
+    def _colours(self) -> list[Colour]:
+        table: list[Colour] = colours(self.values, self.low, self.high).tolist()
+        return table
+
     def legend(self) -> Text:
         """Return the title and the colours from low to high."""
         from rich.text import Text
@@ -57,12 +62,20 @@ class ColouredText:
         from rich.text import Text
 
         body = Text()
-        table = colours(self.values, self.low, self.high).tolist()
-        for character, colour in zip(self.text, table, strict=True):
+        for character, colour in zip(self.text, self._colours(), strict=True):
             body.append(plots.symbol(character), _style(colour))
             if character == "\n":
                 body.append("\n")
         return body
+
+    def _repr_html_(self) -> str:
+        legend = html.escape(f"{self.title}   {self.low:.3g} (dark) to {self.high:.3g} (light)")
+        spans = []
+        for character, value, colour in zip(self.text, self.values, self._colours(), strict=True):
+            style = f"color:{hexadecimal(ink(colour))};background:{hexadecimal(colour)}"
+            shown = html.escape(plots.symbol(character)) + "\n" * (character == "\n")
+            spans.append(f'<span style="{style}" title="{value:.3f}">{shown}</span>')
+        return f'<pre style="white-space:pre-wrap">{legend}\n{"".join(spans)}</pre>'
 
     def plain_lines(self) -> Iterator[tuple[str, str]]:
         """Yield each line with a row of digits from 0 (low) to 9 (high), for output without colours."""
@@ -143,13 +156,13 @@ def _write_png(parts: Sequence[ColouredText], path: Path) -> None:
         axes.imshow(image, aspect="auto", interpolation="nearest")
         axes.set_axis_off()
         axes.set_title(f"{part.title}   {part.low:.3g} (dark) to {part.high:.3g} (light)", fontsize=8, loc="left")
-    plots.save_figure(figure, path)
+    plots.Picture(figure).save(path)
 
 
 def _rows(part: ColouredText) -> list[list[tuple[str, Colour]]]:
     """Return rows of at most `WIDTH_CELLS` symbols, each with its colour."""
     rows: list[list[tuple[str, Colour]]] = [[]]
-    for character, colour in zip(part.text, colours(part.values, part.low, part.high).tolist(), strict=True):
+    for character, colour in zip(part.text, part._colours(), strict=True):
         if len(rows[-1]) == WIDTH_CELLS:
             rows.append([])
         rows[-1].append((plots.symbol(character), colour))

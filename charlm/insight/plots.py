@@ -1,4 +1,4 @@
-"""Heat maps and curves as SVG or PNG files, drawn by matplotlib.
+"""Heat maps and curves, drawn by matplotlib, as SVG or PNG files and in notebooks.
 
 Every picture has a white background, so it reads the same on a light page and on a dark one.
 """
@@ -11,7 +11,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from types import ModuleType
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from charlm.files import write_bytes
 from charlm.insight.activations import Recording
 from charlm.insight.colour import colours
 from charlm.text.sanitize import visible
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAX_HEAT_MAP_CHARS: Final = 400  # a wider map cannot be read
 _SYMBOLS: Final = {"\n": "\u21b5", "\t": "\u21e5"}
@@ -57,7 +61,7 @@ def signal_maps(recording: Recording, layer: int | None = None) -> list[HeatMap]
     return maps
 
 
-def plot_heat_maps(maps: Sequence[HeatMap], text: str, path: Path) -> None:
+def draw_heat_maps(maps: Sequence[HeatMap], text: str) -> Picture:
     """Draw maps one below the other, with the text under the last."""
     figures = matplotlib_figures()
     from matplotlib.colors import ListedColormap
@@ -77,7 +81,7 @@ def plot_heat_maps(maps: Sequence[HeatMap], text: str, path: Path) -> None:
         figure.colorbar(image, ax=axes, pad=0.01)
     all_axes[-1].set_xticks(range(len(text)), list(map(symbol, text)), family="monospace", fontsize=8)
     all_axes[-1].tick_params(length=0)
-    save_figure(figure, path)
+    return Picture(figure)
 
 
 def symbol(character: str) -> str:
@@ -94,10 +98,10 @@ class Curve:
     y: Sequence[float]
 
 
-def plot_curves(
-    curves: Sequence[Curve], path: Path, labels: Mapping[str, str], *, log2_x: bool = False, log_y: bool = False
-) -> None:
-    """Draw curves into an SVG or PNG file; the labels are `title`, `xlabel` and `ylabel`."""
+def draw_curves(
+    curves: Sequence[Curve], labels: Mapping[str, str], *, log2_x: bool = False, log_y: bool = False
+) -> Picture:
+    """Draw curves; the labels are `title`, `xlabel` and `ylabel`."""
     figure = matplotlib_figures().Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for number, curve in enumerate(curves):
@@ -110,10 +114,10 @@ def plot_curves(
     axes.set(**labels)
     axes.grid(visible=True, alpha=0.3)
     axes.legend(frameon=False, fontsize=8)
-    save_figure(figure, path)
+    return Picture(figure)
 
 
-def matplotlib_figures() -> Any:
+def matplotlib_figures() -> ModuleType:
     """Return the module `matplotlib.figure`; raise UsageError if it is not installed."""
     try:
         import matplotlib.figure
@@ -122,16 +126,28 @@ def matplotlib_figures() -> Any:
     return matplotlib.figure
 
 
-def save_figure(figure: Any, path: Path) -> None:
-    """Write a figure as SVG or PNG, by the file's suffix; raise UsageError for another suffix."""
-    kind = path.suffix.lstrip(".").lower()
-    if kind not in ("svg", "png"):
-        raise UsageError(f"{path.name} has no known suffix", "end it in .svg or .png")
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # matplotlib's font lacks Japanese, among others, and draws a box for such a character.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        # Without a date, the same figure gives the same bytes.
-        metadata = {"Date": None} if kind == "svg" else None
-        figure.savefig(buffer, format=kind, dpi=150, facecolor="white", metadata=metadata)
-    write_bytes(path, buffer.getvalue())
+@dataclass(frozen=True)
+class Picture:
+    """A figure of matplotlib, which a notebook shows."""
+
+    figure: Figure
+
+    def save(self, path: Path) -> None:
+        """Write an SVG or PNG file, by its suffix; raise UsageError for another suffix."""
+        kind = path.suffix.lstrip(".").lower()
+        if kind not in ("svg", "png"):
+            raise UsageError(f"{path.name} has no known suffix", "end it in .svg or .png")
+        write_bytes(path, self._encoded(kind))
+
+    def _repr_svg_(self) -> str:
+        return self._encoded("svg").decode()
+
+    def _encoded(self, kind: str) -> bytes:
+        buffer = io.BytesIO()
+        with warnings.catch_warnings():
+            # matplotlib's font lacks Japanese, among others, and draws a box for such a character.
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            # Without a date, the same figure gives the same bytes.
+            metadata = {"Date": None} if kind == "svg" else None
+            self.figure.savefig(buffer, format=kind, dpi=150, facecolor="white", metadata=metadata)
+        return buffer.getvalue()
