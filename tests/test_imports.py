@@ -17,6 +17,7 @@ from charlm import train
 from charlm.checkpoint import save
 from charlm.cli.main import COMMANDS
 from charlm.errors import TrainingError
+from charlm.training import CPU_INDEX
 
 from .conftest import Charlm, random_checkpoint
 
@@ -121,12 +122,65 @@ def test_package_imports_nothing_and_model_no_torch(folder: Path) -> None:
     assert not found & {"torch", "textual", "rich", "matplotlib"}
 
 
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # an import raises, as if torch were not installed
+from charlm.cli.main import run
+for line in arguments:
+    assert run(line.split()) == 0, line
+import charlm.tui.app
+from starlette.testclient import TestClient
+from charlm.config import ServeConfig
+from charlm.registry import find_model
+from charlm.serve.app import Service
+with TestClient(Service([find_model("m")], ServeConfig()).app(), base_url="http://127.0.0.1:8765") as client:
+    answer = client.post("/v1/completions", json={"prompt": "the", "max_tokens": 5})
+    assert answer.status_code == 200, answer.text
+"""
+
+
+@pytest.mark.slow
+def test_all_but_training_works_without_torch(folder: Path) -> None:
+    lines = (
+        "chat m --plain --length 5",
+        "sample m -n 5",
+        "eval m t.txt --dynamic",
+        "score m t.txt",
+        "xray m the",
+        "xray m long.txt --find",
+        "memory m long.txt --max-context 8 --blocks 2",
+        "adapt m t.txt -o adapted",
+        "models export m -o m.html",
+        "models card m --chars 5",
+    )
+    imported(WITHOUT_TORCH, folder, *lines)  # checks its exit code
+
+
+@pytest.mark.parametrize(
+    ("receipt", "hint"),
+    [
+        ("pipx_metadata.json", f"pipx inject charlm torch --index-url {CPU_INDEX}"),
+        ("uv-receipt.toml", "uv pip install --python {} --torch-backend cpu torch"),
+    ],
+)
+def test_missing_torch_has_the_command_of_the_installer(
+    receipt: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / receipt).touch()
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(TrainingError) as caught:
+        train("t.txt")
+    assert caught.value.hint == hint.format(tmp_path)
+
+
 @pytest.mark.usefixtures("folder")
 def test_missing_torch_is_one_sentence(charlm: Charlm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     for arguments in (("train", "t.txt"), ("compare", "t.txt"), ("bench",)):
         done = charlm(*arguments)
         assert done.code == 1
-        assert done.err == "error: training needs torch, which is not installed\nhint: pip install torch\n"
+        hint = f"pip install torch --index-url {CPU_INDEX}"
+        assert done.err == f"error: training needs torch, which is not installed\nhint: {hint}\n"
     with pytest.raises(TrainingError, match="needs torch"):
         train("t.txt")
