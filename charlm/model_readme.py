@@ -23,9 +23,7 @@ def model_readme(header: ModelHeader, name: str, sample: str) -> str:
         f"{parameter_count(config):,} weights, {len(vocabulary.characters)} characters"
         f"{' and 256 bytes' * vocabulary.has_bytes}. It knows no facts and follows no instructions.",
         "## Use",
-        textwrap.indent(
-            f"pip install charlm\ncharlm {'chat' if dialogue.has_turns else 'sample'} hf:OWNER/{name}", "    "
-        ),
+        f"    charlm {'chat' if dialogue.has_turns else 'sample'} hf:OWNER/{visible(name)}",
         "## Sample",
         textwrap.indent(visible(sample), "    ", lambda line: True),
         "## Training",
@@ -41,10 +39,8 @@ def model_readme(header: ModelHeader, name: str, sample: str) -> str:
             f"({record.validation:.4f} nats), over {record.validation_characters:,} characters."
         )
     if record.notices:
-        parts += [
-            "Authors and licences of the texts:",
-            "\n".join([f"- {visible(notice)}" for notice in record.notices]),
-        ]
+        notices = [f"- {visible(notice)}" for notice in record.notices]
+        parts += ["Authors and licences of the texts:", "\n".join(notices)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -58,7 +54,6 @@ def _metadata(header: ModelHeader, name: str) -> dict[str, object]:
         "tags": ["charlm", "character-level", "recurrent", config.cell],
     }
     if record.validation is not None:
-        # A result must name its task, dataset and metrics, else the page shows none.
         result = {
             "task": {"type": "text-generation"},
             "dataset": {"name": "held-out text", "type": "text"},

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
 
 OPSET: Final = 18  # the first whose Split takes the number of parts
-IR_VERSION: Final = 8  # of opset 18
 
 
 class _Graph:
@@ -79,9 +78,6 @@ class _Value:
     def __mul__(self, other: _Value) -> _Value:
         return self.apply("Mul", other)
 
-    def __truediv__(self, other: _Value) -> _Value:
-        return self.apply("Div", other)
-
     def sigmoid(self) -> _Value:
         return self.apply("Sigmoid")
 
@@ -96,18 +92,13 @@ _Step = Callable[[_Weights, _Value, _State], _State]
 
 
 def _lstm(weights: _Weights, input_proj: _Value, state: _State) -> _State:
-    return _from_gates(weights, input_proj + state[0].times(weights["w_h"]), state[1])
-
-
-def _multiplicative(weights: _Weights, input_proj: _Value, state: _State) -> _State:
-    *gates, scale = input_proj.split(5)
-    m = scale * state[0].times(weights["w_m"])
-    return _from_gates(weights, gates[0].apply("Concat", *gates[1:], axis=-1) + m.times(weights["w_h"]), state[1])
-
-
-def _from_gates(weights: _Weights, a: _Value, c: _Value) -> _State:
-    i, f, o, g = a.split(4)
-    p_i, p_f, p_o = [a.graph.constant(weights[name]) if name in weights else None for name in ("p_i", "p_f", "p_o")]
+    """Take a step of the LSTM; w_m makes it multiplicative, p_i to p_o are its peepholes."""
+    h, c = state
+    if "w_m" in weights:
+        *blocks, scale = input_proj.split(5)
+        input_proj, h = blocks[0].apply("Concat", *blocks[1:], axis=-1), scale * h.times(weights["w_m"])
+    i, f, o, g = (input_proj + h.times(weights["w_h"])).split(4)
+    p_i, p_f, p_o = [h.graph.constant(weights[name]) if name in weights else None for name in ("p_i", "p_f", "p_o")]
     i, f = (i + p_i * c if p_i else i), (f + p_f * c if p_f else f)
     c = f.sigmoid() * c + i.sigmoid() * g.tanh()
     o = o + p_o * c if p_o else o
@@ -143,7 +134,7 @@ def _slstm(weights: _Weights, input_proj: _Value, state: _State) -> _State:
     i = (a_i - m).apply("Exp")
     f = has_input.apply("Where", (log_f - m).apply("Min", zero).apply("Exp"), zero)
     c, n = f * c + i * a_z.tanh(), f * n + i
-    return a_o.sigmoid() * (c / n), c, n, m
+    return a_o.sigmoid() * c.apply("Div", n), c, n, m
 
 
 _STEPS: Final[Mapping[str, _Step]] = {
@@ -152,7 +143,7 @@ _STEPS: Final[Mapping[str, _Step]] = {
     "rnn": _rnn,
     "peephole": _lstm,
     "cifg": _cifg,
-    "multiplicative": _multiplicative,
+    "multiplicative": _lstm,
     "slstm": _slstm,
 }
 
@@ -190,19 +181,13 @@ def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
     for value, name in zip(_step(graph, checkpoint), ("logits", "next_state"), strict=True):
         graph.nodes.append(helper.make_node("Identity", [value.name], [name]))
     width = config.layers * len(CELLS[config.cell].state_fields) * config.hidden
-    ids, state, logits, next_state = (
-        helper.make_tensor_value_info(name, kind, shape)
-        for name, kind, shape in (
-            ("ids", TensorProto.INT64, ["B"]),
-            ("state", TensorProto.FLOAT, ["B", width]),
-            ("logits", TensorProto.FLOAT, ["B", config.vocabulary]),
-            ("next_state", TensorProto.FLOAT, ["B", width]),
-        )
-    )
+    info, real = helper.make_tensor_value_info, TensorProto.FLOAT
+    inputs = [info("ids", TensorProto.INT64, ["B"]), info("state", real, ["B", width])]
+    outputs = [info("logits", real, ["B", config.vocabulary]), info("next_state", real, ["B", width])]
     model = helper.make_model(
-        helper.make_graph(graph.nodes, "charlm", [ids, state], [logits, next_state], graph.constants),
+        helper.make_graph(graph.nodes, "charlm", inputs, outputs, graph.constants),
         opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
+        ir_version=8,  # of that opset
         producer_name="charlm",
     )
     characters = {"characters": "".join(vocabulary.characters), "bytes": vocabulary.has_bytes}

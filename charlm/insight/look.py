@@ -34,8 +34,7 @@ class Look:
         """Return the text coloured by a unit; raise UsageError if there is no such unit."""
         values = self.recording.signals.get((layer, signal))
         if values is None or not 0 <= number < values.shape[1]:
-            known = ", ".join(sorted({f"{layer} {name}" for layer, name in self.recording.signals}))
-            raise UsageError(f"there is no unit {number} of {layer} {signal}", f"layers and signals are {known}")
+            raise UsageError(f"there is no unit {number} of {layer} {signal}", "recording.signals has all of them")
         return unit_text(self.recording, UnitIndex(layer, number, signal))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from charlm.text.sanitize import visible
 
@@ -12,23 +12,14 @@ MAX_BITS: Final = 12.0  # of the strongest colour
 _SYMBOLS: Final = {"\n": "\u21b5", "\t": "\u21e5", " ": "space"}
 
 
-class Choice(Protocol):
-    """A likely character at some place."""
+def surprise_html(characters: Iterable[tuple[str, float, Sequence[tuple[str, int, float]]]]) -> str:
+    """Return characters on a colour as strong as their surprise.
 
-    @property
-    def text(self) -> str: ...
-    @property
-    def probability(self) -> float: ...
-
-
-def surprise_html(characters: Iterable[tuple[str, float, Sequence[Choice]]]) -> str:
-    """Return characters, each with its surprise in bits and its alternatives, on a colour as strong as the surprise.
-
-    The title of a character, which a pointer shows, has the numbers.
+    A character has its surprise in bits and its alternatives: text, id and probability. A pointer shows them.
     """
     spans = []
     for text, bits, choices in characters:
-        likely = [f"{_name(choice.text)} {choice.probability:.1%}" for choice in choices]
+        likely = [f"{_name(choice)} {probability:.1%}" for choice, _, probability in choices]
         title = html.escape("\n".join([f"{_name(text)}: {bits:.1f} bits", *likely]))
         shown = "\u21b5\n" if text == "\n" else visible(text)
         colour = f"rgba(230,120,0,{0.8 * min(max(bits / MAX_BITS, 0), 1):.2f})"
