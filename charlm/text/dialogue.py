@@ -35,7 +35,8 @@ MAX_PRIMER_CHARS = 400
 
 _EXCHANGES: Final = {
     "en": "Hi! How are you today?\nI'm fine, thank you!\n\n",
-    "ja": "こんにちは。お元気ですか。\nはい、元気です。ありがとうございます。\n\n",
+    # A question would make a small model answer it again.
+    "ja": "ありがとう。またね。\nこちらこそ。また話しましょう。\n\n",
 }
 
 # A name begins with a letter (or like "1st citizen") and holds no sentence: no full stop except in abbreviations.

@@ -173,7 +173,7 @@ class Database:
         return code in _DAMAGED or (code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT) and not self._is_sound())
 
     def _is_sound(self) -> bool:
-        """Return whether the trees of the file are in order, and the tables are those of `SCHEMA`."""
+        """Return whether the trees and the full-text index are in order, and the tables are those of `SCHEMA`."""
         if self._connection is None:  # it could not even be opened
             return False
         try:
@@ -181,6 +181,7 @@ class Database:
             with closing(sqlite3.connect(":memory:")) as other:
                 other.executescript(SCHEMA.read_text(encoding="utf-8"))
                 tables = [set(one.execute("SELECT name, sql FROM sqlite_schema")) for one in (self._connection, other)]
+            self._connection.execute("INSERT INTO words (words) VALUES ('integrity-check')")  # raises if it fails
             return is_ordered and tables[0] == tables[1]
         except (sqlite3.Error, UnicodeDecodeError):
             return False
