@@ -40,9 +40,13 @@ def conversations_in(text: str, dialogue: Dialogue) -> list[tuple[Utterance, ...
 
 
 def frequent_exchange(text: str, dialogue: Dialogue) -> str:
-    """Return the most frequent beginning of conversations, two turns, as a primer; empty in formats with names."""
+    """Return the most frequent end of conversations, two turns, as a primer; empty in formats with names.
+
+    An end it is, because after a question a small model answers that question again.
+    """
     if dialogue.format != "lines":
         return ""
-    pairs = ["\n".join([turn.text for turn in turns[:2]]) + "\n\n" for turns in conversations_in(text, dialogue)]
+    answered = [turns[: len(turns) // 2 * 2] for turns in conversations_in(text, dialogue)]
+    pairs = ["\n".join([turn.text for turn in turns[-2:]]) + "\n\n" for turns in answered]
     counts = Counter(one for one in pairs if one.count("\n") == 3 and len(one) <= MAX_PRIMER_CHARS)
     return max(counts, key=counts.__getitem__, default="")

@@ -39,9 +39,15 @@ def test_stage_directions_are_no_turns() -> None:
     assert conversations_in("\n\n\n", FORMATS["lines"]) == []
 
 
-def test_frequent_exchange_is_a_whole_one_of_the_text() -> None:
-    text = "hello?\nhi.\nno\n\nwho?\nme.\n\nhello?\nhi.\n\nhello?\nhey.\n\nalone\n\nalone\n\nalone"
-    assert frequent_exchange(text, FORMATS["lines"]) == "hello?\nhi.\n\n"
+def test_frequent_exchange_is_a_whole_one_that_ends_conversations() -> None:
+    talks = [
+        "hello?\nhi.\nbye\nso long",
+        "hello?\nhi.\nbye\nso long\nno",
+        "who?\nme.",
+        "hello?\nhi.\nhm\nwell",
+        *["alone"] * 3,
+    ]
+    assert frequent_exchange("\n\n".join(talks), FORMATS["lines"]) == "bye\nso long\n\n"
     assert frequent_exchange("alone\n\nalone", FORMATS["lines"]) == frequent_exchange("", FORMATS["lines"]) == ""
     assert frequent_exchange("a" * 400 + "\nyes", FORMATS["lines"]) == "", "long ones do not fit"
     assert frequent_exchange("ANNA:\nMoin.\n\nBOB:\nMoin.", FORMATS["play"]) == ""
