@@ -242,9 +242,7 @@ class Session:
 
     def label(self, turn: Turn) -> str:
         """Return the speaker of a turn, its number among its versions, and whether it was stopped."""
-        parts = [turn.name if self.dialogue.has_turns else ""]
-        if len(turn.siblings) > 1:
-            parts.append(f"{turn.siblings.index(turn) + 1}/{len(turn.siblings)}")
+        parts = [turn.name if self.dialogue.has_turns else "", turn.version]
         if turn.reason == "cancelled":
             parts.append("stopped")
         return "  ".join(part for part in parts if part)

@@ -76,6 +76,12 @@ class Turn:
         """The turn and its alternatives, oldest first."""
         return self.parent.children if self.parent is not None else [self]
 
+    @property
+    def version(self) -> str:
+        """Its number among its alternatives, like "2/3"; empty if it has none, or was withdrawn meanwhile."""
+        versions = self.siblings
+        return f"{versions.index(self) + 1}/{len(versions)}" if len(versions) > 1 and self in versions else ""
+
     def __repr__(self) -> str:
         return f"Turn({self.id}, {self.author}, {self.text!r}, {self.reason})"
 

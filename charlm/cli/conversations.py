@@ -166,13 +166,11 @@ def _print_tree(data: ConversationData, visible: set[Turn]) -> None:
     ahead = [(turn, 0) for turn in reversed(data.root.children)]
     while ahead:
         turn, depth = ahead.pop()
-        versions = turn.siblings
-        version = f" {versions.index(turn) + 1}/{len(versions)}" if len(versions) > 1 else ""
-        depth += len(versions) > 1
+        depth += bool(turn.version)
         text = " ".join(turn.text.split())
         text = text if len(text) <= LINE_CHARS else text[:LINE_CHARS] + "\u2026"
         mark = "*" if turn in visible else " "
-        print_text(f"{turn.id:6} {mark} {'  ' * min(depth, MAX_DEPTH)}{turn.name}{version}: {text}")
+        print_text(f"{turn.id:6} {mark} {'  ' * min(depth, MAX_DEPTH)}{f'{turn.name} {turn.version}'.rstrip()}: {text}")
         ahead += [(child, depth) for child in reversed(turn.children)]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from charlm.chat.conversation_data import choose_speakers
+from charlm.chat.conversation_data import ConversationData, choose_speakers
 from charlm.chat.reply import Observer
+from charlm.chat.turns import Turn
 from charlm.errors import UsageError
 from charlm.text.dialogue import Dialogue
 
@@ -61,3 +62,14 @@ def test_role_change_keeps_earlier_turns() -> None:
     conversation.say("and you?")
     assert conversation.head.name == "BABA"
     assert_remembers_what_is_seen(conversation)
+
+
+def test_withdrawn_turn_has_no_version() -> None:
+    """The interface may show the beginning of a reply after the reply was withdrawn."""
+    data = ConversationData.start()
+    turns = [Turn(0, data.root, "bot", "", ()) for _ in range(3)]
+    for turn in turns:
+        data.attach(turn)
+    assert [turn.version for turn in turns] == ["1/3", "2/3", "3/3"]
+    data.detach(turns[2])
+    assert [turn.version for turn in turns] == ["1/2", "2/2", ""]

@@ -155,11 +155,11 @@ class ChatScreen(Screen[None]):
 
     def _show_turn(self, turn: Turn, characters: int, state: str) -> None:
         """Show the last turn, and how much was read with `characters` of it."""
-        versions = turn.siblings
-        version = f"  {versions.index(turn) + 1}/{len(versions)}" if len(versions) > 1 else ""
         lead = self.session.conversation.data.lead(turn) if turn.parent is not None else ""
         self._read = (turn.parent.characters if turn.parent is not None else 0) + len(lead) + characters
-        self.status.show(turn=f"turn {turn.depth}{version}", characters=f"{self._read:,} characters", state=state)
+        self.status.show(
+            turn=f"turn {turn.depth}  {turn.version}".rstrip(), characters=f"{self._read:,} characters", state=state
+        )
 
     def _show_panels(self) -> None:
         conversation = self.session.conversation
