@@ -71,16 +71,17 @@ def train(folder: Path, rng: random.Random) -> int:
     options = [*TINY, "--steps", "2000", "--evaluations", "8", "--dropout", "0.1", "--save-every", "0.05", "--quiet"]
     seconds = finish(folder, "train", HARBOUR, "-o", "whole", *options)
     model, kills = folder / "checkpoints" / "m.safetensors", 0
-    while kills < KILLS_OF_A_RUN:
+
+    def begin() -> subprocess.Popen[bytes]:
         resumes = model.with_suffix(".run").joinpath("resume.safetensors").exists()
-        begin = ["--resume", "m"] if resumes else [HARBOUR, "-o", "m", "--force", *options]
-        if not kill(charlm(folder, "train", *begin, "--quiet"), rng.uniform(0, seconds)):
-            break
+        given = ["--resume", "m"] if resumes else [HARBOUR, "-o", "m", "--force", *options]
+        return charlm(folder, "train", *given, "--quiet")
+
+    while kills < KILLS_OF_A_RUN and kill(begin(), rng.uniform(0, seconds)):
         kills += 1
         if model.exists():
             checkpoint.load(model)
-    else:
-        finish(folder, "train", "--resume", "m", "--quiet")
+    assert begin().wait() in (0, 1)  # 1 if the run is finished; then it must be whole
     assert checkpoint.load(model).fingerprint == checkpoint.load(model.with_name("whole.safetensors")).fingerprint
     assert not [path for path in folder.rglob("*.ids") if path.stat().st_size == 0]
     return kills
