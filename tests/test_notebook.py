@@ -1,4 +1,4 @@
-"""What notebooks show: HTML without a script, pictures in SVG, and the notebook of the docs."""
+"""Output in notebooks: HTML without a script, pictures in SVG, and the notebook of the docs."""
 
 from __future__ import annotations
 
