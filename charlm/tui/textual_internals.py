@@ -5,14 +5,18 @@ Everything else in `charlm.tui` uses Textual's public names, apart from `charlm.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import pairwise
 
 from textual import events
+from textual._node_list import DuplicateIds
 from textual.app import App
 from textual.await_complete import AwaitComplete
+from textual.css.query import NoMatches
 from textual.widget import Widget
 from textual.widgets import TextArea
 from textual.widgets.text_area import DocumentNavigator, Location, WrappedDocument
+from textual.worker import WorkerFailed
 
 from charlm.tui.graphemes import UNLIMITED, lay_out
 from charlm.tui.widgets.wrapping import MIN_WIDTH_CELLS, wrap
@@ -28,12 +32,21 @@ class ReportingApp(App[int]):
     def _fatal_error(self) -> None:
         self._close_messages_no_wait()
 
+    def _handle_exception(self, error: Exception) -> None:
+        cause = error.error if isinstance(error, WorkerFailed) else None
+        if not (isinstance(cause, NoMatches) and "CommandPalette" in str(cause)):  # closed while it searched
+            super()._handle_exception(error)
+
     async def on_event(self, event: events.Event) -> None:
         try:
             await super().on_event(event)
         except AttributeError:
             if not isinstance(event, events.MouseDown):  # Textual fails at one on a widget that was just removed
                 raise
+
+    def action_command_palette(self) -> None:
+        with suppress(DuplicateIds):  # the last one is still being closed
+            super().action_command_palette()
 
     def pop_screen(self) -> AwaitComplete:
         """Close the top screen, but never the last: the command palette closes twice at two quick Enters."""

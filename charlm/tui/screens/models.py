@@ -54,6 +54,7 @@ class ModelPicker(Modal[str | None]):
         super().__init__()
         self._cards = cards
         self._current = current
+        self._field = Input(placeholder="type to narrow down")
         self._list = OptionList(markup=False, compact=True)
         self._list.can_focus = False  # keys are for the field; it passes some of them on
 
@@ -61,7 +62,7 @@ class ModelPicker(Modal[str | None]):
         with Vertical() as box:
             box.border_title = "models"
             box.border_subtitle = "Enter, or Esc"
-            yield Input(placeholder="type to narrow down")
+            yield self._field
             yield self._list
 
     def on_mount(self) -> None:
@@ -72,7 +73,9 @@ class ModelPicker(Modal[str | None]):
 
     @on(Input.Changed)
     def _show(self) -> None:
-        text = self.query_one(Input).value.strip().casefold()
+        if not self.is_attached:  # closed before its last change of size was handled
+            return
+        text = self._field.value.strip().casefold()
         width = self._list.scrollable_content_region.width
         found = [one for one in self._cards if text in f"{one.name} {one.shape} {one.dialogue}".casefold()]
         self._list.set_options(
