@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from asyncio import InvalidStateError
 from typing import ClassVar
 
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, ScreenResultType
 
@@ -32,3 +34,10 @@ class Modal(ModalScreen[ScreenResultType]):
         & Input, & Input:focus { border: none; height: 1; padding: 0; background: $panel; }
     }
     """
+
+    def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
+        """Close the screen, also if nothing waits for its result any more."""
+        try:
+            return super().dismiss(result)
+        except InvalidStateError:
+            return self.app.pop_screen()
