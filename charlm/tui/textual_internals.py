@@ -5,14 +5,18 @@ Everything else in `charlm.tui` uses Textual's public names, apart from `charlm.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import pairwise
 
 from textual import events
 from textual._node_list import DuplicateIds
+from textual.actions import ActionParseResult
 from textual.app import App
 from textual.await_complete import AwaitComplete
+from textual.command import CommandPalette
 from textual.css.query import NoMatches
+from textual.dom import DOMNode
 from textual.widget import Widget
 from textual.widgets import TextArea
 from textual.widgets.text_area import DocumentNavigator, Location, WrappedDocument
@@ -47,6 +51,19 @@ class ReportingApp(App[int]):
     def action_command_palette(self) -> None:
         with suppress(DuplicateIds):  # the last one is still being closed
             super().action_command_palette()
+
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        try:
+            return await super().run_action(action, default_namespace, namespaces)
+        except KeyError:  # of a page down in an empty list
+            if not isinstance(default_namespace, CommandPalette):
+                raise
+            return True
 
     def pop_screen(self) -> AwaitComplete:
         """Close the top screen, but never the last: the command palette closes twice at two quick Enters."""
