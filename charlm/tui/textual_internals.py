@@ -18,7 +18,7 @@ from textual.command import CommandPalette
 from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.widget import Widget
-from textual.widgets import TextArea
+from textual.widgets import OptionList, TextArea
 from textual.widgets.text_area import DocumentNavigator, Location, WrappedDocument
 from textual.worker import WorkerFailed
 
@@ -60,8 +60,8 @@ class ReportingApp(App[int]):
     ) -> bool:
         try:
             return await super().run_action(action, default_namespace, namespaces)
-        except KeyError:  # of a page down in an empty list
-            if not isinstance(default_namespace, CommandPalette):
+        except KeyError:  # of a page up or down in a list that is not laid out yet
+            if not isinstance(default_namespace, CommandPalette | OptionList):
                 raise
             return True
 

@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.command import CommandPalette
 from textual.css.query import NoMatches
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, OptionList
 from textual.worker import WorkerFailed
 
 from charlm.tui.screens.models import ModelPicker
@@ -44,6 +44,16 @@ async def test_page_down_in_an_empty_palette_does_nothing() -> None:
         await pilot.pause()
         await pilot.press(*"zzqq", "pagedown", "pagedown")
         assert isinstance(app.screen, CommandPalette)
+
+
+async def test_page_down_in_a_list_that_is_not_laid_out_does_nothing() -> None:
+    app = OneField()
+    async with app.run_test() as pilot:
+        await app.mount(options := OptionList(*"abc"))
+        await pilot.pause()
+        options.set_options(["d", "e"])
+        await app.run_action("page_down", options)
+    assert app.crash is None
 
 
 async def test_other_errors_end_the_app() -> None:

@@ -95,9 +95,9 @@ class ModelPicker(Modal[str | None]):
         if event.option.id is not None:
             self.dismiss(event.option.id)
 
-    def action_move(self, action: str) -> None:
+    async def action_move(self, action: str) -> None:
         """Move in the list while the field has the focus."""
-        getattr(self._list, f"action_{action}")()
+        await self.app.run_action(action, self._list)
 
 
 def _row(card: ModelCard, current: bool, width: int) -> Content:
