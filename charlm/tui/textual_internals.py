@@ -90,6 +90,10 @@ class ClusterTextArea(TextArea):
     def restart_cursor_blink(self) -> None:
         self._restart_blink()
 
+    def _recompute_cursor_offset(self) -> None:
+        with suppress(ValueError):  # an undone edit leaves the cursor behind the end for a moment
+            super()._recompute_cursor_offset()  # type: ignore[no-untyped-call]
+
     def _set_document(self, text: str, language: str | None) -> None:
         super()._set_document(text, language)
         self.wrapped_document = ClusterWrappedDocument(self.document, tab_width=self.indent_width)

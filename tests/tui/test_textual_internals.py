@@ -11,7 +11,7 @@ from textual.widgets import Input, OptionList
 from textual.worker import WorkerFailed
 
 from charlm.tui.screens.models import ModelPicker
-from charlm.tui.textual_internals import ReportingApp
+from charlm.tui.textual_internals import ClusterTextArea, ReportingApp
 
 
 class OneField(ReportingApp):
@@ -54,6 +54,22 @@ async def test_page_down_in_a_list_that_is_not_laid_out_does_nothing() -> None:
         options.set_options(["d", "e"])
         await app.run_action("page_down", options)
     assert app.crash is None
+
+
+async def test_undo_that_hides_the_scrollbar_moves_the_cursor_back() -> None:
+    app = OneField()
+    async with app.run_test(size=(20, 6)) as pilot:
+        await app.mount(area := ClusterTextArea("a"))
+        area.styles.height = 3
+        area.styles.border = ("none", "black")
+        await pilot.pause()
+        area.move_cursor((0, 1))
+        area.insert("\n" * 8)
+        await pilot.pause()
+        assert area.show_vertical_scrollbar
+        area.undo()
+        await pilot.pause()
+        assert (area.text, area.cursor_location) == ("a", (0, 1))
 
 
 async def test_other_errors_end_the_app() -> None:
