@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import pairwise
+from traceback import walk_tb
 
 from textual import events
 from textual._node_list import DuplicateIds
@@ -15,7 +16,6 @@ from textual.actions import ActionParseResult
 from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette
-from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.widget import Widget
 from textual.widgets import OptionList, TextArea
@@ -37,8 +37,9 @@ class ReportingApp(App[int]):
         self._close_messages_no_wait()
 
     def _handle_exception(self, error: Exception) -> None:
-        cause = error.error if isinstance(error, WorkerFailed) else None
-        if not (isinstance(cause, NoMatches) and "CommandPalette" in str(cause)):  # closed while it searched
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        modules = {frame.f_globals["__name__"] for frame, _ in walk_tb(cause.__traceback__)}
+        if CommandPalette.__module__ not in modules:  # else it was closed while it opened or searched
             super()._handle_exception(error)
 
     async def on_event(self, event: events.Event) -> None:
