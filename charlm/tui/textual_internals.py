@@ -39,8 +39,10 @@ class ReportingApp(App[int]):
     def _handle_exception(self, error: Exception) -> None:
         cause = error.error if isinstance(error, WorkerFailed) else error
         modules = {frame.f_globals["__name__"] for frame, _ in walk_tb(cause.__traceback__)}
-        if CommandPalette.__module__ not in modules:  # else it was closed while it opened or searched
+        if CommandPalette.__module__ not in modules:
             super()._handle_exception(error)
+        elif isinstance(self.screen, CommandPalette):  # else it was closed while it opened or searched
+            self.pop_screen()  # it handles no messages any more
 
     async def on_event(self, event: events.Event) -> None:
         try:
