@@ -44,7 +44,7 @@ def test_commands_of_a_run_work_as_printed(charlm: Charlm, tmp_path: Path, outpu
     assert trained.code == 0, trained.err
     assert (tmp_path / f"{model}.safetensors").exists()
     sampled = charlm(*printed(trained), "-n", "5")
-    assert (sampled.code, len(sampled.out)) == (0, 6), sampled.err
+    assert (sampled.code, len(sampled.out.removesuffix("\n")) in (4, 5)) == (0, True), sampled.err
     finished = charlm("train", *printed(charlm(*train)))
     assert "is finished" in finished.err
     more = charlm("train", "text", "-o", "more", *printed(finished), "--steps", "2")
