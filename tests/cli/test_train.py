@@ -397,11 +397,11 @@ def test_exit_before_each_write_loses_nothing(charlm: Charlm, tmp_path: Path) ->
     assert faults > 10
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.xdist_group("processes")
-@pytest.mark.parametrize("count", [5, pytest.param(25, marks=pytest.mark.campaign)])
-def test_random_kills_lose_nothing(charlm: Charlm, tmp_path: Path, count: int) -> None:
+def test_random_kills_lose_nothing(charlm: Charlm, tmp_path: Path) -> None:
     """SIGKILL at random moments: each file is always whole, and the finished run is bit-exact."""
+    count = 25
     settings = [*TINY, "--steps", str(320 * count), "--evaluations", "12", "--dropout", "0.1", "--save-every", "0.05"]
     rng = random.Random(1)
     model, resume_file = (tmp_path / "checkpoints" / name for name in ("m.safetensors", "m.run/resume.safetensors"))
