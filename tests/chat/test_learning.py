@@ -21,7 +21,7 @@ from charlm.chat.commands import COMMANDS, find_command
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.export import from_json, to_json
-from charlm.chat.learning import LearnPolicy
+from charlm.chat.learning import JAPANESE_LEARN_RATE, LearnPolicy, default_dials
 from charlm.chat.replay import replay
 from charlm.chat.reply_sampler import LEARNED_MMI_WEIGHT
 from charlm.chat.session import ChatOptions, Session
@@ -36,6 +36,7 @@ from charlm.inference.engine import Engine
 from charlm.inference.generate import generate_batch
 from charlm.inference.search import logprobs, rerank_likelihood
 from charlm.inference.state import State
+from charlm.registry import bundled_folder
 
 from .conftest import FakeUI, Reopen
 from .models import DIALOGUES, learning_engine
@@ -55,6 +56,11 @@ def memory(conversation: Conversation, turn: Turn | None = None) -> AdaptedConte
     found = conversation.context(turn or conversation.head)
     assert isinstance(found, AdaptedContext)
     return found
+
+
+@pytest.mark.parametrize(("name", "rate"), [("smalltalk", CHAT_LEARN_RATE), ("nihongo", JAPANESE_LEARN_RATE)])
+def test_japanese_model_learns_more_slowly(name: str, rate: float) -> None:
+    assert default_dials(checkpoint.load(bundled_folder() / f"{name}.safetensors")).learn == rate
 
 
 def test_model_learns_from_you_only() -> None:
