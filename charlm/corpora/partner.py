@@ -14,6 +14,7 @@ from charlm.corpora import dialogue_sources, japanese_base, pii, simulator
 from charlm.corpora.documents import CleaningReport, Document, Files
 from charlm.corpora.english import typed
 from charlm.corpora.filters import CRUDE
+from charlm.errors import CorpusError
 from charlm.text.decoding import normalise
 
 MAX_TURN_CHARS: Final = 160
@@ -48,10 +49,15 @@ def documents(
     Args:
         files: of people's conversations.
         report: counts removals.
-        simulated: the language.
+        simulated: the one language of the simulated conversations.
         parts: characters of the simulator's mixes; by default those of `PARTS`.
+
+    Raises:
+        CorpusError: not one language, or one that cannot be simulated.
     """
-    (language,) = simulated
+    language, *others = simulated or ("",)
+    if others or language not in PARTS:
+        raise CorpusError(f"`simulated` must be one of {', '.join(PARTS)}")
     for mix, characters in (parts or PARTS[language]).items():
         for number, one in enumerate(simulator.conversations(language, simulator.MIXES[mix], SEED, characters)):
             yield Document(f"{mix}-{number}", "\n".join(one.turns))

@@ -42,7 +42,7 @@ def conversations_in(text: str, dialogue: Dialogue) -> list[tuple[Utterance, ...
 def frequent_exchange(text: str, dialogue: Dialogue) -> str:
     """Return the most frequent end of conversations, two turns, as a primer; empty in formats with names.
 
-    An end it is, because after a question a small model answers that question again.
+    Beginnings often ask something, and a small model would answer that question again.
     """
     if dialogue.format != "lines":
         return ""

@@ -35,7 +35,7 @@ MAX_PRIMER_CHARS = 400
 
 _EXCHANGES: Final = {
     "en": "Hi! How are you today?\nI'm fine, thank you!\n\n",
-    # A question would make a small model answer it again.
+    # A farewell, as `frequent_exchange` finds it.
     "ja": "ありがとう。またね。\nこちらこそ。また話しましょう。\n\n",
 }
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from charlm.corpora import partner
 from charlm.corpora.documents import CleaningReport, Document
+from charlm.errors import CorpusError
 
 QUESTIONS = "# ? Who are you\n- What are you\n\n```markdown\nA friend.\n```\n"
 FRIENDLY = "english-dialogue/chitchat-en-friendly.qna"
@@ -38,3 +41,9 @@ def test_japanese_partner_has_simulated_talk_and_conversations_of_people() -> No
     assert documents[-1].text == "船は9時に来る？\nはい。"
     assert "黙れ" not in "".join(document.text for document in documents)
     assert {document.name.split("-")[0] for document in documents[:-1]} == {"talk", "copy"}
+
+
+@pytest.mark.parametrize("languages", [(), ("latin",), ("english", "japanese")])
+def test_other_than_one_known_language_is_refused(languages: tuple[str, ...]) -> None:
+    with pytest.raises(CorpusError, match="must be one of english, japanese"):
+        list(partner.documents([], CleaningReport(), languages, PARTS))
