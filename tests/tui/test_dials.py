@@ -46,10 +46,12 @@ def text(row: PanelRow) -> str:
 
 
 async def select(panel: DialsPanel, pilot: Pilot[None], name: str) -> None:
-    dial(panel, name).scroll_visible(animate=False)
-    await pilot.pause()
-    await pilot.click(dial(panel, name), offset=(0, 0))
-    assert current(panel) is dial(panel, name)
+    row = dial(panel, name)
+    while current(panel) is not row:
+        row.scroll_visible(animate=False)
+        await pilot.pause()
+        if panel.region.contains_point(row.region.offset):  # the panel itself may have scrolled since
+            await pilot.click(row, offset=(0, 0))
 
 
 # -- scales -----------------------------------------------------------------------------------------------------------
