@@ -25,6 +25,8 @@ async def shown(size: Size) -> Shown[DialsPanel]:
         panel.show(ChatConfig(), 7)
         panel.focus()
         await pilot.pause()
+        while panel.show_vertical_scrollbar != (panel.virtual_size.height > panel.size.height):
+            await pilot.pause()
         yield panel, pilot, app
 
 
@@ -47,11 +49,13 @@ def text(row: PanelRow) -> str:
 
 async def select(panel: DialsPanel, pilot: Pilot[None], name: str) -> None:
     row = dial(panel, name)
-    while current(panel) is not row:
+    while True:
         row.scroll_visible(animate=False)
         await pilot.pause()
-        if panel.region.contains_point(row.region.offset):  # the panel itself may have scrolled since
+        if panel.region.contains_point(row.region.offset):  # the panel may have scrolled since
             await pilot.click(row, offset=(0, 0))
+            break
+    assert current(panel) is row
 
 
 # -- scales -----------------------------------------------------------------------------------------------------------
