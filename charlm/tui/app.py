@@ -12,13 +12,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
-from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.screen import Screen
@@ -73,6 +72,8 @@ class ChatApp(ReportingApp):
         Binding("pageup", "screen.page(-1)", "Page up", show=False),
         Binding("pagedown", "screen.page(1)", "Page down", show=False),
     ]
+
+    ENABLE_COMMAND_PALETTE = False  # the prompt completes slash commands
 
     CSS = """
     ToastRack { dock: top; align: right top; margin: 0; }  /* not over the prompt */
@@ -155,8 +156,16 @@ class ChatApp(ReportingApp):
             command("look", "move over a reply, see what else might have come", self.chat.action_look, anytime=False),
             command("copy", "copy the last reply, or what is selected", self.action_copy_reply),
             command("models", "choose among the models", self.action_pick_model, anytime=False),
-            command("theme", "choose the colours", self.action_change_theme),
+            Command("theme", "NAME", "choose the colours", self._set_theme, self._complete_theme, anytime=True),
         ]
+
+    def _set_theme(self, ui: object, name: str) -> None:
+        if name not in self.available_themes:
+            raise UsageError(f"there is no theme {name!r}", "a space after /theme lists them")
+        self.theme = name
+
+    def _complete_theme(self, session: Session, start: str) -> list[str]:
+        return sorted(name for name in self.available_themes if name.startswith(start))
 
     # -- events of the workers ----------------------------------------------------------------------------------------
 
@@ -332,7 +341,6 @@ class ChatApp(ReportingApp):
             for binding in (*self.BINDINGS, *LookPane.BINDINGS)
             if isinstance(binding, Binding) and not binding.key.isdigit()
         ]
-        keys.append((self.COMMAND_PALETTE_BINDING, "The command palette: search what there is to do, and do it"))
         self.push_screen(HelpScreen(keys, [(f"/{one.name} {one.argument}", one.help) for one in self.chat.commands]))
 
     def action_edit_last(self) -> None:
@@ -366,13 +374,6 @@ class ChatApp(ReportingApp):
         name = await self.push_screen_wait(ModelPicker(model_cards(), self.session.name))
         if name is not None:
             self.run_command(f"/model {name}")
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Offer the slash commands that need no argument in the command palette."""
-        yield from super().get_system_commands(screen)
-        for one in self.chat.commands:
-            if not one.argument or one.argument.startswith("["):
-                yield SystemCommand(one.name.replace("-", " "), one.help, lambda name=one.name: self.action_run(name))
 
     # -- messages of the chat screen ----------------------------------------------------------------------------------
 

@@ -5,22 +5,15 @@ Everything else in `charlm.tui` uses Textual's public names, apart from `charlm.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from itertools import pairwise
-from traceback import walk_tb
 
 from textual import events
-from textual._node_list import DuplicateIds
-from textual.actions import ActionParseResult
+from textual._widget_navigation import Direction
 from textual.app import App
-from textual.await_complete import AwaitComplete
-from textual.command import CommandPalette
-from textual.dom import DOMNode
 from textual.widget import Widget
 from textual.widgets import OptionList, TextArea
 from textual.widgets.text_area import DocumentNavigator, Location, WrappedDocument
-from textual.worker import WorkerFailed
 
 from charlm.tui.graphemes import UNLIMITED, lay_out
 from charlm.tui.widgets.wrapping import MIN_WIDTH_CELLS, wrap
@@ -36,14 +29,6 @@ class ReportingApp(App[int]):
     def _fatal_error(self) -> None:
         self._close_messages_no_wait()
 
-    def _handle_exception(self, error: Exception) -> None:
-        cause = error.error if isinstance(error, WorkerFailed) else error
-        modules = {frame.f_globals["__name__"] for frame, _ in walk_tb(cause.__traceback__)}
-        if CommandPalette.__module__ not in modules:
-            super()._handle_exception(error)
-        elif isinstance(self.screen, CommandPalette):  # else it was closed while it opened or searched
-            self.pop_screen()  # it handles no messages any more
-
     async def on_event(self, event: events.Event) -> None:
         try:
             await super().on_event(event)
@@ -51,26 +36,13 @@ class ReportingApp(App[int]):
             if not isinstance(event, events.MouseDown):  # Textual fails at one on a widget that was just removed
                 raise
 
-    def action_command_palette(self) -> None:
-        with suppress(DuplicateIds):  # the last one is still being closed
-            super().action_command_palette()
 
-    async def run_action(
-        self,
-        action: str | ActionParseResult,
-        default_namespace: DOMNode | None = None,
-        namespaces: Mapping[str, DOMNode] | None = None,
-    ) -> bool:
-        try:
-            return await super().run_action(action, default_namespace, namespaces)
-        except KeyError:  # of a page up or down in a list that is not laid out yet
-            if not isinstance(default_namespace, CommandPalette | OptionList):
-                raise
-            return True
+class PagedList(OptionList):
+    """An option list that ignores page keys until it is laid out."""
 
-    def pop_screen(self) -> AwaitComplete:
-        """Close the top screen, but never the last: the command palette closes twice at two quick Enters."""
-        return super().pop_screen() if len(self.screen_stack) > 1 else AwaitComplete.nothing()  # type: ignore[no-untyped-call]
+    def _move_page(self, direction: Direction) -> None:
+        with suppress(KeyError):
+            super()._move_page(direction)
 
 
 async def run_bindings(widget: Widget, event: events.Key) -> None:

@@ -41,7 +41,7 @@ CURSOR = [f"\x1b[{modifier}{key}" for modifier in ("", "1;2", "1;5") for key in 
 FUNCTION = ["\x1bOP", "\x1bOQ", "\x1bOR", "\x1bOS", *(f"\x1b[{n}~" for n in (2, 3, 5, 6, 15, 17, 18, 19, 20, 21))]
 COMMANDS = [
     *("/new", "/undo", "/redo", "/regenerate", "/heat", "/xray", "/help", "/seed 3", "/length 40", "/temperature 3"),
-    *("/learn 0.01", "/forget", "/candidates 3", "/look", "/copy", "/title x", "/nothing", "/"),
+    *("/learn 0.01", "/forget", "/candidates 3", "/look", "/copy", "/title x", "/theme nord", "/nothing", "/"),
 ]
 NOISE = [
     "\xff\xfe",

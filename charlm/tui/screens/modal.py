@@ -36,8 +36,8 @@ class Modal(ModalScreen[ScreenResultType]):
     """
 
     def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
-        """Close the screen, also if nothing waits for its result any more."""
+        """Close the screen once, also if nothing waits for its result any more."""
         try:
-            return super().dismiss(result)
+            return super().dismiss(result) if self.is_active else AwaitComplete()
         except InvalidStateError:
             return self.app.pop_screen()
