@@ -17,9 +17,9 @@ from charlm.adapt.dynamic_eval import learn
 from charlm.adapt.learner import Learner
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
-from charlm.chat.learning import default_dials
+from charlm.chat.learning import default_dials, usual_learn_rate
 from charlm.checkpoint import Checkpoint, TrainingRecord
-from charlm.config import CHAT_LEARN_RATE, DataConfig, LearnConfig, ModelConfig, SamplingConfig, TrainConfig
+from charlm.config import DataConfig, LearnConfig, ModelConfig, SamplingConfig, TrainConfig
 from charlm.errors import UsageError
 from charlm.inference.context import Context, StaticModel, never, read_prompt
 from charlm.inference.engine import Engine
@@ -153,7 +153,7 @@ class Model:
         """
         default = default_dials(self._model.base.checkpoint)
         if learn is None or isinstance(learn, bool):
-            usual = default.learn if learn is None else CHAT_LEARN_RATE
+            usual = default.learn if learn is None else usual_learn_rate(self._model.base.vocabulary)
             learn = usual if learn is not False else 0.0
         settings = default.changed(**dials, learn=learn)
         data = ConversationData.start(self.dialogue, you, bot, settings, seed)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from charlm.chat.conversation import Conversation
+from charlm.chat.learning import usual_learn_rate
 from charlm.chat.presets import presets, with_preset
 from charlm.chat.reply import Observer, Reply
 from charlm.chat.session import Session
 from charlm.chat.turns import BOT, YOU, Turn, upwards
-from charlm.config import CHAT_LEARN_RATE, ChatConfig
+from charlm.config import ChatConfig
 from charlm.errors import UsageError
 from charlm.registry import models
 from charlm.settings import MAX_SEED, BoundSetting, plural, settings_of
@@ -227,7 +228,8 @@ _commands += [_setting_command(one) for one in settings_of(ChatConfig) if one.na
 )
 def _learn(ui: ChatUI, argument: str) -> None:
     if argument:
-        _set(ui, "learn", f"{CHAT_LEARN_RATE:g}" if argument.casefold() == "on" else argument)
+        usual = usual_learn_rate(ui.session.engine.vocabulary)
+        _set(ui, "learn", f"{usual:g}" if argument.casefold() == "on" else argument)
     conversation = ui.session.conversation
     rate = conversation.dials.learn
     sentences = [f"the model learns from your messages, at rate {rate:g}" if rate else "learning is off"]

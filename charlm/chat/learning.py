@@ -9,12 +9,17 @@ from typing import Any, Final, NamedTuple
 
 from charlm.adapt.learner import AdaptedContext
 from charlm.checkpoint import Checkpoint
-from charlm.config import CHAT_LEARN_RATE, ChatConfig, LearnConfig
+from charlm.config import CHAT_LEARN_RATE, JAPANESE_LEARN_RATE, ChatConfig, LearnConfig
 from charlm.errors import CharlmError, CheckpointError
 from charlm.inference.context import Context
+from charlm.text.vocabulary import Vocabulary
 
 CANDIDATES_WITH_MATCHER: Final = 8
-JAPANESE_LEARN_RATE: Final = 3e-5  # a character says more there, and a model that learns faster repeats the person
+
+
+def usual_learn_rate(vocabulary: Vocabulary) -> float:
+    """Return the rate at which a model with this vocabulary learns in a chat, unless the person gives another one."""
+    return JAPANESE_LEARN_RATE if vocabulary.language == "ja" else CHAT_LEARN_RATE
 
 
 def default_dials(model: Checkpoint) -> ChatConfig:
@@ -23,8 +28,7 @@ def default_dials(model: Checkpoint) -> ChatConfig:
     A format with turns separates what a person says from what the model says. In a plain text, learning is off. A
     matcher chooses well among many candidates.
     """
-    usual = JAPANESE_LEARN_RATE if model.vocabulary.language == "ja" else CHAT_LEARN_RATE
-    rate = usual if model.dialogue.has_turns else 0.0
+    rate = usual_learn_rate(model.vocabulary) if model.dialogue.has_turns else 0.0
     return ChatConfig(learn=rate, candidates=CANDIDATES_WITH_MATCHER if model.matching else ChatConfig.candidates)
 
 

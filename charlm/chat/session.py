@@ -16,7 +16,7 @@ from charlm import checkpoint
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.export import export
-from charlm.chat.learning import default_dials
+from charlm.chat.learning import default_dials, usual_learn_rate
 from charlm.chat.presets import with_preset
 from charlm.chat.storage.listing import ConversationSummary
 from charlm.chat.storage.store import ConversationStore
@@ -42,6 +42,7 @@ class ChatOptions:
     bot: str | None = None  # the speaker that the model plays
     seed: int | None = None
     preset: str | None = None
+    learn: bool | None = None  # at the model's usual rate; else as the dials or the conversation say
     dials: tuple[tuple[str, Any], ...] = ()  # settings that differ from their defaults
     keep: bool = True  # save conversations
 
@@ -71,7 +72,7 @@ class Session:
             self.conversation = self._create(options.you, options.bot, dials, options.seed)
             return
         self.open(summary.number)
-        if options.dials or options.preset:
+        if options.dials or options.preset or options.learn:
             self.conversation.dials = self._with_options(self.conversation.dials)
         if options.seed is not None:
             self.conversation.reseed(options.seed)
@@ -102,6 +103,8 @@ class Session:
     def _with_options(self, dials: ChatConfig) -> ChatConfig:
         if self._options.preset is not None:
             dials = with_preset(dials, self._options.preset)
+        if self._options.learn:
+            dials = replace(dials, learn=usual_learn_rate(self.engine.vocabulary))
         dials = replace(dials, **dict(self._options.dials))
         self.engine.with_clamps(dials.clamps)  # raises if there are no such units
         return dials

@@ -11,7 +11,7 @@ import click
 from charlm.cli.command import charlm_command, complete_model, model_path
 from charlm.cli.options import check_together, given, option, options_of
 from charlm.cli.output import is_live, print_note
-from charlm.config import CHAT_LEARN_RATE, ChatConfig
+from charlm.config import CHAT_LEARN_RATE, JAPANESE_LEARN_RATE, ChatConfig
 
 
 def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -43,7 +43,12 @@ def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) 
     default=None,
     help="Learn from your messages.  [default: learn, if the text of the model has turns]",
 )
-@option("--rate", group="Reply", type=float, help=f"How fast it learns.  [default: {CHAT_LEARN_RATE:g}]")
+@option(
+    "--rate",
+    group="Reply",
+    type=float,
+    help=f"How fast it learns.  [default: {CHAT_LEARN_RATE:g}; {JAPANESE_LEARN_RATE:g} for a Japanese model]",
+)
 @options_of(ChatConfig, "clamp", group="Reply")
 @option("--plain", group="Interface", is_flag=True, help="Lines instead of the app; also without a terminal.")
 @option("--echo", group="Interface", is_flag=True, help="In a pipe: show your message before each reply.")
@@ -55,12 +60,11 @@ def command(**options: Any) -> int:
     are stored on this machine only; charlm conversations lists, searches and exports them.
     """
     is_terminal = all(one.isatty() for one in (sys.stdin, sys.stdout, sys.stderr)) and is_live()
-    chosen = {name: options[name] for name in ("model", "resume", "number", "you", "bot", "seed", "preset")}
+    chosen = {name: options[name] for name in ("model", "resume", "number", "you", "bot", "seed", "preset", "learn")}
     check_together(options, exclusive=[("echo", "as_json")])
     dials = given(ChatConfig, {**options, "learn": None})
-    if options["rate"] is not None or options["learn"] is not None:
-        rate = CHAT_LEARN_RATE if options["rate"] is None else options["rate"]
-        dials["learn"] = 0.0 if options["learn"] is False else rate
+    if options["rate"] is not None or options["learn"] is False:
+        dials["learn"] = 0.0 if options["learn"] is False else options["rate"]
     ChatConfig(**dials)  # refuses a wrong value before anything is loaded
     if is_terminal and not options["plain"] and not options["as_json"]:
         # Textual reads it at its import. It draws one to two periods after a frame, and a key waits as long.

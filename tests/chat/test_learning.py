@@ -21,7 +21,7 @@ from charlm.chat.commands import COMMANDS, find_command
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.export import from_json, to_json
-from charlm.chat.learning import JAPANESE_LEARN_RATE, LearnPolicy, default_dials
+from charlm.chat.learning import LearnPolicy, default_dials
 from charlm.chat.replay import replay
 from charlm.chat.reply_sampler import LEARNED_MMI_WEIGHT
 from charlm.chat.session import ChatOptions, Session
@@ -29,7 +29,7 @@ from charlm.chat.storage.learned_weights import LearnedWeights
 from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import Turn, restored_rng
 from charlm.cli.main import run
-from charlm.config import CHAT_LEARN_RATE, ChatConfig, LearnConfig
+from charlm.config import CHAT_LEARN_RATE, JAPANESE_LEARN_RATE, ChatConfig, LearnConfig
 from charlm.errors import CheckpointError, UsageError
 from charlm.inference import tape
 from charlm.inference.engine import Engine
@@ -61,6 +61,13 @@ def memory(conversation: Conversation, turn: Turn | None = None) -> AdaptedConte
 @pytest.mark.parametrize(("name", "rate"), [("smalltalk", CHAT_LEARN_RATE), ("nihongo", JAPANESE_LEARN_RATE)])
 def test_japanese_model_learns_more_slowly(name: str, rate: float) -> None:
     assert default_dials(checkpoint.load(bundled_folder() / f"{name}.safetensors")).learn == rate
+    assert charlm.load(name).chat(learn=True).dials.learn == rate
+    ui = FakeUI(Session(ChatOptions(name, keep=False, learn=True, dials=(("length", 10),))))
+    assert ui.session.conversation.dials.learn == rate
+    ui.note("/learn off")
+    ui.note("/learn on")
+    assert ui.session.conversation.dials.learn == rate
+    ui.session.close()
 
 
 def test_model_learns_from_you_only() -> None:
@@ -433,12 +440,14 @@ def test_learn_and_forget_commands(models: Path) -> None:
 
 
 def test_learn_options_of_the_command_line(models: Path) -> None:
-    asked: list[dict[str, Any]] = []
+    asked: list[float] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("charlm.chat.session.Session", lambda wish: asked.append(dict(wish.dials)) or 1 / 0)
-        for options in ([], ["--learn"], ["--no-learn"], ["--rate", "0.001"], ["--no-learn", "--rate", "0.001"]):
+        patch.setattr(
+            "charlm.chat.session.Session", lambda wish: asked.append(Session(wish).conversation.dials.learn) or 1 / 0
+        )
+        for options in ([], ["--learn"], ["--no-learn"], ["--rate", "0.001"], ["--learn", "--rate", "0.001"]):
             assert run(["chat", str(models / "writer.safetensors"), *options]) == 1
-    assert asked == [{}, {"learn": 1e-4}, {"learn": 0.0}, {"learn": 1e-3}, {"learn": 0.0}]
+    assert asked == [0.0, CHAT_LEARN_RATE, 0.0, 1e-3, 1e-3]
 
 
 def test_chat_from_python_learns(models: Path) -> None:
