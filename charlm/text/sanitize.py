@@ -11,11 +11,13 @@ import re
 import unicodedata
 from io import TextIOWrapper
 
-# C0 and DEL, C1, and characters that reorder or hide text: marks, embeddings, isolates, line separators, the tag block.
-# Halves of surrogate pairs, which cannot be encoded. Joiners stay: emoji and several scripts need them.
-_HAZARDS = (
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
-)
+# C1, and characters that reorder or hide text: marks, embeddings, isolates, line separators, the tag block. Joiners
+# stay: emoji and several scripts need them.
+HIDDEN = "\x80-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f"
+"""The inside of a character class."""
+
+# Also C0, DEL, and halves of surrogate pairs, which cannot be encoded.
+_HAZARDS = f"[\x00-\x08\x0b-\x1f\x7f{HIDDEN}\ud800-\udfff]"
 
 
 def visible(text: str) -> str:

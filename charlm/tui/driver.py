@@ -22,12 +22,12 @@ from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
+from charlm.text.sanitize import HIDDEN
 from charlm.tui.graphemes import clean_input
 
 POLL_SECONDS: Final = 0.1  # between two looks whether the app has ended
 
-# Characters that reorder or hide text, and C1: every input field would write them to the terminal.
-_HIDDEN: Final = re.compile("[\x80-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
+_HIDDEN: Final = re.compile(f"[{HIDDEN}]")  # every input field would write them to the terminal
 
 # CSI, with parameters; OSC and the like, up to their end; a character set; else only the ESC.
 _SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[]P^_X][^\x07\x1b\r\n]*(?:\x07|\x1b\\)|[()][0-9A-Z])?")
