@@ -7,8 +7,11 @@ import io
 import json
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
+
+from charlm.corpora import pii
+from charlm.corpora.filters import CRUDE
 
 Turns = list[str]
 
@@ -129,16 +132,14 @@ def read(path: str, text: str) -> Iterator[Turns]:
         yield from labelled_lines(text)
 
 
-def suitable_parts(
-    turns: Iterable[str], is_unsuitable: Callable[[str], object], *, drop_unanswered: bool = False
-) -> Iterator[Turns]:
-    """Yield the parts of a conversation between unsuitable turns.
+def suitable_parts(turns: Iterable[str], max_turn_chars: int, *, drop_unanswered: bool = False) -> Iterator[Turns]:
+    """Yield the parts of a conversation between turns that are too long, crude, or have personal data.
 
     With `drop_unanswered` the turn before it is left out too: a question without its answer.
     """
     part: Turns = []
     for turn in turns:
-        if is_unsuitable(turn):
+        if len(turn) > max_turn_chars or pii.found(turn) is not None or CRUDE.search(turn.lower()):
             if drop_unanswered:
                 part = part[:-1]
             if len(part) > 1:

@@ -14,7 +14,7 @@ from typing import Final
 
 from charlm.corpora import dialogue_sources, gutenberg, pii, students
 from charlm.corpora.documents import CleaningReport, Document, Files, read_table
-from charlm.corpora.filters import CRUDE, any_of
+from charlm.corpora.filters import any_of
 from charlm.text.decoding import normalise
 
 PART_CHARS: Final = 12_000  # of a book that share one form
@@ -95,12 +95,8 @@ def conversations(path: str, text: str, share: float, report: CleaningReport) ->
             continue
         safe = [typed(turn) for turn in turns if not pii.found(turn) and not SLURS.search(turn.lower())]
         report.remove("turns with personal data or slurs", 0, len(turns) - len(safe))
-        for part in dialogue_sources.suitable_parts(safe, _is_unsuitable):
+        for part in dialogue_sources.suitable_parts(safe, MAX_TURN_CHARS):
             yield Document(name, formatted(part, name))
-
-
-def _is_unsuitable(turn: str) -> bool:
-    return len(turn) > MAX_TURN_CHARS or CRUDE.search(turn.lower()) is not None
 
 
 def chats(files: Files, report: CleaningReport) -> Iterator[Document]:

@@ -13,7 +13,6 @@ from typing import Final
 from charlm.corpora import dialogue_sources, japanese_base, pii, simulator
 from charlm.corpora.documents import CleaningReport, Document, Files
 from charlm.corpora.english import typed
-from charlm.corpora.filters import CRUDE
 from charlm.errors import CorpusError
 from charlm.text.decoding import normalise
 
@@ -76,9 +75,5 @@ def _english(files: Files, report: CleaningReport) -> Iterator[Document]:
             if random.Random(name).random() >= share:
                 continue
             report.remove("turns with personal data", 0, sum(pii.found(turn) is not None for turn in turns))
-            for part in dialogue_sources.suitable_parts(turns, _is_unsuitable, drop_unanswered=True):
+            for part in dialogue_sources.suitable_parts(turns, MAX_TURN_CHARS, drop_unanswered=True):
                 yield Document(name, "\n".join(map(typed, part)))
-
-
-def _is_unsuitable(turn: str) -> bool:
-    return len(turn) > MAX_TURN_CHARS or pii.found(turn) is not None or CRUDE.search(turn.lower()) is not None

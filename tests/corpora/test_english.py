@@ -113,5 +113,5 @@ def test_labelled_lines_begin_a_conversation_with_a_greeting() -> None:
 
 def test_unsuitable_turn_divides_a_conversation() -> None:
     turns = ["a", "b", "damn", "c", "d", "e" * 50]
-    parts = dialogue_sources.suitable_parts(turns, lambda turn: turn == "damn" or len(turn) > 40)
+    parts = dialogue_sources.suitable_parts(turns, 40)
     assert list(parts) == [["a", "b"], ["c", "d"]]
