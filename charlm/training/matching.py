@@ -19,6 +19,7 @@ import torch
 from torch.nn.functional import cross_entropy, embedding_bag, normalize
 
 from charlm.checkpoint import Tensors, load, save
+from charlm.errors import CharlmError, CorpusError
 from charlm.inference.context import encode_lossy
 from charlm.inference.matching import CONTEXT_TURNS, context_features, features
 from charlm.tensor_shapes import matching_shapes
@@ -132,14 +133,19 @@ def _encode(table: torch.Tensor, texts: Sequence[Features]) -> torch.Tensor:
 
 
 def main(model: str, *texts: str) -> None:
-    """Train a matcher on UTF-8 text files, and write it into a model file."""
+    """Train a matcher on UTF-8 text files, and write it into a model file; raise CorpusError if there are few turns."""
     path, text = Path(model), "\n\n".join(Path(text).read_text(encoding="utf-8") for text in texts)
     found = load(path)
-    trained = train_matching(encode_lossy(found.vocabulary, text), found.vocabulary, found.dialogue, seed=1)
-    assert trained, "the text has too few turns"
+    vocabulary, dialogue = found.vocabulary, found.dialogue
+    trained = dialogue.has_turns and train_matching(encode_lossy(vocabulary, text), vocabulary, dialogue, seed=1)
+    if not trained:
+        raise CorpusError(f"the text has fewer than {MIN_PAIRS:,} replies in the model's format, {dialogue.format}")
     record = replace(found.record, matching_pairs=trained.pairs)
     save(replace(found, matching=trained.tensors, record=record), path)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except CharlmError as error:
+        sys.exit(f"error: {error}")

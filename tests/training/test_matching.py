@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from charlm import checkpoint
+from charlm.errors import CorpusError
 from charlm.inference.matching import Matcher
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
@@ -85,6 +86,15 @@ def test_training_reads_as_much_as_it_may() -> None:
     assert part is not None
     assert 0.9 * 5_000 < whole.pairs <= 5_000
     assert part.pairs <= STRETCH_CHARS * 5_000 // len(text)
+
+
+@pytest.mark.parametrize("dialogue", [LINES, Dialogue("plain")], ids=lambda one: one.format)
+def test_main_refuses_a_text_with_few_turns(dialogue: Dialogue, tmp_path: Path) -> None:
+    model, text = tmp_path / "m.safetensors", tmp_path / "prose.txt"
+    checkpoint.save(replace(random_checkpoint(), dialogue=dialogue), model)
+    text.write_text("It was a dark night.", encoding="utf-8")
+    with pytest.raises(CorpusError, match=f"fewer than 3,000 replies in the model's format, {dialogue.format}"):
+        main(str(model), str(text))
 
 
 def test_main_writes_a_matcher_into_a_model_file(tmp_path: Path) -> None:
