@@ -16,6 +16,7 @@ import pytest
 from charlm.chat.storage.store import FILE
 from charlm.files import home
 from tests.chat.test_store import check_index, execute
+from tests.stopwatch import Stopwatch
 
 from .screen import Strange
 from .test_terminal import CTRL_Q, Start, Terminal, chat, endless, start, trained
@@ -90,7 +91,7 @@ class Monkey:
     def __init__(self, terminal: Terminal, seed: int, size: Size) -> None:
         self.terminal = terminal
         self.bursts = self.answers = 0
-        self.slowest = 0.0  # seconds until an answer
+        self.slowest = 0.0  # seconds until an answer, without waits for a processor
         self.memory: list[int] = []  # KiB
         self._received, self._has_left = 0, False
         self._rng = random.Random(seed)
@@ -112,15 +113,15 @@ class Monkey:
         """Change the size, and measure the time until the app draws in it."""
         while self.terminal.child.isalive() and any(self._drain()):
             pass
-        began = time.monotonic()
+        watch = Stopwatch(self.terminal.child.pid, "self")
         sizes = [(self._first[0] + by, self._first[1] + by // 3) for by in (-9, 0, 9)]
         self._size = self._rng.choice([one for one in sizes if one != self._size])
         self.terminal.resize(*self._size)
         seen = self._received
         while self._received == seen and self.read():
-            assert time.monotonic() - began < 30, "the app does not draw"
+            assert watch.seconds() < 30, "the app does not draw"
         self.answers += 1
-        self.slowest = max(self.slowest, time.monotonic() - began)
+        self.slowest = max(self.slowest, watch.seconds())
         status = Path(f"/proc/{self.terminal.child.pid}/status")
         if status.exists():
             self.memory += [
