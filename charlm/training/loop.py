@@ -105,6 +105,7 @@ class Trainer:
         self._stop = False  # requested in this process
         self._stops_now = False  # requested in any rank; the same in all
         self._last_good: Snapshot | None = None
+        self._first_loss: float | None = None  # since the start or the resume; nats per character
         self._rates: list[tuple[float, int]] = []  # seconds and characters of the last steps
         self._no_evaluation_before = 0.0  # seconds; evaluations must not use up a short budget
 
@@ -271,8 +272,11 @@ class Trainer:
         return squares or None
 
     def _has_diverged(self, loss: float) -> bool:
-        # More than twice the loss of a uniform guess.
-        return not math.isfinite(loss) or loss > 2 * math.log(self.model.config.vocabulary) + 1
+        # More than twice the loss of a uniform guess, or of the first step: a base may begin far above a guess.
+        if self._first_loss is None and math.isfinite(loss):
+            self._first_loss = loss
+        usual = max(math.log(self.model.config.vocabulary), self._first_loss or 0.0)
+        return not math.isfinite(loss) or loss > 2 * usual + 1
 
     def _recover(self, loss: float) -> RolledBack:
         assert self._last_good is not None

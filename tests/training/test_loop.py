@@ -177,14 +177,27 @@ def test_divergence_rolls_back_and_halves_the_rate(make_trainer: MakeTrainer) ->
 
 
 def test_divergence_after_three_recoveries_is_an_error(make_trainer: MakeTrainer) -> None:
-    trainer = make_trainer(steps=200, learning_rate=1.0, warmup=0.0, shape={"norm": False})
-    with torch.no_grad():
-        for parameter in trainer.model.parameters():
-            parameter.mul_(1e4)
+    trainer = make_trainer(steps=200)
+
+    def run() -> None:
+        for event in trainer.run():
+            if isinstance(event, Stepped | RolledBack):
+                trainer.model.embedding.data.fill_(math.nan)
+
     with pytest.raises(TrainingError, match="diverged") as error:
-        list(trainer.run())
+        run()
     assert "--learning-rate" in (error.value.hint or "")
     assert trainer.progress.recoveries == MAX_RECOVERIES
+
+
+def test_base_that_predicts_the_text_badly_does_not_diverge(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(steps=40)
+    with torch.no_grad():
+        trainer.model.output.b.copy_(40 * torch.randn_like(trainer.model.output.b))
+    losses = [event.loss for event in trainer.run() if isinstance(event, Stepped)]
+    assert losses[0] > 2 * math.log(trainer.model.config.vocabulary) + 1
+    assert losses[-1] < losses[0]
+    assert trainer.progress.recoveries == 0
 
 
 def test_decay_to_base_pulls_the_matrices_to_the_first_weights(make_trainer: MakeTrainer) -> None:
