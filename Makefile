@@ -18,7 +18,7 @@ READY := $(VENV)/.ready-$(REQUIREMENTS)
 
 # Idle OpenMP threads sleep instead of spinning: two test processes share the cores.
 export GOMP_SPINCOUNT := 1000
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # Messages of `make chat` when there is neither a terminal nor a pipe.
 MESSAGES := Hello! How are you?\nWhat do you like to do?\nWhy do you like it?

@@ -31,7 +31,7 @@ STREAMER = (sys.executable, "-m", "tests.chat.streamer")
 ROOT = Path(__file__).parent.parent.parent
 ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.slow]
 
 
 def stream_and_kill(path: Path, seed: int, rate: float, after: float) -> list[list[object]]:

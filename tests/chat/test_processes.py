@@ -22,7 +22,7 @@ from .models import DIALOGUES, learning_engine
 from .test_kill import ENVIRONMENT, ROOT
 from .test_store import check_index, execute
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes"), pytest.mark.timeout(0)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
 
 
 def converse(path: Path, seed: int, seconds: float) -> None:

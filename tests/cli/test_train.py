@@ -398,7 +398,6 @@ def test_exit_before_each_write_loses_nothing(charlm: Charlm, tmp_path: Path) ->
 
 
 @pytest.mark.campaign
-@pytest.mark.xdist_group("processes")
 def test_random_kills_lose_nothing(charlm: Charlm, tmp_path: Path) -> None:
     """SIGKILL at random moments: each file is always whole, and the finished run is bit-exact."""
     count = 25
@@ -439,7 +438,6 @@ def test_random_kills_lose_nothing(charlm: Charlm, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("presses", [1, 2])
 def test_ctrl_c_in_a_process_saves_or_leaves_at_once(tmp_path: Path, presses: int) -> None:
     process = spawn(*RUN, "--steps", "100000", "--evaluations", "1000", cwd=tmp_path)

@@ -17,7 +17,7 @@ from charlm.text.dialogue import Dialogue
 from ..chat.models import DIALOGUES, parrot_checkpoint, random_checkpoint
 from .browser import Browser, chromium, needs_chromium
 
-pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.xdist_group("processes")]
+pytestmark = [needs_chromium, pytest.mark.slow]
 
 ATTEMPTS = """
     const blocked = [];

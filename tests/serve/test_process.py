@@ -19,7 +19,7 @@ from charlm import load
 
 from ..conftest import Charlm
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

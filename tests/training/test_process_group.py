@@ -67,7 +67,6 @@ def losses(folder: Path, name: str) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_two_processes_learn_as_one_with_all_lanes(tmp_path: Path) -> None:
     err = finish(torchrun(tmp_path, "two", lanes=4, steps=100, dropout=0))
     whole_run(tmp_path, "one", lanes=8, steps=100, dropout=0)
@@ -92,7 +91,6 @@ def worker(launcher: int, rank: int) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")
 def test_killed_process_resumes_to_the_same_model(tmp_path: Path) -> None:
     process = torchrun(tmp_path, "killed", lanes=4, steps=240, dropout=0.2)

@@ -26,7 +26,6 @@ __all__ = ["chat", "endless", "start", "trained"]  # fixtures
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("processes"),
     pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals"),
     pytest.mark.timeout(0),
 ]

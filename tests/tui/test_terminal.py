@@ -33,7 +33,6 @@ from .widgets import Size
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("processes"),
     pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals"),
 ]
 
