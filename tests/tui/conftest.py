@@ -5,6 +5,7 @@ A module that tests a widget has a fixture `shown`, which shows the widget.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual._context import active_app
 from textual.pilot import Pilot
 from textual.widget import Widget
 
@@ -23,6 +25,32 @@ from charlm.tui.app import ChatApp
 from tests.conftest import random_checkpoint
 from tests.tui.chat import PLAY, QUICK, Chat, OpenChat, ScriptedEngine
 from tests.tui.widgets import ShownWidget, Size, WidgetApp
+
+
+async def settle(*_: float) -> None:
+    """Wait until each message is processed, and the screen is laid out and drawn."""
+    app, loop = active_app.get(), asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(0)
+        if loop._ready:  # type: ignore[attr-defined]  # callbacks, among them each queued message's
+            continue
+        if not app.screen_stack or app._batch_count:
+            return
+        if app._resize_event is not None:
+            app._check_resize()
+            continue
+        screen = app.screen
+        updates = (screen._layout_required, screen._scroll_required, screen._repaint_required)
+        if not any((*updates, screen._recompose_required, screen._dirty_widgets, screen._callbacks)):
+            return
+        screen._on_timer_update()
+
+
+@pytest.fixture(autouse=True)
+def _settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace Textual's wait after a key or a pause. It sleeps, and it takes a process without a processor for idle."""
+    for module in ("app", "pilot"):
+        monkeypatch.setattr(f"textual.{module}.wait_for_idle", settle)
 
 
 @pytest.fixture
