@@ -30,6 +30,8 @@ settings.register_profile("campaign", settings.get_profile("repeat"), max_exampl
 settings.load_profile("repeat")
 
 HARBOUR = Path(__file__).parent.parent / "corpora" / "harbour.txt"
+PATIENCE = 300.0
+"""Seconds until a process that does not answer counts as hung, on a busy machine, too."""
 ALPHABET = "\n !,.?abcdefghijklmnopqrstuvwxyz"
 TINY = ("--hidden", "16", "--layers", "1", "--lanes", "8", "--chunk", "16", "--precision", "fp32", "--threads", "1")
 """Options of a training that takes no time."""

@@ -19,7 +19,7 @@ from charlm.cli.main import COMMANDS
 from charlm.errors import TrainingError
 from charlm.training import CPU_INDEX
 
-from .conftest import Charlm, random_checkpoint
+from .conftest import PATIENCE, Charlm, random_checkpoint
 
 HEAVY = ("torch", "torch._dynamo", "numpy", "textual", "rich", "matplotlib", "safetensors")
 
@@ -40,7 +40,7 @@ def imported(code: str, folder: Path, *arguments: str) -> set[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-c", program]
     done = subprocess.run(
-        command, cwd=folder, env=environment, input="the ferry\n", capture_output=True, text=True, timeout=120
+        command, cwd=folder, env=environment, input="the ferry\n", capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
     return set(HEAVY) & set(json.loads(report.read_text()))

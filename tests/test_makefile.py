@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import PATIENCE
+
 ROOT = Path(__file__).parents[1]
 READY = sorted(path.name for path in (ROOT / ".venv").glob(".ready*"))
 
@@ -28,7 +30,7 @@ def chat(messages: str) -> list[str]:
         input=messages,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ import pytest
 from charlm.checkpoint import load
 from charlm.html.export import SCRIPTS
 from charlm.registry import BUNDLED
+from tests.conftest import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 LARGEST_MODEL, LARGEST_MATCHER, LARGEST_WHEEL = 8_000_000, 2_000_000, 45_000_000  # bytes
@@ -40,7 +41,7 @@ def test_bundled_models_are_small_and_complete() -> None:
 @pytest.mark.slow
 def test_installed_wheel_works_in_any_folder(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE)
     (wheel,) = (tmp_path / "dist").iterdir()
     assert wheel.stat().st_size < LARGEST_WHEEL
     with zipfile.ZipFile(wheel) as archive:
@@ -63,7 +64,7 @@ def test_installed_wheel_works_in_any_folder(tmp_path: Path) -> None:
             input=typed,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, done.stderr

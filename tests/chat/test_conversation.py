@@ -21,6 +21,7 @@ from charlm.inference.generate import Generation, Piece, Sampler, generate_batch
 from charlm.inference.matching import Matcher
 from charlm.inference.sampling import log_softmax
 from charlm.inference.search import rerank_mmi
+from tests.conftest import PATIENCE
 
 from .models import random_matching
 from .talkers import (
@@ -251,10 +252,10 @@ def test_stop_from_another_thread(dials: ChatConfig) -> None:
 
     def wait_for_it() -> None:
         shown.set()
-        assert stopped.wait(60)
+        assert stopped.wait(PATIENCE)
 
     def stop() -> None:
-        assert shown.wait(60)
+        assert shown.wait(PATIENCE)
         assert conversation.busy
         conversation.stop()
         stopped.set()

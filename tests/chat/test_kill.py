@@ -18,6 +18,7 @@ from charlm.adapt.learner import AdaptedContext
 from charlm.chat.conversation import Conversation
 from charlm.chat.storage.store import ConversationStore
 from charlm.chat.turns import BOT
+from tests.conftest import PATIENCE
 
 from .models import DIALOGUES, learning_engine
 from .streamer import FAULT
@@ -135,7 +136,7 @@ def test_random_kills_lose_no_finished_turn(tmp_path: Path, rate: float, kills: 
 @pytest.mark.parametrize("rate", [0.0, RATE])
 def test_exit_before_each_write_loses_no_finished_turn(tmp_path: Path, rate: float) -> None:
     command = [*STREAMER, "--faults", str(tmp_path), str(rate)]
-    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, check=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, check=True, timeout=PATIENCE)
     codes = json.loads(done.stdout)
     faults = codes.index(0)
     assert codes == [FAULT] * faults + [0] * (len(codes) - faults)

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.conftest import PATIENCE
+
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 """Colours and attributes, the only sequences that charlm writes into text."""
 
@@ -45,11 +47,11 @@ def run_charlm(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.run(
         [sys.executable, "-m", "charlm", *map(str, arguments)],
-        cwd=cwd, timeout=60, check=False, encoding="utf-8", **{"env": environment(), **streams, **options},
+        cwd=cwd, timeout=PATIENCE, check=False, encoding="utf-8", **{"env": environment(), **streams, **options},
     )  # fmt: skip
 
 
-def on_terminal(*arguments: str | Path, cwd: Path, timeout: float = 30, **changes: str) -> Shown:
+def on_terminal(*arguments: str | Path, cwd: Path, timeout: float = PATIENCE, **changes: str) -> Shown:
     """Run the command with a pseudo-terminal of 80 by 24 as its three streams."""
     leader, follower = pty.openpty()
     try:
@@ -103,7 +105,7 @@ def into_head(*arguments: str | Path, cwd: Path, bytes_read: int = 10) -> Piped:
         cwd=cwd,
         env=environment(),
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
         encoding="utf-8",
     )

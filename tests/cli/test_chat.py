@@ -22,6 +22,7 @@ from charlm.files import home
 from charlm.inference.engine import Engine
 from tests.chat.models import DIALOGUES, parrot_checkpoint
 from tests.chat.talkers import talking_checkpoint
+from tests.conftest import PATIENCE
 
 from .conftest import Charlm, Result, assert_refused
 from .terminal import environment, run_charlm
@@ -222,7 +223,13 @@ def terminal(models: Path) -> Iterator[Open]:
     def call(*arguments: str, term: str = "dumb") -> pexpect.spawn[str]:
         command, variables = ["-m", "charlm", "chat", *arguments, "--plain"], environment(TERM=term)
         child = pexpect.spawn(
-            sys.executable, command, cwd=str(models.parent), env=variables, encoding="utf-8", timeout=60, echo=False
+            sys.executable,
+            command,
+            cwd=str(models.parent),
+            env=variables,
+            encoding="utf-8",
+            timeout=PATIENCE,
+            echo=False,
         )
         children.append(child)
         child.expect_exact("you> ")

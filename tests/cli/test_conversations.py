@@ -20,6 +20,7 @@ from charlm.config import ChatConfig
 from charlm.files import home
 from charlm.inference.engine import Engine
 from charlm.text.sanitize import visible
+from tests.conftest import PATIENCE
 
 from ..chat.models import DIALOGUES, random_checkpoint
 from .conftest import Charlm, Pipe, assert_refused
@@ -208,7 +209,7 @@ def _answered(folder: Path, answer: str) -> int:
     )
     os.close(follower)
     os.write(leader, answer.encode() + b"\n")
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE)
     os.close(leader)
     assert b"The harbour" in said
     return process.returncode

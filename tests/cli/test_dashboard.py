@@ -265,7 +265,7 @@ def test_no_text_at_all_reaches_the_screen_raw(text: str) -> None:
 
 @pytest.mark.slow
 def test_a_real_training_on_a_terminal(tmp_path: Path) -> None:
-    shown = on_terminal("train", HARBOUR, "-o", "m", *TINY, "--steps", "20", cwd=tmp_path, timeout=120)
+    shown = on_terminal("train", HARBOUR, "-o", "m", *TINY, "--steps", "20", cwd=tmp_path)
     plain = SGR.sub("", REDRAW.sub("", shown.text))
     assert shown.code == 0, plain
     assert "100%" in plain

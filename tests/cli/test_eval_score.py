@@ -21,7 +21,7 @@ from charlm.inference.scoring import UNKNOWN_NATS
 from charlm.text.dialogue import Dialogue
 from charlm.text.sanitize import visible
 
-from ..conftest import ALPHABET, HARBOUR, nats_by_steps, random_checkpoint, random_matching
+from ..conftest import ALPHABET, HARBOUR, PATIENCE, nats_by_steps, random_checkpoint, random_matching
 from .conftest import Charlm, Pipe, SaveModel, assert_refused, spawn
 from .terminal import HOSTILE, SGR, into_head, on_terminal
 
@@ -420,7 +420,7 @@ def test_score_answers_each_line_of_a_stream(model: str, tmp_path: Path, extra: 
                 else:
                     assert int(answer.split()[1]) == number
                     assert float(answer.split()[0]) == pytest.approx(bits, abs=2e-3)
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
     assert (process.returncode, out, err) == (0, "", "")

@@ -16,6 +16,7 @@ import pytest
 import charlm as package
 from charlm.cli.common import stop_on_interrupt
 from charlm.cli.main import COMMANDS, cli
+from tests.conftest import PATIENCE
 
 from .conftest import Charlm, SaveModel
 from .terminal import environment, into_head, run_charlm
@@ -214,7 +215,7 @@ def test_completion_finds_words(model: str, tmp_path: Path, words: str, expected
     asked = {"_CHARLM_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
     done = subprocess.run(
         [sys.executable, "-c", "from charlm.cli.main import main; main()"],
-        cwd=tmp_path, env=environment(**asked), capture_output=True, text=True, timeout=60,
+        cwd=tmp_path, env=environment(**asked), capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert done.stderr == ""
     found = {line.partition(",")[2] for line in done.stdout.splitlines() if line.startswith("plain,")}
@@ -223,7 +224,7 @@ def test_completion_finds_words(model: str, tmp_path: Path, words: str, expected
 
 def test_completion_script_is_valid_bash(charlm: Charlm, tmp_path: Path) -> None:
     script = charlm("completion", "bash").out
-    check = subprocess.run(["bash", "-n"], input=script, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    check = subprocess.run(["bash", "-n"], input=script, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert (check.returncode, check.stderr) == (0, "")
 
 
@@ -235,7 +236,9 @@ def test_entry_points_behave_the_same(tmp_path: Path) -> None:
     if (script := Path(sys.executable).parent / "charlm").exists():
         ways.append([str(script)])
     outs = [
-        subprocess.run([*way, "models"], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
+        subprocess.run(
+            [*way, "models"], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=PATIENCE
+        )
         for way in ways
     ]
     assert {(one.returncode, one.stdout, one.stderr) for one in outs} == {(0, outs[0].stdout, "")}

@@ -23,7 +23,7 @@ from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, Sampler
 from charlm.text.sanitize import visible
 
-from ..conftest import ALPHABET, nats_by_steps
+from ..conftest import ALPHABET, PATIENCE, nats_by_steps
 from .conftest import Charlm, Pipe, SaveModel, assert_refused
 from .terminal import HOSTILE, SGR, environment, into_head, on_terminal, run_charlm
 
@@ -418,7 +418,7 @@ def test_ctrl_c_keeps_an_endless_text(charlm: Charlm, model: str, tmp_path: Path
             while len(out) < 2000:
                 out += process.stdout.read(500)
             process.send_signal(signal.SIGINT)
-            rest, err = process.communicate(timeout=30)
+            rest, err = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
     assert process.returncode == 130

@@ -22,6 +22,7 @@ import pytest
 
 from charlm import checkpoint
 from charlm.cli.main import run
+from tests.conftest import PATIENCE
 
 from .conftest import HARBOUR, TINY, Charlm, Pipe, Result, assert_refused, spawn
 
@@ -446,7 +447,7 @@ def test_ctrl_c_in_a_process_saves_or_leaves_at_once(tmp_path: Path, presses: in
         assert line, "it ended before its first evaluation"
     for _ in range(presses):
         process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60 if presses == 1 else 10)
+    _, err = process.communicate(timeout=PATIENCE)
     if presses == 1:
         assert process.returncode == 130
         assert "charlm train --resume m" in err

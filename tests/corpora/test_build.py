@@ -16,6 +16,7 @@ import pytest
 from charlm.corpora import build, registry
 from charlm.corpora.catalogue import CorpusSource, Recipe
 from charlm.errors import CorpusError, OutputError
+from tests.conftest import PATIENCE
 
 from .conftest import PROSE, copying, source, zipped
 
@@ -60,7 +61,7 @@ def test_other_process_writes_same_bytes(recipe: Recipe, archive: Path, old: dic
         f"build.build(recipe, download=fetch.from_folder(Path({str(archive.parent)!r}), recipe.sources))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "CHARLM_HOME": str(tmp_path / "other")}
-    subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=PATIENCE)
     assert {path.name: path.read_bytes() for path in (tmp_path / "other" / "corpora").iterdir()} == old
 
 

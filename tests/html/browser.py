@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from charlm.html.export import LIBRARY, script
+from tests.conftest import PATIENCE
 
 NODE = shutil.which("node")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
@@ -33,7 +34,6 @@ FLAGS = (
     "--no-first-run",
     "--remote-debugging-pipe",
 )
-SECONDS = 60
 
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="NO BROWSER: the HTML page is not tested; apt-get install chromium"
@@ -96,7 +96,7 @@ class Browser:
 
     def wait_for(self, condition: str) -> None:
         """Wait until an expression is true."""
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + PATIENCE
         while not self.evaluate(condition):
             assert time.monotonic() < end, f"never true: {condition}"
             time.sleep(0.02)
@@ -145,7 +145,7 @@ def run_script(body: str) -> Any:
     code = f"(() => {{ {script(LIBRARY)}\n{body} }})()"
     if NODE is not None:
         program = f"process.stdout.write(JSON.stringify({code}))"
-        done = subprocess.run([NODE, "-"], input=program, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run([NODE, "-"], input=program, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
     with chromium() as browser:

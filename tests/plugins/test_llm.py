@@ -15,7 +15,7 @@ from charlm.checkpoint import save
 from charlm.plugins.llm import CharlmModel, register_models
 
 from ..chat.models import DIALOGUES
-from ..conftest import Charlm, random_checkpoint
+from ..conftest import PATIENCE, Charlm, random_checkpoint
 
 
 @pytest.fixture
@@ -65,4 +65,4 @@ def test_registration_loads_no_model_code(folder: Path) -> None:
         "import sys, charlm.plugins.llm as plugin\nfound = []\nplugin.register_models(found.append)\n"
         "assert found and not {'charlm.checkpoint', 'charlm.inference', 'safetensors', 'torch'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, timeout=PATIENCE)

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import pytest
 
 from charlm import load
 
-from ..conftest import Charlm
+from ..conftest import PATIENCE, Charlm
 
 pytestmark = [pytest.mark.slow]
 
@@ -32,13 +31,13 @@ def address(models: list[Path]) -> Iterator[str]:
         assert found
         yield found[0]
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(PATIENCE) == 130
         assert "Traceback" not in process.stderr.read()
 
 
 @pytest.fixture
 def client(address: str) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=address, api_key="none", max_retries=0, timeout=20) as client:
+    with openai.OpenAI(base_url=address, api_key="none", max_retries=0, timeout=PATIENCE) as client:
         yield client
 
 
@@ -73,9 +72,7 @@ def test_closed_stream_leaves_the_server_free(client: openai.OpenAI) -> None:
         stream = client.completions.create(model="plain", prompt="a", max_tokens=1_000_000, stream=True)
         next(iter(stream))
         stream.close()
-    began = time.monotonic()
     client.completions.create(model="plain", prompt="a", max_tokens=5)
-    assert time.monotonic() - began < 5
 
 
 def test_endless_stream_ends_with_the_server(models: list[Path]) -> None:
@@ -88,7 +85,7 @@ def test_endless_stream_ends_with_the_server(models: list[Path]) -> None:
         stream = client.completions.create(model="plain", prompt="a", max_tokens=1_000_000, stream=True)
         next(iter(stream))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == -signal.SIGTERM
+        assert process.wait(PATIENCE) == -signal.SIGTERM
         assert "Traceback" not in process.stderr.read()
         client.close()
 

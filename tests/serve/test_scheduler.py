@@ -14,6 +14,7 @@ import pytest
 from charlm.serve.app import Service
 from charlm.serve.errors import ApiError
 from charlm.serve.scheduler import MAX_QUEUED_CHUNKS, STEPS_PER_TURN, Job, Turnstile
+from tests.conftest import PATIENCE
 
 Cancel = Callable[[], bool]
 
@@ -71,7 +72,7 @@ async def test_slow_reader_holds_a_bounded_queue_and_no_turn() -> None:
     assert len(made) == MAX_QUEUED_CHUNKS + 1
     assert len(await slow.take()) == MAX_QUEUED_CHUNKS
     slow.cancel()
-    await asyncio.wait_for(rest(slow), 5)
+    await asyncio.wait_for(rest(slow), PATIENCE)
     assert len(made) <= 2 * MAX_QUEUED_CHUNKS + 2
 
 
@@ -129,7 +130,7 @@ async def test_client_that_goes_away_ends_its_job(
     while len(steps) < 50:
         await asyncio.sleep(0.001)
     gone.set()
-    await asyncio.wait_for(answer, 5)
+    await asyncio.wait_for(answer, PATIENCE)
     count_then = len(steps)
     await asyncio.sleep(0.05)
     assert len(steps) <= count_then + 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import HARBOUR
+from tests.conftest import HARBOUR, PATIENCE
 
 MEGABYTE = 1 << 20
 PEAK = """
@@ -30,7 +30,7 @@ print(len(corpus.train), Path("/proc/self/status").read_text().split("VmHWM:")[1
 def peak(path: Path) -> float:
     """Return the most memory, in bytes, of a process that reads a text and begins with its lanes."""
     command = [sys.executable, "-c", PEAK, str(path), str(path.with_suffix(".run"))]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
     characters, kibibytes = map(int, done.stdout.split())
     assert characters > 80_000
     return kibibytes * 1024

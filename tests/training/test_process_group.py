@@ -24,7 +24,7 @@ from charlm.training.run import Request, Run
 from charlm.training.run_dir import RunDir
 from charlm.training.run_state import Snapshot
 from charlm.training.torchrun_env import TorchrunEnv
-from tests.conftest import HARBOUR
+from tests.conftest import HARBOUR, PATIENCE
 
 DATA = DataConfig((str(HARBOUR),))
 TINY: dict[str, Any] = {"hidden": 16, "layers": 2, "chunk": 16, "precision": "fp32", "threads": 1, "seed": 3}
@@ -47,7 +47,7 @@ def torchrun(folder: Path, name: str, lanes: int, steps: int, dropout: float) ->
 
 def finish(process: subprocess.Popen[str]) -> str:
     """Wait for a successful end; return what it wrote on stderr."""
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     return err
 

@@ -17,6 +17,7 @@ from charlm.inference.context import encode_lossy
 from charlm.inference.engine import Engine
 from charlm.text.dialogue import Dialogue
 from charlm.tui.app import ChatApp
+from tests.conftest import PATIENCE
 
 PLAY = Dialogue("play", ("Romeo", "Juliet"))
 QUICK = ChatConfig(temperature=0.8, candidates=1, length=40)  # a repeated letter would magnify rounding
@@ -36,7 +37,7 @@ class ScriptedEngine(Engine):
 
     def step(self, state: Any, ids: Any) -> Any:
         self.waits = True
-        assert self.gate.wait(20)
+        assert self.gate.wait(PATIENCE)
         self.waits = False
         if self.seconds:
             time.sleep(self.seconds)
@@ -61,11 +62,11 @@ class Chat:
         return self.conversation.engine
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        for _ in range(1000):
-            if condition():
-                return
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > end:
+                pytest.fail("the condition was never true")
             await self.pilot.pause(0.01)
-        pytest.fail("the condition was never true")
 
     async def idle(self) -> None:
         await self.until(lambda: not self.screen.busy and not self.app.events)

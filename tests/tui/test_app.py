@@ -26,6 +26,7 @@ from charlm.tui.screens.prompt_dialog import PromptDialog
 from charlm.tui.screens.welcome import Welcome
 from charlm.tui.widgets.conversations import ConversationsPanel
 from charlm.tui.widgets.dials import DialsPanel
+from tests.conftest import PATIENCE
 from tests.tui.chat import PLAY, QUICK, Chat, OpenChat
 from tests.tui.widgets import Size
 
@@ -95,7 +96,7 @@ async def test_escape_right_after_enter_stops_reply(open_chat: OpenChat, before_
         write, gate = chat.app.events.generate, threading.Event()
 
         def late(*arguments: Any) -> None:
-            assert gate.wait(20)
+            assert gate.wait(PATIENCE)
             write(*arguments)
 
         chat.app.events.generate = late
@@ -382,7 +383,7 @@ async def test_text_sent_while_loading_is_answered_later(open_chat: OpenChat, tm
     gate = threading.Event()
 
     def start() -> Session:
-        assert gate.wait(20)
+        assert gate.wait(PATIENCE)
         session = Session(ChatOptions(model="play", seed=1))
         session.conversation.dials = QUICK
         return session
@@ -403,11 +404,7 @@ async def test_start_without_model_shows_welcome(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     app = ChatApp({"model": None})
     async with app.run_test(size=(60, 20)) as pilot:
-        for _ in range(300):
-            if isinstance(app.screen, Welcome):
-                break
-            await pilot.pause(0.02)
-        assert isinstance(app.screen, Welcome)
+        await Chat(app, pilot).until(lambda: isinstance(app.screen, Welcome))
         await pilot.press("q")
     assert not app.is_running
 

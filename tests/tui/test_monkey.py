@@ -16,6 +16,7 @@ import pytest
 from charlm.chat.storage.store import FILE
 from charlm.files import home
 from tests.chat.test_store import check_index, execute
+from tests.conftest import PATIENCE
 from tests.stopwatch import Stopwatch
 
 from .screen import Strange
@@ -118,7 +119,7 @@ class Monkey:
         self.terminal.resize(*self._size)
         seen = self._received
         while self._received == seen and self.read():
-            assert watch.seconds() < 30, "the app does not draw"
+            assert watch.seconds() < PATIENCE, "the app does not draw"
         self.answers += 1
         self.slowest = max(self.slowest, watch.seconds())
         status = Path(f"/proc/{self.terminal.child.pid}/status")
@@ -141,10 +142,11 @@ class Monkey:
 
     def _leaves(self) -> bool:
         """Return whether the app leaves the terminal now. Its last output may come after the first echo."""
-        end = time.monotonic() + MAX_ANSWER_SECONDS
-        while PASTE_OFF not in self.terminal.sent and time.monotonic() < end:
+        end = time.monotonic() + PATIENCE
+        going = True
+        while going and PASTE_OFF not in self.terminal.sent and time.monotonic() < end:
             with suppress(Strange, UnicodeDecodeError):
-                self.terminal.read()
+                going = self.terminal.read()
         return PASTE_OFF in self.terminal.sent
 
     def _drain(self) -> Iterator[bool]:

@@ -26,7 +26,7 @@ from charlm.text.sanitize import visible
 from tests.chat.models import parrot_checkpoint
 from tests.cli.conftest import TINY
 from tests.cli.terminal import environment
-from tests.conftest import HARBOUR
+from tests.conftest import HARBOUR, PATIENCE
 
 from .screen import Screen, Strange
 from .widgets import Size
@@ -40,7 +40,6 @@ ESCAPE, ENTER, LEFT, RIGHT, F5, CTRL_L, CTRL_Q = "\x1b", "\r", "\x1b[D", "\x1b[C
 DOWN, END, F2, F4 = "\x1b[B", "\x1b[F", "\x1bOQ", "\x1bOS"
 LEFT_ON = {7, 25}  # modes of a fresh terminal: line wrap, visible cursor
 HEAT = "surprise  0 "  # beginning of the scale
-PATIENCE = 60.0
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +53,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["train", "play.txt", "-o", "play.safetensors", "--steps", "60", "--evaluations", "1"]
     command = [sys.executable, "-m", "charlm", *options, *TINY]
     home = {"CHARLM_HOME": str(folder / "home")}
-    subprocess.run(command, cwd=folder, env=environment(**home), check=True, capture_output=True, timeout=120)
+    subprocess.run(command, cwd=folder, env=environment(**home), check=True, capture_output=True, timeout=PATIENCE)
     return folder / "play.safetensors"
 
 
@@ -553,7 +552,7 @@ def test_same_seed_gives_same_reply_everywhere(chat: Start, trained: Path) -> No
     assert terminal.leave() == 0
     command = [sys.executable, "-m", "charlm", "chat", trained, *options, "--no-save"]
     done = subprocess.run(
-        command, input="Who goes there?\n", env=environment(), capture_output=True, encoding="utf-8", timeout=60
+        command, input="Who goes there?\n", env=environment(), capture_output=True, encoding="utf-8", timeout=PATIENCE
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, shown + "\n\n", "")
     session = Session(ChatOptions(model=str(trained), seed=7, keep=False, dials=(("length", 60), ("candidates", 4))))
