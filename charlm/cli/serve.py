@@ -23,7 +23,7 @@ from charlm.errors import UsageError
 @click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=complete_model)
 @options_of(ServeConfig, group="Server")
 def command(models: tuple[str, ...], **options: object) -> None:
-    """Serve models over HTTP, with the interface of OpenAI's server.
+    """Serve models over HTTP: with the interface of OpenAI's server, and a page for browsers.
 
     MODEL is a name that charlm models lists, or a path; the default is every model, your newest first. Ctrl-C stops.
     """
@@ -44,7 +44,7 @@ def command(models: tuple[str, ...], **options: object) -> None:
 
     def announce(address: str) -> None:
         names = ", ".join(path.stem for path in paths)
-        print_note(f"serving {names} at {address}/v1; Ctrl-C stops")
+        print_note(f"serving {names} at {address}/v1, and a page to talk to them at {address}; Ctrl-C stops")
 
     serve(paths, config, announce)
 

@@ -7,11 +7,11 @@ const MAX_UNDO = 100;
 const $ = (id) => document.getElementById(id);
 
 class App {
-  constructor(card, halves) {
+  // `parts` are the model, its vocabulary, and the classes of its transcripts and writers.
+  constructor(card, parts) {
+    Object.assign(this, parts);
     this.card = card;
-    this.vocabulary = new Vocabulary(card.vocabulary);
     this.dialogue = new Dialogue(card.dialogue);
-    this.model = new Model(card, halves);
     this.dials = { ...card.dials, pace: 0 };
     this.writer = null; // while the model writes
     this.place = null; // index of the id that the reader looks at; null for the next one
@@ -25,7 +25,8 @@ class App {
 
   describe() {
     const { hasTurns } = this.dialogue, { shape, language, notices } = this.card;
-    $("shape").textContent = `${shape}. It runs in this page; nothing is sent anywhere.`;
+    const place = this.model.isServed ? "on the server of this page" : "in this page; nothing is sent anywhere";
+    $("shape").textContent = `${shape}. It runs ${place}.`;
     $("turns").lang = language;
     $("sources").hidden = !notices.length;
     $("notices").replaceChildren(...notices.map((notice) => element("li", "", notice)));
@@ -99,7 +100,7 @@ class App {
     this.stop();
     this.versions = [];
     this.reseed(this.seed);
-    this.show(new Transcript(this.model));
+    this.show(new this.Transcript(this.model));
     $("status").textContent = "";
     if (matchMedia("(pointer: fine)").matches) $("words").focus(); // a touch would open the keyboard
   }
@@ -113,6 +114,7 @@ class App {
 
   send() {
     const words = this.dialogue.fit($("words").value, this.vocabulary);
+    if (!words && this.model.isServed && this.dialogue.hasTurns && !this.transcript.ids.length) return;
     $("words").value = "";
     this.begin(this.transcript.cut(this.transcript.ids.length));
     this.write({ words, turn: this.transcript.turns.at(-1) });
@@ -157,7 +159,7 @@ class App {
 
   write(options) {
     const { dialogue, vocabulary, dials, random } = this, you = $("you").value, bot = $("bot").value;
-    this.writer = new Writer(this.transcript, { dialogue, vocabulary, dials, random, you, bot, ...options });
+    this.writer = new this.Writer(this.transcript, { dialogue, vocabulary, dials, random, you, bot, ...options });
     this.words = options.words;
     this.spent = 0; // milliseconds of computing
     this.drawnIds = 0;
@@ -169,27 +171,30 @@ class App {
 
   frame(now) {
     if (!this.writer) return;
-    const began = performance.now(), { pace } = this.dials;
+    const began = performance.now(), { pace } = this.dials, shownIds = this.drawnIds;
     const end = began + Math.max(MIN_FRAME_MS, Math.min(began - this.ended, MAX_FRAME_MS));
     this.owed = pace ? Math.min(pace, this.owed + (pace * (now - this.lastFrame)) / 1000) : Infinity;
     this.lastFrame = now;
     let goesOn = true;
-    for (; goesOn && this.owed >= 1 && performance.now() < end; this.owed--, this.drawnIds++) {
+    for (; goesOn && this.writer.isReady && this.owed >= 1 && performance.now() < end; this.owed--, this.drawnIds++) {
       goesOn = this.writer.step();
     }
     this.ended = performance.now();
     this.spent += this.ended - began;
     if (!goesOn) return this.finish();
-    this.text.show(this.transcript);
-    this.inside.showSignals(this.transcript.context.state);
+    if (this.drawnIds > shownIds) {
+      this.text.show(this.transcript);
+      this.inside.showSignals(this.transcript.context.state);
+    }
     requestAnimationFrame((next) => this.frame(next));
   }
 
   finish() {
-    const { chars, reason, text, kept } = this.writer;
-    const speed = this.spent > 100 ? `, ${Math.round((1000 * this.drawnIds) / this.spent).toLocaleString()} a second` : "";
+    const { chars, reason, text, kept, error } = this.writer, perSecond = Math.round((1000 * this.drawnIds) / this.spent);
+    const speed = this.spent > 100 && !this.model.isServed ? `, ${perSecond.toLocaleString()} a second` : "";
     this.writer = null;
-    $("status").textContent = `${chars} characters${speed}${{ cancelled: "; stopped", length: "; full length" }[reason] ?? ""}`;
+    const ending = { cancelled: "; stopped", length: "; full length" }[reason] ?? "";
+    $("status").textContent = error || `${chars} characters${speed}${ending}`;
     if (reason === "cancelled" && !chars) return this.takeBack();
     $("spoken").textContent = visible(text.slice(kept)); // for screen readers, now that it is whole
     this.update();
@@ -210,17 +215,17 @@ class App {
   }
 
   update() {
-    const isWriting = this.writer !== null, { turns, context, ids } = this.transcript;
+    const isWriting = this.writer !== null, { transcript } = this, { turns, context, ids } = transcript;
     $("intro").hidden = turns.length > 0;
     for (const section of document.querySelectorAll(".look")) section.hidden = !ids.length;
     $("write").textContent = isWriting ? "Stop" : this.dialogue.hasTurns ? "Send" : "Write";
     $("again").disabled = isWriting || turns.at(-1)?.author !== "model";
     $("undo").disabled = !this.versions.length;
-    $("speakers").hidden = !this.dialogue.hasNames || turns.length > 0;
-    this.text.show(this.transcript);
-    this.inside.showSignals(context.state);
+    $("speakers").hidden = !this.dialogue.hasNames || turns.length > 0 || this.model.isServed;
+    this.text.show(transcript);
+    this.inside.showSignals(isWriting || !ids.length ? context.state : transcript.stateAfter(ids.length - 1));
     const canGoOn = !isWriting && ids.length > 0 && (!this.dialogue.hasTurns || turns.at(-1)?.author === "model");
-    this.inside.showChoices(context.logits, undefined, 0, canGoOn);
+    this.inside.showChoices(transcript.choicesAt(ids.length), undefined, 0, canGoOn);
   }
 
   // Show the alternatives at an id, and what the cells did when they read it.
@@ -228,10 +233,10 @@ class App {
     this.stop();
     this.place = at;
     if (at === null || at >= this.transcript.ids.length) return this.update();
-    const { transcript } = this, before = transcript.contextAt(at), id = transcript.ids[at];
-    const { author } = transcript.turns.find(({ first, last }) => first <= at && at < last);
-    this.inside.showChoices(before.logits, id, transcript.bits[at], author === "model" || !this.dialogue.hasTurns);
-    this.inside.showSignals(this.model.step(before.state, id).state);
+    const { transcript } = this, { author } = transcript.turns.find(({ first, last }) => first <= at && at < last);
+    const canGoOn = author === "model" || !this.dialogue.hasTurns;
+    this.inside.showChoices(transcript.choicesAt(at), transcript.ids[at], transcript.bits[at], canGoOn);
+    this.inside.showSignals(transcript.stateAfter(at));
     this.openInside(true);
   }
 
@@ -240,12 +245,3 @@ class App {
     $("toggle").setAttribute("aria-expanded", isOpen);
   }
 }
-
-function start() {
-  const card = JSON.parse($("card").textContent);
-  const bytes = bytesOf($("weights").textContent);
-  $("weights").remove(); // megabytes of text that nothing needs any more
-  return new App(card, new Uint16Array(bytes.buffer));
-}
-
-const app = start();

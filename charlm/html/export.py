@@ -1,7 +1,8 @@
 """Writes the HTML file: the page, its style and scripts, and the weights in half precision.
 
 The scripts next to this module are joined in the order of `SCRIPTS`; a browser sees one. They follow the modules of
-`charlm.inference`, `charlm.cells` and `charlm.text`, and tests hold them to these.
+`charlm.inference`, `charlm.cells` and `charlm.text`, and tests hold them to these. The page of the server has
+`SERVED_SCRIPTS`: its model stays with the server.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import base64
 import hashlib
 import html
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -27,13 +30,15 @@ from charlm.registry import shape_text
 from charlm.tensor_shapes import parameter_count, tensor_shapes
 
 LIBRARY: Final = ("product.js", "model.js", "sampler.js", "text.js", "names.js", "transcript.js")  # no document needed
-SCRIPTS: Final = (*LIBRARY, "text_view.js", "inside_view.js", "app.js")
+VIEW: Final = ("text_view.js", "inside_view.js", "app.js")
+SCRIPTS: Final = (*LIBRARY, *VIEW, "offline.js")
+SERVED_SCRIPTS: Final = ("sampler.js", "text.js", "transcript.js", *VIEW, "served.js")
 PLAIN_LENGTH: Final = 1000  # characters that a model of plain text writes at a time
 
 _FOLDER: Final = Path(__file__).parent
 
 
-def script(names: tuple[str, ...] = SCRIPTS) -> str:
+def script(names: Sequence[str] = SCRIPTS) -> str:
     """Return the scripts as one."""
     strict = '"use strict";\n'
     return strict + "".join([_read(name).replace(strict, "") for name in names])
@@ -90,21 +95,24 @@ def weights(checkpoint: Checkpoint) -> bytes:
 
 def page(checkpoint: Checkpoint, name: str) -> str:
     """Return the HTML file of a model."""
-    style, code = _read("style.css"), script()
-    # Only this style and this script run, and nothing is ever fetched. WebAssembly is part of the script.
-    policy = (
-        f"default-src 'none'; style-src {_source(style)}; script-src {_source(code)} 'wasm-unsafe-eval'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return Template(_read("page.html")).substitute(
-        policy=html.escape(policy, quote=False),
-        title=html.escape(name),
-        style=style,
-        # A name or a vocabulary must not end the element that holds it.
-        card=json.dumps(card(checkpoint, name), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
-        weights=weights(checkpoint).decode(),
-        script=code,
-    )
+    # A name or a vocabulary must not end the element that holds it.
+    document = json.dumps(card(checkpoint, name), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    parts = {"title": html.escape(name), "card": document, "weights": weights(checkpoint).decode()}
+    return _page(SCRIPTS, " 'wasm-unsafe-eval'", **parts)  # WebAssembly is part of the script
+
+
+@cache
+def served_page() -> str:
+    """Return the page of a server, which asks it for everything else."""
+    return _page(SERVED_SCRIPTS, "; connect-src 'self'", title="charlm", card="", weights="")
+
+
+def _page(scripts: Sequence[str], policy: str, **parts: str) -> str:
+    style, code = _read("style.css"), script(scripts)
+    # Only this style and this script run. Nothing is fetched, unless the end of the policy allows it.
+    rules = ("default-src 'none'", "base-uri 'none'", "form-action 'none'", f"style-src {_source(style)}")
+    policy = html.escape(f"{'; '.join(rules)}; script-src {_source(code)}{policy}", quote=False)
+    return Template(_read("page.html")).substitute(parts, policy=policy, style=style, script=code)
 
 
 def write_page(checkpoint: Checkpoint, name: str, path: Path) -> None:

@@ -1,7 +1,6 @@
 // The side of the page that looks inside: the likeliest characters at a place, and the signals of the cells as strips.
 "use strict";
 
-const CHOICES = 8;
 const STRIP_CELLS = 128; // at most; each is the mean of neighbouring units
 
 const NAMES = new Map([[" ", "space"], ["\n", "newline"], ["\t", "tab"], ["\u3000", "wide space"]]);
@@ -10,15 +9,11 @@ const percent = (p) => (p < 0.0005 ? "< 0.1 %" : `${(100 * p).toFixed(p < 0.0995
 class InsideView {
   // `onPick` gets the id of the alternative to go on with.
   constructor(model, vocabulary, card, onPick) {
-    Object.assign(this, { model, vocabulary });
+    Object.assign(this, { model, vocabulary, onPick });
     this.colours = card.palette.map((colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16)));
     this.signals = card.cell.signals;
     this.list = document.getElementById("choices");
-    this.list.addEventListener("click", ({ target }) => {
-      const button = target.closest("button");
-      if (button && !button.disabled) onPick(Number(button.dataset.id));
-    });
-    this.strips = model.layers.map((_, number) => this.makeStrips(number));
+    this.strips = Array.from({ length: card.config.layers }, (_, number) => this.makeStrips(number, card.config.hidden));
   }
 
   name(id) {
@@ -26,20 +21,20 @@ class InsideView {
     return NAMES.get(label) ?? visible(label);
   }
 
-  // Show the alternatives of the context before a character: `actual` is the id there, if any.
-  showChoices(logits, actual, bits, canPick) {
+  // Show the alternatives at a place: `actual` is the id there, if any.
+  showChoices(choices, actual, bits, canPick) {
     document.getElementById("place").textContent =
       actual === undefined ? "Next character" : `Instead of \u201c${this.name(actual)}\u201d`;
     const odds = actual === undefined ? "" : `\u201c${this.name(actual)}\u201d had ${percent(2 ** -bits)}: ${bits.toFixed(1)} bits of surprise. `;
     document.getElementById("odds").textContent = odds + (canPick ? "Choose one to go on from there." : "");
     this.list.replaceChildren(
-      ...likeliest(logits, CHOICES).map(({ id, p }) => {
+      ...choices.map(({ id, p }) => {
         const item = element("li"), button = element("button"), bar = element("i");
         bar.style.setProperty("--p", p);
         button.append(element("b", "", this.name(id)), bar, element("small", "", percent(p)));
-        button.dataset.id = id;
         button.type = "button";
         button.disabled = !canPick;
+        button.addEventListener("click", () => this.onPick(id));
         if (id === actual) button.setAttribute("aria-current", "true");
         item.append(button);
         return item;
@@ -47,12 +42,12 @@ class InsideView {
     );
   }
 
-  makeStrips(number) {
+  makeStrips(number, hidden) {
     const root = document.getElementById("cells");
     root.append(element("h3", "", `Layer ${number + 1}`));
     return this.signals.map(({ name, meaning }) => {
       const strip = element("figure", "strip"), canvas = element("canvas"), mean = element("output");
-      canvas.width = Math.min(STRIP_CELLS, this.model.config.hidden);
+      canvas.width = Math.min(STRIP_CELLS, hidden);
       canvas.height = 1;
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", meaning);
@@ -63,8 +58,9 @@ class InsideView {
     });
   }
 
-  // Show the signals of the model's last step, which led to `state`.
+  // Show the signals of the model's last step, which led to `state`; without one they stay.
   showSignals(state) {
+    if (!state) return;
     this.strips.forEach((strips, number) =>
       strips.forEach(({ canvas, mean }, index) => {
         const { name, ends } = this.signals[index], values = this.model.signal(number, name, state);

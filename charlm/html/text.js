@@ -30,8 +30,12 @@ class Vocabulary {
     return this.characters[id] ?? `<${(id - this.characters.length).toString(16).padStart(2, "0")}>`;
   }
 
+  decoder() {
+    return new Decoder(this);
+  }
+
   decode(ids) {
-    const decoder = new Decoder(this);
+    const decoder = this.decoder();
     return ids.map((id) => decoder.push(id)).join("") + decoder.flush();
   }
 }

@@ -40,7 +40,7 @@ class TextView {
     if (this.dialogue.hasTurns) turn.append(element("h2", "name", visible(name)));
     turn.append(words);
     this.root.append(turn);
-    return { words, first, next: first, bits: 0, decoder: new Decoder(this.vocabulary) };
+    return { words, first, next: first, bits: 0, decoder: this.vocabulary.decoder() };
   }
 
   draw(turn, drawn) {

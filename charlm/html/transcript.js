@@ -1,6 +1,7 @@
 // What the model has read, and the writing of more. Text, colours, alternatives and undo are all views of it.
 "use strict";
 
+const CHOICES = 8; // alternatives at a place
 const SNAPSHOT_IDS = 32; // between two kept contexts; going back anywhere reads fewer ids than this again
 const MAX_EMPTY_TRIES = 8; // a reply that ends before it begins is drawn again
 const MIN_PARAGRAPH_PROBABILITY = 0.03; // of a blank line after a newline, if a model's text has paragraphs
@@ -33,9 +34,19 @@ class Transcript {
     return context;
   }
 
+  // The likeliest ids at an index, each with its probability.
+  choicesAt(index) {
+    return likeliest(this.contextAt(index).logits, CHOICES);
+  }
+
+  // The state after the id at an index; the gates of the model are those of that step.
+  stateAfter(index) {
+    return this.model.step(this.contextAt(index).state, this.ids[index]).state;
+  }
+
   // A copy of the first ids. A turn of the model's that begins at the cut stays, to be written again.
   cut(index) {
-    const copy = new Transcript(this.model);
+    const copy = new this.constructor(this.model);
     copy.ids = this.ids.slice(0, index);
     copy.bits = this.bits.slice(0, index);
     copy.context = this.contextAt(index);
@@ -75,7 +86,8 @@ class Writer {
   constructor(transcript, { words = "", turn = null, you = "", bot = "", dialogue, vocabulary, dials, random }) {
     Object.assign(this, { transcript, bot, dialogue, vocabulary, dials, random });
     this.closing = dialogue.closing;
-    this.decoder = new Decoder(vocabulary);
+    this.decoder = vocabulary.decoder();
+    this.isReady = true; // its next step need not wait
     this.tries = 0;
     this.chars = 0;
     this.reason = ""; // why it ended: "stop", "length" or "cancelled"

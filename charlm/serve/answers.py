@@ -108,6 +108,21 @@ def _check_size(request: ApiRequest, count: int, length: int, max_chars: int) ->
         raise ApiError(400, f"{problem}; lower max_tokens, or use stream", "max_tokens")
 
 
+def score(cache: PrefixCache, text: str, first: int, alternatives: int, cancel: Cancel) -> Iterator[Character]:
+    """Read a text, and yield its characters from an index on with their probabilities."""
+    model, context = cache.model.base, cache.read(text[:first], cancel)
+    for start in range(first, len(text), SEGMENT):
+        if cancel():
+            return
+        part = text[start : start + SEGMENT]
+        context, scores = score_chars(model, context, part, alternatives)
+        unknown = unknown_mask(model.vocabulary, part).tolist()
+        for character, one, is_unknown in zip(part, scores, unknown, strict=True):
+            logprob = -UNKNOWN_NATS if is_unknown else -one.surprisal * math.log(2)
+            yield Character(character, logprob, one.alternatives)
+    cache.store(Prefix(text), context)
+
+
 class _Completion:
     """The texts after one prompt."""
 
@@ -160,18 +175,8 @@ class _Completion:
         if self.request.alternatives is None:
             yield Character(self.prompt, None, ())
             return
-        model = self.cache.model
-        context = model.start()
-        for first in range(0, len(self.prompt), SEGMENT):
-            if self.cancel():
-                return
-            part = self.prompt[first : first + SEGMENT]
-            context, scores = score_chars(model.base, context, part, self.request.alternatives)
-            unknown = unknown_mask(model.base.vocabulary, part).tolist()
-            for place, (one, is_unknown) in enumerate(zip(scores, unknown, strict=True), first):
-                logprob = -UNKNOWN_NATS if is_unknown else -one.surprisal * math.log(2)
-                yield Character(part[place - first], logprob if place else None, one.alternatives if place else ())
-        self.cache.store(Prefix(self.prompt), context)
+        yield Character(self.prompt[0], None, ())
+        yield from score(self.cache, self.prompt, 1, self.request.alternatives, self.cancel)
 
 
 class _Draft:

@@ -19,13 +19,15 @@ from starlette.types import Receive, Scope, Send
 
 from charlm import checkpoint
 from charlm.config import ServeConfig
+from charlm.html.export import served_page
 from charlm.inference.context import StaticModel
 from charlm.inference.engine import Engine
 from charlm.inference.prefix_cache import PrefixCache
+from charlm.serve import page
 from charlm.serve.answers import complete, event, reply
 from charlm.serve.errors import ApiError, dumps
 from charlm.serve.guard import Guard, error_response
-from charlm.serve.requests import ApiRequest, ChatRequest, CompletionRequest, JsonObject, parse
+from charlm.serve.requests import ApiRequest, ChatRequest, CompletionRequest, JsonObject, LookRequest, parse
 from charlm.serve.scheduler import Cancel, Job, Turnstile
 
 MAX_BODY_BYTES: Final = 4 << 20
@@ -55,8 +57,11 @@ class Service:
         self._pool = ThreadPoolExecutor(config.max_requests, "request")
 
     def app(self) -> Starlette:
-        """Return the web application. A page would be another route, of the path /."""
+        """Return the web application."""
         routes = [
+            Route("/", _show_page),
+            Route("/card", self._card, methods=["POST"]),
+            Route("/look", self._look, methods=["POST"]),
             Route("/v1/models", self._list_models),
             Route("/v1/models/{name}", self._show_model),
             Route("/v1/completions", self._complete, methods=["POST"]),
@@ -93,6 +98,12 @@ class Service:
 
     async def _chat(self, request: Request) -> Response:
         return await self._answer(request, ChatRequest.of, reply)
+
+    async def _card(self, request: Request) -> Response:
+        return await self._answer(request, LookRequest.of, page.card)
+
+    async def _look(self, request: Request) -> Response:
+        return await self._answer(request, LookRequest.of, page.look)
 
     # -- how they work ------------------------------------------------------------------------------------------------
 
@@ -176,6 +187,11 @@ async def _body(request: Request) -> bytes:
 
 def _json(document: object) -> Response:
     return Response(dumps(document), media_type="application/json")
+
+
+async def _show_page(request: Request) -> Response:
+    policy = {"content-security-policy": "frame-ancestors 'none'"}  # the rest is in the page; this counts here only
+    return Response(served_page(), media_type="text/html", headers=policy)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

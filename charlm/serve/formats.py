@@ -83,7 +83,7 @@ class ChatFormat(Format):
             "content": [
                 {
                     **_token(one.text, one.logprob or 0.0),
-                    "top_logprobs": [_token(other.text, _log(other.probability)) for other in one.alternatives],
+                    "top_logprobs": [_token(other.text, log(other.probability)) for other in one.alternatives],
                 }
                 for one in part
             ],
@@ -93,7 +93,7 @@ class ChatFormat(Format):
 
 def _top(one: Character) -> JsonObject | None:
     """Return log p of the alternatives, and of the character itself; None if there are none."""
-    top = {other.text: _log(other.probability) for other in one.alternatives}
+    top = {other.text: log(other.probability) for other in one.alternatives}
     return {**top, one.text: one.logprob} if top else None
 
 
@@ -101,5 +101,6 @@ def _token(text: str, logprob: float) -> JsonObject:
     return {"token": text, "logprob": logprob, "bytes": list(text.encode("utf-8", "surrogatepass"))}
 
 
-def _log(probability: float) -> float:
+def log(probability: float) -> float:
+    """Return log p, a number also where p is 0."""
     return math.log(probability) if probability > 0 else _IMPOSSIBLE

@@ -51,7 +51,9 @@ class Guard:
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         try:
-            self._check(headers, origin, is_preflight=scope["method"] == "OPTIONS")
+            # The page has no secret; it asks for the key itself.
+            is_open = scope["method"] == "OPTIONS" or scope["path"] == "/"
+            self._check(headers, origin, is_open=is_open)
         except ApiError as error:
             await error_response(error)(scope, receive, send)
             return
@@ -68,14 +70,14 @@ class Guard:
             return
         await self._app(scope, receive, send_with_origin)
 
-    def _check(self, headers: Headers, origin: str | None, *, is_preflight: bool) -> None:
+    def _check(self, headers: Headers, origin: str | None, *, is_open: bool) -> None:
         host = _host_name("//" + headers.get("host", ""))
         if not (is_loopback(host) or _is_address(host) or host in self._hosts):
             raise ApiError(403, f"the host {host[:100]!r} is not this machine")
-        if origin is not None and not self._is_allowed(origin):
+        if origin is not None and not self._is_allowed(origin) and origin.split("://")[-1] != headers["host"]:
             problem = f"a page from {origin[:100]!r} may not connect; --allow-origin allows it"
             raise ApiError(403, problem)
-        if self._key and not is_preflight:
+        if self._key and not is_open:
             scheme, _, key = headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not secrets.compare_digest(key.strip().encode("latin-1"), self._key):
                 raise ApiError(401, "the key is missing or wrong", code="invalid_api_key")

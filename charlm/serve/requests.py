@@ -124,6 +124,23 @@ class ChatRequest(ApiRequest):
         return cls(**_common(body), alternatives=(alternatives or 0) if wanted else None, messages=read)
 
 
+@dataclass(frozen=True)
+class LookRequest(ApiRequest):
+    """A request of the page: a text, and the index of the first character that is scored."""
+
+    text: str
+    first: int
+
+    @classmethod
+    def of(cls, body: JsonObject) -> Self:
+        text, first = body.pop("text", ""), body.pop("first", 0)
+        if not isinstance(text, str):
+            raise ApiError(400, "text must be a text", "text")
+        if isinstance(first, bool) or not isinstance(first, int) or not 0 <= first <= len(text):
+            raise ApiError(400, f"first must be a whole number from 0 to {len(text)}", "first")
+        return cls(**_common(body), alternatives=None, text=text, first=first)
+
+
 def parse(data: bytes) -> JsonObject:
     """Return the JSON object of a request's body."""
     try:

@@ -35,6 +35,25 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 
+ATTEMPTS = """
+    const blocked = [];
+    document.addEventListener("securitypolicyviolation", (event) => blocked.push(event.effectiveDirective));
+    const image = new Image();
+    image.src = address;
+    const attempts = [fetch(address), fetch("data:,a")];
+    try { new WebSocket("wss://example.org/"); } catch {}
+    try { new Worker("data:,1"); } catch {}
+    navigator.sendBeacon(address);
+    const style = document.createElement("style"), script = document.createElement("script");
+    style.textContent = "@import '" + address + "'";
+    script.textContent = "globalThis.injected = true";
+    document.head.append(style, script);
+    return Promise.allSettled(attempts)
+      .then((results) => new Promise((done) => setTimeout(() => done(results), 200)))
+      .then((results) => ({ refused: results.every(({ status }) => status === "rejected"), blocked,
+                            injected: globalThis.injected === true }));
+"""
+
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="NO BROWSER: the HTML page is not tested; apt-get install chromium"
 )
@@ -101,10 +120,42 @@ class Browser:
             assert time.monotonic() < end, f"never true: {condition}"
             time.sleep(0.02)
 
-    def open(self, path: Path) -> None:
+    def open(self, page: Path | str, ready: str = "typeof app !== 'undefined'") -> None:
+        """Open a file or an address, and wait for its application."""
         self._sent.clear()
-        self.call("Page.navigate", url=path.as_uri())
-        self.wait_for("document.readyState === 'complete' && typeof app !== 'undefined'")
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
+        self.wait_for(f"document.readyState === 'complete' && {ready}")
+
+    def say(self, words: str) -> list[list[str]]:
+        """Send words, wait for the reply, and return the author and the text of each turn."""
+        self.evaluate(f"$('words').value = {json.dumps(words)}; $('write').click()")
+        self.wait_for("app.writer === null")
+        return self.turns()
+
+    def turns(self) -> list[list[str]]:
+        """Return the author and the text of each turn."""
+        found: list[list[str]] = self.evaluate(
+            "[...document.querySelectorAll('.turn')].map((turn) =>"
+            " [turn.classList[1], turn.querySelector('.words').textContent])"
+        )
+        return found
+
+    def try_to_connect(self, address: str = "https://example.org/") -> set[str]:
+        """Let the page try to reach an address in many ways; return the directives that refused it."""
+        result = self.evaluate(f"((address) => {{ {ATTEMPTS} }})({json.dumps(address)})")
+        assert result["refused"]
+        assert not result["injected"]
+        return set(result["blocked"])
+
+    def check_layout(self) -> None:
+        """Assert that the page fits narrow and wide windows, and that each control has a name."""
+        for width in (360, 800, 1200, 1600):
+            self.call("Emulation.setDeviceMetricsOverride", width=width, height=700, deviceScaleFactor=1, mobile=False)
+            assert self.evaluate("document.documentElement.scrollWidth") == width
+            assert self.evaluate("$('write').getBoundingClientRect().bottom <= innerHeight")
+        controls = "[...document.querySelectorAll('button, input, select, textarea')]"
+        unnamed = f"{controls}.filter((one) => !one.textContent.trim() && !one.labels?.length)"
+        assert self.evaluate(f"{unnamed}.map((one) => one.outerHTML)") == []
 
 
 # Moves the ends of the pipes to the descriptors that Chromium expects, and becomes Chromium.

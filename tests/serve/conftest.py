@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +22,7 @@ from charlm.config import ServeConfig
 from charlm.serve.app import Service
 
 from ..chat.models import DIALOGUES
-from ..conftest import random_checkpoint
+from ..conftest import PATIENCE, random_checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +53,22 @@ def service(models: list[Path], config: ServeConfig) -> Service:
 def client(service: Service) -> Iterator[TestClient]:
     with TestClient(service.app(), base_url="http://127.0.0.1:8765", raise_server_exceptions=False) as client:
         yield client
+
+
+@contextmanager
+def serving(models: list[Path], *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run `charlm serve`, and give its address and its process. It ends by Ctrl-C, if it runs still."""
+    command = [sys.executable, "-m", "charlm", "serve", "--port", "0", *options, *map(str, models)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        found = re.search(r"(http://\S+)/v1", process.stderr.readline())
+        assert found
+        yield found[1], process
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE) == 130
+        assert "Traceback" not in process.stderr.read()
 
 
 def events(text: str) -> list[dict[str, Any]]:

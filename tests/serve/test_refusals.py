@@ -105,6 +105,12 @@ def test_own_origin_may_read(client: TestClient, origin: str) -> None:
     assert preflight.headers["access-control-allow-origin"] == answer.headers["access-control-allow-origin"] == origin
 
 
+def test_own_address_on_the_network_may_read(client: TestClient) -> None:
+    for host, status in (("192.168.1.5:8765", 200), ("192.168.1.6:8765", 403)):
+        headers = {"host": host, "origin": "http://192.168.1.5:8765"}
+        assert client.post("/v1/completions", json=TEXT, headers=headers).status_code == status
+
+
 class TestWithKey:
     @pytest.fixture
     def config(self) -> ServeConfig:
@@ -115,6 +121,14 @@ class TestWithKey:
         headers = {} if value is None else {"authorization": value.encode()}
         answer = client.get("/v1/models", headers=headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+
+    def test_page_is_open_but_not_what_it_asks_for(self, client: TestClient) -> None:
+        page = client.get("/")
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert page.headers["content-security-policy"] == "frame-ancestors 'none'"
+        assert client.get("/", headers={"host": "evil.example"}).status_code == 403
+        for path in ("/card", "/look"):
+            assert client.post(path, json={"text": "a"}).status_code == 401
 
     def test_request_with_key_is_accepted(self, client: TestClient) -> None:
         headers = {"authorization": "Bearer s\u00e9cret".encode()}
