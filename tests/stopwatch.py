@@ -7,24 +7,24 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def waited_for_processor(process: int | str = "self") -> float:
-    """Return the seconds that all threads of a process were ready, but not running. Linux only; elsewhere 0."""
-    nanoseconds = 0
+def waits(process: int | str) -> dict[str, float]:
+    """Return the seconds that each thread of a process was ready, but not running. Linux only; elsewhere none."""
+    found = {}
     for path in Path(f"/proc/{process}/task").glob("*/schedstat"):
         with suppress(OSError):  # the thread has just ended
-            nanoseconds += int(path.read_text().split()[1])
-    return nanoseconds / 1e9
+            found[path.parent.name] = int(path.read_text().split()[1]) / 1e9
+    return found
 
 
 class Stopwatch:
-    """Measures time without the waits of some processes for a processor."""
+    """Measures time without the waits of some processes for a processor: that of the thread that waited longest."""
 
     def __init__(self, *processes: int | str) -> None:
-        self._processes = processes
-        self._began, self._waited = time.monotonic(), self._waits()
-
-    def _waits(self) -> float:
-        return sum(map(waited_for_processor, self._processes))
+        self._before = {process: waits(process) for process in processes}
+        self._began = time.monotonic()
 
     def seconds(self) -> float:
-        return max(0.0, time.monotonic() - self._began - self._waits() + self._waited)
+        elapsed = time.monotonic() - self._began
+        for process, before in self._before.items():
+            elapsed -= max((wait - before.get(thread, 0.0) for thread, wait in waits(process).items()), default=0.0)
+        return max(0.0, elapsed)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from contextlib import suppress
 from itertools import pairwise
 
-from textual import events
+from textual import events, on
 from textual._widget_navigation import Direction
 from textual.app import App
+from textual.screen import Screen, ScreenResultType
 from textual.widget import Widget
 from textual.widgets import OptionList, TextArea
 from textual.widgets.text_area import DocumentNavigator, Location, WrappedDocument
@@ -35,6 +36,18 @@ class ReportingApp(App[int]):
         except AttributeError:
             if not isinstance(event, events.MouseDown):  # Textual fails at one on a widget that was just removed
                 raise
+
+
+class SteadyScreen(Screen[ScreenResultType]):
+    """A screen that ignores a size that the terminal no longer has.
+
+    Textual's screen sends each new size to itself once more. Two sizes in its queue would follow each other forever.
+    """
+
+    @on(events.Resize)
+    def _drop_old_size(self, event: events.Resize) -> None:
+        if event.size != self.app.size:
+            event.prevent_default()
 
 
 class PagedList(OptionList):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from textual.app import ComposeResult
+from textual.events import Resize
+from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -56,6 +60,26 @@ async def test_dialog_whose_result_nothing_waits_for_is_closed() -> None:
         await wait_in_vain(app, pilot)
         await pilot.press("escape")
         assert len(app.screen_stack) == 1
+
+
+class CountingPicker(ModelPicker):
+    sizes = 0
+
+    def on_resize(self) -> None:
+        self.sizes += 1
+        super().on_resize()
+
+
+async def test_two_sizes_at_once_do_not_follow_each_other_forever() -> None:
+    app = OneField()
+    async with app.run_test() as pilot:
+        app.push_screen(picker := CountingPicker([]))
+        await pilot.pause()
+        for size in (Size(40, 12), app.size, Size(40, 12), app.size):
+            picker.post_message(Resize(size, size))
+            picker.call_later(lambda: None)  # between two sizes, else Textual takes only the last
+        await asyncio.sleep(0.5)
+        assert picker.sizes < 10
 
 
 async def test_dialog_closed_twice_at_once_closes_no_other() -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.screen import Screen
 from textual.widgets import Footer
 
 from charlm.errors import UsageError
@@ -20,6 +19,7 @@ from charlm.tui.event_queue import EventQueue, TextWritten, TurnBegan, TurnScore
 from charlm.tui.layout import PanelLayout
 from charlm.tui.look import LookPane
 from charlm.tui.notices import ERROR_SECONDS, report_errors
+from charlm.tui.textual_internals import SteadyScreen
 from charlm.tui.widgets.conversations import ConversationsPanel
 from charlm.tui.widgets.dials import DialsPanel
 from charlm.tui.widgets.prompt import InputHistory, Prompt
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 SPEED_SECONDS = 0.2  # a reply is measured for that long before its speed is shown
 
 
-class ChatScreen(Screen[None]):
+class ChatScreen(SteadyScreen[None]):
     """Transcript and prompt between panels, above a status line."""
 
     def __init__(self, events: EventQueue) -> None:

@@ -9,8 +9,10 @@ from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, ScreenResultType
 
+from charlm.tui.textual_internals import SteadyScreen
 
-class Modal(ModalScreen[ScreenResultType]):
+
+class Modal(SteadyScreen[ScreenResultType], ModalScreen[ScreenResultType]):
     """A screen with one vertical container, as high as its content. Escape returns None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Never mind", show=False)]
