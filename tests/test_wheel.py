@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
+import urllib.request
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from charlm.checkpoint import load
-from charlm.html.export import SCRIPTS
+from charlm.html.export import SCRIPTS, SERVED_SCRIPTS
 from charlm.registry import BUNDLED
 from tests.conftest import PATIENCE
 
@@ -39,34 +42,52 @@ def test_bundled_models_are_small_and_complete() -> None:
 
 
 @pytest.mark.slow
-def test_installed_wheel_works_in_any_folder(tmp_path: Path) -> None:
+def test_installed_wheel_works_without_torch(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE)
     (wheel,) = (tmp_path / "dist").iterdir()
     assert wheel.stat().st_size < LARGEST_WHEEL
     with zipfile.ZipFile(wheel) as archive:
         tables = {path.relative_to(ROOT).as_posix() for path in (ROOT / "charlm").rglob("*.toml")}
-        page = {f"charlm/html/{name}" for name in (*SCRIPTS, "page.html", "style.css")}
+        page = {f"charlm/html/{name}" for name in (*SCRIPTS, *SERVED_SCRIPTS, "page.html", "style.css")}
         assert set(included().values()) | tables | page <= set(archive.namelist())
         archive.extractall(tmp_path / "site")
-    home = {"CHARLM_HOME": str(tmp_path / "home"), "PYTHONPATH": str(tmp_path / "site")}
+    # A Python without torch: an import raises.
+    (tmp_path / "site" / "sitecustomize.py").write_text("import sys; sys.modules['torch'] = None", encoding="utf-8")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    for arguments, typed in (
-        (["chat", "--plain", "--no-save"], "hello\n"),
-        (["sample", "-n", "20", "--seed", "1"], ""),
-        (["models"], ""),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "charlm", *arguments],
-            cwd=elsewhere,
-            env={**os.environ, **home},
-            input=typed,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
+    (elsewhere / "t.txt").write_text("It was a fine day.\n" * 20, encoding="utf-8")
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        home = {"CHARLM_HOME": str(tmp_path / "home"), "PYTHONPATH": str(tmp_path / "site")}
+        command, pipe = [sys.executable, "-m", "charlm", *arguments], subprocess.PIPE
+        environment = {**os.environ, **home}
+        return subprocess.Popen(
+            command, cwd=elsewhere, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True
         )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.strip()
-        assert "smalltalk" in done.stdout or arguments[0] != "models"
+
+    for line in (
+        "chat --plain --no-save",
+        "sample -n 20 --seed 1",
+        "models",
+        "eval smalltalk t.txt --dynamic",
+        "score smalltalk t.txt",
+        "xray smalltalk hello",
+        "adapt smalltalk t.txt -o adapted",
+    ):
+        with start(*line.split()) as process:
+            out, err = process.communicate("hello\n" * line.startswith("chat"), PATIENCE)
+        assert process.returncode == 0, err
+        assert out.strip(), line
+        assert "smalltalk" in out or line != "models"
+    with start("train", "t.txt") as process:
+        assert "needs torch" in process.communicate(timeout=PATIENCE)[1]
+    with start("serve", "smalltalk", "--port", "0") as process:
+        assert process.stderr is not None
+        found = re.search(r"(http://\S+)/v1", process.stderr.readline())
+        assert found
+        with urllib.request.urlopen(found[1], timeout=PATIENCE) as page:
+            assert b"class ServedModel" in page.read()
+        with urllib.request.urlopen(f"{found[1]}/v1/completions", b'{"max_tokens": 3}', PATIENCE) as answer:
+            assert len(json.load(answer)["choices"][0]["text"]) == 3
+        process.terminate()
