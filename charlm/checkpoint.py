@@ -18,7 +18,8 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +34,7 @@ from numpy.typing import NDArray
 from charlm.config import ModelConfig
 from charlm.errors import CharlmError, CheckpointError, NotFoundError
 from charlm.files import write_bytes
-from charlm.tensor_shapes import Shapes, matching_shapes, statistic_shapes, tensor_shapes
+from charlm.tensor_shapes import Shapes, matching_shapes, pointer_shapes, statistic_shapes, tensor_shapes
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
@@ -67,6 +68,7 @@ class TrainingRecord:
     base_fingerprint: str = ""  # see `Checkpoint.fingerprint`
     settings: dict[str, object] = field(default_factory=dict)  # TrainConfig
     matching_pairs: int = 0  # contexts and replies that the matcher was trained on; 0 without one
+    pointer_characters: int = 0  # that the pointer was trained on; 0 without one
     precision: str = ""
     device: str = ""
     threads: int = 0
@@ -118,12 +120,13 @@ class Checkpoint:
     dialogue: Dialogue = field(default_factory=Dialogue)
     statistics: Tensors | None = None  # size of training's gradients, as `statistic_shapes(config)`; None if unknown
     matching: Tensors | None = None  # as `matching_shapes()`; see `charlm.inference.matching`
+    pointer: Tensors | None = None  # as `pointer_shapes(config)`; see `charlm.inference.pointer`
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of everything that decides the model's output: shape, vocabulary, weights and matcher."""
+        """16 hex digits of everything that decides the model's output: shape, vocabulary and all weights."""
         digest = hashlib.sha256(json.dumps([self.config.to_dict(), self.vocabulary.fingerprint]).encode())
-        for tensors in (self.tensors, self.matching or {}):
+        for tensors in (self.tensors, self.matching or {}, self.pointer or {}):
             for name in sorted(tensors):
                 digest.update(tensors[name].tobytes())
         return digest.hexdigest()[:16]
@@ -142,7 +145,7 @@ def save(checkpoint: Checkpoint, path: Path, precision: Precision = "full") -> N
     """Write a model file atomically. Loading makes float32 of every precision again.
 
     "half" stores float16, half the bytes of float32. "int8" stores matrices in int8, a quarter of the bytes, and the
-    rest as "half". The vectors of `matching` are never stored as float32, the statistics always.
+    rest as "half". The weights of `matching` and `pointer` are never stored as float32, the statistics always.
 
     Raises OutputError, with the old file unchanged, or CheckpointError if a weight is too large for half precision.
     """
@@ -160,7 +163,8 @@ def save(checkpoint: Checkpoint, path: Path, precision: Precision = "full") -> N
     if precision != "full" and max(float(np.abs(part).max()) for part in weights.values()) > np.finfo(np.float16).max:
         raise CheckpointError("the model has weights too large for half precision", "store it in full")
     tensors = _stored(weights, precision) | _stored(checkpoint.statistics or {}, "full")
-    tensors |= _stored(checkpoint.matching or {}, "half" if precision == "full" else precision)
+    parts = (checkpoint.matching or {}) | (checkpoint.pointer or {})
+    tensors |= _stored(parts, "half" if precision == "full" else precision)
     write_bytes(path, safetensors.numpy.save(tensors, {"charlm": json.dumps(document)}))
 
 
@@ -179,25 +183,36 @@ def _stored(tensors: Tensors, precision: Precision) -> dict[str, NDArray[np.numb
 
 def read_header(path: Path) -> ModelHeader:
     """Return a model's description, without its weights; errors as in `load`."""
-    return _read(path, weights=False)[0]
+    with _opened(path) as (_, header):
+        return header
 
 
 def load(path: Path) -> Checkpoint:
     """Read and check a model file; raise NotFoundError if there is none, CheckpointError if it is damaged."""
-    header, tensors, statistics, matching = _read(path, weights=True)
-    return Checkpoint(header.config, header.vocabulary, tensors, header.record, header.dialogue, statistics, matching)
+    with _opened(path) as (file, header):
+        statistics = _read_tensors(file, statistic_shapes(header.config))
+        _check_statistics(statistics or {})
+        return Checkpoint(
+            header.config,
+            header.vocabulary,
+            _read_tensors(file, tensor_shapes(header.config)) or {},
+            header.record,
+            header.dialogue,
+            statistics,
+            _read_tensors(file, matching_shapes()),
+            _read_tensors(file, pointer_shapes(header.config)),
+        )
 
 
-def _read(path: Path, *, weights: bool) -> tuple[ModelHeader, Tensors, Tensors | None, Tensors | None]:
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, ModelHeader]]:
+    """Open and check a model file; errors name its path, also those raised in the block."""
     try:
         _check_header(path)
         with safetensors.safe_open(str(path), framework="numpy") as file:
             header = _read_document(file.metadata())
             _check_tensors(file, header.config)
-            tensors = _read_tensors(file, tensor_shapes(header.config)) if weights else None
-            statistics = _read_tensors(file, statistic_shapes(header.config)) if weights else None
-            matching = _read_tensors(file, matching_shapes()) if weights else None
-            _check_statistics(statistics or {})
+            yield file, header
     except NotFoundError:
         raise
     except CharlmError as error:
@@ -206,7 +221,6 @@ def _read(path: Path, *, weights: bool) -> tuple[ModelHeader, Tensors, Tensors |
         raise CheckpointError(f"{path}: not a model file, or a damaged one ({_one_line(str(error))})") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return header, tensors or {}, statistics, matching
 
 
 def _one_line(message: str) -> str:
@@ -279,10 +293,10 @@ def _read_vocabulary(document: dict[str, object]) -> Vocabulary:
 
 
 def _check_tensors(file: Any, config: ModelConfig) -> None:
-    """Check names, shapes and types of the tensors; a file has all statistics or none, and likewise matching."""
+    """Check names, shapes and types of the tensors; a file has all statistics or none, and so on."""
     expected, statistics, found = tensor_shapes(config), statistic_shapes(config), set(file.keys())
     wanted = dict(expected)
-    for optional in (statistics, matching_shapes()):
+    for optional in (statistics, matching_shapes(), pointer_shapes(config)):
         if not found.isdisjoint(optional):
             wanted |= optional
     scales = {

@@ -286,6 +286,16 @@ class ChatConfig(SamplerConfig):
             stops=(*every(0.1, 0, 1), 1.5, 2, 3, 5, 10),
         ),
     ] = 1.0
+    recall: Annotated[  # see `charlm.inference.pointer`
+        float,
+        Setting(
+            "how readily a model with a pointer copies from what you said",
+            0,
+            10,
+            words=_OFF_AT_ZERO,
+            stops=(*every(0.1, 0, 1), 1.5, 2, 3, 5, 10),
+        ),
+    ] = 1.0
     names: Annotated[  # see `charlm.inference.name_bias`
         float,
         Setting(

@@ -11,6 +11,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 MATCHING_BUCKETS = 8192  # words and word pairs share this many vectors
 MATCHING_WIDTH = 60  # of a vector; both tables take 2 MB in half precision
+POINTER_WIDTH = 64  # of a query, a key and a value
 
 
 def tensor_shapes(config: ModelConfig) -> Shapes:
@@ -47,6 +48,19 @@ def statistic_shapes(config: ModelConfig) -> Shapes:
 def matching_shapes() -> Shapes:
     """Return the name and shape of the word vectors of `charlm.inference.matching`."""
     return dict.fromkeys(("matching.context", "matching.reply"), (MATCHING_BUCKETS, MATCHING_WIDTH))
+
+
+def pointer_shapes(config: ModelConfig) -> Shapes:
+    """Return the name and shape of the weights of `charlm.inference.pointer`."""
+    width = config.layers * config.hidden
+    return {
+        "pointer.query": (POINTER_WIDTH, width),
+        "pointer.memory": (8 * POINTER_WIDTH, width),  # four blocks of a key and a value
+        "pointer.sentinel": (width,),
+        "pointer.sentinel_bias": (1,),
+        "pointer.no_value": (POINTER_WIDTH,),
+        "pointer.output": (config.vocabulary, POINTER_WIDTH),
+    }
 
 
 def parameter_count(config: ModelConfig) -> int:

@@ -49,6 +49,7 @@ RECORD = TrainingRecord(
     base="older",
     settings={"lanes": 8, "chunk": 16, "learning_rate": 0.004, "seed": 3},
     matching_pairs=20_000,
+    pointer_characters=30_000,
     precision="fp32",
     device="cpu",
     threads=2,
@@ -76,6 +77,7 @@ def examples(count: int) -> int:
 
 random_checkpoint = partial(models.random_checkpoint, characters=ALPHABET)
 random_matching = models.random_matching
+random_pointer = models.random_pointer
 
 
 def assert_states_close(one: State, other: State, atol: float = 1e-5) -> None:

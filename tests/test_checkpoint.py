@@ -22,7 +22,7 @@ from charlm.tensor_shapes import statistic_shapes
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
-from .conftest import ALPHABET, RECORD, random_checkpoint, random_matching
+from .conftest import ALPHABET, RECORD, random_checkpoint, random_matching, random_pointer
 
 DIALOGUE = Dialogue("transcript", ("Anna", "太郎"), "：", spaced=True)
 
@@ -169,16 +169,21 @@ def test_statistics_are_saved_next_to_the_weights(path: Path, cell: str, precisi
 
 
 @pytest.mark.parametrize("precision", ["full", "half"])
-def test_matching_is_saved_in_half_precision(checkpoint: Checkpoint, path: Path, precision: Precision) -> None:
+def test_matcher_and_pointer_are_saved_in_half_precision(
+    checkpoint: Checkpoint, path: Path, precision: Precision
+) -> None:
     save(checkpoint, path, precision)
     without, size = load(path), path.stat().st_size
-    assert without.matching is None
-    save(replace(checkpoint, matching=random_matching()), path, precision)
+    assert without.matching is without.pointer is None
+    matching, pointer = random_matching(), random_pointer(checkpoint.config)
+    save(replace(checkpoint, matching=matching, pointer=pointer), path, precision)
     loaded = load(path)
-    assert path.stat().st_size - size < 2_000_000
-    assert loaded.matching is not None
-    for name, tensor in random_matching().items():
-        np.testing.assert_array_equal(loaded.matching[name], tensor)
+    assert path.stat().st_size - size < 2_100_000
+    for found, expected in ((loaded.matching, matching), (loaded.pointer, pointer)):
+        assert found is not None
+        assert found.keys() == expected.keys()
+        for name, tensor in expected.items():
+            np.testing.assert_array_equal(found[name], tensor)
     assert loaded.fingerprint != without.fingerprint
     assert read_header(path).config == checkpoint.config
 
@@ -192,12 +197,16 @@ def test_matching_is_saved_in_half_precision(checkpoint: Checkpoint, path: Path,
         (np.full((8192, 60), np.nan, np.float16), "not finite"),
     ],
 )
-def test_wrong_matching_is_refused(
-    checkpoint: Checkpoint, path: Path, value: NDArray[Any] | None, complaint: str
+@pytest.mark.parametrize("name", ["matching.reply", "pointer.query"])
+def test_wrong_matcher_or_pointer_is_refused(
+    checkpoint: Checkpoint, path: Path, name: str, value: NDArray[Any] | None, complaint: str
 ) -> None:
-    tensors: dict[str, NDArray[Any]] = {**checkpoint.tensors, **random_matching()}
-    del tensors["matching.reply"]
-    write(path, tensors | ({} if value is None else {"matching.reply": value}), as_document(checkpoint))
+    parts = random_matching() | random_pointer(checkpoint.config)
+    tensors: dict[str, NDArray[Any]] = {**checkpoint.tensors, **parts}
+    if value is not None and value.shape == parts["matching.reply"].shape:
+        value = np.full(parts[name].shape, value[0, 0], value.dtype)
+    del tensors[name]
+    write(path, tensors | ({} if value is None else {name: value}), as_document(checkpoint))
     assert complaint in refusal(path).message
 
 

@@ -355,8 +355,9 @@ class Conversation:
         if has_candidates:
             unconditional = self.model.read(self.context(self.data.root), encode_lossy(vocabulary, opening))
         names = Names(self.data.your_names(turn), dials.names, vocabulary) if dials.names else None
+        memory = self.contexts.memory(self.data.remembered_turns(turn), dials.recall) if dials.recall else None
         start = SegmentStart(
-            replace(context, names=names),
+            replace(context, names=names, memory=memory),
             kept=turn.text,
             opening=opening,
             stops=(*self.dialogue.stops, *stops),

@@ -18,7 +18,7 @@ from charlm.inference.generate import make_rng, new_seed
 from charlm.text.dialogue import Dialogue, is_name
 
 MAX_MOVES = 1000  # moves of the head that can be undone
-MAX_NAMES_CHARS = 4000  # of a person's turns whose names a reply may repeat: a turn costs the same at any length
+MAX_REMEMBERED_CHARS = 4000  # of a person's turns: a reply costs the same after any number
 # A capital inside a sentence; in Japanese katakana, and words before a copula or a suffix of names.
 _NAME = re.compile(
     r"(?<=[^\s.!?\u2026] )[^\W\d_a-z][^\W\d_]{2,}|[\u30a1-\u30fa\u30fc]{2,}"
@@ -79,17 +79,20 @@ class ConversationData:
         """Return a turn and those before it, in the dialogue's format."""
         return "".join([self.lead(one) + one.text for one in list(upwards(turn))[::-1]])
 
-    def your_names(self, turn: Turn) -> list[str]:
-        """Return the names in the person's last turns up to a turn, since the model forgot what it had learned."""
-        names: dict[str, None] = {}
-        characters = 0
+    def remembered_turns(self, turn: Turn) -> list[Turn]:
+        """Return the person's last turns up to a turn, the last first, since the model forgot what it had learned."""
+        found, characters = [], 0
         for one in upwards(turn):
             if one.author == YOU:
-                names.update(dict.fromkeys(_NAME.findall(one.text)))
+                found.append(one)
                 characters += len(one.text)
-            if one.policy.forget or characters >= MAX_NAMES_CHARS:
+            if one.policy.forget or characters >= MAX_REMEMBERED_CHARS:
                 break
-        return list(names)
+        return found
+
+    def your_names(self, turn: Turn) -> list[str]:
+        """Return the names in the turns that are remembered."""
+        return list(dict.fromkeys(name for one in self.remembered_turns(turn) for name in _NAME.findall(one.text)))
 
     def lead(self, turn: Turn) -> str:
         """Return the text between the turn before and this one: the end of that turn, and the speaker."""

@@ -135,7 +135,7 @@ class ReplySampler:
     def _read_shown(self, engine: Engine) -> Context:
         """Read the ids that were shown from the start, in one go."""
         context = StaticModel(engine).read(self._start.context, np.array(self._ids, dtype=np.int64))
-        return replace(context, names=self._start.context.names)
+        return replace(context, names=self._start.context.names, memory=self._start.context.memory)
 
     def _show(self, piece: Piece) -> Piece:
         self.text += piece.text

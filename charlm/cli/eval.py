@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MAX_SINGLE_LANE_CHARS: Final = 200_000  # longer texts are read in several lanes, which is faster and less exact
 MANY_LANES: Final = 16
-MEMORIES: Final = ("learning", "names")  # of a chat
+MEMORIES: Final = ("learning", "names", "recall")  # of a chat
 LANES_HELP = "Parts read at the same time, for speed.  [default: 1 up to 200,000 characters, then 16]"
 
 

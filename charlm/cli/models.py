@@ -187,6 +187,8 @@ def _rows(path: Path, header: ModelHeader) -> Iterator[tuple[str, str]]:
             "matching",
             f"ranks candidates of a reply, trained on {record.matching_pairs:,} replies and their contexts",
         )
+    if record.pointer_characters:
+        yield "pointer", f"copies from what you said, trained on {record.pointer_characters:,} characters"
     if record.validation is not None:
         losses = f"{record.validation / math.log(2):.4f} bits/char ({record.validation:.4f} nats)"
         yield "validation", f"{losses} over {record.validation_characters:,} characters"

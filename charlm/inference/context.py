@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from charlm.errors import CheckpointError, UsageError
 from charlm.inference.engine import SEGMENT, Engine
 from charlm.inference.name_bias import Names
+from charlm.inference.pointer import Memory
 from charlm.inference.sampling import log_softmax
 from charlm.inference.state import Array, Ids, State
 from charlm.text.decoding import normalise
@@ -38,6 +39,7 @@ class Context:
     state: State  # of one stream
     logits: Array  # (V,) of the next id
     names: Names | None = field(default=None, kw_only=True)  # that a text which is drawn from here may repeat
+    memory: Memory | None = field(default=None, kw_only=True)  # that such a text may copy
 
 
 def never() -> bool:

@@ -79,6 +79,15 @@ class Engine:
             state, logits = self._read(state, segment, last_only=True)
         return state, logits[0]
 
+    def hidden_states(self, state: State, ids: Ids) -> Array:
+        """Read ids, (T,), in a single stream; return h of all layers before each and after the last, (T + 1, L * H)."""
+        rows = [np.concatenate([layer.h for layer in state.layers], axis=1)]
+        for _, segment in _segments(ids, 1):
+            tape: list[LayerTape] = []
+            state, _, _ = run(self._network, segment, state, tape=tape)
+            rows.append(np.concatenate([np.concatenate([one.h for one in layer.states]) for layer in tape], axis=1))
+        return np.concatenate(rows)
+
     def forward_with_activations(self, state: State, ids: Ids) -> Activations:
         """Read ids, (T,), at least one, in a single stream and keep the signals of its cells. Memory grows with T."""
         logits, signals = [], []

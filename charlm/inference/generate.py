@@ -25,6 +25,7 @@ from charlm.inference import fast_path, sampling
 from charlm.inference.context import Context, never
 from charlm.inference.engine import Engine
 from charlm.inference.name_bias import NameBias, Names
+from charlm.inference.pointer import Memory
 from charlm.inference.state import Array, State
 from charlm.text.stops import StopMatcher
 from charlm.text.surprise import surprise_html
@@ -159,6 +160,7 @@ def _run(
     sampler: Sampler,
     streams: Sequence[Stream],
     *,
+    memory: Memory | None = None,  # that every stream may copy
     update: Callable[[Sampler], Sampler] | None = None,
     cancel: Callable[[], bool] = never,
     alternatives: int = 0,
@@ -185,6 +187,8 @@ def _run(
                 streams[number].recent = deque(streams[number].recent, maxlen=params.repetition_window)
         recent = [streams[number].recent for number in running] if params.repetition_penalty != 1 else None
         uniforms = [sampler.rngs[number].random() for number in running]
+        if memory is not None:
+            logits = memory.mix(state, logits)
         logits = _with_biases(logits, [streams[number].bias for number in running])
         sample = fast_path.sample if len(running) == 1 else sampling.sample
         ids, logprobs, entropies = sample(logits, params, banned, recent, uniforms)
@@ -275,6 +279,7 @@ class Generation:
             context.logits[None],
             sampler,
             [self._stream],
+            memory=context.memory,
             update=update,
             cancel=cancel,
             alternatives=alternatives,
@@ -345,7 +350,9 @@ def generate_batch(
     ]
     pieces: list[list[Piece]] = [[] for _ in streams]
     logits = np.repeat(context.logits[None], count, axis=0)
-    for number, piece in _run(context.state.repeat(count), logits, sampler, streams, cancel=cancel):
+    for number, piece in _run(
+        context.state.repeat(count), logits, sampler, streams, memory=context.memory, cancel=cancel
+    ):
         pieces[number].append(piece)
     seed = sampler.params.seed
     assert seed is not None

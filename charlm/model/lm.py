@@ -72,11 +72,17 @@ class Layer(nn.Module):
             biases[cell.GATES.index(cell.FORGET_GATE)].fill_(FORGET_BIAS)
 
     def forward(
-        self, x: Tensor, state: LayerState, weight_drop: float, one_hot: tuple[Tensor, Tensor] | None = None
+        self,
+        x: Tensor,
+        state: LayerState,
+        weight_drop: float,
+        one_hot: tuple[Tensor, Tensor] | None = None,
+        hidden: list[Tensor] | None = None,
     ) -> tuple[Tensor, LayerState]:
         """Run a chunk: input, (T, B, I), and the state before it, to output, (T, B, H), and the state after it.
 
-        With `one_hot` the cell reads one-hot vectors, (T, B, U), by a matrix for them, (GH, U), instead of x.
+        `hidden` gets h after each step, (T, B, H). With `one_hot` the cell reads one-hot vectors, (T, B, U), by a
+        matrix for them, (GH, U), instead of x.
         """
         weights: dict[str, Tensor] = {name: self.get_parameter(name) for name in self._shapes}
         if weight_drop:
@@ -85,6 +91,8 @@ class Layer(nn.Module):
                     weights[name] = F.dropout(weight, weight_drop)
         source, weights["w_x"] = (x, weights["w_x"]) if one_hot is None else one_hot
         h, after = self._cell(source, state, weights)
+        if hidden is not None:
+            hidden.append(h)
         if self.norm_scale is not None:
             h = F.layer_norm(h.to(x.dtype), self.norm_scale.shape, self.norm_scale, self.norm_shift, NORM_EPSILON)
         return x + h if self._residual else h, after
@@ -123,8 +131,11 @@ class CharLM(nn.Module):
         zero = self.embedding.new_zeros(lanes, self.config.hidden)
         return tuple((zero,) * parts for _ in range(self.config.layers))
 
-    def forward(self, ids: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
-        """Read ids, (T, B); return the logits after each, (T, B, V), and the state after the last, not detached."""
+    def forward(self, ids: Tensor, state: ModelState, hidden: list[Tensor] | None = None) -> tuple[Tensor, ModelState]:
+        """Read ids, (T, B); return the logits after each, (T, B, V), and the state after the last, not detached.
+
+        `hidden` gets h of each layer, (T, B, H).
+        """
         dropout = self.dropout if self.training else Dropout()
         x = _locked_dropout(F.embedding(ids, self.embedding).to(self._precision()), dropout.input)
         one_hot = None if dropout.input else self._one_hot(ids, x.dtype)
@@ -132,7 +143,7 @@ class CharLM(nn.Module):
         for number, layer in enumerate(self.layers):
             if number:
                 x = _locked_dropout(x, dropout.hidden)
-            x, last = layer(x, state[number], dropout.weight, None if number else one_hot)
+            x, last = layer(x, state[number], dropout.weight, None if number else one_hot, hidden)
             after.append(last)
         x = _locked_dropout(x, dropout.output)
         w = self.embedding if self.output.w is None else self.output.w

@@ -11,7 +11,7 @@ from charlm.checkpoint import Checkpoint, Tensors
 from charlm.config import ModelConfig
 from charlm.inference.engine import Engine
 from charlm.inference.state import Array, State
-from charlm.tensor_shapes import matching_shapes, statistic_shapes, tensor_shapes
+from charlm.tensor_shapes import Shapes, matching_shapes, pointer_shapes, statistic_shapes, tensor_shapes
 from charlm.text.dialogue import Dialogue
 from charlm.text.vocabulary import Vocabulary
 
@@ -39,9 +39,17 @@ def random_checkpoint(
 
 def random_matching(seed: int = 0) -> Tensors:
     """Return random vectors for a matcher, as a model file stores them."""
+    return _random_halves(matching_shapes(), 0.1, seed)
+
+
+def random_pointer(config: ModelConfig, seed: int = 0) -> Tensors:
+    """Return random weights for a pointer, as a model file stores them. It copies about as often as it does not."""
+    return _random_halves(pointer_shapes(config), 0.5, seed)
+
+
+def _random_halves(shapes: Shapes, scale: float, seed: int) -> Tensors:
     rng = np.random.default_rng(seed)
-    shapes = matching_shapes().items()
-    return {name: rng.normal(0, 0.1, shape).astype(np.float16).astype(np.float32) for name, shape in shapes}
+    return {name: rng.normal(0, scale, shape).astype(np.float16).astype(np.float32) for name, shape in shapes.items()}
 
 
 def parrot_checkpoint(text: str, dialogue: Dialogue | None = None) -> Checkpoint:
@@ -65,10 +73,10 @@ def parrot_checkpoint(text: str, dialogue: Dialogue | None = None) -> Checkpoint
 
 @cache
 def learning_engine(*, has_bytes: bool = False) -> Engine:
-    """A random model with gradient statistics, so that it need not estimate them."""
+    """A random model with a pointer and with gradient statistics, so that it need not estimate them."""
     made = random_checkpoint(has_bytes=has_bytes)
     sizes = {name: np.full(shape, 1e-6, np.float32) for name, shape in statistic_shapes(made.config).items()}
-    return Engine(replace(made, statistics=sizes))
+    return Engine(replace(made, statistics=sizes, pointer=random_pointer(made.config)))
 
 
 @cache

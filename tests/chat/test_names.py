@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from charlm.chat.conversation import Conversation
-from charlm.chat.conversation_data import MAX_NAMES_CHARS, ConversationData
+from charlm.chat.conversation_data import MAX_REMEMBERED_CHARS, ConversationData
 from charlm.chat.replay import replay
 from charlm.chat.turns import Segment, Turn
 from charlm.config import ChatConfig
@@ -80,7 +80,7 @@ def test_names_of_a_long_conversation_are_the_last() -> None:
     conversation = converse("lines")
     conversation.say("the cat is Anna")
     for _ in range(5):
-        conversation.say("a" * (MAX_NAMES_CHARS // 4))
+        conversation.say("a" * (MAX_REMEMBERED_CHARS // 4))
     assert names(conversation) == []
 
 
