@@ -29,7 +29,6 @@ from charlm.model.lm import CharLM, load_tensors
 from charlm.tensor_shapes import POINTER_WIDTH, pointer_shapes
 from charlm.text.conversations import Utterance, conversations_in
 from charlm.training.precision import autocast, measure
-from charlm.training.runtime_tuning import keep_freed_memory
 
 MAX_CHARS: Final = 15_000_000  # that are read
 MAX_CONVERSATION_CHARS: Final = 1_200  # a longer one is cut
@@ -231,7 +230,6 @@ def _columns(turns: Turns, model: Checkpoint) -> NDArray[np.int64]:
 
 def main(path: str, *texts: str) -> None:
     """Train a pointer on UTF-8 text files, and write it into a model file; raise CorpusError if there are few turns."""
-    keep_freed_memory()
     torch.manual_seed(SEED)
     model = load(Path(path))
     text = "\n\n".join(Path(name).read_text(encoding="utf-8") for name in texts)
