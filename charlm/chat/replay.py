@@ -74,7 +74,7 @@ def _draw(
     """Draw a segment as it was drawn, after those before it in its turn."""
     try:
         controls = RecordedControls(segment)
-        partial = Turn(turn.id, turn.parent, turn.author, turn.name, before)
+        partial = Turn(turn.id, turn.parent, turn.author, turn.name, before, policy=turn.policy)
         sampler = conversation.sampler(partial, context, controls, lambda: sampler.draws >= segment.draws)
         for _ in sampler:
             pass

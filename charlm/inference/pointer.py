@@ -26,6 +26,7 @@ from charlm.checkpoint import Tensors
 from charlm.inference.state import Array, Ids, State
 from charlm.tensor_shapes import POINTER_WIDTH
 
+MIN_PROBABILITY: Final = 1e-30  # keeps logarithms finite
 MEAN_DECAY: Final = 0.85  # of the weights in the mean of the positions behind one
 
 
@@ -93,6 +94,5 @@ class Memory:
         p *= own / p.sum(axis=1, keepdims=True)
         for row, shares in zip(p, copied, strict=True):
             row += np.bincount(self.ids, shares, len(row))
-        with np.errstate(divide="ignore"):
-            mixed: Array = np.log(p)
+        mixed: Array = np.log(np.maximum(p, MIN_PROBABILITY))
         return mixed

@@ -82,7 +82,7 @@ def test_model_learns_from_you_only() -> None:
 
 
 def test_reply_is_drawn_with_learned_weights() -> None:
-    conversation = begin(replace(LEARNING, temperature=0.0))
+    conversation = begin(replace(LEARNING, temperature=0.0, recall=0))
     reply = conversation.say("so it goes")
     assert reply.turn.parent is not None
     before = conversation.contexts.begin_turn(conversation.context(reply.turn.parent), reply.turn)
@@ -468,7 +468,7 @@ def test_chat_from_python_learns(models: Path) -> None:
 
 
 def test_candidates_made_likelier_by_learning_are_shown() -> None:
-    dials = ChatConfig(candidates=8, length=12, temperature=1.0, top_p=1.0, learn=1e-2)
+    dials = ChatConfig(candidates=8, length=12, temperature=1.0, top_p=1.0, learn=1e-2, recall=0)
     otherwise = 0
     for seed in range(4):
         conversation = begin(dials, seed)
