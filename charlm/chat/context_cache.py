@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -18,8 +18,7 @@ from charlm.adapt.learner import AdaptedContext
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.reply import Journal
 from charlm.chat.turns import Turn, upwards
-from charlm.inference.context import Context, StaticModel, encode_lossy, never
-from charlm.inference.pointer import Memory, Pointer
+from charlm.inference.context import Context, encode_lossy, never
 from charlm.inference.scoring import CharScore, score_chars
 from charlm.inference.state import Ids
 
@@ -35,9 +34,6 @@ class ContextCache:
         self._data = data
         self._journal = journal
         self._adapted: OrderedDict[Turn, None] = OrderedDict()  # turns whose contexts have learned something
-        tensors = model.base.checkpoint.pointer
-        self._pointer = Pointer(tensors) if tensors else None
-        self._memories: dict[Turn, Memory] = {}  # of the turns that the last reply could copy from
         self._lock = threading.Lock()
 
     def context(self, turn: Turn) -> Context:
@@ -89,21 +85,6 @@ class ContextCache:
             nats.append(surprisal)
         known = [one for one in nats if one is not None]
         return ReadResult(context, np.concatenate(known) if known and len(known) == len(nats) else None)
-
-    def memory(self, turns: Sequence[Turn], weight: float) -> Memory | None:
-        """Return a memory of finished turns, the last first; None without turns or without a pointer."""
-        if self._pointer is None or not turns:
-            return None
-        self._memories = {turn: self._memories.get(turn) or self._remember(self._pointer, turn) for turn in turns}
-        return Memory.join([self._memories[turn] for turn in reversed(turns)], weight)
-
-    def _remember(self, pointer: Pointer, turn: Turn) -> Memory:
-        assert turn.parent is not None
-        # By the trained model: what is learned later must not change it.
-        static, engine = self.model.forget(self.context(turn.parent)), self.model.base
-        before = StaticModel(engine).read(static, self._encode(self._data.lead(turn)))
-        ids = self._encode(turn.text)
-        return pointer.remember(engine.hidden_states(before.state, ids), ids)
 
     def keep(self, turn: Turn, context: Context) -> None:
         """Keep a turn's context; of those that have learned something only the last few, but always two."""

@@ -24,6 +24,7 @@ from charlm.chat.context_cache import ContextCache
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.learning import Learned, LearnPolicy
 from charlm.chat.near_duplicates import MAX_AVOIDED_REPLIES
+from charlm.chat.recall import Recall
 from charlm.chat.reply import NO_OBSERVER, Journal, Observer, Reply
 from charlm.chat.reply_sampler import ReplySampler, SamplerControls, SegmentStart
 from charlm.chat.turns import BOT, YOU, Segment, Turn, last_visited, upwards
@@ -355,7 +356,8 @@ class Conversation:
         if has_candidates:
             unconditional = self.model.read(self.context(self.data.root), encode_lossy(vocabulary, opening))
         names = Names(self.data.your_names(turn), dials.names, vocabulary) if dials.names else None
-        memory = self.contexts.memory(self.data.remembered_turns(turn), dials.recall) if dials.recall else None
+        turns = self.data.remembered_turns(turn) if dials.recall else []
+        memory = Recall.of(self.engine).memory(turns, dials.recall)
         start = SegmentStart(
             replace(context, names=names, memory=memory),
             kept=turn.text,

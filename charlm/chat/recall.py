@@ -1,0 +1,63 @@
+"""What a model with a pointer can copy from a person's turns.
+
+A turn is remembered as the model reads it after the turn before it, at the beginning of a chat. So its memory depends
+on nothing but two texts: it costs the same anywhere in a conversation, and needs no place in a saved one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from charlm.chat.conversation_data import MAX_REMEMBERED_CHARS
+from charlm.chat.turns import Turn
+from charlm.inference.context import StaticModel, encode_lossy
+from charlm.inference.engine import Engine
+from charlm.inference.pointer import Memory, Pointer
+
+MAX_BEFORE_CHARS: Final = 400  # of the turn before
+MAX_KEPT_TURNS: Final = 1000  # some tens of kilobytes each
+
+
+class Recall:
+    """Remembers turns; the last ones are kept."""
+
+    def __init__(self, engine: Engine) -> None:
+        tensors = engine.checkpoint.pointer
+        self._pointer = Pointer(tensors) if tensors else None
+        self._engine = engine
+        self._dialogue = engine.checkpoint.dialogue
+        self._model = StaticModel(engine)
+        beginning = encode_lossy(engine.vocabulary, self._dialogue.beginning)
+        self._beginning = self._model.read(self._model.start(), beginning)
+        self._remember = lru_cache(MAX_KEPT_TURNS)(self._read)
+
+    @staticmethod
+    @lru_cache(maxsize=4)
+    def of(engine: Engine) -> Recall:
+        """Return the memories of a model; conversations share them."""
+        return Recall(engine)
+
+    def memory(self, turns: Sequence[Turn], weight: float) -> Memory | None:
+        """Return a memory of turns; None without any or without a pointer.
+
+        Args:
+            turns: in any order.
+            weight: factor of the odds of a copy.
+        """
+        if self._pointer is None or not turns:
+            return None
+        return Memory.join([self._remember(self._before(turn), turn.text[-MAX_REMEMBERED_CHARS:]) for turn in turns], weight)
+
+    def _before(self, turn: Turn) -> str:
+        opening, before = self._dialogue.opening, turn.parent
+        said = opening(before.name) + before.text + self._dialogue.closing if before and before.parent else ""
+        return said[-MAX_BEFORE_CHARS:] + opening(turn.name)
+
+    def _read(self, before: str, text: str) -> Memory:
+        assert self._pointer is not None
+        vocabulary = self._engine.vocabulary
+        context = self._model.read(self._beginning, encode_lossy(vocabulary, before))
+        ids = encode_lossy(vocabulary, text)
+        return self._pointer.remember(self._engine.hidden_states(context.state, ids), ids)
