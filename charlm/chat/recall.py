@@ -1,4 +1,4 @@
-"""What a model with a pointer can copy from a person's turns.
+"""Memories of a person's turns, for a model with a pointer.
 
 A turn is remembered as the model reads it after the turn before it, at the beginning of a chat. So its memory depends
 on nothing but two texts: it costs the same anywhere in a conversation, and needs no place in a saved one.
@@ -48,7 +48,8 @@ class Recall:
         """
         if self._pointer is None or not turns:
             return None
-        return Memory.join([self._remember(self._before(turn), turn.text[-MAX_REMEMBERED_CHARS:]) for turn in turns], weight)
+        texts = [(self._before(turn), turn.text[-MAX_REMEMBERED_CHARS:]) for turn in turns]
+        return Memory.join([self._remember(*one) for one in texts], weight)
 
     def _before(self, turn: Turn) -> str:
         opening, before = self._dialogue.opening, turn.parent

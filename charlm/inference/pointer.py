@@ -1,8 +1,8 @@
 """A pointer: attention over earlier turns, which can copy from them.
 
-The state of an LSTM loses a name after a turn or two. The pointer looks it up in the turn that has it: a mixture of
-the model's distribution and of copies, with a sentinel as the weight of the former (Merity et al. 2016,
-arXiv:1609.07843). With h of all layers before the next character c, and c_j at position j of the earlier turns:
+The state of an LSTM loses a name after a turn or two. The pointer looks it up in the turn that has it. It mixes copies
+into the model's distribution; a sentinel gives the share of the latter (Merity et al. 2016, arXiv:1609.07843). Below, h
+is that of all layers before the next character c, and c_j is the character at position j of the earlier turns.
 
     s_j = q . k_j,  q = W_q h
     a_0, a_1 ... a_N = softmax(w . h + b, s_1 ... s_N)

@@ -123,11 +123,11 @@ def _gather(values: Tensor, places: Tensor) -> Tensor:
     return values.gather(1, places[..., None].expand(-1, -1, values.shape[-1]))
 
 
-class Progress(NamedTuple):
-    """Progress of a training after a batch."""
+class PointerStep(NamedTuple):
+    """Losses of a batch."""
 
     characters: int  # read so far
-    plain: float  # loss of the batch's replies without the pointer; nats per character
+    plain: float  # of replies, without the pointer; nats per character
     loss: float  # with it
 
 
@@ -137,7 +137,7 @@ def train_pointer(
     text: str,
     seed: int,
     max_chars: int = MAX_CHARS,
-) -> Iterator[Progress]:
+) -> Iterator[PointerStep]:
     """Train the pointer of a model on the conversations of a text, at most once each."""
     network = CharLM(model.config)
     load_tensors(network, model.tensors)
@@ -161,7 +161,7 @@ def train_pointer(
         clip_grad_norm_(pointer.parameters(), 1.0)
         optimizer.step()
         characters += int((batch.turns >= 0).sum())
-        yield Progress(characters, *(-float((part.detach() * is_target).sum() / total) for part in (plain, log_p)))
+        yield PointerStep(characters, *(-float((part.detach() * is_target).sum() / total) for part in (plain, log_p)))
 
 
 def _batches(model: Checkpoint, text: str, rng: np.random.Generator) -> Iterator[Batch]:

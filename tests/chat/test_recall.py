@@ -1,4 +1,4 @@
-"""What a model with a pointer copies: the person's turns, as far as they count."""
+"""A reply copies from the person's turns, as far as they count."""
 
 from __future__ import annotations
 

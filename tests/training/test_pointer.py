@@ -73,7 +73,7 @@ def test_trained_and_used_pointer_give_the_same_distribution(kind: str, cell: st
 
 
 def conversations(count: int) -> str:
-    """Return conversations where a word is said and asked for."""
+    """Return conversations in which a word is stated and asked for."""
     rng, words = np.random.default_rng(1), ["cab", "dig", "fun", "hot", "jam", "kit", "lot", "map"]
     chosen = [words[rng.integers(len(words))] for _ in range(count)]
     return "\n\n".join(f"it is {word}\nok\nwhat is it?\n{word}" for word in chosen)
