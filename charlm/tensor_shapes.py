@@ -54,11 +54,12 @@ def pointer_shapes(config: ModelConfig) -> Shapes:
     """Return the name and shape of the weights of `charlm.inference.pointer`."""
     width = config.layers * config.hidden
     return {
-        "pointer.query": (POINTER_WIDTH, width),
-        "pointer.memory": (8 * POINTER_WIDTH, width),  # four blocks of a key and a value
-        "pointer.sentinel": (width,),
-        "pointer.sentinel_bias": (1,),
-        "pointer.no_value": (POINTER_WIDTH,),
+        "pointer.query": (
+            2 * POINTER_WIDTH + 2,
+            width,
+        ),  # of the copy and of the look, and the scores of their sentinels
+        "pointer.bias": (2,),  # of both sentinels
+        "pointer.memory": (12 * POINTER_WIDTH, width),  # four blocks of two keys and a value
         "pointer.output": (config.vocabulary, POINTER_WIDTH),
     }
 

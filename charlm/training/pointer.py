@@ -30,7 +30,7 @@ from charlm.tensor_shapes import POINTER_WIDTH, pointer_shapes
 from charlm.text.conversations import Utterance, conversations_in
 from charlm.training.precision import autocast, measure
 
-MAX_CHARS: Final = 15_000_000  # that are read
+MAX_CHARS: Final = 10_000_000  # that are read
 MAX_CONVERSATION_CHARS: Final = 1_200  # a longer one is cut
 MIN_TURNS: Final = 4  # a shorter conversation has little to look up
 BATCH: Final = 48  # conversations
@@ -63,9 +63,9 @@ class TrainedPointer(nn.Module):
         super().__init__()
         for name, shape in pointer_shapes(model.config).items():
             self.register_parameter(name.removeprefix("pointer."), nn.Parameter(torch.zeros(shape)))
-        nn.init.normal_(self.get_parameter("query"), std=QUERY_STD)
+        nn.init.normal_(self.get_parameter("query")[:-2], std=QUERY_STD)
         nn.init.normal_(self.get_parameter("memory"), std=MEMORY_STD)
-        nn.init.constant_(self.get_parameter("sentinel_bias"), SENTINEL_BIAS)
+        nn.init.constant_(self.get_parameter("bias"), SENTINEL_BIAS)
 
     def forward(self, batch: Batch, hidden: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return log p of each target with and without the pointer, (B, N), and whether there is one.
@@ -78,20 +78,22 @@ class TrainedPointer(nn.Module):
         targets = batch.ids[:, 1:]
         texts, has_text = _pack(batch.is_text)
         replies, has_reply = _pack(batch.is_reply)
-        both = _gather(self._remember(hidden, batch), texts)
-        keys, values = both[..., :POINTER_WIDTH], both[..., POINTER_WIDTH:]
+        copy_keys, look_keys, values = torch.split(_gather(self._remember(hidden, batch), texts), POINTER_WIDTH, dim=-1)
         hidden, logits = _gather(hidden, replies).float(), _gather(logits, replies).float()
-        scores = F.linear(hidden, self.get_parameter("query")) @ keys.transpose(1, 2)  # (B, N, K)
+        sizes = [POINTER_WIDTH, POINTER_WIDTH, 2]
+        copy_queries, look_queries, sentinels = torch.split(
+            F.linear(hidden, self.get_parameter("query")), sizes, dim=-1
+        )
+        sentinels = sentinels + self.get_parameter("bias")
         is_earlier = batch.turns.gather(1, texts)[:, None] < batch.turns.gather(1, replies)[:, :, None]
-        scores = scores.masked_fill(~(is_earlier & has_text[:, None]), -torch.inf)
-        sentinel = (hidden @ self.get_parameter("sentinel") + self.get_parameter("sentinel_bias"))[..., None]
-        attention = torch.softmax(torch.cat((sentinel, scores), -1), -1)
-        own, copied = attention[..., :1], attention[..., 1:]
-        values = own * self.get_parameter("no_value") + copied @ values
+        can_see = is_earlier & has_text[:, None]
+        own, copied = _attention(copy_queries, copy_keys, sentinels[..., :1], can_see)
+        _, seen = _attention(look_queries, look_keys, sentinels[..., 1:], can_see)
         chosen = targets.gather(1, replies)[..., None]
-        log_p = torch.log_softmax(logits + F.linear(values, self.get_parameter("output")), -1).gather(-1, chosen)
+        logits_with_look = logits + F.linear(seen @ values, self.get_parameter("output"))
+        log_p = torch.log_softmax(logits_with_look, -1).gather(-1, chosen)
         copies = (copied * (targets.gather(1, texts)[:, None] == chosen)).sum(-1)
-        mixed = torch.log(own[..., 0] * log_p[..., 0].exp() + copies + 1e-12)
+        mixed = torch.log((own * log_p.exp())[..., 0] + copies + 1e-12)
         return mixed, torch.log_softmax(logits, -1).gather(-1, chosen)[..., 0], has_reply
 
     def tensors(self) -> Tensors:
@@ -99,9 +101,9 @@ class TrainedPointer(nn.Module):
         return {f"pointer.{name}": part.detach().half().float().numpy() for name, part in self.named_parameters()}
 
     def _remember(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """Return the key and value of each target as a thing to copy, (B, T, 2 D)."""
+        """Return both keys and the value of each target as a thing to copy, (B, T, 3 D)."""
         products = F.linear(hidden, self.get_parameter("memory").to(hidden.dtype)).float()
-        before, after, behind, end = torch.split(products, 2 * POINTER_WIDTH, dim=-1)
+        before, after, behind, end = torch.split(products, 3 * POINTER_WIDTH, dim=-1)
         goes_on = F.pad(batch.turns[:, 1:] == batch.turns[:, :-1], (0, 1)).float()  # the next target is of this turn
         means, mean = [], torch.zeros_like(behind[:, 0])
         for part, same in zip(behind[:, 1:].unbind(1)[::-1], goes_on[..., None].unbind(1)[::-1], strict=True):
@@ -109,8 +111,15 @@ class TrainedPointer(nn.Module):
             means.append(mean)
         steps = torch.arange(goes_on.shape[1])
         lasts = torch.where(goes_on > 0, len(steps), steps).flip(1).cummin(1).values.flip(1)
-        both: Tensor = before[:, :-1] + after[:, 1:] + torch.stack(means[::-1], 1) + _gather(end, lasts + 1)
-        return both
+        sums: Tensor = before[:, :-1] + after[:, 1:] + torch.stack(means[::-1], 1) + _gather(end, lasts + 1)
+        return sums
+
+
+def _attention(queries: Tensor, keys: Tensor, sentinel: Tensor, can_see: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the shares of the sentinel, (B, N, 1), and of K keys, (B, N, K), for N queries."""
+    scores = (queries @ keys.transpose(1, 2)).masked_fill(~can_see, -torch.inf)
+    shares = torch.softmax(torch.cat((sentinel, scores), -1), -1)
+    return shares[..., :1], shares[..., 1:]
 
 
 def _pack(mask: Tensor) -> tuple[Tensor, Tensor]:
