@@ -8,19 +8,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charlm.errors import CorpusError
-from charlm.inference.engine import SEGMENT, Engine
-from charlm.inference.sampling import log_softmax
-from charlm.inference.state import Array, Ids
+from charlm.inference.engine import Engine
+from charlm.inference.scoring import surprisals
+from charlm.inference.state import Ids
 from charlm.insight.recall_targets import KINDS, RecallTarget
 
-MAX_STREAMS = 64  # windows read at once
+MAX_STREAMS = 64  # windows read at once; more if they are short
+MAX_STEPS = 64  # ids of a window read at once
 LEAD_CHARS = 32  # context before the first place
 
 
@@ -55,47 +58,26 @@ def measure_context(
     blocks = min(blocks, max(2, (len(ids) - longest) // width))
     starts = np.linspace(longest, len(ids) - width, blocks).astype(np.int64)
     places = (starts[:, None] + np.arange(width)).ravel()
-    surprise = np.array([_surprise_after(engine, ids, places, length, on_read) for length in lengths])
-    surprise = surprise.reshape(len(lengths), blocks, width)
-    per_block = surprise.mean(axis=2) / math.log(2)  # neighbours correlate, so a block counts as one sample
+    windows: list[tuple[int, int, int]] = []  # length of context, first place and end of a pass
+    for length in lengths:
+        served = max(1, length // 4)
+        first = -served
+        for place in places.tolist():
+            if place >= first + served:
+                first = place
+                windows.append((length, first, min(first + served, len(ids))))
+    read = [(ids[first - length : end], end - first) for length, first, end in windows]
+    predictions, nats, surprise = iter(_predict(engine, read, on_read)), np.empty(len(ids)), []
+    for _, passes in groupby(windows, key=itemgetter(0)):
+        for _, first, end in passes:
+            nats[first:end] = next(predictions).nats
+        surprise.append(nats[places].reshape(blocks, width))
+    per_block = np.mean(surprise, axis=2) / math.log(2)  # neighbours correlate, so a block counts as one sample
     errors = (per_block - per_block[-1]).std(axis=1) / math.sqrt(blocks)
     return [
         ContextGain(length, float(bits.mean()), float(error))
         for length, bits, error in zip(lengths, per_block, errors, strict=True)
     ]
-
-
-def _surprise_after(
-    engine: Engine, ids: Ids, places: Ids, length: int, on_read: Callable[[int], None]
-) -> NDArray[np.float64]:
-    """Return the nats of the ids at ascending places, (N,), each after at least `length` ids from the zero state."""
-    last = max(1, length // 4)
-    firsts = [int(places[0])]
-    for place in places:
-        if place >= firsts[-1] + last:
-            firsts.append(int(place))
-    padded = np.concatenate((ids, np.zeros(last, ids.dtype)))
-    windows = np.stack([padded[first - length : first + last] for first in firsts], axis=1)
-    streams = MAX_STREAMS * max(1, 256 // len(windows))
-    parts = [windows[:, start : start + streams] for start in range(0, len(firsts), streams)]
-    nats = np.concatenate([_surprise_at_end(engine, part, last, on_read) for part in parts], axis=1)
-    window = np.searchsorted(firsts, places, side="right") - 1
-    result: NDArray[np.float64] = nats[places - np.array(firsts)[window], window]
-    return result
-
-
-def _surprise_at_end(engine: Engine, windows: Ids, last: int, on_read: Callable[[int], None]) -> NDArray[np.float64]:
-    """Read windows, (T, B), from the zero state; return the nats of their last ids, (last, B)."""
-    context, truth = windows[:-1], windows[1:, :, None]
-    state = engine.start(windows.shape[1])
-    nats: NDArray[np.float64] = np.empty((0, windows.shape[1]))
-    for first in range(0, len(context), SEGMENT):
-        part = context[first : first + SEGMENT]
-        state, logits = engine.forward(state, part)
-        log_p = np.take_along_axis(log_softmax(logits), truth[first : first + len(part)], axis=-1)
-        nats = np.concatenate((nats, -log_p[..., 0].astype(np.float64)))[-last:]
-        on_read(part.size)
-    return nats
 
 
 class RecallScore(NamedTuple):
@@ -128,7 +110,7 @@ def measure_recall(
     drawn at random. `on_read` is called with the number of ids read since the last call.
     """
     rng = np.random.default_rng(seed)
-    rows = []
+    groups = []
     for kind in KINDS:
         least = 1
         while least <= max_distance:
@@ -137,62 +119,90 @@ def measure_recall(
             if len(drawn) > samples:
                 drawn = [drawn[index] for index in sorted(rng.choice(len(drawn), samples, replace=False))]
             if drawn:
-                rows.append(_recall_score(engine, ids, drawn, (least, most), on_read))
+                groups.append((least, most, drawn))
             least *= 2
-    return rows
+    read = [
+        (window, target.stop - target.target)
+        for *_, drawn in groups
+        for target in drawn
+        for window in _windows(ids, target)
+    ]
+    predictions = iter(_predict(engine, read, on_read))
+    return [
+        _recall_score(drawn[0].kind, least, most, [(next(predictions), next(predictions)) for _ in drawn])
+        for least, most, drawn in groups
+    ]
 
 
-def _recall_score(
-    engine: Engine, ids: Ids, targets: list[RecallTarget], distances: tuple[int, int], on_read: Callable[[int], None]
-) -> RecallScore:
-    count, sizes = len(targets), np.array([target.stop - target.target for target in targets])
-    hits, nats = _predict(engine, [_window(ids, target) for target in targets], sizes, on_read)
-    hits_without, nats_without = _predict(engine, [_window_without(ids, target) for target in targets], sizes, on_read)
+def _recall_score(kind: str, least: int, most: int, pairs: list[tuple[Prediction, Prediction]]) -> RecallScore:
+    """Return the score of targets, each predicted with its first place and without."""
+    count, sizes = len(pairs), np.array([len(one.nats) for one, _ in pairs])
     total = sizes.sum()
-    bits, bits_without = (float(each.sum() / total / math.log(2)) for each in (nats, nats_without))
-    residuals = (nats_without - nats) / math.log(2) - (bits_without - bits) * sizes
+    nats = np.array([[each.nats.sum() for each in pair] for pair in pairs])  # (count, 2) with the place, without
+    hits = np.array([[each.hits.sum() for each in pair] for pair in pairs])
+    accuracy, accuracy_without = (hits.sum(axis=0) / total).tolist()
+    bits, bits_without = (nats.sum(axis=0) / total / math.log(2)).tolist()
+    residuals = (nats[:, 1] - nats[:, 0]) / math.log(2) - (bits_without - bits) * sizes
     error = float(np.sqrt((residuals**2).sum() * count / (count - 1)) / total) if count > 1 else None
-    accuracies = float(hits.sum() / total), float(hits_without.sum() / total)
-    return RecallScore(targets[0].kind, *distances, count, *accuracies, bits, bits_without, error)
+    return RecallScore(kind, least, most, count, accuracy, accuracy_without, bits, bits_without, error)
 
 
-def _window(ids: Ids, target: RecallTarget) -> Ids:
-    """Return the ids from shortly before the first place to the end of the target."""
-    return ids[max(0, target.begin - LEAD_CHARS) : target.stop]
+def _windows(ids: Ids, target: RecallTarget) -> tuple[Ids, Ids]:
+    """Return the ids from shortly before the first place to the end of the target; with the first place, and without.
 
-
-def _window_without(ids: Ids, target: RecallTarget) -> Ids:
-    """Return the same window with the first place cut off or replaced."""
-    if target.instead is None:
-        return ids[target.end : target.stop]
-    length = target.end - target.begin
-    before, after = ids[max(0, target.begin - LEAD_CHARS) : target.begin], ids[target.end : target.stop]
-    return np.concatenate((before, ids[target.instead : target.instead + length], after))
-
-
-def _predict(
-    engine: Engine, windows: list[Ids], sizes: NDArray[np.int64], on_read: Callable[[int], None]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Read windows from the zero state and predict the last sizes[b] ids of window b.
-
-    All windows end at the same step, so shorter ones begin later. Returns the number of ids that were the likeliest,
-    (B,), and the sum of nats, (B,).
+    For a rhyme, another word replaces the first place. Else the second window begins after it.
     """
-    lengths = np.array([len(window) for window in windows])
-    steps, streams = int(lengths.max()), len(windows)
-    padded = np.stack([np.concatenate([np.zeros(steps - len(window), np.int64), window]) for window in windows], axis=1)
-    state = engine.start(streams)
-    logits: Array = np.empty((streams, 0), np.float32)  # every window begins before its target
-    hits, nats = np.zeros(streams, np.int64), np.zeros(streams)
-    for step in range(steps):
-        (predicted,) = np.nonzero(steps - step <= sizes)
-        if len(predicted):
-            truth = padded[step, predicted]
-            hits[predicted] += logits[predicted].argmax(axis=1) == truth
-            nats[predicted] -= log_softmax(logits[predicted])[np.arange(len(predicted)), truth]
-        has_begun = steps - step <= lengths
-        state, logits = engine.step(state, padded[step])
-        if not has_begun.all():
-            state = state.zero_where(~has_begun)
-        on_read(streams)
-    return hits, nats
+    begin = max(0, target.begin - LEAD_CHARS)
+    with_place = ids[begin : target.stop]
+    if target.instead is None:
+        return with_place, ids[target.end : target.stop]
+    instead = ids[target.instead : target.instead + target.end - target.begin]
+    return with_place, np.concatenate((ids[begin : target.begin], instead, ids[target.end : target.stop]))
+
+
+class Prediction(NamedTuple):
+    """Prediction of N ids in a row."""
+
+    nats: NDArray[np.float64]  # (N,) surprise
+    hits: NDArray[np.bool_]  # (N,) whether an id is the likeliest
+
+
+def _predict(engine: Engine, windows: list[tuple[Ids, int]], on_read: Callable[[int], None]) -> list[Prediction]:
+    """Read windows from the zero state, and predict the given number of ids at the end of each, not its first.
+
+    A product with few rows costs almost as much as one with many, so windows of all kinds are read at once.
+    """
+    order = sorted(range(len(windows)), key=lambda index: -len(windows[index][0]))
+    found: dict[int, Prediction] = {}
+    while order:
+        streams = MAX_STREAMS * max(1, MAX_STEPS // len(windows[order[0]][0]))
+        batch, order = order[:streams], order[streams:]
+        found |= zip(batch, _predict_batch(engine, [windows[index] for index in batch], on_read), strict=True)
+    return [found[index] for index in range(len(windows))]
+
+
+def _predict_batch(
+    engine: Engine, windows: list[tuple[Ids, int]], on_read: Callable[[int], None]
+) -> Iterator[Prediction]:
+    """Yield the predictions of windows that are read at once, the longest first."""
+    lengths = np.array([len(ids) for ids, _ in windows])
+    sizes = np.array([size for _, size in windows])
+    padded = np.zeros((lengths[0], len(windows)), np.int64)
+    for stream, (ids, _) in enumerate(windows):
+        padded[: len(ids), stream] = ids
+    places = np.arange(len(padded))[:, None]
+    predicted = (lengths - sizes <= places) & (places < lengths)
+    nats, hits = np.zeros(padded.shape), np.zeros(padded.shape, bool)
+    state, step, streams = engine.start(len(windows)), 0, len(windows)
+    while streams:
+        end = min(step + MAX_STEPS, lengths[streams // 2] - 1)  # streams that end are dropped by halves
+        state, logits = engine.forward(state.rows(slice(streams)), padded[step:end, :streams])
+        rows, columns = np.nonzero(predicted[step + 1 : end + 1, :streams])
+        after = rows + step + 1, columns
+        nats[after] = surprisals(logits[rows, columns], padded[after])
+        hits[after] = logits[rows, columns].argmax(axis=1) == padded[after]
+        on_read((end - step) * streams)
+        step, streams = end, int((lengths - 1 > end).sum())
+    for stream, (ids, size) in enumerate(windows):
+        own = slice(len(ids) - size, len(ids)), stream
+        yield Prediction(nats[own], hits[own])
