@@ -176,8 +176,11 @@ class App {
     this.owed = pace ? Math.min(pace, this.owed + (pace * (now - this.lastFrame)) / 1000) : Infinity;
     this.lastFrame = now;
     let goesOn = true;
-    for (; goesOn && this.writer.isReady && this.owed >= 1 && performance.now() < end; this.owed--, this.drawnIds++) {
+    for (; goesOn && this.writer.isReady && this.owed >= 1 && performance.now() < end; ) {
+      const isShown = !this.writer.choice;
       goesOn = this.writer.step();
+      this.owed -= isShown;
+      this.drawnIds += isShown;
     }
     this.ended = performance.now();
     this.spent += this.ended - began;

@@ -21,18 +21,28 @@ from typing import Final
 import numpy as np
 
 from charlm.cells import CELLS
+from charlm.chat.learning import default_dials
 from charlm.checkpoint import Checkpoint
 from charlm.config import ChatConfig, SamplerConfig, SamplingConfig
 from charlm.errors import CheckpointError
 from charlm.files import write_bytes
 from charlm.insight.xray import palette
 from charlm.registry import shape_text
-from charlm.tensor_shapes import parameter_count, tensor_shapes
+from charlm.tensor_shapes import matching_shapes, parameter_count, tensor_shapes
 
-LIBRARY: Final = ("product.js", "model.js", "sampler.js", "text.js", "names.js", "transcript.js")  # no document needed
+LIBRARY: Final = (  # needs no document
+    "product.js",
+    "model.js",
+    "sampler.js",
+    "text.js",
+    "names.js",
+    "candidates.js",
+    "transcript.js",
+)
 VIEW: Final = ("text_view.js", "inside_view.js", "app.js")
 SCRIPTS: Final = (*LIBRARY, *VIEW, "offline.js")
 SERVED_SCRIPTS: Final = ("sampler.js", "text.js", "transcript.js", *VIEW, "served.js")
+CANDIDATES: Final = 4  # of a reply at most: a page draws them one after the other, so 8 keep a person waiting
 PLAIN_LENGTH: Final = 1000  # characters that a model of plain text writes at a time
 
 _FOLDER: Final = Path(__file__).parent
@@ -48,7 +58,7 @@ def card(checkpoint: Checkpoint, name: str) -> dict[str, object]:
     """Return everything that the page needs except the weights, as plain data."""
     config, vocabulary, dialogue = checkpoint.config, checkpoint.vocabulary, checkpoint.dialogue
     cell = CELLS[config.cell]
-    dials: SamplerConfig = ChatConfig() if dialogue.has_turns else SamplingConfig()
+    dials: SamplerConfig = default_dials(checkpoint) if dialogue.has_turns else SamplingConfig()
     return {
         "name": name,
         "shape": f"{shape_text(config)}, {parameter_count(config):,} weights",
@@ -69,6 +79,7 @@ def card(checkpoint: Checkpoint, name: str) -> dict[str, object]:
             ],
         },
         "tensors": list(tensor_shapes(config).items()),
+        "matching": list(matching_shapes().items()) if checkpoint.matching else [],
         "vocabulary": {"characters": "".join(vocabulary.characters), "bytes": vocabulary.has_bytes},
         "dialogue": asdict(dialogue) | {"beginning": dialogue.beginning, "closing": dialogue.closing},
         "dials": {
@@ -77,6 +88,9 @@ def card(checkpoint: Checkpoint, name: str) -> dict[str, object]:
             "minP": dials.min_p,
             "length": dials.length if isinstance(dials, ChatConfig) else PLAIN_LENGTH,
             "names": dials.names if isinstance(dials, ChatConfig) else 0,
+            "candidates": min(dials.candidates, CANDIDATES) if isinstance(dials, ChatConfig) else 1,
+            "relevance": dials.relevance if isinstance(dials, ChatConfig) else 0,
+            "matching": dials.matching if isinstance(dials, ChatConfig) else 0,
         },
         "palette": palette(),
     }
@@ -87,7 +101,9 @@ def weights(checkpoint: Checkpoint) -> bytes:
 
     Raises CheckpointError if a weight is too large for half precision.
     """
-    flat = np.concatenate([checkpoint.tensors[name].reshape(-1) for name in tensor_shapes(checkpoint.config)])
+    tensors = [checkpoint.tensors[name] for name in tensor_shapes(checkpoint.config)]
+    tensors += (checkpoint.matching or {}).values()
+    flat = np.concatenate([tensor.reshape(-1) for tensor in tensors])
     if np.abs(flat).max() > np.finfo(np.float16).max:
         raise CheckpointError("the model has weights too large for half precision, which the page uses")
     return base64.b64encode(flat.astype("<f2").tobytes())

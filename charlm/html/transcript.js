@@ -101,6 +101,7 @@ class Writer {
   // Read or draw one id; return whether there is more to do.
   step() {
     if (this.unread.length) return this.readNext();
+    if (this.choice) return this.choose();
     return this.chars < this.dials.length ? this.drawNext() : this.end("length");
   }
 
@@ -125,11 +126,24 @@ class Writer {
     this.kept = this.text.length;
     this.names = dials.names ? transcript.yours(vocabulary).flatMap(namesIn) : [];
     this.bias = new NameBias(this.names, dials.names, vocabulary);
+    // A reply that goes on is not chosen anew.
+    const { matcher } = transcript.model, choosesReply = matcher && dials.candidates > 1 && !shown.length;
+    this.choice = choosesReply ? drawCandidates(this, matcher) : null; // while it is made
+    this.chosen = []; // ids of the reply to show, the next one last
+  }
+
+  choose() {
+    const { done, value } = this.choice.next();
+    if (done) {
+      this.choice = null;
+      this.chosen = value[0].ids.reverse();
+    }
+    return true;
   }
 
   drawNext() {
     const { transcript, turn, closing } = this;
-    const id = draw(this.bias.mix(transcript.context.logits), this.dials, this.random.next());
+    const id = this.chosen.pop() ?? draw(this.bias.mix(transcript.context.logits), this.dials, this.random.next());
     transcript.read([id]);
     this.bias.advance(id);
     const piece = this.decoder.push(id);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,17 +12,20 @@ import pytest
 
 from charlm.cells import CELLS
 from charlm.chat.conversation_data import ConversationData
+from charlm.chat.learning import default_dials
 from charlm.chat.turns import Segment, Turn
 from charlm.checkpoint import Checkpoint, load, save
 from charlm.config import SamplingConfig
-from charlm.html.export import card, weights
+from charlm.html.export import CANDIDATES, card, weights
 from charlm.inference.context import StaticModel, encode_lossy, read_prompt
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, Sampler, make_rng
+from charlm.inference.matching import Matcher
 from charlm.inference.name_bias import NameBias, Names
+from charlm.inference.search import logprobs
 from charlm.text.dialogue import Dialogue
 
-from ..chat.models import DIALOGUES, parrot_checkpoint, random_checkpoint
+from ..chat.models import DIALOGUES, parrot_checkpoint, random_checkpoint, random_matching
 from .browser import needs_javascript, run_script
 
 pytestmark = needs_javascript
@@ -167,6 +171,45 @@ def test_names_are_biased_as_in_python() -> None:
     )
     assert found[0] == names
     np.testing.assert_allclose(found[1], expected, atol=1e-5)
+
+
+def test_best_candidate_is_chosen_as_in_python(tmp_path: Path) -> None:
+    checkpoint = replace(random_checkpoint(), dialogue=DIALOGUES["lines"], matching=random_matching())
+    checkpoint = half(checkpoint, tmp_path)
+    turns = ["Don't you like Zoe's 2 dogs?", "it\u2019s a caf\u00e9: \u732b\u304c\u3044\u308b\u3002", "Well_ yes!"]
+    write = f"""
+        const transcript = new Transcript(model), random = new Random(3), names = [];
+        for (const [k, text] of {json.dumps(["hi", "yes"])}.entries()) {{
+          const turn = transcript.beginTurn(k ? "model" : "you", "", dialogue, vocabulary);
+          transcript.read(vocabulary.encode(text));
+          turn.last = transcript.ids.length;
+        }}
+        const turn = transcript.beginTurn("model", "", dialogue, vocabulary);
+        const dials = {{ ...card.dials, length: 12, temperature: 1 }};
+        const options = {{ transcript, dialogue, vocabulary, dials, random, names, turn }};
+        const choice = drawCandidates(options, model.matcher);
+        let drawn;
+        do drawn = choice.next(); while (!drawn.done);
+        const similarity = model.matcher.similarity({json.dumps(turns[:2])}, {json.dumps(turns)});
+        return [similarity, drawn.value.map(({{ text, score }}) => [text, score])];
+    """
+    similarity, drawn = run_script(model_script(checkpoint) + write)
+    matcher = Matcher.of(checkpoint)
+    assert matcher is not None
+    np.testing.assert_allclose(similarity, matcher.similarity(turns[:2], turns), atol=1e-4)
+    dials, engine, expected = default_dials(checkpoint), Engine(checkpoint), []
+    assert len(drawn) == CANDIDATES
+    model = StaticModel(engine)
+    anywhere = model.read(model.start(), engine.vocabulary.encode(checkpoint.dialogue.beginning))
+    context = model.read(anywhere, engine.vocabulary.encode("hi\nyes\n"))
+    for text, _ in drawn:
+        ids = engine.vocabulary.encode(text).tolist()
+        (here,), (there,) = (logprobs(engine, one, [ids]) for one in (context, anywhere))
+        bonus = dials.matching * matcher.similarity(["hi", "yes"], [text])[0]
+        expected.append((here - dials.relevance * there) / len(ids) + bonus if text.strip() else -math.inf)
+    found = [-math.inf if score is None else score for _, score in drawn]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert found == sorted(found, reverse=True)
 
 
 def test_transcript_goes_back_to_the_same_context(tmp_path: Path) -> None:

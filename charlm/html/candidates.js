@@ -1,0 +1,103 @@
+// The choice among several replies, as charlm/inference/matching.py and `rerank_mmi` of charlm/inference/search.py: the
+// model's own score less how likely the reply is after any message, and the match of its words with the last turns.
+"use strict";
+
+const CONTEXT_TURNS = 2, PREVIOUS_WEIGHT = 0.5, PART_CHARS = 3;
+const REPEATED = 100; // nats that a reply loses if it was said before
+// Words ("don't" is one), single characters of scripts without spaces, and signs.
+const WORD_OR_SIGN =
+  /[\u3040-\u30ff\u3400-\u9fff]|(?:(?![\u3040-\u30ff\u3400-\u9fff])[\p{L}\p{N}_])+(?:'[a-z]+)?|[^\p{L}\p{N}_\s]/gu;
+
+const CRC = Uint32Array.from({ length: 256 }, (_, byte) => {
+  for (let bit = 0; bit < 8; bit++) byte = byte & 1 ? (byte >>> 1) ^ 0xedb88320 : byte >>> 1;
+  return byte;
+});
+
+function crc32(text) {
+  let sum = -1;
+  for (const byte of new TextEncoder().encode(text)) sum = CRC[(sum ^ byte) & 255] ^ (sum >>> 8);
+  return (sum ^ -1) >>> 0;
+}
+
+// Words and word pairs of a text, `age` turns before the last one, and parts of long words.
+function featuresOf(text, age = 0) {
+  const words = text.toLowerCase().match(WORD_OR_SIGN) ?? [];
+  const ofWords = words.flatMap((word) => {
+    const marked = [...`<${word}>`], parts = marked.length - 2 > PART_CHARS ? marked.slice(2) : [];
+    return [word, `#${word}`, ...parts.map((_, at) => `~${marked.slice(at, at + PART_CHARS).join("")}`)];
+  });
+  const pairs = ["", ...words].map((word, at) => `${word} ${words[at] ?? ""}`);
+  return [...ofWords, ...pairs].map((feature) => age + feature);
+}
+
+class Matcher {
+  // `shapes` are those of the tables, whose values are the end of `halves`.
+  constructor(shapes, halves) {
+    [[, [this.buckets, this.width]]] = shapes;
+    const size = this.buckets * this.width, tables = halves.subarray(halves.length - shapes.length * size);
+    const table = (first) => Float32Array.from(tables.subarray(first, first + size), fromHalf);
+    [this.context, this.reply] = [table(0), table(size)];
+  }
+
+  // The unit vector of features with weights.
+  vector(table, features) {
+    const sum = new Float64Array(this.width);
+    for (const [feature, weight] of features) {
+      const first = (crc32(feature) % this.buckets) * this.width;
+      for (let k = 0; k < this.width; k++) sum[k] += weight * table[first + k];
+    }
+    const norm = Math.hypot(...sum) || 1;
+    return sum.map((value) => value / norm);
+  }
+
+  // The cosine between the last turns and each reply.
+  similarity(turns, replies) {
+    const weighted = turns.slice(-CONTEXT_TURNS).reverse().flatMap((turn, age) => (
+      featuresOf(turn, age).map((feature) => [feature, PREVIOUS_WEIGHT ** age])
+    ));
+    const context = this.vector(this.context, weighted);
+    return replies.map((reply) => {
+      const vector = this.vector(this.reply, featuresOf(reply).map((feature) => [feature, 1]));
+      return vector.reduce((sum, value, k) => sum + value * context[k], 0);
+    });
+  }
+}
+
+// Draw replies, a step of the model at a time, and return them with their scores, the best first.
+function* drawCandidates({ transcript, dialogue, vocabulary, dials, random, names, turn }, matcher) {
+  const { model } = transcript, { closing } = dialogue, drawn = [];
+  const scored = ({ logits }, id) => logSoftmax(logits)[id];
+  const textOf = ({ first, last }) => vocabulary.decode(transcript.ids.slice(first, last));
+  const turns = transcript.turns.slice(0, -1).map(textOf);
+  let anywhere = model.start();
+  for (const id of vocabulary.encode(dialogue.beginning + dialogue.opening(turn.name))) {
+    anywhere = model.step(anywhere.state, id);
+    yield;
+  }
+  while (drawn.length < dials.candidates) {
+    const bias = new NameBias(names, dials.names, vocabulary), decoder = vocabulary.decoder(), ids = [], scores = [];
+    let text = "", context = transcript.context;
+    for (; ids.length < dials.length && !text.endsWith(closing); yield) {
+      const id = draw(bias.mix(context.logits), dials, random.next());
+      scores.push(scored(context, id));
+      context = model.step(context.state, id);
+      bias.advance(id);
+      ids.push(id);
+      text += decoder.push(id);
+    }
+    const ending = text.endsWith(closing) ? closing.length : 0;
+    drawn.push({ ids, text: text.slice(0, text.length - ending), scores: scores.slice(0, scores.length - ending) });
+  }
+  const similarity = matcher.similarity(turns, drawn.map(({ text }) => text));
+  for (const [number, one] of drawn.entries()) {
+    let context = anywhere;
+    one.score = dials.matching * similarity[number] - REPEATED * turns.includes(one.text);
+    for (const [at, score] of one.scores.entries()) {
+      one.score += (score - dials.relevance * scored(context, one.ids[at])) / one.scores.length;
+      context = model.step(context.state, one.ids[at]);
+      yield;
+    }
+    if (!one.text.trim()) one.score = -Infinity;
+  }
+  return drawn.sort((one, other) => other.score - one.score);
+}
