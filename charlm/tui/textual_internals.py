@@ -10,10 +10,10 @@ from itertools import pairwise
 
 from textual import events, on
 from textual._widget_navigation import Direction
-from textual.app import App
+from textual.app import App, ComposeResult
 from textual.screen import Screen, ScreenResultType
 from textual.widget import Widget
-from textual.widgets import OptionList, TextArea
+from textual.widgets import Footer, OptionList, TextArea
 from textual.widgets.text_area import DocumentNavigator, Location, WrappedDocument
 
 from charlm.tui.graphemes import UNLIMITED, lay_out
@@ -48,6 +48,14 @@ class SteadyScreen(Screen[ScreenResultType]):
     def _drop_old_size(self, event: events.Resize) -> None:
         if event.size != self.app.size:
             event.prevent_default()
+
+
+class KeyBar(Footer):
+    """A footer that forgets removed keys. Textual's keeps each of them until `compact` changes."""
+
+    def compose(self) -> ComposeResult:
+        self.mutate_reactive(Footer.compact)
+        yield from super().compose()
 
 
 class PagedList(OptionList):

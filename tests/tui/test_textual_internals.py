@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from typing import ClassVar
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.events import Resize
 from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.widgets import Input
+from textual.widgets._footer import FooterKey
 
 from charlm.tui.screens.models import ModelPicker
-from charlm.tui.textual_internals import ClusterTextArea, PagedList, ReportingApp
+from charlm.tui.textual_internals import ClusterTextArea, KeyBar, PagedList, ReportingApp
 
 
 class OneField(ReportingApp):
@@ -80,6 +84,24 @@ async def test_two_sizes_at_once_do_not_follow_each_other_forever() -> None:
             picker.call_later(lambda: None)  # between two sizes, else Textual takes only the last
         await asyncio.sleep(0.5)
         assert picker.sizes < 10
+
+
+class WithKeyBar(ReportingApp):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("f2", "bell", "Bell")]
+
+    def compose(self) -> ComposeResult:
+        yield KeyBar(compact=True)
+
+
+async def test_removed_keys_are_forgotten() -> None:
+    app = WithKeyBar()
+    async with app.run_test() as pilot:
+        for _ in range(5):
+            app.screen.refresh_bindings()
+            await pilot.pause()
+        gc.collect()
+        keys = [one for one in gc.get_objects() if isinstance(one, FooterKey) and one.app is app]
+        assert len(keys) == len(app.query(FooterKey))
 
 
 async def test_dialog_closed_twice_at_once_closes_no_other() -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.widgets import Footer
 
 from charlm.errors import UsageError
 from charlm.text.sanitize import visible
@@ -19,7 +18,7 @@ from charlm.tui.event_queue import EventQueue, TextWritten, TurnBegan, TurnScore
 from charlm.tui.layout import PanelLayout
 from charlm.tui.look import LookPane
 from charlm.tui.notices import ERROR_SECONDS, report_errors
-from charlm.tui.textual_internals import SteadyScreen
+from charlm.tui.textual_internals import KeyBar, SteadyScreen
 from charlm.tui.widgets.conversations import ConversationsPanel
 from charlm.tui.widgets.dials import DialsPanel
 from charlm.tui.widgets.prompt import InputHistory, Prompt
@@ -59,7 +58,7 @@ class ChatScreen(SteadyScreen[None]):
     def compose(self) -> ComposeResult:
         yield self.panels
         yield self.status
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyBar(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         self.status.show(state="loading ...")
