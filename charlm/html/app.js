@@ -177,7 +177,7 @@ class App {
     this.lastFrame = now;
     let goesOn = true;
     for (; goesOn && this.writer.isReady && this.owed >= 1 && performance.now() < end; ) {
-      const isShown = !this.writer.choice;
+      const isShown = !this.writer.preparation;
       goesOn = this.writer.step();
       this.owed -= isShown;
       this.drawnIds += isShown;

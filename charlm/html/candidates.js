@@ -64,11 +64,10 @@ class Matcher {
 }
 
 // Draw replies, a step of the model at a time, and return them with their scores, the best first.
-function* drawCandidates({ transcript, dialogue, vocabulary, dials, random, names, turn }, matcher) {
+function* drawCandidates(writer, matcher) {
+  const { transcript, dialogue, vocabulary, dials, random, names, turn } = writer;
   const { model } = transcript, { closing } = dialogue, drawn = [];
-  const scored = ({ logits }, id) => logSoftmax(logits)[id];
-  const textOf = ({ first, last }) => vocabulary.decode(transcript.ids.slice(first, last));
-  const turns = transcript.turns.slice(0, -1).map(textOf);
+  const turns = transcript.turns.slice(0, -1).map((one) => transcript.textOf(one, vocabulary));
   let anywhere = model.start();
   for (const id of vocabulary.encode(dialogue.beginning + dialogue.opening(turn.name))) {
     anywhere = model.step(anywhere.state, id);
@@ -78,8 +77,8 @@ function* drawCandidates({ transcript, dialogue, vocabulary, dials, random, name
     const bias = new NameBias(names, dials.names, vocabulary), decoder = vocabulary.decoder(), ids = [], scores = [];
     let text = "", context = transcript.context;
     for (; ids.length < dials.length && !text.endsWith(closing); yield) {
-      const id = draw(bias.mix(context.logits), dials, random.next());
-      scores.push(scored(context, id));
+      const logits = mixedLogits(writer, context, bias), id = draw(logits, dials, random.next());
+      scores.push(logSoftmax(logits)[id]);
       context = model.step(context.state, id);
       bias.advance(id);
       ids.push(id);
@@ -93,7 +92,7 @@ function* drawCandidates({ transcript, dialogue, vocabulary, dials, random, name
     let context = anywhere;
     one.score = dials.matching * similarity[number] - REPEATED * turns.includes(one.text);
     for (const [at, score] of one.scores.entries()) {
-      one.score += (score - dials.relevance * scored(context, one.ids[at])) / one.scores.length;
+      one.score += (score - dials.relevance * logSoftmax(context.logits)[one.ids[at]]) / one.scores.length;
       context = model.step(context.state, one.ids[at]);
       yield;
     }

@@ -1,8 +1,8 @@
 """Writes the HTML file: the page, its style and scripts, and the weights in half precision.
 
 The scripts next to this module are joined in the order of `SCRIPTS`; a browser sees one. They follow the modules of
-`charlm.inference`, `charlm.cells` and `charlm.text`, and tests hold them to these. The page of the server has
-`SERVED_SCRIPTS`: its model stays with the server.
+`charlm.inference`, `charlm.cells`, `charlm.text` and `charlm.chat`, and tests hold them to these. The page of the
+server has `SERVED_SCRIPTS`: its model stays with the server.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import numpy as np
 
 from charlm.cells import CELLS
 from charlm.chat.learning import default_dials
-from charlm.checkpoint import Checkpoint
+from charlm.checkpoint import Checkpoint, Tensors
 from charlm.config import ChatConfig, SamplerConfig, SamplingConfig
 from charlm.errors import CheckpointError
 from charlm.files import write_bytes
 from charlm.insight.xray import palette
 from charlm.registry import shape_text
-from charlm.tensor_shapes import matching_shapes, parameter_count, tensor_shapes
+from charlm.tensor_shapes import matching_shapes, parameter_count
 
 LIBRARY: Final = (  # needs no document
     "product.js",
@@ -36,6 +36,7 @@ LIBRARY: Final = (  # needs no document
     "sampler.js",
     "text.js",
     "names.js",
+    "pointer.js",
     "candidates.js",
     "transcript.js",
 )
@@ -78,7 +79,7 @@ def card(checkpoint: Checkpoint, name: str) -> dict[str, object]:
                 for signal, value in cell.SIGNALS.items()
             ],
         },
-        "tensors": list(tensor_shapes(config).items()),
+        "tensors": [[name, tensor.shape] for name, tensor in _network(checkpoint).items()],
         "matching": list(matching_shapes().items()) if checkpoint.matching else [],
         "vocabulary": {"characters": "".join(vocabulary.characters), "bytes": vocabulary.has_bytes},
         "dialogue": asdict(dialogue) | {"beginning": dialogue.beginning, "closing": dialogue.closing},
@@ -88,6 +89,7 @@ def card(checkpoint: Checkpoint, name: str) -> dict[str, object]:
             "minP": dials.min_p,
             "length": dials.length if isinstance(dials, ChatConfig) else PLAIN_LENGTH,
             "names": dials.names if isinstance(dials, ChatConfig) else 0,
+            "recall": dials.recall if isinstance(dials, ChatConfig) else 0,
             "candidates": min(dials.candidates, CANDIDATES) if isinstance(dials, ChatConfig) else 1,
             "relevance": dials.relevance if isinstance(dials, ChatConfig) else 0,
             "matching": dials.matching if isinstance(dials, ChatConfig) else 0,
@@ -96,13 +98,17 @@ def card(checkpoint: Checkpoint, name: str) -> dict[str, object]:
     }
 
 
+def _network(checkpoint: Checkpoint) -> Tensors:
+    """Return the weights of the network and of its pointer, which only copies from turns."""
+    return checkpoint.tensors | ((checkpoint.pointer if checkpoint.dialogue.has_turns else None) or {})
+
+
 def weights(checkpoint: Checkpoint) -> bytes:
     """Return the weights in half precision, one tensor after the other, in base64.
 
     Raises CheckpointError if a weight is too large for half precision.
     """
-    tensors = [checkpoint.tensors[name] for name in tensor_shapes(checkpoint.config)]
-    tensors += (checkpoint.matching or {}).values()
+    tensors = [*_network(checkpoint).values(), *(checkpoint.matching or {}).values()]
     flat = np.concatenate([tensor.reshape(-1) for tensor in tensors])
     if np.abs(flat).max() > np.finfo(np.float16).max:
         raise CheckpointError("the model has weights too large for half precision, which the page uses")

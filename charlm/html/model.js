@@ -166,6 +166,7 @@ class Model {
     this.cell = cell;
     this.stepCell = CELLS[config.cell];
     let floats = config.layers * (cell.gates.length + 1) * 2 * padded(config.hidden) + padded(config.vocabulary);
+    for (const length of pointerVectors(config)) floats += padded(length);
     for (const [, shape] of card.tensors) floats += shape.length > 1 ? shape[0] * padded(shape[1]) : padded(shape[0]);
     const kernel = (this.kernel = new Kernel(floats, plain));
     const tensors = readTensors(kernel, card.tensors, halves);
@@ -180,6 +181,7 @@ class Model {
       this.layers.push(new Layer(kernel, own, number ? config.hidden : config.embedding, cell, config));
     }
     this.matcher = card.matching.length ? new Matcher(card.matching, halves) : null;
+    this.pointer = tensors["pointer.query"] ? new Pointer(this, tensors) : null;
     this.projections = []; // W_x e + b of the first layer by id: it depends on nothing else
   }
 

@@ -4,6 +4,7 @@
 const CHOICES = 8; // alternatives at a place
 const SNAPSHOT_IDS = 32; // between two kept contexts; going back anywhere reads fewer ids than this again
 const MAX_EMPTY_TRIES = 8; // a reply that ends before it begins is drawn again
+const MAX_REMEMBERED_CHARS = 4000; // of a person's turns: a reply costs the same after any number
 const MIN_PARAGRAPH_PROBABILITY = 0.03; // of a blank line after a newline, if a model's text has paragraphs
 
 class Transcript {
@@ -11,7 +12,8 @@ class Transcript {
     this.model = model;
     this.ids = [];
     this.bits = []; // surprisal of each id
-    this.turns = []; // {author: "you" or "model", name, first, last}; `last` is after the last shown id
+    // {author: "you" or "model", name, first, last, memory}; `last` is after the last shown id, `memory` the pointer's
+    this.turns = [];
     this.context = model.start();
     this.snapshots = []; // the context before every SNAPSHOT_IDS ids
   }
@@ -72,11 +74,24 @@ class Transcript {
     return turn;
   }
 
-  // The text of the person's turns.
-  yours(vocabulary) {
-    const turns = this.turns.filter(({ author }) => author === "you");
-    return turns.map(({ first, last }) => vocabulary.decode(this.ids.slice(first, last)));
+  textOf({ first, last }, vocabulary) {
+    return vocabulary.decode(this.ids.slice(first, last));
   }
+
+  // The person's last turns, the last first.
+  remembered(vocabulary) {
+    let chars = 0;
+    return this.turns.toReversed().filter((turn) => {
+      if (turn.author !== "you" || chars >= MAX_REMEMBERED_CHARS) return false;
+      chars += [...this.textOf(turn, vocabulary)].length;
+      return true;
+    });
+  }
+}
+
+// The logits of the next id of a reply: copies of what is remembered are mixed in, names gain.
+function mixedLogits({ transcript, memory, recall }, context, bias) {
+  return bias.mix(memory.length ? transcript.model.pointer.mix(memory, recall, context) : context.logits);
 }
 
 // Reads a person's words and writes one turn of the model's, an id a step, as charlm/inference/generate.py. `dials` may
@@ -101,7 +116,7 @@ class Writer {
   // Read or draw one id; return whether there is more to do.
   step() {
     if (this.unread.length) return this.readNext();
-    if (this.choice) return this.choose();
+    if (this.preparation) return this.prepareNext();
     return this.chars < this.dials.length ? this.drawNext() : this.end("length");
   }
 
@@ -124,26 +139,31 @@ class Writer {
     // A stop string may have begun before: the end of a speaker's line and one newline are the end of a speech.
     this.text = dialogue.opening(this.turn.name) + vocabulary.decode(shown);
     this.kept = this.text.length;
-    this.names = dials.names ? transcript.yours(vocabulary).flatMap(namesIn) : [];
+    const yours = transcript.remembered(vocabulary).map((turn) => transcript.textOf(turn, vocabulary));
+    this.names = dials.names ? yours.flatMap(namesIn) : [];
     this.bias = new NameBias(this.names, dials.names, vocabulary);
-    // A reply that goes on is not chosen anew.
-    const { matcher } = transcript.model, choosesReply = matcher && dials.candidates > 1 && !shown.length;
-    this.choice = choosesReply ? drawCandidates(this, matcher) : null; // while it is made
+    this.memory = []; // what the reply can copy
     this.chosen = []; // ids of the reply to show, the next one last
+    this.preparation = this.prepare(!shown.length); // null once it is done
   }
 
-  choose() {
-    const { done, value } = this.choice.next();
-    if (done) {
-      this.choice = null;
-      this.chosen = value[0].ids.reverse();
-    }
+  // Recall the person's turns and choose among candidates, a step of the model at a time. A reply that goes on is not
+  // chosen anew.
+  *prepare(isNew) {
+    const { transcript, dialogue, vocabulary, dials } = this, { pointer, matcher } = transcript.model;
+    this.recall = pointer ? dials.recall : 0; // factor of the odds of a copy
+    if (this.recall) this.memory = yield* pointer.recall(transcript, dialogue, vocabulary);
+    if (matcher && dials.candidates > 1 && isNew) this.chosen = (yield* drawCandidates(this, matcher))[0].ids.reverse();
+  }
+
+  prepareNext() {
+    if (this.preparation.next().done) this.preparation = null;
     return true;
   }
 
   drawNext() {
-    const { transcript, turn, closing } = this;
-    const id = this.chosen.pop() ?? draw(this.bias.mix(transcript.context.logits), this.dials, this.random.next());
+    const { transcript, turn, closing, dials, random } = this;
+    const id = this.chosen.pop() ?? draw(mixedLogits(this, transcript.context, this.bias), dials, random.next());
     transcript.read([id]);
     this.bias.advance(id);
     const piece = this.decoder.push(id);

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from charlm.checkpoint import Checkpoint
+import charlm
+from charlm.checkpoint import Checkpoint, load, save
 from charlm.html.export import write_page
 from charlm.text.dialogue import Dialogue
 
-from ..chat.models import DIALOGUES, parrot_checkpoint, random_checkpoint
+from ..chat.models import DIALOGUES, parrot_checkpoint, random_checkpoint, random_pointer
+from ..chat.talkers import talking_checkpoint
 from .browser import Browser, chromium, needs_chromium
 
 pytestmark = [needs_chromium, pytest.mark.slow]
@@ -52,6 +54,24 @@ def test_chat_of_three_turns_keeps_its_state(browser: Browser, tmp_path: Path) -
     assert read_text(browser) == "\n\n" + "\n".join(lines)
     fresh = "app.transcript.ids.reduce(({ state }, id) => app.model.step(state, id), app.model.start()).logits"
     assert browser.evaluate(f"{fresh}.every((logit, id) => logit === app.transcript.context.logits[id])")
+
+
+@pytest.mark.parametrize("form", ["lines", "transcript"])
+def test_chat_with_a_pointer_equals_that_of_python(browser: Browser, form: str, tmp_path: Path) -> None:
+    made = talking_checkpoint()
+    made = replace(made, dialogue=DIALOGUES[form], pointer=random_pointer(made.config))
+    save(made, tmp_path / "m.safetensors", precision="half")
+    opened(browser, load(tmp_path / "m.safetensors"), tmp_path)
+    browser.evaluate("Object.assign(app.dials, { temperature: 0, length: 40 })")
+    model = charlm.load(tmp_path / "m.safetensors")
+    dials = {"candidates": 1, "temperature": 0, "length": 40, "learn": False}
+    chat, plain = model.chat(**dials), model.chat(recall=0, **dials)
+    replies = []
+    for words in ("I am Anna B", "you are a bee", "who am I?"):
+        replies.append(browser.say(words)[-1][1])
+        assert replies[-1] == chat.say(words).text
+        plain.say(words)
+    assert replies != [turn.text for turn in plain.path[1::2]]
 
 
 def test_nothing_leaves_the_page(browser: Browser, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from charlm.cells import CELLS
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.learning import default_dials
+from charlm.chat.recall import Recall
 from charlm.chat.turns import Segment, Turn
 from charlm.checkpoint import Checkpoint, load, save
 from charlm.config import SamplingConfig
@@ -25,7 +26,8 @@ from charlm.inference.name_bias import NameBias, Names
 from charlm.inference.search import logprobs
 from charlm.text.dialogue import Dialogue
 
-from ..chat.models import DIALOGUES, parrot_checkpoint, random_checkpoint, random_matching
+from ..chat.models import DIALOGUES, parrot_checkpoint, random_checkpoint, random_matching, random_pointer
+from ..chat.talkers import ALL_DIALOGUES
 from .browser import needs_javascript, run_script
 
 pytestmark = needs_javascript
@@ -186,7 +188,7 @@ def test_best_candidate_is_chosen_as_in_python(tmp_path: Path) -> None:
         }}
         const turn = transcript.beginTurn("model", "", dialogue, vocabulary);
         const dials = {{ ...card.dials, length: 12, temperature: 1 }};
-        const options = {{ transcript, dialogue, vocabulary, dials, random, names, turn }};
+        const options = {{ transcript, dialogue, vocabulary, dials, random, names, turn, memory: [] }};
         const choice = drawCandidates(options, model.matcher);
         let drawn;
         do drawn = choice.next(); while (!drawn.done);
@@ -210,6 +212,50 @@ def test_best_candidate_is_chosen_as_in_python(tmp_path: Path) -> None:
     found = [-math.inf if score is None else score for _, score in drawn]
     np.testing.assert_allclose(found, expected, atol=1e-3)
     assert found == sorted(found, reverse=True)
+
+
+@pytest.mark.parametrize(("cell", "form"), [("lstm", "transcript"), ("gru", "primed")])
+def test_pointer_mixes_in_copies_as_in_python(cell: str, form: str, tmp_path: Path) -> None:
+    made = random_checkpoint(4, cell=cell, has_bytes=True)
+    made = replace(made, dialogue=ALL_DIALOGUES[form], pointer=random_pointer(made.config))
+    checkpoint = half(made, tmp_path)
+    engine, model = Engine(checkpoint), StaticModel(Engine(checkpoint))
+    data = ConversationData.start(checkpoint.dialogue)
+    said = ("I am Zb\u00f6. " * 420, "hi, you! " * 60, "no, Anna", "")  # more than is remembered of a turn
+    turn = data.root
+    for number, text in enumerate(said):
+        name, author = (data.bot, "model") if number % 2 else (data.you, "you")
+        turn = Turn(0, turn, author, name, (Segment(text),))
+        data.attach(turn)
+    context = model.read(model.start(), encode_lossy(engine.vocabulary, checkpoint.dialogue.beginning))
+    context = model.read(context, encode_lossy(engine.vocabulary, data.text_up_to(turn)))
+    memory = Recall.of(engine).memory(data.remembered_turns(turn), 2.0)
+    assert memory is not None
+    ids, expected = encode_lossy(engine.vocabulary, "oh, Zb\u00f6"), []
+    for one in ids:
+        expected.append(memory.mix(context.state, context.logits[None])[0])
+        context = model.read(context, np.array([one]))
+    found = run_script(
+        model_script(checkpoint)
+        + f"""
+        const transcript = new Transcript(model), said = {json.dumps(said)};
+        said.forEach((text, number) => {{
+          const [author, name] = number % 2 ? ["model", {json.dumps(data.bot)}] : ["you", {json.dumps(data.you)}];
+          const turn = transcript.beginTurn(author, name, dialogue, vocabulary);
+          transcript.read(vocabulary.encode(text));
+          turn.last = transcript.ids.length;
+        }});
+        const recalling = model.pointer.recall(transcript, dialogue, vocabulary);
+        let remembered;
+        while (!(remembered = recalling.next().value));
+        return {ids.tolist()}.map((id) => {{
+          const mixed = model.pointer.mix(remembered, 2, transcript.context);
+          transcript.read([id]);
+          return [...mixed];
+        }});
+        """
+    )
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
 
 
 def test_transcript_goes_back_to_the_same_context(tmp_path: Path) -> None:

@@ -1,0 +1,88 @@
+// Attention over the person's earlier turns, which a reply copies from, as charlm/inference/pointer.py and
+// charlm/chat/recall.py.
+"use strict";
+
+const POINTER_WIDTH = 64; // of a query, a key and a value
+const BLOCK = 3 * POINTER_WIDTH; // key of the copy, key of the look, value
+const MIN_PROBABILITY = 1e-30; // keeps logarithms finite
+const MEAN_DECAY = 0.85; // of the weights in the mean of the positions behind one
+const MAX_BEFORE_CHARS = 400; // of the turn before
+
+const pointerVectors = ({ layers, hidden }) => [layers * hidden, 2 * POINTER_WIDTH + 2, 4 * BLOCK, POINTER_WIDTH];
+const lastChars = (text, count) => [...text].slice(-count).join("");
+
+class Pointer {
+  constructor(model, tensors) {
+    this.model = model;
+    for (const name of ["query", "bias", "memory", "output"]) this[name] = tensors[`pointer.${name}`];
+    const lengths = pointerVectors(model.config);
+    [this.hidden, this.queries, this.products, this.looked] = lengths.map((length) => model.kernel.vector(length));
+  }
+
+  // result = W h, for h of all layers
+  multiply(matrix, state, result) {
+    state.forEach(({ h }, number) => this.hidden.set(h, number * h.length));
+    this.model.kernel.add(matrix, this.hidden, result.fill(0));
+    return result;
+  }
+
+  // Return the characters of the person's last turns, each as {id, parts}, where the parts are a block. A turn is read
+  // once, a step of the model at a time.
+  *recall(transcript, dialogue, vocabulary) {
+    const turns = transcript.remembered(vocabulary);
+    for (const turn of turns) turn.memory ??= yield* this.remember(transcript, turn, dialogue, vocabulary);
+    return turns.flatMap((turn) => turn.memory);
+  }
+
+  // A turn is read after the turn before it, at the beginning of a chat.
+  *remember(transcript, turn, dialogue, vocabulary) {
+    const before = transcript.turns[transcript.turns.indexOf(turn) - 1];
+    const said = before ? dialogue.opening(before.name) + transcript.textOf(before, vocabulary) + dialogue.closing : "";
+    const lead = dialogue.beginning + lastChars(said, MAX_BEFORE_CHARS) + dialogue.opening(turn.name);
+    const ids = vocabulary.encode(lastChars(transcript.textOf(turn, vocabulary), MAX_REMEMBERED_CHARS));
+    const read = [...vocabulary.encode(lead), ...ids], products = []; // before each of the ids and after the last
+    let { state } = this.model.start();
+    for (let at = 0; at <= read.length; at++) {
+      if (at >= read.length - ids.length) products.push(this.multiply(this.memory, state, this.products).slice());
+      if (at < read.length) ({ state } = this.model.step(state, read[at]));
+      yield;
+    }
+    const characters = ids.map((id) => ({ id, parts: new Float32Array(BLOCK) }));
+    const mean = new Float32Array(BLOCK), last = products.at(-1);
+    for (let at = ids.length - 1; at >= 0; at--) {
+      const here = products[at], after = products[at + 1], { parts } = characters[at];
+      for (let k = 0; k < BLOCK; k++) {
+        mean[k] = MEAN_DECAY * mean[k] + (1 - MEAN_DECAY) * after[2 * BLOCK + k];
+        parts[k] = here[k] + after[BLOCK + k] + mean[k] + last[3 * BLOCK + k];
+      }
+    }
+    return characters;
+  }
+
+  // log p of the next id, with copies of the characters; `weight` is the factor of their odds.
+  mix(characters, weight, { state, logits }) {
+    const { queries, looked, bias, model } = this;
+    this.multiply(this.query, state, queries);
+    const copy = this.attend(characters, 0, queries[2 * POINTER_WIDTH] + bias[0] - Math.log(weight));
+    const look = this.attend(characters, POINTER_WIDTH, queries[2 * POINTER_WIDTH + 1] + bias[1]);
+    looked.fill(0);
+    characters.forEach(({ parts }, at) => {
+      for (let k = 0; k < POINTER_WIDTH; k++) looked[k] += look[at + 1] * parts[2 * POINTER_WIDTH + k];
+    });
+    model.logits.set(logits);
+    model.kernel.add(this.output, looked, model.logits);
+    const p = logSoftmax(model.logits).map((logP) => copy[0] * Math.exp(logP));
+    characters.forEach(({ id }, at) => (p[id] += copy[at + 1]));
+    return p.map((value) => Math.log(Math.max(value, MIN_PROBABILITY)));
+  }
+
+  // The softmax of the sentinel's score and those of the keys, which begin in the parts where their query does.
+  attend(characters, first, sentinel) {
+    const score = ({ parts }) => {
+      let sum = 0;
+      for (let k = first; k < first + POINTER_WIDTH; k++) sum += this.queries[k] * parts[k];
+      return sum;
+    };
+    return logSoftmax([sentinel, ...characters.map(score)]).map(Math.exp);
+  }
+}
