@@ -1,6 +1,7 @@
 """Damaged model files, states, databases and imports: each is read, or refused in one sentence.
 
-python -m tests.campaigns.damaged_files 25000    # files of each kind
+python -m tests.campaigns.damaged_files 25000            # files of each kind
+python -m tests.campaigns.damaged_files 25000 imports    # of one kind
 """
 
 from __future__ import annotations
@@ -127,8 +128,10 @@ def results(kind: Kind, count: int, rng: np.random.Generator) -> Iterator[tuple[
         yield refused, time.perf_counter() - begun
 
 
-def main(count: int) -> None:
+def main(count: int, *kinds: str) -> None:
     for make in (model_files, states, databases, imports):
+        if kinds and make.__name__ not in kinds:
+            continue
         with tempfile.TemporaryDirectory() as name:
             kind, before = make(Path(name)), peak_memory()
             found = list(results(kind, count, np.random.default_rng(1)))
@@ -139,4 +142,4 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])
