@@ -85,7 +85,7 @@ def from_json(text: str) -> ConversationData:
     if not isinstance(document, dict) or document.get("charlm") != "conversation":
         raise CheckpointError("not a conversation exported by charlm", "charlm conversations export writes one")
     if (version := document.get("version")) != VERSION:
-        problem = f"the conversation has version {str(version)[:20]}, but this charlm reads version {VERSION}"
+        problem = f"the conversation has version {version!r:.20}, but this charlm reads version {VERSION}"
         raise CheckpointError(problem, "upgrade charlm")
     try:
         turns = document["turns"]

@@ -157,6 +157,7 @@ OTHERS = (
     '{"charlm": "model"}',
     '{"charlm": "conversation"}',
     '{"charlm": "conversation", "version": "1"}',
+    '{"charlm": "conversation", "version": "1\\u001b[2J"}',
     '{"charlm": "conversation", "version": 1}',
     '{"charlm": "conversation", "version": 1, "turns": []}',
 )
@@ -167,6 +168,7 @@ def test_file_that_is_no_export_is_refused(text: str) -> None:
     with pytest.raises(CheckpointError) as error:
         from_json(text)
     assert "charlm" in error.value.message
+    assert error.value.message.isprintable()
     assert len(error.value.message) < 200
 
 
