@@ -54,11 +54,8 @@ def pointer_shapes(config: ModelConfig) -> Shapes:
     """Return the name and shape of the weights of `charlm.inference.pointer`."""
     width = config.layers * config.hidden
     return {
-        "pointer.query": (
-            2 * POINTER_WIDTH + 2,
-            width,
-        ),  # of the copy and of the look, and the scores of their sentinels
-        "pointer.bias": (2,),  # of both sentinels
+        "pointer.query": (3 * POINTER_WIDTH + 2, width),  # copy, look, hidden layer of the look, both sentinels
+        "pointer.bias": (POINTER_WIDTH + 2,),  # of the hidden layer and of both sentinels
         "pointer.memory": (12 * POINTER_WIDTH, width),  # four blocks of two keys and a value
         "pointer.output": (config.vocabulary, POINTER_WIDTH),
     }

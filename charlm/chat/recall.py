@@ -61,4 +61,4 @@ class Recall:
         vocabulary = self._engine.vocabulary
         context = self._model.read(self._beginning, encode_lossy(vocabulary, before))
         ids = encode_lossy(vocabulary, text)
-        return self._pointer.remember(self._engine.hidden_states(context.state, ids), ids)
+        return self._pointer.remember(self._engine.hidden_states(context.state, ids)[0], ids)

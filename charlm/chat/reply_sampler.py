@@ -162,7 +162,10 @@ class ReplySampler:
         # Once something was learned, what counts is how much likelier that makes a reply at the same place. A weight
         # far from 1 hides it behind how likely the reply is anyway.
         weight = self._dials.relevance
-        if weight and isinstance(start.context, AdaptedContext) and start.context.delta:
+        memory = start.context.memory
+        if memory is not None:  # a rare word is copied, not relevant
+            unconditional = replace(unconditional, memory=memory)
+        elif weight and isinstance(start.context, AdaptedContext) and start.context.delta:
             weight, unconditional = LEARNED_MMI_WEIGHT, start.context.base
         bonus = None
         if self._dials.matching and (matcher := Matcher.of(self._model.base.checkpoint)):

@@ -188,7 +188,7 @@ def _run(
         recent = [streams[number].recent for number in running] if params.repetition_penalty != 1 else None
         uniforms = [sampler.rngs[number].random() for number in running]
         if memory is not None:
-            logits = memory.mix(state, logits)
+            logits = memory.mix(state.hidden, logits)
         logits = _with_biases(logits, [streams[number].bias for number in running])
         sample = fast_path.sample if len(running) == 1 else sampling.sample
         ids, logprobs, entropies = sample(logits, params, banned, recent, uniforms)

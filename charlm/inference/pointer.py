@@ -7,7 +7,8 @@ that of all layers before the next character c, and c_j is the character at posi
 
     copy:  a_0, a_1 ... a_N = softmax(w . h + b, q . k_1 ... q . k_N),        q = W_q h
     look:  b_0, b_1 ... b_N = softmax(w' . h + b', q' . k'_1 ... q' . k'_N),  q' = W_q' h
-    p(c) = a_0 softmax(logits + W_o sum b_j v_j)_c + sum a_j [c_j = c]
+           u = relu(W_u h + b_u + sum b_j v_j)
+    p(c) = a_0 softmax(logits + W_o u)_c + sum a_j [c_j = c]
 
 The keys k_j and k'_j and the value v_j are sums of products with four vectors: h before c_j, h after it, h at the end
 of its turn and a mean of those between. What a word is often stands behind it, as in "Bella is my cat".
@@ -24,7 +25,7 @@ from typing import Final
 import numpy as np
 
 from charlm.checkpoint import Tensors
-from charlm.inference.state import Array, Ids, State
+from charlm.inference.state import Array, Ids
 from charlm.tensor_shapes import POINTER_WIDTH
 
 MIN_PROBABILITY: Final = 1e-30  # keeps logarithms finite
@@ -36,8 +37,8 @@ class Pointer:
 
     def __init__(self, tensors: Tensors) -> None:
         self._memory = tensors["pointer.memory"].T  # (W, 12 D)
-        self.query = np.ascontiguousarray(tensors["pointer.query"].T)  # (W, 2 D + 2)
-        self.bias = tensors["pointer.bias"]  # (2,)
+        self.query = np.ascontiguousarray(tensors["pointer.query"].T)  # (W, 3 D + 2)
+        self.bias = tensors["pointer.bias"]  # (D + 2,)
         self.output = np.ascontiguousarray(tensors["pointer.output"].T)  # (D, V)
 
     def remember(self, hidden: Array, ids: Ids) -> Memory:
@@ -73,14 +74,16 @@ class Memory:
         parts = np.concatenate([one.parts for one in memories])
         return cls(memories[0].pointer, parts, np.concatenate([one.ids for one in memories]), weight)
 
-    def mix(self, state: State, logits: Array) -> Array:
-        """Return log p of the next id, (B, V), with copies; the state and the logits are those of B streams."""
+    def mix(self, hidden: Array, logits: Array) -> Array:
+        """Return log p of the next id, (B, V), with copies, from h of all layers, (B, W), and the logits, (B, V)."""
         pointer, width = self.pointer, POINTER_WIDTH
-        products = np.concatenate([layer.h for layer in state.layers], axis=1).dot(pointer.query)  # (B, 2 D + 2)
-        sentinels = products[:, 2 * width :] + pointer.bias
+        products = hidden.dot(pointer.query)  # (B, 3 D + 2)
+        products[:, 2 * width :] += pointer.bias
+        sentinels = products[:, 3 * width :]
         copy = _attention(products[:, :width], self.parts[:, :width], sentinels[:, 0] - math.log(self.weight))
         look = _attention(products[:, width : 2 * width], self.parts[:, width : 2 * width], sentinels[:, 1])
-        logits = logits + look[:, 1:].dot(self.parts[:, 2 * width :]).dot(pointer.output)
+        seen = products[:, 2 * width : 3 * width] + look[:, 1:].dot(self.parts[:, 2 * width :])
+        logits = logits + np.maximum(seen, 0).dot(pointer.output)
         p = np.exp(logits - logits.max(axis=1, keepdims=True))
         p *= copy[:, :1] / p.sum(axis=1, keepdims=True)
         for row, shares in zip(p, copy, strict=True):

@@ -33,6 +33,11 @@ class State:
         """B, the number of streams."""
         return len(self.layers[0].h)
 
+    @property
+    def hidden(self) -> Array:
+        """H of all layers, (B, L * H)."""
+        return np.concatenate([layer.h for layer in self.layers], axis=1)
+
     def map(self, function: Callable[[Array], Array]) -> State:
         """Return the state with a function applied to every array."""
         return State(tuple(with_arrays(layer, map(function, layer)) for layer in self.layers))

@@ -57,15 +57,21 @@ class Batch(NamedTuple):
 
 
 class TrainedPointer(nn.Module):
-    """The weights, named as in the model file, with the forward pass over whole conversations."""
+    """The weights, named as in the model file, with the forward pass over whole conversations.
+
+    A model that has a pointer is trained further.
+    """
 
     def __init__(self, model: Checkpoint) -> None:
         super().__init__()
-        for name, shape in pointer_shapes(model.config).items():
-            self.register_parameter(name.removeprefix("pointer."), nn.Parameter(torch.zeros(shape)))
-        nn.init.normal_(self.get_parameter("query")[:-2], std=QUERY_STD)
-        nn.init.normal_(self.get_parameter("memory"), std=MEMORY_STD)
-        nn.init.constant_(self.get_parameter("bias"), SENTINEL_BIAS)
+        shapes = pointer_shapes(model.config)
+        tensors = model.pointer or {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        for name, tensor in tensors.items():
+            self.register_parameter(name.removeprefix("pointer."), nn.Parameter(torch.from_numpy(tensor.copy())))
+        if model.pointer is None:
+            nn.init.normal_(self.get_parameter("query")[:-2], std=QUERY_STD)
+            nn.init.normal_(self.get_parameter("memory"), std=MEMORY_STD)
+            nn.init.constant_(self.get_parameter("bias")[-2:], SENTINEL_BIAS)
 
     def forward(self, batch: Batch, hidden: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return log p of each target with and without the pointer, (B, N), and whether there is one.
@@ -80,17 +86,16 @@ class TrainedPointer(nn.Module):
         replies, has_reply = _pack(batch.is_reply)
         copy_keys, look_keys, values = torch.split(_gather(self._remember(hidden, batch), texts), POINTER_WIDTH, dim=-1)
         hidden, logits = _gather(hidden, replies).float(), _gather(logits, replies).float()
-        sizes = [POINTER_WIDTH, POINTER_WIDTH, 2]
-        copy_queries, look_queries, sentinels = torch.split(
-            F.linear(hidden, self.get_parameter("query")), sizes, dim=-1
-        )
-        sentinels = sentinels + self.get_parameter("bias")
+        sizes = [POINTER_WIDTH, POINTER_WIDTH, POINTER_WIDTH + 2]
+        products = F.linear(hidden, self.get_parameter("query"))
+        copy_queries, look_queries, rest = torch.split(products, sizes, dim=-1)
+        own_part, sentinels = torch.split(rest + self.get_parameter("bias"), [POINTER_WIDTH, 2], dim=-1)
         is_earlier = batch.turns.gather(1, texts)[:, None] < batch.turns.gather(1, replies)[:, :, None]
         can_see = is_earlier & has_text[:, None]
         own, copied = _attention(copy_queries, copy_keys, sentinels[..., :1], can_see)
         _, seen = _attention(look_queries, look_keys, sentinels[..., 1:], can_see)
         chosen = targets.gather(1, replies)[..., None]
-        logits_with_look = logits + F.linear(seen @ values, self.get_parameter("output"))
+        logits_with_look = logits + F.linear(F.relu(own_part + seen @ values), self.get_parameter("output"))
         log_p = torch.log_softmax(logits_with_look, -1).gather(-1, chosen)
         copies = (copied * (targets.gather(1, texts)[:, None] == chosen)).sum(-1)
         mixed = torch.log((own * log_p.exp())[..., 0] + copies + 1e-12)

@@ -24,7 +24,7 @@ def copying_engine() -> Engine:
     """A model that only copies, each character of the person's as likely as the others."""
     made = random_checkpoint(scale=0.5, characters=KNOWN)
     pointer = {name: np.zeros_like(part) for name, part in random_pointer(made.config).items()}
-    pointer["pointer.bias"] = np.full(2, -100, np.float32)
+    pointer["pointer.bias"] = np.full(66, -100, np.float32)
     return Engine(replace(made, pointer=pointer))
 
 
@@ -74,7 +74,7 @@ def test_recall_of_zero_is_the_model_without_a_pointer() -> None:
 def test_higher_recall_makes_copies_likelier() -> None:
     model = copying_engine().checkpoint
     assert model.pointer is not None
-    engine = Engine(replace(model, pointer=model.pointer | {"pointer.bias": np.zeros(2, np.float32)}))
+    engine = Engine(replace(model, pointer=model.pointer | {"pointer.bias": np.zeros(66, np.float32)}))
     shares = []
     for recall in (0.1, 1.0, 10.0):
         reply = begin(replace(DIALS, recall=recall, length=400), engine).say("a").text

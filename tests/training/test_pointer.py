@@ -62,10 +62,10 @@ def test_trained_and_used_pointer_give_the_same_distribution(kind: str, cell: st
             state, logits = engine.step(state, index)
         ids = encode(turn.text)
         if place % 2 == 0:
-            memories.append(pointer.remember(engine.hidden_states(state, ids), ids))
+            memories.append(pointer.remember(engine.hidden_states(state, ids)[0], ids))
         for number, index in enumerate([*ids.tolist(), *encode(dialogue.closing).tolist()]):
             if place % 2 == 1 and number <= len(ids):
-                expected.append(Memory.join(memories, 1.0).mix(state, logits[None])[0, index])
+                expected.append(Memory.join(memories, 1.0).mix(state.hidden, logits[None])[0, index])
                 expected_plain.append(log_softmax(logits)[index])
             state, logits = engine.step(state, index)
     np.testing.assert_allclose(found[0][is_target[0]].exp().numpy(), np.exp(expected), rtol=1e-4, atol=1e-6)
