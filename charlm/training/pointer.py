@@ -40,8 +40,7 @@ LEARNING_RATE: Final = 0.004  # falls to zero
 WARMUP_BATCHES: Final = 50
 SEED: Final = 1
 CPU: Final = torch.device("cpu")
-FIRST_WEIGHT: Final = 0.05  # of a character that the model predicts with certainty; at the end all count the same
-QUERY_STD, MEMORY_STD, SENTINEL_BIAS = 0.05, 0.03, 4.0  # at the start the sentinel weighs as much as the rest
+QUERY_STD, MEMORY_STD = 0.05, 0.03
 
 Turns = Sequence[Utterance]
 _TEXT, _REPLY = 0, 1  # kinds of characters
@@ -71,7 +70,6 @@ class TrainedPointer(nn.Module):
         if model.pointer is None:
             nn.init.normal_(self.get_parameter("query")[:-2], std=QUERY_STD)
             nn.init.normal_(self.get_parameter("memory"), std=MEMORY_STD)
-            nn.init.constant_(self.get_parameter("bias")[-2:], SENTINEL_BIAS)
 
     def forward(self, batch: Batch, hidden: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return log p of each target with and without the pointer, (B, N), and whether there is one.
@@ -169,7 +167,7 @@ def train_pointer(
             logits, _ = network(batch.ids.T, network.start(len(batch.ids)), hidden)
         log_p, plain, is_target = pointer(batch, torch.cat(hidden, -1).transpose(0, 1), logits.transpose(0, 1))
         total = is_target.sum()
-        loss = -(log_p * is_target * (1 - (1 - FIRST_WEIGHT) * (1 - share) * plain.exp())).sum() / total
+        loss = -(log_p * is_target * (1 - (1 - share) * plain.exp())).sum() / total
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         clip_grad_norm_(pointer.parameters(), 1.0)
