@@ -83,18 +83,19 @@ def evaluate_dialogue(
 
 
 def evaluate_partner(
-    path: Path, config: LearnConfig, cases: int, seed: int, without: Sequence[str], as_json: bool
+    path: Path, rate: float | None, cases: int, seed: int, without: Sequence[str], as_json: bool
 ) -> None:
     """Measure recall of stated facts and the share of fitting replies, and print the figures.
 
-    `config` has the learning rate, and `without` names the memories that are turned off.
+    `rate` is the learning rate, None for that of a chat, and `without` names the memories that are turned off.
 
     Raises:
         UsageError: the model was trained on a text without turns.
     """
     engine = _load(path)
-    off = {{"learning": "learn"}.get(one, one): 0.0 for one in without}
-    dials = default_dials(engine.checkpoint).changed(**{"learn": config.rate, **off})
+    changes = {} if rate is None else {"learn": rate}
+    changes |= {{"learning": "learn"}.get(one, one): 0.0 for one in without}
+    dials = default_dials(engine.checkpoint).changed(**changes)
     language = engine.vocabulary.language
 
     def new(seed: int) -> Conversation:

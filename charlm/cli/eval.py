@@ -13,13 +13,13 @@ import click
 from charlm.cli.command import charlm_command, complete_model, load_engine, model_path
 from charlm.cli.common import encoding_option, glob_option, json_option, read_texts
 from charlm.cli.dynamic_options import learn_config, learning_options, load_learner
-from charlm.cli.options import FiniteRange, check_together, option
+from charlm.cli.options import FiniteRange, check_together, given, option
 from charlm.cli.output import print_json, print_note, print_table, progress_bar
+from charlm.config import LearnConfig
 from charlm.errors import CorpusError, UsageError
 from charlm.text.decoding import Encoding
 
 if TYPE_CHECKING:
-    from charlm.config import LearnConfig
     from charlm.inference.scoring import TextScore
 
     Scores: TypeAlias = tuple[TextScore, ...]  # with --dynamic or --cache also without
@@ -96,7 +96,8 @@ def command(
             raise UsageError("there is no text to measure", "name a file, or add --dialogue")
         from charlm.cli.dialogue_eval import evaluate_partner
 
-        evaluate_partner(path, config, options["cases"], options["seed"], options["without"], as_json)
+        rate = given(LearnConfig, options).get("rate")
+        evaluate_partner(path, rate, options["cases"], options["seed"], options["without"], as_json)
         return
     texts = _read(read_texts(paths, pattern, encoding, read_header(path).dialogue.format), options["last"])
     if dialogue:

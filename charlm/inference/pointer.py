@@ -74,14 +74,16 @@ class Memory:
         parts = np.concatenate([one.parts for one in memories])
         return cls(memories[0].pointer, parts, np.concatenate([one.ids for one in memories]), weight)
 
+    def copies(self, hidden: Array) -> Array:
+        """Return the shares of the model and of copies of each position in the next id, (B, N + 1), from h, (B, W)."""
+        return self._copies(self._products(hidden))
+
     def mix(self, hidden: Array, logits: Array) -> Array:
         """Return log p of the next id, (B, V), with copies, from h of all layers, (B, W), and the logits, (B, V)."""
         pointer, width = self.pointer, POINTER_WIDTH
-        products = hidden.dot(pointer.query)  # (B, 3 D + 2)
-        products[:, 2 * width :] += pointer.bias
-        sentinels = products[:, 3 * width :]
-        copy = _attention(products[:, :width], self.parts[:, :width], sentinels[:, 0] - math.log(self.weight))
-        look = _attention(products[:, width : 2 * width], self.parts[:, width : 2 * width], sentinels[:, 1])
+        products = self._products(hidden)
+        copy = self._copies(products)
+        look = _attention(products[:, width : 2 * width], self.parts[:, width : 2 * width], products[:, -1])
         seen = products[:, 2 * width : 3 * width] + look[:, 1:].dot(self.parts[:, 2 * width :])
         logits = logits + np.maximum(seen, 0).dot(pointer.output)
         p = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -90,6 +92,15 @@ class Memory:
             row += np.bincount(self.ids, shares[1:], len(row))
         mixed: Array = np.log(np.maximum(p, MIN_PROBABILITY))
         return mixed
+
+    def _products(self, hidden: Array) -> Array:
+        products: Array = hidden.dot(self.pointer.query)  # (B, 3 D + 2)
+        products[:, 2 * POINTER_WIDTH :] += self.pointer.bias
+        return products
+
+    def _copies(self, products: Array) -> Array:
+        keys = self.parts[:, :POINTER_WIDTH]
+        return _attention(products[:, :POINTER_WIDTH], keys, products[:, -2] - math.log(self.weight))
 
 
 def _attention(queries: Array, keys: Array, sentinel: Array) -> Array:
