@@ -15,6 +15,7 @@ from textual.screen import Screen, ScreenResultType
 from textual.widget import Widget
 from textual.widgets import Footer, OptionList, TextArea
 from textual.widgets.text_area import DocumentNavigator, Location, WrappedDocument
+from textual.worker import WorkerFailed
 
 from charlm.tui.graphemes import UNLIMITED, lay_out
 from charlm.tui.widgets.wrapping import MIN_WIDTH_CELLS, wrap
@@ -24,8 +25,8 @@ class ReportingApp(App[int]):
     """An app that ends without a traceback after an unhandled error, and keeps the error."""
 
     @property
-    def crash(self) -> Exception | None:
-        return self._exception
+    def crash(self) -> BaseException | None:
+        return self._exception.error if isinstance(self._exception, WorkerFailed) else self._exception
 
     def _fatal_error(self) -> None:
         self._close_messages_no_wait()

@@ -7,20 +7,25 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.export import from_json
+from charlm.chat.storage.autosave import Autosave
 from charlm.chat.storage.database import DamagedFileError, Database
+from charlm.chat.storage.learned_weights import LearnedWeights
 from charlm.chat.storage.store import ConversationStore
+from charlm.chat.turns import Turn
 from charlm.errors import CheckpointError, NotFoundError, OutputError
 from charlm.inference.engine import Engine
 
 from .conftest import QUICK, Connector, Reopen, ticks
-from .models import DIALOGUES, CountingEngine, random_checkpoint
+from .models import DIALOGUES, CountingEngine, learning_engine, random_checkpoint
 from .talkers import texts, tree
 from .test_store import begin, check_index, execute
 
@@ -453,3 +458,25 @@ def test_file_deleted_while_open_is_written_again(path: Path, engine: Engine) ->
     assert store.error is None
     store.close()
     assert is_saved(path, conversation, engine)
+
+
+class SavedEarly(Autosave):
+    """Another thread leaves the chat just before each commit."""
+
+    def commit(self, turn: Turn | None) -> None:
+        self.save(1.0)
+        super().commit(turn)
+        assert self.error is None
+
+
+def test_leaving_during_a_commit_saves_the_turn(path: Path) -> None:
+    weights = LearnedWeights(path.with_name("learned"), min_chars=1)
+
+    def journal(data: ConversationData, model: AdaptiveModel) -> SavedEarly:
+        return SavedEarly(Database(path), data, model, "noise", {}, ticks(), weights)
+
+    data = ConversationData.start(LINES, dials=replace(QUICK, learn=3e-3), seed=1)
+    conversation = Conversation(learning_engine(), data, journal=journal)
+    for text in ("hello", "and you?"):
+        conversation.say(text)
+    assert [turn.text for turn in ConversationStore(path).load(1).path] == texts(conversation)

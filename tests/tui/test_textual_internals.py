@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from contextlib import suppress
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -13,6 +14,7 @@ from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.widgets import Input
 from textual.widgets._footer import FooterKey
+from textual.worker import WorkerFailed
 
 from charlm.tui.screens.models import ModelPicker
 from charlm.tui.textual_internals import ClusterTextArea, KeyBar, PagedList, ReportingApp
@@ -124,3 +126,16 @@ async def test_list_of_models_closed_before_a_change_of_size_is_handled() -> Non
         await pilot.pause()
         picker.on_resize()
         picker._show()
+
+
+async def test_crash_of_a_worker_is_its_own_error() -> None:
+    async def fail() -> None:
+        raise KeyError("nothing")
+
+    app = OneField()
+    with suppress(WorkerFailed):  # raised by Textual's test of an app
+        async with app.run_test() as pilot:
+            app.run_worker(fail())
+            await pilot.pause()
+    assert isinstance(app.crash, KeyError)
+    assert app.crash.__traceback__ is not None

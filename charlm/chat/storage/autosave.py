@@ -128,6 +128,9 @@ class Autosave(Journal):
             patience: seconds to wait for another process that is writing.
         """
         with self._database.lock:
+            head = self.data.head
+            if head.parent is not None and head not in self._rows:  # its commit, in another thread, waits for the lock
+                self._unsaved[head] = None
             if self.data.number is None and not self._unsaved:
                 return
             self._moved |= bool(self._unsaved) or rows.conversation_row(self.data, self._rows) != self._row
