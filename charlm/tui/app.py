@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 FRAMES_PER_SECOND = 30
 MAX_NOTIFICATION_CHARS = 200
+GC_THRESHOLD = 1000  # objects; removed widgets are cycles, a megabyte at each change of the keys in the last line
 MAX_LEAVE_SECONDS = 2.0  # waited for a reply to end
 
 
@@ -137,6 +138,7 @@ class ChatApp(ReportingApp):
         # Loaded objects stay: a full collection that visits all of them would stop the keys for 40 ms.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(GC_THRESHOLD)
         for text in self.unsent:
             self._submit(text)
         self.unsent.clear()
