@@ -8,7 +8,7 @@ const MIN_PROBABILITY = 1e-30; // keeps logarithms finite
 const MEAN_DECAY = 0.85; // of the weights in the mean of the positions behind one
 const MAX_BEFORE_CHARS = 400; // of the turn before
 
-const pointerVectors = ({ layers, hidden }) => [layers * hidden, 2 * POINTER_WIDTH + 2, 4 * BLOCK, POINTER_WIDTH];
+const pointerVectors = ({ layers, hidden }) => [layers * hidden, BLOCK + 2, 4 * BLOCK, POINTER_WIDTH];
 const lastChars = (text, count) => [...text].slice(-count).join("");
 
 class Pointer {
@@ -63,12 +63,14 @@ class Pointer {
   mix(characters, weight, { state, logits }) {
     const { queries, looked, bias, model } = this;
     this.multiply(this.query, state, queries);
-    const copy = this.attend(characters, 0, queries[2 * POINTER_WIDTH] + bias[0] - Math.log(weight));
-    const look = this.attend(characters, POINTER_WIDTH, queries[2 * POINTER_WIDTH + 1] + bias[1]);
-    looked.fill(0);
+    for (let k = 0; k < bias.length; k++) queries[2 * POINTER_WIDTH + k] += bias[k]; // hidden layer and sentinels
+    const copy = this.attend(characters, 0, queries[BLOCK] - Math.log(weight));
+    const look = this.attend(characters, POINTER_WIDTH, queries[BLOCK + 1]);
+    looked.set(queries.subarray(2 * POINTER_WIDTH, BLOCK));
     characters.forEach(({ parts }, at) => {
       for (let k = 0; k < POINTER_WIDTH; k++) looked[k] += look[at + 1] * parts[2 * POINTER_WIDTH + k];
     });
+    for (let k = 0; k < POINTER_WIDTH; k++) looked[k] = Math.max(0, looked[k]);
     model.logits.set(logits);
     model.kernel.add(this.output, looked, model.logits);
     const p = logSoftmax(model.logits).map((logP) => copy[0] * Math.exp(logP));

@@ -233,7 +233,7 @@ def test_pointer_mixes_in_copies_as_in_python(cell: str, form: str, tmp_path: Pa
     assert memory is not None
     ids, expected = encode_lossy(engine.vocabulary, "oh, Zb\u00f6"), []
     for one in ids:
-        expected.append(memory.mix(context.state, context.logits[None])[0])
+        expected.append(memory.mix(context.state.hidden, context.logits[None])[0])
         context = model.read(context, np.array([one]))
     found = run_script(
         model_script(checkpoint)
