@@ -1,22 +1,23 @@
 """Memories of a person's turns, for a model with a pointer.
 
-A turn is remembered as the model reads it after the turn before it, at the beginning of a chat. So its memory depends
-on nothing but two texts: it costs the same anywhere in a conversation, and needs no place in a saved one.
+A turn is remembered as the model reads it after the two turns before it, at the beginning of a chat. So its memory
+depends on nothing but three texts: it costs the same anywhere in a conversation, and needs no place in a saved one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 from charlm.chat.conversation_data import MAX_REMEMBERED_CHARS
-from charlm.chat.turns import Turn
+from charlm.chat.turns import Turn, upwards
 from charlm.inference.context import StaticModel, encode_lossy
 from charlm.inference.engine import Engine
 from charlm.inference.pointer import Memory, Pointer
 
-MAX_BEFORE_CHARS: Final = 400  # of the turn before
+MAX_BEFORE_CHARS: Final = 200  # of each turn before
 MAX_KEPT_TURNS: Final = 1000  # some tens of kilobytes each
 
 
@@ -52,13 +53,16 @@ class Recall:
         return Memory.join([self._remember(*one) for one in texts], weight)
 
     def _before(self, turn: Turn) -> str:
-        opening, before = self._dialogue.opening, turn.parent
-        said = opening(before.name) + before.text + self._dialogue.closing if before and before.parent else ""
-        return said[-MAX_BEFORE_CHARS:] + opening(turn.name)
+        """Return the exchange before a turn; after a reply alone the model would take the turn for its own."""
+        exchange = list(islice(upwards(turn), 1, 3))[::-1]
+        if len(exchange) < 2:
+            exchange = []
+        said = [self._dialogue.opening(one.name) + one.text[-MAX_BEFORE_CHARS:] for one in exchange]
+        return "".join([text + self._dialogue.closing for text in said]) + self._dialogue.opening(turn.name)
 
     def _read(self, before: str, text: str) -> Memory:
         assert self._pointer is not None
         vocabulary = self._engine.vocabulary
         context = self._model.read(self._beginning, encode_lossy(vocabulary, before))
         ids = encode_lossy(vocabulary, text)
-        return self._pointer.remember(self._engine.hidden_states(context.state, ids)[0], ids)
+        return self._pointer.remember(self._engine.hidden_states(context.state, ids), ids)

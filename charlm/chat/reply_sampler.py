@@ -160,13 +160,11 @@ class ReplySampler:
             self.reason = "cancelled"
             return
         # Once something was learned, what counts is how much likelier that makes a reply at the same place. A weight
-        # far from 1 hides it behind how likely the reply is anyway.
+        # far from 1 hides it behind how likely the reply is anyway. With a memory, copies matter more.
         weight = self._dials.relevance
-        memory = start.context.memory
-        if memory is not None:  # a rare word is copied, not relevant
-            unconditional = replace(unconditional, memory=memory)
-        elif weight and isinstance(start.context, AdaptedContext) and start.context.delta:
-            weight, unconditional = LEARNED_MMI_WEIGHT, start.context.base
+        context = start.context
+        if weight and context.memory is None and isinstance(context, AdaptedContext) and context.delta:
+            weight, unconditional = LEARNED_MMI_WEIGHT, context.base
         bonus = None
         if self._dials.matching and (matcher := Matcher.of(self._model.base.checkpoint)):
             texts = [start.kept + one.text for one in candidates]

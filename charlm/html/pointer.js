@@ -6,7 +6,7 @@ const POINTER_WIDTH = 64; // of a query, a key and a value
 const BLOCK = 3 * POINTER_WIDTH; // key of the copy, key of the look, value
 const MIN_PROBABILITY = 1e-30; // keeps logarithms finite
 const MEAN_DECAY = 0.85; // of the weights in the mean of the positions behind one
-const MAX_BEFORE_CHARS = 400; // of the turn before
+const MAX_BEFORE_CHARS = 200; // of each turn before
 
 const pointerVectors = ({ layers, hidden }) => [layers * hidden, BLOCK + 2, 4 * BLOCK, POINTER_WIDTH];
 const lastChars = (text, count) => [...text].slice(-count).join("");
@@ -34,11 +34,12 @@ class Pointer {
     return turns.flatMap((turn) => turn.memory);
   }
 
-  // A turn is read after the turn before it, at the beginning of a chat.
+  // A turn is read after the exchange before it, at the beginning of a chat.
   *remember(transcript, turn, dialogue, vocabulary) {
-    const before = transcript.turns[transcript.turns.indexOf(turn) - 1];
-    const said = before ? dialogue.opening(before.name) + transcript.textOf(before, vocabulary) + dialogue.closing : "";
-    const lead = dialogue.beginning + lastChars(said, MAX_BEFORE_CHARS) + dialogue.opening(turn.name);
+    const place = transcript.turns.indexOf(turn), exchange = place < 2 ? [] : transcript.turns.slice(place - 2, place);
+    const text = (one) => lastChars(transcript.textOf(one, vocabulary), MAX_BEFORE_CHARS) + dialogue.closing;
+    const said = exchange.map((one) => dialogue.opening(one.name) + text(one)).join("");
+    const lead = dialogue.beginning + said + dialogue.opening(turn.name);
     const ids = vocabulary.encode(lastChars(transcript.textOf(turn, vocabulary), MAX_REMEMBERED_CHARS));
     const read = [...vocabulary.encode(lead), ...ids], products = []; // before each of the ids and after the last
     let { state } = this.model.start();

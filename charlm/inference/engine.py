@@ -79,20 +79,15 @@ class Engine:
             state, logits = self._read(state, segment, last_only=True)
         return state, logits[0]
 
-    def hidden_states(self, state: State, ids: Ids) -> tuple[Array, Array]:
-        """Read ids, (T,) for a single stream, or (T, B).
-
-        Returns h of all layers before each id and after the last, ((T + 1) * B, L * H), and the logits after each,
-        (T * B, V).
-        """
-        hidden, logits = [state.hidden], [np.empty((0, self.config.vocabulary), dtype=np.float32)]
-        for _, segment in _segments(ids, state.batch):
+    def hidden_states(self, state: State, ids: Ids) -> Array:
+        """Read ids, (T,), in a single stream; return h of all layers before each and after the last, (T + 1, L * H)."""
+        hidden = [state.hidden]
+        for _, segment in _segments(ids, 1):
             tape: list[LayerTape] = []
-            state, _, after = run(self._network, segment, state, tape=tape)
+            state, _, _ = run(self._network, segment, state, tape=tape)
             layers = [np.concatenate([one.h for one in layer.states]) for layer in tape]
             hidden.append(np.concatenate(layers, axis=1))
-            logits.append(after)
-        return np.concatenate(hidden), np.concatenate(logits)
+        return np.concatenate(hidden)
 
     def forward_with_activations(self, state: State, ids: Ids) -> Activations:
         """Read ids, (T,), at least one, in a single stream and keep the signals of its cells. Memory grows with T."""

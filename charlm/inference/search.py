@@ -58,11 +58,9 @@ def logprobs(engine: Engine, context: Context, texts: Sequence[Sequence[int]]) -
     for number, text in enumerate(texts):
         ids[: len(text), number] = text
         mask[: len(text), number] = True
-    hidden, logits = engine.hidden_states(context.state.repeat(len(texts)), ids[:-1])
-    logits = np.concatenate((np.repeat(context.logits[None], len(texts), axis=0), logits))
-    if context.memory is not None:
-        logits = context.memory.mix(hidden, logits)
-    log_p = log_softmax(logits).reshape(*ids.shape, -1)
+    _, logits = engine.forward(context.state.repeat(len(texts)), ids)
+    first = np.broadcast_to(context.logits, (1, *logits.shape[1:]))
+    log_p = log_softmax(np.concatenate((first, logits[:-1])))
     chosen = np.take_along_axis(log_p, ids[..., None], axis=-1)[..., 0]
     total: NDArray[np.float64] = np.where(mask, chosen, 0).sum(axis=0, dtype=np.float64)
     return total

@@ -45,7 +45,7 @@ def draw() -> None:
     chat = charlm.load("smalltalk").chat(seed=1)
     for line in LINES:
         chat.say(line)
-    conversation = chat.conversation
+    conversation = chat
     turns = [turn for turn in conversation.path if turn.author == "you"]
     memory = Recall.of(conversation.engine).memory(turns, conversation.dials.recall)
     reply = conversation.head
@@ -53,7 +53,7 @@ def draw() -> None:
     assert reply.parent is not None
     before = conversation.contexts.begin_turn(conversation.context(reply.parent), reply)
     ids = encode_lossy(conversation.engine.vocabulary, reply.text)
-    copies = memory.copies(conversation.engine.hidden_states(before.state, ids)[0][:-1])  # (T, N + 1)
+    copies = memory.copies(conversation.engine.hidden_states(before.state, ids)[:-1])  # (T, N + 1)
     console = Console(record=True, width=72, file=io.StringIO(), force_terminal=True)
     place = 1
     for turn in turns:

@@ -62,7 +62,7 @@ def test_trained_and_used_pointer_give_the_same_distribution(kind: str, cell: st
             state, logits = engine.step(state, index)
         ids = encode(turn.text)
         if place % 2 == 0:
-            memories.append(pointer.remember(engine.hidden_states(state, ids)[0], ids))
+            memories.append(pointer.remember(engine.hidden_states(state, ids), ids))
         for number, index in enumerate([*ids.tolist(), *encode(dialogue.closing).tolist()]):
             if place % 2 == 1 and number <= len(ids):
                 expected.append(Memory.join(memories, 1.0).mix(state.hidden, logits[None])[0, index])
