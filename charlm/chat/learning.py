@@ -15,6 +15,7 @@ from charlm.inference.context import Context
 from charlm.text.vocabulary import Vocabulary
 
 CANDIDATES_WITH_MATCHER: Final = 8
+RELEVANCE_WITH_POINTER: Final = 0.25  # with more, a copied name wins over "I don't know" where nothing was said
 
 
 def usual_learn_rate(vocabulary: Vocabulary) -> float:
@@ -29,7 +30,9 @@ def default_dials(model: Checkpoint) -> ChatConfig:
     matcher chooses well among many candidates.
     """
     rate = usual_learn_rate(model.vocabulary) if model.dialogue.has_turns else 0.0
-    return ChatConfig(learn=rate, candidates=CANDIDATES_WITH_MATCHER if model.matching else ChatConfig.candidates)
+    candidates = CANDIDATES_WITH_MATCHER if model.matching else ChatConfig.candidates
+    relevance = RELEVANCE_WITH_POINTER if model.pointer else ChatConfig.relevance
+    return ChatConfig(learn=rate, candidates=candidates, relevance=relevance)
 
 
 @dataclass(frozen=True)

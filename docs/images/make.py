@@ -126,7 +126,7 @@ async def xray() -> None:
     async with app.run_test(size=(120, 36)) as pilot:
         await wait_until_idle(app)
         await pilot.press("f10")
-        messages = "Hello! How was your weekend?", "Do you play an instrument?", "What do you like to cook?"
+        messages = "Hello, I'm Nadia.", "My cat is called Biscuit.", "I had pizza for dinner.", "What is my cat's name?"
         await talk(app, pilot, *messages)
         app.chat.xray.panel.focus()
         await pilot.press(*["right"] * 3, "enter")
