@@ -122,7 +122,7 @@ async def chat() -> None:
 
 async def xray() -> None:
     """Take a picture of the X-ray with one unit pinned."""
-    app = ChatApp({"model": str(SMALLTALK), "seed": 5, "keep": False})
+    app = ChatApp({"model": str(SMALLTALK), "seed": 6, "keep": False})
     async with app.run_test(size=(120, 36)) as pilot:
         await wait_until_idle(app)
         await pilot.press("f10")
