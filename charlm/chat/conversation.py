@@ -356,8 +356,8 @@ class Conversation:
         if has_candidates:
             unconditional = self.model.read(self.context(self.data.root), encode_lossy(vocabulary, opening))
         names = Names(self.data.your_names(turn), dials.names, vocabulary) if dials.names else None
-        turns = self.data.remembered_turns(turn) if dials.recall else []
-        memory = Recall.of(self.engine).memory(turns, dials.recall)
+        recall = Recall.of(self.engine) if dials.recall else None
+        memory = recall.memory(self.data.remembered_turns(turn), dials.recall) if recall else None
         start = SegmentStart(
             replace(context, names=names, memory=memory),
             kept=turn.text,

@@ -24,9 +24,8 @@ MAX_KEPT_TURNS: Final = 1000  # some tens of kilobytes each
 class Recall:
     """Remembers turns; the last ones are kept."""
 
-    def __init__(self, engine: Engine) -> None:
-        tensors = engine.checkpoint.pointer
-        self._pointer = Pointer(tensors) if tensors else None
+    def __init__(self, engine: Engine, pointer: Pointer) -> None:
+        self._pointer = pointer
         self._engine = engine
         self._dialogue = engine.checkpoint.dialogue
         self._model = StaticModel(engine)
@@ -36,18 +35,19 @@ class Recall:
 
     @staticmethod
     @lru_cache(maxsize=4)
-    def of(engine: Engine) -> Recall:
-        """Return the memories of a model; conversations share them."""
-        return Recall(engine)
+    def of(engine: Engine) -> Recall | None:
+        """Return the memories of a model, which conversations share; None without a pointer."""
+        tensors = engine.checkpoint.pointer
+        return Recall(engine, Pointer(tensors)) if tensors else None
 
     def memory(self, turns: Sequence[Turn], weight: float) -> Memory | None:
-        """Return a memory of turns; None without any or without a pointer.
+        """Return a memory of turns; None without any.
 
         Args:
             turns: in any order.
             weight: factor of the odds of a copy.
         """
-        if self._pointer is None or not turns:
+        if not turns:
             return None
         texts = [(self._before(turn), turn.text[-MAX_REMEMBERED_CHARS:]) for turn in turns]
         return Memory.join([self._remember(*one) for one in texts], weight)
@@ -61,7 +61,6 @@ class Recall:
         return "".join([text + self._dialogue.closing for text in said]) + self._dialogue.opening(turn.name)
 
     def _read(self, before: str, text: str) -> Memory:
-        assert self._pointer is not None
         vocabulary = self._engine.vocabulary
         context = self._model.read(self._beginning, encode_lossy(vocabulary, before))
         ids = encode_lossy(vocabulary, text)

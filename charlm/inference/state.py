@@ -35,7 +35,7 @@ class State:
 
     @property
     def hidden(self) -> Array:
-        """H of all layers, (B, L * H)."""
+        """The vectors h of all layers in one row, (B, L * H)."""
         return np.concatenate([layer.h for layer in self.layers], axis=1)
 
     def map(self, function: Callable[[Array], Array]) -> State:

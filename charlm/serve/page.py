@@ -1,4 +1,4 @@
-"""What only the page of the server asks for: the card of a model, and a look at a text."""
+"""Answers for the page of the server alone: the card of a model, and a look at a text."""
 
 from __future__ import annotations
 

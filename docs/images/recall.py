@@ -47,7 +47,9 @@ def draw() -> None:
         chat.say(line)
     conversation = chat
     turns = [turn for turn in conversation.path if turn.author == "you"]
-    memory = Recall.of(conversation.engine).memory(turns, conversation.dials.recall)
+    recall = Recall.of(conversation.engine)
+    assert recall is not None
+    memory = recall.memory(turns, conversation.dials.recall)
     reply = conversation.head
     assert memory is not None
     assert reply.parent is not None
