@@ -59,8 +59,13 @@ class KeyBar(Footer):
         yield from super().compose()
 
 
-class PagedList(OptionList):
-    """An option list that ignores page keys until it is laid out."""
+class TolerantList(OptionList):
+    """An option list that ignores page keys until it is laid out, and clicks on an option that is gone."""
+
+    @on(events.Click)
+    def _drop_late_click(self, event: events.Click) -> None:
+        if event.style.meta.get("option", -1) >= self.option_count:
+            event.prevent_default()
 
     def _move_page(self, direction: Direction) -> None:
         with suppress(KeyError):

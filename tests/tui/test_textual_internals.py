@@ -8,9 +8,10 @@ from contextlib import suppress
 from typing import ClassVar
 from weakref import WeakSet
 
+from rich.style import Style
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.events import Resize
+from textual.events import Click, Resize
 from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -18,7 +19,7 @@ from textual.widgets._footer import FooterKey
 from textual.worker import WorkerFailed
 
 from charlm.tui.screens.models import ModelPicker
-from charlm.tui.textual_internals import ClusterTextArea, KeyBar, PagedList, ReportingApp
+from charlm.tui.textual_internals import ClusterTextArea, KeyBar, ReportingApp, TolerantList
 
 
 class OneField(ReportingApp):
@@ -29,7 +30,7 @@ class OneField(ReportingApp):
 async def test_page_down_in_a_list_that_is_not_laid_out_does_nothing() -> None:
     app = OneField()
     async with app.run_test() as pilot:
-        options = PagedList(*"abc")
+        options = TolerantList(*"abc")
         options.display = False
         await app.mount(options)
         await pilot.pause()
@@ -59,6 +60,19 @@ async def wait_in_vain(app: OneField, pilot: Pilot[int]) -> None:
     await pilot.pause()
     worker.cancel()
     await pilot.pause()
+
+
+async def test_click_on_an_option_that_is_gone_does_nothing() -> None:
+    app = OneField()
+    async with app.run_test() as pilot:
+        options = TolerantList(*"abc")
+        await app.mount(options)
+        await pilot.pause()
+        last = Style(meta={"option": 2})
+        options.set_options("a")
+        options.post_message(Click(options, 1, 1, 0, 0, 1, shift=False, meta=False, ctrl=False, style=last))
+        await pilot.pause()
+        assert options.option_count == 1
 
 
 async def test_dialog_whose_result_nothing_waits_for_is_closed() -> None:

@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 
 from charlm.tui.graphemes import one_line
 from charlm.tui.screens.modal import Modal
-from charlm.tui.textual_internals import PagedList
+from charlm.tui.textual_internals import TolerantList
 from charlm.tui.widgets.wrapping import MIN_WIDTH_CELLS, wrap
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class ModelPicker(Modal[str | None]):
         self._cards = cards
         self._current = current
         self._field = Input(placeholder="type to narrow down")
-        self._list = PagedList(markup=False, compact=True)
+        self._list = TolerantList(markup=False, compact=True)
         self._list.can_focus = False  # keys are for the field; it passes some of them on
 
     def compose(self) -> ComposeResult:

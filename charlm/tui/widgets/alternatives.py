@@ -16,7 +16,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from charlm.tui.graphemes import bar, character_name, shorten
-from charlm.tui.textual_internals import PagedList
+from charlm.tui.textual_internals import TolerantList
 
 if TYPE_CHECKING:
     from charlm.inference.generate import Alternative
@@ -27,7 +27,7 @@ NAME_CELLS: Final = 9
 _BYTE = re.compile(r"<[0-9a-f]{2}>")  # label of a byte, where the vocabulary spells characters in bytes
 
 
-class Alternatives(PagedList):
+class Alternatives(TolerantList):
     """A numbered list, the most probable character first. Bytes cannot be chosen."""
 
     DEFAULT_CSS = """

@@ -12,6 +12,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from charlm.tui.graphemes import one_line
+from charlm.tui.textual_internals import TolerantList
 
 COMPLETION_CELLS: Final = 14  # a longer completion pushes its explanation to the right
 
@@ -36,7 +37,7 @@ def choices(
     return [(f"/{one}", help_text) for one, help_text in rows]
 
 
-class Completions(OptionList, can_focus=False):
+class Completions(TolerantList, can_focus=False):
     """Is mounted before the prompt in a vertical layout, takes no room, and is drawn over the widget above.
 
     It calls `take` with a clicked completion.

@@ -22,7 +22,7 @@ from textual.widgets.option_list import Option
 
 from charlm.tui.graphemes import one_line
 from charlm.tui.messages import CommandChosen
-from charlm.tui.textual_internals import PagedList
+from charlm.tui.textual_internals import TolerantList
 
 if TYPE_CHECKING:
     from charlm.chat.storage.listing import ConversationSummary
@@ -83,7 +83,7 @@ class ConversationsPanel(Vertical):
         self._timer: Timer | None = None
         self._query = ""
         self._search = Input(placeholder="search", select_on_focus=False, id="conversation-search")
-        self._list = PagedList(markup=False, compact=True, id="conversation-list")
+        self._list = TolerantList(markup=False, compact=True, id="conversation-list")
 
     def compose(self) -> ComposeResult:
         yield self._list  # first, so that Tab goes to it before the field, which is docked above
