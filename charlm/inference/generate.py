@@ -189,9 +189,11 @@ def _run(
         uniforms = [sampler.rngs[number].random() for number in running]
         if memory is not None:
             logits = memory.mix(state.hidden, logits)
-        logits = _with_biases(logits, [streams[number].bias for number in running])
+        biased = _with_biases(logits, [streams[number].bias for number in running])
         sample = fast_path.sample if len(running) == 1 else sampling.sample
-        ids, logprobs, entropies = sample(logits, params, banned, recent, uniforms)
+        ids, logprobs, entropies = sample(biased, params, banned, recent, uniforms)
+        if biased is not logits:  # log p is the model's, as with a temperature: a bias makes no reply more likely
+            logprobs = np.take_along_axis(sampling.log_softmax(logits), ids[:, None], axis=1)[:, 0].tolist()
         choices = _alternatives(sampler.engine.vocabulary, logits, alternatives) if alternatives else None
         state, logits = sampler.engine.step(state, ids)
         context = Context(state, logits[0]) if len(streams) == 1 else None

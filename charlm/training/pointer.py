@@ -38,9 +38,11 @@ POOL_BATCHES: Final = 16  # are drawn together and sorted by length
 STRETCH_CHARS: Final = 65_536  # of a contiguous part of the text
 LEARNING_RATE: Final = 0.004  # falls to zero
 WARMUP_BATCHES: Final = 50
+HIDDEN_TURNS: Final = 0.3  # share that cannot be copied: else it learns to copy the only name, whatever it names
 SEED: Final = 1
 CPU: Final = torch.device("cpu")
 QUERY_STD, MEMORY_STD = 0.05, 0.03
+SENTINEL_BIAS: Final = 5.0  # at first: copies are rare, but those of the most similar states count
 
 Turns = Sequence[Utterance]
 _TEXT, _REPLY = 0, 1  # kinds of characters
@@ -68,8 +70,15 @@ class TrainedPointer(nn.Module):
         for name, tensor in tensors.items():
             self.register_parameter(name.removeprefix("pointer."), nn.Parameter(torch.from_numpy(tensor.copy())))
         if model.pointer is None:
-            nn.init.normal_(self.get_parameter("query")[:-2], std=QUERY_STD)
-            nn.init.normal_(self.get_parameter("memory"), std=MEMORY_STD)
+            query, memory = self.get_parameter("query").data, self.get_parameter("memory").data
+            nn.init.normal_(query[:-2], std=QUERY_STD)
+            nn.init.normal_(memory, std=MEMORY_STD)
+            # It begins with copies of what followed similar states: h before a character and before the next have equal
+            # projections. From unrelated ones, copies are too bad to learn from, at least in Japanese.
+            copy_keys = memory.view(4, 3, POINTER_WIDTH, -1)[:, 0]
+            copy_keys[:] = 0
+            copy_keys[0] = query[:POINTER_WIDTH]
+            self.get_parameter("bias").data[-2] = SENTINEL_BIAS
 
     def forward(self, batch: Batch, hidden: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return log p of each target with and without the pointer, (B, N), and whether there is one.
@@ -90,7 +99,8 @@ class TrainedPointer(nn.Module):
         own_part, sentinels = torch.split(rest + self.get_parameter("bias"), [POINTER_WIDTH, 2], dim=-1)
         is_earlier = batch.turns.gather(1, texts)[:, None] < batch.turns.gather(1, replies)[:, :, None]
         can_see = is_earlier & has_text[:, None]
-        own, copied = _attention(copy_queries, copy_keys, sentinels[..., :1], can_see)
+        can_copy = can_see & ~self._is_hidden(batch.turns).gather(1, texts)[:, None]
+        own, copied = _attention(copy_queries, copy_keys, sentinels[..., :1], can_copy)
         _, seen = _attention(look_queries, look_keys, sentinels[..., 1:], can_see)
         chosen = targets.gather(1, replies)[..., None]
         logits_with_look = logits + F.linear(F.relu(own_part + seen @ values), self.get_parameter("output"))
@@ -98,6 +108,11 @@ class TrainedPointer(nn.Module):
         copies = (copied * (targets.gather(1, texts)[:, None] == chosen)).sum(-1)
         mixed = torch.log((own * log_p.exp())[..., 0] + copies + 1e-12)
         return mixed, torch.log_softmax(logits, -1).gather(-1, chosen)[..., 0], has_reply
+
+    def _is_hidden(self, turns: Tensor) -> Tensor:
+        """Draw turns that cannot be copied; return for each target, (B, T), whether its turn is one."""
+        is_hidden = torch.rand(len(turns), int(turns.max()) + 1) < (HIDDEN_TURNS if self.training else 0)
+        return is_hidden.gather(1, turns.clamp(min=0))
 
     def tensors(self) -> Tensors:
         """Return the weights for the model file, which are those in half precision."""

@@ -21,6 +21,7 @@ from charlm.errors import UsageError
 from charlm.inference.context import Context, StaticModel
 from charlm.inference.engine import Engine
 from charlm.inference.generate import Generation, Piece, Sampler, generate_batch, make_rng, new_seed
+from charlm.inference.name_bias import Names
 from charlm.inference.sampling import sample
 from charlm.inference.state import State
 from charlm.text.vocabulary import Vocabulary
@@ -102,6 +103,15 @@ def test_greedy_text_ignores_the_seed(engine: Engine) -> None:
         assert piece.id == context.logits.argmax()
         context = step(engine, context, piece.id)
     assert text_of(write(engine, SamplingConfig(temperature=0, seed=2), max_chars=60)) == text_of(pieces)
+
+
+def test_names_change_the_draw_but_no_probability_of_the_model(engine: Engine) -> None:
+    context = replace(begin(engine), names=Names(["bob"], 30.0, engine.vocabulary))
+    pieces = list(Generation(context, Sampler.seeded(engine, CHAINS["plain"]), max_chars=40))
+    assert "bob" in text_of(pieces)
+    for piece in pieces:
+        assert piece.logprob == pytest.approx(log_softmax(context.logits)[piece.id], abs=1e-4)
+        context = step(engine, context, piece.id)
 
 
 def test_saved_random_numbers_go_on_identically(engine: Engine) -> None:

@@ -43,7 +43,7 @@ def test_trained_and_used_pointer_give_the_same_distribution(kind: str, cell: st
     ]
     other = [Utterance(turn.name, "oh") for turn in turns[:4]]  # is padded
     batch = batch_of([turns, other], model)
-    trained = TrainedPointer(model)
+    trained = TrainedPointer(model).eval()
     trained.load_state_dict(
         {name.removeprefix("pointer."): torch.from_numpy(part) for name, part in model.pointer.items()}
     )
