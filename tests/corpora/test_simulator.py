@@ -171,6 +171,25 @@ def test_malformed_phrasing_is_an_error(text: str) -> None:
         parse(text)
 
 
+def test_sums_have_the_right_results(script: Script) -> None:
+    words = [script.lists[name].words for name in ("sum", "difference", "double", "half")]
+    names = {int(word.text): word.attributes["spoken"] for word in words[2] + words[3]}
+    names |= {int(word.attributes["result"]): word.attributes["word"] for one in words for word in one}
+    assert sorted(names) == list(range(21))
+    assert len(set(names.values())) == 21
+    for word in words[0] + words[1]:
+        a, b = int(word.attributes["a"]), int(word.attributes["b"])
+        operator = word.text.split()[1]
+        result = a + b if operator == "plus" else a - b
+        assert word.attributes["sign"] == f"{a} {'+' if operator == 'plus' else '-'} {b}"
+        assert word.attributes["spoken"] == f"{names[a]} {operator} {names[b]}"
+        assert (word.attributes["first"], word.attributes["second"]) == (names[a], names[b])
+        assert (word.attributes["result"], word.attributes["word"]) == (str(result), names[result])
+    for word in words[2] + words[3]:
+        result = int(word.text) * 2 if word in words[2] else int(word.text) // 2
+        assert (word.attributes["result"], word.attributes["word"]) == (str(result), names[result])
+
+
 def test_people_type_names_whole() -> None:
     english = language("english")
     speakers = Speakers(Script({"name": read_list(["Zorblatta"], "name")}), Random(1), 0.0)
