@@ -185,6 +185,10 @@ def test_sums_have_the_right_results(script: Script) -> None:
         assert word.attributes["spoken"] == f"{names[a]} {operator} {names[b]}"
         assert (word.attributes["first"], word.attributes["second"]) == (names[a], names[b])
         assert (word.attributes["result"], word.attributes["word"]) == (str(result), names[result])
+    for word in script.lists["product"].words:
+        a, b = (int(number) for number in word.text.split(" times "))
+        assert (word.attributes["sign"], word.attributes["spoken"]) == (f"{a} * {b}", f"{names[a]} times {names[b]}")
+        assert (word.attributes["result"], word.attributes["word"]) == (str(a * b), names[a * b])
     for word in words[2] + words[3]:
         result = int(word.text) * 2 if word in words[2] else int(word.text) // 2
         assert (word.attributes["result"], word.attributes["word"]) == (str(result), names[result])
