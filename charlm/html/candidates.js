@@ -77,8 +77,8 @@ function* drawCandidates(writer, matcher) {
     const bias = new NameBias(names, dials.names, vocabulary), decoder = vocabulary.decoder(), ids = [], scores = [];
     let text = "", context = transcript.context;
     for (; ids.length < dials.length && !text.endsWith(closing); yield) {
-      const logits = mixedLogits(writer, context, bias), id = draw(logits, dials, random.next());
-      scores.push(logSoftmax(logits)[id]);
+      const logits = mixedLogits(writer, context), id = draw(bias.mix(logits), dials, random.next());
+      scores.push(logSoftmax(logits)[id]); // names gain in the draw alone
       context = model.step(context.state, id);
       bias.advance(id);
       ids.push(id);

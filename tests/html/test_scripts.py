@@ -180,7 +180,7 @@ def test_best_candidate_is_chosen_as_in_python(tmp_path: Path) -> None:
     checkpoint = half(checkpoint, tmp_path)
     turns = ["Don't you like Zoe's 2 dogs?", "it\u2019s a caf\u00e9: \u732b\u304c\u3044\u308b\u3002", "Well_ yes!"]
     write = f"""
-        const transcript = new Transcript(model), random = new Random(3), names = [];
+        const transcript = new Transcript(model), random = new Random(3), names = ["bob", "ann"];
         for (const [k, text] of {json.dumps(["hi", "yes"])}.entries()) {{
           const turn = transcript.beginTurn(k ? "model" : "you", "", dialogue, vocabulary);
           transcript.read(vocabulary.encode(text));
