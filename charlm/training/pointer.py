@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -256,17 +257,21 @@ def _columns(turns: Turns, model: Checkpoint) -> NDArray[np.int64]:
 
 
 def main(path: str, *texts: str) -> None:
-    """Train a pointer on UTF-8 text files, and write it into a model file; raise CorpusError if there are few turns."""
+    """Train a pointer on UTF-8 text files, and write it into a model file; raise CorpusError if there are few turns.
+
+    Ctrl-C ends the training early: what was learned is written, and the next run goes on from there.
+    """
     torch.manual_seed(SEED)
     model = load(Path(path))
     text = "\n\n".join(Path(name).read_text(encoding="utf-8") for name in texts)
     pointer, last = TrainedPointer(model), None
-    for number, last in enumerate(train_pointer(model, pointer, text, SEED) if model.dialogue.has_turns else ()):
-        if number % 20 == 0:
-            print(f"{last.characters:,} characters, replies {last.plain:.4f} -> {last.loss:.4f} nats", flush=True)
+    with suppress(KeyboardInterrupt):
+        for number, last in enumerate(train_pointer(model, pointer, text, SEED) if model.dialogue.has_turns else ()):
+            if number % 20 == 0:
+                print(f"{last.characters:,} characters, replies {last.plain:.4f} -> {last.loss:.4f} nats", flush=True)
     if last is None:
         raise CorpusError(f"the text has no conversations of {MIN_TURNS} turns in the model's format")
-    record = replace(model.record, pointer_characters=last.characters)
+    record = replace(model.record, pointer_characters=model.record.pointer_characters + last.characters)
     save(replace(model, pointer=pointer.tensors(), record=record), Path(path))
 
 

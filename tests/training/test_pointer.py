@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from charlm.inference.sampling import log_softmax
 from charlm.model.lm import CharLM, load_tensors
 from charlm.text.conversations import Utterance
 from charlm.text.dialogue import Dialogue
-from charlm.training.pointer import TrainedPointer, batch_of, main, train_pointer
+from charlm.training.pointer import PointerStep, TrainedPointer, batch_of, main, train_pointer
 
 from ..chat.models import random_checkpoint, random_pointer
 
@@ -101,3 +103,21 @@ def test_command_writes_the_pointer_into_the_model_file(tmp_path: Path, monkeypa
     text.write_text("no\nturns")
     with pytest.raises(CorpusError, match="no conversations of 4 turns"):
         main(str(path), str(text))
+
+
+def test_interrupted_command_writes_what_was_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, text = tmp_path / "m.safetensors", tmp_path / "text.txt"
+    checkpoint.save(replace(random_checkpoint(), dialogue=Dialogue("lines")), path)
+    text.write_text(conversations(200))
+    steps = train_pointer
+
+    def interrupted(*arguments: Any) -> Iterator[PointerStep]:
+        yield next(steps(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("charlm.training.pointer.train_pointer", interrupted)
+    main(str(path), str(text))
+    first = checkpoint.load(path).record.pointer_characters
+    monkeypatch.undo()
+    main(str(path), str(text))
+    assert checkpoint.load(path).record.pointer_characters > first > 0
