@@ -15,7 +15,7 @@ from charlm.inference.context import Context
 from charlm.text.vocabulary import Vocabulary
 
 CANDIDATES_WITH_MATCHER: Final = 8
-RELEVANCE_WITH_POINTER: Final = 0.25  # with more, a copied name wins over "I don't know" where no name was stated
+RELEVANCE_WITH_POINTER: Final = 0.1  # copies count by themselves; with more, they win where no name was stated
 
 
 def usual_learn_rate(vocabulary: Vocabulary) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from charlm.inference.generate import Generation, Piece, Sampler, generate_batch
 from charlm.inference.matching import Matcher
 from charlm.inference.search import rerank_mmi
 
+COPY_WEIGHT = 0.5  # nats that a candidate of nothing but copies gains; measured
 LEARNED_MMI_WEIGHT = 0.9  # of the trained model's log p of a candidate, once the model has learned; measured
 MAX_EMPTY_TRIES = 8  # a reply that ends before it begins is drawn again
 
@@ -165,10 +167,11 @@ class ReplySampler:
         context = start.context
         if weight and context.memory is None and isinstance(context, AdaptedContext) and context.delta:
             weight, unconditional = LEARNED_MMI_WEIGHT, context.base
-        bonus = None
+        copied = [fmean([piece.copied for piece in one.pieces] or [0]) for one in candidates]
+        bonus = COPY_WEIGHT * self._dials.recall * np.array(copied)
         if self._dials.matching and (matcher := Matcher.of(self._model.base.checkpoint)):
             texts = [start.kept + one.text for one in candidates]
-            bonus = self._dials.matching * matcher.similarity(start.turns, texts)
+            bonus += self._dials.matching * matcher.similarity(start.turns, texts)
         ranked = rerank_mmi(self._model.base, candidates, weight, unconditional, bonus)
         best = first_new(ranked, lambda one: start.kept + one.text, start.avoid)
         for piece in with_alternatives(self._sampler.engine, start.context, best.pieces, start.alternatives):

@@ -3,6 +3,7 @@
 "use strict";
 
 const CONTEXT_TURNS = 2, PREVIOUS_WEIGHT = 0.5, PART_CHARS = 3;
+const COPY_WEIGHT = 0.5; // nats that a reply of nothing but copies gains
 const REPEATED = 100; // nats that a reply loses if it was said before
 // Words ("don't" is one), single characters of scripts without spaces, and signs.
 const WORD_OR_SIGN =
@@ -77,8 +78,9 @@ function* drawCandidates(writer, matcher) {
     const bias = new NameBias(names, dials.names, vocabulary), decoder = vocabulary.decoder(), ids = [], scores = [];
     let text = "", context = transcript.context;
     for (; ids.length < dials.length && !text.endsWith(closing); yield) {
-      const logits = mixedLogits(writer, context), id = draw(bias.mix(logits), dials, random.next());
-      scores.push(logSoftmax(logits)[id]); // names gain in the draw alone
+      const { logits, copied } = withCopies(writer, context), id = draw(bias.mix(logits), dials, random.next());
+      // Names gain in the draw alone, copies in the score.
+      scores.push(logSoftmax(logits)[id] + (copied ? COPY_WEIGHT * dials.recall * copied[id] : 0));
       context = model.step(context.state, id);
       bias.advance(id);
       ids.push(id);

@@ -60,7 +60,8 @@ class Pointer {
     return characters;
   }
 
-  // log p of the next id, with copies of the characters; `weight` is the factor of their odds.
+  // log p of the next id, with copies of the characters, and the share of copies in p; `weight` is the factor of their
+  // odds.
   mix(characters, weight, { state, logits }) {
     const { queries, looked, bias, model } = this;
     this.multiply(this.query, state, queries);
@@ -75,8 +76,10 @@ class Pointer {
     model.logits.set(logits);
     model.kernel.add(this.output, looked, model.logits);
     const p = logSoftmax(model.logits).map((logP) => copy[0] * Math.exp(logP));
-    characters.forEach(({ id }, at) => (p[id] += copy[at + 1]));
-    return p.map((value) => Math.log(Math.max(value, MIN_PROBABILITY)));
+    const copies = new Float32Array(p.length);
+    characters.forEach(({ id }, at) => (copies[id] += copy[at + 1]));
+    const mixed = p.map((value, id) => Math.max(value + copies[id], MIN_PROBABILITY));
+    return { logits: mixed.map(Math.log), copied: copies.map((value, id) => value / mixed[id]) };
   }
 
   // The softmax of the sentinel's score and those of the keys, which begin in the parts where their query does.

@@ -89,9 +89,9 @@ class Transcript {
   }
 }
 
-// The logits of the next id of a reply, with copies of what is remembered.
-function mixedLogits({ transcript, memory, recall }, context) {
-  return memory.length ? transcript.model.pointer.mix(memory, recall, context) : context.logits;
+// The logits of the next id of a reply, with copies of what is remembered, and the share of copies in each.
+function withCopies({ transcript, memory, recall }, context) {
+  return memory.length ? transcript.model.pointer.mix(memory, recall, context) : { logits: context.logits };
 }
 
 // Reads a person's words and writes one turn of the model's, an id a step, as charlm/inference/generate.py. `dials` may
@@ -163,7 +163,7 @@ class Writer {
 
   drawNext() {
     const { transcript, turn, closing, dials, random } = this;
-    const drawn = () => draw(this.bias.mix(mixedLogits(this, transcript.context)), dials, random.next());
+    const drawn = () => draw(this.bias.mix(withCopies(this, transcript.context).logits), dials, random.next());
     const id = this.chosen.pop() ?? drawn();
     transcript.read([id]);
     this.bias.advance(id);

@@ -47,6 +47,7 @@ class Piece(NamedTuple):
     id: int
     logprob: float  # log p of the id by the model, before the sampling chain; nats
     entropy: float  # of the model's distribution; nats
+    copied: float  # share of copies in the probability of the id, see `charlm.inference.pointer`
     alternatives: tuple[Alternative, ...]  # the likeliest ids at this place, if asked for
     context: Context | None  # after this id; None in a batch, where it would keep every state alive
 
@@ -187,8 +188,9 @@ def _run(
                 streams[number].recent = deque(streams[number].recent, maxlen=params.repetition_window)
         recent = [streams[number].recent for number in running] if params.repetition_penalty != 1 else None
         uniforms = [sampler.rngs[number].random() for number in running]
+        copied = None
         if memory is not None:
-            logits = memory.mix(state.hidden, logits)
+            logits, copied = memory.mix(state.hidden, logits)
         biased = _with_biases(logits, [streams[number].bias for number in running])
         sample = fast_path.sample if len(running) == 1 else sampling.sample
         ids, logprobs, entropies = sample(biased, params, banned, recent, uniforms)
@@ -201,7 +203,8 @@ def _run(
         for row, (number, index) in enumerate(zip(running, ids.tolist(), strict=True)):
             stream = streams[number]
             named = choices[row] if choices else ()
-            piece = Piece(stream.decode(index), index, logprobs[row], entropies[row], named, context)
+            share = 0.0 if copied is None else float(copied[row, index])
+            piece = Piece(stream.decode(index), index, logprobs[row], entropies[row], share, named, context)
             for shown in stream.accept(piece):
                 yield number, shown
             has_ended = has_ended or bool(stream.reason)

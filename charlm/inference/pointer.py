@@ -78,8 +78,13 @@ class Memory:
         """Return the shares of the model and of copies of each position in the next id, (B, N + 1), from h, (B, W)."""
         return self._copies(self._products(hidden))
 
-    def mix(self, hidden: Array, logits: Array) -> Array:
-        """Return log p of the next id, (B, V), with copies, from h of all layers, (B, W), and the logits, (B, V)."""
+    def mix(self, hidden: Array, logits: Array) -> tuple[Array, Array]:
+        """Return log p of the next id and the share of copies in p, both (B, V).
+
+        Args:
+            hidden: h of all layers, (B, W).
+            logits: of the model, (B, V).
+        """
         pointer, width = self.pointer, POINTER_WIDTH
         products = self._products(hidden)
         copy = self._copies(products)
@@ -88,10 +93,9 @@ class Memory:
         logits = logits + np.maximum(seen, 0).dot(pointer.output)
         p = np.exp(logits - logits.max(axis=1, keepdims=True))
         p *= copy[:, :1] / p.sum(axis=1, keepdims=True)
-        for row, shares in zip(p, copy, strict=True):
-            row += np.bincount(self.ids, shares[1:], len(row))
-        mixed: Array = np.log(np.maximum(p, MIN_PROBABILITY))
-        return mixed
+        copies = np.array([np.bincount(self.ids, shares, p.shape[1]) for shares in copy[:, 1:]], dtype=np.float32)
+        p = np.maximum(p + copies, MIN_PROBABILITY)
+        return np.log(p), copies / p
 
     def _products(self, hidden: Array) -> Array:
         products: Array = hidden.dot(self.pointer.query)  # (B, 3 D + 2)

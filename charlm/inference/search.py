@@ -39,7 +39,8 @@ def rerank_mmi(
     """
     if unconditional is None:
         unconditional, _ = read_prompt(StaticModel(engine), "")
-    anywhere = logprobs(engine, unconditional, [[piece.id for piece in one.pieces] for one in completions])
+    texts = [[piece.id for piece in one.pieces] for one in completions]
+    anywhere = logprobs(engine, unconditional, texts) if weight else np.zeros(len(texts))
     added = np.zeros(len(completions)) if bonus is None else bonus
     scores = {
         id(one): one.mean_logprob - weight * logprob / max(1, len(one.pieces)) + more if one.pieces else -np.inf

@@ -12,6 +12,7 @@ from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import MAX_REMEMBERED_CHARS, ConversationData
 from charlm.config import ChatConfig
 from charlm.inference.engine import Engine
+from charlm.inference.pointer import Memory, Pointer
 
 from .models import DIALOGUES, random_checkpoint, random_pointer
 from .talkers import KNOWN, texts
@@ -81,3 +82,18 @@ def test_higher_recall_makes_copies_likelier() -> None:
         shares.append(reply.count("a") / max(1, len(reply)))
     assert shares == sorted(shares)
     assert shares[2] > 2 * shares[0]
+
+
+@pytest.mark.parametrize("weight", [0.5, 2.0])
+def test_probability_is_that_of_copies_and_of_the_model(weight: float) -> None:
+    made = random_checkpoint(scale=0.5)
+    engine, pointer = Engine(made), Pointer({name: part / 20 for name, part in random_pointer(made.config).items()})
+    ids = made.vocabulary.encode("anna and bob")
+    memory = Memory.join([pointer.remember(engine.hidden_states(engine.start(), ids), ids)], weight)
+    state, logits = engine.prefill(engine.start(), ids[:5])
+    log_p, copied = memory.mix(state.hidden, logits[None])
+    assert np.exp(log_p).sum() == pytest.approx(1, abs=1e-5)
+    (shares,) = memory.copies(state.hidden)
+    copies = np.bincount(ids, shares[1:], len(made.vocabulary))
+    np.testing.assert_allclose(copied[0] * np.exp(log_p[0]), copies, atol=1e-6)
+    assert 0.1 < copies.sum() < 0.99

@@ -233,7 +233,7 @@ def test_pointer_mixes_in_copies_as_in_python(cell: str, form: str, tmp_path: Pa
     assert memory is not None
     ids, expected = encode_lossy(engine.vocabulary, "oh, Zb\u00f6"), []
     for one in ids:
-        expected.append(memory.mix(context.state.hidden, context.logits[None])[0])
+        expected.append(np.concatenate(memory.mix(context.state.hidden, context.logits[None])))
         context = model.read(context, np.array([one]))
     found = run_script(
         model_script(checkpoint)
@@ -251,11 +251,12 @@ def test_pointer_mixes_in_copies_as_in_python(cell: str, form: str, tmp_path: Pa
         return {ids.tolist()}.map((id) => {{
           const mixed = model.pointer.mix(remembered, 2, transcript.context);
           transcript.read([id]);
-          return [...mixed];
+          return [[...mixed.logits], [...mixed.copied]];
         }});
         """
     )
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+    assert np.max(np.array(expected)[:, 1]) > 0
 
 
 def test_transcript_goes_back_to_the_same_context(tmp_path: Path) -> None:

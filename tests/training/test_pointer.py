@@ -67,7 +67,7 @@ def test_trained_and_used_pointer_give_the_same_distribution(kind: str, cell: st
             memories.append(pointer.remember(engine.hidden_states(state, ids), ids))
         for number, index in enumerate([*ids.tolist(), *encode(dialogue.closing).tolist()]):
             if place % 2 == 1 and number <= len(ids):
-                expected.append(Memory.join(memories, 1.0).mix(state.hidden, logits[None])[0, index])
+                expected.append(Memory.join(memories, 1.0).mix(state.hidden, logits[None])[0][0, index])
                 expected_plain.append(log_softmax(logits)[index])
             state, logits = engine.step(state, index)
     np.testing.assert_allclose(found[0][is_target[0]].exp().numpy(), np.exp(expected), rtol=1e-4, atol=1e-6)
