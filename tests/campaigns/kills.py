@@ -68,7 +68,7 @@ def kill(process: subprocess.Popen[bytes], after: float) -> bool:
 
 def train(folder: Path, rng: random.Random) -> int:
     """Kill one training several times; return the number of kills."""
-    options = [*TINY, "--steps", "2000", "--evaluations", "8", "--dropout", "0.1", "--save-every", "0.05", "--quiet"]
+    options = [*TINY, "--steps", "500", "--evaluations", "8", "--dropout", "0.1", "--save-every", "0.05", "--quiet"]
     seconds = finish(folder, "train", HARBOUR, "-o", "whole", *options)
     model, kills = folder / "checkpoints" / "m.safetensors", 0
 
