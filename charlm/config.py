@@ -284,6 +284,7 @@ class ChatConfig(SamplerConfig):
             0,
             10,
             words=_OFF_AT_ZERO,
+            default_text="0.5 if the model has a pointer, else 1",
             stops=(*every(0.1, 0, 1), 1.5, 2, 3, 5, 10),
         ),
     ] = 1.0

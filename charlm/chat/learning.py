@@ -15,7 +15,9 @@ from charlm.inference.context import Context
 from charlm.text.vocabulary import Vocabulary
 
 CANDIDATES_WITH_MATCHER: Final = 8
-RELEVANCE_WITH_POINTER: Final = 0.1  # copies count by themselves; with more, they win where no name was stated
+# Copies of a candidate count by themselves. With more of these, a copied name wins where no name was stated.
+RELEVANCE_WITH_POINTER: Final = 0.1
+MATCHING_WITH_POINTER: Final = 0.5
 
 
 def usual_learn_rate(vocabulary: Vocabulary) -> float:
@@ -31,8 +33,10 @@ def default_dials(model: Checkpoint) -> ChatConfig:
     """
     rate = usual_learn_rate(model.vocabulary) if model.dialogue.has_turns else 0.0
     candidates = CANDIDATES_WITH_MATCHER if model.matching else ChatConfig.candidates
-    relevance = RELEVANCE_WITH_POINTER if model.pointer else ChatConfig.relevance
-    return ChatConfig(learn=rate, candidates=candidates, relevance=relevance)
+    dials = ChatConfig(learn=rate, candidates=candidates)
+    if model.pointer:
+        dials = dials.changed(relevance=RELEVANCE_WITH_POINTER, matching=MATCHING_WITH_POINTER)
+    return dials
 
 
 @dataclass(frozen=True)
