@@ -99,7 +99,7 @@ class Monkey:
 
     @property
     def growth(self) -> int:
-        """How much more memory the app used at most in the last third than before, KiB."""
+        """The growth of the largest memory in the last third of the time, KiB."""
         first = len(self.memory) * 2 // 3
         return max(self.memory[first:]) - max(self.memory[:first]) if first else 0
 
