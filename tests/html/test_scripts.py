@@ -14,6 +14,7 @@ from charlm.cells import CELLS
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.learning import default_dials
 from charlm.chat.recall import Recall
+from charlm.chat.reply_sampler import COPY_WEIGHT
 from charlm.chat.turns import Segment, Turn
 from charlm.checkpoint import Checkpoint, load, save
 from charlm.config import SamplingConfig
@@ -193,9 +194,10 @@ def test_best_candidate_is_chosen_as_in_python(tmp_path: Path) -> None:
         let drawn;
         do drawn = choice.next(); while (!drawn.done);
         const similarity = model.matcher.similarity({json.dumps(turns[:2])}, {json.dumps(turns)});
-        return [similarity, drawn.value.map(({{ text, score }}) => [text, score])];
+        return [similarity, drawn.value.map(({{ text, score }}) => [text, score]), COPY_WEIGHT];
     """
-    similarity, drawn = run_script(model_script(checkpoint) + write)
+    similarity, drawn, copy_weight = run_script(model_script(checkpoint) + write)
+    assert copy_weight == COPY_WEIGHT
     matcher = Matcher.of(checkpoint)
     assert matcher is not None
     np.testing.assert_allclose(similarity, matcher.similarity(turns[:2], turns), atol=1e-4)
