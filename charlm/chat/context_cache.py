@@ -97,6 +97,13 @@ class ContextCache:
                     oldest, _ = self._adapted.popitem(last=False)
                     oldest.context = None
 
+    def release(self) -> None:
+        """Forget the contexts that have learned something. Turns refer to one another, and are collected late."""
+        with self._lock:
+            for turn in self._adapted:
+                turn.context = None
+            self._adapted.clear()
+
     def _is_full(self) -> bool:
         deltas = [turn.context.delta for turn in self._adapted if isinstance(turn.context, AdaptedContext)]
         sizes = {id(delta): delta.size for delta in deltas}  # many turns share one

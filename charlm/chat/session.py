@@ -63,13 +63,14 @@ class Session:
         self.store = ConversationStore() if options.keep else None
         self._news: list[str] = []
         self._options = options
+        self._conversation: Conversation | None = None
         summary = self._find_resumed()
         # A conversation goes on with its own model, unless another one is asked for.
         name = options.model or (summary.model if summary is not None else None)
         self._load(default_model() if name is None else self._find(name))
         if summary is None:
             dials = self._with_options(default_dials(self.engine.checkpoint))
-            self.conversation = self._create(options.you, options.bot, dials, options.seed)
+            self._go_to(self._create(options.you, options.bot, dials, options.seed))
             return
         self.open(summary.number)
         if options.dials or options.preset or options.learn:
@@ -156,11 +157,23 @@ class Session:
         """Number of the conversation in the database; None before its first turn, or without a store."""
         return self.conversation.data.number
 
+    @property
+    def conversation(self) -> Conversation:
+        """The open conversation."""
+        assert self._conversation is not None
+        return self._conversation
+
+    def _go_to(self, conversation: Conversation) -> None:
+        """Make a conversation the open one."""
+        if self._conversation is not None:
+            self._conversation.contexts.release()
+        self._conversation = conversation
+
     def new(self) -> None:
         """Start a new conversation, with the speakers and settings of the open one."""
         old = self.conversation.data
         you, bot = (old.you, old.bot) if self.dialogue.has_names else (None, None)
-        self.conversation = self._create(you, bot, self.conversation.dials, None)
+        self._go_to(self._create(you, bot, self.conversation.dials, None))
 
     def open(self, number: int) -> None:
         """Open a saved conversation, with its own model if that still exists."""
@@ -171,7 +184,7 @@ class Session:
                 self._load(self._find(summary.model))
             except NotFoundError:
                 self._news.append(f"the model {summary.model} no longer exists; {self.name} reads the text instead")
-        self.conversation = store.open(number, self.name, self.engine, self.dialogue)
+        self._go_to(store.open(number, self.name, self.engine, self.dialogue))
         self.conversation.contexts.fetch(self.conversation.head)  # shows the learned weights before the next turn
         if self.conversation.data.fingerprint != self.engine.fingerprint:
             self._news.append(f"{self.name} has changed since this conversation; it reads the text again")
@@ -225,7 +238,7 @@ class Session:
             dials = replace(dials, learn=new.learn)
         if dials.candidates == old.candidates:
             dials = replace(dials, candidates=new.candidates)
-        self.conversation = self._create(None, None, dials, None)
+        self._go_to(self._create(None, None, dials, None))
 
     def change_speakers(self, you: str | None, bot: str | None) -> None:
         """Start a new conversation with other speakers. None leaves a speaker as it is."""
@@ -233,7 +246,7 @@ class Session:
             hint = "train on a text in format transcript or play"
             raise UsageError(f"the text of {self.name} names no speakers", hint)
         old = self.conversation.data
-        self.conversation = self._create(you or old.you, bot or old.bot, self.conversation.dials, None)
+        self._go_to(self._create(you or old.you, bot or old.bot, self.conversation.dials, None))
 
     def substitute(self, character: str) -> str | None:
         """Return the text that the model reads for an unknown character, possibly empty; None for a known one."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from charlm.adapt.learner import AdaptedContext
 from charlm.chat.learning import CANDIDATES_WITH_MATCHER
 from charlm.chat.reply import Observer
 from charlm.chat.session import ChatOptions, Session
@@ -147,6 +148,19 @@ def test_new_conversation_keeps_speakers_and_settings(begin: Open) -> None:
     assert session.number is None
     assert (session.conversation.data.you, session.conversation.data.bot) == ("BABA", "BOB")
     assert session.conversation.dials == first.dials
+
+
+def test_learned_weights_of_a_conversation_that_is_left_are_freed(begin: Open) -> None:
+    session = begin("hello", "again", learn=True)
+    left = session.conversation
+    learned = left.contexts.context(left.head)
+    assert isinstance(learned, AdaptedContext)
+    weights = learned.delta.to_bytes()
+    session.new()
+    assert not any(isinstance(turn.context, AdaptedContext) for turn in left.path)  # turns are collected late
+    again = left.contexts.context(left.head)
+    assert isinstance(again, AdaptedContext)
+    assert again.delta.to_bytes() == weights
 
 
 def test_removing_the_open_conversation_starts_a_new_one(begin: Open) -> None:
