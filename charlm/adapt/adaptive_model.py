@@ -56,6 +56,11 @@ class AdaptiveModel:
             self._learner = Learner(self.base, settings, _statistics(self.base))
         return self._learner
 
+    def release(self) -> None:
+        """Free the working weights, which are several times as large as the model, until they are needed again."""
+        with self._lock:
+            self._learner = None
+
     def start(self) -> Context:
         return self._static.start()
 

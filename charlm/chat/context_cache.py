@@ -98,7 +98,8 @@ class ContextCache:
                     oldest.context = None
 
     def release(self) -> None:
-        """Forget the contexts that have learned something. Turns refer to one another, and are collected late."""
+        """Free all that was learned; it can be read again. Turns refer to one another, and are collected late."""
+        self.model.release()
         with self._lock:
             for turn in self._adapted:
                 turn.context = None
