@@ -31,11 +31,11 @@ class Mix:
 
     memory: float = 0.4  # share of the stated facts that are asked for
     distances: tuple[tuple[int, float], ...] = ((1, 4), (2, 3), (3, 3), (4, 2), (6, 2), (8, 1), (10, 1), (12, 1))
-    tell: float = 0.25  # share of the exchanges that are chosen because they state a fact
+    tell: float = 0.12  # share of the exchanges that are chosen because they state a fact
     never_told: float = 1.0  # questions about facts never stated, for each one about a stated fact
     correct: float = 0.1  # share of the stated facts that are corrected
     made_up: float = 0.5  # share of made-up words in the lists that have them
-    stay: float = 0.4  # share of the exchanges that stay with the topic
+    stay: float = 0.25  # share of the exchanges that stay with the topic
     greet: float = 0.5  # share of the conversations that begin with a greeting
     min_turns: int = 3  # of the person
     max_turns: int = 14
