@@ -171,27 +171,28 @@ def test_malformed_phrasing_is_an_error(text: str) -> None:
         parse(text)
 
 
-def test_sums_have_the_right_results(script: Script) -> None:
-    words = [script.lists[name].words for name in ("sum", "difference", "double", "half")]
-    names = {int(word.text): word.attributes["spoken"] for word in words[2] + words[3]}
-    names |= {int(word.attributes["result"]): word.attributes["word"] for one in words for word in one}
-    assert sorted(names) == list(range(21))
-    assert len(set(names.values())) == 21
-    for word in words[0] + words[1]:
-        a, b = int(word.attributes["a"]), int(word.attributes["b"])
-        operator = word.text.split()[1]
-        result = a + b if operator == "plus" else a - b
-        assert word.attributes["sign"] == f"{a} {'+' if operator == 'plus' else '-'} {b}"
-        assert word.attributes["spoken"] == f"{names[a]} {operator} {names[b]}"
-        assert (word.attributes["first"], word.attributes["second"]) == (names[a], names[b])
-        assert (word.attributes["result"], word.attributes["word"]) == (str(result), names[result])
-    for word in script.lists["product"].words:
-        a, b = (int(number) for number in word.text.split(" times "))
-        assert (word.attributes["sign"], word.attributes["spoken"]) == (f"{a} * {b}", f"{names[a]} times {names[b]}")
-        assert (word.attributes["result"], word.attributes["word"]) == (str(a * b), names[a * b])
-    for word in words[2] + words[3]:
-        result = int(word.text) * 2 if word in words[2] else int(word.text) // 2
-        assert (word.attributes["result"], word.attributes["word"]) == (str(result), names[result])
+def test_sums_are_written_in_signs_and_in_words(script: Script) -> None:
+    sums, differences, products, *others = (
+        script.lists[name].words for name in ("sum", "difference", "product", "double", "half")
+    )
+    names = {int(word.text): word.attributes["spoken"] for one in others for word in one}
+    names |= {
+        int(word.attributes[n]): word.attributes[name] for n, name in (("a", "first"), ("b", "second")) for word in sums
+    }
+    for word in sums + differences + products:
+        a, operator, b = word.text.split()
+        sign = {"plus": "+", "minus": "-", "times": "*"}[operator]
+        assert word.attributes["sign"] == f"{a} {sign} {b}"
+        assert word.attributes["spoken"] == f"{names[int(a)]} {operator} {names[int(b)]}"
+
+
+def test_model_does_not_calculate(script: Script) -> None:
+    exchanges = [one for one in script.exchanges if one.topic == "play" and one.name in ("sum", "take away", "times")]
+    replies = [
+        line.phrasing for one in exchanges for block in one.blocks if block.speaker == "B" for line in block.lines
+    ]
+    assert len(replies) == 30
+    assert not any(list(phrasing.slots()) for phrasing in replies)
 
 
 def test_people_type_names_whole() -> None:
