@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import pairwise
+from typing import Final
 
 from textual import events, on
 from textual._widget_navigation import Direction
 from textual.app import App, ComposeResult
+from textual.notifications import Notification, Notify
 from textual.screen import Screen, ScreenResultType
 from textual.widget import Widget
 from textual.widgets import Footer, OptionList, TextArea
@@ -19,6 +21,20 @@ from textual.worker import WorkerFailed
 
 from charlm.tui.graphemes import UNLIMITED, lay_out
 from charlm.tui.widgets.wrapping import MIN_WIDTH_CELLS, wrap
+
+MIN_TOAST_SECONDS: Final = 0.1
+
+
+class LateNotification(Notification):
+    """A notification with time left. Textual's timer of one that expires just before it is shown never lets go."""
+
+    @property
+    def time_left(self) -> float:
+        return max(MIN_TOAST_SECONDS, super().time_left)
+
+    @property
+    def has_expired(self) -> bool:
+        return super().time_left <= 0
 
 
 class ReportingApp(App[int]):
@@ -30,6 +46,10 @@ class ReportingApp(App[int]):
 
     def _fatal_error(self) -> None:
         self._close_messages_no_wait()
+
+    def _on_notify(self, event: Notify) -> None:
+        """Runs before Textual's own, which shows the notification."""
+        event.notification = LateNotification(**vars(event.notification))
 
     async def on_event(self, event: events.Event) -> None:
         try:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from contextlib import suppress
+from itertools import count
 from typing import ClassVar
 from weakref import WeakSet
 
+import pytest
 from rich.style import Style
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -16,6 +19,7 @@ from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.widgets import Input
 from textual.widgets._footer import FooterKey
+from textual.widgets._toast import Toast
 from textual.worker import WorkerFailed
 
 from charlm.tui.screens.models import ModelPicker
@@ -159,3 +163,20 @@ async def test_crash_of_a_worker_is_its_own_error() -> None:
             await pilot.pause()
     assert isinstance(app.crash, KeyError)
     assert app.crash.__traceback__ is not None
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("looks", range(1, 6))
+async def test_notification_that_expires_before_it_is_shown_goes_away(
+    looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = OneField()
+    async with app.run_test(notifications=True) as pilot:
+        clock = count(int(time.time()) + 1)  # of a slow machine: a look at it takes a second
+        monkeypatch.setattr("textual.notifications.time", clock.__next__)
+        app.notify("late", timeout=looks + 0.5)
+        for _ in range(100):
+            await pilot.pause(0.05)
+            if not app.query(Toast):
+                break
+        assert not app.query(Toast)
