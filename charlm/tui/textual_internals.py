@@ -26,7 +26,7 @@ MIN_TOAST_SECONDS: Final = 0.1
 
 
 class LateNotification(Notification):
-    """A notification with time left. Textual's timer of one that expires just before it is shown never lets go."""
+    """A notification that always has time left: Textual starts a timer of that time, and a negative one never ends."""
 
     @property
     def time_left(self) -> float:

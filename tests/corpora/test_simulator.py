@@ -191,7 +191,7 @@ def test_model_does_not_calculate(script: Script) -> None:
     replies = [
         line.phrasing for one in exchanges for block in one.blocks if block.speaker == "B" for line in block.lines
     ]
-    assert len(replies) == 30
+    assert len(exchanges) == 3
     assert not any(list(phrasing.slots()) for phrasing in replies)
 
 

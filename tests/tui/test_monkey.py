@@ -32,7 +32,7 @@ pytestmark = [
 ]
 
 MAX_ANSWER_SECONDS: Final = 2.0
-MAX_GROWTH_KIB: Final = 250_000  # of the largest memory, in the last third: a bundled model that learns takes 205 MB
+MAX_GROWTH_KIB: Final = 30_000  # of the largest memory, in the last third: before, a larger model may be opened
 BURSTS_PER_CHECK: Final = 25
 PASTE_OFF: Final = "\x1b[?2004l"  # is written first when the app leaves its screen
 
