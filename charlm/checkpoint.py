@@ -68,6 +68,7 @@ class TrainingRecord:
     base_fingerprint: str = ""  # see `Checkpoint.fingerprint`
     settings: dict[str, object] = field(default_factory=dict)  # TrainConfig
     matching_pairs: int = 0  # contexts and replies that the matcher was trained on; 0 without one
+    matching_statements: int = 0  # replies with a word from an earlier turn, that it was trained on; 0 if too few
     pointer_characters: int = 0  # that the pointer was trained on; 0 without one
     precision: str = ""
     device: str = ""

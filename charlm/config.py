@@ -262,7 +262,7 @@ class ChatConfig(SamplerConfig):
             "draw this many replies and show the most relevant; 1 streams the reply as it is drawn",
             1,
             64,
-            default_text="8 if the model has a matcher, else 4",
+            default_text="16 if the model has a matcher, else 4",
             stops=(1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64),
         ),
     ] = 4

@@ -357,7 +357,8 @@ class Conversation:
             unconditional = self.model.read(self.context(self.data.root), encode_lossy(vocabulary, opening))
         names = Names(self.data.your_names(turn), dials.names, vocabulary) if dials.names else None
         recall = Recall.of(self.engine) if dials.recall else None
-        memory = recall.memory(self.data.remembered_turns(turn), dials.recall) if recall else None
+        sources = self.data.remembered_turns(turn) if recall else []
+        memory = recall.memory(sources, dials.recall) if recall else None
         start = SegmentStart(
             replace(context, names=names, memory=memory),
             kept=turn.text,
@@ -367,6 +368,7 @@ class Conversation:
             avoid=self.texts_to_avoid(turn) if has_candidates else (),
             unconditional=unconditional,
             turns=[one.text for one in islice(upwards(turn), 1, CONTEXT_TURNS + 1)][::-1] if has_candidates else (),
+            sources=[one.text for one in sources],
             alternatives=alternatives,
         )
         return ReplySampler(self.model, start, controls, cancel)

@@ -14,7 +14,7 @@ from charlm.errors import CharlmError, CheckpointError
 from charlm.inference.context import Context
 from charlm.text.vocabulary import Vocabulary
 
-CANDIDATES_WITH_MATCHER: Final = 8
+CANDIDATES_WITH_MATCHER: Final = 16
 # Copies of a candidate count by themselves. With more of these, a copied name wins where no name was stated.
 RELEVANCE_WITH_POINTER: Final = 0.1
 MATCHING_WITH_POINTER: Final = 0.5

@@ -19,11 +19,13 @@ from charlm.chat.turns import SamplerCheckpoint, Segment, restored_rng
 from charlm.config import ChatConfig
 from charlm.inference.context import Context, StaticModel, never
 from charlm.inference.engine import Engine
-from charlm.inference.generate import Generation, Piece, Sampler, generate_batch, with_alternatives
+from charlm.inference.generate import Completion, Generation, Piece, Sampler, generate_batch, with_alternatives
 from charlm.inference.matching import Matcher
 from charlm.inference.search import rerank_mmi
 
 COPY_WEIGHT = 0.5  # nats that a candidate of nothing but copies gains; measured
+SUPPORT_WEIGHT = 1.0  # nats of the cosine between a candidate and the turn that it copies from; measured
+MIN_SUPPORT = 0.25  # cosine; with less of it a candidate loses
 LEARNED_MMI_WEIGHT = 0.9  # of the trained model's log p of a candidate, once the model has learned; measured
 MAX_EMPTY_TRIES = 8  # a reply that ends before it begins is drawn again
 
@@ -64,6 +66,7 @@ class SegmentStart:
     avoid: Sequence[str] = ()  # texts that a candidate is not to repeat, the newest first
     unconditional: Context | None = None  # of the speaker without a conversation; None if there are no candidates
     turns: Sequence[str] = ()  # texts of the last turns, which a candidate has to match
+    sources: Sequence[str] = ()  # texts that a candidate may copy from
     alternatives: int = 0  # how many likeliest ids each piece names
 
 
@@ -172,6 +175,7 @@ class ReplySampler:
         if self._dials.matching and (matcher := Matcher.of(self._model.base.checkpoint)):
             texts = [start.kept + one.text for one in candidates]
             bonus += self._dials.matching * matcher.similarity(start.turns, texts)
+            bonus += [self._support(matcher, one) for one in candidates]
         ranked = rerank_mmi(self._model.base, candidates, weight, unconditional, bonus)
         best = first_new(ranked, lambda one: start.kept + one.text, start.avoid)
         for piece in with_alternatives(self._sampler.engine, start.context, best.pieces, start.alternatives):
@@ -183,6 +187,13 @@ class ReplySampler:
             self.draws += 1
             yield self._show(piece)
         self.reason = best.reason
+
+    def _support(self, matcher: Matcher, candidate: Completion) -> float:
+        """Return the nats that a candidate gains or loses by what it copies."""
+        text = "".join([piece.text for piece in candidate.pieces])
+        copied = [piece.copied for piece in candidate.pieces for _ in piece.text]
+        support = matcher.support(text, copied, self._start.sources, self._start.turns[-1])
+        return 0.0 if support is None else SUPPORT_WEIGHT * (support - MIN_SUPPORT)
 
     def _stream(self, context: Context) -> Generator[Piece, None, Context]:
         """Draw character by character; return the context after the last one shown."""

@@ -50,11 +50,13 @@ def evaluate_dialogue(
         "relevance": [one.in_context - one.out_of_context for one in scores],
         "relevance, learning": [one.adapted - one.out_of_context for one in scores],
     }
+    rankings["shared words"] = [one.shared_words for one in scores]
     if engine.checkpoint.matching:
         matching = [one.matching for one in scores]
         for name in ("relevance", "relevance, learning"):
             rankings[f"{name}, matching"] = [one + other for one, other in zip(rankings[name], matching, strict=True)]
         rankings["matching"] = matching
+        rankings["matching, shared words"] = [one.matching + one.shared_words for one in scores]
     ranks = {name: response_selection.rank_true_replies(ranking) for name, ranking in rankings.items()}
     characters = float(sum(one.lengths[0] for one in scores)) * math.log(2)
     bits = float(sum(-one.in_context[0] for one in scores)) / characters  # of true replies after their context

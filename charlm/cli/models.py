@@ -183,10 +183,10 @@ def _rows(path: Path, header: ModelHeader) -> Iterator[tuple[str, str]]:
         yield "", f"{how['lanes']} lanes x {how['chunk']} steps, rate {how['learning_rate']}, seed {how['seed']}"
         yield "", f"{machine}, torch {record.versions.get('torch', '?')}"
     if record.matching_pairs:
-        yield (
-            "matching",
-            f"ranks candidates of a reply, trained on {record.matching_pairs:,} replies and their contexts",
-        )
+        pairs = f"{record.matching_pairs:,} replies and their contexts"
+        yield "matching", f"ranks candidates of a reply, trained on {pairs}"
+    if record.matching_statements:
+        yield "", f"and on {record.matching_statements:,} replies with a word from an earlier turn"
     if record.pointer_characters:
         yield "pointer", f"copies from what you said, trained on {record.pointer_characters:,} characters"
     if record.validation is not None:

@@ -81,6 +81,7 @@ def card(checkpoint: Checkpoint, name: str) -> dict[str, object]:
         },
         "tensors": [[name, tensor.shape] for name, tensor in _network(checkpoint).items()],
         "matching": list(matching_shapes().items()) if checkpoint.matching else [],
+        "hasStatements": checkpoint.record.matching_statements > 0,
         "vocabulary": {"characters": "".join(vocabulary.characters), "bytes": vocabulary.has_bytes},
         "dialogue": asdict(dialogue) | {"beginning": dialogue.beginning, "closing": dialogue.closing},
         "dials": {

@@ -180,7 +180,7 @@ class Model {
       for (const name in tensors) if (name.startsWith(prefix)) own[name.slice(prefix.length)] = tensors[name];
       this.layers.push(new Layer(kernel, own, number ? config.hidden : config.embedding, cell, config));
     }
-    this.matcher = card.matching.length ? new Matcher(card.matching, halves) : null;
+    this.matcher = card.matching.length ? new Matcher(card.matching, halves, card.hasStatements) : null;
     this.pointer = tensors["pointer.query"] ? new Pointer(this, tensors) : null;
     this.projections = []; // W_x e + b of the first layer by id: it depends on nothing else
   }

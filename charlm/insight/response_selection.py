@@ -7,6 +7,7 @@ Log p(reply) is a mean over conversations that the model samples. The beginning 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,7 +21,8 @@ from charlm.errors import CorpusError
 from charlm.inference.context import Context, StaticModel, encode_lossy
 from charlm.inference.engine import Engine
 from charlm.inference.generate import generate_batch
-from charlm.inference.matching import Matcher
+from charlm.inference.matching import CONTEXT_TURNS as MATCHED_TURNS
+from charlm.inference.matching import PREVIOUS_WEIGHT, Matcher, values
 from charlm.inference.search import logprobs
 from charlm.text.conversations import Utterance
 from charlm.text.dialogue import Dialogue
@@ -28,7 +30,8 @@ from charlm.text.dialogue import Dialogue
 CONTEXT_TURNS = 8  # before the reply
 DISTRACTORS = 9  # replies from elsewhere
 MAX_REPLY_CHARS = 400  # longer replies are cut
-MATCHING_NATS = 12.0  # of the matcher's cosine next to log p
+MATCHING_NATS = 200.0  # of the matcher's similarity next to log p, whose error grows with the length; measured
+SHARED_WORDS_NATS = 150.0  # of the cosine of the words of context and reply; measured
 SAMPLED_CONTEXTS, SAMPLED_CONTEXT_CHARS = 8, 400  # conversations that the model samples, and their length
 
 
@@ -51,7 +54,8 @@ class ResponseScores(NamedTuple):
     in_context: NDArray[np.float64]
     out_of_context: NDArray[np.float64]  # mean over sampled contexts
     adapted: NDArray[np.float64]  # in context, by a model adapted to it; `in_context` without a learner
-    matching: NDArray[np.float64]  # MATCHING_NATS times the cosine of the model's matcher; zeros without one
+    matching: NDArray[np.float64]  # MATCHING_NATS times the similarity by the model's matcher; zeros without one
+    shared_words: NDArray[np.float64]  # SHARED_WORDS_NATS times the cosine of `shared_words`; knows no model
     lengths: NDArray[np.int64]  # ids of a reply and its end
 
 
@@ -105,18 +109,33 @@ def score(
     others = [StaticModel(engine).read(context, named) for context in contexts]
     out_of_context = np.mean([logprobs(engine, context, ids) for context in others], axis=0)
     in_context = logprobs(engine, after_context(engine, dialogue, case), ids)
-    matching = np.zeros(len(ids))
+    turns, matching = [one.text for one in case.context], np.zeros(len(ids))
     if matcher := Matcher.of(engine.checkpoint):
-        matching = MATCHING_NATS * matcher.similarity([one.text for one in case.context], case.replies)
+        matching = MATCHING_NATS * matcher.similarity(turns, case.replies)
+    shared = SHARED_WORDS_NATS * np.array([shared_words(turns, reply) for reply in case.replies])
     if learner is None:
-        return ResponseScores(in_context, out_of_context, in_context, matching, lengths)
+        return ResponseScores(in_context, out_of_context, in_context, matching, shared, lengths)
     context = learner.start(dialogue.beginning)
     for turn in case.turns(dialogue):
         context = learner.read(context, turn).context
     if opening:
         context = learner.read(context, opening, learn=False).context
     adapted = logprobs(learner.engine(context), context, ids)
-    return ResponseScores(in_context, out_of_context, adapted, matching, lengths)
+    return ResponseScores(in_context, out_of_context, adapted, matching, shared, lengths)
+
+
+def shared_words(turns: Sequence[str], reply: str) -> float:
+    """Return the cosine between the words of the last turns and of a reply, each weighted by its length.
+
+    Long words are rare ones. It knows words that were in no training text.
+    """
+    context: dict[str, float] = {}
+    for age, turn in enumerate(reversed(turns[-MATCHED_TURNS:])):
+        context = dict.fromkeys(values(turn), PREVIOUS_WEIGHT**age) | context
+    words = values(reply)
+    shared = sum(context.get(word, 0) * len(word) ** 2 for word in words)
+    norms = math.hypot(*map(len, words)), math.hypot(*(share * len(word) for word, share in context.items()))
+    return shared / math.prod(norms) if shared else 0.0
 
 
 def _read(engine: Engine, text: str) -> Context:

@@ -1,5 +1,7 @@
 """Trains the matcher of a text with turns: each reply is the positive of its context, the rest of the batch negatives.
 
+So are each turn and a later reply that has a rare word from it, without that word.
+
 `charlm train` trains one for every text with turns. This command trains one again and writes it into a model file:
 
     python -m charlm.training.matching MODEL TEXT...
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +21,18 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, embedding_bag, normalize
 
-from charlm.checkpoint import Tensors, load, save
+from charlm.checkpoint import Checkpoint, Tensors, load, save
 from charlm.errors import CharlmError, CorpusError
 from charlm.inference.context import encode_lossy
-from charlm.inference.matching import CONTEXT_TURNS, context_features, features
+from charlm.inference.matching import (
+    CONTEXT_TURNS,
+    Features,
+    claim_features,
+    context_features,
+    reply_features,
+    statement_features,
+    values,
+)
 from charlm.tensor_shapes import matching_shapes
 from charlm.text.batching import AnyIds
 from charlm.text.conversations import conversations_in
@@ -33,17 +44,28 @@ LEARNING_RATE: Final = 0.01  # falls to zero
 COSINE_SCALE: Final = 12.0  # of the cosines before the softmax
 INIT_STD: Final = 0.1
 MIN_PAIRS: Final = 3_000  # with fewer, one pass does not suffice and a second one overfits
+MIN_STATEMENTS: Final = 3_000
+MAX_RARE_SHARE: Final = 0.004  # of the turns that have a rare word
 STRETCH_CHARS: Final = 65_536  # of a contiguous part of the text
 SHUFFLED_STRETCHES: Final = 8  # in memory at once; their pairs are shuffled
 
-Features = tuple[list[int], list[float]]  # buckets and their weights
+Pair = tuple[Features, Features]  # of a context or statement and of a reply
 
 
 class TrainedMatcher(NamedTuple):
-    """A matcher's vectors, and the number of pairs of a context and its reply that it was trained on."""
+    """A matcher's vectors, and what they were trained on."""
 
     tensors: Tensors
-    pairs: int
+    pairs: int  # replies and their contexts
+    statements: int = 0  # replies with a word from an earlier turn; 0 if they are too few
+
+    @classmethod
+    def of(cls, model: Checkpoint) -> TrainedMatcher | None:
+        """Return the matcher of a model, or None."""
+        record = model.record
+        return (
+            None if model.matching is None else cls(model.matching, record.matching_pairs, record.matching_statements)
+        )
 
 
 def train_matching(
@@ -53,7 +75,7 @@ def train_matching(
     seed: int,
     *,
     max_chars: float = math.inf,
-    base: Tensors | None = None,
+    base: TrainedMatcher | None = None,
     time_share: Callable[[], float] = lambda: 0.0,
     min_pairs: int = MIN_PAIRS,
 ) -> TrainedMatcher | None:
@@ -65,13 +87,15 @@ def train_matching(
         dialogue: a format with turns.
         seed: of the initial vectors and the order.
         max_chars: number of characters to read, in stretches from the whole text.
-        base: vectors to begin with; by default random ones.
+        base: a matcher to begin with; by default random vectors.
         time_share: returns the spent share of the time budget; 1 ends the training.
         min_pairs: least number of replies.
     """
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     tables = {
-        name: (torch.from_numpy(base[name].copy()) if base else INIT_STD * torch.randn(shape, generator=generator))
+        name: (
+            torch.from_numpy(base.tensors[name].copy()) if base else INIT_STD * torch.randn(shape, generator=generator)
+        )
         for name, shape in matching_shapes().items()
     }
     for table in tables.values():
@@ -79,8 +103,8 @@ def train_matching(
     optimizer = torch.optim.Adam(tables.values(), lr=LEARNING_RATE)
     starts = rng.permutation(np.arange(0, len(ids), STRETCH_CHARS))
     starts = starts[: math.ceil(min(max_chars, len(ids)) / STRETCH_CHARS)].tolist()
-    pairs = 0
-    for read_share, batch in _batches(ids, starts, vocabulary, dialogue, rng):
+    counts = [0, 0]
+    for read_share, is_statement, batch in _batches(ids, starts, vocabulary, dialogue, rng):
         share = max(read_share, time_share())
         if share >= 1:
             break
@@ -91,36 +115,63 @@ def train_matching(
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
-        pairs += len(batch)
+        counts[is_statement] += len(batch)
+    pairs, statements = counts
     if pairs < min_pairs:
         return None
-    return TrainedMatcher({name: table.detach().half().float().numpy() for name, table in tables.items()}, pairs)
+    statements = statements if statements >= MIN_STATEMENTS else 0
+    if base:
+        pairs, statements = base.pairs + pairs, base.statements + statements
+    tensors = {name: table.detach().half().float().numpy() for name, table in tables.items()}
+    return TrainedMatcher(tensors, pairs, statements)
 
 
 def _batches(
     ids: AnyIds, starts: Sequence[int], vocabulary: Vocabulary, dialogue: Dialogue, rng: np.random.Generator
-) -> Iterator[tuple[float, list[tuple[Features, Features]]]]:
-    """Yield the share of the stretches that was read, and a batch of features of contexts and replies."""
-    pairs: list[tuple[Features, Features]] = []
+) -> Iterator[tuple[float, bool, list[Pair]]]:
+    """Yield the share of the stretches that was read, whether a batch is of statements, and the batch."""
+    kinds: tuple[list[Pair], list[Pair]] = [], []
     for number in range(0, len(starts), SHUFFLED_STRETCHES):
         chosen = starts[number : number + SHUFFLED_STRETCHES]
-        for start in chosen:
-            pairs += _pairs(vocabulary.decode(ids[start : start + STRETCH_CHARS].tolist()), dialogue)
-        pairs = [pairs[place] for place in rng.permutation(len(pairs))]
-        batches = len(pairs) // BATCH
-        for batch in range(batches):
-            yield (number + len(chosen) * batch / batches) / len(starts), pairs[batch * BATCH : (batch + 1) * BATCH]
-        pairs = pairs[batches * BATCH :]
+        texts = [vocabulary.decode(ids[start : start + STRETCH_CHARS].tolist()) for start in chosen]
+        conversations = [turns for text in texts for turns in _conversations(text, dialogue)]
+        batches: list[tuple[bool, list[Pair]]] = []
+        for is_statement, (pairs, new) in enumerate(zip(kinds, (_replies, _statements), strict=True)):
+            pairs += new(conversations)
+            pairs[:] = [pairs[place] for place in rng.permutation(len(pairs))]
+            while len(pairs) >= BATCH:
+                batches.append((bool(is_statement), pairs[-BATCH:]))
+                del pairs[-BATCH:]
+        for place, batch in enumerate(rng.permutation(len(batches))):
+            yield (number + len(chosen) * place / len(batches)) / len(starts), *batches[batch]
 
 
-def _pairs(text: str, dialogue: Dialogue) -> Iterator[tuple[Features, Features]]:
+def _conversations(text: str, dialogue: Dialogue) -> Iterator[list[str]]:
+    """Yield the turns of each conversation in a stretch, without the cut turns at its ends."""
     complete = text[text.find(dialogue.closing) : text.rfind(dialogue.closing)]
     for turns in conversations_in(complete, dialogue):
-        texts = [turn.text for turn in turns]
-        for place in range(1, len(texts)):
-            reply = features(texts[place])
-            if reply:
-                yield context_features(texts[max(0, place - CONTEXT_TURNS) : place]), (reply, [1.0] * len(reply))
+        yield [turn.text for turn in turns]
+
+
+def _replies(conversations: Sequence[Sequence[str]]) -> Iterator[Pair]:
+    for turns in conversations:
+        for place in range(1, len(turns)):
+            reply = reply_features(turns[place])
+            if reply[0]:
+                yield context_features(turns[max(0, place - CONTEXT_TURNS) : place]), reply
+
+
+def _statements(conversations: Sequence[Sequence[str]]) -> Iterator[Pair]:
+    """Yield pairs of a reply with a rare word, and the other speaker's last turn before the question that has it."""
+    words = [[values(turn) for turn in turns] for turns in conversations]
+    counts = Counter(word for conversation in words for turn in conversation for word in turn)
+    most = MAX_RARE_SHARE * sum(map(len, conversations))
+    for turns, said in zip(conversations, words, strict=True):
+        for place in range(3, len(turns)):
+            for word in sorted(said[place] - said[place - 1]):
+                source = next((before for before in range(place - 3, -1, -2) if word in said[before]), None)
+                if source is not None and counts[word] <= most:
+                    yield statement_features(turns[source], word), claim_features(turns[place], turns[place - 1], word)
 
 
 def _encode(table: torch.Tensor, texts: Sequence[Features]) -> torch.Tensor:
@@ -140,7 +191,7 @@ def main(model: str, *texts: str) -> None:
     trained = dialogue.has_turns and train_matching(encode_lossy(vocabulary, text), vocabulary, dialogue, seed=1)
     if not trained:
         raise CorpusError(f"the text has fewer than {MIN_PAIRS:,} replies in the model's format, {dialogue.format}")
-    record = replace(found.record, matching_pairs=trained.pairs)
+    record = replace(found.record, matching_pairs=trained.pairs, matching_statements=trained.statements)
     save(replace(found, matching=trained.tensors, record=record), path)
 
 

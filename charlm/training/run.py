@@ -20,7 +20,7 @@ import torch
 import charlm
 from charlm import checkpoint
 from charlm.adapt.gradient_rms import factor
-from charlm.checkpoint import Checkpoint, Tensors, TrainingRecord
+from charlm.checkpoint import Checkpoint, TrainingRecord
 from charlm.config import SamplingConfig
 from charlm.corpora.registry import notices
 from charlm.errors import OutputError, TrainingError, UsageError
@@ -34,7 +34,7 @@ from charlm.training.awake_clock import AwakeClock
 from charlm.training.base_selection import AUTO, NONE, find_base
 from charlm.training.events import Ended, Evaluated, Event, Planned, Sampled, Saved, SaveFailed
 from charlm.training.loop import Trainer
-from charlm.training.matching import train_matching
+from charlm.training.matching import TrainedMatcher, train_matching
 from charlm.training.precision import pick_device
 from charlm.training.prepare import Request, RunPlan, make_trainer, prepare, restore
 from charlm.training.process_group import ProcessGroup, local_part
@@ -227,8 +227,7 @@ class RunWriter:
         self._plan = plan
         self._trainer = trainer
         self._tensorboard = make_tensorboard and make_tensorboard(str(run_dir.path / "tensorboard"))
-        self._matching: Tensors | None = None
-        self._matching_pairs = 0
+        self._matcher: TrainedMatcher | None = None
 
     def train_matching(self, clock: Callable[[], float], is_cancelled: Callable[[], bool]) -> None:
         """Train the matcher within a share of the run's budget, and count the time as the run's.
@@ -239,7 +238,7 @@ class RunWriter:
         if not choice.dialogue.has_turns:
             return
         if base is not None:
-            self._matching, self._matching_pairs = base.matching, base.record.matching_pairs
+            self._matcher = TrainedMatcher.of(base)
         config, started = trainer.config, clock()
         seconds = MATCHING_SHARE * 60 * (config.minutes or math.inf)
         planned = (config.epochs or math.inf) * len(corpus.train)
@@ -251,18 +250,17 @@ class RunWriter:
             choice.dialogue,
             config.seed,
             max_chars=MATCHING_SHARE * MATCHING_SPEED * planned,
-            base=self._matching,
+            base=self._matcher,
             time_share=lambda: 1.0 if is_cancelled() else (clock() - started) / seconds,
         )
         if trained:
-            self._matching, self._matching_pairs = trained.tensors, self._matching_pairs + trained.pairs
+            self._matcher = trained
         trainer.progress.seconds += clock() - started
 
     def restore_matching(self) -> None:
         """Load the matcher of a resumed run."""
         if self._run_dir.model.exists():
-            model = checkpoint.load(self._run_dir.model)
-            self._matching, self._matching_pairs = model.matching, model.record.matching_pairs
+            self._matcher = TrainedMatcher.of(checkpoint.load(self._run_dir.model))
 
     def save_model(self, validation: tuple[float, int] | None = None) -> None:
         """Write the model file with the best weights; `validation` as `Trainer.evaluate_best` returns it."""
@@ -285,7 +283,8 @@ class RunWriter:
             base=self._plan.start.base,
             base_fingerprint=self._plan.start.fingerprint,
             settings=trainer.config.to_dict(),
-            matching_pairs=self._matching_pairs,
+            matching_pairs=self._matcher.pairs if self._matcher else 0,
+            matching_statements=self._matcher.statements if self._matcher else 0,
             precision=trainer.config.precision,
             device=str(trainer.device),
             threads=torch.get_num_threads(),
@@ -301,7 +300,7 @@ class RunWriter:
             record,
             dialogue,
             statistics,
-            self._matching,
+            self._matcher.tensors if self._matcher else None,
         )
         checkpoint.save(model, self._run_dir.model)
 

@@ -245,7 +245,7 @@ def test_eval_dialogue_reports_rankings_and_replies(charlm: Charlm, talker: Path
     arguments = ("eval", str(talker), "talk.txt", "--dialogue", "--cases", "12", "--words", "talk.txt")
     found = json.loads(charlm(*arguments, "--json").out)
     assert found["cases"] == 12
-    assert set(found["ranking"]) == {"likelihood", "relevance", "relevance, learning"}
+    assert set(found["ranking"]) == {"likelihood", "relevance", "relevance, learning", "shared words"}
     for one in found["ranking"].values():
         assert 0 <= one["hits_at_1"] <= one["mrr"] <= 1
     assert 0 < found["replies"]["unknown"] <= 1  # random weights do not spell
@@ -264,9 +264,10 @@ def test_eval_dialogue_reports_rankings_and_replies(charlm: Charlm, talker: Path
 def test_eval_dialogue_ranks_by_the_matcher_too(charlm: Charlm, talker: Path) -> None:
     save(replace(load(talker), matching=random_matching()), talker)
     found = json.loads(charlm("eval", str(talker), "talk.txt", "--dialogue", "--cases", "12", "--json").out)["ranking"]
-    assert len(found) == 6
+    assert len(found) == 8
     assert found["matching"] != found["likelihood"]
     assert found["relevance, matching"] != found["relevance"]
+    assert found["matching, shared words"] != found["matching"]
 
 
 def test_eval_dialogue_without_a_text_measures_recall(charlm: Charlm, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from charlm.cells import CELLS
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.learning import default_dials
 from charlm.chat.recall import Recall
-from charlm.chat.reply_sampler import COPY_WEIGHT
+from charlm.chat.reply_sampler import COPY_WEIGHT, MIN_SUPPORT, SUPPORT_WEIGHT
 from charlm.chat.turns import Segment, Turn
-from charlm.checkpoint import Checkpoint, load, save
+from charlm.checkpoint import Checkpoint, TrainingRecord, load, save
 from charlm.config import SamplingConfig
 from charlm.html.export import CANDIDATES, card, weights
 from charlm.inference.context import StaticModel, encode_lossy, read_prompt
@@ -194,10 +194,11 @@ def test_best_candidate_is_chosen_as_in_python(tmp_path: Path) -> None:
         let drawn;
         do drawn = choice.next(); while (!drawn.done);
         const similarity = model.matcher.similarity({json.dumps(turns[:2])}, {json.dumps(turns)});
-        return [similarity, drawn.value.map(({{ text, score }}) => [text, score]), COPY_WEIGHT];
+        const weights = [COPY_WEIGHT, SUPPORT_WEIGHT, MIN_SUPPORT];
+        return [similarity, drawn.value.map(({{ text, score }}) => [text, score]), weights];
     """
-    similarity, drawn, copy_weight = run_script(model_script(checkpoint) + write)
-    assert copy_weight == COPY_WEIGHT
+    similarity, drawn, weights = run_script(model_script(checkpoint) + write)
+    assert weights == [COPY_WEIGHT, SUPPORT_WEIGHT, MIN_SUPPORT]
     matcher = Matcher.of(checkpoint)
     assert matcher is not None
     np.testing.assert_allclose(similarity, matcher.similarity(turns[:2], turns), atol=1e-4)
@@ -214,6 +215,40 @@ def test_best_candidate_is_chosen_as_in_python(tmp_path: Path) -> None:
     found = [-math.inf if score is None else score for _, score in drawn]
     np.testing.assert_allclose(found, expected, atol=1e-3)
     assert found == sorted(found, reverse=True)
+
+
+def test_support_of_a_reply_is_that_of_python(tmp_path: Path) -> None:
+    record = TrainingRecord(matching_statements=1)
+    checkpoint = half(replace(random_checkpoint(), matching=random_matching(), record=record), tmp_path)
+    turns = [
+        "I'm Zb\u00f6\u2075, from \U00010400\U00010401ors\u1e9eund.",
+        "say zb\u00f6\u2075 2 times",
+        "\u732b\u306f\u30df\u30e9\u30fc\u3067\u3059\u3002",
+    ]
+    replies = [
+        "Zb\u00f6\u2075!",
+        "It is ZB\u00d6\u2075 of \U00010400\U00010401ors\u1e9eund, or not",
+        "\u30df\u30e9\u30fc\u3067\u3059\u306d",
+        "from",
+        "No.",
+    ]
+    question, shares = "where From?", [0.9, 0.3, 0.8]
+    found = run_script(
+        model_script(checkpoint)
+        + f"""
+        const turns = {json.dumps(turns)}, shares = {shares};
+        return {json.dumps(replies)}.map((reply) => {{
+          const copied = [...reply].flatMap((one, at) => [...one.split("")].fill(shares[at % 3]));
+          return model.matcher.support(reply, copied, turns, {json.dumps(question)});
+        }});
+        """
+    )
+    matcher = Matcher.of(checkpoint)
+    assert matcher is not None
+    copied = [[shares[at % 3] for at in range(len(reply))] for reply in replies]
+    expected = [matcher.support(*one, turns, question) for one in zip(replies, copied, strict=True)]
+    assert [one is None for one in expected] == [False, False, False, True, True]
+    assert found == [one if one is None else pytest.approx(one, abs=1e-4) for one in expected]
 
 
 @pytest.mark.parametrize(("cell", "form"), [("lstm", "transcript"), ("gru", "primed")])

@@ -19,6 +19,7 @@ from charlm.insight.response_selection import (
     rank_true_replies,
     sample_contexts,
     score,
+    shared_words,
 )
 from charlm.text.conversations import Utterance
 from charlm.text.dialogue import Dialogue
@@ -91,6 +92,14 @@ def test_score_equals_reading_each_reply(form: str, learns: bool) -> None:
     expected = [learner.read(memory, reply + dialogue.closing, learn=False).nats.sum() for reply in case.replies]
     np.testing.assert_allclose(scores.adapted, [-one for one in expected], rtol=1e-4)
     assert (scores.adapted != scores.in_context).all()
+
+
+def test_shared_words_count_long_words_of_the_last_turns() -> None:
+    assert shared_words(["the big umbrella"], "The BIG umbrella!") == pytest.approx(1)
+    assert shared_words(["the big umbrella"], "No umbrella.") > shared_words(["the big umbrella"], "How big?") > 0
+    assert 0 < shared_words(["umbrella", "yes"], "big umbrella") < shared_words(["yes", "umbrella"], "big umbrella")
+    for turns in ([], ["umbrella", "yes", "no"], [""]):
+        assert shared_words(turns, "umbrella") == 0
 
 
 def test_sample_contexts_differ_and_are_reproducible() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,25 @@ def test_fitting_reply_ranks_above_others(trained: TrainedMatcher) -> None:
         assert matcher.similarity([f"tell me of {topic}"], replies).argmax() == number
 
 
+def test_turn_that_states_a_claim_supports_it() -> None:
+    rng, conversations = np.random.default_rng(1), []
+    for _ in range(4_000):
+        topic, name = TOPICS[rng.integers(len(TOPICS))], "".join(rng.choice(list("bdfgklmnprst"), 6))
+        tell = ("my {} are called {}", "i call the {} {}")[rng.integers(2)].format(topic, name)
+        conversations.append(f"{tell}\nfine\nwhat about the {topic}\nthe {topic} are {name}")
+    found = train("\n\n".join(conversations))
+    assert found is not None
+    assert found.statements >= 3_000
+    matcher = Matcher(*found.tensors.values(), has_statements=True)
+    for topic, other in pairwise(TOPICS):
+        turns = [f"i call the {one} mipps" for one in (topic, other)]
+        reply, question = f"the {topic} are mipps", f"what about the {topic}"
+        right, wrong = (matcher.support(reply, [1.0] * len(reply), [turn], question) for turn in turns)
+        assert right is not None
+        assert wrong is not None
+        assert right > wrong + 0.2
+
+
 def test_training_is_deterministic_for_a_seed(trained: TrainedMatcher) -> None:
     again, other = train(talk(5_000)), train(talk(5_000), seed=2)
     assert again is not None
@@ -65,7 +85,7 @@ def test_training_is_deterministic_for_a_seed(trained: TrainedMatcher) -> None:
 
 def test_training_begins_with_the_base_and_leaves_it_as_it_is(trained: TrainedMatcher) -> None:
     before = {name: tensor.copy() for name, tensor in trained.tensors.items()}
-    further = train(talk(2_500), base=trained.tensors)
+    further = train(talk(2_500), base=trained)
     assert further is not None
     for name, tensor in trained.tensors.items():
         assert np.array_equal(tensor, before[name])
@@ -85,6 +105,7 @@ def test_training_reads_as_much_as_it_may() -> None:
     assert whole is not None
     assert part is not None
     assert 0.9 * 5_000 < whole.pairs <= 5_000
+    assert whole.statements == 0, "there are no words from an earlier turn"
     assert part.pairs <= STRETCH_CHARS * 5_000 // len(text)
 
 
