@@ -20,6 +20,7 @@ from charlm.corpora.simulator.script import Script, load
 from charlm.corpora.simulator.speakers import Speakers
 from charlm.corpora.simulator.words import read_list
 from charlm.errors import CorpusError
+from charlm.insight.dialogue_cases import questions, recall_cases
 
 LANGUAGES = ("english",)
 DIGEST = """
@@ -50,6 +51,11 @@ def texts(words: str, text: str, *, made_up: float = 0.0, times: int = 200) -> s
     return found
 
 
+def plain(text: str) -> str:
+    """Return a text without case and marks."""
+    return re.sub(r"[^\w ]", "", text.lower()).strip()
+
+
 def test_topics_and_lists_have_no_problems(script: Script) -> None:
     assert not "\n".join(problems(script))
 
@@ -62,6 +68,12 @@ def test_conversations_alternate_without_holes(made: list[SimulatedConversation]
             assert turn.strip() == turn != ""
             assert not re.search(r"[{}\[\]|\x02\x03\n~]|  | [.,!?]", turn), turn
         assert all(len(reply) <= MAX_LONG_REPLY_CHARS for reply in one.turns[1::2])
+
+
+def test_no_wording_that_measures_a_partner_is_said(made: list[SimulatedConversation]) -> None:
+    wordings = {plain(wording) for one in questions() for wording in one.wordings}
+    wordings |= {plain(text) for one in recall_cases("en", 400) for text in (one.tell, one.ask, *one.fillers)}
+    assert not wordings & {plain(turn) for one in made for turn in one.turns}
 
 
 def test_replies_have_capitals_end_marks_and_articles(made: list[SimulatedConversation]) -> None:
