@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from charlm.adapt.gradient_rms import estimate_from_samples
-from charlm.adapt.learner import AdaptedContext, Learner
+from charlm.adapt.learner import AdaptedContext, Learner, adapted_to_bytes
 from charlm.adapt.weight_delta import delta_from_bytes
 from charlm.checkpoint import Tensors
 from charlm.config import LearnConfig
@@ -27,10 +27,16 @@ from charlm.inference.state import Ids
 BLOCK_SEGMENTS: Final = 16  # between two calls of `cancel`; whole segments, so that blocks change no bit
 
 
-@lru_cache(maxsize=2)
+_estimates: WeakKeyDictionary[Engine, Tensors] = WeakKeyDictionary()  # of models in use: one takes a second
+
+
 def _statistics(engine: Engine) -> Tensors:
-    """Return the usual size of the model's gradients; estimating it takes a second."""
-    return engine.checkpoint.statistics or estimate_from_samples(engine)
+    """Return the usual size of the model's gradients."""
+    if engine.checkpoint.statistics:
+        return engine.checkpoint.statistics
+    if engine not in _estimates:
+        _estimates[engine] = estimate_from_samples(engine)
+    return _estimates[engine]
 
 
 class ReadResult(NamedTuple):
@@ -52,14 +58,17 @@ class AdaptiveModel:
     def _learner_with(self, settings: LearnConfig) -> Learner:
         """Return a learner with these settings apart from the learning rate; the last one is kept."""
         settings = replace(settings, rate=LearnConfig().rate)
-        if self._learner is None or self._learner.settings != settings:
-            self._learner = Learner(self.base, settings, _statistics(self.base))
-        return self._learner
+        learner = self._learner  # another thread may release it
+        if learner is None or learner.settings != settings:
+            learner = self._learner = Learner(self.base, settings, _statistics(self.base))
+        return learner
 
     def release(self) -> None:
-        """Free the working weights, which are several times as large as the model, until they are needed again."""
-        with self._lock:
-            self._learner = None
+        """Free the working weights, which are several times as large as the model, until they are needed again.
+
+        It takes no lock: another thread may read a long text.
+        """
+        self._learner = None
 
     def start(self) -> Context:
         return self._static.start()
@@ -126,8 +135,7 @@ class AdaptiveModel:
 
     def to_bytes(self, context: AdaptedContext) -> tuple[bytes, bytes]:
         """Return a context without its delta, some KiB; and the delta, as large as the model."""
-        with self._lock:
-            return self._learner_with(LearnConfig()).to_bytes(context), context.delta.to_bytes()
+        return adapted_to_bytes(context, self.base), context.delta.to_bytes()
 
     def from_bytes(self, data: bytes, delta: bytes) -> AdaptedContext:
         """Read the output of `to_bytes`; raise CheckpointError if it is damaged or another model's."""

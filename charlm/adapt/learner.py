@@ -52,6 +52,13 @@ class AdaptedContext(Context):
     gain: float = 0.0  # running mean of the improvement over the trained model, nats/char
 
 
+def adapted_to_bytes(context: AdaptedContext, trained: Engine) -> bytes:
+    """Return a context without its delta, some KiB, for `Learner.from_bytes`. The delta has its own `to_bytes`."""
+    parts = [trained.to_bytes(state) for state in (context.before, context.base_before)]
+    numbers = (context.last_id, context.learned, context.shrinks, context.drift, context.gain, len(parts[0]))
+    return _HEADER.pack(_MAGIC, context.delta.digest.encode(), *numbers) + b"".join(parts)
+
+
 class LearnResult(NamedTuple):
     """The context after some ids, and how surprising each was, (N,), in nats."""
 
@@ -199,14 +206,8 @@ class Learner:
         trained = self.base.checkpoint
         return replace(trained, tensors=adapted_tensors(trained, context.delta))
 
-    def to_bytes(self, context: AdaptedContext) -> bytes:
-        """Return a context without its delta, some KiB. The delta has its own `to_bytes`."""
-        parts = [self.base.to_bytes(state) for state in (context.before, context.base_before)]
-        numbers = (context.last_id, context.learned, context.shrinks, context.drift, context.gain, len(parts[0]))
-        return _HEADER.pack(_MAGIC, context.delta.digest.encode(), *numbers) + b"".join(parts)
-
     def from_bytes(self, data: bytes, delta: WeightDelta) -> AdaptedContext:
-        """Read the output of `to_bytes`; raise CheckpointError if it is damaged or of another model or delta."""
+        """Read the output of `adapted_to_bytes`; raise CheckpointError if it is damaged or of another model."""
         name = "the context of a model that learns"
         digest, last_id, learned, shrinks, drift, gain, size = unpack_header(data, _HEADER, _MAGIC, name)
         if digest != delta.digest.encode():

@@ -106,12 +106,15 @@ def last_turn(conversation: Conversation, author: str) -> Turn:
 
 
 def edit_turn(ui: ChatUI, turn: Turn, text: str) -> None:
-    """Add a version of a turn with another text; one of yours gets a reply."""
+    """Add a version of a turn with another text; one of yours gets a reply. Learning from a long text takes seconds."""
     conversation = ui.session.conversation
-    conversation.edit(turn, text)
-    ui.show_conversation()
-    if turn.author == YOU:
-        ui.generate(conversation.continue_)
+
+    def edit(observer: Observer) -> Reply:
+        edited = conversation.edit(turn, text)
+        observer.on_turn(edited)
+        return conversation.continue_(observer) if turn.author == YOU else Reply(edited, "", 0.0, 0.0, "typed")
+
+    ui.generate(edit)
 
 
 def show_version(ui: ChatUI, turn: Turn, step: int) -> None:

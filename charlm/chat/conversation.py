@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 
 from charlm.adapt.adaptive_model import AdaptiveModel
@@ -104,6 +104,10 @@ class Conversation:
         check_seed(seed)
         self.data.seed = seed
         self.data.controls.rng = make_rng(seed)
+
+    @cached_property
+    def _recall(self) -> Recall | None:
+        return Recall.of(self.engine)
 
     @property
     def busy(self) -> bool:
@@ -356,7 +360,7 @@ class Conversation:
         if has_candidates:
             unconditional = self.model.read(self.context(self.data.root), encode_lossy(vocabulary, opening))
         names = Names(self.data.your_names(turn), dials.names, vocabulary) if dials.names else None
-        recall = Recall.of(self.engine) if dials.recall else None
+        recall = self._recall if dials.recall else None
         sources = self.data.remembered_turns(turn) if recall else []
         memory = recall.memory(sources, dials.recall) if recall else None
         start = SegmentStart(

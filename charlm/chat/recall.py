@@ -7,7 +7,6 @@ depends on nothing but three texts: it costs the same anywhere in a conversation
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import islice
 from typing import Final
 
@@ -18,11 +17,10 @@ from charlm.inference.engine import Engine
 from charlm.inference.pointer import Memory, Pointer
 
 MAX_BEFORE_CHARS: Final = 200  # of each turn before
-MAX_KEPT_TURNS: Final = 1000  # some tens of kilobytes each
 
 
 class Recall:
-    """Remembers turns; the last ones are kept."""
+    """Remembers the turns of a conversation. Memories take 768 bytes a character, so only those in use are kept."""
 
     def __init__(self, engine: Engine, pointer: Pointer) -> None:
         self._pointer = pointer
@@ -31,12 +29,11 @@ class Recall:
         self._model = StaticModel(engine)
         beginning = encode_lossy(engine.vocabulary, self._dialogue.beginning)
         self._beginning = self._model.read(self._model.start(), beginning)
-        self._remember = lru_cache(MAX_KEPT_TURNS)(self._read)
+        self._memories: dict[tuple[str, str], Memory] = {}  # those that were asked for last, by `_read`'s arguments
 
     @staticmethod
-    @lru_cache(maxsize=4)
     def of(engine: Engine) -> Recall | None:
-        """Return the memories of a model, which conversations share; None without a pointer."""
+        """Return what remembers turns with a model; None without a pointer."""
         tensors = engine.checkpoint.pointer
         return Recall(engine, Pointer(tensors)) if tensors else None
 
@@ -50,7 +47,8 @@ class Recall:
         if not turns:
             return None
         texts = [(self._before(turn), turn.text[-MAX_REMEMBERED_CHARS:]) for turn in turns]
-        return Memory.join([self._remember(*one) for one in texts], weight)
+        self._memories = {one: self._memories.get(one) or self._read(*one) for one in texts}
+        return Memory.join([self._memories[one] for one in texts], weight)
 
     def _before(self, turn: Turn) -> str:
         """Return the exchange before a turn; after a reply alone the model would take the turn for its own."""

@@ -117,7 +117,8 @@ class ReplySampler:
             context = self._read_shown(self._engine)
         if isinstance(self._start.context, AdaptedContext):
             context = self._model.read(self._start.context, ids)
-        self.context = context
+        # Each turn makes its own; kept with every turn, the memories would be megabytes each.
+        self.context = replace(context, names=None, memory=None)
 
     def _record(self) -> None:
         """Take over the controls, and record them."""

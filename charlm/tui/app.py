@@ -7,6 +7,7 @@ Owns the layout, the keys, and which thread does what: the interface, and worker
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import os
 import signal
@@ -44,6 +45,8 @@ FRAMES_PER_SECOND = 30
 MAX_NOTIFICATION_CHARS = 200
 GC_THRESHOLD = 1000  # objects; removed widgets are cycles, a megabyte at each change of the keys in the last line
 MAX_LEAVE_SECONDS = 2.0  # waited for a reply to end
+LARGE_BLOCK_BYTES = 1 << 20  # such as weights
+_M_MMAP_THRESHOLD = -3  # of glibc's mallopt
 
 
 class ChatApp(ReportingApp):
@@ -190,14 +193,14 @@ class ChatApp(ReportingApp):
 
     def _finish(self, reply: Reply) -> None:
         self._end_request()
-        if self.chat.look.turns[-1:] == [reply.turn]:
+        if reply.text and self.chat.look.turns[-1:] == [reply.turn]:
             self.chat.finish_turn(reply.turn)
-            if not reply.turn.text and reply.reason == "stop":
-                self.notify("the model had nothing to say", markup=False)
-        else:  # the reply was withdrawn, or never began
-            self.show_conversation()
-            if reply.reason == "cancelled":
-                self.notify("stopped before it said anything", markup=False)
+            return
+        self.show_conversation()  # the reply is empty, or was withdrawn, or never began
+        if reply.reason == "cancelled":
+            self.notify("stopped before it said anything", markup=False)
+        elif not reply.turn.text:
+            self.notify("the model had nothing to say", markup=False)
 
     def _end_request(self) -> None:
         self.chat.busy = False
@@ -420,8 +423,18 @@ def _open_session(options: Mapping[str, Any]) -> Session:
     return Session(ChatOptions(**options))
 
 
+def _return_large_blocks() -> None:
+    """Let glibc return each large block to the system once it is freed.
+
+    Its threshold for that grows with the blocks that are freed, and then each thread keeps those of former models.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
+
+
 def run(options: Mapping[str, object]) -> int:
     """Open the app and return its exit code; see `ChatApp`. Raise what prevents opening the session."""
+    _return_large_blocks()
     app = ChatApp(options)
     code = app.run()
     if app.crash is not None:

@@ -82,6 +82,7 @@ class EventQueue:
         self._wake = threading.Event()
         self.stopping: Conversation | None = None  # the current request was asked to stop
         self._closed = False
+        self._scored: Sequence[Turn] = ()  # turns that are scored
 
     def __len__(self) -> int:
         return len(self._events)
@@ -158,8 +159,9 @@ class EventQueue:
             self.put(Failed(error, loading=False))
 
     def score_turns(self, conversation: Conversation, turns: Sequence[Turn]) -> None:
-        """Compute the surprisals of turns, until the conversation is busy."""
+        """Compute the surprisals of turns, until the conversation is busy or others are to be scored."""
+        self._scored = turns
         for turn in turns:
-            if conversation.busy or self._closed:
+            if conversation.busy or self._closed or self._scored is not turns:
                 return
             self.put(TurnScored(turn, [one.surprisal for one in conversation.contexts.score_chars(turn, 0)]))

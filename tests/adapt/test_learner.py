@@ -18,7 +18,7 @@ import charlm
 from charlm.adapt import gradient_rms
 from charlm.adapt.adaptive_model import AdaptiveModel
 from charlm.adapt.dynamic_eval import learn, learn_text, line_scorer, read_in_slices
-from charlm.adapt.learner import AdaptedContext, Learner
+from charlm.adapt.learner import AdaptedContext, Learner, adapted_to_bytes
 from charlm.adapt.weight_delta import WorkingWeights, delta_from_bytes, empty_delta
 from charlm.api import Model
 from charlm.cells import CELLS
@@ -542,7 +542,7 @@ def test_context_survives_as_bytes(learner: Learner) -> None:
     context = learner.start()
     for text, learns in ((noise(70), True), (noise(9, 1), False), (noise(33, 2), True)):
         context = learner.read(context, text, learn=learns).context
-        data, delta = learner.to_bytes(context), context.delta.to_bytes()
+        data, delta = adapted_to_bytes(context, learner.base), context.delta.to_bytes()
         other = learner_of(learner.base.checkpoint)
         again = other.from_bytes(data, delta_from_bytes(learner.base.checkpoint, delta))
         assert same(again, context)
@@ -555,7 +555,7 @@ def test_context_survives_as_bytes(learner: Learner) -> None:
 def test_context_without_learning_survives_as_bytes(learner: Learner) -> None:
     context = learner.start()
     delta = delta_from_bytes(learner.base.checkpoint, context.delta.to_bytes())
-    again = learner.from_bytes(learner.to_bytes(context), delta)
+    again = learner.from_bytes(adapted_to_bytes(context, learner.base), delta)
     assert learner.engine(again) is learner.base
     np.testing.assert_allclose(again.logits, context.logits, atol=1e-5)
 
@@ -584,7 +584,7 @@ def test_damaged_bytes_are_refused_or_harmless(learner: Learner) -> None:
         else:
             assert np.isfinite(delta.moved).all()
             assert math.isfinite(delta.movement)
-    for data in mutations(learner.to_bytes(context), 1500):
+    for data in mutations(adapted_to_bytes(context, learner.base), 1500):
         try:
             found = learner.from_bytes(data, context.delta)
         except CheckpointError as error:
@@ -601,9 +601,9 @@ def test_bytes_of_another_model_are_refused(learner: Learner) -> None:
     with pytest.raises(CheckpointError, match="another model"):
         delta_from_bytes(other.base.checkpoint, context.delta.to_bytes())
     with pytest.raises(CheckpointError, match="other learned weights"):
-        learner.from_bytes(learner.to_bytes(context), learner.start().delta)
+        learner.from_bytes(adapted_to_bytes(context, learner.base), learner.start().delta)
     with pytest.raises(CheckpointError):
-        other.from_bytes(learner.to_bytes(context), theirs.delta)
+        other.from_bytes(adapted_to_bytes(context, learner.base), theirs.delta)
 
 
 # In Python

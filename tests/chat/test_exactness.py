@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.adapt.learner import AdaptedContext, Learner
+from charlm.adapt.learner import AdaptedContext, Learner, adapted_to_bytes
 from charlm.cells import CELLS
 from charlm.chat.conversation import Conversation
 from charlm.chat.conversation_data import ConversationData
@@ -160,7 +160,7 @@ def check_learned(conversation: Conversation, turn: Turn) -> None:
     found = conversation.context(turn)
     assert isinstance(found, AdaptedContext)
     if always:
-        assert learner.to_bytes(found) == learner.to_bytes(memory)
+        assert adapted_to_bytes(found, learner.base) == adapted_to_bytes(memory, learner.base)
         assert found.delta.to_bytes() == memory.delta.to_bytes()
     assert_states_close(found.state, memory.state, 1e-3)
     np.testing.assert_allclose(found.delta.moved, memory.delta.moved, rtol=0, atol=1e-3)

@@ -45,6 +45,13 @@ def test_reply_copies_what_the_person_said(form: str, candidates: int) -> None:
     assert set(conversation.regenerate().text) == set("xyz")
 
 
+def test_turns_keep_no_memories() -> None:
+    """A memory is megabytes, and each turn makes its own."""
+    conversation = begin(replace(DIALS, learn=0.0, candidates=4))
+    conversation.say("abc")
+    assert conversation.context(conversation.head).memory is None
+
+
 def test_forget_ends_what_can_be_copied() -> None:
     conversation = begin()
     conversation.say("abc")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +12,17 @@ from typing import Any
 
 import pytest
 
-from charlm.adapt.learner import AdaptedContext
+from charlm.adapt.learner import AdaptedContext, Learner
 from charlm.chat.learning import CANDIDATES_WITH_MATCHER
 from charlm.chat.reply import Observer
 from charlm.chat.session import ChatOptions, Session
 from charlm.chat.storage.store import ConversationStore
 from charlm.checkpoint import save
+from charlm.config import LearnConfig
 from charlm.errors import CharlmError, NotFoundError, UsageError
-from tests.chat.models import DIALOGUES, random_checkpoint, random_matching
+from tests.chat.models import DIALOGUES, random_checkpoint, random_matching, random_pointer
 from tests.chat.talkers import talking_checkpoint, texts
+from tests.conftest import PATIENCE
 
 SHORT = (("candidates", 1), ("length", 12))
 
@@ -161,6 +166,40 @@ def test_learned_weights_of_a_conversation_that_is_left_are_freed(begin: Open) -
     again = left.contexts.context(left.head)
     assert isinstance(again, AdaptedContext)
     assert again.delta.to_bytes() == weights
+
+
+def test_model_that_is_left_is_freed_at_once(begin: Open, models: Path) -> None:
+    made = talking_checkpoint()  # learning estimates its statistics
+    save(replace(made, dialogue=DIALOGUES["play"], pointer=random_pointer(made.config)), models / "memory.safetensors")
+    session = begin("hello", "again", model="memory", learn=True)
+    left = weakref.ref(session.engine)
+    gc.disable()  # in the app it comes late
+    try:
+        session.switch_model("play")
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+def test_conversation_can_be_left_while_a_thread_reads_it(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = begin("hello", learn=True)
+    left = session.conversation
+    reads, goes_on, read = threading.Event(), threading.Event(), Learner.read
+
+    def read_slowly(*arguments: Any, **options: Any) -> Any:
+        reads.set()
+        assert goes_on.wait(5)
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(Learner, "read", read_slowly)
+    ids = session.engine.vocabulary.encode("a long text")
+    reader = threading.Thread(target=left.model.learn, args=(left.context(left.head), ids, LearnConfig()))
+    reader.start()
+    assert reads.wait(PATIENCE)
+    session.new()  # saves the learned weights, and frees them
+    assert reader.is_alive()
+    goes_on.set()
+    reader.join(PATIENCE)
 
 
 def test_removing_the_open_conversation_starts_a_new_one(begin: Open) -> None:

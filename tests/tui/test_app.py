@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -17,6 +19,7 @@ from textual.widgets import Input, OptionList
 from charlm.chat.commands import COMMANDS
 from charlm.chat.session import ChatOptions, Session
 from charlm.chat.storage.store import FILE, ConversationStore
+from charlm.chat.turns import Turn
 from charlm.files import home
 from charlm.tui.app import ChatApp
 from charlm.tui.messages import CommandChosen
@@ -160,6 +163,23 @@ async def test_edit_of_own_turn_brings_new_reply(chat: Chat) -> None:
     await chat.press("f8")
     await chat.press("escape")
     assert chat.screen.prompt.value == ""
+    assert chat.turns[0] == "another thing"
+
+
+async def test_app_answers_while_an_edited_turn_is_read(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    await chat.say("one")
+    gate, edit = threading.Event(), chat.conversation.edit
+
+    def edit_slowly(*arguments: Any) -> Turn:
+        assert gate.wait(5)
+        return edit(*arguments)
+
+    monkeypatch.setattr(chat.conversation, "edit", edit_slowly)
+    await chat.press("f8")
+    await chat.type("another thing")
+    assert chat.app.chat.busy
+    gate.set()
+    await chat.idle()
     assert chat.turns[0] == "another thing"
 
 
@@ -613,3 +633,33 @@ async def test_learning_shows_meter_until_forgotten(open_chat: OpenChat) -> None
         assert chat.status("learned") == memory
         await chat.press("f6")
         assert chat.turns == []
+
+
+FREED_BLOCKS = """
+from pathlib import Path
+import numpy as np
+from charlm.tui.app import ChatApp, run
+
+def resident() -> int:
+    return next(int(row.split()[1]) for row in Path("/proc/self/status").read_text().splitlines() if "VmRSS" in row)
+
+def use_models(app: ChatApp) -> int:
+    before, small = resident(), []
+    for _ in range(2):
+        weights = []
+        for size in (8, 4, 16, 6, 10, 8, 12):
+            weights.append(np.ones(size << 17))  # MiB
+            small.append([bytes(600) for _ in range(50)])  # between the weights, and stays
+        del weights
+    print(resident() - before)
+    return 0
+
+ChatApp.run = use_models
+run({})
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a setting of glibc")
+def test_freed_weights_return_to_the_system() -> None:
+    done = subprocess.run([sys.executable, "-c", FREED_BLOCKS], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 8_000  # KiB of 64 MiB

@@ -32,7 +32,7 @@ pytestmark = [
 ]
 
 MAX_ANSWER_SECONDS: Final = 2.0
-MAX_GROWTH_KIB: Final = 30_000  # of the largest memory, in the last third: before, a larger model may be opened
+MAX_GROWTH_KIB: Final = 30_000  # of the largest memory, in the last third
 BURSTS_PER_CHECK: Final = 25
 PASTE_OFF: Final = "\x1b[?2004l"  # is written first when the app leaves its screen
 
@@ -83,6 +83,16 @@ def burst(rng: random.Random, size: Size) -> bytes:
         ]
     )
     return text.encode("latin-1" if text in NOISE else "utf-8", "surrogateescape")
+
+
+def reach_largest_memory(terminal: Terminal, model: Path) -> None:
+    """Let the largest bundled model learn until the limit of its weights in memory, and return to a model."""
+    terminal.say("/model nihongo")
+    for turn in range(2, 14, 2):
+        terminal.say("わたしの名前はアンナです。" * 20)
+        terminal.until_ready(f"turn {turn} ")
+    terminal.say(f"/model {model}")
+    terminal.until_ready("turn 0 ")
 
 
 class Monkey:
@@ -173,6 +183,8 @@ def test_app_survives_a_monkey(chat: Start, endless: Path, size: Size, seconds: 
         starts = len(monkeys)
         options = ["--length", "200", "--temperature", "1.5", "--seed", str(starts)]
         terminal = chat(*options, *(["-c"] if starts else []), model=endless, size=size)
+        if seconds > 60:
+            reach_largest_memory(terminal, endless)
         terminal.press("\x1bOQ", "\x1bOR", "\x1b[21~")  # lists, dials, X-ray
         monkey = Monkey(terminal, seed + starts, size)
         monkeys.append(monkey)
