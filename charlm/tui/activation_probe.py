@@ -185,15 +185,20 @@ class ActivationProbe:
         text = turn.text[: character + 1]
         if not text or conversation.busy:
             return None
-        if self._last_read is None or self._last_read[:2] != (turn, text):
+        found = self._last_read  # the interface may forget it
+        if found is None or found[:2] != (turn, text):
             line = max(text.rfind("\n", 0, len(text) - 1) + 1, len(text) - MAX_ENTROPIES, 0)
             state, engine = _read_turn(conversation, turn, text[:line])
             ids = encode_lossy(engine.vocabulary, text[line:])
-            self._last_read = turn, text, engine, engine.forward_with_activations(state, ids)
-        *_, engine, activations = self._last_read
+            found = self._last_read = turn, text, engine, engine.forward_with_activations(state, ids)
+        *_, engine, activations = found
         # The distribution after a character is the next character's entropy.
         entropies = entropy_bits(log_softmax(activations.logits[:-1])).tolist()
         return summarise_activations(engine, activations, text[-1], entropies[-MAX_ENTROPIES:], self.width)
+
+    def forget(self) -> None:
+        """Free the activations of a finished turn, and the weights that computed them."""
+        self._last_read = None
 
     def _send_colours(self, engine: Engine, pin: Pin, turn: Turn, first: int, values: list[float]) -> None:
         from charlm.cells import CELLS

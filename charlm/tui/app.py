@@ -32,7 +32,7 @@ from charlm.tui.messages import CommandChosen
 from charlm.tui.notices import report_errors, show_error
 from charlm.tui.preferences import load_theme, save_theme
 from charlm.tui.screens.chat import ChatScreen
-from charlm.tui.textual_internals import ReportingApp
+from charlm.tui.textual_internals import ReportingApp, forgotten
 from charlm.tui.widgets.conversations import ConversationsPanel
 from charlm.tui.widgets.prompt import Prompt
 
@@ -241,7 +241,7 @@ class ChatApp(ReportingApp):
         work = partial(self.events.generate, self.session.conversation, operation)
         self.events.stopping = None
         self.chat.begin_request()
-        self.run_worker(work, thread=True, group="model", exit_on_error=False)
+        self.run_worker(forgotten(work), thread=True, group="model", exit_on_error=False)
 
     def leave(self, code: int = 0) -> None:
         """End the chat, after the reply in progress is saved. The exit code is 1 if something could not be saved."""

@@ -5,6 +5,7 @@ Everything else in `charlm.tui` uses Textual's public names, apart from `charlm.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 from typing import Final
@@ -90,6 +91,15 @@ class TolerantList(OptionList):
     def _move_page(self, direction: Direction) -> None:
         with suppress(KeyError):
             super()._move_page(direction)
+
+
+def forgotten(work: Callable[[], None]) -> Callable[[], None]:
+    """Return a function for a worker that calls `work` once, and forgets it.
+
+    Each of Textual's threads keeps its last worker, and so everything that the worker's function refers to.
+    """
+    waiting = [work]
+    return lambda: waiting.pop()()
 
 
 async def run_bindings(widget: Widget, event: events.Key) -> None:

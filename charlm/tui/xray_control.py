@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from charlm.tui.activation_probe import ActivationProbe, Pin, UnitColours, has_unit
 from charlm.tui.notices import report_errors
+from charlm.tui.textual_internals import forgotten
 from charlm.tui.widgets.transcript import Transcript
 from charlm.tui.widgets.xray import XRay
 
@@ -29,10 +30,9 @@ class XRayController:
 
     def show(self, conversation: Conversation, turn: Turn, character: int) -> None:
         """Show the activations at a character of a finished turn, as soon as they are computed."""
-        if not self.probe.watching:
-            return
-        if turn.parent is None:  # the root, before the first turn
+        if not self.probe.watching or turn.parent is None:  # the root, before the first turn
             self._next, self.panel.summary = None, None
+            self.probe.forget()
             return
         self._next = conversation, turn, character
         if not self._serving:
@@ -67,7 +67,7 @@ class XRayController:
             return
         missing = [turn for turn in turns if not self._transcript.document.has_unit_values(turn.id)]
         work = partial(self.probe.colour_turns, conversation, missing)
-        self.panel.run_worker(work, thread=True, exclusive=True, group="pin", exit_on_error=False)
+        self.panel.run_worker(forgotten(work), thread=True, exclusive=True, group="pin", exit_on_error=False)
 
     def set_colours(self, colours: UnitColours) -> None:
         """Colour characters, if the unit is still pinned."""

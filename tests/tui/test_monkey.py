@@ -86,13 +86,16 @@ def burst(rng: random.Random, size: Size) -> bytes:
 
 
 def reach_largest_memory(terminal: Terminal, model: Path) -> None:
-    """Let the largest bundled model learn until the limit of its weights in memory, and return to a model."""
-    terminal.say("/model nihongo")
-    for turn in range(2, 14, 2):
-        terminal.say("わたしの名前はアンナです。" * 20)
-        terminal.until_ready(f"turn {turn} ")
+    """Let the largest bundled models learn until the limit of their weights in memory; return to a model."""
+    terminal.say("/xray")
+    for name in ("nihongo", "smalltalk", "nihongo"):
+        terminal.say(f"/model {name}")
+        for turn in range(2, 14, 2):
+            terminal.say("My name is Anna. " * 10)
+            terminal.until_ready(f"turn {turn} ")
     terminal.say(f"/model {model}")
     terminal.until_ready("turn 0 ")
+    terminal.say("/xray")
 
 
 class Monkey:

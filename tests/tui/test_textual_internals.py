@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from itertools import count
 from typing import ClassVar
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 import pytest
 from rich.style import Style
@@ -23,7 +23,7 @@ from textual.widgets._toast import Toast
 from textual.worker import WorkerFailed
 
 from charlm.tui.screens.models import ModelPicker
-from charlm.tui.textual_internals import ClusterTextArea, KeyBar, ReportingApp, TolerantList
+from charlm.tui.textual_internals import ClusterTextArea, KeyBar, ReportingApp, TolerantList, forgotten
 
 
 class OneField(ReportingApp):
@@ -128,6 +128,21 @@ async def test_removed_keys_are_forgotten() -> None:
                 break
             await asyncio.sleep(0.01)
         assert len(seen) <= len(app.query(FooterKey))
+
+
+async def test_finished_worker_keeps_nothing_alive() -> None:
+    class Model:
+        def read(self) -> None:
+            """Do nothing."""
+
+    app, model = OneField(), Model()
+    left = ref(model)
+    async with app.run_test() as pilot:
+        worker = app.run_worker(forgotten(model.read), thread=True)
+        await worker.wait()
+        del model
+        await pilot.pause()
+        assert left() is None
 
 
 async def test_dialog_closed_twice_at_once_closes_no_other() -> None:

@@ -18,7 +18,7 @@ from charlm.tui.event_queue import EventQueue, TextWritten, TurnBegan, TurnScore
 from charlm.tui.layout import PanelLayout
 from charlm.tui.look import LookPane
 from charlm.tui.notices import ERROR_SECONDS, report_errors
-from charlm.tui.textual_internals import KeyBar, SteadyScreen
+from charlm.tui.textual_internals import KeyBar, SteadyScreen, forgotten
 from charlm.tui.widgets.conversations import ConversationsPanel
 from charlm.tui.widgets.dials import DialsPanel
 from charlm.tui.widgets.prompt import InputHistory, Prompt
@@ -184,7 +184,7 @@ class ChatScreen(SteadyScreen[None]):
         conversation = self.session.conversation
         if self.transcript.heat:
             work = partial(self._events.score_turns, conversation, turns)
-            self.run_worker(work, thread=True, exclusive=True, group="heat", exit_on_error=False)
+            self.run_worker(forgotten(work), thread=True, exclusive=True, group="heat", exit_on_error=False)
         self.xray.colour_turns(conversation, turns)
         self._show_legend()
 
