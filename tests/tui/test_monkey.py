@@ -185,9 +185,10 @@ def test_app_survives_a_monkey(chat: Start, endless: Path, size: Size, seconds: 
     while left > 0:
         starts = len(monkeys)
         options = ["--length", "200", "--temperature", "1.5", "--seed", str(starts)]
-        terminal = chat(*options, *(["-c"] if starts else []), model=endless, size=size)
+        terminal = chat(*options, *(["-c"] if starts else []), model=endless, size=SIZES[-1])
         if seconds > 60:
             reach_largest_memory(terminal, endless)
+        terminal.resize(*size)
         terminal.press("\x1bOQ", "\x1bOR", "\x1b[21~")  # lists, dials, X-ray
         monkey = Monkey(terminal, seed + starts, size)
         monkeys.append(monkey)
