@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from charlm.errors import CorpusError
 from charlm.inference.context import Context, StaticModel, encode_lossy, read_prompt, unknown_mask
-from charlm.inference.engine import Engine
+from charlm.inference.engine import SEGMENT, Engine
 from charlm.inference.generate import Alternative
 from charlm.inference.sampling import log_softmax
 from charlm.inference.state import Array, Ids, State
@@ -84,24 +84,23 @@ class CharScore(NamedTuple):
 def score_chars(engine: Engine, before: Context, text: str, alternatives: int) -> tuple[Context, list[CharScore]]:
     """Score each character of a text, not empty, that follows a context; return the context after it too.
 
-    A character in bytes is as surprising as its bytes together; its alternatives are those of its first byte.
+    A character in bytes is as surprising as its bytes together; its alternatives are those of its first byte. The
+    distributions of a segment at a time are in memory.
     """
     vocabulary = engine.vocabulary
     ids = encode_lossy(vocabulary, text)
-    firsts = np.flatnonzero(vocabulary.begins[ids])
-    state, logits = engine.forward(before.state, ids)
-    log_p = log_softmax(np.concatenate((before.logits[None], logits[:-1])))
-    bits = np.add.reduceat(-log_p[np.arange(len(ids)), ids] / np.log(2), firsts)
-    order = np.argsort(-log_p[firsts], axis=-1, kind="stable")[:, :alternatives]
-    scores = [
-        CharScore(
-            character,
-            float(surprisal),
-            tuple(Alternative(vocabulary.label(i), i, float(np.exp(log_p[row, i]))) for i in likeliest),
-        )
-        for character, surprisal, row, likeliest in zip(text, bits, firsts.tolist(), order.tolist(), strict=True)
-    ]
-    return Context(state, logits[-1]), scores
+    nats, likeliest = [], list[tuple[Alternative, ...]]()
+    for first in range(0, len(ids), SEGMENT):
+        part = ids[first : first + SEGMENT]
+        state, logits = engine.forward(before.state, part)
+        log_p = log_softmax(np.concatenate((before.logits[None], logits[:-1])))
+        nats.append(-log_p[np.arange(len(part)), part])
+        for row in log_p[vocabulary.begins[part]]:
+            order = np.argsort(-row, kind="stable")[:alternatives].tolist() if alternatives else ()
+            likeliest.append(tuple(Alternative(vocabulary.label(i), i, float(np.exp(row[i]))) for i in order))
+        before = Context(state, logits[-1])
+    bits = np.add.reduceat(np.concatenate(nats) / np.log(2), np.flatnonzero(vocabulary.begins[ids]))
+    return before, [CharScore(*one) for one in zip(text, bits.tolist(), likeliest, strict=True)]
 
 
 def score_text(engine: Engine, text: str, lanes: int = 1, cache: TextCache | None = None) -> Iterator[TextScore]:

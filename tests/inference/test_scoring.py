@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from itertools import chain, islice
 
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.errors import CorpusError
+from charlm.inference.context import StaticModel
 from charlm.inference.engine import Engine
-from charlm.inference.scoring import UNKNOWN_NATS, LineScorer, TextScore, score_text
+from charlm.inference.scoring import UNKNOWN_NATS, LineScorer, TextScore, score_chars, score_text
 
 from ..conftest import ALPHABET, HARBOUR, nats_by_steps, random_checkpoint
 
@@ -40,6 +42,19 @@ def step_by_step(engine: Engine, characters: list[list[int]]) -> list[float]:
 
 
 # Texts
+
+
+def test_scores_of_a_long_text_need_little_memory() -> None:
+    """Distributions over all characters at each of its places would be 64 MB."""
+    characters = "".join(map(chr, range(0x4E00, 0x4E00 + 2000)))
+    engine = Engine(random_checkpoint(characters=characters + "\n"))
+    tracemalloc.start()
+    try:
+        _, scores = score_chars(engine, StaticModel(engine).start(), characters * 4, 2)
+        assert tracemalloc.get_traced_memory()[1] < 32_000_000
+    finally:
+        tracemalloc.stop()
+    assert len(scores) == 8000
 
 
 def last(engine: Engine, text: str, lanes: int = 1) -> TextScore:

@@ -88,13 +88,12 @@ def burst(rng: random.Random, size: Size) -> bytes:
 def reach_largest_memory(terminal: Terminal, model: Path) -> None:
     """Let the largest bundled models learn until the limit of their weights in memory; return to a model."""
     terminal.say("/xray")
-    for name in ("nihongo", "smalltalk", "nihongo"):
+    for name in ("nihongo", "smalltalk", "nihongo", model):
         terminal.say(f"/model {name}")
-        for turn in range(2, 14, 2):
+        terminal.until_ready("turn 0 ")
+        for turn in range(2, 14, 2) if name != model else ():
             terminal.say("My name is Anna. " * 10)
             terminal.until_ready(f"turn {turn} ")
-    terminal.say(f"/model {model}")
-    terminal.until_ready("turn 0 ")
     terminal.say("/xray")
 
 
@@ -144,7 +143,7 @@ class Monkey:
         status = Path(f"/proc/{self.terminal.child.pid}/status")
         if status.exists():
             self.memory += [
-                int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmRSS")
+                int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")
             ]
 
     def read(self) -> bool:
