@@ -20,6 +20,10 @@ class UsageError(CharlmError):
     exit_code = 2
 
 
+class LeftError(UsageError):
+    """A conversation that was left while another thread read it. The app does not show it."""
+
+
 class CorpusError(CharlmError):
     """Text that cannot be read or trained on."""
 

@@ -18,6 +18,7 @@ from charlm.adapt.learner import AdaptedContext
 from charlm.chat.conversation_data import ConversationData
 from charlm.chat.reply import Journal
 from charlm.chat.turns import Turn, upwards
+from charlm.errors import LeftError
 from charlm.inference.context import Context, encode_lossy, never
 from charlm.inference.scoring import CharScore, score_chars
 from charlm.inference.state import Ids
@@ -35,6 +36,7 @@ class ContextCache:
         self._journal = journal
         self._adapted: OrderedDict[Turn, None] = OrderedDict()  # turns whose contexts have learned something
         self._lock = threading.Lock()
+        self._is_left = False
 
     def context(self, turn: Turn) -> Context:
         """Return the context after a turn.
@@ -89,6 +91,8 @@ class ContextCache:
     def keep(self, turn: Turn, context: Context) -> None:
         """Keep a turn's context; of those that have learned something only the last few, but always two."""
         with self._lock:
+            if self._is_left:
+                raise LeftError("this conversation was left while it was read")
             turn.context = context
             if isinstance(context, AdaptedContext) and context.delta:
                 self._adapted[turn] = None
@@ -98,9 +102,13 @@ class ContextCache:
                     oldest.context = None
 
     def release(self) -> None:
-        """Free all that was learned; it can be read again. Turns refer to one another, and are collected late."""
+        """Free all that was learned, since the conversation is left; threads that still read it end with LeftError.
+
+        Turns refer to one another, and are collected late.
+        """
         self.model.release()
         with self._lock:
+            self._is_left = True
             for turn in self._adapted:
                 turn.context = None
             self._adapted.clear()

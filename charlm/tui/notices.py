@@ -9,7 +9,7 @@ from typing import Any
 from textual.app import App
 from textual.widget import Widget
 
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, LeftError
 from charlm.text.sanitize import visible
 
 ERROR_SECONDS = 8
@@ -29,5 +29,7 @@ def report_errors(node: App[Any] | Widget) -> Iterator[None]:
     """Show any error instead of raising it: a bug in one action must not end the chat."""
     try:
         yield
+    except LeftError:
+        pass
     except Exception as error:
         show_error(node, error)
