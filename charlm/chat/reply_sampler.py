@@ -23,9 +23,9 @@ from charlm.inference.generate import Completion, Generation, Piece, Sampler, ge
 from charlm.inference.matching import Matcher
 from charlm.inference.search import rerank_mmi
 
-COPY_WEIGHT = 0.5  # nats that a candidate of nothing but copies gains; measured
+COPY_WEIGHT = 0.4  # nats that a candidate of nothing but copies gains; measured
 SUPPORT_WEIGHT = 1.0  # nats of the cosine between a candidate and the turn that it copies from; measured
-MIN_SUPPORT = 0.25  # cosine; with less of it a candidate loses
+MIN_SUPPORT = 0.4  # cosine; with less of it a candidate loses
 LEARNED_MMI_WEIGHT = 0.9  # of the trained model's log p of a candidate, once the model has learned; measured
 MAX_EMPTY_TRIES = 8  # a reply that ends before it begins is drawn again
 

@@ -5,8 +5,8 @@
 const CONTEXT_TURNS = 2, PREVIOUS_WEIGHT = 0.5, PART_CHARS = 3;
 const STATEMENT = 2, QUESTION = 3; // roles of a turn that a reply copies from, and of the turn before that reply
 const MIN_COPIED = 0.5; // share of copies in a word that a reply has from an earlier turn
-const COPY_WEIGHT = 0.5; // nats that a reply of nothing but copies gains
-const SUPPORT_WEIGHT = 1, MIN_SUPPORT = 0.25; // nats of the cosine between a reply and the turn that it copies from
+const COPY_WEIGHT = 0.4; // nats that a reply of nothing but copies gains
+const SUPPORT_WEIGHT = 1, MIN_SUPPORT = 0.4; // nats of the cosine between a reply and the turn that it copies from
 const REPEATED = 100; // nats that a reply loses if it was said before
 // Words ("don't" is one), single characters of scripts without spaces, and signs.
 const WORD_OR_SIGN =
