@@ -193,7 +193,8 @@ class ReplySampler:
         """Return the nats that a candidate gains or loses by what it copies."""
         text = "".join([piece.text for piece in candidate.pieces])
         copied = [piece.copied for piece in candidate.pieces for _ in piece.text]
-        support = matcher.support(text, copied, self._start.sources, self._start.turns[-1])
+        question = "".join(self._start.turns[-1:])  # empty if the model speaks first
+        support = matcher.support(text, copied, self._start.sources, question)
         return 0.0 if support is None else SUPPORT_WEIGHT * (support - MIN_SUPPORT)
 
     def _stream(self, context: Context) -> Generator[Piece, None, Context]:

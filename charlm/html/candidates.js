@@ -130,7 +130,7 @@ function* drawCandidates(writer, matcher) {
     }
     const ending = text.endsWith(closing) ? closing.length : 0;
     text = text.slice(0, text.length - ending);
-    const support = matcher.support(text, shares, sources, turns.at(-1)) ?? MIN_SUPPORT;
+    const support = matcher.support(text, shares, sources, turns.at(-1) ?? "") ?? MIN_SUPPORT;
     drawn.push({ ids, text, support, scores: scores.slice(0, scores.length - ending) });
   }
   const similarity = matcher.similarity(turns, drawn.map(({ text }) => text));

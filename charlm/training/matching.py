@@ -62,10 +62,9 @@ class TrainedMatcher(NamedTuple):
     @classmethod
     def of(cls, model: Checkpoint) -> TrainedMatcher | None:
         """Return the matcher of a model, or None."""
-        record = model.record
-        return (
-            None if model.matching is None else cls(model.matching, record.matching_pairs, record.matching_statements)
-        )
+        if model.matching is None:
+            return None
+        return cls(model.matching, model.record.matching_pairs, model.record.matching_statements)
 
 
 def train_matching(
@@ -93,9 +92,7 @@ def train_matching(
     """
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     tables = {
-        name: (
-            torch.from_numpy(base.tensors[name].copy()) if base else INIT_STD * torch.randn(shape, generator=generator)
-        )
+        name: torch.tensor(base.tensors[name]) if base else INIT_STD * torch.randn(shape, generator=generator)
         for name, shape in matching_shapes().items()
     }
     for table in tables.values():
